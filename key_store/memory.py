@@ -1,0 +1,94 @@
+"""Keep the records in this process: a dict and a lock; gone when the process ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+from key_store.contract import KeyRecord, Order, State, StoreUnavailable
+
+# A record takes about 1.1 kB (benchmarks/store_cost.py): half a million are about 550 MB, the
+# most that a process which was not told otherwise should take of a small machine.
+DEFAULT_MAX_ORDERS = 500_000
+
+# ACH and PAD can fail days after creation and disputes come later; rule 12 keeps records longer.
+KEEP_SECONDS = 90 * 86_400
+
+# How many of the oldest records are looked at when room is needed: bounds the time of a claim.
+ROOM_SEARCH = 1_000
+
+log = logging.getLogger(__name__)
+
+
+class MemoryStore:
+    """KeyStore in a dict. Dicts keep insertion order, so the oldest orders come first."""
+
+    def __init__(self, max_orders: int = DEFAULT_MAX_ORDERS) -> None:
+        self._records: dict[Order, KeyRecord] = {}
+        self._lock = threading.Lock()
+        self._max_orders = max_orders
+
+    def claim(self, record: KeyRecord) -> KeyRecord:
+        with self._lock:
+            held = self._records.get(record.order)
+            if held is not None:
+                return held
+            if len(self._records) >= self._max_orders:
+                self._make_room(record.updated_at)
+            self._records[record.order] = record
+            return record
+
+    def read(self, order: Order) -> KeyRecord | None:
+        return self._records.get(order)
+
+    def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
+        with self._lock:
+            if not self._is_still(current):
+                return False
+            self._records[current.order] = new
+            return True
+
+    def forget(self, current: KeyRecord) -> bool:
+        with self._lock:
+            if not self._is_still(current):
+                return False
+            del self._records[current.order]
+            return True
+
+    def due(self, now: float, limit: int) -> list[KeyRecord]:
+        waiting = [r for r in self._snapshot() if r.due_at is not None and r.due_at <= now]
+        return sorted(waiting, key=lambda r: r.due_at or 0.0)[:limit]
+
+    def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
+        return (r for r in self._snapshot() if state is None or r.state == state)
+
+    def ping(self) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+    def _snapshot(self) -> list[KeyRecord]:
+        with self._lock:
+            return list(self._records.values())
+
+    def _is_still(self, current: KeyRecord) -> bool:
+        held = self._records.get(current.order)
+        return (
+            held is not None and held.version == current.version and held.owner == current.owner
+        )
+
+    def _make_room(self, now: float) -> None:
+        """Drop the oldest finished record; say so, as it may be younger than rule 12 wants."""
+        oldest = (r for _, r in zip(range(ROOM_SEARCH), self._records.values(), strict=False))
+        victim = next((r for r in oldest if r.state != "pending" and r.due_at is None), None)
+        if victim is None:
+            raise StoreUnavailable("the memory store is full of unfinished orders")
+        if now - victim.updated_at < KEEP_SECONDS:
+            log.warning(
+                "memory store full: dropped the record of a finished order younger than 90 days; "
+                "use a durable KEY_STORE_URL",
+                extra={"max_orders": self._max_orders},
+            )
+        del self._records[victim.order]
