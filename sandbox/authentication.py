@@ -1,0 +1,91 @@
+"""Whose request it is: an API key names an account, a mode and what it may do."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sandbox.answers import Refusal, refusal
+
+SECRET_KEY = "sk_test_sandbox"  # noqa: S105 - printed at the start; it opens nothing
+PUBLISHABLE_KEY = "pk_test_sandbox"
+
+_KEY = re.compile(r"(sk|rk|pk)_(test|live)_([A-Za-z0-9]+)(?:_\w*)?\Z")
+
+# A real key begins with 5, then the sixteen characters of its account, the same in sk_ and pk_.
+_ACCOUNT_LENGTH = 17
+
+# A live key must never be given to a sandbox, so only one that no account can own is taken.
+_LIVE_ACCOUNT = "sandbox"
+
+
+class Account(NamedTuple):
+    """What objects and idempotency keys belong to."""
+
+    name: str
+    livemode: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and whether as the shop (secret) or as its browser page (publishable)."""
+
+    account: Account
+    publishable: bool
+
+
+def authenticate(headers: Mapping[str, str]) -> Caller:
+    """Read the key from `Authorization` (Bearer or Basic); `headers` in lower case.
+
+    Any sk_test_… is taken; one that contains `invalid` gets 401, to be asked for on purpose.
+    """
+    key = _given_key(headers.get("authorization", ""))
+    found = _KEY.match(key)
+    if not found or "invalid" in key:
+        raise _unauthorized(f"Invalid API Key provided: {_masked(key)}")
+    kind, mode, owner = found.groups()
+    if mode == "live" and owner != _LIVE_ACCOUNT:
+        raise _unauthorized("This is a sandbox: never give it a live key.")
+    account = headers.get("stripe-account") or owner[:_ACCOUNT_LENGTH]
+    return Caller(Account(account, mode == "live"), kind == "pk")
+
+
+def secret_only(caller: Caller) -> None:
+    """Refuse a publishable key where Stripe wants a secret one."""
+    if caller.publishable:
+        message = (
+            "This API call cannot be made with a publishable API key. Please use a secret API key."
+        )
+        raise refusal(message, status=401, code="secret_key_required")
+
+
+def _given_key(authorization: str) -> str:
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer" and value:
+        return value.strip()
+    if scheme.lower() == "basic" and value:
+        return _basic_user(value)
+    raise _unauthorized(
+        "You did not provide an API key. You need to provide your API key in the Authorization "
+        "header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
+    )
+
+
+def _basic_user(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        raise _unauthorized("Invalid Basic authorization.") from None
+
+
+def _unauthorized(message: str) -> Refusal:
+    headers = {"WWW-Authenticate": 'Basic realm="Stripe"'}
+    return refusal(message, status=401, headers=headers)
+
+
+def _masked(key: str) -> str:
+    return f"{key[:8]}****{key[-4:]}" if len(key) > 12 else "****"

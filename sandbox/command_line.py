@@ -1,0 +1,95 @@
+"""`python -m sandbox`: read the options, listen, say what this is, and end quietly."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from sandbox.authentication import PUBLISHABLE_KEY, SECRET_KEY
+from sandbox.clock import MovableClock
+from sandbox.control import Control
+from sandbox.core import Sandbox
+from sandbox.http_server import SandboxServer
+from sandbox.moment import Rules
+from sandbox.webhooks import Courier
+
+DEFAULT_PORT = 12111
+WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - signs what goes to this machine only
+
+# How often payments that settle by themselves are looked for while nobody asks.
+TICK_SECONDS = 0.5
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C; 1 if the port is taken."""
+    options = _options(arguments)
+    clock = MovableClock()
+    sandbox = Sandbox(clock, seed=options.seed, rate_limit=options.rate_limit)
+    courier = Courier(options.webhook_url, options.webhook_secret)
+    sandbox.on_event = courier.take
+    try:
+        server = SandboxServer(
+            (options.host, options.port), sandbox, Control(sandbox, clock, courier)
+        )
+    except OSError as taken:
+        print(f"Sandbox: cannot listen on {options.host}:{options.port}: {taken.strerror}.",
+              file=sys.stderr)  # fmt: skip
+        return 1
+    sandbox.rules = _rules(options, server.url)
+    server.latency_seconds = options.latency_seconds
+    _serve(server, sandbox, courier, options)
+    return 0
+
+
+def _serve(
+    server: SandboxServer, sandbox: Sandbox, courier: Courier, options: argparse.Namespace
+) -> None:
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    courier.start()
+    threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+    print(_greeting(server.url, options), flush=True)
+    while not stop.wait(TICK_SECONDS):
+        sandbox.settle()
+    server.close()
+    courier.close()
+
+
+def _greeting(url: str, options: argparse.Namespace) -> str:
+    webhook = f", webhooks to {options.webhook_url}" if options.webhook_url else ""
+    return (
+        "Sandbox: this is not Stripe and no money moves.\n"
+        f"Sandbox: {url} with the keys {SECRET_KEY} and {PUBLISHABLE_KEY}{webhook}"
+    )
+
+
+def _rules(options: argparse.Namespace, url: str) -> Rules:
+    return Rules(
+        settle_seconds=options.settle_seconds,
+        search_lag_seconds=options.search_lag_seconds,
+        api_version=options.api_version,
+        base_url=url,
+    )
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    rules = Rules()
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox", description="Stripe's contract on this machine; no money moves."
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
+    add("--webhook-url", help="where Events are posted")
+    add("--webhook-secret", default=WEBHOOK_SECRET, help="what signs them")
+    add("--rate-limit", type=float, default=0, help="requests a second and account; 0: no limit")
+    add("--latency-seconds", type=float, default=0, help="how long each execution takes")
+    add("--settle-seconds", type=float, default=rules.settle_seconds, help="of ACH and PAD")
+    add("--search-lag-seconds", type=float, default=rules.search_lag_seconds)
+    add("--api-version", default=rules.api_version, help="of requests that name none")
+    add("--seed", type=int, help="makes the ids the same every time")
+    return parser.parse_args(arguments)

@@ -1,0 +1,149 @@
+"""/_sandbox/: look at the sandbox, order faults, move its clock, end payments under way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from sandbox import lifecycle
+from sandbox.action_page import action_page
+from sandbox.answers import JsonObject, Refusal, Response, encode
+from sandbox.authentication import Account
+from sandbox.clock import MovableClock
+from sandbox.core import Sandbox
+from sandbox.faults import BadOrder, parse_order
+from sandbox.state import shown_state
+from sandbox.webhooks import Courier, parse_detour
+
+PREFIX = "/_sandbox/"
+
+_ACTING = ("requires_action",)
+
+
+class Control:
+    """The control endpoints, for tests and for the demo pages; not a part of Stripe's contract."""
+
+    def __init__(self, sandbox: Sandbox, clock: MovableClock, courier: Courier) -> None:
+        self._sandbox = sandbox
+        self._clock = clock
+        self._courier = courier
+        self._routes: dict[tuple[str, str], Callable[[Any], Any]] = {
+            ("GET", "state"): lambda _: shown_state(sandbox),
+            ("GET", "requests"): lambda _: {"requests": sandbox.log.shown()},
+            ("GET", "faults"): lambda _: {"fired": dict(sandbox.faults.fired)},
+            ("POST", "faults"): self._order_faults,
+            ("DELETE", "faults"): self._clear_faults,
+            ("POST", "clock"): self._move_clock,
+            ("GET", "rules"): lambda _: self._rules(),
+            ("POST", "rules"): self._change_rules,
+            ("POST", "reset"): self._reset,
+            ("GET", "events"): lambda _: {"events": self._events()},
+            ("GET", "webhooks"): lambda _: courier.shown(),
+            ("POST", "webhooks"): self._change_webhooks,
+        }
+
+    def answer(self, method: str, path: str, body: bytes) -> Response:
+        """Answer one control request."""
+        try:
+            return self._answer(method, path.removeprefix(PREFIX), body)
+        except Refusal as refused:
+            return _json(refused.status, {"error": refused.error})
+        except (BadOrder, ValueError, TypeError, KeyError) as wrong:
+            return _json(400, {"error": {"message": f"{type(wrong).__name__}: {wrong}"}})
+
+    def _answer(self, method: str, path: str, body: bytes) -> Response:
+        route = self._routes.get((method, path))
+        if route:
+            return _json(200, route(json.loads(body or b"{}")))
+        match path.split("/"):
+            case ["payment_intents", intent_id, "action"] if method == "GET":
+                return self._action_page(intent_id)
+            case ["payment_intents", intent_id, verb] if method == "POST":
+                return _json(200, self._end(intent_id, verb))
+            case ["events", event_id, "resend"] if method == "POST":
+                return _json(200, self._resend(event_id))
+        return _json(404, {"error": {"message": f"No such control: {method} {PREFIX}{path}"}})
+
+    def _order_faults(self, given: Any) -> JsonObject:
+        orders = [parse_order(order) for order in (given if isinstance(given, list) else [given])]
+        with self._sandbox.lock:
+            self._sandbox.faults.order(*orders)
+        return {"ordered": len(orders)}
+
+    def _clear_faults(self, _: Any) -> JsonObject:
+        with self._sandbox.lock:
+            self._sandbox.faults.clear()
+        return {"ordered": 0}
+
+    def _move_clock(self, given: Any) -> JsonObject:
+        with self._sandbox.lock:
+            if "advance" in given:
+                self._clock.advance(float(given["advance"]))
+            else:
+                self._clock.set(float(given["set"]))
+            self._sandbox.settle()
+        return {"now": self._clock()}
+
+    def _rules(self) -> JsonObject:
+        return {**asdict(self._sandbox.rules), "rate_limit": self._sandbox.rate_limit}
+
+    def _change_rules(self, given: Any) -> JsonObject:
+        with self._sandbox.lock:
+            if "rate_limit" in given:
+                self._sandbox.rate_limit = float(given.pop("rate_limit"))
+            self._sandbox.rules = replace(self._sandbox.rules, **given)
+        return self._rules()
+
+    def _reset(self, _: Any) -> JsonObject:
+        self._sandbox.reset()
+        self._courier.reset()
+        self._clock.set_to_now()
+        return {"now": self._clock()}
+
+    def _events(self) -> list[JsonObject]:
+        with self._sandbox.lock:
+            books = self._sandbox.books.values()
+            return [event for book in books for event in book.ledger.events]
+
+    def _change_webhooks(self, given: Any) -> JsonObject:
+        if "detours" in given:
+            self._courier.detour(*(parse_detour(each) for each in given["detours"]))
+        if "url" in given:
+            self._courier.send_to(given["url"], given.get("secret"))
+        return self._courier.shown()
+
+    def _resend(self, event_id: str) -> JsonObject:
+        event = next(event for event in self._events() if event["id"] == event_id)
+        self._courier.resend(event)
+        return {"resent": event_id}
+
+    def _end(self, intent_id: str, verb: str) -> JsonObject:
+        ends = {
+            "succeed": (lifecycle.succeed_now, lifecycle.UNDER_WAY),
+            "fail": (lifecycle.fail_now, lifecycle.UNDER_WAY),
+            "complete_action": (lifecycle.succeed_now, _ACTING),
+            "fail_action": (lifecycle.fail_now, _ACTING),
+        }
+        end, allowed = ends[verb]
+        with self._sandbox.lock:
+            self._sandbox.settle()
+            account, intent = self._find(intent_id)
+            return end(self._sandbox.moment(account), intent, allowed)
+
+    def _action_page(self, intent_id: str) -> Response:
+        with self._sandbox.lock:
+            account, intent = self._find(intent_id)
+            record = self._sandbox.books[account].ledger.records[intent_id]
+        return action_page(intent, record.return_url)
+
+    def _find(self, intent_id: str) -> tuple[Account, JsonObject]:
+        for account, books in self._sandbox.books.items():
+            if intent_id in books.ledger.records:
+                return account, books.ledger.get(intent_id)
+        raise ValueError(f"no such payment_intent: {intent_id}")
+
+
+def _json(status: int, value: Any) -> Response:
+    return Response(status, {"Content-Type": "application/json"}, encode(value))

@@ -1,0 +1,304 @@
+"""One request in, one answer out: Stripe's order of layers, in process, without sockets or sleep.
+
+    authentication → limiter → parameters → idempotency → execution
+
+`handle` does it all. `begin` stops before the execution, with the key marked as in flight, and
+`finish` executes, so that whatever comes in between (another send of the same key, which gets
+409) can be tried deterministically.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sandbox import lifecycle
+from sandbox.answers import Answer, JsonObject, Refusal, Response, encode
+from sandbox.authentication import Account, Caller, authenticate, secret_only
+from sandbox.core_faults import mangled, refuse_as_ordered, saved_500
+from sandbox.endpoints import Endpoint, find, for_browser
+from sandbox.events import new_event
+from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults
+from sandbox.form import Form
+from sandbox.idempotency import IdempotencyKeys
+from sandbox.identifiers import Identifiers
+from sandbox.ledger import Due, Ledger
+from sandbox.limiter import Limiter
+from sandbox.moment import Moment, Rules
+from sandbox.request import Request, read_request
+from sandbox.request_log import Entry, RequestLog
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A request that passed every layer but the last; give it to `finish`, once."""
+
+    request: Request
+    caller: Caller
+    endpoint: Endpoint
+    subject: str
+    params: Form
+    fault: FaultOrder | None
+
+
+@dataclass(slots=True)
+class Books:
+    """All that is kept for one account in one mode."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
+
+    def copy(self) -> Books:
+        return Books(self.ledger.copy(), self.keys.copy())
+
+
+class Sandbox:
+    """Stripe's contract for PaymentIntents, thread-safe.
+
+    `clock` gives Unix seconds; nothing else tells the time. With a `seed` the ids come out the
+    same every time. A new Sandbox and a `copy` are cheap.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        seed: int | None = None,
+        rules: Rules | None = None,
+        rate_limit: float = 0,
+    ) -> None:
+        self.clock = clock
+        self.rules = rules or Rules()
+        self.faults = Faults()
+        self.log = RequestLog()
+        self.books: dict[Account, Books] = {}
+        self.on_event: Callable[[JsonObject], None] | None = None
+        self.lock = threading.RLock()
+        self._ids = Identifiers(seed)
+        self._limiter = Limiter(rate_limit)
+
+    def handle(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Response:
+        """Answer one request."""
+        started = self.begin(method, target, headers, body)
+        return started if isinstance(started, Response) else self.finish(started)
+
+    def begin(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        note: str | None = None,
+    ) -> Response | Execution:
+        """Go through every layer above the execution.
+
+        Returns the answer where there is one already (a refusal, a replay), else the Execution,
+        whose idempotency key answers 409 until `finish` or `abandon`. `note` goes into the log
+        as the fault of this request.
+        """
+        with self.lock:
+            self.settle()
+            request_id = self._ids.request()
+            try:
+                request = read_request(method, target, headers, body, request_id, note)
+            except Refusal as refused:
+                request = Request(method, target.partition("?")[0], {}, request_id, "", note=note)
+                return self._answered(request, refused.answer())
+            return self._begin(request)
+
+    def finish(self, execution: Execution) -> Response:
+        """Execute, save the answer under the key, and give it."""
+        with self.lock:
+            self.settle()
+            request, fault = execution.request, execution.fault
+            answer = self._outcome(execution)
+            if request.key:
+                self._books(execution.caller).keys.save(request.key, answer)
+            return self._answered(request, mangled(answer, fault), fault)
+
+    def abandon(self, execution: Execution) -> None:
+        """Undo a `begin` as if the request had never come."""
+        with self.lock:
+            if execution.request.key:
+                self._books(execution.caller).keys.release(execution.request.key)
+
+    def draw_transport_fault(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> FaultOrder | None:
+        """The transport fault that this request meets, for the server to carry out.
+
+        A request that it keeps from the core is written into the log here.
+        """
+        if not self.faults:
+            return None
+        with self.lock:
+            try:
+                request = read_request(method, target, headers, body, "")
+            except Refusal:
+                return None
+            fault = self._draw(request, TRANSPORT_KINDS)
+            if fault and (fault.kind == "lost_before" or not fault.executes):
+                self._note(replace(request, note=fault.kind), None, None)
+            return fault
+
+    @property
+    def rate_limit(self) -> float:
+        """Requests a second and account; 0 means no limit."""
+        return self._limiter.per_second
+
+    @rate_limit.setter
+    def rate_limit(self, per_second: float) -> None:
+        self._limiter = Limiter(per_second)
+
+    def settle(self) -> None:
+        """Let everything happen whose time has come; every request does this first."""
+        with self.lock:
+            now = self.clock()
+            for account, books in self.books.items():
+                while due := books.ledger.pop_due(now):
+                    self._happen(account, books, due)
+
+    def moment(self, account: Account, now: float | None = None) -> Moment:
+        """Act on an account from outside of any request, as its shop; hold `lock` meanwhile."""
+        return self._moment(
+            Caller(account, publishable=False), self.clock() if now is None else now
+        )
+
+    def copy(self, clock: Clock | None = None) -> Sandbox:
+        """A sandbox in the same state that goes on by itself."""
+        with self.lock:
+            twin = Sandbox(clock or self.clock, seed=0, rules=self.rules)
+            twin.faults, twin.log = self.faults.copy(), self.log.copy()
+            twin.books = {account: books.copy() for account, books in self.books.items()}
+            twin._ids, twin._limiter = self._ids.copy(), self._limiter.copy()
+            return twin
+
+    def reset(self) -> None:
+        """Forget every object, key, fault and request; the rules and the clock stay."""
+        with self.lock:
+            self.books.clear()
+            self.faults, self.log = Faults(), RequestLog()
+            self._limiter = Limiter(self._limiter.per_second)
+
+    def _begin(self, request: Request) -> Response | Execution:
+        fault = self._draw(request, CORE_KINDS)
+        try:
+            refuse_as_ordered(fault, "authentication")
+            caller = authenticate(request.headers)
+            refuse_as_ordered(fault, "limiter")
+            self._limiter.admit(caller.account, self.clock())
+            endpoint, subject = find(request.method, request.path)
+            if not endpoint.browser:
+                secret_only(caller)
+            params = endpoint.check(request.params, request.version or self.rules.api_version)
+            refuse_as_ordered(fault, "idempotency", request.key or "")
+            replay = self._claim(request, caller)
+        except Refusal as refused:
+            return self._answered(request, refused.answer(), fault)
+        return replay or Execution(request, caller, endpoint, subject, params, fault)
+
+    def _claim(self, request: Request, caller: Caller) -> Response | None:
+        if not request.key:
+            return None
+        keys, now = self._books(caller).keys, self.clock()
+        saved = keys.claim(request.key, request.path, request.params, now, request.id)
+        if saved is None or saved.answer is None:
+            return None
+        return self._answered(request, saved.answer, original=saved.request_id)
+
+    def _outcome(self, execution: Execution) -> Answer:
+        fault = execution.fault
+        kind = fault.kind if fault else None
+        if fault and kind == "late_object":
+            appears_at = self.clock() + fault.seconds
+            ordinary = replace(execution, fault=None)
+            books = self._books(execution.caller)
+            books.ledger.schedule(appears_at, "appear", (ordinary, self.clock()))
+            return saved_500(fault)
+        if kind == "error_500_without_object" or (fault and not fault.executes):
+            return saved_500(fault)
+        answer = self._run(execution, self.clock())
+        return saved_500(fault) if kind == "error_500_with_object" else answer
+
+    def _run(self, execution: Execution, now: float) -> Answer:
+        moment = self._moment(execution.caller, now)
+        try:
+            found = execution.endpoint.run(moment, execution.subject, execution.params)
+        except Refusal as refused:
+            return refused.answer()
+        return Answer(200, encode(for_browser(found) if execution.caller.publishable else found))
+
+    def _happen(self, account: Account, books: Books, due: Due) -> None:
+        if due.kind == "appear":
+            execution, sent_at = due.subject
+            self._run(execution, sent_at)
+        else:
+            lifecycle.settle(self.moment(account, due.at), books.ledger.get(due.subject))
+
+    def _draw(self, request: Request, kinds: tuple[str, ...]) -> FaultOrder | None:
+        if not self.faults:
+            return None
+        return self.faults.draw(kinds, request.method, request.path, request.key, request.params)
+
+    def _books(self, caller: Caller) -> Books:
+        return self.books.setdefault(caller.account, Books())
+
+    def _moment(self, caller: Caller, now: float) -> Moment:
+        ledger = self._books(caller).ledger
+
+        def publish(kind: str, subject: JsonObject, at: float) -> None:
+            event = new_event(self._ids.new("evt_3"), kind, subject, at, self.rules.api_version)
+            ledger.events.append(event)
+            if self.on_event:
+                self.on_event(event)
+
+        return Moment(now, caller, ledger, self._ids, self.rules, publish)
+
+    def _answered(
+        self,
+        request: Request,
+        answer: Answer,
+        fault: FaultOrder | None = None,
+        original: str | None = None,
+    ) -> Response:
+        headers = {
+            "Content-Type": "application/json",
+            "Request-Id": request.id,
+            "Stripe-Version": request.version or self.rules.api_version,
+            **answer.headers,
+        }
+        if request.key:
+            headers["Idempotency-Key"] = request.key
+            headers["Original-Request"] = original or request.id
+        if original:
+            headers["Idempotent-Replayed"] = "true"
+        self._note(request, answer.status, fault, replayed=bool(original))
+        return Response(answer.status, headers, answer.body)
+
+    def _note(
+        self,
+        request: Request,
+        status: int | None,
+        fault: FaultOrder | None,
+        *,
+        replayed: bool = False,
+    ) -> None:
+        kinds = [kind for kind in (fault and fault.kind, request.note) if kind]
+        entry = Entry(
+            at=self.clock(),
+            method=request.method,
+            path=request.path,
+            params=request.params,
+            idempotency_key=request.key,
+            status=status,
+            replayed=replayed,
+            fault="+".join(kinds) or None,
+            request_id=request.id or None,
+        )
+        self.log.add(entry)

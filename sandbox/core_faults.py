@@ -1,0 +1,71 @@
+"""What a core fault makes of an answer, and at which layer it strikes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sandbox.answers import Answer, Refusal, refusal
+from sandbox.faults import FaultOrder
+from sandbox.idempotency import key_in_use
+from sandbox.limiter import lock_timeout, rate_limited
+
+_LAYERS = {
+    "unauthorized": "authentication",
+    "forbidden": "authentication",
+    "rate_limited": "limiter",
+    "lock_timeout": "limiter",
+    "error_503": "limiter",
+    "key_in_use": "idempotency",
+}
+
+_HTML = b"<html><head><title>One moment</title></head><body>Checking your browser.</body></html>"
+
+
+def refuse_as_ordered(fault: FaultOrder | None, layer: str, key: str = "") -> None:
+    """Raise the refusal of a fault that strikes at this layer."""
+    if fault and _LAYERS.get(fault.kind) == layer:
+        refused = _refusal(fault, key)
+        refused.headers |= _should_retry(fault)
+        raise refused
+
+
+def saved_500(fault: FaultOrder | None) -> Answer:
+    """The 500 of an endpoint that began to execute: it is saved under the key."""
+    message = (
+        "An unknown error occurred. We've been notified and are looking into it; contact us at "
+        "https://support.stripe.com/ if the problem persists."
+    )
+    answer = refusal(message, status=500, kind="api_error").answer()
+    return replace(answer, headers=_should_retry(fault))
+
+
+def mangled(answer: Answer, fault: FaultOrder | None) -> Answer:
+    """What arrives instead of the answer where something in between replaces it by a 200."""
+    if fault and fault.kind == "html":
+        return Answer(200, _HTML, {"Content-Type": "text/html; charset=utf-8"})
+    if fault and fault.kind == "empty_object":
+        return Answer(200, b"{}")
+    return answer
+
+
+def _refusal(fault: FaultOrder, key: str) -> Refusal:
+    match fault.kind:
+        case "unauthorized":
+            return refusal("Invalid API Key provided: ****", status=401)
+        case "forbidden":
+            message = "The provided key does not have the required permissions for this endpoint."
+            return refusal(message, status=403)
+        case "rate_limited":
+            return rate_limited(fault.retry_after)
+        case "lock_timeout":
+            return lock_timeout(fault.retry_after)
+        case "key_in_use":
+            return key_in_use(key)
+        case _:
+            return refusal("The service is unavailable.", status=503, kind="api_error")
+
+
+def _should_retry(fault: FaultOrder | None) -> dict[str, str]:
+    if fault is None or fault.should_retry is None:
+        return {}
+    return {"Stripe-Should-Retry": "true" if fault.should_retry else "false"}

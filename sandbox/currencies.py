@@ -1,0 +1,72 @@
+"""Stripe's currencies: which exist, how many decimals, the smallest and the largest charge.
+
+Source: docs.stripe.com/currencies.
+"""
+
+from __future__ import annotations
+
+from sandbox.answers import refusal
+
+_CODES = """
+usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd bwp byn
+bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gnf
+gtq gyd hkd hnl hrk htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw kwd kyd kzt lak lbp
+lkr lrd lsl mad mdl mga mkd mmk mnt mop mro mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd omr
+pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos srd std szl thb
+tjs tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xcg xof xpf yer zar zmw
+"""
+_NO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+
+CURRENCIES = frozenset(_CODES.split())
+ZERO_DECIMAL = frozenset(_NO_DECIMALS.split())
+THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+
+# Whole units only, though sent with two decimals.
+WHOLE_UNITS = frozenset({"isk", "ugx"})
+
+MAX_AMOUNT = 99_999_999
+
+MINIMUM = {
+    "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500,
+    "dkk": 250, "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000,
+    "myr": 200, "nok": 300, "nzd": 50, "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000,
+}  # fmt: skip
+
+
+def checked_currency(currency: str) -> str:
+    """The currency in lower case; refuses one that Stripe does not have."""
+    lower = currency.lower()
+    if lower not in CURRENCIES:
+        allowed = ", ".join(sorted(CURRENCIES))
+        message = (
+            f"Invalid currency: {lower}. Stripe currently supports these currencies: {allowed}"
+        )
+        raise refusal(message, param="currency")
+    return lower
+
+
+def check_amount(amount: int, currency: str, param: str = "amount") -> None:
+    """Refuse what no account may charge; the minimum is another matter (check_minimum)."""
+    if amount < 1:
+        message = "This value must be greater than or equal to 1."
+        raise refusal(message, code="parameter_invalid_integer", param=param)
+    if amount > MAX_AMOUNT:
+        message = f"Amount must be no more than {_shown(MAX_AMOUNT, currency)}"
+        raise refusal(message, code="amount_too_large", param=param)
+    step = 10 if currency in THREE_DECIMAL else 100 if currency in WHOLE_UNITS else 1
+    if amount % step:
+        message = f"Invalid amount: {currency} amounts must be a multiple of {step}."
+        raise refusal(message, code="parameter_invalid_integer", param=param)
+
+
+def check_minimum(amount: int, currency: str) -> None:
+    """Refuse less than the smallest charge; it depends on the account, so this is executed."""
+    if amount < MINIMUM.get(currency, 1):
+        message = f"Amount must be at least {_shown(MINIMUM[currency], currency)}"
+        raise refusal(message, code="amount_too_small", param="amount")
+
+
+def _shown(amount: int, currency: str) -> str:
+    digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    sign = "$" if currency == "usd" else ""
+    return f"{sign}{amount / 10**digits:,.{digits}f} {currency}"

@@ -1,0 +1,104 @@
+"""Which method and path lead to which endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox import event_list, listing, payment_intents, search
+from sandbox import payment_intent_parameters as parameters
+from sandbox.answers import JsonObject, refusal
+from sandbox.form import Form
+from sandbox.moment import Moment
+from sandbox.parameters import Schema, check
+
+Check = Callable[[Form, str], Form]
+Run = Callable[[Moment, str, Form], JsonObject]
+
+# What a page that holds only a publishable key is shown of a PaymentIntent.
+BROWSER_FIELDS = (
+    "id", "object", "amount", "amount_details", "automatic_payment_methods", "canceled_at",
+    "cancellation_reason", "capture_method", "client_secret", "confirmation_method", "created",
+    "currency", "description", "last_payment_error", "livemode", "next_action", "payment_method",
+    "payment_method_configuration_details", "payment_method_types", "processing",
+    "receipt_email", "setup_future_usage", "shipping", "source", "status",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One operation: `check` runs before the idempotency layer, `run` beneath it."""
+
+    template: str
+    check: Check
+    run: Run
+    browser: bool = False
+
+
+def find(method: str, path: str) -> tuple[Endpoint, str]:
+    """The endpoint and the id in its path; 404 where Stripe has none (or the sandbox not yet)."""
+    endpoint = ROUTES.get((method, path))
+    if endpoint:
+        return endpoint, ""
+    parts = path.split("/")
+    if len(parts) > 3:
+        subject, parts[3] = parts[3], ":id"
+        endpoint = ROUTES.get((method, "/".join(parts)))
+        if endpoint and subject:
+            return endpoint, subject
+    message = (
+        f"Unrecognized request URL ({method}: {path}). The sandbox answers what README.md lists."
+    )
+    raise refusal(message, status=404)
+
+
+def for_browser(intent: JsonObject) -> JsonObject:
+    """The part of a PaymentIntent that a publishable key may see."""
+    return {name: intent[name] for name in BROWSER_FIELDS}
+
+
+def _plain(schema: Schema) -> Check:
+    return lambda params, _: check(params, schema)
+
+
+_INTENTS = "/v1/payment_intents"
+
+ROUTES: dict[tuple[str, str], Endpoint] = {
+    (method, endpoint.template): endpoint
+    for method, endpoint in (
+        ("POST", Endpoint(_INTENTS, parameters.check_create, payment_intents.create)),
+        ("GET", Endpoint(_INTENTS, listing.check_list, listing.list_intents)),
+        ("GET", Endpoint(f"{_INTENTS}/search", search.check_search, search.search_intents)),
+        (
+            "GET",
+            Endpoint(
+                f"{_INTENTS}/:id",
+                _plain(parameters.RETRIEVE),
+                payment_intents.retrieve,
+                browser=True,
+            ),
+        ),
+        ("POST", Endpoint(f"{_INTENTS}/:id", parameters.check_update, payment_intents.update)),
+        (
+            "POST",
+            Endpoint(
+                f"{_INTENTS}/:id/confirm",
+                parameters.check_confirm,
+                payment_intents.confirm,
+                browser=True,
+            ),
+        ),
+        (
+            "POST",
+            Endpoint(f"{_INTENTS}/:id/cancel", _plain(parameters.CANCEL), payment_intents.cancel),
+        ),
+        (
+            "POST",
+            Endpoint(
+                f"{_INTENTS}/:id/capture", _plain(parameters.CAPTURE), payment_intents.capture
+            ),
+        ),
+        ("GET", Endpoint("/v1/events", event_list.check_list, event_list.list_events)),
+        ("GET", Endpoint("/v1/events/:id", _plain({}), event_list.retrieve)),
+    )
+}

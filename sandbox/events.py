@@ -1,0 +1,31 @@
+"""Event objects and their signature, as Stripe sends them to a webhook."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from sandbox.answers import JsonObject
+
+
+def new_event(
+    event_id: str, kind: str, subject: JsonObject, now: float, version: str
+) -> JsonObject:
+    """An Event about a change of `subject`, which must not be changed any more."""
+    return {
+        "id": event_id,
+        "object": "event",
+        "api_version": version,
+        "created": int(now),
+        "data": {"object": subject},
+        "livemode": subject["livemode"],
+        "pending_webhooks": 0,
+        "request": {"id": None, "idempotency_key": None},
+        "type": kind,
+    }
+
+
+def signature(payload: bytes, secret: str, at: int) -> str:
+    """The Stripe-Signature header (docs.stripe.com/webhooks#verify-manually)."""
+    signed = hmac.new(secret.encode(), b"%d." % at + payload, hashlib.sha256)
+    return f"t={at},v1={signed.hexdigest()}"

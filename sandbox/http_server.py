@@ -1,0 +1,140 @@
+"""The sandbox on a socket: HTTP/1.1 with keep-alive, a thread for each connection."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from sandbox.answers import Response
+from sandbox.control import PREFIX, Control
+from sandbox.core import Execution, Sandbox
+from sandbox.pages import find_page
+from sandbox.transport_faults import Work, answer_badly, send
+
+# More than Stripe takes; a bound, so that a wrong client cannot fill the memory.
+MAX_BODY = 4 << 20
+
+# As Stripe does, so that a page of any origin may ask with its publishable key.
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Request-Id, Idempotent-Replayed, Stripe-Should-Retry",
+}
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
+    "Access-Control-Max-Age": "300",
+}
+
+
+class SandboxServer(ThreadingHTTPServer):
+    """Listens from the moment it is made; `serve_forever` answers until `close`."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, address: tuple[str, int], sandbox: Sandbox, control: Control) -> None:
+        self.sandbox = sandbox
+        self.control = control
+        self.latency_seconds = 0.0
+        self.closing = threading.Event()
+        super().__init__(address, Handler)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    def close(self) -> None:
+        """Stop answering and let go of the port."""
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news; anything else is a bug and is shown."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection; the Wire of the transport faults."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "sandbox"
+    sys_version = ""
+    wbufsize = -1
+    disable_nagle_algorithm = True
+    server: SandboxServer
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - the names that http.server calls
+
+    def do_OPTIONS(self) -> None:
+        asked = self.headers.get("Access-Control-Request-Headers", "")
+        headers = PREFLIGHT | ({"Access-Control-Allow-Headers": asked} if asked else {})
+        send(Response(200, headers, b""), self)
+
+    def begin_answer(self, response: Response) -> None:
+        self.send_response_only(response.status)
+        self.send_header("Date", self.date_time_string())
+        for name, value in (CORS | response.headers).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(response.body)))
+        self.end_headers()
+
+    def write(self, part: bytes) -> None:
+        if self.command != "HEAD":
+            self.wfile.write(part)
+        self.wfile.flush()
+
+    def cut(self) -> None:
+        self.wfile.flush()
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing: /_sandbox/requests tells."""
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > MAX_BODY:
+            self.close_connection = True
+            send(Response(413, {"Connection": "close"}, b""), self)
+            return
+        body = self.rfile.read(length)
+        path = self.path.partition("?")[0]
+        page = find_page(path) if self.command in ("GET", "HEAD") else None
+        if page:
+            send(page, self)
+        elif path.startswith(PREFIX):
+            send(self.server.control.answer(self.command, path, body), self)
+        else:
+            self._serve_stripe(body)
+
+    def _serve_stripe(self, body: bytes) -> None:
+        sandbox = self.server.sandbox
+        request = (self.command, self.path, dict(self.headers), body)
+        fault = sandbox.draw_transport_fault(*request)
+
+        def begin() -> Response | Execution:
+            return sandbox.begin(*request, note=fault.kind if fault else None)
+
+        work = Work(begin, sandbox.finish, self.server.closing.wait)
+        if fault:
+            answer_badly(fault, work, self)
+        else:
+            self._serve_well(work)
+
+    def _serve_well(self, work: Work) -> None:
+        started = work.begin()
+        if isinstance(started, Execution):
+            if self.server.latency_seconds:
+                work.wait(self.server.latency_seconds)
+            started = work.finish(started)
+        send(started, self)

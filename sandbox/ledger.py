@@ -1,0 +1,125 @@
+"""What one account holds in one mode: PaymentIntents, their history, and what is still to happen.
+
+PaymentIntents are JSON objects that are replaced, never changed, so a copy of a ledger is cheap
+and an Event keeps the object as it was.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import insort
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from sandbox.answers import JsonObject, refusal
+from sandbox.payment_methods import PaymentMethod
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A PaymentIntent, what it was before (for search, which lags), and how it is being paid."""
+
+    intent: JsonObject
+    history: tuple[tuple[float, JsonObject], ...]
+    paying_with: PaymentMethod | None = None
+    return_url: str | None = None
+
+
+class Position(NamedTuple):
+    """A place in the list: by second of creation, then by order of arrival."""
+
+    created: int
+    sequence: int
+    id: str
+
+
+class Due(NamedTuple):
+    """Something that happens by itself when the clock gets there."""
+
+    at: float
+    sequence: int
+    kind: str
+    subject: Any
+
+
+class Ledger:
+    """Not thread-safe: the Sandbox holds its lock around every use."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.positions: list[Position] = []
+        self.methods: dict[str, PaymentMethod] = {}
+        self.due: list[Due] = []
+        self.events: list[JsonObject] = []
+        self._place: dict[str, Position] = {}
+        self._by_metadata: dict[tuple[str, str], dict[str, None]] = {}
+        self._sequence = 0
+
+    def add(self, intent: JsonObject, now: float) -> None:
+        """Take in a new PaymentIntent."""
+        position = Position(intent["created"], self._next(), intent["id"])
+        insort(self.positions, position)
+        self._place[intent["id"]] = position
+        self.records[intent["id"]] = Record(intent, ((now, intent),))
+        self._index(intent)
+
+    def put(self, intent: JsonObject, now: float) -> None:
+        """Replace a PaymentIntent by its next version."""
+        old = self.records[intent["id"]]
+        history = (*old.history, (now, intent))
+        self.records[intent["id"]] = replace(old, intent=intent, history=history)
+        if intent["metadata"] is not old.intent["metadata"]:
+            self._index(intent)
+
+    def pay_with(self, intent_id: str, method: PaymentMethod, return_url: str | None) -> None:
+        """Remember what a PaymentIntent is being paid with, and where its shopper returns to."""
+        record = self.records[intent_id]
+        self.records[intent_id] = replace(record, paying_with=method, return_url=return_url)
+
+    def get(self, intent_id: str, param: str = "intent") -> JsonObject:
+        """The PaymentIntent, or 404 resource_missing."""
+        record = self.records.get(intent_id)
+        if record is None:
+            message = f"No such payment_intent: '{intent_id}'"
+            raise refusal(message, status=404, code="resource_missing", param=param)
+        return record.intent
+
+    def place(self, intent_id: str, param: str) -> Position:
+        """Where a PaymentIntent stands in the list, or 400 resource_missing."""
+        if intent_id not in self._place:
+            message = f"No such payment_intent: '{intent_id}'"
+            raise refusal(message, code="resource_missing", param=param)
+        return self._place[intent_id]
+
+    def with_metadata(self, name: str, value: str) -> list[str]:
+        """Ids of PaymentIntents that carry or carried this pair, letter case apart."""
+        return list(self._by_metadata.get((name, value.casefold()), ()))
+
+    def schedule(self, at: float, kind: str, subject: Any) -> None:
+        """Let something happen at an instant of the sandbox clock."""
+        heapq.heappush(self.due, Due(at, self._next(), kind, subject))
+
+    def pop_due(self, now: float) -> Due | None:
+        """The next thing whose time has come."""
+        return heapq.heappop(self.due) if self.due and self.due[0].at <= now else None
+
+    def copy(self) -> Ledger:
+        """The same ledger; its immutable contents are shared."""
+        twin = Ledger()
+        twin.records = self.records.copy()
+        twin.positions = self.positions.copy()
+        twin.methods = self.methods.copy()
+        twin.due = self.due.copy()
+        twin.events = self.events.copy()
+        twin._place = self._place.copy()
+        twin._by_metadata = {pair: ids.copy() for pair, ids in self._by_metadata.items()}
+        twin._sequence = self._sequence
+        return twin
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    def _index(self, intent: JsonObject) -> None:
+        for name, value in intent["metadata"].items():
+            self._by_metadata.setdefault((name, value.casefold()), {})[intent["id"]] = None

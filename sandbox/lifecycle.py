@@ -1,0 +1,192 @@
+"""The life of a PaymentIntent: each state change, what it needs and which Event it makes.
+
+    requires_payment_method ─ requires_confirmation ─┬→ succeeded
+       ↑ declined              requires_action ──────┼→ requires_capture → succeeded
+       └────────────────────────────────────────── processing → succeeded or declined
+    all but succeeded, processing and canceled → canceled
+
+Source: docs.stripe.com/payments/paymentintents/lifecycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.answers import JsonObject, Refusal, refusal
+from sandbox.moment import Moment
+from sandbox.payment_methods import (
+    AUTHENTICATION_FAILURE,
+    AUTHENTICATION_REQUIRED,
+    BANK_FAILURE,
+    GENERIC_DECLINE,
+    Decline,
+    Outcome,
+    PaymentMethod,
+)
+
+OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+UNDER_WAY = (*OPEN, "processing")
+CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation",
+              "requires_action")  # fmt: skip
+
+_REASONS = {"processing": BANK_FAILURE, "requires_action": AUTHENTICATION_FAILURE}
+
+
+def require_status(intent: JsonObject, verb: str, done: str, allowed: tuple[str, ...]) -> None:
+    """Refuse with payment_intent_unexpected_state unless the status allows the verb."""
+    if intent["status"] in allowed:
+        return
+    raise refusal(
+        f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}. "
+        f"Only a PaymentIntent with one of the following statuses may be {done}: "
+        f"{', '.join(allowed)}.",
+        code="payment_intent_unexpected_state",
+        payment_intent=intent,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to pay: with what, where the shopper returns to, and whether there is a shopper."""
+
+    method_id: str
+    method: PaymentMethod
+    return_url: str | None = None
+    off_session: bool = False
+
+
+def confirm(moment: Moment, intent: JsonObject, attempt: Attempt) -> JsonObject:
+    """Attempt the payment; raises the 402 card_error of a decline."""
+    method = attempt.method
+    intent = moment.change(intent, payment_method=attempt.method_id, last_payment_error=None)
+    moment.ledger.pay_with(intent["id"], method, attempt.return_url)
+    if method.outcome is Outcome.NEEDS_ACTION and attempt.off_session:
+        raise _declined(moment, intent, AUTHENTICATION_REQUIRED)
+    if method.outcome is Outcome.NEEDS_ACTION:
+        return _ask_for_action(moment, intent)
+    if method.outcome is Outcome.DECLINED:
+        raise _declined(moment, intent, method.decline or GENERIC_DECLINE)
+    if method.outcome is Outcome.SUCCEEDS:
+        return pay(moment, intent)
+    return _start_processing(moment, intent)
+
+
+def pay(moment: Moment, intent: JsonObject) -> JsonObject:
+    """The money is there: authorized where capture is manual, else received."""
+    charge = moment.ids.new("ch_3")
+    if intent["capture_method"] == "manual":
+        return moment.change(
+            intent,
+            "amount_capturable_updated",
+            status="requires_capture",
+            amount_capturable=intent["amount"],
+            latest_charge=charge,
+            next_action=None,
+        )
+    return moment.change(
+        intent,
+        "succeeded",
+        status="succeeded",
+        amount_received=intent["amount"],
+        latest_charge=charge,
+        next_action=None,
+        processing=None,
+    )
+
+
+def capture(moment: Moment, intent: JsonObject, amount: int) -> JsonObject:
+    """Take an authorized amount or a part of it."""
+    return moment.change(
+        intent, "succeeded", status="succeeded", amount_capturable=0, amount_received=amount
+    )
+
+
+def cancel(moment: Moment, intent: JsonObject, reason: str | None) -> JsonObject:
+    """End a PaymentIntent for ever."""
+    return moment.change(
+        intent,
+        "canceled",
+        status="canceled",
+        amount_capturable=0,
+        canceled_at=int(moment.now),
+        cancellation_reason=reason,
+        next_action=None,
+    )
+
+
+def fail(moment: Moment, intent: JsonObject, decline: Decline) -> JsonObject:
+    """Back to requires_payment_method, with last_payment_error."""
+    error = _payment_error(intent, decline)
+    return moment.change(
+        intent,
+        "payment_failed",
+        status="requires_payment_method",
+        last_payment_error=error,
+        latest_charge=moment.ids.new("ch_3"),
+        payment_method=None,
+        next_action=None,
+        processing=None,
+    )
+
+
+def succeed_now(moment: Moment, intent: JsonObject, allowed: tuple[str, ...]) -> JsonObject:
+    """Let a payment go through as if the shopper, or the bank, had just done their part."""
+    require_status(intent, "complete", "completed", allowed)
+    method_id = intent["payment_method"] or "pm_card_visa"
+    return pay(moment, {**intent, "payment_method": method_id})
+
+
+def fail_now(moment: Moment, intent: JsonObject, allowed: tuple[str, ...]) -> JsonObject:
+    """Let a payment fail for the reason that fits its state."""
+    require_status(intent, "fail", "failed", allowed)
+    return fail(moment, intent, _REASONS.get(intent["status"], GENERIC_DECLINE))
+
+
+def settle(moment: Moment, intent: JsonObject) -> None:
+    """End `processing` in the way of the payment method; nothing if it ended before."""
+    if intent["status"] != "processing":
+        return
+    method = moment.ledger.records[intent["id"]].paying_with
+    if method and method.outcome is Outcome.FAILS_LATER:
+        fail(moment, intent, method.decline or BANK_FAILURE)
+    else:
+        pay(moment, intent)
+
+
+def _ask_for_action(moment: Moment, intent: JsonObject) -> JsonObject:
+    page = f"{moment.rules.base_url}/_sandbox/payment_intents/{intent['id']}/action"
+    redirect = {"url": page, "return_url": moment.ledger.records[intent["id"]].return_url}
+    return moment.change(
+        intent,
+        "requires_action",
+        status="requires_action",
+        next_action={"type": "redirect_to_url", "redirect_to_url": redirect},
+    )
+
+
+def _start_processing(moment: Moment, intent: JsonObject) -> JsonObject:
+    moment.ledger.schedule(moment.now + moment.rules.settle_seconds, "settle", intent["id"])
+    return moment.change(
+        intent,
+        "processing",
+        status="processing",
+        latest_charge=moment.ids.new("py_3"),
+        next_action=None,
+    )
+
+
+def _declined(moment: Moment, intent: JsonObject, decline: Decline) -> Refusal:
+    failed = fail(moment, intent, decline)
+    error = {**failed["last_payment_error"], "payment_intent": failed}
+    return Refusal(402, {**error, "charge": failed["latest_charge"]})
+
+
+def _payment_error(intent: JsonObject, decline: Decline) -> JsonObject:
+    error = {
+        "code": decline.code,
+        "doc_url": f"https://stripe.com/docs/error-codes/{decline.code.replace('_', '-')}",
+        "message": decline.message,
+        "payment_method": {"id": intent["payment_method"], "object": "payment_method"},
+        "type": "card_error",
+    }
+    return error | ({"decline_code": decline.decline_code} if decline.decline_code else {})

@@ -1,0 +1,66 @@
+"""What was asked and answered: the last requests, and counts of all of them."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import asdict, dataclass
+
+from sandbox.answers import JsonObject
+from sandbox.form import Form
+
+KEPT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One request. `status` None: no answer was made. `at` is sandbox time."""
+
+    at: float
+    method: str
+    path: str
+    params: Form
+    idempotency_key: str | None
+    status: int | None
+    replayed: bool = False
+    fault: str | None = None
+    request_id: str | None = None
+
+
+class RequestLog:
+    """Bounded in entries, unbounded in counts."""
+
+    def __init__(self) -> None:
+        self.entries: deque[Entry] = deque(maxlen=KEPT)
+        self.counts: Counter[tuple[str, str, int | None]] = Counter()
+
+    def add(self, entry: Entry) -> None:
+        """Write one request down."""
+        self.entries.append(entry)
+        self.counts[entry.method, _template(entry.path), entry.status] += 1
+
+    def shown(self) -> list[JsonObject]:
+        """The entries as JSON, oldest first, without client_secrets."""
+        return [{**asdict(entry), "params": _public(entry.params)} for entry in self.entries]
+
+    def shown_counts(self) -> dict[str, int]:
+        """`POST /v1/payment_intents 200` → how many; `none` where there was no answer."""
+        ordered = sorted(self.counts.items(), key=str)
+        return {f"{m} {path} {status or 'none'}": n for (m, path, status), n in ordered}
+
+    def copy(self) -> RequestLog:
+        """The same log, going on by itself."""
+        twin = RequestLog()
+        twin.entries = self.entries.copy()
+        twin.counts = self.counts.copy()
+        return twin
+
+
+def _template(path: str) -> str:
+    parts = path.split("/")
+    if len(parts) > 3 and parts[3] != "search":
+        parts[3] = ":id"
+    return "/".join(parts)
+
+
+def _public(params: Form) -> Form:
+    return {name: value for name, value in params.items() if name != "client_secret"}

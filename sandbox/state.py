@@ -1,0 +1,54 @@
+"""The sandbox as it stands, for tests to look at: what was made, for whom, and what was asked."""
+
+from __future__ import annotations
+
+from sandbox.answers import JsonObject
+from sandbox.core import Sandbox
+
+
+def shown_state(sandbox: Sandbox) -> JsonObject:
+    """Totals, orders and request counts as JSON. `payable` counts all that is not canceled."""
+    with sandbox.lock:
+        sandbox.settle()
+        intents = _intents(sandbox)
+        return {
+            "now": sandbox.clock(),
+            "payment_intents": len(intents),
+            "payable": sum(map(_payable, intents)),
+            "orders": _orders(intents),
+            "requests": sandbox.log.shown_counts(),
+            "faults_fired": dict(sandbox.faults.fired),
+            "events": sum(len(books.ledger.events) for books in sandbox.books.values()),
+            "idempotency_keys": sum(len(books.keys) for books in sandbox.books.values()),
+        }
+
+
+def _intents(sandbox: Sandbox) -> list[JsonObject]:
+    return [
+        record.intent
+        for books in sandbox.books.values()
+        for record in books.ledger.records.values()
+    ]
+
+
+def _orders(intents: list[JsonObject]) -> list[JsonObject]:
+    orders: dict[tuple[str | None, str | None], list[JsonObject]] = {}
+    for intent in intents:
+        names = intent["metadata"].get("order_id"), intent["metadata"].get("client_id")
+        orders.setdefault(names, []).append(intent)
+    return [_order(order_id, client_id, made) for (order_id, client_id), made in orders.items()]
+
+
+def _order(order_id: str | None, client_id: str | None, made: list[JsonObject]) -> JsonObject:
+    shown = ("id", "status", "amount", "currency", "created", "livemode")
+    return {
+        "order_id": order_id,
+        "client_id": client_id,
+        "count": len(made),
+        "payable": sum(map(_payable, made)),
+        "payment_intents": [{name: intent[name] for name in shown} for intent in made],
+    }
+
+
+def _payable(intent: JsonObject) -> bool:
+    return bool(intent["status"] != "canceled")

@@ -1,0 +1,22 @@
+"""Fixtures that tests of several modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sandbox_process import SandboxProcess
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[SandboxProcess]:
+    with SandboxProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def sandbox(sandbox_process: SandboxProcess) -> SandboxProcess:
+    """A sandbox with nothing in it; one process for the whole run, because a start takes 0.2 s."""
+    sandbox_process.reset()
+    return sandbox_process

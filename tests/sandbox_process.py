@@ -1,0 +1,202 @@
+"""`python -m sandbox` as a process of its own, for tests: start it, look into it, break it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SECRET_KEY = "sk_test_sandbox"
+PUBLISHABLE_KEY = "pk_test_sandbox"
+WEBHOOK_SECRET = "whsec_sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderState:
+    """What the sandbox made for one order. `payable` counts all that is not canceled."""
+
+    count: int
+    payable: int
+    ids: tuple[str, ...]
+    statuses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxState:
+    """A look into the sandbox; `raw` is the whole of it."""
+
+    payment_intents: int
+    payable: int
+    raw: Mapping[str, Any]
+
+    def order(self, order_id: str, client_id: str | None = None) -> OrderState:
+        """What was made for an order; all zero if nothing."""
+        for order in self.raw["orders"]:
+            if (order["order_id"], order["client_id"]) == (order_id, client_id):
+                made = order["payment_intents"]
+                ids, statuses = (tuple(each[name] for each in made) for name in ("id", "status"))
+                return OrderState(order["count"], order["payable"], ids, statuses)
+        return OrderState(0, 0, (), ())
+
+    def sends(self, request: str) -> int:
+        """How many requests began with, say, `POST /v1/payment_intents 200`."""
+        counts: Mapping[str, int] = self.raw["requests"]
+        return sum(count for name, count in counts.items() if f"{name} ".startswith(f"{request} "))
+
+
+class SandboxProcess:
+    """A sandbox on a free port, from `start` to `close`; a context manager does both."""
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+        self._session = requests.Session()
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The process, to be stopped or killed by a test."""
+        assert self._process
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Start it and wait until it listens."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox", "--port", "0", *self._options],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.url = self._address()
+        return self
+
+    def close(self) -> str:
+        """End it with SIGTERM; gives what it wrote after its greeting."""
+        self._session.close()
+        if self._process is None:
+            return ""
+        self._process.terminate()
+        rest, _ = self._process.communicate(timeout=10)
+        self._process = None
+        return rest
+
+    def state(self) -> SandboxState:
+        """Count what it made and what it was asked."""
+        raw = self.control("GET", "state")
+        return SandboxState(raw["payment_intents"], raw["payable"], raw)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The last requests, oldest first."""
+        found: list[dict[str, Any]] = self.control("GET", "requests")["requests"]
+        return found
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every Event, oldest first."""
+        found: list[dict[str, Any]] = self.control("GET", "events")["events"]
+        return found
+
+    def faults(self, orders: Sequence[Mapping[str, Any]]) -> None:
+        """Order faults, e.g. `[{"kind": "lost_after", "match": {"method": "POST"}}]`."""
+        self.control("POST", "faults", list(orders))
+
+    def fired(self) -> dict[str, int]:
+        """How often each kind of fault has struck."""
+        found: dict[str, int] = self.control("GET", "faults")["fired"]
+        return found
+
+    def clear_faults(self) -> None:
+        """Forget the orders."""
+        self.control("DELETE", "faults")
+
+    def advance(self, seconds: float) -> float:
+        """Move its clock on; gives its new time."""
+        now: float = self.control("POST", "clock", {"advance": seconds})["now"]
+        return now
+
+    def rules(self, **changes: float) -> dict[str, Any]:
+        """Change search_lag_seconds, settle_seconds or rate_limit."""
+        found: dict[str, Any] = self.control("POST", "rules", changes)
+        return found
+
+    def reset(self) -> None:
+        """Forget everything; the clock goes back to real time."""
+        self.control("POST", "reset", {})
+
+    def pay(self, intent_id: str) -> dict[str, Any]:
+        """Let a PaymentIntent that waits for anything be paid."""
+        return self.end(intent_id, "succeed")
+
+    def fail(self, intent_id: str) -> dict[str, Any]:
+        """Let a PaymentIntent that waits for anything fail: back to requires_payment_method."""
+        return self.end(intent_id, "fail")
+
+    def end(self, intent_id: str, verb: str) -> dict[str, Any]:
+        """succeed, fail, complete_action or fail_action."""
+        found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/{verb}", {})
+        return found
+
+    def webhooks(self, **changes: Any) -> dict[str, Any]:
+        """Look at the deliveries, or set `url`, `secret` and `detours`."""
+        method = "POST" if changes else "GET"
+        found: dict[str, Any] = self.control(method, "webhooks", changes or None)
+        return found
+
+    def control(self, method: str, path: str, given: Any = None) -> Any:
+        """Ask a control endpoint; an answer that is not 200 fails the test."""
+        answer = self._session.request(
+            method, f"{self.url}/_sandbox/{path}", json=given, timeout=10
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        api_key: str = SECRET_KEY,
+        timeout: float = 10,
+        **headers: str,
+    ) -> requests.Response:
+        """Send one request as a bare HTTP client would, without any retry."""
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return self._session.request(
+            method,
+            self.url + path,
+            params=params if method == "GET" else None,
+            data=params if method == "POST" else None,
+            headers={"Authorization": f"Bearer {api_key}", **headers},
+            timeout=timeout,
+        )
+
+    def _address(self) -> str:
+        assert self._process
+        assert self._process.stdout
+        lines = []
+        for line in self._process.stdout:
+            lines.append(line)
+            found = re.search(r"http://\S+", line)
+            if found:
+                return found[0]
+        raise RuntimeError(f"The sandbox did not start: {''.join(lines)}")
