@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import requests
+from requests import Response, Session
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,7 +59,7 @@ class SandboxProcess:
     def __init__(self, *options: str) -> None:
         self._options = options
         self._process: subprocess.Popen[str] | None = None
-        self._session = requests.Session()
+        self._session = Session()
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -176,7 +176,7 @@ class SandboxProcess:
         api_key: str = SECRET_KEY,
         timeout: float = 10,
         **headers: str,
-    ) -> requests.Response:
+    ) -> Response:
         """Send one request as a bare HTTP client would, without any retry."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
