@@ -31,14 +31,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     courier = Courier(options.webhook_url, options.webhook_secret)
     sandbox.on_event = courier.take
     try:
-        server = SandboxServer(
-            (options.host, options.port), sandbox, Control(sandbox, clock, courier)
-        )
+        server = SandboxServer((options.host, options.port), sandbox)
     except OSError as taken:
         print(f"Sandbox: cannot listen on {options.host}:{options.port}: {taken.strerror}.",
               file=sys.stderr)  # fmt: skip
         return 1
     sandbox.rules = _rules(options, server.url)
+    server.control = Control(sandbox, clock, courier)
     server.latency_seconds = options.latency_seconds
     _serve(server, sandbox, courier, options)
     return 0
@@ -76,6 +75,13 @@ def _rules(options: argparse.Namespace, url: str) -> Rules:
     )
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is 0 to 65535")
+    return port
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     rules = Rules()
     parser = argparse.ArgumentParser(
@@ -83,7 +89,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1")
-    add("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
+    add("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one")
     add("--webhook-url", help="where Events are posted")
     add("--webhook-secret", default=WEBHOOK_SECRET, help="what signs them")
     add("--rate-limit", type=float, default=0, help="requests a second and account; 0: no limit")

@@ -29,6 +29,7 @@ class Control:
         self._sandbox = sandbox
         self._clock = clock
         self._courier = courier
+        self._first_rules, self._first_rate_limit = sandbox.rules, sandbox.rate_limit
         self._routes: dict[tuple[str, str], Callable[[Any], Any]] = {
             ("GET", "state"): lambda _: shown_state(sandbox),
             ("GET", "requests"): lambda _: {"requests": sandbox.log.shown()},
@@ -98,6 +99,8 @@ class Control:
 
     def _reset(self, _: Any) -> JsonObject:
         self._sandbox.reset()
+        self._sandbox.rules = self._first_rules
+        self._sandbox.rate_limit = self._first_rate_limit
         self._courier.reset()
         self._clock.set_to_now()
         return {"now": self._clock()}

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from sandbox import lifecycle
 from sandbox.answers import Answer, JsonObject, Refusal, Response, encode
 from sandbox.authentication import Account, Caller, authenticate, secret_only
-from sandbox.core_faults import mangled, refuse_as_ordered, saved_500
+from sandbox.core_faults import NOTHING, mangled, refuse_as_ordered, replaces_all, saved_500
 from sandbox.endpoints import Endpoint, find, for_browser
 from sandbox.events import new_event
-from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults
+from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults, keeps_away
 from sandbox.form import Form
 from sandbox.idempotency import IdempotencyKeys
 from sandbox.identifiers import Identifiers
@@ -117,7 +117,11 @@ class Sandbox:
         with self.lock:
             self.settle()
             request, fault = execution.request, execution.fault
-            answer = self._outcome(execution)
+            try:
+                answer = self._outcome(execution)
+            except Exception:
+                self.abandon(execution)
+                raise
             if request.key:
                 self._books(execution.caller).keys.save(request.key, answer)
             return self._answered(request, mangled(answer, fault), fault)
@@ -143,7 +147,7 @@ class Sandbox:
             except Refusal:
                 return None
             fault = self._draw(request, TRANSPORT_KINDS)
-            if fault and (fault.kind == "lost_before" or not fault.executes):
+            if fault and keeps_away(fault):
                 self._note(replace(request, note=fault.kind), None, None)
             return fault
 
@@ -193,6 +197,8 @@ class Sandbox:
             caller = authenticate(request.headers)
             refuse_as_ordered(fault, "limiter")
             self._limiter.admit(caller.account, self.clock())
+            if fault and replaces_all(fault):
+                return self._answered(request, mangled(NOTHING, fault), fault)
             endpoint, subject = find(request.method, request.path)
             if not endpoint.browser:
                 secret_only(caller)
@@ -221,7 +227,7 @@ class Sandbox:
             books = self._books(execution.caller)
             books.ledger.schedule(appears_at, "appear", (ordinary, self.clock()))
             return saved_500(fault)
-        if kind == "error_500_without_object" or (fault and not fault.executes):
+        if kind == "error_500_without_object":
             return saved_500(fault)
         answer = self._run(execution, self.clock())
         return saved_500(fault) if kind == "error_500_with_object" else answer
@@ -231,7 +237,7 @@ class Sandbox:
         try:
             found = execution.endpoint.run(moment, execution.subject, execution.params)
         except Refusal as refused:
-            return refused.answer()
+            return _seen_by(execution.caller, refused).answer()
         return Answer(200, encode(for_browser(found) if execution.caller.publishable else found))
 
     def _happen(self, account: Account, books: Books, due: Due) -> None:
@@ -302,3 +308,10 @@ class Sandbox:
             request_id=request.id or None,
         )
         self.log.add(entry)
+
+
+def _seen_by(caller: Caller, refused: Refusal) -> Refusal:
+    intent = refused.error.get("payment_intent")
+    if caller.publishable and intent:
+        refused.error["payment_intent"] = for_browser(intent)
+    return refused

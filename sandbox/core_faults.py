@@ -18,6 +18,8 @@ _LAYERS = {
     "key_in_use": "idempotency",
 }
 
+NOTHING = Answer(200, b"")
+
 _HTML = b"<html><head><title>One moment</title></head><body>Checking your browser.</body></html>"
 
 
@@ -27,6 +29,11 @@ def refuse_as_ordered(fault: FaultOrder | None, layer: str, key: str = "") -> No
         refused = _refusal(fault, key)
         refused.headers |= _should_retry(fault)
         raise refused
+
+
+def replaces_all(fault: FaultOrder) -> bool:
+    """Whether the answer is made up by something in between and the request never got through."""
+    return fault.kind in ("html", "empty_object") and not fault.executes
 
 
 def saved_500(fault: FaultOrder | None) -> Answer:

@@ -78,6 +78,11 @@ class FaultOrder:
     should_retry: bool | None = None
 
 
+def keeps_away(fault: FaultOrder) -> bool:
+    """Whether the request never reaches the core."""
+    return fault.kind == "lost_before" or (fault.kind == "hang" and not fault.executes)
+
+
 def parse_order(given: Mapping[str, Any]) -> FaultOrder:
     """Read an order from JSON or raise BadOrder."""
     _known(given, FaultOrder)

@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 from sandbox.answers import Response
@@ -29,18 +30,24 @@ PREFLIGHT = {
 
 
 class SandboxServer(ThreadingHTTPServer):
-    """Listens from the moment it is made; `serve_forever` answers until `close`."""
+    """Listens from the moment it is made; needs its `control` before `serve_forever`."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], sandbox: Sandbox, control: Control) -> None:
+    control: Control
+
+    def __init__(self, address: tuple[str, int], sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.control = control
         self.latency_seconds = 0.0
         self.closing = threading.Event()
         super().__init__(address, Handler)
+
+    def server_bind(self) -> None:
+        """Bind without the look-up of our own name that HTTPServer adds; it can take seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     @property
     def url(self) -> str:
@@ -86,6 +93,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (CORS | response.headers).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(response.body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
 
     def write(self, part: bytes) -> None:
@@ -105,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         if length > MAX_BODY:
             self.close_connection = True
-            send(Response(413, {"Connection": "close"}, b""), self)
+            send(Response(413, {}, b""), self)
             return
         body = self.rfile.read(length)
         path = self.path.partition("?")[0]

@@ -133,7 +133,7 @@ def succeed_now(moment: Moment, intent: JsonObject, allowed: tuple[str, ...]) ->
     """Let a payment go through as if the shopper, or the bank, had just done their part."""
     require_status(intent, "complete", "completed", allowed)
     method_id = intent["payment_method"] or "pm_card_visa"
-    return pay(moment, {**intent, "payment_method": method_id})
+    return pay(moment, {**intent, "payment_method": method_id, "last_payment_error": None})
 
 
 def fail_now(moment: Moment, intent: JsonObject, allowed: tuple[str, ...]) -> JsonObject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox import lifecycle
 from sandbox.answers import JsonObject, refusal
-from sandbox.currencies import check_minimum
+from sandbox.currencies import check_amount, check_minimum
 from sandbox.form import Form
 from sandbox.lifecycle import Attempt
 from sandbox.moment import Moment
@@ -60,6 +60,7 @@ def update(moment: Moment, intent_id: str, params: Form) -> JsonObject:
     if not params.keys() <= _ALWAYS_UPDATABLE:
         lifecycle.require_status(intent, "update", "updated", lifecycle.OPEN)
     wanted = {**intent, **params}
+    check_amount(wanted["amount"], wanted["currency"])
     check_minimum(wanted["amount"], wanted["currency"])
     check_types(params, wanted["currency"])
     _check_customer(params)

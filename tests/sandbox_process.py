@@ -131,7 +131,7 @@ class SandboxProcess:
         return now
 
     def rules(self, **changes: float) -> dict[str, Any]:
-        """Change search_lag_seconds, settle_seconds or rate_limit."""
+        """Change search_lag_seconds, settle_seconds or rate_limit until the next reset."""
         found: dict[str, Any] = self.control("POST", "rules", changes)
         return found
 

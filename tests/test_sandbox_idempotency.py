@@ -110,7 +110,7 @@ def test_a_key_that_still_executes_answers_409(sandbox: SandboxProcess) -> None:
     with ThreadPoolExecutor(1) as other:
         slow: Future[Response] = other.submit(create, sandbox)
         time.sleep(0.2)
-        conflict = sandbox.send("POST", INTENTS, ORDER, key="key-1", Connection="close")
+        conflict = sandbox.send("POST", INTENTS, ORDER, key="key-1")
         first = slow.result()
     assert (conflict.status_code, error(conflict)["code"]) == (409, "idempotency_key_in_use")
     assert first.status_code == 200
@@ -305,7 +305,7 @@ def test_two_api_keys_of_one_account_share_an_idempotency_key(sandbox: SandboxPr
 # IR and LL together: of many sends at one moment one executes, the others get it or 409
 def test_many_sends_at_one_moment_make_one_object(sandbox: SandboxProcess) -> None:
     def send(_: int) -> int:
-        answer = sandbox.send("POST", INTENTS, ORDER, key="key-1", Connection="close")
+        answer = sandbox.send("POST", INTENTS, ORDER, key="key-1")
         return answer.status_code
 
     with ThreadPoolExecutor(8) as senders:

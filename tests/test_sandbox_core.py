@@ -1,0 +1,216 @@
+"""The core in process: two phases, faults without sockets, copies, the same ids again."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pytest
+
+from sandbox.answers import Response
+from sandbox.core import Execution, Sandbox
+from sandbox.faults import FaultOrder, Match
+from tests.sandbox_in_process import INTENTS, Shop, error
+
+ORDER = {"amount": 1099, "currency": "usd", "metadata[order_id]": "A-1"}
+KEY = {"Idempotency_Key": "key-1"}
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def begun(shop: Shop) -> Execution:
+    started = shop.begin(ORDER, **KEY)
+    assert isinstance(started, Execution)
+    return started
+
+
+def send(shop: Shop) -> Response:
+    return shop.post(INTENTS, ORDER, **KEY)
+
+
+def made(shop: Shop) -> int:
+    return len(shop.get(INTENTS).json()["data"])
+
+
+def test_between_begin_and_finish_the_key_is_in_use(shop: Shop) -> None:
+    execution = begun(shop)
+    assert (send(shop).status, error(send(shop))["code"]) == (409, "idempotency_key_in_use")
+    assert made(shop) == 0
+    first = shop.sandbox.finish(execution)
+    assert (first.status, send(shop).body) == (200, first.body)
+    assert made(shop) == 1
+
+
+def test_what_needs_no_execution_is_answered_by_begin(shop: Shop) -> None:
+    send(shop)
+    assert isinstance(shop.begin(ORDER, **KEY), Response)
+    assert isinstance(shop.begin({"amount": "ten"}), Response)
+
+
+def test_an_abandoned_request_never_came(shop: Shop) -> None:
+    shop.sandbox.abandon(begun(shop))
+    assert (send(shop).headers.get("Idempotent-Replayed"), made(shop)) == (None, 1)
+
+
+def test_a_key_that_executes_is_not_pruned(shop: Shop) -> None:
+    execution = begun(shop)
+    shop.now += 2 * 86_400
+    assert send(shop).status == 409
+    assert shop.sandbox.finish(execution).status == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "objects", "then"),
+    [
+        ("error_500_with_object", 500, None, 1, 500),
+        ("error_500_without_object", 500, None, 0, 500),
+        ("late_object", 500, None, 0, 500),
+        ("error_503", 503, None, 0, 200),
+        ("rate_limited", 429, "rate_limit", 0, 200),
+        ("lock_timeout", 429, "lock_timeout", 0, 200),
+        ("key_in_use", 409, "idempotency_key_in_use", 0, 200),
+        ("unauthorized", 401, None, 0, 200),
+        ("forbidden", 403, None, 0, 200),
+    ],
+)
+def test_core_faults(
+    shop: Shop, kind: str, status: int, code: str | None, objects: int, then: int
+) -> None:
+    shop.sandbox.faults.order(FaultOrder(kind))
+    struck = send(shop)
+    assert (struck.status, error(struck).get("code"), made(shop)) == (status, code, objects)
+    assert send(shop).status == then
+
+
+@pytest.mark.parametrize(("kind", "body"), [("html", b"<html>"), ("empty_object", b"{}")])
+@pytest.mark.parametrize("executes", [True, False])
+def test_a_200_that_is_no_payment_intent(
+    shop: Shop, kind: str, body: bytes, executes: bool
+) -> None:
+    shop.sandbox.faults.order(FaultOrder(kind, executes=executes))
+    struck = send(shop)
+    assert (struck.status, struck.body[: len(body)]) == (200, body)
+    assert made(shop) == executes
+    assert ("Idempotent-Replayed" in send(shop).headers) is executes
+
+
+def test_retry_after_and_should_retry_are_for_the_order_to_say(shop: Shop) -> None:
+    shop.sandbox.faults.order(
+        FaultOrder("rate_limited", retry_after=7),
+        FaultOrder("rate_limited", retry_after=None),
+        FaultOrder("error_500_without_object", should_retry=False),
+    )
+    assert send(shop).headers["Retry-After"] == "7"
+    assert "Retry-After" not in send(shop).headers
+    assert send(shop).headers["Stripe-Should-Retry"] == "false"
+
+
+def test_skip_and_count_choose_the_requests(shop: Shop) -> None:
+    shop.sandbox.faults.order(FaultOrder("error_503", skip=1, count=2))
+    assert [shop.get(INTENTS).status for _ in range(5)] == [200, 503, 503, 200, 200]
+    assert shop.sandbox.faults.fired == {"error_503": 2}
+
+
+def test_a_probability_is_the_same_every_time(shop: Shop) -> None:
+    def run() -> list[int]:
+        shop.sandbox.faults.clear()
+        shop.sandbox.faults.order(FaultOrder("error_503", count=None, probability=0.5, seed=3))
+        return [shop.get(INTENTS).status for _ in range(40)]
+
+    first = run()
+    assert run() == first
+    assert 5 < first.count(503) < 35
+
+
+@pytest.mark.parametrize(
+    ("match", "hit"),
+    [
+        (Match(), True),
+        (Match(method="POST"), True),
+        (Match(method="GET"), False),
+        (Match(path="/v1/payment"), True),
+        (Match(path=f"{INTENTS}$"), True),
+        (Match(path=f"{INTENTS}/"), False),
+        (Match(order_id="A-"), True),
+        (Match(order_id="B-"), False),
+        (Match(idempotency_key="key"), True),
+        (Match(idempotency_key="other"), False),
+    ],
+)
+def test_an_order_says_which_requests_it_means(shop: Shop, match: Match, hit: bool) -> None:
+    shop.sandbox.faults.order(FaultOrder("error_503", match))
+    assert (send(shop).status == 503) is hit
+
+
+def test_a_late_object_is_dated_when_it_was_sent(shop: Shop) -> None:
+    shop.sandbox.faults.order(FaultOrder("late_object", seconds=60))
+    sent_at = shop.now
+    send(shop)
+    shop.now += 60
+    late = shop.get(INTENTS).json()["data"][0]
+    assert (late["created"], late["metadata"]) == (int(sent_at), {"order_id": "A-1"})
+
+
+def test_the_limiter_admits_so_many_a_second(shop: Shop) -> None:
+    shop.sandbox.rate_limit = 3
+    statuses = [shop.get(INTENTS).status for _ in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
+    shop.now += 1
+    assert shop.get(INTENTS).status == 200
+
+
+def test_the_limiter_counts_accounts_apart(shop: Shop) -> None:
+    shop.sandbox.rate_limit = 1
+    keys = ("sk_test_one", "sk_test_two", "sk_test_one")
+    assert [shop.get(INTENTS, api_key=key).status for key in keys] == [200, 200, 429]
+
+
+def test_a_seed_makes_the_same_ids() -> None:
+    assert Shop().create() == Shop().create()
+    apart = [Sandbox(lambda: 0.0, seed=seed) for seed in (1, 2, None, None)]
+    body = urlencode(ORDER).encode()
+    answers = [each.handle("POST", INTENTS, Shop().headers(), body).json() for each in apart]
+    assert len({answer["id"] for answer in answers}) == 4
+
+
+def test_a_copy_goes_on_by_itself(shop: Shop) -> None:
+    send(shop)
+    twin = shop.sandbox.copy()
+    headers, body = shop.headers(**KEY), urlencode(ORDER).encode()
+    assert twin.handle("POST", INTENTS, headers, body).headers["Idempotent-Replayed"] == "true"
+    more = twin.handle("POST", INTENTS, shop.headers(), body).json()["id"]
+    assert (made(shop), len(twin.handle("GET", INTENTS, headers).json()["data"])) == (1, 2)
+    assert shop.post(INTENTS, ORDER).json()["id"] == more
+
+
+def test_a_copy_takes_faults_and_time_with_it(shop: Shop) -> None:
+    shop.sandbox.faults.order(FaultOrder("late_object", seconds=5), FaultOrder("error_503"))
+    send(shop)
+    later = shop.now + 5
+    twin = shop.sandbox.copy(lambda: later)
+    statuses = [twin.handle("GET", INTENTS, shop.headers()).status for _ in range(2)]
+    assert statuses == [503, 200]
+    assert len(twin.handle("GET", INTENTS, shop.headers()).json()["data"]) == 1
+    shop.sandbox.faults.clear()
+    assert made(shop) == 0
+
+
+def test_the_log_keeps_no_client_secret(shop: Shop) -> None:
+    secret = shop.create()["client_secret"]
+    shop.get(f"{INTENTS}/pi_1", {"client_secret": secret}, api_key="pk_test_shop")
+    assert "_secret_" not in str(shop.sandbox.log.shown())
+
+
+def test_a_bug_does_not_hold_the_key(shop: Shop) -> None:
+    execution = begun(shop)
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    shop.sandbox.on_event = broken
+    with pytest.raises(ZeroDivisionError):
+        shop.sandbox.finish(execution)
+    shop.sandbox.on_event = None
+    assert send(shop).status == 200
