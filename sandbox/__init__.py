@@ -6,6 +6,6 @@ Nothing here is Stripe and no money moves. Layers, from the wire inwards:
                                            ├→ control            /_sandbox/ : look, break, move time
                                            ├→ webhooks           signed Events, sent and sent again
                                            └→ core               one request in, one answer out
-    core → authentication → limiter → endpoints (parameters) → idempotency → endpoints (execution)
-    endpoints → lifecycle, listing, search → ledger
+    core → admission (authentication → limiter → parameters) → idempotency → execution
+    execution → endpoints → lifecycle, listing, search → ledger
 """

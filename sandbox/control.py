@@ -48,7 +48,9 @@ class Control:
     def answer(self, method: str, path: str, body: bytes) -> Response:
         """Answer one control request."""
         try:
-            return self._answer(method, path.removeprefix(PREFIX), body)
+            with self._sandbox.lock:
+                self._sandbox.settle()
+                return self._answer(method, path.removeprefix(PREFIX), body)
         except Refusal as refused:
             return _json(refused.status, {"error": refused.error})
         except (BadOrder, ValueError, TypeError, KeyError) as wrong:
@@ -69,32 +71,28 @@ class Control:
 
     def _order_faults(self, given: Any) -> JsonObject:
         orders = [parse_order(order) for order in (given if isinstance(given, list) else [given])]
-        with self._sandbox.lock:
-            self._sandbox.faults.order(*orders)
+        self._sandbox.faults.order(*orders)
         return {"ordered": len(orders)}
 
     def _clear_faults(self, _: Any) -> JsonObject:
-        with self._sandbox.lock:
-            self._sandbox.faults.clear()
+        self._sandbox.faults.clear()
         return {"ordered": 0}
 
     def _move_clock(self, given: Any) -> JsonObject:
-        with self._sandbox.lock:
-            if "advance" in given:
-                self._clock.advance(float(given["advance"]))
-            else:
-                self._clock.set(float(given["set"]))
-            self._sandbox.settle()
+        if "advance" in given:
+            self._clock.advance(float(given["advance"]))
+        else:
+            self._clock.set(float(given["set"]))
+        self._sandbox.settle()
         return {"now": self._clock()}
 
     def _rules(self) -> JsonObject:
         return {**asdict(self._sandbox.rules), "rate_limit": self._sandbox.rate_limit}
 
     def _change_rules(self, given: Any) -> JsonObject:
-        with self._sandbox.lock:
-            if "rate_limit" in given:
-                self._sandbox.rate_limit = float(given.pop("rate_limit"))
-            self._sandbox.rules = replace(self._sandbox.rules, **given)
+        if "rate_limit" in given:
+            self._sandbox.rate_limit = float(given.pop("rate_limit"))
+        self._sandbox.rules = replace(self._sandbox.rules, **given)
         return self._rules()
 
     def _reset(self, _: Any) -> JsonObject:
@@ -106,9 +104,8 @@ class Control:
         return {"now": self._clock()}
 
     def _events(self) -> list[JsonObject]:
-        with self._sandbox.lock:
-            books = self._sandbox.books.values()
-            return [event for book in books for event in book.ledger.events]
+        books = self._sandbox.books.values()
+        return [event for book in books for event in book.ledger.events]
 
     def _change_webhooks(self, given: Any) -> JsonObject:
         if "detours" in given:
@@ -130,15 +127,12 @@ class Control:
             "fail_action": (lifecycle.fail_now, _ACTING),
         }
         end, allowed = ends[verb]
-        with self._sandbox.lock:
-            self._sandbox.settle()
-            account, intent = self._find(intent_id)
-            return end(self._sandbox.moment(account), intent, allowed)
+        account, intent = self._find(intent_id)
+        return end(self._sandbox.moment(account), intent, allowed)
 
     def _action_page(self, intent_id: str) -> Response:
-        with self._sandbox.lock:
-            account, intent = self._find(intent_id)
-            record = self._sandbox.books[account].ledger.records[intent_id]
+        account, intent = self._find(intent_id)
+        record = self._sandbox.books[account].ledger.records[intent_id]
         return action_page(intent, record.return_url)
 
     def _find(self, intent_id: str) -> tuple[Account, JsonObject]:

@@ -11,48 +11,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from sandbox import lifecycle
-from sandbox.answers import Answer, JsonObject, Refusal, Response, encode
-from sandbox.authentication import Account, Caller, authenticate, secret_only
-from sandbox.core_faults import NOTHING, mangled, refuse_as_ordered, replaces_all, saved_500
-from sandbox.endpoints import Endpoint, find, for_browser
+from sandbox.admission import admit
+from sandbox.answers import Answer, JsonObject, Refusal, Response, refusal
+from sandbox.authentication import Account, Caller
+from sandbox.books import Books
+from sandbox.core_faults import NOTHING, mangled, replaces_all, saved_500
 from sandbox.events import new_event
+from sandbox.execution import Execution, execute
 from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults, keeps_away
-from sandbox.form import Form
-from sandbox.idempotency import IdempotencyKeys
 from sandbox.identifiers import Identifiers
-from sandbox.ledger import Due, Ledger
+from sandbox.ledger import Due
 from sandbox.limiter import Limiter
 from sandbox.moment import Moment, Rules
+from sandbox.replies import reply
 from sandbox.request import Request, read_request
-from sandbox.request_log import Entry, RequestLog
+from sandbox.request_log import RequestLog, entry_of
 
 Clock = Callable[[], float]
 
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """A request that passed every layer but the last; give it to `finish`, once."""
-
-    request: Request
-    caller: Caller
-    endpoint: Endpoint
-    subject: str
-    params: Form
-    fault: FaultOrder | None
-
-
-@dataclass(slots=True)
-class Books:
-    """All that is kept for one account in one mode."""
-
-    ledger: Ledger = field(default_factory=Ledger)
-    keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
-
-    def copy(self) -> Books:
-        return Books(self.ledger.copy(), self.keys.copy())
+# What a request gets whose sandbox was reset while it executed: it must not act on the new one.
+RESET = refusal("The sandbox was reset.", status=503, kind="api_error")
 
 
 class Sandbox:
@@ -79,6 +60,7 @@ class Sandbox:
         self.lock = threading.RLock()
         self._ids = Identifiers(seed)
         self._limiter = Limiter(rate_limit)
+        self._era = 0
 
     def handle(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
@@ -117,20 +99,22 @@ class Sandbox:
         with self.lock:
             self.settle()
             request, fault = execution.request, execution.fault
+            if execution.era != self._era:
+                return self._answered(request, RESET.answer())
             try:
                 answer = self._outcome(execution)
             except Exception:
                 self.abandon(execution)
                 raise
             if request.key:
-                self._books(execution.caller).keys.save(request.key, answer)
+                self._books(execution.admitted.caller).keys.save(request.key, answer)
             return self._answered(request, mangled(answer, fault), fault)
 
     def abandon(self, execution: Execution) -> None:
         """Undo a `begin` as if the request had never come."""
         with self.lock:
-            if execution.request.key:
-                self._books(execution.caller).keys.release(execution.request.key)
+            if execution.request.key and execution.era == self._era:
+                self._books(execution.admitted.caller).keys.release(execution.request.key)
 
     def draw_transport_fault(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -181,33 +165,28 @@ class Sandbox:
             twin.faults, twin.log = self.faults.copy(), self.log.copy()
             twin.books = {account: books.copy() for account, books in self.books.items()}
             twin._ids, twin._limiter = self._ids.copy(), self._limiter.copy()
+            twin._era = self._era
             return twin
 
     def reset(self) -> None:
         """Forget every object, key, fault and request; the rules and the clock stay."""
         with self.lock:
+            self._era += 1
             self.books.clear()
             self.faults, self.log = Faults(), RequestLog()
             self._limiter = Limiter(self._limiter.per_second)
 
     def _begin(self, request: Request) -> Response | Execution:
         fault = self._draw(request, CORE_KINDS)
+        if fault and replaces_all(fault):
+            return self._answered(request, mangled(NOTHING, fault), fault)
         try:
-            refuse_as_ordered(fault, "authentication")
-            caller = authenticate(request.headers)
-            refuse_as_ordered(fault, "limiter")
-            self._limiter.admit(caller.account, self.clock())
-            if fault and replaces_all(fault):
-                return self._answered(request, mangled(NOTHING, fault), fault)
-            endpoint, subject = find(request.method, request.path)
-            if not endpoint.browser:
-                secret_only(caller)
-            params = endpoint.check(request.params, request.version or self.rules.api_version)
-            refuse_as_ordered(fault, "idempotency", request.key or "")
-            replay = self._claim(request, caller)
+            version = self.rules.api_version
+            admitted = admit(request, fault, self._limiter, self.clock(), version)
+            replay = self._claim(request, admitted.caller)
         except Refusal as refused:
             return self._answered(request, refused.answer(), fault)
-        return replay or Execution(request, caller, endpoint, subject, params, fault)
+        return replay or Execution(request, admitted, fault, self._era)
 
     def _claim(self, request: Request, caller: Caller) -> Response | None:
         if not request.key:
@@ -219,31 +198,21 @@ class Sandbox:
         return self._answered(request, saved.answer, original=saved.request_id)
 
     def _outcome(self, execution: Execution) -> Answer:
-        fault = execution.fault
+        fault, now = execution.fault, self.clock()
         kind = fault.kind if fault else None
         if fault and kind == "late_object":
-            appears_at = self.clock() + fault.seconds
-            ordinary = replace(execution, fault=None)
-            books = self._books(execution.caller)
-            books.ledger.schedule(appears_at, "appear", (ordinary, self.clock()))
+            ledger = self._books(execution.admitted.caller).ledger
+            ledger.schedule(now + fault.seconds, "appear", (execution, now))
             return saved_500(fault)
         if kind == "error_500_without_object":
             return saved_500(fault)
-        answer = self._run(execution, self.clock())
+        answer = execute(execution, self._moment(execution.admitted.caller, now))
         return saved_500(fault) if kind == "error_500_with_object" else answer
-
-    def _run(self, execution: Execution, now: float) -> Answer:
-        moment = self._moment(execution.caller, now)
-        try:
-            found = execution.endpoint.run(moment, execution.subject, execution.params)
-        except Refusal as refused:
-            return _seen_by(execution.caller, refused).answer()
-        return Answer(200, encode(for_browser(found) if execution.caller.publishable else found))
 
     def _happen(self, account: Account, books: Books, due: Due) -> None:
         if due.kind == "appear":
             execution, sent_at = due.subject
-            self._run(execution, sent_at)
+            execute(execution, self._moment(execution.admitted.caller, due.at, sent_at))
         else:
             lifecycle.settle(self.moment(account, due.at), books.ledger.get(due.subject))
 
@@ -255,7 +224,7 @@ class Sandbox:
     def _books(self, caller: Caller) -> Books:
         return self.books.setdefault(caller.account, Books())
 
-    def _moment(self, caller: Caller, now: float) -> Moment:
+    def _moment(self, caller: Caller, now: float, sent_at: float | None = None) -> Moment:
         ledger = self._books(caller).ledger
 
         def publish(kind: str, subject: JsonObject, at: float) -> None:
@@ -264,7 +233,8 @@ class Sandbox:
             if self.on_event:
                 self.on_event(event)
 
-        return Moment(now, caller, ledger, self._ids, self.rules, publish)
+        sent_at = now if sent_at is None else sent_at
+        return Moment(now, sent_at, caller, ledger, self._ids, self.rules, publish)
 
     def _answered(
         self,
@@ -273,19 +243,8 @@ class Sandbox:
         fault: FaultOrder | None = None,
         original: str | None = None,
     ) -> Response:
-        headers = {
-            "Content-Type": "application/json",
-            "Request-Id": request.id,
-            "Stripe-Version": request.version or self.rules.api_version,
-            **answer.headers,
-        }
-        if request.key:
-            headers["Idempotency-Key"] = request.key
-            headers["Original-Request"] = original or request.id
-        if original:
-            headers["Idempotent-Replayed"] = "true"
         self._note(request, answer.status, fault, replayed=bool(original))
-        return Response(answer.status, headers, answer.body)
+        return reply(request, answer, self.rules.api_version, original)
 
     def _note(
         self,
@@ -295,23 +254,5 @@ class Sandbox:
         *,
         replayed: bool = False,
     ) -> None:
-        kinds = [kind for kind in (fault and fault.kind, request.note) if kind]
-        entry = Entry(
-            at=self.clock(),
-            method=request.method,
-            path=request.path,
-            params=request.params,
-            idempotency_key=request.key,
-            status=status,
-            replayed=replayed,
-            fault="+".join(kinds) or None,
-            request_id=request.id or None,
-        )
-        self.log.add(entry)
-
-
-def _seen_by(caller: Caller, refused: Refusal) -> Refusal:
-    intent = refused.error.get("payment_intent")
-    if caller.publishable and intent:
-        refused.error["payment_intent"] = for_browser(intent)
-    return refused
+        kind = fault.kind if fault else None
+        self.log.add(entry_of(request, self.clock(), status, kind, replayed=replayed))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sandbox import event_list, listing, payment_intents, search
 from sandbox import payment_intent_parameters as parameters
+from sandbox import payment_intent_schemas as schemas
 from sandbox.answers import JsonObject, refusal
 from sandbox.form import Form
 from sandbox.moment import Moment
@@ -14,15 +15,6 @@ from sandbox.parameters import Schema, check
 
 Check = Callable[[Form, str], Form]
 Run = Callable[[Moment, str, Form], JsonObject]
-
-# What a page that holds only a publishable key is shown of a PaymentIntent.
-BROWSER_FIELDS = (
-    "id", "object", "amount", "amount_details", "automatic_payment_methods", "canceled_at",
-    "cancellation_reason", "capture_method", "client_secret", "confirmation_method", "created",
-    "currency", "description", "last_payment_error", "livemode", "next_action", "payment_method",
-    "payment_method_configuration_details", "payment_method_types", "processing",
-    "receipt_email", "setup_future_usage", "shipping", "source", "status",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +44,6 @@ def find(method: str, path: str) -> tuple[Endpoint, str]:
     raise refusal(message, status=404)
 
 
-def for_browser(intent: JsonObject) -> JsonObject:
-    """The part of a PaymentIntent that a publishable key may see."""
-    return {name: intent[name] for name in BROWSER_FIELDS}
-
-
 def _plain(schema: Schema) -> Check:
     return lambda params, _: check(params, schema)
 
@@ -73,7 +60,7 @@ ROUTES: dict[tuple[str, str], Endpoint] = {
             "GET",
             Endpoint(
                 f"{_INTENTS}/:id",
-                _plain(parameters.RETRIEVE),
+                _plain(schemas.RETRIEVE),
                 payment_intents.retrieve,
                 browser=True,
             ),
@@ -90,13 +77,11 @@ ROUTES: dict[tuple[str, str], Endpoint] = {
         ),
         (
             "POST",
-            Endpoint(f"{_INTENTS}/:id/cancel", _plain(parameters.CANCEL), payment_intents.cancel),
+            Endpoint(f"{_INTENTS}/:id/cancel", _plain(schemas.CANCEL), payment_intents.cancel),
         ),
         (
             "POST",
-            Endpoint(
-                f"{_INTENTS}/:id/capture", _plain(parameters.CAPTURE), payment_intents.capture
-            ),
+            Endpoint(f"{_INTENTS}/:id/capture", _plain(schemas.CAPTURE), payment_intents.capture),
         ),
         ("GET", Endpoint("/v1/events", event_list.check_list, event_list.list_events)),
         ("GET", Endpoint("/v1/events/:id", _plain({}), event_list.retrieve)),

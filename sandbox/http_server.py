@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
 from sandbox.answers import Response
 from sandbox.control import PREFIX, Control
-from sandbox.core import Execution, Sandbox
+from sandbox.core import Sandbox
+from sandbox.execution import Execution
 from sandbox.pages import find_page
 from sandbox.transport_faults import Work, answer_badly, send
 
@@ -103,9 +105,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def cut(self) -> None:
-        self.wfile.flush()
         self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing: /_sandbox/requests tells."""

@@ -26,9 +26,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Who asks, when, of which books, and whom to tell."""
+    """Who asks, when (sent_at is earlier where an object comes late), and whom to tell."""
 
     now: float
+    sent_at: float
     caller: Caller
     ledger: Ledger
     ids: Identifiers

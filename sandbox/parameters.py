@@ -24,11 +24,16 @@ def check(params: Form, schema: Schema, required: Iterable[str] = (), within: st
     """Apply the schema; refuses what is missing, unknown or malformed, in Stripe's words."""
     for name in required:
         if name not in params:
-            _missing(_full(within, name))
+            missing(_full(within, name))
     unknown = [_full(within, name) for name in params if name not in schema]
     if unknown:
         _unknown(unknown)
     return {name: schema[name](_full(within, name), value) for name, value in params.items()}
+
+
+def missing(name: str) -> None:
+    """Refuse for the lack of a parameter."""
+    raise refusal(f"Missing required param: {name}.", code="parameter_missing", param=name)
 
 
 def text(limit: int = MAX_TEXT, *, unset: bool = True) -> Rule:
@@ -154,10 +159,6 @@ def _filled(name: str, value: Any) -> None:
             "from your request or supply a non-empty value."
         )
         raise refusal(message, code="parameter_invalid_empty", param=name)
-
-
-def _missing(name: str) -> None:
-    raise refusal(f"Missing required param: {name}.", code="parameter_missing", param=name)
 
 
 def _unknown(names: list[str]) -> None:

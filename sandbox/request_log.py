@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from sandbox.answers import JsonObject
 from sandbox.form import Form
+from sandbox.request import Request
 
 KEPT = 2_000
 
@@ -24,6 +25,23 @@ class Entry:
     replayed: bool = False
     fault: str | None = None
     request_id: str | None = None
+
+
+def entry_of(
+    request: Request, at: float, status: int | None, fault: str | None, *, replayed: bool
+) -> Entry:
+    """The entry of a request that got this status."""
+    return Entry(
+        at=at,
+        method=request.method,
+        path=request.path,
+        params=request.params,
+        idempotency_key=request.key,
+        status=status,
+        replayed=replayed,
+        fault="+".join(filter(None, (fault, request.note))) or None,
+        request_id=request.id or None,
+    )
 
 
 class RequestLog:

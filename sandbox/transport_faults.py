@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sandbox.answers import Response
-from sandbox.core import Execution
+from sandbox.execution import Execution
 from sandbox.faults import FaultOrder
 
 

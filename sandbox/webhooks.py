@@ -60,7 +60,7 @@ class Courier:
     """Delivers events to one address. `start` and `close` its thread."""
 
     def __init__(self, url: str | None = None, secret: str | None = None) -> None:
-        self._url, self._secret = url, secret
+        self._first = self._url, self._secret = url, secret
         self._detours: list[list[Any]] = []
         self._held: list[JsonObject] = []
         self._waiting: list[tuple[float, int, int, JsonObject]] = []
@@ -108,8 +108,9 @@ class Courier:
             self._wake.notify()
 
     def reset(self) -> None:
-        """Forget what waits and what was delivered; the address stays."""
+        """Forget what waits and what was delivered; the address is that of the start again."""
         with self._wake:
+            self._url, self._secret = self._first
             self._detours, self._held, self._waiting = [], [], []
             self._delivered.clear()
 

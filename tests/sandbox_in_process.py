@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from sandbox.answers import Response
-from sandbox.core import Execution, Sandbox
+from sandbox.core import Sandbox
+from sandbox.execution import Execution
 from sandbox.moment import Rules
 
 INTENTS = "/v1/payment_intents"

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import pytest
 
 from sandbox.answers import Response
-from sandbox.core import Execution, Sandbox
+from sandbox.core import Sandbox
+from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match
 from tests.sandbox_in_process import INTENTS, Shop, error
 
@@ -151,6 +152,23 @@ def test_a_late_object_is_dated_when_it_was_sent(shop: Shop) -> None:
     shop.now += 60
     late = shop.get(INTENTS).json()["data"][0]
     assert (late["created"], late["metadata"]) == (int(sent_at), {"order_id": "A-1"})
+
+
+def test_search_sees_a_late_object_later_still(shop: Shop) -> None:
+    shop.sandbox.faults.order(FaultOrder("late_object", seconds=60))
+    send(shop)
+    shop.now += 61
+    query = {"query": "metadata['order_id']:'A-1'"}
+    assert shop.get(f"{INTENTS}/search", query).json()["data"] == []
+    shop.now += 1
+    assert len(shop.get(f"{INTENTS}/search", query).json()["data"]) == 1
+
+
+def test_what_executes_during_a_reset_does_not_act_on_the_new_world(shop: Shop) -> None:
+    execution = begun(shop)
+    shop.sandbox.reset()
+    assert shop.sandbox.finish(execution).status == 503
+    assert made(shop) == 0
 
 
 def test_the_limiter_admits_so_many_a_second(shop: Shop) -> None:

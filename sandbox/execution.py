@@ -1,0 +1,40 @@
+"""The innermost layer: a request that passed every other one, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.admission import Admitted
+from sandbox.answers import Answer, Refusal, encode
+from sandbox.authentication import Caller
+from sandbox.faults import FaultOrder
+from sandbox.moment import Moment
+from sandbox.payment_intent_object import for_browser
+from sandbox.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What `begin` hands out; give it to `finish` (or `abandon`), once. `era` counts resets."""
+
+    request: Request
+    admitted: Admitted
+    fault: FaultOrder | None
+    era: int
+
+
+def execute(execution: Execution, moment: Moment) -> Answer:
+    """Run the endpoint; what it refuses is an answer as any other."""
+    it = execution.admitted
+    try:
+        found = it.endpoint.run(moment, it.subject, it.params)
+    except Refusal as refused:
+        return _seen_by(it.caller, refused).answer()
+    return Answer(200, encode(for_browser(found) if it.caller.publishable else found))
+
+
+def _seen_by(caller: Caller, refused: Refusal) -> Refusal:
+    intent = refused.error.get("payment_intent")
+    if caller.publishable and intent:
+        refused.error["payment_intent"] = for_browser(intent)
+    return refused
