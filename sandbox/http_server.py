@@ -113,10 +113,11 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: /_sandbox/requests tells."""
 
     def _serve(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > MAX_BODY:
+        announced = self.headers.get("Content-Length", "0")
+        length = int(announced) if announced.isdecimal() else None
+        if length is None or length > MAX_BODY:
             self.close_connection = True
-            send(Response(413, {}, b""), self)
+            send(Response(400 if length is None else 413, {}, b""), self)
             return
         body = self.rfile.read(length)
         path = self.path.partition("?")[0]

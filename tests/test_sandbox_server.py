@@ -216,6 +216,19 @@ def test_a_connection_is_kept(sandbox: SandboxProcess) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("length", "status"), [("ten", b"400"), ("-1", b"400"), ("99999999", b"413")]
+)
+def test_a_body_of_no_sensible_length_is_refused(
+    sandbox: SandboxProcess, length: str, status: bytes
+) -> None:
+    address = urlsplit(sandbox.url)
+    head = f"POST {INTENTS} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(1000).split()[1] == status
+
+
 def test_it_says_that_it_is_not_stripe_and_ends_quietly() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "sandbox", "--port", "0"],
