@@ -1,0 +1,152 @@
+"""Environment → frozen Settings: the only reader of os.environ; every wrong name in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from key_store import SCHEMES
+
+SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
+
+# The lock outlives the budget by this much, so that neither clocks that differ by several
+# seconds nor a late write let a second owner in while the first is still at work (rule 5).
+LOCK_MARGIN_SECONDS = 10.0
+
+# One store operation; two of them (claim, finish) must fit into the smallest budget.
+STORE_TIMEOUT_SECONDS = 2.0
+
+
+class SettingsError(Exception):
+    """The environment does not make a service; the message is one line for a person."""
+
+
+def _secret_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.startswith(SECRET_KEY_PREFIXES) or not text.isascii() or not text.isprintable():
+        raise ValueError(f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)}")
+    return value
+
+
+def _publishable_key(value: str) -> str:
+    if not value.startswith(("pk_test_", "pk_live_")):
+        raise ValueError("must begin with pk_test_ or pk_live_")
+    return value
+
+
+def _webhook_secrets(value: SecretStr) -> SecretStr:
+    if not all(part.strip() for part in value.get_secret_value().split(",")):
+        raise ValueError("must be one or more secrets, separated by commas, none of them empty")
+    return value
+
+
+def _http_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("must be an address like https://api.stripe.com")
+    return value.rstrip("/")
+
+
+def _store_url(value: SecretStr) -> SecretStr:
+    """A SecretStr because the URL may carry a password."""
+    scheme = urlsplit(value.get_secret_value()).scheme
+    if scheme not in SCHEMES:
+        allowed = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ValueError(f"unknown scheme: use one of {allowed}")
+    return value
+
+
+class Settings(BaseModel):
+    """What the service was told, checked. Durations in seconds; secrets do not show in repr."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, validate_by_name=True
+    )
+
+    stripe_secret_key: Annotated[SecretStr, AfterValidator(_secret_key)]
+    stripe_publishable_key: Annotated[str, AfterValidator(_publishable_key)] | None = None
+    stripe_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None = None
+    stripe_api_base: Annotated[str, AfterValidator(_http_url)] | None = None
+    stripe_api_version: str | None = Field(None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(\.\w+)?$")
+    stripe_max_attempts: int = Field(3, ge=1, le=10)
+    stripe_connect_timeout_seconds: float = Field(3.0, gt=0, le=60)
+    stripe_read_timeout_seconds: float = Field(10.0, gt=0, le=80)
+    request_budget_seconds: float = Field(25.0, ge=1, le=120)
+    key_store_url: Annotated[SecretStr, AfterValidator(_store_url)] = SecretStr("memory://")
+    host: str = "127.0.0.1"
+    port: int = Field(4242, ge=1, le=65535)
+    web_concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=512)
+    max_in_flight: int = Field(256, ge=1, le=4096)
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @model_validator(mode="after")
+    def _one_mode(self) -> Self:
+        key = self.stripe_publishable_key
+        if key is not None and key.startswith("pk_live_") != self.livemode:
+            raise ValueError(
+                "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must both be test or both be live"
+            )
+        return self
+
+    @property
+    def livemode(self) -> bool:
+        """Whether the secret key moves real money."""
+        return "_live_" in self.stripe_secret_key.get_secret_value()[:8]
+
+    @property
+    def lock_seconds(self) -> float:
+        """How long a claim holds: longer than the request that made it can last."""
+        return self.request_budget_seconds + LOCK_MARGIN_SECONDS
+
+    @property
+    def store_timeout_seconds(self) -> float:
+        """The bound of one store operation."""
+        return min(STORE_TIMEOUT_SECONDS, self.request_budget_seconds / 5)
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment, and `.env` of the working directory beneath it.
+
+    An empty value counts as not set. Raises SettingsError, which names every wrong setting
+    and never prints a value.
+    """
+    given = _environment() if environ is None else environ
+    known = {name: given.get(name.upper(), "").strip() for name in Settings.model_fields}
+    try:
+        return Settings.model_validate({name: text for name, text in known.items() if text})
+    except ValidationError as wrong:
+        raise SettingsError(_one_line(wrong)) from None
+
+
+def _environment() -> dict[str, str]:
+    beneath = dotenv_values(Path.cwd() / ".env")
+    return {**{name: text for name, text in beneath.items() if text is not None}, **os.environ}
+
+
+def _one_line(wrong: ValidationError) -> str:
+    return "Settings: " + "; ".join(_complaint(error) for error in wrong.errors())  # type: ignore[arg-type]
+
+
+def _complaint(error: Mapping[str, object]) -> str:
+    name = "".join(str(part) for part in error["loc"]).upper()  # type: ignore[attr-defined]
+    if error["type"] == "missing":
+        return (
+            f"{name} is not set: put your key (sk_test_…) into .env or the environment, "
+            "or start the sandbox with `make run`"
+        )
+    message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must")
+    return f"{name}: {message}" if name else message
