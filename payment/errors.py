@@ -1,0 +1,116 @@
+"""What can become of a request for a payment, other than a PaymentIntent.
+
+    PaymentError
+    ├── BadRequest            cannot be taken; the same bytes will fail again
+    ├── Refused               Stripe said a definitive no
+    │   └── CardRefused       ... about a card
+    ├── OrderReused           the order was already used with other parameters
+    ├── InFlight              the order is being created elsewhere, and the wait for it ran out
+    ├── RateLimited           Stripe's limit held through the whole budget
+    ├── Misconfigured         Stripe refused our credentials or our account
+    ├── StripeFailed          Stripe failed, or said something unreadable: the outcome is unknown
+    ├── StripeUnreachable     no answer from Stripe: the outcome is unknown
+    ├── StoreDown             the key store does not answer: nothing was sent
+    └── Overloaded            too many requests are waiting for Stripe: nothing was sent
+
+Which of them is which HTTP status is said once, in stripe_back_end_api.
+"""
+
+from __future__ import annotations
+
+
+class PaymentError(Exception):
+    """`message` is a sentence for a person and holds no secret; `code` is a word for a program."""
+
+    code = "internal"
+    retry_after_seconds: float | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.code
+        self.request_id = request_id
+        self.retry_after_seconds = retry_after_seconds or self.retry_after_seconds
+
+
+class BadRequest(PaymentError):
+    """The request breaks a rule; `param` names the field, where there is one."""
+
+    code = "invalid_parameter"
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.param = param
+
+
+class Refused(PaymentError):
+    """Stripe's definitive no; `code` is Stripe's own."""
+
+    code = "invalid_request_error"
+
+
+class CardRefused(Refused):
+    """A definitive no about a card."""
+
+    code = "card_error"
+
+
+class OrderReused(PaymentError):
+    """The order already has a PaymentIntent, or an attempt, with other parameters."""
+
+    code = "order_reused"
+
+
+class InFlight(PaymentError):
+    """Somebody else is creating this order's PaymentIntent right now."""
+
+    code = "in_flight"
+    retry_after_seconds = 1.0
+
+
+class RateLimited(PaymentError):
+    """Stripe's rate limit held through every send."""
+
+    code = "stripe_rate_limited"
+    retry_after_seconds = 2.0
+
+
+class Misconfigured(PaymentError):
+    """A person must look: Stripe refuses our key, our permissions or our account."""
+
+    code = "misconfigured"
+
+
+class StripeFailed(PaymentError):
+    """The outcome is unknown; the next request for this order resolves it."""
+
+    code = "stripe_error"
+    retry_after_seconds = 1.0
+
+
+class StripeUnreachable(StripeFailed):
+    """No answer came; the outcome is unknown, the next request for this order resolves it."""
+
+    code = "stripe_unreachable"
+    retry_after_seconds = 2.0
+
+
+class StoreDown(PaymentError):
+    """The key store does not answer; nothing was sent to Stripe."""
+
+    code = "store_unavailable"
+    retry_after_seconds = 2.0
+
+
+class Overloaded(PaymentError):
+    """Every place for a request that waits for Stripe is taken; nothing was sent."""
+
+    code = "overloaded"
+    retry_after_seconds = 1.0
