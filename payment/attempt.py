@@ -1,0 +1,251 @@
+"""One attempt that is ours: send its key, or look for what it made, and write down what came.
+
+The numbers in comments are those of the rules in docs/exactly-once.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from key_store.contract import StoreUnavailable
+from payment import claims
+from payment.adoption import Adoption, choose
+from payment.claims import Wanted
+from payment.deadline import Deadline
+from payment.errors import InFlight, PaymentError, StoreDown
+from payment.idempotency import SentParams, idempotency_key
+from payment.intents import Intent
+from payment.outcome import Declined, KeyMisused, Made, Unclear
+from payment.stripe_port import NoSuchIntent
+from payment.tools import Created, Owned, Tools
+
+# Stripe keeps a key for a day at least: how far back a PaymentIntent may lie whose record the
+# store has lost.
+LOST_RECORD_SECONDS = 24 * 3600.0
+
+# After this long, a request that used our key with other parameters is no longer under way at
+# Stripe; its SDKs give up after 80 s.
+SETTLE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The attempt can hold no payable PaymentIntent whose secret was released (rule 3)."""
+
+
+class Attempt:
+    """What the owner of an attempt does. Ends before its deadline."""
+
+    def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
+        self._tools, self._store, self._stripe = tools, tools.store, tools.stripe
+        self._wanted, self._deadline = wanted, deadline
+        self._record, self._inherited = owned.record, owned.inherited
+        self._sent = SentParams.parse(owned.record.params)
+
+    def carry_out(self) -> Created | Over | None:
+        """Answer the order's PaymentIntent; None: the record says now how to go on.
+
+        Raises PaymentError where Stripe said no, or did not say; the record then says so too.
+        """
+        if claims.must_look_up(self._record, self._tools.clock()):
+            return self._look_up(self._record.first_sent_at)
+        # Rule 2: the key and the params are the record's own, whoever sends them.
+        order, number = self._record.order, self._record.attempt
+        key = idempotency_key(order.client_id, order.order_id, number)
+        match self._stripe.create(self._sent, key, self._deadline):
+            case Made() as made:
+                return self._made(made)
+            case Declined() as no:
+                return self._declined(no)
+            case KeyMisused() as misused:
+                return self._key_misused(misused)
+            case Unclear() as unclear:
+                return self._unclear(unclear)
+
+    # What Stripe said.
+
+    def _made(self, made: Made) -> Created | None:
+        if made.replayed:
+            return self._made_before(made.intent)
+        if self._inherited:
+            return self._made_at_last(made.intent)
+        return self._finish(Adoption(made.intent, ()), "created", of_key=True)
+
+    def _made_before(self, then: Intent) -> Created | None:
+        """A saved answer shows the PaymentIntent as it was: record it, then look at it."""
+        now = self._tools.clock()
+        try:
+            self._store.replace(self._record, claims.created(self._record, then, now))
+        except StoreUnavailable:
+            return self._unrecorded(self._stripe.retrieve(then.id, self._deadline))
+        return None
+
+    def _made_at_last(self, intent: Intent) -> Created | None:
+        """Our resend made a new one: no earlier send arrived, or Stripe forgot the key.
+
+        The latter happens where a clock was set back, so look for an elder (rule 4).
+        """
+        try:
+            found = self._stripe.find(
+                self._record.order, self._record.first_sent_at, self._deadline
+            )
+        except PaymentError:
+            found = []
+        known = {each.id: each for each in (intent, *found)}
+        adoption = choose(known.values(), self._sent.params)
+        return self._finish(adoption, "created", of_key=len(known) == 1)
+
+    def _declined(self, no: Declined) -> Created | Over | None:
+        first_send = not (no.after_unresolved or self._inherited)
+        if first_send and no.replayed:
+            # Rule 10: the store forgot that this attempt was rejected before.
+            return Over()
+        if not first_send and not no.replayed:
+            # Limiters and validation stand before the idempotency layer: a no to a resend says
+            # nothing of the first send.
+            adoption = self._search(self._record.first_sent_at)
+            if adoption.chosen is not None:
+                return self._finish(adoption, "adopted")
+        self._reject(no)
+        return None
+
+    def _reject(self, no: Declined) -> None:
+        """Rule 8: this no is definitive."""
+        code = no.error.code
+        if not self._store.replace(
+            self._record, claims.rejected(self._record, code, self._tools.clock())
+        ):
+            return
+        self._tools.saw("rejected", self._record, code=code)
+        if self._record.fingerprint == self._wanted.fingerprint:
+            raise no.error
+
+    def _key_misused(self, misused: KeyMisused) -> Created | Over | None:
+        """Stripe knows the key with other parameters: the store lost the record of that use."""
+        found = self._find(self._tools.clock() - LOST_RECORD_SECONDS)
+        intent = choose(found, self._sent.params).chosen or _newest_payable(found)
+        if intent is not None:
+            return self._adopt_lost(intent)
+        if self._tools.clock() - self._record.first_sent_at >= SETTLE_SECONDS:
+            return Over()
+        self._release(misused.error)
+        raise InFlight(
+            "This order was just asked for with other parameters; ask again.",
+            retry_after_seconds=SETTLE_SECONDS / 10,
+        ) from misused.error
+
+    def _adopt_lost(self, intent: Intent) -> Created | None:
+        """Its client_secret may be out, so it stays the order's, whatever it costs (rule 4)."""
+        if not intent.costs(self._sent.params):
+            record = replace(self._record, fingerprint=claims.LOST_FINGERPRINT)
+            self._store.replace(
+                self._record, claims.created(record, intent, self._tools.clock(), "adopted")
+            )
+            return None
+        return self._finish(Adoption(intent, ()), "adopted")
+
+    def _unclear(self, unclear: Unclear) -> Created | Over | None:
+        """Rule 8: nothing is final. Only a saved 5xx can be got past in this request."""
+        # A 500 to a takeover's send may be a saved one whose replay does not say so.
+        if not unclear.saved_5xx and not (self._inherited and unclear.answered_500):
+            self._release(unclear.error)
+            raise unclear.error
+        if unclear.from_before and not self._inherited:
+            # Our very first send met a replay: the store lost an older record.
+            return self._look_up(self._tools.clock() - LOST_RECORD_SECONDS, saved_5xx=True)
+        return self._look_up(self._record.first_sent_at, saved_5xx=True)
+
+    # Looking for what the attempt may have made.
+
+    def _look_up(self, since: float, *, saved_5xx: bool = False) -> Created | Over | None:
+        """Rules 3 and 4: adopt what there is; nothing there, and the attempt is over."""
+        adoption = self._search(since, saved_5xx=saved_5xx)
+        if adoption.chosen is not None:
+            return self._finish(adoption, "adopted")
+        self._cancel(adoption.strays)
+        return Over()
+
+    def _search(self, since: float, *, saved_5xx: bool = False) -> Adoption:
+        return choose(self._find(since, saved_5xx=saved_5xx), self._sent.params)
+
+    def _find(self, since: float, *, saved_5xx: bool = False) -> list[Intent]:
+        try:
+            return self._stripe.find(self._record.order, since, self._deadline)
+        except PaymentError as failed:
+            self._release(failed, saved_5xx=saved_5xx)
+            raise
+
+    # Writing down what came of it.
+
+    def _finish(self, adoption: Adoption, what: str, *, of_key: bool = False) -> Created | None:
+        """Rule 6: the owner of this attempt records it, or it is not given out.
+
+        `of_key`: Stripe answers the same PaymentIntent to the same key, so that a lost write
+        loses nothing (rule 9).
+        """
+        intent = adoption.chosen
+        assert intent is not None
+        recorded = claims.created(self._record, intent, self._tools.clock(), what)
+        try:
+            written = self._store.replace(self._record, recorded)
+        except StoreUnavailable:
+            if of_key:
+                return self._unrecorded(intent)
+            raise
+        if not written:
+            self._stale(intent)
+            return None
+        self._tools.saw(what, recorded, status=intent.status)
+        self._cancel(adoption.strays)
+        return self._answer(intent)
+
+    def _answer(self, intent: Intent) -> Created | None:
+        same = self._record.fingerprint == self._wanted.fingerprint
+        return Created(intent, replayed=False) if same else None
+
+    def _unrecorded(self, intent: Intent) -> Created:
+        """Rule 9: the answer goes out while nobody else can have taken the lock."""
+        timing = self._tools.timing
+        held = self._tools.clock() < self._record.locked_until - timing.lock_margin / 2
+        in_time = self._deadline.left() > -timing.lock_margin / 2
+        answer = self._answer(intent)
+        if not (held and in_time and intent.payable and answer):
+            raise StoreDown("The key store does not answer; ask again.")
+        self._tools.saw("unrecorded", self._record, status=intent.status)
+        return answer
+
+    def _stale(self, intent: Intent) -> None:
+        """Rule 6: another owner came first; what we made beside its own is a stray (rule 4)."""
+        self._tools.saw("stale_owner", self._record)
+        theirs = self._store.read(self._record.order)
+        if theirs is None or theirs.state != "created" or theirs.attempt <= self._record.attempt:
+            return
+        if theirs.payment_intent_id != intent.id:
+            self._cancel((intent,))
+
+    def _release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
+        """Leave the order unknown, for the next request to resolve."""
+        now = self._tools.clock()
+        released = claims.released(self._record, error.code, now, saved_5xx=saved_5xx)
+        try:
+            self._store.replace(self._record, released)
+        except StoreUnavailable:
+            # The lock runs out by itself.
+            self._tools.saw("unrecorded", self._record, code=error.code)
+        self._tools.saw("unknown", self._record, code=error.code)
+
+    def _cancel(self, strays: Iterable[Intent]) -> None:
+        """Rule 4: nobody was given their secret; one that stays is the reconciler's."""
+        for stray in strays:
+            try:
+                done = self._stripe.cancel(stray.id, "duplicate", self._deadline)
+            except (PaymentError, NoSuchIntent):
+                done = None
+            what = "stray_canceled" if done else "stray_left"
+            self._tools.saw(what, self._record, payment_intent_id=stray.id)
+
+
+def _newest_payable(found: Iterable[Intent]) -> Intent | None:
+    payable = [intent for intent in found if intent.payable]
+    return max(payable, key=lambda intent: (intent.created, intent.id), default=None)

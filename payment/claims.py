@@ -1,0 +1,156 @@
+"""The life of a record: what the next request does with it, and how each step writes it.
+
+                 ┌────────── lock expired, or released without an answer ─────────┐
+                 ▼                                                                │
+    (none) → in flight ──→ created ──(canceled)──→ in flight, attempt + 1         │
+                 │  └────→ rejected ─────────────→ in flight, attempt + 1         │
+                 └──────────────────────────────────────────────────────────── unknown
+
+Pure functions: every decision about a record is made here, once, whatever the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from key_store.contract import KeyRecord, Order
+from payment.history import noted
+from payment.idempotency import FIRST_ATTEMPT
+from payment.intents import CANCELED, Intent
+
+# Stripe may prune a key once it is 24 h old, and a pruned key makes a new object; an hour for
+# clocks that differ and for a request that is still under way.
+KEY_LIFE_SECONDS = 23 * 3600.0
+
+# The fingerprint of an adopted PaymentIntent whose request was lost with the store: whether a
+# request is the same is then told from amount and currency.
+LOST_FINGERPRINT = ""
+
+
+class Step(Enum):
+    """What a request does about its order's record."""
+
+    WAIT = auto()
+    TAKE_OVER = auto()
+    SERVE = auto()
+    BEGIN_NEXT = auto()
+    REFUSE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request asks for: its order, its fingerprint, and what would be sent for it."""
+
+    order: Order
+    fingerprint: str
+    params: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who claims, when (Unix seconds) and for how long; `owner` is never used for two claims."""
+
+    owner: str
+    now: float
+    seconds: float
+
+
+def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
+    """Decide what a request with this fingerprint does: the table of states of the rules."""
+    if record.state == "rejected":
+        return Step.BEGIN_NEXT
+    if record.state == "pending":
+        return Step.WAIT if record.locked_until > now else Step.TAKE_OVER
+    if record.fingerprint in (fingerprint, LOST_FINGERPRINT):
+        return Step.SERVE
+    return Step.BEGIN_NEXT if record.payment_status == CANCELED else Step.REFUSE
+
+
+def must_look_up(record: KeyRecord, now: float) -> bool:
+    """Whether the key must not be sent blind: too old, or it only replays a 5xx."""
+    return record.saved_5xx or now - record.first_sent_at >= KEY_LIFE_SECONDS
+
+
+def first_claim(wanted: Wanted, lease: Lease) -> KeyRecord:
+    """The record of an order that has none."""
+    return KeyRecord(
+        order=wanted.order,
+        attempt=FIRST_ATTEMPT,
+        fingerprint=wanted.fingerprint,
+        params=wanted.params,
+        state="pending",
+        owner=lease.owner,
+        locked_until=lease.now + lease.seconds,
+        first_sent_at=lease.now,
+        updated_at=lease.now,
+        follow_up=noted("", lease.now, "claimed", attempt=FIRST_ATTEMPT),
+    )
+
+
+def taken_over(record: KeyRecord, lease: Lease) -> KeyRecord:
+    """The same attempt, key and params under a new owner (rule 2)."""
+    return replace(
+        _next_version(record, lease.now, "taken over"),
+        owner=lease.owner,
+        locked_until=lease.now + lease.seconds,
+    )
+
+
+def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
+    """A new attempt: a new key, and the parameters of whoever asks now (rule 3)."""
+    attempt = record.attempt + 1
+    return replace(
+        _next_version(record, lease.now, "claimed", attempt=attempt),
+        attempt=attempt,
+        fingerprint=wanted.fingerprint,
+        params=wanted.params,
+        state="pending",
+        owner=lease.owner,
+        locked_until=lease.now + lease.seconds,
+        first_sent_at=lease.now,
+        saved_5xx=False,
+        payment_intent_id=None,
+        payment_status=None,
+    )
+
+
+def created(record: KeyRecord, intent: Intent, now: float, what: str = "created") -> KeyRecord:
+    """The order's PaymentIntent is known."""
+    return replace(
+        _next_version(record, now, what, payment_intent_id=intent.id, status=intent.status),
+        state="created",
+        locked_until=now,
+        payment_intent_id=intent.id,
+        payment_status=intent.status,
+    )
+
+
+def seen(record: KeyRecord, status: str, now: float) -> KeyRecord:
+    """The recorded PaymentIntent has another status than when it was last seen."""
+    return replace(_next_version(record, now, "seen", status=status), payment_status=status)
+
+
+def rejected(record: KeyRecord, code: str, now: float) -> KeyRecord:
+    """Stripe's no to this attempt is definitive (rule 8)."""
+    return replace(
+        _next_version(record, now, "rejected", code=code), state="rejected", locked_until=now
+    )
+
+
+def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = False) -> KeyRecord:
+    """The outcome is unknown and nobody is at it: the next request resolves it."""
+    return replace(
+        _next_version(record, now, "unknown", code=code),
+        locked_until=now,
+        saved_5xx=record.saved_5xx or saved_5xx,
+    )
+
+
+def _next_version(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
+    return replace(
+        record,
+        version=record.version + 1,
+        updated_at=now,
+        follow_up=noted(record.follow_up, now, what, **facts),
+    )

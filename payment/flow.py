@@ -1,0 +1,162 @@
+"""Create the PaymentIntent of an order once: what each request does with the order's record.
+
+    create ─→ claim ─→ ┌ WAIT        another owner is at it: look again, a little later
+                       ├ TAKE_OVER ┐
+                       ├ BEGIN_NEXT├→ ours ─→ payment.attempt sends, looks up, writes down
+                       ├ SERVE       fetch the recorded PaymentIntent
+                       └ REFUSE      other parameters
+
+The numbers in comments are those of the rules in docs/exactly-once.md.
+"""
+
+from __future__ import annotations
+
+from key_store.contract import KeyRecord, StoreUnavailable
+from payment import claims
+from payment.attempt import Attempt, Over
+from payment.claims import Step, Wanted
+from payment.deadline import Deadline
+from payment.errors import InFlight, Misconfigured, OrderReused, StoreDown
+from payment.idempotency import SentParams
+from payment.intents import CANCELED, Intent
+from payment.stripe_port import NoSuchIntent
+from payment.tools import Created, Owned, Tools
+
+# Rule 10's bound: how many attempts one request may go through.
+MAX_ATTEMPTS_PER_REQUEST = 10
+
+# The first wait for another owner, its growth, and its most: a creation takes 0.3 s or so.
+FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
+
+
+def create_once(tools: Tools, wanted: Wanted, deadline: Deadline) -> Created:
+    """Return the order's one PaymentIntent, by whatever way its record asks for.
+
+    Sends nothing to Stripe before its claim is stored (rule 1). Raises PaymentError.
+    """
+    try:
+        return _Request(tools, wanted, deadline).run()
+    except StoreUnavailable as down:
+        raise StoreDown("The key store does not answer.") from down
+
+
+class _Request:
+    """One request on its way through the states of the record."""
+
+    def __init__(self, tools: Tools, wanted: Wanted, deadline: Deadline) -> None:
+        self._tools, self._store, self._wanted = tools, tools.store, wanted
+        self._deadline = deadline
+        self._stripe_deadline = deadline.earlier(tools.timing.store)
+        self._attempts = 0
+        self._poll_seconds = FIRST_POLL_SECONDS
+
+    def run(self) -> Created:
+        found: Owned | KeyRecord | Created = self._claim()
+        while not isinstance(found, Created):
+            found = self._carry_out(found) if isinstance(found, Owned) else self._follow(found)
+        return found
+
+    def _claim(self) -> Owned | KeyRecord:
+        """Rules 1 and 5: one statement of the store makes one owner, before anything is sent."""
+        mine = claims.first_claim(self._wanted, self._tools.lease())
+        held = self._store.claim(mine)
+        if held.owner != mine.owner:
+            return held
+        self._tools.saw("claimed", held)
+        return Owned(held, inherited=False)
+
+    def _carry_out(self, owned: Owned) -> Owned | KeyRecord | Created:
+        attempt = Attempt(self._tools, self._wanted, owned, self._stripe_deadline)
+        match attempt.carry_out():
+            case Created() as answer:
+                return answer
+            case Over():
+                return self._begin_next(owned.record)
+            case None:
+                return self._look_again()
+
+    def _follow(self, record: KeyRecord) -> Owned | KeyRecord | Created:
+        match claims.next_step(record, self._wanted.fingerprint, self._tools.clock()):
+            case Step.WAIT:
+                return self._wait(record)
+            case Step.TAKE_OVER:
+                mine = claims.taken_over(record, self._tools.lease())
+                return self._take(record, mine, inherited=True)
+            case Step.BEGIN_NEXT:
+                return self._begin_next(record)
+            case Step.SERVE:
+                return self._serve(record)
+            case Step.REFUSE:
+                raise _reused()
+
+    def _wait(self, record: KeyRecord) -> Owned | KeyRecord:
+        """Rule 7: somebody is at it; look again, a little later each time."""
+        if self._deadline.left() <= self._poll_seconds:
+            raise InFlight("This order is being created by another request right now.")
+        self._tools.saw("waited", record, seconds=self._poll_seconds)
+        self._tools.sleep(self._poll_seconds)
+        self._poll_seconds = min(self._poll_seconds * POLL_GROWTH, MOST_POLL_SECONDS)
+        return self._look_again()
+
+    def _look_again(self) -> Owned | KeyRecord:
+        return self._store.read(self._wanted.order) or self._claim()
+
+    def _take(self, held: KeyRecord, mine: KeyRecord, *, inherited: bool) -> Owned | KeyRecord:
+        """Rule 5: become the owner if the record is still what we read, else follow it."""
+        if not self._store.replace(held, mine):
+            return self._look_again()
+        self._tools.saw("taken_over" if inherited else "next_attempt", mine)
+        return Owned(mine, inherited)
+
+    def _begin_next(self, record: KeyRecord) -> Owned | KeyRecord:
+        """Rule 3: whoever calls this has seen that the record's attempt is over."""
+        self._attempts += 1
+        if self._attempts >= MAX_ATTEMPTS_PER_REQUEST:
+            self._give_up(record)
+            raise InFlight("This order went through many attempts in a row; ask again.")
+        mine = claims.next_attempt(record, self._wanted, self._tools.lease())
+        return self._take(record, mine, inherited=False)
+
+    def _give_up(self, record: KeyRecord) -> None:
+        """Let go of an attempt that may be ours; it stays pending, for the next request."""
+        if record.state == "pending":
+            now = self._tools.clock()
+            self._store.replace(record, claims.released(record, "too_many_attempts", now))
+
+    def _serve(self, record: KeyRecord) -> Owned | KeyRecord | Created:
+        """Answer the recorded PaymentIntent as it is now; a canceled one makes room (rule 3)."""
+        intent = self._retrieve(record)
+        if intent.status == CANCELED:
+            return self._begin_next(record)
+        if record.fingerprint == claims.LOST_FINGERPRINT and not intent.costs(self._params()):
+            raise _reused()
+        if intent.status != record.payment_status:
+            self._note_status(record, intent.status)
+        self._tools.saw("replayed", record, status=intent.status)
+        return Created(intent, replayed=True)
+
+    def _retrieve(self, record: KeyRecord) -> Intent:
+        assert record.payment_intent_id
+        try:
+            return self._tools.stripe.retrieve(record.payment_intent_id, self._stripe_deadline)
+        except NoSuchIntent as unknown:
+            raise Misconfigured(
+                "Stripe does not know this order's PaymentIntent: is the key another account's?"
+            ) from unknown
+
+    def _note_status(self, record: KeyRecord, status: str) -> None:
+        """Keep what was seen; the answer does not depend on it."""
+        try:
+            self._store.replace(record, claims.seen(record, status, self._tools.clock()))
+        except StoreUnavailable:
+            self._tools.saw("unrecorded", record, status=status)
+
+    def _params(self) -> dict[str, object]:
+        return dict(SentParams.parse(self._wanted.params).params)
+
+
+def _reused() -> OrderReused:
+    return OrderReused(
+        "This order was already used with other parameters. Send the same ones again, or update "
+        "or cancel the order's PaymentIntent first."
+    )

@@ -1,0 +1,31 @@
+"""What the rules tell whoever keeps logs and metrics: they themselves know neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from key_store.contract import Order
+
+Fact = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One thing that happened to an order. `what` is one of a few words, to be counted by.
+
+    claimed, waited, taken_over, created, replayed, adopted, rejected, unknown, next_attempt,
+    stale_owner, unrecorded, stray_canceled, stray_left, two_taken, shared.
+    """
+
+    what: str
+    order: Order
+    attempt: int
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+Observe = Callable[[Happening], None]
+
+
+def ignore(_: Happening) -> None:
+    """Observe nothing."""

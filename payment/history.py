@@ -1,0 +1,27 @@
+"""What happened to an order, in order: a short bounded list inside the record's `follow_up`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+# Enough for every step of a troubled order; a bound, because the record is read on every replay.
+MAX_ENTRIES = 20
+
+JsonObject = dict[str, Any]
+
+
+def noted(follow_up: str, at: float, what: str, **facts: Any) -> str:
+    """Return `follow_up` with one more entry; the oldest but the first is dropped when full."""
+    kept: JsonObject = json.loads(follow_up) if follow_up else {}
+    entries = kept.setdefault("history", [])
+    entries.append({"at": round(at, 3), "what": what, **facts})
+    if len(entries) > MAX_ENTRIES:
+        del entries[1]
+    return json.dumps(kept, separators=(",", ":"))
+
+
+def entries_of(follow_up: str) -> list[JsonObject]:
+    """Return the entries, oldest first; each has `at` (Unix seconds) and `what`."""
+    found: list[JsonObject] = json.loads(follow_up).get("history", []) if follow_up else []
+    return found

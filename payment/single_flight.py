@@ -1,0 +1,62 @@
+"""The same order twice at the same moment in one process: one goes, the others wait for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitTimeoutError
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class WaitedTooLongError(Exception):
+    """The leader did not come back in time."""
+
+
+class SingleFlight(Generic[T]):
+    """Rule 7 within a process: followers share the leader's answer without polling."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, Future[T]] = {}
+        self._lock = threading.Lock()
+
+    def run(self, key: Hashable, lead: Callable[[], T], wait_seconds: float) -> tuple[T, bool]:
+        """Return what `lead` returned, and whether another thread's call of it was shared.
+
+        Raises what `lead` raised, to every follower too; WaitedTooLongError after
+        `wait_seconds` as a follower.
+        """
+        with self._lock:
+            flight = self._flights.get(key)
+            mine: Future[T] = Future()
+            if flight is None:
+                self._flights[key] = mine
+        if flight is not None:
+            return self._share(flight, wait_seconds)
+        return self._fly(key, mine, lead), False
+
+    def _share(self, flight: Future[T], wait_seconds: float) -> tuple[T, bool]:
+        try:
+            return flight.result(timeout=max(0.0, wait_seconds)), True
+        except WaitTimeoutError:
+            if flight.done():
+                raise
+            raise WaitedTooLongError from None
+
+    def _fly(self, key: Hashable, mine: Future[T], lead: Callable[[], T]) -> T:
+        try:
+            answer = lead()
+        except BaseException as failed:
+            self._land(key)
+            mine.set_exception(failed)
+            raise
+        self._land(key)
+        mine.set_result(answer)
+        return answer
+
+    def _land(self, key: Hashable) -> None:
+        """Whoever comes from now on leads a flight of its own."""
+        with self._lock:
+            del self._flights[key]

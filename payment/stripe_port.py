@@ -1,0 +1,48 @@
+"""What the rules ask of Stripe; stripe_gateway answers it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from key_store.contract import Order
+from payment.deadline import Deadline
+from payment.idempotency import SentParams
+from payment.intents import Intent
+from payment.outcome import Outcome
+
+
+class NoSuchIntent(Exception):
+    """Stripe does not know the PaymentIntent under this key and account."""
+
+
+class StripePort(Protocol):
+    """Every call ends before its deadline, and sends at most STRIPE_MAX_ATTEMPTS times."""
+
+    api_version: str
+
+    def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
+        """Send a creation under an idempotency key; never raises for what Stripe does."""
+        ...
+
+    def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
+        """Return the PaymentIntent as it is now.
+
+        Raises NoSuchIntent, or a PaymentError where Stripe did not say.
+        """
+        ...
+
+    def find(self, order: Order, since: float, deadline: Deadline) -> list[Intent]:
+        """Return every PaymentIntent whose metadata names the order, as it is now.
+
+        `since` (Unix seconds): when the first of them may have been made. Reads the whole of
+        the list since then, and the search for what is older than the list reaches. Raises a
+        PaymentError where Stripe did not say all.
+        """
+        ...
+
+    def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:
+        """Cancel a PaymentIntent; None where its status does not allow that (any more).
+
+        Raises NoSuchIntent, or a PaymentError where Stripe did not say.
+        """
+        ...

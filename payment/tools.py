@@ -1,0 +1,67 @@
+"""What the flow works with: everything that touches the world is given, so that tests own it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from key_store.contract import KeyRecord, KeyStore
+from payment.claims import Lease
+from payment.happening import Happening, Observe, ignore
+from payment.intents import Intent
+from payment.stripe_port import StripePort
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The order's PaymentIntent. `replayed`: it had one before this request."""
+
+    intent: Intent
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """An attempt that is ours to send. `inherited`: somebody else may have sent it before."""
+
+    record: KeyRecord
+    inherited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Durations in seconds. `lock` is how long a claim holds: `lock_margin` longer than any
+    request lasts (rule 5). `store` is kept back from Stripe for the last write.
+    """
+
+    lock: float
+    lock_margin: float
+    store: float
+
+
+def new_owner() -> str:
+    """Return a text that no other claim has."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Shared by every request of a process; holds no state of its own."""
+
+    store: KeyStore
+    stripe: StripePort
+    timing: Timing
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    owner: Callable[[], str] = new_owner
+    observe: Observe = ignore
+
+    def lease(self) -> Lease:
+        """Return the terms of a claim that is made now."""
+        return Lease(self.owner(), self.clock(), self.timing.lock)
+
+    def saw(self, what: str, record: KeyRecord, **facts: str | int | float | bool | None) -> None:
+        """Tell the observers what happened to a record's order."""
+        self.observe(Happening(what, record.order, record.attempt, facts))

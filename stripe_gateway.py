@@ -1,0 +1,213 @@
+"""The operations on Stripe that the rules ask for: the StripePort over Stripe's SDK."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import stripe
+
+from key_store.contract import Order
+from payment.deadline import Deadline
+from payment.errors import PaymentError, Refused
+from payment.idempotency import SentParams
+from payment.intents import Intent, UnreadableIntent, read_intent
+from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
+from payment.stripe_port import NoSuchIntent
+from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed
+from stripe_send import Answer, Call, Send, Sender, error_of
+
+INTENTS = "/v1/payment_intents"
+
+# Stripe's most for one page.
+PAGE_SIZE = 100
+
+# The search lags behind by an hour at most, in an outage (docs.stripe.com/search): what is younger
+# is looked for in the list, which is read-after-write.
+LIST_REACH_SECONDS = 3600.0
+
+# How far our clock and Stripe's may be apart.
+CLOCK_SKEW_SECONDS = 30.0
+
+# For a look into the search that only adds to what the list tells.
+EXTRA_SEARCH_SECONDS = 3.0
+
+T = TypeVar("T")
+
+Page = tuple[list[Intent], Any]
+
+
+class StripeGateway:
+    """StripePort over one StripeClient; shared by all threads."""
+
+    def __init__(
+        self,
+        api_key: str,
+        transport: stripe.HTTPClient,
+        *,
+        api_base: str | None = None,
+        api_version: str | None = None,
+        stripe_account: str | None = None,
+        policy: RetryPolicy | None = None,
+        clock: Callable[[], float] = time.time,
+        tell: Callable[[Send], None] = lambda _: None,
+        tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+    ) -> None:
+        self.api_version: str = api_version or stripe.api_version or ""
+        self._clock = clock
+        self._sender = Sender(
+            api_key,
+            transport,
+            api_base=api_base,
+            api_version=self.api_version,
+            stripe_account=stripe_account,
+            policy=policy or RetryPolicy(),
+            tell=tell,
+            tell_retry=tell_retry,
+        )
+
+    @property
+    def client(self) -> stripe.StripeClient:
+        """The SDK's client, for what is not a StripePort operation."""
+        return self._sender.client
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._sender.close()
+
+    def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
+        """Send a creation; see StripePort. Raises ValueError for a key that is not one."""
+        if not key.isascii() or not 0 < len(key) <= 255:
+            # The SDK turns an empty key into a random one, silently.
+            raise ValueError("an idempotency key is 1 to 255 ASCII characters")
+        call = Call("post", INTENTS, sent.params, key, sent.api_version)
+        try:
+            return self._sender.send(call, deadline, _read_made)
+        except SendFailed as failed:
+            return _outcome(failed, call)
+
+    def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
+        """Return the PaymentIntent as it is now; see StripePort."""
+        return self._ask(Call("get", f"{INTENTS}/{intent_id}"), deadline, _read_intent)
+
+    def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:
+        """Cancel a PaymentIntent; see StripePort. Each call has a key of its own."""
+        params = {"cancellation_reason": reason}
+        key = f"cancel-{intent_id}-{uuid.uuid4().hex}"
+        try:
+            return self._ask(
+                Call("post", f"{INTENTS}/{intent_id}/cancel", params, key), deadline, _read_intent
+            )
+        except Refused:
+            return None
+
+    def find(self, order: Order, since: float, deadline: Deadline) -> list[Intent]:
+        """Return what Stripe has for the order; see StripePort."""
+        reach = self._clock() - LIST_REACH_SECONDS
+        if since >= reach:
+            elder = self._search_a_moment(order, deadline)
+        else:
+            elder, since = self._search_all(order, since, reach, deadline)
+        listed = self._list(since - CLOCK_SKEW_SECONDS, deadline)
+        found = {intent.id: intent for intent in listed if intent.is_of(order)}
+        for intent in elder:
+            if intent.is_of(order) and intent.id not in found:
+                # The search shows the past.
+                found[intent.id] = self.retrieve(intent.id, deadline)
+        return list(found.values())
+
+    def _search_all(
+        self, order: Order, since: float, reach: float, deadline: Deadline
+    ) -> tuple[list[Intent], float]:
+        """Search; where an account has no search, the list must go back to the very start."""
+        try:
+            return list(self._search(order, deadline)), reach
+        except (Refused, NoSuchIntent):
+            return [], since
+
+    def _search_a_moment(self, order: Order, deadline: Deadline) -> list[Intent]:
+        """What the list does not show where two clocks are far apart; it need not answer."""
+        soon = min(deadline.at, deadline.monotonic() + EXTRA_SEARCH_SECONDS)
+        try:
+            return list(self._search(order, Deadline(soon, deadline.monotonic)))
+        except (PaymentError, NoSuchIntent):
+            return []
+
+    def _search(self, order: Order, deadline: Deadline) -> Iterator[Intent]:
+        params: dict[str, Any] = {"query": _query(order), "limit": PAGE_SIZE}
+        while True:
+            call = Call("get", f"{INTENTS}/search", params)
+            page, more = self._ask(call, deadline, _read_search_page)
+            yield from page
+            if not more:
+                return
+            params = {**params, "page": more}
+
+    def _list(self, since: float, deadline: Deadline) -> Iterator[Intent]:
+        """Every page: an order may lie on any of them."""
+        params: dict[str, Any] = {"created": {"gte": int(since)}, "limit": PAGE_SIZE}
+        while True:
+            page, more = self._ask(Call("get", INTENTS, params), deadline, _read_list_page)
+            yield from page
+            if not more or not page:
+                return
+            params = {**params, "starting_after": page[-1].id}
+
+    def _ask(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
+        try:
+            return self._sender.send(call, deadline, read)
+        except SendFailed as failed:
+            if failed.verdict.status == 404:
+                raise NoSuchIntent(call.path) from failed
+            raise error_of(failed) from failed
+
+
+def _outcome(failed: SendFailed, call: Call) -> Outcome:
+    verdict, error = failed.verdict, error_of(failed)
+    if verdict.meaning is Meaning.MISUSED:
+        return KeyMisused(error)
+    if isinstance(error, Refused):
+        return Declined(error, verdict.replayed, call.after_unresolved)
+    return Unclear(
+        error,
+        saved_5xx=verdict.saved_5xx,
+        from_before=verdict.replayed and not call.after_unresolved,
+        answered_500=verdict.status == 500,
+    )
+
+
+def _query(order: Order) -> str:
+    """Stripe's search query language; only quotes and backslashes need to be escaped."""
+    query = f"metadata['order_id']:'{_escaped(order.order_id)}'"
+    if order.client_id is None:
+        return query
+    return f"{query} AND metadata['client_id']:'{_escaped(order.client_id)}'"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _read_intent(answer: Answer) -> Intent:
+    return read_intent(answer.body)
+
+
+def _read_made(answer: Answer) -> Made:
+    replayed = answer.headers.get("idempotent-replayed") == "true"
+    return Made(read_intent(answer.body), replayed)
+
+
+def _read_list_page(answer: Answer) -> Page:
+    return _intents(answer.body), answer.body["has_more"] is True
+
+
+def _read_search_page(answer: Answer) -> Page:
+    return _intents(answer.body), answer.body["has_more"] is True and answer.body["next_page"]
+
+
+def _intents(body: Any) -> list[Intent]:
+    if not isinstance(body["data"], list):
+        raise UnreadableIntent("not a list")
+    return [read_intent(each) for each in body["data"]]
