@@ -166,9 +166,7 @@ class RetryPolicy:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_again),
             wait=self._wait,
-            stop=tenacity.stop_any(
-                tenacity.stop_after_attempt(self.max_sends), _too_late(deadline)
-            ),
+            stop=lambda state: self._enough(state, deadline),
             sleep=self.sleep,
             before_sleep=lambda state: tell(_details(state)),
             reraise=True,

@@ -37,6 +37,8 @@ class Intent:
     created: int
     metadata: Mapping[str, str]
     livemode: bool
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    """The whole of Stripe's JSON object."""
 
     @property
     def payable(self) -> bool:
@@ -70,6 +72,7 @@ def read_intent(found: Any) -> Intent:
             created=found["created"],
             metadata=dict(found.get("metadata") or {}),
             livemode=found["livemode"],
+            raw=found,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as wrong:
         raise UnreadableIntent("not a PaymentIntent") from wrong

@@ -1,0 +1,225 @@
+"""Create a PaymentIntent once per order: the way in for Python callers and for the web service.
+
+A script or a notebook calls `create_payment_intent` with a key from `generate_idempotency_key`.
+The web service opens `Payments`, which adds the record of each order, so that the promise holds
+for longer than Stripe remembers a key. Both send through the same gateway and retry loop.
+
+What can go wrong is drawn in payment.errors.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+import stripe
+
+from key_store import KeyStore, open_key_store
+from key_store.contract import Order, StoreUnavailable
+from payment.claims import Wanted
+from payment.deadline import Deadline
+from payment.errors import InFlight, Overloaded, StoreDown
+from payment.flow import create_once
+from payment.happening import Observe, ignore
+from payment.idempotency import SentParams
+from payment.idempotency import idempotency_key as key_of
+from payment.outcome import Made
+from payment.single_flight import SingleFlight, WaitedTooLongError
+from payment.stripe_port import StripePort
+from payment.tools import Created, Timing, Tools
+from settings import LOCK_MARGIN_SECONDS, Settings, load_settings
+from stripe_gateway import StripeGateway
+from stripe_retry import RetryDetails, RetryPolicy
+from stripe_send import Send
+from stripe_transport import SharedTransport
+
+if TYPE_CHECKING:
+    from payment.request import PaymentRequest
+
+log = logging.getLogger(__name__)
+
+# A script can wait for as long as three sends of ten seconds and the waits between them take.
+HELPER_BUDGET_SECONDS = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentAnswer:
+    """What the shop's front end is given. `replayed`: the order already had it."""
+
+    payment_intent_id: str
+    client_secret: str = field(repr=False)
+    status: str
+    replayed: bool
+
+
+class Payments:
+    """Creates each order's PaymentIntent once; shared by all threads of a process."""
+
+    def __init__(self, tools: Tools, settings: Settings) -> None:
+        self._tools, self._settings = tools, settings
+        self._flight: SingleFlight[Created] = SingleFlight()
+        self._places = threading.BoundedSemaphore(settings.max_in_flight)
+
+    def create(self, request: PaymentRequest) -> PaymentAnswer:
+        """Return the order's PaymentIntent within REQUEST_BUDGET_SECONDS.
+
+        Raises PaymentError.
+        """
+        deadline = Deadline.after(self._settings.request_budget_seconds)
+        wanted = self._wanted(request)
+        if not self._places.acquire(blocking=False):
+            raise Overloaded("Too many requests are waiting for Stripe right now.")
+        try:
+            return self._create(wanted, deadline)
+        finally:
+            self._places.release()
+
+    def ready(self) -> None:
+        """Return if the key store answers. Raises StoreDown; never calls Stripe."""
+        try:
+            self._tools.store.ping()
+        except StoreUnavailable as down:
+            raise StoreDown("The key store does not answer.") from down
+
+    def close(self) -> None:
+        """Release every connection. No call may follow."""
+        self._tools.store.close()
+        if isinstance(self._tools.stripe, StripeGateway):
+            self._tools.stripe.close()
+
+    def _create(self, wanted: Wanted, deadline: Deadline) -> PaymentAnswer:
+        try:
+            created, shared = self._flight.run(
+                (wanted.order, wanted.fingerprint),
+                lambda: create_once(self._tools, wanted, deadline),
+                deadline.left(),
+            )
+        except WaitedTooLongError:
+            raise InFlight("This order is being created by another request right now.") from None
+        intent = created.intent
+        return PaymentAnswer(
+            intent.id, intent.client_secret, intent.status, created.replayed or shared
+        )
+
+    def _wanted(self, request: PaymentRequest) -> Wanted:
+        order = Order(self._settings.livemode, request.client_id, request.order_id)
+        version = self._tools.stripe.api_version
+        sent = SentParams(version, request.stripe_params(version))
+        return Wanted(order, request.fingerprint, sent.text())
+
+
+def open_payments(
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+    observe: Observe = ignore,
+    tell: Callable[[Send], None] = lambda _: None,
+    tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+) -> Payments:
+    """Open the key store and Stripe's connections, and put everything together.
+
+    `clock` gives Unix seconds; `sleep` is what waits between sends and polls.
+    """
+    store = open_key_store(
+        settings.key_store_url.get_secret_value(), timeout_seconds=settings.store_timeout_seconds
+    )
+    gateway = open_gateway(settings, clock=clock, sleep=sleep, tell=tell, tell_retry=tell_retry)
+    return Payments(_tools(settings, store, gateway, clock, sleep, observe), settings)
+
+
+def open_gateway(
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+    tell: Callable[[Send], None] = lambda _: None,
+    tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+) -> StripeGateway:
+    """Open Stripe's connections as the settings say."""
+    transport = SharedTransport(
+        connect_timeout_seconds=settings.stripe_connect_timeout_seconds,
+        read_timeout_seconds=settings.stripe_read_timeout_seconds,
+        pool_size=settings.max_in_flight,
+    )
+    return StripeGateway(
+        settings.stripe_secret_key.get_secret_value(),
+        transport,
+        api_base=settings.stripe_api_base,
+        api_version=settings.stripe_api_version,
+        policy=RetryPolicy(settings.stripe_max_attempts, sleep),
+        clock=clock,
+        tell=tell,
+        tell_retry=tell_retry,
+    )
+
+
+def _tools(
+    settings: Settings,
+    store: KeyStore,
+    gateway: StripePort,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    observe: Observe,
+) -> Tools:
+    timing = Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds)
+    return Tools(store, gateway, timing, clock, sleep, observe=observe)
+
+
+def generate_idempotency_key(order_id: str | int, client_id: str | None = None) -> str:
+    """Return the idempotency key of an order's first attempt.
+
+    A pure function: the same order gives the same text in every process, on every machine and
+    after every restart. An integer stands for its decimal text. Hashed, so that neither the
+    order nor the client can be read from it. Raises ValueError for a blank `order_id`.
+    """
+    if isinstance(order_id, bool) or not isinstance(order_id, str | int):
+        raise TypeError("order_id must be a text or an integer")
+    if not str(order_id).strip():
+        raise ValueError("order_id must not be blank")
+    return key_of(client_id, str(order_id))
+
+
+def create_payment_intent(
+    amount: int,
+    currency: str = "usd",
+    metadata: Mapping[str, str] | None = None,
+    idempotency_key: str | None = None,
+) -> stripe.PaymentIntent | None:
+    """Create a PaymentIntent; network errors are sent again with exponential backoff.
+
+    `amount` in the smallest currency unit. With an `idempotency_key`, calling again within a
+    day gives the same PaymentIntent; without one, each call makes another. Any failure of
+    Stripe's is logged and gives None. Reads STRIPE_SECRET_KEY and the other STRIPE_ settings.
+    Raises SettingsError where they are wrong.
+    """
+    gateway = _gateway_of(load_settings())
+    sent = SentParams(gateway.api_version, _params(amount, currency, metadata))
+    key = idempotency_key or f"once-{uuid.uuid4().hex}"
+    outcome = gateway.create(sent, key, Deadline.after(HELPER_BUDGET_SECONDS))
+    if isinstance(outcome, Made):
+        found = gateway.client.deserialize(dict(outcome.intent.raw), api_mode="V1")
+        return cast(stripe.PaymentIntent, found)
+    log.error("Failed to create payment intent: %s", outcome.error.message)
+    return None
+
+
+@lru_cache(maxsize=1)
+def _gateway_of(settings: Settings) -> StripeGateway:
+    """Keep the connections from call to call."""
+    return open_gateway(settings)
+
+
+def _params(amount: int, currency: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    params: dict[str, Any] = {
+        "amount": amount,
+        "currency": currency.lower(),
+        "automatic_payment_methods": {"enabled": True},
+    }
+    return {**params, "metadata": dict(metadata)} if metadata else params

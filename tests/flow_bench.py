@@ -1,0 +1,98 @@
+"""The flow with a memory store, the sandbox's core and a clock that moves only by sleeping."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from key_store.contract import KeyStore, Order
+from key_store.memory import MemoryStore
+from payment.claims import Wanted
+from payment.deadline import Deadline
+from payment.flow import create_once
+from payment.happening import Happening
+from payment.idempotency import SentParams
+from payment.tools import Created, Timing, Tools
+from sandbox.core import Sandbox
+from sandbox.faults import FaultOrder, Match
+from stripe_gateway import StripeGateway
+from stripe_retry import RetryPolicy
+from tests.sandbox_transport import SandboxTransport
+
+NOW = 1_800_000_000.0
+BUDGET_SECONDS = 25.0
+CREATE = Match(method="POST", path="/v1/payment_intents$")
+
+
+class FlowBench:
+    """Ask for orders, break Stripe, move time, and count what was made."""
+
+    def __init__(self, store: KeyStore | None = None) -> None:
+        self.now = NOW
+        self.sandbox = Sandbox(lambda: self.now, seed=1)
+        self.store = store or MemoryStore()
+        self.seen: list[Happening] = []
+        self._owners = itertools.count()
+        self.tools = self.another()
+
+    def another(self) -> Tools:
+        """The tools of another process on the same store."""
+        gateway = StripeGateway(
+            "sk_test_shop",
+            SandboxTransport(self.sandbox),
+            policy=RetryPolicy(sleep=self.sleep, uniform=lambda _, high: high),
+            clock=lambda: self.now,
+        )
+        return Tools(
+            self.store,
+            gateway,
+            Timing(lock=BUDGET_SECONDS + 10, lock_margin=10, store=2),
+            clock=lambda: self.now,
+            sleep=self.sleep,
+            owner=lambda: f"owner-{next(self._owners)}",
+            observe=self.seen.append,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def wanted(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Wanted:
+        params = {
+            "amount": amount,
+            "currency": "usd",
+            "automatic_payment_methods": {"enabled": True},
+            "metadata": {"order_id": order_id},
+            **more,
+        }
+        order = Order(livemode=False, client_id=None, order_id=order_id)
+        sent = SentParams(self.tools.stripe.api_version, params).text()
+        return Wanted(order, f"print of {amount} {sorted(more)}", sent)
+
+    def ask(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Created:
+        deadline = Deadline.after(BUDGET_SECONDS, lambda: self.now)
+        return create_once(self.tools, self.wanted(order_id, amount, **more), deadline)
+
+    def break_creation(self, kind: str, **more: Any) -> None:
+        self.sandbox.faults.order(FaultOrder(kind, CREATE, **more))
+
+    def record(self, order_id: str = "A-1") -> Any:
+        return self.store.read(Order(livemode=False, client_id=None, order_id=order_id))
+
+    def made(self, order_id: str = "A-1") -> list[dict[str, Any]]:
+        """Every PaymentIntent of the order, oldest first."""
+        return [
+            record.intent
+            for books in self.sandbox.books.values()
+            for record in books.ledger.records.values()
+            if record.intent["metadata"].get("order_id") == order_id
+        ]
+
+    def payable(self, order_id: str = "A-1") -> list[str]:
+        return [each["id"] for each in self.made(order_id) if each["status"] != "canceled"]
+
+    def sends(self, path: str = "POST /v1/payment_intents") -> int:
+        counts = self.sandbox.log.shown_counts()
+        return sum(count for name, count in counts.items() if f"{name} ".startswith(f"{path} "))
+
+    def whats(self) -> list[str]:
+        return [each.what for each in self.seen]

@@ -1,0 +1,60 @@
+"""Stripe's SDK over the sandbox's core in this process: no sockets, no threads, no time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import stripe
+
+from sandbox.core import Sandbox
+
+LOST = ("lost_before", "lost_after", "cut_body", "hang")
+
+
+class SandboxTransport(stripe.HTTPClient):
+    """Hands each send to `sandbox.handle`, and carries out its transport faults.
+
+    `step` is called before and after each send with `send` and `answer`: a test's chance to let
+    something else happen.
+    """
+
+    name = "requests"
+
+    def __init__(self, sandbox: Sandbox, step: Callable[[str], None] = lambda _: None) -> None:
+        super().__init__()
+        self._sandbox, self._step = sandbox, step
+
+    @contextmanager
+    def limit(self, deadline: float) -> Iterator[None]:
+        """There is nothing that could last."""
+        yield
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        *,
+        _usage: list[str] | None = None,
+    ) -> tuple[str, int, Mapping[str, str]]:
+        """Send once."""
+        parts = urlsplit(url)
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        body = (post_data or "").encode()
+        wanted = (method.upper(), target, {k.lower(): v for k, v in (headers or {}).items()}, body)
+        fault = self._sandbox.draw_transport_fault(*wanted)
+        self._step("send")
+        if fault and fault.kind == "lost_before":
+            raise stripe.APIConnectionError("lost before", should_retry=True)
+        response = self._sandbox.handle(*wanted)
+        self._step("answer")
+        if fault and fault.kind in LOST:
+            raise stripe.APIConnectionError("lost after", should_retry=True)
+        return response.body.decode(), response.status, response.headers
+
+    def close(self) -> None:
+        """Nothing is open."""

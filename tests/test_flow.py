@@ -1,0 +1,211 @@
+"""The rules one by one, each on the real flow, the real gateway and the sandbox's core."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from payment.deadline import Deadline
+from payment.errors import (
+    InFlight,
+    Misconfigured,
+    OrderReused,
+    RateLimited,
+    Refused,
+    StripeFailed,
+    StripeUnreachable,
+)
+from payment.flow import create_once
+from sandbox.faults import FaultOrder, Match
+from tests.flow_bench import FlowBench
+from tests.sandbox_in_process import INTENTS
+
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def bench() -> FlowBench:
+    return FlowBench()
+
+
+def test_a_new_order_costs_one_send(bench: FlowBench) -> None:
+    created = bench.ask()
+    assert (created.replayed, created.intent.status) == (False, "requires_payment_method")
+    assert sum(bench.sandbox.log.shown_counts().values()) == 1
+    assert bench.record().payment_intent_id == created.intent.id
+
+
+def test_the_same_order_again_is_fetched(bench: FlowBench) -> None:
+    first, second = bench.ask(), bench.ask()
+    assert (second.intent.id, second.replayed) == (first.intent.id, True)
+    assert bench.sends() == 1
+
+
+def test_other_parameters_are_refused_and_nothing_is_sent(bench: FlowBench) -> None:
+    first = bench.ask()
+    before = sum(bench.sandbox.log.shown_counts().values())
+    with pytest.raises(OrderReused):
+        bench.ask(amount=2000)
+    assert sum(bench.sandbox.log.shown_counts().values()) == before
+    assert bench.ask().intent.id == first.intent.id
+
+
+@pytest.mark.parametrize("kind", ["lost_before", "lost_after", "cut_body", "html", "empty_object"])
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(bench: FlowBench, kind: str) -> None:
+    bench.break_creation(kind)
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+
+
+@pytest.mark.parametrize("kind", ["lost_after", "lost_before", "error_503"])
+def test_an_order_left_unknown_is_resolved_by_the_next_request(bench: FlowBench, kind: str) -> None:
+    bench.break_creation(kind, count=3)
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    assert bench.record().state == "pending"
+    assert bench.sends() <= 3
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+
+
+@pytest.mark.parametrize("should_retry", [None, False])
+@pytest.mark.parametrize("kind", ["error_500_with_object", "error_500_without_object"])
+def test_a_saved_500_is_got_past(bench: FlowBench, kind: str, should_retry: bool | None) -> None:
+    bench.break_creation(kind, should_retry=should_retry)
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert len(bench.made()) == 1
+
+
+def test_a_late_object_of_a_saved_500_is_never_given_out(bench: FlowBench) -> None:
+    bench.break_creation("late_object", seconds=60.0)
+    first = bench.ask()
+    bench.now += 3600
+    assert bench.ask().intent.id == first.intent.id
+
+
+@pytest.mark.parametrize("kind", ["lost_after", "error_500_with_object"])
+@pytest.mark.parametrize("age", [25 * 3600.0, 200 * DAY])
+def test_an_unknown_order_is_looked_up_once_its_key_is_old(
+    bench: FlowBench, kind: str, age: float
+) -> None:
+    bench.break_creation(kind, count=3)
+    bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), count=None))
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    bench.sandbox.faults.clear()
+    made = bench.payable()
+    bench.now += age
+    created = bench.ask()
+    assert [created.intent.id] == made == bench.payable()
+
+
+def test_an_old_key_that_made_nothing_begins_the_next_attempt(bench: FlowBench) -> None:
+    bench.break_creation("lost_before", count=3)
+    with pytest.raises(StripeUnreachable):
+        bench.ask()
+    bench.now += 25 * 3600
+    created = bench.ask()
+    assert (bench.payable(), bench.record().attempt) == ([created.intent.id], 2)
+
+
+def test_a_definitive_rejection_lets_corrected_parameters_through(bench: FlowBench) -> None:
+    with pytest.raises(Refused) as raised:
+        bench.ask(amount=10)
+    assert raised.value.code == "amount_too_small"
+    assert bench.ask(amount=1099).intent.amount == 1099
+    assert bench.record().attempt == 2
+
+
+def test_a_rejection_that_the_store_forgot_is_passed_over(bench: FlowBench) -> None:
+    with pytest.raises(Refused):
+        bench.ask(customer="cus_missing")
+    bench.store.forget(bench.record())
+    with pytest.raises(Refused):
+        bench.ask(customer="cus_missing")
+    assert bench.record().attempt == 2
+
+
+def test_a_lost_record_is_replayed_by_stripe_within_the_day(bench: FlowBench) -> None:
+    first = bench.ask()
+    bench.store.forget(bench.record())
+    again = bench.ask()
+    assert (again.intent.id, again.replayed) == (first.intent.id, True)
+
+
+def test_a_lost_record_of_a_paid_order_answers_succeeded(bench: FlowBench) -> None:
+    first = bench.ask()
+    _pay(bench, first.intent.id)
+    bench.store.forget(bench.record())
+    assert bench.ask().intent.status == "succeeded"
+
+
+def test_a_lost_record_with_other_parameters_is_refused(bench: FlowBench) -> None:
+    first = bench.ask()
+    bench.store.forget(bench.record())
+    with pytest.raises(OrderReused):
+        bench.ask(amount=2000)
+    assert bench.ask().intent.id == first.intent.id
+
+
+def test_a_canceled_one_is_replaced_whatever_its_age(bench: FlowBench) -> None:
+    first = bench.ask()
+    _cancel(bench, first.intent.id)
+    second = bench.ask()
+    assert (second.intent.id != first.intent.id, second.replayed) == (True, False)
+    bench.now += 300 * DAY
+    assert bench.ask().intent.id == second.intent.id
+
+
+def test_a_paid_one_is_never_replaced(bench: FlowBench) -> None:
+    first = bench.ask()
+    _pay(bench, first.intent.id)
+    bench.now += 300 * DAY
+    again = bench.ask()
+    assert (again.intent.id, again.intent.status) == (first.intent.id, "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("unauthorized", Misconfigured),
+        ("forbidden", Misconfigured),
+        ("rate_limited", RateLimited),
+        ("lock_timeout", RateLimited),
+        ("key_in_use", InFlight),
+    ],
+)
+def test_what_is_not_definitive_is_never_final(
+    bench: FlowBench, kind: str, error: type[Exception]
+) -> None:
+    bench.break_creation(kind, count=3)
+    with pytest.raises(error):
+        bench.ask()
+    bench.sandbox.faults.clear()
+    assert bench.record().state == "pending"
+    assert bench.ask().intent.id == bench.payable()[0]
+
+
+def test_a_deploy_that_adds_a_field_resends_what_was_stored(bench: FlowBench) -> None:
+    bench.break_creation("lost_after", count=3)
+    with pytest.raises(StripeUnreachable):
+        bench.ask()
+    # The same request, but this version of the service sends one more parameter for it.
+    deployed = bench.wanted(statement_descriptor_suffix="SHOP")
+    same_request = replace(deployed, fingerprint=bench.wanted().fingerprint)
+    created = create_once(bench.tools, same_request, Deadline.after(25, lambda: bench.now))
+    assert bench.payable() == [created.intent.id]
+
+
+def _pay(bench: FlowBench, intent_id: str) -> None:
+    body = b"payment_method=pm_card_visa&return_url=https://shop.example"
+    headers = {"authorization": "Bearer sk_test_shop"}
+    answer = bench.sandbox.handle("POST", f"{INTENTS}/{intent_id}/confirm", headers, body)
+    assert answer.json()["status"] == "succeeded"
+
+
+def _cancel(bench: FlowBench, intent_id: str) -> None:
+    headers = {"authorization": "Bearer sk_test_shop"}
+    answer = bench.sandbox.handle("POST", f"{INTENTS}/{intent_id}/cancel", headers, b"")
+    assert answer.json()["status"] == "canceled"
