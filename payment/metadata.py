@@ -1,0 +1,50 @@
+"""Stripe's limits on metadata, and the two names in it that are the order's.
+
+Source: docs.stripe.com/api/metadata.
+"""
+
+from __future__ import annotations
+
+from payment.text import free_text
+
+MAX_NAMES, MAX_NAME_CHARACTERS, MAX_VALUE_CHARACTERS = 50, 40, 500
+
+# A PaymentIntent is found again by these when its record is lost: nobody else may set them.
+OURS = ("order_id", "client_id")
+
+
+def checked_metadata(given: dict[str, object]) -> dict[str, str]:
+    """Return the metadata sorted by name; raises ValueError.
+
+    A value must be text: a number is not turned into text here, because 1.10 and 1.1, or 1e2
+    and 100, would be stored as something that the sender did not write.
+    """
+    return {_checked_name(name): _checked_value(given[name]) for name in sorted(given)}
+
+
+def check_room(metadata: dict[str, str] | None, ours: int) -> None:
+    """Raise ValueError where `ours` more names do not fit beside the client's."""
+    room = MAX_NAMES - ours
+    if metadata and len(metadata) > room:
+        raise ValueError(
+            f"metadata: may have at most {room} names here: Stripe takes {MAX_NAMES}, "
+            f"and {' and '.join(OURS[:ours])} {'is' if ours == 1 else 'are'} added"
+        )
+
+
+def _checked_name(name: str) -> str:
+    if name in OURS:
+        raise ValueError(f"must not hold {name}: it is added from the field {name} itself")
+    if not name.strip() or len(name) > MAX_NAME_CHARACTERS or set(name) & set("[]"):
+        raise ValueError(f"names must have 1 to {MAX_NAME_CHARACTERS} characters, none of them [ ]")
+    if not name.isprintable():
+        raise ValueError("names must be printable")
+    return name
+
+
+def _checked_value(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("values must be text: put numbers and the like in quotes")
+    if len(value) > MAX_VALUE_CHARACTERS:
+        raise ValueError(f"values must have at most {MAX_VALUE_CHARACTERS} characters")
+    return free_text(value)

@@ -1,0 +1,77 @@
+"""Payment method types: how they are named to Stripe, and what is known to be refused.
+
+Only pairs that Stripe refuses whatever the account are checked here; the rest is Stripe's to say.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# Versions by the day in their names. The first has allowed_payment_method_types, the parameter
+# that 2026-09-30 (endive) leaves as the only one: payment_method_types is answered by 400 since.
+# docs.stripe.com/changelog/dahlia/2026-07-29/allowed-payment-method-types-parameter
+# docs.stripe.com/changelog/endive/2026-09-30/removes-the-payment-method-types-parameter-from-
+# payment-intents-and-setup-intents
+ALLOWED_TYPES_SINCE = "2026-07-29"
+
+MAX_TYPES = 50
+TYPE_NAME = re.compile(r"[a-z][a-z0-9_]{1,49}")
+
+# docs.stripe.com/payments/ach-direct-debit, /payments/acss-debit, /terminal/payments/regional
+ONLY_CURRENCIES = {
+    "us_bank_account": ("usd",),
+    "acss_debit": ("cad", "usd"),
+    "interac_present": ("cad",),
+}
+
+# docs.stripe.com/payments/acss-debit/accept-a-payment: the terms of the mandate, without which
+# Stripe refuses the type.
+SCHEDULES = ("combined", "interval", "sporadic")
+TRANSACTION_TYPES = ("business", "personal")
+MANDATE = "payment_method_options.acss_debit.mandate_options"
+
+
+def checked_types(given: list[str]) -> list[str]:
+    """Return the types sorted: their order means nothing, and one order makes one fingerprint."""
+    if not 1 <= len(given) <= MAX_TYPES or len(set(given)) < len(given):
+        raise ValueError(f"must be 1 to {MAX_TYPES} different types, like [\"card\"]")
+    if not all(TYPE_NAME.fullmatch(name) for name in given):
+        raise ValueError('must hold names of Stripe\'s types, like "card" or "us_bank_account"')
+    return sorted(given)
+
+
+def types_param(types: list[str] | None, api_version: str) -> dict[str, Any]:
+    """Return the one parameter that tells Stripe which types to offer; None lets Stripe choose."""
+    if types is None:
+        return {"automatic_payment_methods": {"enabled": True}}
+    if api_version[:10] >= ALLOWED_TYPES_SINCE:
+        return {"allowed_payment_method_types": types}
+    return {"payment_method_types": types}
+
+
+def check_types(types: list[str], currency: str, options: dict[str, Any]) -> None:
+    """Raise ValueError for a type that cannot take the currency or lacks its mandate's terms."""
+    for name in types:
+        allowed = ONLY_CURRENCIES.get(name, (currency,))
+        if currency not in allowed:
+            raise ValueError(f"currency: {name} takes only {' and '.join(allowed)}")
+    if "acss_debit" in types:
+        _check_mandate(options.get("acss_debit", {}).get("mandate_options", {}))
+
+
+def _check_mandate(terms: Any) -> None:
+    if not isinstance(terms, dict):
+        raise ValueError(f"{MANDATE}: must be an object")
+    _one_of(terms, "payment_schedule", SCHEDULES)
+    _one_of(terms, "transaction_type", TRANSACTION_TYPES)
+    if terms["payment_schedule"] != "sporadic" and not terms.get("interval_description"):
+        raise ValueError(
+            f"{MANDATE}.interval_description: must say when, because payment_schedule is "
+            f"{terms['payment_schedule']}"
+        )
+
+
+def _one_of(terms: dict[str, Any], name: str, allowed: tuple[str, ...]) -> None:
+    if terms.get(name) not in allowed:
+        raise ValueError(f"{MANDATE}.{name}: must be one of {', '.join(allowed)}")

@@ -1,0 +1,50 @@
+"""What the texts of a request may hold."""
+
+from __future__ import annotations
+
+import re
+
+# Tab and line breaks are text; the rest is a sender's mistake, or somebody's attempt at a log.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+MAX_NAME_OF_ORDER = 200
+
+
+def order_name(given: object) -> str:
+    """Return an order_id or client_id as text; an integer becomes its decimal digits.
+
+    Nothing is trimmed or folded: "a-1", "A-1" and "A-1 " are three orders. Raises ValueError.
+    """
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = str(given)
+    if not isinstance(given, str) or not 1 <= len(given) <= MAX_NAME_OF_ORDER:
+        raise ValueError(
+            f"must be text of 1 to {MAX_NAME_OF_ORDER} printable characters, or an integer"
+        )
+    if not given.isprintable() or not given.strip():
+        raise ValueError("must hold printable characters only, and not only spaces")
+    return given
+
+
+def free_text(given: str) -> str:
+    """Return the text; raises ValueError for control characters other than tab and line breaks."""
+    if _CONTROL.search(given):
+        raise ValueError("must not hold control characters")
+    return given
+
+
+def email(given: str) -> str:
+    """Return the address; raises ValueError for what cannot be one. Stripe looks closer."""
+    if not given.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", given):
+        raise ValueError("must be an e-mail address")
+    return given
+
+
+def descriptor_suffix(given: str) -> str:
+    """Return the text for the card statement; raises ValueError.
+
+    Source: docs.stripe.com/get-started/account/statement-descriptors, "requirements".
+    """
+    if not given.isprintable() or not re.search("[A-Za-z]", given) or set(given) & set("<>\\'\"*"):
+        raise ValueError("must hold a letter, and none of < > \\ ' \" *")
+    return given
