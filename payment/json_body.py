@@ -25,7 +25,7 @@ def read_json_object(body: bytes) -> dict[str, Any]:
         _refuse("The body is empty: send a JSON object")
     found = _parsed(text)
     if not isinstance(found, dict):
-        _refuse("The body must be a JSON object, like {\"amount\": 100, \"order_id\": \"A-1\"}")
+        _refuse('The body must be a JSON object, like {"amount": 100, "order_id": "A-1"}')
     return found
 
 

@@ -1,4 +1,4 @@
-"""payment_method_options: whatever Stripe takes there, as long as it can be sent as it was meant."""
+"""payment_method_options: whatever Stripe takes, as long as it can be sent as it was meant."""
 
 from __future__ import annotations
 
@@ -30,8 +30,15 @@ def _checked(value: Any, depth: int) -> Any:
     if isinstance(value, dict):
         return {_checked_name(name): _checked(value[name], depth + 1) for name in sorted(value)}
     if isinstance(value, list):
-        return [_checked(item, depth + 1) for item in value]
+        return [_checked_item(item, depth + 1) for item in value]
     return _checked_scalar(value)
+
+
+def _checked_item(value: Any, depth: int) -> Any:
+    """The SDK writes true in a list as Python's True, and nobody at Stripe takes lists of lists."""
+    if type(value) in (bool, list):
+        raise ValueError("lists must hold text, integers or objects")
+    return _checked(value, depth)
 
 
 def _checked_scalar(value: Any) -> Any:

@@ -35,7 +35,7 @@ MANDATE = "payment_method_options.acss_debit.mandate_options"
 def checked_types(given: list[str]) -> list[str]:
     """Return the types sorted: their order means nothing, and one order makes one fingerprint."""
     if not 1 <= len(given) <= MAX_TYPES or len(set(given)) < len(given):
-        raise ValueError(f"must be 1 to {MAX_TYPES} different types, like [\"card\"]")
+        raise ValueError(f'must be 1 to {MAX_TYPES} different types, like ["card"]')
     if not all(TYPE_NAME.fullmatch(name) for name in given):
         raise ValueError('must hold names of Stripe\'s types, like "card" or "us_bank_account"')
     return sorted(given)
@@ -57,12 +57,11 @@ def check_types(types: list[str], currency: str, options: dict[str, Any]) -> Non
         if currency not in allowed:
             raise ValueError(f"currency: {name} takes only {' and '.join(allowed)}")
     if "acss_debit" in types:
-        _check_mandate(options.get("acss_debit", {}).get("mandate_options", {}))
+        terms = options.get("acss_debit", {}).get("mandate_options")
+        _check_mandate(terms if isinstance(terms, dict) else {})
 
 
-def _check_mandate(terms: Any) -> None:
-    if not isinstance(terms, dict):
-        raise ValueError(f"{MANDATE}: must be an object")
+def _check_mandate(terms: dict[str, Any]) -> None:
     _one_of(terms, "payment_schedule", SCHEDULES)
     _one_of(terms, "transaction_type", TRANSACTION_TYPES)
     if terms["payment_schedule"] != "sporadic" and not terms.get("interval_description"):

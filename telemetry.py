@@ -1,0 +1,92 @@
+"""Log lines: one JSON object per line, plain text on a terminal, secrets taken out of both."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import uuid
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+# Names one request in every line that is written for it.
+correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
+
+# What a caller sends as X-Request-ID is written to the log: short, and of harmless characters.
+_HARMLESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+_SECRETS = re.compile(
+    r"\b[rs]k_(?:test|live)_\w+"  # Stripe's keys
+    r"|\bwhsec_[\w+/=]+"
+    r"|_secret_\w+"  # the tail of a client_secret; the PaymentIntent's id stays
+    r"|(?<=://)[^\s/@]*(?=@)"  # who a store's URL logs in as
+)
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def new_correlation_id(asked_for: str | None) -> str:
+    """Return the caller's own id where it is harmless, else a new one."""
+    if asked_for is not None and _HARMLESS.fullmatch(asked_for):
+        return asked_for
+    return uuid.uuid4().hex
+
+
+def redacted(text: str) -> str:
+    """Return the text without Stripe keys, client_secrets and the passwords of URLs."""
+    return _SECRETS.sub("[redacted]", text)
+
+
+def start_logging(level: str, stream: TextIO | None = None) -> None:
+    """Send every logger's lines to `stream` (standard error); a second call only sets the level."""
+    root = logging.getLogger()
+    root.setLevel(level)
+    if any(isinstance(handler, _OurHandler) for handler in root.handlers):
+        return
+    handler = _OurHandler(stream or sys.stderr)
+    handler.setFormatter(Plain() if handler.stream.isatty() else JsonLines())
+    root.addHandler(handler)
+
+
+class JsonLines(logging.Formatter):
+    """What was given as `extra` becomes names of the object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        line = {
+            "time": _utc(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "correlation_id": correlation_id.get(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return redacted(json.dumps(line, default=str))
+
+
+class Plain(logging.Formatter):
+    """For a person at a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line, and its traceback below it."""
+        facts = "".join(f" {name}={value}" for name, value in _extra(record).items())
+        line = f"{_utc(record)} {record.levelname.lower():7} {record.getMessage()}{facts}"
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return redacted(line)
+
+
+class _OurHandler(logging.StreamHandler[TextIO]):
+    """Known by its class, so that logging is started once."""
+
+
+def _utc(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}

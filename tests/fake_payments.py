@@ -1,0 +1,48 @@
+"""What the HTTP layer asks of the payments, played by hand: it remembers, and answers as told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+
+from payment.request import PaymentRequest
+from settings import Settings
+from stripe_back_end_api import create_app
+
+CLIENT_SECRET = "pi_1_secret_2"
+
+
+@dataclass(frozen=True)
+class Answer:
+    payment_intent_id: str = "pi_1"
+    client_secret: str = CLIENT_SECRET
+    status: str = "requires_payment_method"
+    replayed: bool = False
+
+
+@dataclass
+class FakePayments:
+    """Gives `answer`, or raises `error`; `asked` is what reached it."""
+
+    answer: Answer = field(default_factory=Answer)
+    error: Exception | None = None
+    asked: list[PaymentRequest] = field(default_factory=list)
+
+    def create(self, request: PaymentRequest) -> Answer:
+        self.asked.append(request)
+        self.ready()
+        return self.answer
+
+    def ready(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+def client_of(payments: FakePayments, **settings: Any) -> FlaskClient:
+    """A client of the service with these payments."""
+    injected: Any = payments
+    key = SecretStr("sk_test_fake")
+    return create_app(Settings(stripe_secret_key=key, **settings), injected).test_client()
