@@ -1,0 +1,101 @@
+"""Log lines: JSON for programs, text for people, secrets for nobody."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from telemetry import JsonLines, Plain, correlation_id, redacted, start_logging
+
+
+def record(message: str = "a message", **extra: Any) -> logging.LogRecord:
+    made = logging.makeLogRecord({"name": "n", "levelname": "INFO", "msg": message, "created": 0})
+    vars(made).update(extra)
+    return made
+
+
+def failing() -> logging.LogRecord:
+    try:
+        int("sk_test_abc")
+    except ValueError:
+        return record(exc_info=sys.exc_info())
+    raise AssertionError
+
+
+def test_a_record_is_one_line_of_json_with_its_facts() -> None:
+    line = JsonLines().format(record("two\nlines", order="A-1"))
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:00:00.000+00:00",
+        "level": "info",
+        "logger": "n",
+        "message": "two\nlines",
+        "correlation_id": None,
+        "order": "A-1",
+    }
+
+
+def test_a_traceback_stays_in_the_line() -> None:
+    line = JsonLines().format(failing())
+    assert "\n" not in line
+    assert "ValueError" in json.loads(line)["traceback"]
+    assert "sk_test_abc" not in line
+
+
+def test_on_a_terminal_the_facts_follow_the_message() -> None:
+    line = Plain().format(record(order="A-1"))
+    assert line == "1970-01-01T00:00:00.000+00:00 info    a message order=A-1"
+    assert "ValueError" in Plain().format(failing())
+
+
+def test_the_correlation_id_is_in_the_line() -> None:
+    token = correlation_id.set("id-1")
+    try:
+        assert json.loads(JsonLines().format(record()))["correlation_id"] == "id-1"
+    finally:
+        correlation_id.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("key sk_test_4eC39Hq.", "key [redacted]."),
+        ("key rk_live_4eC39Hq", "key [redacted]"),
+        ("whsec_a+b/c=", "[redacted]"),
+        ("pi_3Abc_secret_Def", "pi_3Abc[redacted]"),
+        ("postgresql://me:p%40w@host/db", "postgresql://[redacted]@host/db"),
+        ("https://api.stripe.com/v1 a@b.example", "https://api.stripe.com/v1 a@b.example"),
+        (
+            "pk_test_1 is public, task_test_1 is a word",
+            "pk_test_1 is public, task_test_1 is a word",
+        ),
+    ],
+)
+def test_secrets_are_taken_out(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+    assert shown in Plain().format(record(text))
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield root
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def test_logging_is_started_once(root: logging.Logger) -> None:
+    stream = io.StringIO()
+    start_logging("INFO", stream)
+    start_logging("WARNING", stream)
+    logging.getLogger("x").info("unheard")
+    logging.getLogger("x").warning("heard")
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["message"] == "heard"
