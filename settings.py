@@ -138,7 +138,7 @@ def _environment() -> dict[str, str]:
 
 
 def _one_line(wrong: ValidationError) -> str:
-    return "Settings: " + "; ".join(_complaint(error) for error in wrong.errors())  # type: ignore[arg-type]
+    return "Settings: " + "; ".join(_complaint(error) for error in wrong.errors())
 
 
 def _complaint(error: Mapping[str, object]) -> str:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from key_store.contract import KeyStore
 from key_store.memory import DEFAULT_MAX_ORDERS, MemoryStore
 
+__all__ = ["SCHEMES", "KeyStore", "open_key_store"]
+
 SCHEMES = ("memory", "sqlite", "postgresql", "redis", "rediss")
 
 

@@ -49,12 +49,16 @@ class SandboxTransport(stripe.HTTPClient):
         fault = self._sandbox.draw_transport_fault(*wanted)
         self._step("send")
         if fault and fault.kind == "lost_before":
-            raise stripe.APIConnectionError("lost before", should_retry=True)
+            raise _lost()
         response = self._sandbox.handle(*wanted)
         self._step("answer")
         if fault and fault.kind in LOST:
-            raise stripe.APIConnectionError("lost after", should_retry=True)
+            raise _lost()
         return response.body.decode(), response.status, response.headers
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _lost() -> stripe.APIConnectionError:
+    return stripe.APIConnectionError("lost", should_retry=True)  # type: ignore[no-untyped-call]
