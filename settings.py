@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -20,6 +20,9 @@ from pydantic import (
 )
 
 from key_store import SCHEMES
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
 
@@ -56,7 +59,7 @@ def _webhook_secrets(value: SecretStr) -> SecretStr:
 
 def _http_url(value: str) -> str:
     url = urlsplit(value)
-    if url.scheme not in ("http", "https") or not url.hostname:
+    if url.scheme not in ("http", "https") or not url.hostname or not value.isprintable():
         raise ValueError("must be an address like https://api.stripe.com")
     return value.rstrip("/")
 
@@ -71,7 +74,10 @@ def _store_url(value: SecretStr) -> SecretStr:
 
 
 class Settings(BaseModel):
-    """What the service was told, checked. Durations in seconds; secrets do not show in repr."""
+    """What the service was told, checked. Durations in seconds; secrets do not show in repr.
+
+    Each description is what a person is told when the setting is wrong.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, validate_by_name=True
@@ -81,25 +87,48 @@ class Settings(BaseModel):
     stripe_publishable_key: Annotated[str, AfterValidator(_publishable_key)] | None = None
     stripe_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None = None
     stripe_api_base: Annotated[str, AfterValidator(_http_url)] | None = None
-    stripe_api_version: str | None = Field(None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(\.\w+)?$")
-    stripe_max_attempts: int = Field(3, ge=1, le=10)
-    stripe_connect_timeout_seconds: float = Field(3.0, gt=0, le=60)
-    stripe_read_timeout_seconds: float = Field(10.0, gt=0, le=80)
-    request_budget_seconds: float = Field(25.0, ge=1, le=120)
+    stripe_api_version: str | None = Field(
+        None,
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(\.\w+)?$",
+        description="must be a version like 2026-10-28.endive",
+    )
+    stripe_max_attempts: int = Field(3, ge=1, le=10, description="must be an integer from 1 to 10")
+    stripe_connect_timeout_seconds: float = Field(
+        3.0, gt=0, le=60, allow_inf_nan=False, description="must be seconds, above 0 and up to 60"
+    )
+    stripe_read_timeout_seconds: float = Field(
+        10.0, gt=0, le=80, allow_inf_nan=False, description="must be seconds, above 0 and up to 80"
+    )
+    request_budget_seconds: float = Field(
+        25.0, ge=1, le=120, allow_inf_nan=False, description="must be seconds, from 1 to 120"
+    )
     key_store_url: Annotated[SecretStr, AfterValidator(_store_url)] = SecretStr("memory://")
-    host: str = "127.0.0.1"
-    port: int = Field(4242, ge=1, le=65535)
-    web_concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=512)
-    max_in_flight: int = Field(256, ge=1, le=4096)
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    host: str = Field(
+        "127.0.0.1",
+        pattern=r"^[A-Za-z0-9._:%-]+$",
+        description="must be a host name or an IP address",
+    )
+    port: int = Field(4242, ge=1, le=65535, description="must be an integer from 1 to 65535")
+    web_concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=512,
+        description="must be an integer from 1 to 512",
+    )
+    max_in_flight: int = Field(256, ge=1, le=4096, description="must be an integer from 1 to 4096")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="must be DEBUG, INFO, WARNING or ERROR"
+    )
 
     @model_validator(mode="after")
-    def _one_mode(self) -> Self:
-        key = self.stripe_publishable_key
+    def _fields_agree(self) -> Self:
+        key, base = self.stripe_publishable_key, self.stripe_api_base
         if key is not None and key.startswith("pk_live_") != self.livemode:
             raise ValueError(
                 "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must both be test or both be live"
             )
+        if self.livemode and base is not None and not base.startswith("https://"):
+            raise ValueError("STRIPE_API_BASE: must be https:// where the secret key is live")
         return self
 
     @property
@@ -133,20 +162,29 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _environment() -> dict[str, str]:
-    beneath = dotenv_values(Path.cwd() / ".env")
+    try:
+        # No interpolation: a password may hold ${.
+        beneath = dotenv_values(Path.cwd() / ".env", interpolate=False)
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise SettingsError("Settings: .env cannot be read: it must be UTF-8 text") from wrong
     return {**{name: text for name, text in beneath.items() if text is not None}, **os.environ}
 
 
 def _one_line(wrong: ValidationError) -> str:
-    return "Settings: " + "; ".join(_complaint(error) for error in wrong.errors())
+    errors = wrong.errors(include_url=False, include_input=False, include_context=False)
+    return "Settings: " + "; ".join(_complaint(error) for error in errors)
 
 
-def _complaint(error: Mapping[str, object]) -> str:
-    name = "".join(str(part) for part in error["loc"]).upper()  # type: ignore[attr-defined]
+def _complaint(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    field = str(error["loc"][0])
     if error["type"] == "missing":
         return (
-            f"{name} is not set: put your key (sk_test_…) into .env or the environment, "
+            f"{field.upper()} is not set: put your key (sk_test_…) into .env or the environment, "
             "or start the sandbox with `make run`"
         )
-    message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must")
-    return f"{name}: {message}" if name else message
+    if error["type"] != "value_error":
+        message = Settings.model_fields[field].description or message
+    return f"{field.upper()}: {message}"

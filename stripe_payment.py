@@ -217,9 +217,5 @@ def _gateway_of(settings: Settings) -> StripeGateway:
 
 
 def _params(amount: int, currency: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    params: dict[str, Any] = {
-        "amount": amount,
-        "currency": currency.lower(),
-        "automatic_payment_methods": {"enabled": True},
-    }
+    params: dict[str, Any] = {"amount": amount, "currency": currency.lower()}
     return {**params, "metadata": dict(metadata)} if metadata else params

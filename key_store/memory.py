@@ -75,9 +75,7 @@ class MemoryStore:
 
     def _is_still(self, current: KeyRecord) -> bool:
         held = self._records.get(current.order)
-        return (
-            held is not None and held.version == current.version and held.owner == current.owner
-        )
+        return held is not None and held.version == current.version and held.owner == current.owner
 
     def _make_room(self, now: float) -> None:
         """Drop the oldest finished record; say so, as it may be younger than rule 12 wants."""

@@ -18,6 +18,10 @@ ALLOWED_TYPES_SINCE = "2026-07-29"
 MAX_TYPES = 50
 TYPE_NAME = re.compile(r"[a-z][a-z0-9_]{1,49}")
 
+# Since then automatic payment methods are what a PaymentIntent has unless told otherwise.
+# docs.stripe.com/changelog/2023-08-16
+AUTOMATIC_SINCE = "2023-08-16"
+
 # docs.stripe.com/payments/ach-direct-debit, /payments/acss-debit, /terminal/payments/regional
 ONLY_CURRENCIES = {
     "us_bank_account": ("usd",),
@@ -42,9 +46,10 @@ def checked_types(given: list[str]) -> list[str]:
 
 
 def types_param(types: list[str] | None, api_version: str) -> dict[str, Any]:
-    """Return the one parameter that tells Stripe which types to offer; None lets Stripe choose."""
+    """Return the parameter that tells Stripe which types to offer; None lets Stripe choose."""
     if types is None:
-        return {"automatic_payment_methods": {"enabled": True}}
+        automatic = {"automatic_payment_methods": {"enabled": True}}
+        return automatic if api_version[:10] < AUTOMATIC_SINCE else {}
     if api_version[:10] >= ALLOWED_TYPES_SINCE:
         return {"allowed_payment_method_types": types}
     return {"payment_method_types": types}

@@ -60,7 +60,6 @@ class FlowBench:
         params = {
             "amount": amount,
             "currency": "usd",
-            "automatic_payment_methods": {"enabled": True},
             "metadata": {"order_id": order_id},
             **more,
         }

@@ -47,8 +47,12 @@ def test_smallest_request_is_usd_and_lets_stripe_choose_the_types() -> None:
         "amount": 100,
         "currency": "usd",
         "metadata": {"order_id": "A-1"},
-        "automatic_payment_methods": {"enabled": True},
     }
+
+
+def test_an_old_version_must_be_told_to_choose() -> None:
+    sent = parsed().stripe_params("2022-11-15")
+    assert sent["automatic_payment_methods"] == {"enabled": True}
 
 
 def test_every_field_reaches_stripe() -> None:
