@@ -31,7 +31,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a bug
+class Refusal(Exception):
     """A request that Stripe refuses; `error` is the inner object of the body."""
 
     def __init__(self, status: int, error: JsonObject, headers: dict[str, str] | None = None):

@@ -31,7 +31,7 @@ TRANSPORT_KINDS = ("lost_before", "lost_after", "cut_body", "slow", "hang", "dri
 KINDS = CORE_KINDS + TRANSPORT_KINDS
 
 
-class BadOrder(ValueError):  # noqa: N818
+class BadOrder(ValueError):
     """An order that the sandbox does not understand; the message says why."""
 
 

@@ -1,0 +1,150 @@
+"""The service as its users run it: gunicorn and its workers, to be asked, killed and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+from requests import Response, Session
+from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException
+
+from tests.sandbox_process import PUBLISHABLE_KEY, ROOT, SECRET_KEY, WEBHOOK_SECRET
+
+START_SECONDS = 20.0
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServiceProcess:
+    """One service on a port of its own, from `start` to `close`; a context manager does both.
+
+    `environ` adds to, or (with None) takes away from, what a service in front of the sandbox at
+    `api_base` needs. Nothing of the caller's own STRIPE_ settings reaches it.
+    """
+
+    def __init__(self, api_base: str, environ: Mapping[str, str | None] | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environ = self._settings(api_base, environ or {})
+        self._directory = tempfile.TemporaryDirectory(prefix="service-")
+        self._log = Path(self._directory.name) / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._session = Session()
+        self._session.mount("http://", HTTPAdapter(pool_maxsize=100))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> Self:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
+                cwd=ROOT,
+                env=self._environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._wait_until_it_answers()
+        return self
+
+    def close(self) -> str:
+        """End it with SIGTERM; gives its log."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=60)
+            self._process = None
+        self._session.close()
+        text = self.log()
+        self._directory.cleanup()
+        return text
+
+    def kill(self) -> None:
+        """kill -9 for the master and every worker."""
+        assert self._process
+        for each in [*self.workers(), self._process.pid]:
+            _kill(each)
+        self._process.wait(timeout=10)
+        self._process = None
+
+    def kill_a_worker(self, which: int = 0) -> int:
+        """kill -9 for one worker; gunicorn starts another."""
+        victim = self.workers()[which]
+        _kill(victim)
+        return victim
+
+    def workers(self) -> list[int]:
+        """The worker processes, oldest first."""
+        assert self._process
+        children = psutil.Process(self._process.pid).children()
+        return [child.pid for child in sorted(children, key=lambda child: child.create_time())]
+
+    def log(self) -> str:
+        """All that it wrote so far."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def create(self, order_id: str | int, amount: int = 1099, **fields: Any) -> Response:
+        """Ask for an order's PaymentIntent, once."""
+        return self.post(
+            "/create-payment-intent", {"amount": amount, "order_id": order_id, **fields}
+        )
+
+    def post(self, path: str, body: Any, timeout: float = 60, **headers: str) -> Response:
+        """Post JSON, once."""
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        return self._session.post(self.url + path, json=body, headers=named, timeout=timeout)
+
+    def get(self, path: str, timeout: float = 10, **params: str) -> Response:
+        """Get, once."""
+        return self._session.get(self.url + path, params=params, timeout=timeout)
+
+    def _settings(self, api_base: str, more: Mapping[str, str | None]) -> dict[str, str]:
+        ours = {
+            "STRIPE_SECRET_KEY": SECRET_KEY,
+            "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "STRIPE_API_BASE": api_base,
+            "WEB_CONCURRENCY": "2",
+            "PORT": str(self.port),
+            "PYTHONUNBUFFERED": "1",
+        }
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("STRIPE_")}
+        return {k: v for k, v in {**kept, **ours, **more}.items() if v is not None}
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process
+        patience = time.monotonic() + START_SECONDS
+        while time.monotonic() < patience:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the service ended: {self.log()}")
+            try:
+                if self._session.get(f"{self.url}/healthz", timeout=2).status_code == 200:
+                    return
+            except RequestException:
+                time.sleep(0.05)
+        raise RuntimeError(f"the service did not start: {self.log()}")
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
