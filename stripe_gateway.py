@@ -11,7 +11,7 @@ import stripe
 
 from key_store.contract import Order
 from payment.deadline import Deadline
-from payment.errors import PaymentError, Refused
+from payment.errors import PaymentError, Refused, StripeFailed
 from payment.idempotency import SentParams
 from payment.intents import Intent, UnreadableIntent, read_intent
 from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
@@ -149,7 +149,11 @@ class StripeGateway:
         """Every page: an order may lie on any of them."""
         params: dict[str, Any] = {"created": {"gte": int(since)}, "limit": PAGE_SIZE}
         while True:
-            page, more = self._ask(Call("get", INTENTS, params), deadline, _read_list_page)
+            try:
+                page, more = self._ask(Call("get", INTENTS, params), deadline, _read_list_page)
+            except (Refused, NoSuchIntent) as refused:
+                # Nothing that the client asked for: it must not be told to mend its request.
+                raise StripeFailed("Stripe did not list the PaymentIntents.") from refused
             yield from page
             if not more or not page:
                 return

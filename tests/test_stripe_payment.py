@@ -1,0 +1,126 @@
+"""The helper functions, with Stripe mocked at HTTP by `responses`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterator
+
+import pytest
+import requests
+import responses
+import stripe
+
+from stripe_payment import create_payment_intent, generate_idempotency_key
+
+URL = "https://api.stripe.com/v1/payment_intents"
+INTENT = {
+    "id": "pi_1",
+    "object": "payment_intent",
+    "client_secret": "pi_1_secret_x",
+    "status": "requires_payment_method",
+    "amount": 1099,
+    "currency": "usd",
+    "created": 1_800_000_000,
+    "metadata": {"order_id": "A-1"},
+    "livemode": False,
+}
+
+
+@pytest.fixture
+def stripe_http(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.RequestsMock]:
+    monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_test_helper")
+    monkeypatch.delenv("STRIPE_API_BASE", raising=False)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+def test_the_same_order_has_the_same_key_in_every_process() -> None:
+    code = "from stripe_payment import generate_idempotency_key as k; print(k('A-1', 'shop'))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == generate_idempotency_key("A-1", "shop")
+
+
+def test_the_key_does_not_change_from_release_to_release() -> None:
+    assert (
+        generate_idempotency_key("A-1")
+        == "order-f788a0c070947d7eb31bd133a396db72ab9583cac8d8ab9da916f62c3b95748c"
+    )
+
+
+def test_the_key_tells_nothing_and_is_ascii() -> None:
+    key = generate_idempotency_key("Müller-4711", "shop")
+    assert key.isascii()
+    assert len(key) <= 255
+    assert "4711" not in key
+    assert "shop" not in key
+
+
+def test_clients_do_not_share_keys() -> None:
+    keys = {
+        generate_idempotency_key("A-1"),
+        generate_idempotency_key("A-1", "a"),
+        generate_idempotency_key("A-1", "b"),
+        generate_idempotency_key("a", "A-1"),
+    }
+    assert len(keys) == 4
+
+
+def test_an_integer_is_its_decimal_text() -> None:
+    assert generate_idempotency_key(42) == generate_idempotency_key("42")
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_order_has_no_key(blank: str) -> None:
+    with pytest.raises(ValueError, match="order_id"):
+        generate_idempotency_key(blank)
+
+
+def test_a_payment_intent_is_stripes_object(stripe_http: responses.RequestsMock) -> None:
+    stripe_http.post(URL, json=INTENT)
+    intent = create_payment_intent(1099, metadata={"order_id": "A-1"}, idempotency_key="key-1")
+    assert isinstance(intent, stripe.PaymentIntent)
+    assert (intent.id, intent.client_secret) == ("pi_1", "pi_1_secret_x")
+    request = stripe_http.calls[0].request
+    assert request.headers["Idempotency-Key"] == "key-1"
+    assert dict(urllib.parse.parse_qsl(str(request.body))) == {
+        "amount": "1099",
+        "currency": "usd",
+        "metadata[order_id]": "A-1",
+    }
+
+
+def test_a_network_error_is_sent_again_under_the_same_key(
+    stripe_http: responses.RequestsMock,
+) -> None:
+    stripe_http.post(URL, body=requests.exceptions.ConnectionError("cut"))
+    stripe_http.post(URL, body=requests.exceptions.ReadTimeout("late"))
+    stripe_http.post(URL, json=INTENT)
+    intent = create_payment_intent(1099)
+    assert intent is not None
+    assert len({call.request.headers["Idempotency-Key"] for call in stripe_http.calls}) == 1
+
+
+def test_a_dead_network_gives_none_after_three_sends(
+    stripe_http: responses.RequestsMock, caplog: pytest.LogCaptureFixture
+) -> None:
+    stripe_http.post(URL, body=requests.exceptions.ConnectionError("cut"))
+    assert create_payment_intent(1099) is None
+    assert len(stripe_http.calls) == 3
+    assert "Failed to create payment intent" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, "invalid_request_error"), (401, "invalid_request_error"), (402, "card_error")],
+)
+def test_any_other_failure_is_logged_and_gives_none(
+    stripe_http: responses.RequestsMock, caplog: pytest.LogCaptureFixture, status: int, kind: str
+) -> None:
+    error = {"type": kind, "message": "no, said sk_test_helper"}
+    stripe_http.post(URL, status=status, json={"error": error})
+    assert create_payment_intent(1099) is None
+    assert len(stripe_http.calls) == 1
+    assert "sk_test" not in caplog.text

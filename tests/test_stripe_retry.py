@@ -1,0 +1,135 @@
+"""The table of answers, and the one retry loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from payment.deadline import Deadline
+from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed, Verdict, judge
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "meaning", "again"),
+    [
+        (None, None, Meaning.NO_ANSWER, True),
+        (200, None, Meaning.UNREADABLE, True),
+        (302, None, Meaning.UNREADABLE, False),
+        (400, "idempotency_error", Meaning.MISUSED, False),
+        (400, "invalid_request_error", Meaning.NO, False),
+        (400, None, Meaning.UNREADABLE, False),
+        (402, "card_error", Meaning.NO, False),
+        (404, "invalid_request_error", Meaning.NO, False),
+        (401, "invalid_request_error", Meaning.CONFIG, False),
+        (403, "invalid_request_error", Meaning.CONFIG, False),
+        (409, "invalid_request_error", Meaning.BUSY, True),
+        (424, "invalid_request_error", Meaning.UNREADABLE, False),
+        (429, "invalid_request_error", Meaning.LIMITED, True),
+        (500, "api_error", Meaning.FAILED, True),
+        (503, None, Meaning.FAILED, True),
+    ],
+)
+def test_each_answer_has_its_row(
+    status: int | None, kind: str | None, meaning: Meaning, again: bool
+) -> None:
+    verdict = judge(status, {}, kind)
+    assert (verdict.meaning, verdict.again) == (meaning, again)
+
+
+def test_a_replayed_5xx_is_never_got_past_with_its_key() -> None:
+    headers = {"idempotent-replayed": "true", "stripe-should-retry": "true"}
+    verdict = judge(500, headers, "api_error")
+    assert (verdict.again, verdict.saved_5xx) == (False, True)
+
+
+@pytest.mark.parametrize(("asked", "again"), [("true", True), ("false", False)])
+@pytest.mark.parametrize("status", [400, 409, 429, 500, 503])
+def test_should_retry_overrides_the_status(status: int, asked: str, again: bool) -> None:
+    assert judge(status, {"stripe-should-retry": asked}, "api_error").again is again
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("3", 3.0), ("0.5", 0.5), ("-1", 0.0), ("soon", None), ("", None)],
+)
+def test_retry_after_is_read(text: str, seconds: float | None) -> None:
+    assert judge(429, {"retry-after": text}, None).retry_after_seconds == seconds
+
+
+def test_retry_after_may_be_a_date_long_past() -> None:
+    verdict = judge(429, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, None)
+    assert verdict.retry_after_seconds == 0.0
+
+
+class Timeline:
+    """Sends that fail in turn, and the waits between them."""
+
+    def __init__(self, *verdicts: Verdict, budget: float = 25.0) -> None:
+        self.now, self.sends, self.waits = 0.0, 0, list[float]()
+        self.told = list[RetryDetails]()
+        self._verdicts = list(verdicts)
+        self.deadline = Deadline(budget, lambda: self.now)
+        self.policy = RetryPolicy(sleep=self._sleep, uniform=lambda low, high: (low + high) / 2)
+
+    def run(self) -> str:
+        return self.policy.run(self._send, self.deadline, self.told.append)
+
+    def _send(self) -> str:
+        self.sends += 1
+        if self._verdicts:
+            raise SendFailed(self._verdicts.pop(0))
+        return "sent"
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.waits.append(seconds)
+
+
+LOST = judge(None, {}, None)
+
+
+def test_the_waits_are_a_second_and_then_two() -> None:
+    time = Timeline(LOST, LOST)
+    assert time.run() == "sent"
+    assert time.waits == [1.0, 2.0]
+    assert [told.send for told in time.told] == [1, 2]
+
+
+def test_three_sends_are_the_most() -> None:
+    time = Timeline(LOST, LOST, LOST)
+    with pytest.raises(SendFailed):
+        time.run()
+    assert time.sends == 3
+
+
+def test_a_final_answer_is_not_sent_again() -> None:
+    time = Timeline(judge(402, {}, "card_error"))
+    with pytest.raises(SendFailed):
+        time.run()
+    assert time.sends == 1
+
+
+def test_retry_after_is_waited_for() -> None:
+    time = Timeline(judge(429, {"retry-after": "7"}, None))
+    time.run()
+    assert time.waits == [7.0]
+
+
+def test_a_wait_that_the_budget_does_not_hold_is_not_begun() -> None:
+    time = Timeline(judge(429, {"retry-after": "30"}, None))
+    with pytest.raises(SendFailed):
+        time.run()
+    assert (time.sends, time.waits) == (1, [])
+
+
+def test_jitter_keeps_the_waits_apart() -> None:
+    policy = RetryPolicy()
+    waits = {_first_wait(policy) for _ in range(20)}
+    assert len(waits) > 1
+    assert all(0.75 <= wait <= 1.25 for wait in waits)
+
+
+def _first_wait(policy: RetryPolicy) -> float:
+    time = Timeline(LOST)
+    time.policy = RetryPolicy(sleep=time._sleep, uniform=policy.uniform)
+    time.run()
+    return time.waits[0]
