@@ -13,7 +13,7 @@ from key_store.contract import Order
 from payment.deadline import Deadline
 from payment.errors import PaymentError, Refused, StripeFailed
 from payment.idempotency import SentParams
-from payment.intents import Intent, UnreadableIntent, read_intent
+from payment.intents import Intent, UnreadableIntent, read_intent, same_intent, same_order
 from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment.stripe_port import NoSuchIntent
 from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed
@@ -84,13 +84,13 @@ class StripeGateway:
             raise ValueError("an idempotency key is 1 to 255 ASCII characters")
         call = Call("post", INTENTS, sent.params, key, sent.api_version)
         try:
-            return self._sender.send(call, deadline, _read_made)
+            return self._sender.send(call, deadline, lambda answer: _read_made(answer, sent))
         except SendFailed as failed:
             return _outcome(failed, call)
 
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
         """Return the PaymentIntent as it is now; see StripePort."""
-        return self._ask(Call("get", f"{INTENTS}/{intent_id}"), deadline, _read_intent)
+        return self._ask(Call("get", f"{INTENTS}/{intent_id}"), deadline, _reader_of(intent_id))
 
     def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:
         """Cancel a PaymentIntent; see StripePort. Each call has a key of its own."""
@@ -98,7 +98,9 @@ class StripeGateway:
         key = f"cancel-{intent_id}-{uuid.uuid4().hex}"
         try:
             return self._ask(
-                Call("post", f"{INTENTS}/{intent_id}/cancel", params, key), deadline, _read_intent
+                Call("post", f"{INTENTS}/{intent_id}/cancel", params, key),
+                deadline,
+                _reader_of(intent_id),
             )
         except Refused:
             return None
@@ -194,21 +196,22 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def _read_intent(answer: Answer) -> Intent:
-    return read_intent(answer.body)
+def _reader_of(intent_id: str) -> Callable[[Answer], Intent]:
+    return lambda answer: same_intent(read_intent(answer.body), intent_id)
 
 
-def _read_made(answer: Answer) -> Made:
+def _read_made(answer: Answer, sent: SentParams) -> Made:
     replayed = answer.headers.get("idempotent-replayed") == "true"
-    return Made(read_intent(answer.body), replayed)
+    return Made(same_order(read_intent(answer.body), sent.params), replayed)
 
 
 def _read_list_page(answer: Answer) -> Page:
-    return _intents(answer.body), answer.body["has_more"] is True
+    return _intents(answer.body), answer.body.get("has_more") is True
 
 
 def _read_search_page(answer: Answer) -> Page:
-    return _intents(answer.body), answer.body["has_more"] is True and answer.body["next_page"]
+    more = answer.body.get("has_more") is True
+    return _intents(answer.body), more and answer.body["next_page"]
 
 
 def _intents(body: Any) -> list[Intent]:

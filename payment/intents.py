@@ -32,11 +32,10 @@ class Intent:
     id: str
     client_secret: str = field(repr=False)
     status: str
-    amount: int
-    currency: str
+    amount: int | None
+    currency: str | None
     created: int
     metadata: Mapping[str, str]
-    livemode: bool
     raw: Mapping[str, Any] = field(repr=False, compare=False)
     """The whole of Stripe's JSON object."""
 
@@ -58,27 +57,45 @@ class Intent:
 
 
 def read_intent(found: Any) -> Intent:
-    """Read Stripe's JSON object.
+    """Read Stripe's JSON object; what the answer stands on (id, client_secret) must be there.
 
     Raises UnreadableIntent: a proxy's page, an empty object, half an answer.
     """
-    try:
-        intent = Intent(
-            id=found["id"],
-            client_secret=found["client_secret"],
-            status=found["status"],
-            amount=found["amount"],
-            currency=found["currency"],
-            created=found["created"],
-            metadata=dict(found.get("metadata") or {}),
-            livemode=found["livemode"],
-            raw=found,
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as wrong:
-        raise UnreadableIntent("not a PaymentIntent") from wrong
-    if not (_text(intent.id) and _text(intent.client_secret) and _text(intent.status)):
-        raise UnreadableIntent("a PaymentIntent without id, client_secret or status")
-    return intent
+    if not isinstance(found, dict):
+        raise UnreadableIntent("not an object")
+    if not (_text(found.get("id")) and _text(found.get("client_secret"))):
+        raise UnreadableIntent("a PaymentIntent without id or client_secret")
+    return Intent(
+        id=found["id"],
+        client_secret=found["client_secret"],
+        status=str(found.get("status") or "requires_payment_method"),
+        amount=found.get("amount"),
+        currency=found.get("currency"),
+        created=int(found.get("created") or 0),
+        metadata=dict(found.get("metadata") or {}),
+        raw=found,
+    )
+
+
+def same_intent(found: Intent, intent_id: str) -> Intent:
+    """Return `found` if it is the one that was asked for; raises UnreadableIntent."""
+    if found.id != intent_id:
+        raise UnreadableIntent("another PaymentIntent than was asked for")
+    return found
+
+
+def same_order(found: Intent, params: Mapping[str, Any]) -> Intent:
+    """Return `found` unless it names another order than these parameters.
+
+    An answer that slipped to the wrong request would give one shopper another's client_secret.
+    Raises UnreadableIntent.
+    """
+    sent = params.get("metadata") or {}
+    both_named = "order_id" in sent and "order_id" in found.metadata
+    names = ("order_id", "client_id")
+    if both_named and any(found.metadata.get(name) != sent.get(name) for name in names):
+        raise UnreadableIntent("a PaymentIntent of another order")
+    return found
 
 
 def _text(value: object) -> bool:

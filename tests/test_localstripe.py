@@ -1,10 +1,10 @@
 """The service in front of localstripe (PyPI, GPL), a Stripe stand-in that others wrote.
 
-It runs as a separate process and is neither imported nor vendored. What it cannot do, so that these
-tests leave it out: it ignores Idempotency-Key (the same key makes a new object each time), gives no
-400 for changed parameters and no 409 for a key in flight, has no PaymentIntent search and no list by
-`created`, and knows neither `automatic_payment_methods` nor `allowed_payment_method_types`. The
-sandbox is there for those.
+It runs as a separate process and is neither imported nor vendored. What it cannot do, so that
+these tests leave it out: it ignores Idempotency-Key (the same key makes a new object each time),
+gives no 400 for changed parameters and no 409 for a key in flight, has no PaymentIntent search and
+no list by `created`, and knows neither `automatic_payment_methods` nor
+`allowed_payment_method_types`. The sandbox is there for those.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,10 @@ def test_what_it_refuses_is_a_clear_400(service: ServiceProcess) -> None:
 def _wait_for(url: str) -> None:
     patience = time.monotonic() + 20
     while time.monotonic() < patience:
-        try:
+        with suppress(requests.ConnectionError):
             requests.get(f"{url}/v1/payment_intents", timeout=1)
             return
-        except requests.ConnectionError:
-            time.sleep(0.05)
+        time.sleep(0.05)
     raise RuntimeError("localstripe did not start")
 
 
