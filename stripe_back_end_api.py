@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("stripe_back_end_api")
 
 MAX_BODY_BYTES = 64 * 1024
+
+# Of a body that is too large this much is read and dropped: a client that is still sending when
+# the connection closes sees a broken connection and not the answer.
+MAX_READ_BYTES = 4 * 1024 * 1024
 
 # gunicorn ends for good, instead of starting the worker again, when one leaves with this code.
 WORKER_BOOT_ERROR = 3
@@ -114,14 +118,18 @@ def _app() -> Flask:
 def _open_payments(settings: Settings) -> Payments:
     from stripe_payment import open_payments
 
-    return open_payments(settings)
+    return open_payments(
+        settings,
+        observe=telemetry.tell_happening,
+        tell=telemetry.tell_send,
+        tell_retry=telemetry.tell_retry,
+    )
 
 
 def _bare_app() -> Flask:
     app = Flask(__name__, static_folder=None)
     app.response_class = JsonResponse
-    # One more than is allowed: a chunked body is not refused at this limit but cut off there.
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    app.config["MAX_CONTENT_LENGTH"] = MAX_READ_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     # A redirect would be a page of HTML, and a client would send its payment twice.
     app.url_map.merge_slashes = False
@@ -159,10 +167,31 @@ def _json_bytes() -> bytes:
     charset = request.mimetype_params.get("charset", "utf-8")
     if request.mimetype != "application/json" or charset.lower() not in ("utf-8", "utf8"):
         raise BadRequest(HTTP_ERRORS[415][1], code="not_json")
-    body = request.get_data(cache=False)
-    if len(body) > MAX_BODY_BYTES:
-        raise RequestEntityTooLarge
+    try:
+        body = _body()
+    except HTTPException:
+        raise
+    except Exception as broken:  # noqa: BLE001 - each server has its own errors for it
+        raise BadRequest("The body broke off", code="malformed_json") from broken
+    # What came before the break may happen to be JSON.
+    if request.content_length not in (None, len(body)):
+        raise BadRequest("The body broke off", code="malformed_json")
     return body
+
+
+def _body() -> bytes:
+    body = b""
+    while piece := request.stream.read(MAX_BODY_BYTES):
+        if len(body) + len(piece) > MAX_BODY_BYTES:
+            _read_on()
+        body += piece
+    return body
+
+
+def _read_on() -> NoReturn:
+    while request.stream.read(MAX_BODY_BYTES):
+        pass
+    raise RequestEntityTooLarge
 
 
 def _add_error_handlers(app: Flask) -> None:
