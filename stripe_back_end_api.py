@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
@@ -22,9 +22,7 @@ from payment import errors
 from payment.body import read_body
 from payment.request import parse_payment_request
 from settings import Settings, SettingsError, load_settings
-
-if TYPE_CHECKING:
-    from stripe_payment import Payments
+from stripe_payment import Payments, open_payments
 
 log = logging.getLogger("stripe_back_end_api")
 
@@ -100,8 +98,6 @@ def _app() -> Flask:
 
 
 def _open_payments(settings: Settings) -> Payments:
-    from stripe_payment import open_payments
-
     return open_payments(
         settings,
         observe=telemetry.tell_happening,
