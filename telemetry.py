@@ -50,6 +50,8 @@ def start_logging(level: str, stream: TextIO | None = None) -> None:
     """Send every logger's lines to `stream` (standard error); a second call only sets the level."""
     root = logging.getLogger()
     root.setLevel(level)
+    # The SDK repeats what tell_send says, and on DEBUG whole bodies with their client_secret.
+    logging.getLogger("stripe").setLevel(logging.WARNING)
     if any(isinstance(handler, _OurHandler) for handler in root.handlers):
         return
     handler = _OurHandler(stream or sys.stderr)

@@ -109,6 +109,7 @@ def test_logging_is_started_once(root: logging.Logger) -> None:
     start_logging("INFO", stream)
     start_logging("WARNING", stream)
     logging.getLogger("x").info("unheard")
+    logging.getLogger("stripe").info("unheard")
     logging.getLogger("x").warning("heard")
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["message"] == "heard"
