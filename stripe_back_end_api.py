@@ -12,35 +12,19 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 import telemetry
-from payment.errors import (
-    BadRequest,
-    CardRefused,
-    InFlight,
-    Misconfigured,
-    OrderReused,
-    Overloaded,
-    PaymentError,
-    RateLimited,
-    Refused,
-    StoreDown,
-    StripeFailed,
-    StripeUnreachable,
-)
+from payment import errors
+from payment.body import read_body
 from payment.request import parse_payment_request
 from settings import Settings, SettingsError, load_settings
-
-if TYPE_CHECKING:
-    from stripe_payment import Payments
+from stripe_payment import Payments, open_payments
 
 log = logging.getLogger("stripe_back_end_api")
-
-MAX_BODY_BYTES = 64 * 1024
 
 # gunicorn ends for good, instead of starting the worker again, when one leaves with this code.
 WORKER_BOOT_ERROR = 3
@@ -49,27 +33,29 @@ FAILED = "Failed to create payment intent"
 
 # Error → HTTP status and what a program should do; a class that is not here has its parent's.
 ANSWERS: dict[type[Exception], tuple[int, str]] = {
-    BadRequest: (400, "fix_request"),
-    Refused: (400, "fix_request"),
-    CardRefused: (402, "fix_request"),
-    OrderReused: (422, "fix_request"),
-    InFlight: (409, "retry_same"),
-    RateLimited: (429, "retry_same"),
-    Misconfigured: (500, "stop"),
-    StripeFailed: (502, "retry_same"),
-    StripeUnreachable: (503, "retry_same"),
-    StoreDown: (503, "retry_same"),
-    Overloaded: (503, "retry_same"),
-    PaymentError: (500, "stop"),
+    errors.BadRequest: (400, "fix_request"),
+    errors.Refused: (400, "fix_request"),
+    errors.CardRefused: (402, "fix_request"),
+    errors.OrderReused: (422, "fix_request"),
+    errors.InFlight: (409, "retry_same"),
+    errors.RateLimited: (429, "retry_same"),
+    errors.Misconfigured: (500, "stop"),
+    errors.StripeFailed: (502, "retry_same"),
+    errors.StripeUnreachable: (503, "retry_same"),
+    errors.StoreDown: (503, "retry_same"),
+    errors.Overloaded: (503, "retry_same"),
+    errors.PaymentError: (500, "stop"),
 }
 
+# A bad request of these kinds has a status of its own.
+BAD_REQUESTS = {"too_large": 413, "not_json": 415}
+
 # Answers of the web framework itself: what they are called, and a sentence for a person.
-HTTP_ERRORS: dict[int, tuple[str, str]] = {
+HTTP_ERRORS = {
     404: ("not_found", "There is nothing at this address"),
     405: ("method_not_allowed", "This address does not take this method: see the Allow header"),
-    413: ("too_large", f"The body is larger than {MAX_BODY_BYTES} bytes"),
-    415: ("not_json", "Send JSON in UTF-8, with Content-Type: application/json"),
 }
+UNREADABLE = ("bad_request", "The request cannot be read")
 
 
 class JsonResponse(Response):
@@ -112,16 +98,17 @@ def _app() -> Flask:
 
 
 def _open_payments(settings: Settings) -> Payments:
-    from stripe_payment import open_payments
-
-    return open_payments(settings)
+    return open_payments(
+        settings,
+        observe=telemetry.tell_happening,
+        tell=telemetry.tell_send,
+        tell_retry=telemetry.tell_retry,
+    )
 
 
 def _bare_app() -> Flask:
     app = Flask(__name__, static_folder=None)
     app.response_class = JsonResponse
-    # One more than is allowed: a chunked body is not refused at this limit but cut off there.
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
     app.json.sort_keys = False  # type: ignore[attr-defined]
     # A redirect would be a page of HTML, and a client would send its payment twice.
     app.url_map.merge_slashes = False
@@ -158,16 +145,14 @@ def _add_routes(app: Flask, settings: Settings, payments: Payments) -> None:
 def _json_bytes() -> bytes:
     charset = request.mimetype_params.get("charset", "utf-8")
     if request.mimetype != "application/json" or charset.lower() not in ("utf-8", "utf8"):
-        raise BadRequest(HTTP_ERRORS[415][1], code="not_json")
-    body = request.get_data(cache=False)
-    if len(body) > MAX_BODY_BYTES:
-        raise RequestEntityTooLarge
-    return body
+        message = "Send JSON in UTF-8, with Content-Type: application/json"
+        raise errors.BadRequest(message, code="not_json")
+    return read_body(request.stream.read, request.content_length)
 
 
 def _add_error_handlers(app: Flask) -> None:
-    @app.errorhandler(PaymentError)
-    def payment_error(error: PaymentError) -> Response:
+    @app.errorhandler(errors.PaymentError)
+    def payment_error(error: errors.PaymentError) -> Response:
         status, action = answer_to(error)
         response = _error(status, error.code, error.message, action, request_id=error.request_id)
         if error.retry_after_seconds is not None:
@@ -177,7 +162,7 @@ def _add_error_handlers(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         status = error.code or 500
-        code, message = HTTP_ERRORS.get(status, ("bad_request", "The request cannot be read"))
+        code, message = HTTP_ERRORS.get(status, UNREADABLE)
         response = _error(status, code, message, "fix_request")
         response.headers.extend(_allowed_methods(error))
         return response
@@ -188,11 +173,12 @@ def _add_error_handlers(app: Flask) -> None:
         return _error(500, "internal", "an internal error", "stop")
 
 
-def answer_to(error: PaymentError) -> tuple[int, str]:
+def answer_to(error: errors.PaymentError) -> tuple[int, str]:
     """Return the HTTP status and the action of an error."""
-    if error.code == "not_json":
-        return 415, "fix_request"
-    return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    status, action = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    if isinstance(error, errors.BadRequest):
+        status = BAD_REQUESTS.get(error.code, status)
+    return status, action
 
 
 def _allowed_methods(error: HTTPException) -> dict[str, str]:

@@ -9,7 +9,14 @@ import sys
 import uuid
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from payment.happening import Happening
+    from stripe_retry import RetryDetails
+    from stripe_send import Send
+
+log = logging.getLogger("payments")
 
 # Names one request in every line that is written for it.
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
@@ -43,11 +50,42 @@ def start_logging(level: str, stream: TextIO | None = None) -> None:
     """Send every logger's lines to `stream` (standard error); a second call only sets the level."""
     root = logging.getLogger()
     root.setLevel(level)
+    # The SDK repeats what tell_send says, and on DEBUG whole bodies with their client_secret.
+    logging.getLogger("stripe").setLevel(logging.WARNING)
     if any(isinstance(handler, _OurHandler) for handler in root.handlers):
         return
     handler = _OurHandler(stream or sys.stderr)
     handler.setFormatter(Plain() if handler.stream.isatty() else JsonLines())
     root.addHandler(handler)
+
+
+def tell_happening(happening: Happening) -> None:
+    """Log one thing that happened to an order."""
+    order = happening.order
+    named = {"order_id": order.order_id, "client_id": order.client_id, "attempt": happening.attempt}
+    log.info(happening.what, extra={**named, **happening.facts})
+
+
+def tell_send(send: Send) -> None:
+    """Log one request to Stripe, with the reason where it brought no object."""
+    verdict = send.verdict
+    facts = {
+        "method": send.method,
+        "path": send.path,
+        "send": send.number,
+        "seconds": round(send.seconds, 4),
+        "request_id": send.request_id,
+        "idempotency_key": send.key,
+        "status": verdict.status if verdict else 200,
+        "reason": verdict.meaning.name.lower() if verdict else None,
+    }
+    log.log(logging.WARNING if verdict else logging.INFO, "sent", extra=facts)
+
+
+def tell_retry(details: RetryDetails) -> None:
+    """Log that a request to Stripe is sent again, and when."""
+    wait = round(details.wait_seconds, 3)
+    log.info("will send again", extra={"send": details.send, "wait_seconds": wait})
 
 
 class JsonLines(logging.Formatter):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
@@ -41,8 +42,17 @@ class FakePayments:
             raise self.error
 
 
+def app_of(payments: FakePayments, **settings: Any) -> Flask:
+    """The service with these payments."""
+    injected: Any = payments
+    return create_app(Settings(stripe_secret_key=SecretStr("sk_test_fake"), **settings), injected)
+
+
+def served() -> Flask:
+    """For a server process: `gunicorn "tests.fake_payments:served()"`."""
+    return app_of(FakePayments())
+
+
 def client_of(payments: FakePayments, **settings: Any) -> FlaskClient:
     """A client of the service with these payments."""
-    injected: Any = payments
-    key = SecretStr("sk_test_fake")
-    return create_app(Settings(stripe_secret_key=key, **settings), injected).test_client()
+    return app_of(payments, **settings).test_client()

@@ -50,6 +50,7 @@ ROWS = [
     (errors.BadRequest("x"), 400, "invalid_parameter", "fix_request"),
     (errors.Refused("x", code="amount_too_small"), 400, "amount_too_small", "fix_request"),
     (errors.CardRefused("x", code="card_declined"), 402, "card_declined", "fix_request"),
+    (errors.BadRequest("x", code="too_large"), 413, "too_large", "fix_request"),
     (errors.BadRequest("x", code="not_json"), 415, "not_json", "fix_request"),
     (errors.InFlight("x"), 409, "in_flight", "retry_same"),
     (errors.OrderReused("x"), 422, "order_reused", "fix_request"),

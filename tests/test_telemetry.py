@@ -11,7 +11,20 @@ from typing import Any
 
 import pytest
 
-from telemetry import JsonLines, Plain, correlation_id, redacted, start_logging
+from key_store.contract import Order
+from payment.happening import Happening
+from stripe_retry import Meaning, RetryDetails, Verdict
+from stripe_send import Send
+from telemetry import (
+    JsonLines,
+    Plain,
+    correlation_id,
+    redacted,
+    start_logging,
+    tell_happening,
+    tell_retry,
+    tell_send,
+)
 
 
 def record(message: str = "a message", **extra: Any) -> logging.LogRecord:
@@ -96,6 +109,21 @@ def test_logging_is_started_once(root: logging.Logger) -> None:
     start_logging("INFO", stream)
     start_logging("WARNING", stream)
     logging.getLogger("x").info("unheard")
+    logging.getLogger("stripe").info("unheard")
     logging.getLogger("x").warning("heard")
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["message"] == "heard"
+
+
+def test_a_happening_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixture) -> None:
+    limited = Verdict(Meaning.LIMITED, again=True, status=429)
+    with caplog.at_level(logging.INFO):
+        tell_happening(Happening("created", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
+        tell_send(Send("post", "/v1/payment_intents", 1, 0.5, "req_1", "order-1", limited))
+        tell_send(Send("post", "/v1/payment_intents", 2, 0.5, "req_2", "order-1", None))
+        tell_retry(RetryDetails(1, 0.75, limited))
+    happened, failed, sent, again = (json.loads(JsonLines().format(r)) for r in caplog.records)
+    assert (happened["message"], happened["order_id"], happened["attempt"]) == ("created", "A-1", 2)
+    assert (failed["level"], failed["reason"], failed["status"]) == ("warning", "limited", 429)
+    assert (sent["level"], sent["reason"], sent["request_id"]) == ("info", None, "req_2")
+    assert again["wait_seconds"] == 0.75
