@@ -116,6 +116,9 @@ class Settings(BaseModel):
         description="must be an integer from 1 to 512",
     )
     max_in_flight: int = Field(256, ge=1, le=4096, description="must be an integer from 1 to 4096")
+    answer_cache_seconds: float = Field(
+        0.0, ge=0, le=10, description="must be a number from 0 to 10"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="must be DEBUG, INFO, WARNING or ERROR"
     )

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +22,7 @@ import stripe
 
 from key_store import KeyStore, open_key_store
 from key_store.contract import Order, StoreUnavailable
+from payment.answer_cache import AnswerCache
 from payment.claims import Wanted
 from payment.deadline import Deadline
 from payment.errors import InFlight, Overloaded, StoreDown
@@ -64,6 +65,7 @@ class Payments:
     def __init__(self, tools: Tools, settings: Settings) -> None:
         self._tools, self._settings = tools, settings
         self._flight: SingleFlight[Created] = SingleFlight()
+        self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
         self._places = threading.BoundedSemaphore(settings.max_in_flight)
 
     def create(self, request: PaymentRequest) -> PaymentAnswer:
@@ -73,12 +75,19 @@ class Payments:
         """
         deadline = Deadline.after(self._settings.request_budget_seconds)
         wanted = self._wanted(request)
+        cached = self._cache.get(wanted.order, wanted.fingerprint)
+        if cached is not None:
+            return cached
         if not self._places.acquire(blocking=False):
             raise Overloaded("Too many requests are waiting for Stripe right now.")
         try:
             return self._create(wanted, deadline)
         finally:
             self._places.release()
+
+    def forget(self, order: Order) -> None:
+        """Keep no answer from before now: the order's PaymentIntent changed."""
+        self._cache.forget(order)
 
     def ready(self) -> None:
         """Return if the key store answers. Raises StoreDown; never calls Stripe."""
@@ -94,6 +103,7 @@ class Payments:
             self._tools.stripe.close()
 
     def _create(self, wanted: Wanted, deadline: Deadline) -> PaymentAnswer:
+        asked_at = self._cache.now()
         try:
             created, shared = self._flight.run(
                 (wanted.order, wanted.fingerprint),
@@ -103,9 +113,13 @@ class Payments:
         except WaitedTooLongError:
             raise InFlight("This order is being created by another request right now.") from None
         intent = created.intent
-        return PaymentAnswer(
+        answer = PaymentAnswer(
             intent.id, intent.client_secret, intent.status, created.replayed or shared
         )
+        if not shared:
+            replay = replace(answer, replayed=True)
+            self._cache.put(wanted.order, wanted.fingerprint, replay, asked_at)
+        return answer
 
     def _wanted(self, request: PaymentRequest) -> Wanted:
         order = Order(self._settings.livemode, request.client_id, request.order_id)

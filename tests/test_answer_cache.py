@@ -1,0 +1,72 @@
+"""Answers are young, bounded, and gone with a change of their order."""
+
+from __future__ import annotations
+
+import pytest
+
+from key_store.contract import Order
+from payment import answer_cache
+from payment.answer_cache import AnswerCache
+
+ORDER = Order(livemode=False, client_id=None, order_id="A-1")
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_an_answer_is_given_again_while_it_is_young(clock: Clock) -> None:
+    cache: AnswerCache[str] = AnswerCache(2.0, clock)
+    cache.put(ORDER, "print", "answer", asked_at=100.0)
+    clock.now = 101.9
+    assert cache.get(ORDER, "print") == "answer"
+    clock.now = 102.0
+    assert cache.get(ORDER, "print") is None
+
+
+def test_its_age_counts_from_when_stripe_was_asked(clock: Clock) -> None:
+    cache: AnswerCache[str] = AnswerCache(2.0, clock)
+    clock.now = 103.0
+    cache.put(ORDER, "print", "answer", asked_at=100.0)
+    assert cache.get(ORDER, "print") is None
+
+
+def test_other_parameters_are_another_request(clock: Clock) -> None:
+    cache: AnswerCache[str] = AnswerCache(2.0, clock)
+    cache.put(ORDER, "print", "answer", asked_at=100.0)
+    assert cache.get(ORDER, "other") is None
+
+
+def test_a_change_drops_the_answer_and_those_on_their_way(clock: Clock) -> None:
+    cache: AnswerCache[str] = AnswerCache(2.0, clock)
+    cache.put(ORDER, "print", "answer", asked_at=100.0)
+    clock.now = 100.5
+    cache.forget(ORDER)
+    assert cache.get(ORDER, "print") is None
+    cache.put(ORDER, "print", "asked before the change", asked_at=100.4)
+    assert cache.get(ORDER, "print") is None
+    cache.put(ORDER, "print", "asked after it", asked_at=100.6)
+    assert cache.get(ORDER, "print") == "asked after it"
+
+
+def test_zero_seconds_keep_nothing(clock: Clock) -> None:
+    cache: AnswerCache[str] = AnswerCache(0.0, clock)
+    cache.put(ORDER, "print", "answer", asked_at=100.0)
+    assert cache.get(ORDER, "print") is None
+
+
+def test_the_oldest_go_first(clock: Clock) -> None:
+    cache: AnswerCache[str] = AnswerCache(2.0, clock)
+    orders = [Order(False, None, str(n)) for n in range(answer_cache.MAX_ANSWERS + 1)]
+    for order in orders:
+        cache.put(order, "print", "answer", asked_at=100.0)
+    assert cache.get(orders[0], "print") is None
+    assert cache.get(orders[1], "print") == "answer"
