@@ -19,7 +19,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import stripe
-from stripe_transport import SharedTransport
 
 from key_store import KeyStore, open_key_store
 from key_store.contract import Order, StoreUnavailable
@@ -38,6 +37,7 @@ from settings import LOCK_MARGIN_SECONDS, Settings, load_settings
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryDetails, RetryPolicy
 from stripe_send import Send
+from stripe_transport import SharedTransport
 
 if TYPE_CHECKING:
     from payment.request import PaymentRequest
