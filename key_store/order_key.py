@@ -1,0 +1,27 @@
+"""One text per order, and back: what the stores index by."""
+
+from __future__ import annotations
+
+from key_store.contract import Order
+
+NO_CLIENT = "-"
+
+
+def order_key(order: Order) -> str:
+    """Write an order as `test:-:A-1`, or `test:4:shop:A-1` where it has a client.
+
+    The client's length stands before it, so that no two orders share a text, colons or not.
+    """
+    mode = "live" if order.livemode else "test"
+    if order.client_id is None:
+        return f"{mode}:{NO_CLIENT}:{order.order_id}"
+    return f"{mode}:{len(order.client_id)}:{order.client_id}:{order.order_id}"
+
+
+def order_of(key: str) -> Order:
+    """Read what `order_key` wrote."""
+    mode, length, rest = key.split(":", 2)
+    if length == NO_CLIENT:
+        return Order(mode == "live", None, rest)
+    end = int(length)
+    return Order(mode == "live", rest[:end], rest[end + 1 :])

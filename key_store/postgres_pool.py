@@ -1,0 +1,117 @@
+"""Connections to PostgreSQL that nobody waits for longer than agreed."""
+
+from __future__ import annotations
+
+import math
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
+
+# Connections of one process. An operation holds one for about a millisecond, so that ten serve
+# thousands of requests a second; PostgreSQL takes 100 from all processes unless told otherwise.
+POOL_SIZE = 10
+
+# While the server is known to be down, a request waits this long for it to be back.
+PROBE_SECONDS = 0.25
+
+
+class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose every wait ends at `give_up_at` (time.monotonic()).
+
+    The server's statement_timeout does not help when the server or the network stands still.
+    """
+
+    give_up_at = math.inf
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        if self.give_up_at != math.inf:
+            timeout = max(0.0, self.give_up_at - time.monotonic())
+        return super().wait(gen, interval, timeout)
+
+
+class PostgresPool:
+    """psycopg's pool, with every wait bounded and dead connections noticed before they are used."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._timeout_ms = max(1, round(timeout_seconds * 1000))
+        self._down = False
+        self._pool = ConnectionPool(
+            _conninfo(url, timeout_seconds),
+            connection_class=BoundedConnection,
+            kwargs={"autocommit": True},
+            min_size=0,
+            max_size=POOL_SIZE,
+            configure=self._configure,
+            # Tries go on as long as requests come, not on a schedule that grows to minutes.
+            reconnect_timeout=0,
+            reconnect_failed=self._note_down,
+            name="key-store",
+            open=True,
+        )
+
+    @contextmanager
+    def connection(self, give_up_at: float) -> Iterator[BoundedConnection]:
+        """Lend a connection; one that failed in mid-statement is closed on return."""
+        connection = self._live(give_up_at)
+        connection.give_up_at = give_up_at
+        try:
+            yield connection
+        finally:
+            connection.give_up_at = math.inf
+            self._pool.putconn(connection)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _live(self, give_up_at: float) -> BoundedConnection:
+        while True:
+            wait = give_up_at - time.monotonic()
+            connection = self._pool.getconn(min(wait, PROBE_SECONDS) if self._down else wait)
+            if not _hung_up(connection):
+                self._down = False
+                return connection
+            connection.close()
+            self._pool.putconn(connection)
+
+    def _configure(self, connection: BoundedConnection) -> None:
+        """Not in the start-up options: PgBouncer refuses those."""
+        connection.execute(
+            "SELECT set_config('statement_timeout', %s, false)", (f"{self._timeout_ms}ms",)
+        )
+
+    def _note_down(self, _: object) -> None:
+        self._down = True
+
+
+def _hung_up(connection: BoundedConnection) -> bool:
+    """Whether the server has closed an idle connection: its socket has the end to read."""
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _conninfo(url: str, timeout_seconds: float) -> str:
+    """Add bounds to the URL, where it does not set its own. Raises ValueError, which hides it."""
+    bounds = {
+        "connect_timeout": math.ceil(timeout_seconds),
+        "tcp_user_timeout": round(timeout_seconds * 1000),
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "application_name": "key-store",
+    }
+    try:
+        return make_conninfo("", **{**bounds, **conninfo_to_dict(url)})
+    except (psycopg.Error, UnicodeError):
+        raise ValueError(
+            "a postgresql URL is postgresql://user:password@host:5432/database; a password's "
+            "special characters are written as percent codes"
+        ) from None

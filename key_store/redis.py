@@ -1,0 +1,170 @@
+"""Keep the records in Redis: one hash per order, one script per operation.
+
+Nothing here ever expires: a record is dropped by `forget` alone. Only a Redis that is told to
+evict, or that loses its data, can take one away.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import BlockingConnectionPool, Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from key_store.order_key import order_key, order_of
+from key_store.redis_due import DUE, DueIndex
+from key_store.redis_record import FIELDS, as_fields, as_record
+from key_store.statements import statement
+
+PREFIX = "payment:order:"
+
+# Connections of one process; an operation holds one for a fraction of a millisecond.
+POOL_SIZE = 20
+
+# How many keys a scan asks for at a time: about a millisecond of the server's only thread.
+SCAN_KEYS = 500
+
+SCRIPTS = ("claim", "replace", "forget")
+
+log = logging.getLogger(__name__)
+
+
+class RedisStore:
+    """KeyStore in Redis 6.2 or newer. A server that is down at the start is asked at each use."""
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        self._redis = _open(url, timeout_seconds)
+        self._due = DueIndex(self._redis)
+        self._scripts = {
+            name: self._redis.register_script(statement("redis", f"{name}.lua")) for name in SCRIPTS
+        }
+        try:
+            self._warn_of_loss()
+        except StoreUnavailable:
+            log.warning("Redis does not answer yet: no order is taken until it does")
+
+    def claim(self, record: KeyRecord) -> KeyRecord:
+        held = self._write("claim", record, as_fields(record))
+        return record if held is None else as_record(record.order, held)
+
+    def read(self, order: Order) -> KeyRecord | None:
+        with _reported():
+            held: Any = self._redis.hmget(_key(order), FIELDS)
+        return as_record(order, held) if held[2] is not None else None
+
+    def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
+        values = (current.owner, current.version, *as_fields(new))
+        return bool(self._write("replace", new, values))
+
+    def forget(self, current: KeyRecord) -> bool:
+        with _reported():
+            key = _key(current.order)
+            return bool(self._scripts["forget"]([key], [current.owner, current.version]))
+
+    def due(self, now: float, limit: int) -> list[KeyRecord]:
+        found: dict[Order, KeyRecord] = {}
+        with _reported():
+            while len(found) < limit:
+                entries = self._due.entries(now, len(found), limit - len(found))
+                due = self._due_of(entries, now)
+                found.update((record.order, record) for record in due)
+                if len(due) == len(entries):
+                    break
+        return sorted(found.values(), key=lambda record: record.due_at or 0.0)
+
+    def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
+        """SCAN may name a key twice, so the keys that were seen are kept until the end."""
+        seen: set[str] = set()
+        cursor: Any = None
+        while cursor != 0:
+            with _reported():
+                cursor, named = self._redis.scan(cursor or 0, f"{PREFIX}*", SCAN_KEYS)
+                keys = {key.decode().removeprefix(PREFIX) for key in named} - seen
+                records = self._read_all(keys)
+            seen |= keys
+            yield from (r for r in records if r is not None and state in (None, r.state))
+
+    def ping(self) -> None:
+        with _reported():
+            self._redis.exists(DUE)
+
+    def close(self) -> None:
+        self._redis.connection_pool.disconnect()
+
+    def _write(self, name: str, record: KeyRecord, values: tuple[Any, ...]) -> Any:
+        script, key = self._scripts[name], _key(record.order)
+        with _reported():
+            if record.due_at is None:
+                return script([key], values)
+            return self._due.write(script, key, values, record)
+
+    def _due_of(self, entries: list[tuple[str, float]], now: float) -> list[KeyRecord]:
+        due = []
+        records = self._read_all(key for key, _ in entries)
+        for (key, score), record in zip(entries, records, strict=True):
+            if record is not None and record.due_at is not None and record.due_at <= now:
+                due.append(record)
+            else:
+                self._due.settle(key, score, record)
+        return due
+
+    def _read_all(self, keys: Iterable[str]) -> list[KeyRecord | None]:
+        keys = list(keys)
+        pipe = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipe.hmget(PREFIX + key, FIELDS)
+        answers = zip(keys, pipe.execute(), strict=True)
+        return [as_record(order_of(key), held) if held[2] else None for key, held in answers]
+
+    def _warn_of_loss(self) -> None:
+        with _reported():
+            memory: Any = self._redis.info("memory")
+            persistence: Any = self._redis.info("persistence")
+        if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
+            log.warning("Redis may evict orders: set its maxmemory-policy to noeviction")
+        if not persistence.get("aof_enabled"):
+            log.warning("Redis may lose orders when it stops: set its appendonly to yes")
+
+
+def _key(order: Order) -> str:
+    return PREFIX + order_key(order)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as trouble:
+        raise StoreUnavailable("Redis did not answer, or not in time") from trouble
+
+
+def _open(url: str, timeout_seconds: float) -> Redis:
+    """Make a client, which connects when it is first used. Raises ValueError, which hides the URL.
+
+    Half the time-out for each wait: a connection that is made and an answer that does not come
+    stay within the whole.
+    """
+    half = timeout_seconds / 2
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=POOL_SIZE,
+            timeout=half,
+            socket_timeout=half,
+            socket_connect_timeout=half,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,
+        )
+        pool.connection_class(**pool.connection_kwargs)
+    except (TypeError, ValueError, RedisError):
+        raise ValueError(
+            "a redis URL is redis://user:password@host:6379/0, or rediss:// for TLS; a "
+            "password's special characters are written as percent codes"
+        ) from None
+    return Redis(connection_pool=pool)

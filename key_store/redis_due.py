@@ -1,0 +1,61 @@
+"""The index of what is due: a sorted set that may say too much, and never too little.
+
+In a cluster the set and a record live on different machines, so no script can write both. An
+entry's score is at or before its record's `due_at`; whoever reads it looks at the record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis import Redis
+from redis.commands.core import Script
+from redis.exceptions import NoScriptError
+
+from key_store.contract import KeyRecord
+from key_store.order_key import order_key
+from key_store.statements import statement
+
+DUE = "payment:due"
+
+
+class DueIndex:
+    """Which orders are due, by their `order_key`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._settle = redis.register_script(statement("redis", "settle_due.lua"))
+
+    def write(self, script: Script, key: str, values: tuple[Any, ...], record: KeyRecord) -> Any:
+        """Run `script` for a record that is due at some time; return what it returns.
+
+        The entry comes before the record, as a crash in between must leave an entry too many
+        rather than one too few. And again after it: a reader who saw the entry first and no
+        record may have dropped it. All in one round trip.
+        """
+        entry = {order_key(record.order): record.due_at}
+
+        def send() -> Any:
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.zadd(DUE, entry, lt=True)
+            pipe.evalsha(script.sha, 1, key, *values)
+            pipe.zadd(DUE, entry, lt=True)
+            return pipe.execute()[1]
+
+        try:
+            return send()
+        except NoScriptError:
+            self._redis.script_load(script.script)
+            return send()
+
+    def entries(self, now: float, offset: int, limit: int) -> list[tuple[str, float]]:
+        """Return at most `limit` keys and scores up to `now`, lowest first."""
+        found = self._redis.zrange(
+            DUE, "-inf", repr(now), byscore=True, offset=offset, num=limit, withscores=True
+        )
+        return [(key.decode(), score) for key, score in found]
+
+    def settle(self, key: str, score: float, record: KeyRecord | None) -> None:
+        """Put an entry right that its record contradicts, unless it was written meanwhile."""
+        due_at = None if record is None else record.due_at
+        self._settle([DUE], [key, repr(score), "" if due_at is None else repr(float(due_at))])

@@ -1,0 +1,30 @@
+"""A record as a row of a table, and back; the columns are the record's fields, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from key_store.contract import KeyRecord
+from key_store.order_key import order_key, order_of
+
+COLUMNS = tuple(field.name for field in fields(KeyRecord) if field.name != "order")
+
+_values = attrgetter(*COLUMNS)
+_SAVED_5XX = 1 + COLUMNS.index("saved_5xx")
+
+
+def as_row(record: KeyRecord) -> dict[str, Any]:
+    """Name the row's values; `key` is its order's."""
+    row = dict(zip(COLUMNS, _values(record), strict=True))
+    row["key"] = order_key(record.order)
+    return row
+
+
+def as_record(row: Sequence[Any]) -> KeyRecord:
+    """Read a row: the key, then COLUMNS. SQLite keeps a bool as an integer."""
+    key, *values = row
+    values[_SAVED_5XX - 1] = bool(values[_SAVED_5XX - 1])
+    return KeyRecord(order_of(key), *values)

@@ -1,0 +1,9 @@
+-- Only if nobody wrote this entry since it was read: a writer adds its entry before its record.
+local seen = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not seen or tonumber(seen) ~= tonumber(ARGV[2]) then
+    return 0
+end
+if ARGV[3] == '' then
+    return redis.call('ZREM', KEYS[1], ARGV[1])
+end
+return redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])

@@ -1,0 +1,9 @@
+INSERT INTO key_records (
+    key, attempt, fingerprint, params, state, owner, locked_until, first_sent_at, updated_at,
+    version, saved_5xx, payment_intent_id, payment_status, follow_up, due_at
+)
+VALUES (
+    :key, :attempt, :fingerprint, :params, :state, :owner, :locked_until, :first_sent_at,
+    :updated_at, :version, :saved_5xx, :payment_intent_id, :payment_status, :follow_up, :due_at
+)
+ON CONFLICT (key) DO NOTHING

@@ -1,0 +1,17 @@
+UPDATE key_records
+SET
+    attempt = :attempt,
+    fingerprint = :fingerprint,
+    params = :params,
+    state = :state,
+    owner = :owner,
+    locked_until = :locked_until,
+    first_sent_at = :first_sent_at,
+    updated_at = :updated_at,
+    version = :version,
+    saved_5xx = :saved_5xx,
+    payment_intent_id = :payment_intent_id,
+    payment_status = :payment_status,
+    follow_up = :follow_up,
+    due_at = :due_at
+WHERE key = :key AND owner = :current_owner AND version = :current_version
