@@ -293,7 +293,7 @@ def test_responses_can_answer_in_stripes_stead() -> None:
     with responses.RequestsMock() as mock:
         mock.post("https://api.stripe.com/v1/payment_intents", json={"id": "pi_1"}, status=200)
         assert post(transport(), "https://api.stripe.com") == ('{"id": "pi_1"}', 200)
-        assert mock.calls[0].request.body == BODY.encode()
+        assert mock.calls[0].request.body == BODY
 
 
 def test_an_error_that_responses_raises_may_have_been_acted_upon() -> None:
