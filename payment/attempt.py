@@ -28,6 +28,10 @@ LOST_RECORD_SECONDS = 24 * 3600.0
 # Stripe; its SDKs give up after 80 s.
 SETTLE_SECONDS = 120.0
 
+# The object of a 500 may appear after its answer, mostly a moment after: a second look costs less
+# than a stray.
+SECOND_LOOK_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Over:
@@ -161,10 +165,16 @@ class Attempt:
     def _look_up(self, since: float, *, saved_5xx: bool = False) -> Created | Over | None:
         """Rules 3 and 4: adopt what there is; nothing there, and the attempt is over."""
         adoption = self._search(since, saved_5xx=saved_5xx)
+        if adoption.chosen is None and saved_5xx and self._has_time_for_a_second_look():
+            self._tools.sleep(SECOND_LOOK_SECONDS)
+            adoption = self._search(since, saved_5xx=saved_5xx)
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
         self._cancel(adoption.strays)
         return Over()
+
+    def _has_time_for_a_second_look(self) -> bool:
+        return self._deadline.left() > 2 * SECOND_LOOK_SECONDS
 
     def _search(self, since: float, *, saved_5xx: bool = False) -> Adoption:
         return choose(self._find(since, saved_5xx=saved_5xx), self._sent.params)

@@ -78,6 +78,12 @@ def test_a_saved_500_is_got_past(bench: FlowBench, kind: str, should_retry: bool
     assert len(bench.made()) == 1
 
 
+def test_an_object_that_appears_a_moment_after_its_500_is_found(bench: FlowBench) -> None:
+    bench.break_creation("late_object", seconds=2.5)
+    created = bench.ask()
+    assert [each["id"] for each in bench.made()] == [created.intent.id]
+
+
 def test_a_late_object_of_a_saved_500_is_never_given_out(bench: FlowBench) -> None:
     bench.break_creation("late_object", seconds=60.0)
     first = bench.ask()
