@@ -81,6 +81,7 @@ class RedisStore:
         """SCAN may name a key twice, so the keys that were seen are kept until the end."""
         seen: set[str] = set()
         cursor: Any = None
+        named: Any
         while cursor != 0:
             with _reported():
                 cursor, named = self._redis.scan(cursor or 0, f"{PREFIX}*", SCAN_KEYS)
