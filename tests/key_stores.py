@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from key_store import KeyStore, open_key_store, shared_memory_store
 from key_store.contract import KeyRecord, Order
-from tests.servers import Postgres, Redis, Server
+from tests.servers import QUICK_DISK, Postgres, Redis, Server
 
 SERVERS = ("postgresql", "redis")
 SHARED = ("sqlite", "shared-memory", *SERVERS)
@@ -38,14 +39,21 @@ class Place:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    with Postgres("fsync=off") as server:
+    with Postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Redis]:
-    with Redis("--appendfsync", "everysec") as server:
+    with Redis() as server:
         yield server
+
+
+@pytest.fixture
+def quick_path() -> Iterator[Path]:
+    """A directory on a disk that waits for nothing."""
+    with tempfile.TemporaryDirectory(prefix="key-store-", dir=QUICK_DISK) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture
@@ -60,12 +68,12 @@ SERVER_FIXTURES = {"postgresql": "postgres_server", "redis": "redis_server"}
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, quick_path: Path) -> Iterator[Place]:
     """A place with nothing in it, of the store that the test's parameter names."""
     name = request.param
     if name not in SERVERS:
-        where = {"memory": "memory://", "shared-memory": str(tmp_path / "shared.db")}
-        yield Place(name, where.get(name, f"sqlite:///{tmp_path / 'keys.db'}"))
+        where = {"memory": "memory://", "shared-memory": str(quick_path / "shared.db")}
+        yield Place(name, where.get(name, f"sqlite:///{quick_path / 'keys.db'}"))
         return
     server: Server = request.getfixturevalue(SERVER_FIXTURES[name])
     yield Place(name, server.new_url())

@@ -19,8 +19,8 @@ from tests.key_stores import order, record
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "keys.db"
+def path(quick_path: Path) -> Path:
+    return quick_path / "keys.db"
 
 
 def synchronous(store: object) -> int:
