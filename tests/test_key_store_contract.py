@@ -167,6 +167,14 @@ def test_what_is_due_follows_the_record(store: KeyStore) -> None:
     assert store.due(NOW, 10) == [again]
 
 
+def test_what_was_put_off_is_not_the_oldest(store: KeyStore) -> None:
+    put_off, other = claimed(store, "A-1", "A-2", due_at=NOW)
+    later = after(put_off, due_at=NOW + 1)
+    assert store.replace(put_off, later)
+    assert store.due(NOW + 1, 1) == [other]
+    assert store.due(NOW + 1, 10) == [other, later]
+
+
 def test_a_stale_owner_makes_nothing_due(store: KeyStore) -> None:
     claimed(store, "A-2", due_at=NOW + 2)
     (held,) = claimed(store, "A-1")
