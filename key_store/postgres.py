@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import errors
+from psycopg import Cursor, errors
 
 from key_store.contract import KeyRecord, Order, State, StoreUnavailable
 from key_store.order_key import order_key
@@ -22,6 +22,9 @@ from key_store.statements import statement
 PAGE_RECORDS = 1_000
 
 OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
+
+Row = tuple[Any, ...]
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +51,10 @@ class PostgresStore:
         return _record(rows[0]) if rows else None
 
     def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
-        return self._run("replace", _row(new) | _fence(current))[0] == 1
+        return self._changes("replace", _row(new) | _fence(current)) == 1
 
     def forget(self, current: KeyRecord) -> bool:
-        return self._run("forget", _fence(current))[0] == 1
+        return self._changes("forget", _fence(current)) == 1
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         return [_record(row) for row in self._rows("due", {"now": now, "limit": limit})]
@@ -69,29 +72,26 @@ class PostgresStore:
     def close(self) -> None:
         self._pool.close()
 
-    def _rows(self, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        return self._run(name, values)[1]
+    def _rows(self, name: str, values: Mapping[str, Any]) -> list[Row]:
+        return self._run(name, values, lambda cursor: cursor.fetchall())
 
-    def _run(self, name: str, values: Mapping[str, Any]) -> tuple[int, list[tuple[Any, ...]]]:
+    def _changes(self, name: str, values: Mapping[str, Any]) -> int:
+        return self._run(name, values, lambda cursor: cursor.rowcount)
+
+    def _run(self, name: str, values: Mapping[str, Any], take: Callable[[Cursor[Row]], T]) -> T:
         """Run one statement, again where the server undid it to keep transactions in order."""
         give_up_at = time.monotonic() + self._timeout_seconds
         try:
             self._migrate_once(give_up_at)
             while True:
                 try:
-                    return self._once(name, values, give_up_at)
+                    with self._pool.connection(give_up_at) as connection:
+                        return take(connection.execute(self._sql[name], values))
                 except errors.SerializationFailure:
                     if time.monotonic() >= give_up_at:
                         raise
         except psycopg.Error as trouble:
             raise StoreUnavailable("PostgreSQL did not answer, or not in time") from trouble
-
-    def _once(
-        self, name: str, values: Mapping[str, Any], give_up_at: float
-    ) -> tuple[int, list[tuple[Any, ...]]]:
-        with self._pool.connection(give_up_at) as connection:
-            cursor = connection.execute(self._sql[name], values)
-            return cursor.rowcount, cursor.fetchall() if cursor.description else []
 
     def _migrate_once(self, give_up_at: float) -> None:
         if self._migrated:
@@ -113,7 +113,7 @@ def _row(record: KeyRecord) -> dict[str, Any]:
     return row
 
 
-def _record(row: tuple[Any, ...]) -> KeyRecord:
+def _record(row: Row) -> KeyRecord:
     return as_record((bytes(row[0]).decode(), *row[1:]))
 
 

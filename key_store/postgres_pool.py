@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import select
 import time
@@ -11,14 +12,14 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 # Connections of one process. An operation holds one for about a millisecond, so that ten serve
 # thousands of requests a second; PostgreSQL takes 100 from all processes unless told otherwise.
 POOL_SIZE = 10
 
-# While the server is known to be down, a request waits this long for it to be back.
-PROBE_SECONDS = 0.25
+# How often whoever waits for a connection looks whether none can be made: a person's "at once".
+LOOK_SECONDS = 0.05
 
 
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
@@ -40,7 +41,10 @@ class PostgresPool:
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
         self._timeout_ms = max(1, round(timeout_seconds * 1000))
-        self._down = False
+        self._failures = 0
+        # Its lines for each failed connection would fill the log of a service under load, which
+        # says for each request that the store did not answer.
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         self._pool = ConnectionPool(
             _conninfo(url, timeout_seconds),
             connection_class=BoundedConnection,
@@ -50,7 +54,7 @@ class PostgresPool:
             configure=self._configure,
             # Tries go on as long as requests come, not on a schedule that grows to minutes.
             reconnect_timeout=0,
-            reconnect_failed=self._note_down,
+            reconnect_failed=self._count_failure,
             name="key-store",
             open=True,
         )
@@ -70,14 +74,24 @@ class PostgresPool:
         self._pool.close()
 
     def _live(self, give_up_at: float) -> BoundedConnection:
+        """Take connections until one is not dead: after a restart all that were idle are."""
         while True:
-            wait = give_up_at - time.monotonic()
-            connection = self._pool.getconn(min(wait, PROBE_SECONDS) if self._down else wait)
+            connection = self._next(give_up_at)
             if not _hung_up(connection):
-                self._down = False
                 return connection
             connection.close()
             self._pool.putconn(connection)
+
+    def _next(self, give_up_at: float) -> BoundedConnection:
+        """Wait for a connection, but not for longer than it takes to see that none can be made."""
+        failures = self._failures
+        while True:
+            left = give_up_at - time.monotonic()
+            try:
+                return self._pool.getconn(min(left, LOOK_SECONDS))
+            except PoolTimeout:
+                if left < LOOK_SECONDS or self._failures > failures:
+                    raise
 
     def _configure(self, connection: BoundedConnection) -> None:
         """Not in the start-up options: PgBouncer refuses those."""
@@ -85,8 +99,8 @@ class PostgresPool:
             "SELECT set_config('statement_timeout', %s, false)", (f"{self._timeout_ms}ms",)
         )
 
-    def _note_down(self, _: object) -> None:
-        self._down = True
+    def _count_failure(self, _: object) -> None:
+        self._failures += 1
 
 
 def _hung_up(connection: BoundedConnection) -> bool:
@@ -100,7 +114,7 @@ def _hung_up(connection: BoundedConnection) -> bool:
 
 def _conninfo(url: str, timeout_seconds: float) -> str:
     """Add bounds to the URL, where it does not set its own. Raises ValueError, which hides it."""
-    bounds = {
+    bounds: dict[str, str | int | None] = {
         "connect_timeout": math.ceil(timeout_seconds),
         "tcp_user_timeout": round(timeout_seconds * 1000),
         "keepalives_idle": 10,
@@ -109,8 +123,11 @@ def _conninfo(url: str, timeout_seconds: float) -> str:
         "application_name": "key-store",
     }
     try:
-        return make_conninfo("", **{**bounds, **conninfo_to_dict(url)})
-    except (psycopg.Error, UnicodeError):
+        given = conninfo_to_dict(url)
+        for port in str(given.get("port") or "5432").split(","):
+            int(port)
+        return make_conninfo("", **(bounds | given))
+    except (psycopg.Error, ValueError):
         raise ValueError(
             "a postgresql URL is postgresql://user:password@host:5432/database; a password's "
             "special characters are written as percent codes"

@@ -71,7 +71,7 @@ class RedisStore:
         with _reported():
             while len(found) < limit:
                 entries = self._due.entries(now, len(found), limit - len(found))
-                due = self._due_of(entries, now)
+                due = self._due_of(entries)
                 found.update((record.order, record) for record in due)
                 if len(due) == len(entries):
                     break
@@ -81,6 +81,7 @@ class RedisStore:
         """SCAN may name a key twice, so the keys that were seen are kept until the end."""
         seen: set[str] = set()
         cursor: Any = None
+        named: Any
         while cursor != 0:
             with _reported():
                 cursor, named = self._redis.scan(cursor or 0, f"{PREFIX}*", SCAN_KEYS)
@@ -103,11 +104,11 @@ class RedisStore:
                 return script([key], values)
             return self._due.write(script, key, values, record)
 
-    def _due_of(self, entries: list[tuple[str, float]], now: float) -> list[KeyRecord]:
+    def _due_of(self, entries: list[tuple[str, float]]) -> list[KeyRecord]:
         due = []
         records = self._read_all(key for key, _ in entries)
         for (key, score), record in zip(entries, records, strict=True):
-            if record is not None and record.due_at is not None and record.due_at <= now:
+            if record is not None and record.due_at == score:
                 due.append(record)
             else:
                 self._due.settle(key, score, record)

@@ -33,7 +33,7 @@ class DueIndex:
         rather than one too few. And again after it: a reader who saw the entry first and no
         record may have dropped it. All in one round trip.
         """
-        entry = {order_key(record.order): record.due_at}
+        entry = {order_key(record.order): record.due_at or 0.0}
 
         def send() -> Any:
             pipe = self._redis.pipeline(transaction=False)
@@ -50,7 +50,7 @@ class DueIndex:
 
     def entries(self, now: float, offset: int, limit: int) -> list[tuple[str, float]]:
         """Return at most `limit` keys and scores up to `now`, lowest first."""
-        found = self._redis.zrange(
+        found: Any = self._redis.zrange(
             DUE, "-inf", repr(now), byscore=True, offset=offset, num=limit, withscores=True
         )
         return [(key.decode(), score) for key, score in found]

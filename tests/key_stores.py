@@ -1,0 +1,107 @@
+"""Fixtures: the four stores, and memory:// as several processes share it; nothing in any."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from key_store import KeyStore, open_key_store, shared_memory_store
+from key_store.contract import KeyRecord, Order
+from tests.servers import QUICK_DISK, Postgres, Redis, Server
+
+SERVERS = ("postgresql", "redis")
+SHARED = ("sqlite", "shared-memory", *SERVERS)
+STORES = ("memory", *SHARED)
+
+# Long enough for two busy cores, short enough to wait for.
+TIMEOUT_SECONDS = 2.0
+
+NOW = 1_800_000_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store keeps its records, for this process or another one to open."""
+
+    name: str
+    where: str
+
+    def open(self, timeout_seconds: float = TIMEOUT_SECONDS) -> KeyStore:
+        if self.name == "shared-memory":
+            return shared_memory_store(self.where, timeout_seconds=timeout_seconds)
+        return open_key_store(self.where, timeout_seconds=timeout_seconds)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture
+def quick_path() -> Iterator[Path]:
+    """A directory on a disk that waits for nothing."""
+    with tempfile.TemporaryDirectory(prefix="key-store-", dir=QUICK_DISK) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Server:
+    """The server of `place`, running; a test may do with it what it likes."""
+    name = request.getfixturevalue("place").name
+    found: Server = request.getfixturevalue(SERVER_FIXTURES[name])
+    return found
+
+
+SERVER_FIXTURES = {"postgresql": "postgres_server", "redis": "redis_server"}
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, quick_path: Path) -> Iterator[Place]:
+    """A place with nothing in it, of the store that the test's parameter names."""
+    name = request.param
+    if name not in SERVERS:
+        where = {"memory": "memory://", "shared-memory": str(quick_path / "shared.db")}
+        yield Place(name, where.get(name, f"sqlite:///{quick_path / 'keys.db'}"))
+        return
+    server: Server = request.getfixturevalue(SERVER_FIXTURES[name])
+    yield Place(name, server.new_url())
+    if not server.running:
+        server.start()
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[KeyStore]:
+    opened = place.open()
+    yield opened
+    opened.close()
+
+
+def order(order_id: str = "A-1", client_id: str | None = None, livemode: bool = False) -> Order:
+    return Order(livemode, client_id, order_id)
+
+
+def record(of: Order | str = "A-1", owner: str = "first", **more: Any) -> KeyRecord:
+    """A first claim at NOW."""
+    named = of if isinstance(of, Order) else order(of)
+    values: dict[str, Any] = {
+        "attempt": 1,
+        "fingerprint": "f" * 64,
+        "params": '{"amount": 1099}',
+        "state": "pending",
+        "locked_until": NOW + 35,
+        "first_sent_at": NOW,
+        "updated_at": NOW,
+    }
+    return KeyRecord(order=named, owner=owner, **(values | more))

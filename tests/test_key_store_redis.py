@@ -1,0 +1,69 @@
+"""What Redis' second key, the index of what is due, may say when a process dies in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from redis import Redis as Client
+
+from key_store.order_key import order_key
+from key_store.redis import RedisStore
+from key_store.redis_due import DUE, DueIndex
+from tests.key_stores import NOW, order, record
+from tests.servers import Redis
+
+
+@pytest.fixture
+def store(redis_server: Redis) -> Iterator[RedisStore]:
+    opened = RedisStore(redis_server.new_url(), timeout_seconds=2)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def client(redis_server: Redis) -> Iterator[Client]:
+    with Client.from_url(redis_server.url(), decode_responses=True) as opened:
+        yield opened
+
+
+def test_an_entry_without_a_record_is_dropped(store: RedisStore, client: Client) -> None:
+    client.zadd(DUE, {order_key(order("ghost")): NOW - 1})
+    store.claim(record(due_at=NOW))
+    assert store.due(NOW, 1) == [record(due_at=NOW)]
+    assert client.zrange(DUE, 0, -1) == [order_key(order())]
+
+
+def test_many_entries_without_records_hide_nothing(store: RedisStore, client: Client) -> None:
+    client.zadd(DUE, {order_key(order(f"ghost-{n}")): NOW - 1 for n in range(25)})
+    store.claim(record(due_at=NOW))
+    assert store.due(NOW, 10) == [record(due_at=NOW)]
+
+
+def test_a_reader_that_drops_an_entry_before_its_record_is_there_hides_nothing(
+    store: RedisStore, client: Client
+) -> None:
+    """The script drops the entry, as a reader may who comes just before it."""
+    script = client.register_script(
+        "redis.call('ZREM', 'payment:due', ARGV[1]); return redis.call('SET', KEYS[1], 'written')"
+    )
+    due = record(due_at=NOW)
+    DueIndex(client).write(script, "any", (order_key(order()),), due)
+    assert client.get("any") == "written"
+    assert client.zscore(DUE, order_key(order())) == NOW
+
+
+def test_an_entry_that_was_written_meanwhile_is_left_alone(
+    store: RedisStore, client: Client
+) -> None:
+    client.zadd(DUE, {order_key(order()): NOW - 1})
+    DueIndex(client).settle(order_key(order()), NOW, None)
+    assert client.zscore(DUE, order_key(order())) == NOW - 1
+
+
+def test_nothing_expires(store: RedisStore, client: Client) -> None:
+    held = store.claim(record(due_at=NOW))
+    store.replace(held, replace(held, version=2, state="created"))
+    assert {client.ttl(key) for key in client.scan_iter()} == {-1}
+    assert len(list(client.scan_iter())) == 2

@@ -1,0 +1,126 @@
+"""What only a SQLite file can suffer: locks, full disks, broken files, and who may read it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from key_store import open_key_store, shared_memory_store
+from key_store.contract import StoreUnavailable
+from key_store.sqlite import SqliteStore
+from tests.key_stores import order, record
+
+
+@pytest.fixture
+def path(quick_path: Path) -> Path:
+    return quick_path / "keys.db"
+
+
+def synchronous(store: object) -> int:
+    assert isinstance(store, SqliteStore)
+    (connection,) = store._idle
+    level: int = connection.execute("PRAGMA synchronous").fetchone()[0]
+    return level
+
+
+def test_a_write_is_on_the_disk_when_it_returns(path: Path) -> None:
+    store = open_key_store(f"sqlite:///{path}")
+    store.claim(record())
+    assert synchronous(store) == 2
+    assert sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    store.close()
+
+
+def test_a_shared_memory_file_is_never_flushed(path: Path) -> None:
+    store = shared_memory_store(str(path))
+    store.claim(record())
+    assert synchronous(store) == 0
+    store.close()
+
+
+def test_the_file_is_nobody_elses_to_read(path: Path) -> None:
+    store = open_key_store(f"sqlite:///{path}")
+    store.claim(record())
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+    store.close()
+
+
+def test_a_writer_that_holds_the_file_is_waited_for_within_the_time_out(path: Path) -> None:
+    store = open_key_store(f"sqlite:///{path}", timeout_seconds=0.2)
+    store.claim(record())
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        store.claim(record("A-2"))
+    assert 0.1 < time.monotonic() - began < 1.2
+    assert store.read(order()) == record()
+    assert store.claim(record(owner="second")) == record()
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.claim(record("A-2")) == record("A-2")
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_said_so(path: Path) -> None:
+    path.write_bytes(b"not a database, by any means" * 100)
+    store = open_key_store(f"sqlite:///{path}")
+    with pytest.raises(StoreUnavailable):
+        store.claim(record())
+    with pytest.raises(StoreUnavailable):
+        store.ping()
+    store.close()
+
+
+def test_a_directory_that_is_missing_can_come_later(path: Path) -> None:
+    store = open_key_store(f"sqlite:///{path.parent / 'later' / 'keys.db'}")
+    with pytest.raises(StoreUnavailable):
+        store.ping()
+    (path.parent / "later").mkdir()
+    assert store.claim(record()) == record()
+    store.close()
+
+
+def claim_on_a_full_disk(path: str) -> None:
+    store = SqliteStore(path, timeout_seconds=1)
+    store.claim(record("A-1"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    with pytest.raises(StoreUnavailable):
+        store.claim(record("A-2"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    store.claim(record("A-3"))
+    store.close()
+
+
+def test_a_disk_that_is_full_is_said_so_and_breaks_nothing(path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(
+        target=claim_on_a_full_disk, args=(str(path),)
+    )
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+    store = open_key_store(f"sqlite:///{path}")
+    assert {held.order.order_id for held in store.scan()} == {"A-1", "A-3"}
+    store.close()
+
+
+def test_threads_leave_no_more_connections_than_were_used_at_once(path: Path) -> None:
+    store = SqliteStore(str(path), timeout_seconds=5)
+    for number in range(20):
+        thread = threading.Thread(target=store.claim, args=(record(f"A-{number}"),))
+        thread.start()
+        thread.join()
+    assert len(store._idle) == 1
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(store.read, [order(f"A-{number}") for number in range(20)]))
+    assert len(store._idle) <= 3
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        store.ping()

@@ -1,0 +1,108 @@
+"""One URL picks the store; a wrong one is told at once, and no password is ever shown."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import traceback
+
+import pytest
+
+from key_store import SCHEMES, open_key_store
+from key_store.contract import StoreUnavailable
+from key_store.sqlite import sqlite_path
+from tests.key_stores import record
+from tests.sandbox_process import ROOT
+from tests.servers import Postgres, Redis, free_port
+
+WRONG = [
+    "mysql://me:hunter2@host/db",
+    "hunter2",
+    "",
+    "sqlite://keys.db",
+    "sqlite:///",
+    "sqlite:///:memory:",
+    "sqlite:///keys.db?mode=hunter2",
+    "postgresql://me:hunter2@host:port/db",
+    "postgresql://me:hunter2@host/db?nosuch=hunter2",
+    "postgresql://me:hunter2%zz@host/db",
+    "redis://me:hunter2@host:port/0",
+    "redis://me:hunter2@host/0?nosuch=hunter2",
+    "redis://me:hunter2@host/0?db=hunter2",
+    "redis://[hunter2",
+]
+
+
+@pytest.mark.parametrize("url", WRONG)
+def test_a_wrong_url_is_an_error_that_does_not_show_it(url: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        open_key_store(url)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_unknown_scheme_is_told_the_known_ones() -> None:
+    with pytest.raises(ValueError) as caught:
+        open_key_store("mysql://host/db")
+    assert all(f"{scheme}://" in str(caught.value) for scheme in SCHEMES)
+
+
+def test_a_sqlite_path_is_relative_or_absolute() -> None:
+    assert sqlite_path("sqlite:///keys.db") == "keys.db"
+    assert sqlite_path("sqlite:////var/lib/keys.db") == "/var/lib/keys.db"
+
+
+def test_a_driver_is_loaded_only_for_its_store() -> None:
+    code = "import sys, key_store; print(*({'sqlite3', 'psycopg', 'redis'} & set(sys.modules)))"
+    asked = [sys.executable, "-c", f"{code}; key_store.open_key_store('memory://')"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def shown(url: str, caplog: pytest.LogCaptureFixture) -> str:
+    """All that a store of that URL says when it cannot be used."""
+    caplog.set_level(logging.DEBUG)
+    store = open_key_store(url, timeout_seconds=0.3)
+    with pytest.raises(StoreUnavailable) as caught:
+        store.claim(record())
+    store.close()
+    return "".join(traceback.format_exception(caught.value)) + repr(store) + caplog.text
+
+
+def test_a_password_is_not_shown_where_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    assert "hunter2" not in shown(f"postgresql://me:hunter2@127.0.0.1:{port}/db", caplog)
+    assert "hunter2" not in shown(f"redis://me:hunter2@127.0.0.1:{port}/0", caplog)
+
+
+def test_a_password_that_is_refused_is_not_shown(
+    postgres_server: Postgres, redis_server: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    postgres_server.run("CREATE ROLE nobody NOLOGIN PASSWORD 'hunter2'")
+    assert "hunter2" not in shown(
+        postgres_server.url().replace("postgres:secret-word", "nobody:hunter2"), caplog
+    )
+    assert "hunter2" not in shown(redis_server.url().replace("//", "//me:hunter2@"), caplog)
+
+
+def test_a_server_without_the_table_is_unavailable(postgres_server: Postgres) -> None:
+    """It was taken away while the service ran: nobody should take its orders for new ones."""
+    url = postgres_server.new_url()
+    store = open_key_store(url)
+    store.claim(record())
+    postgres_server.run(f"DROP SCHEMA {url.rpartition('%3D')[2]} CASCADE")
+    with pytest.raises(StoreUnavailable):
+        store.claim(record())
+    store.close()
+
+
+def test_redis_that_can_lose_orders_is_warned_of(
+    redis_server: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_key_store(redis_server.new_url()).close()
+    assert caplog.text == ""
+    forgets = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--appendonly", "no")
+    with Redis(*forgets) as server:
+        open_key_store(server.url()).close()
+    assert "maxmemory-policy" in caplog.text
+    assert "appendonly" in caplog.text
