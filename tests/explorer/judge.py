@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from payment.attempt import SETTLE_SECONDS
 from payment.errors import OrderReused
 from payment.tools import Created
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from tests.explorer.world import Worker, World
 
 BECAME_OWNER = ("claimed", "taken_over", "next_attempt")
+
+
+# The lock has run out, a late object is there, and Stripe is done with whatever it was sent.
+SETTLED_SECONDS = SETTLE_SECONDS + 1
 
 
 class Broken(Exception):
@@ -60,7 +65,8 @@ class Judge:
     def look(self) -> None:
         """An owner is one as long as the record says so."""
         record = self._world.store.read(self._world.order)
-        if record is None or record.state != "pending" or record.owner != self.claim:
+        held = record is not None and record.state == "pending" and record.owner == self.claim
+        if not (record and held and record.locked_until > self._world.now):
             self.owner, self.owner_until = None, 0.0
 
     def one_call(self) -> None:
@@ -72,7 +78,7 @@ class Judge:
         """One more request gets the one PaymentIntent, then and a day later."""
         world = self._world
         self.at_most_one()
-        world.sleep(world.lock_seconds + 1)
+        world.sleep(SETTLED_SECONDS)
         first = self._answered(amounts)
         world.sleep(25 * 3600.0)
         second = self._answered(amounts)

@@ -85,7 +85,7 @@ class Explorer:
             self.count.findings.append(finding)
 
     def _run(self, guide: Guide, known: int | None, budget: Budget, workers: int | None) -> None:
-        world = World(guide, self._store_of)
+        world = World(guide, self._store_of, within_the_day=self._scenario.within_the_day)
         self._scenario.before(world)
         amounts = self._scenario.amounts
         asked = [amounts[i % len(amounts)] for i in range(workers or len(amounts))]

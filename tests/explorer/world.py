@@ -136,13 +136,18 @@ class World:
     """Owns the clock; `store_of` and `guide` are what a run may vary."""
 
     def __init__(
-        self, guide: Guide, store_of: Callable[[StepStore], KeyStore] = lambda store: store
+        self,
+        guide: Guide,
+        store_of: Callable[[StepStore], KeyStore] = lambda store: store,
+        *,
+        within_the_day: bool = False,
     ) -> None:
         self.now = NOW
         self.order, self.lock_seconds = ORDER, TIMING.lock
         self.guide = guide
         self.sandbox = Sandbox(self.clock, seed=1)
         self.store = MemoryStore()
+        self.within_the_day = within_the_day
         self.judge = Judge(self)
         self.workers: list[Worker] = []
         self.executing: list[tuple[float, Execution]] = []
@@ -266,7 +271,8 @@ class World:
         if current.alive and current.at != "start":
             yield Option("crash", faults=1)
         for jump in JUMPS:
-            yield Option(jump, faults=1)
+            if not self.within_the_day or JUMPS[jump] < HOUR:
+                yield Option(jump, faults=1)
         if self.executing:
             yield Option("Stripe executes", switches=1)
         if self._open():
