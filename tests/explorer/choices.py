@@ -19,7 +19,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many faults, and how many switches away from a worker that could go on, a run may hold."""
+    """How many faults, and how many switches from a worker that could go on, a run may hold."""
 
     faults: int
     switches: int

@@ -47,9 +47,7 @@ class Explorer:
         self._ends: set[int] = set()
         self.count = Count()
 
-    def all(
-        self, budget: Budget, *, until: float = float("inf"), most_findings: int = 1
-    ) -> Count:
+    def all(self, budget: Budget, *, until: float = float("inf"), most_findings: int = 1) -> Count:
         """Every schedule within the budget; `until` an instant of time.monotonic()."""
         turns: list[int] | None = []
         while turns is not None:

@@ -49,6 +49,9 @@ ANSWER = (FINE, Option("lost after", faults=1))
 # Sandbox seconds until the object of a late_object appears.
 LATE_SECONDS = 20.0
 
+# Nothing that was sent arrives later than this: the margin that the rules keep of Stripe's day.
+MOST_UNDER_WAY_SECONDS = 3600.0
+
 VALIDATION = {"error": {"type": "invalid_request_error", "code": "parameter_invalid_integer",
                         "message": "Invalid integer."}}  # fmt: skip
 
@@ -101,7 +104,7 @@ class StepStore:
 
 
 class StepTransport(stripe.HTTPClient):
-    """Stripe's SDK over the sandbox's core; that a send arrives and that it is answered are steps."""
+    """Stripe's SDK over the sandbox's core: to arrive and to be answered are steps of a send."""
 
     name = "requests"
 
@@ -129,7 +132,11 @@ class StepTransport(stripe.HTTPClient):
         """Send once."""
         parts = urlsplit(url)
         what = f"{method.upper()} {_short(parts.path)}"
+        left_at = self._worker.world.now
         self._worker.pause(what)
+        if self._worker.world.now - left_at > MOST_UNDER_WAY_SECONDS:
+            self._worker.notice("too late")
+            raise _lost()
         creation = what == "POST intents"
         fault = self._fault(what, CREATION if creation else OTHER)
         wanted = (

@@ -212,7 +212,7 @@ class World:
     # The scheduler.
 
     def run(self, workers: Sequence[Worker], look: Callable[[Worker], None]) -> None:
-        """Run the workers to their ends. `look` is called before each step with the last's taker."""
+        """Run the workers to their ends. `look` is called before each step, with the last one's."""
         self.workers = list(workers)
         current = self.workers[0]
         try:
@@ -324,9 +324,7 @@ class World:
         )
         return hash((self.state(), workers, turn, self.judge.owner_until, self.judge.creations))
 
-    def _gateway(
-        self, transport: Any, sleep: Callable[[float], None]
-    ) -> StripeGateway:
+    def _gateway(self, transport: Any, sleep: Callable[[float], None]) -> StripeGateway:
         policy = RetryPolicy(sleep=sleep, uniform=lambda _, high: high)
         return StripeGateway("sk_test_shop", transport, policy=policy, clock=self.clock)
 
