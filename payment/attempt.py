@@ -13,7 +13,7 @@ from payment import claims
 from payment.adoption import Adoption, choose
 from payment.claims import Wanted
 from payment.deadline import Deadline
-from payment.errors import InFlight, PaymentError, StoreDown
+from payment.errors import InFlight, PaymentError, StoreDown, StripeFailed
 from payment.idempotency import SentParams, idempotency_key
 from payment.intents import Intent
 from payment.outcome import Declined, KeyMisused, Made, Unclear
@@ -101,10 +101,11 @@ class Attempt:
         return self._finish(adoption, "created", of_key=len(known) == 1)
 
     def _declined(self, no: Declined) -> Created | Over | None:
-        first_send = not (no.after_unresolved or self._inherited)
-        if first_send and no.replayed:
-            # Rule 10: the store forgot that this attempt was rejected before.
+        if no.replayed and not no.after_unresolved:
+            # Rule 10: this attempt was rejected before this request came, and the record does not
+            # say so: the store forgot it, or did not take it in.
             return Over()
+        first_send = not (no.after_unresolved or self._inherited)
         if not first_send and not no.replayed:
             # Limiters and validation stand before the idempotency layer: a no to a resend says
             # nothing of the first send.
@@ -127,10 +128,11 @@ class Attempt:
 
     def _key_misused(self, misused: KeyMisused) -> Created | Over | None:
         """Stripe knows the key with other parameters: the store lost the record of that use."""
-        found = self._find(self._tools.clock() - LOST_RECORD_SECONDS)
-        intent = choose(found, self._sent.params).chosen or _newest_payable(found)
-        if intent is not None:
-            return self._adopt_lost(intent)
+        adoption = self._search(self._tools.clock() - LOST_RECORD_SECONDS)
+        if adoption.chosen is not None:
+            return self._finish(adoption, "adopted")
+        if adoption.strays:
+            return self._adopt_lost(*adoption.strays)
         if self._tools.clock() - self._record.first_sent_at >= SETTLE_SECONDS:
             return Over()
         self._release(misused.error)
@@ -139,15 +141,13 @@ class Attempt:
             retry_after_seconds=SETTLE_SECONDS / 10,
         ) from misused.error
 
-    def _adopt_lost(self, intent: Intent) -> Created | None:
+    def _adopt_lost(self, newest: Intent, *others: Intent) -> None:
         """Its client_secret may be out, so it stays the order's, whatever it costs (rule 4)."""
-        if not intent.costs(self._sent.params):
+        if self._end_all(others):
             record = replace(self._record, fingerprint=claims.LOST_FINGERPRINT)
             self._store.replace(
-                self._record, claims.created(record, intent, self._tools.clock(), "adopted")
+                self._record, claims.created(record, newest, self._tools.clock(), "adopted")
             )
-            return None
-        return self._finish(Adoption(intent, ()), "adopted")
 
     def _unclear(self, unclear: Unclear) -> Created | Over | None:
         """Rule 8: nothing is final. Only a saved 5xx can be got past in this request."""
@@ -170,8 +170,7 @@ class Attempt:
             adoption = self._search(since, saved_5xx=saved_5xx)
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
-        self._cancel(adoption.strays)
-        return Over()
+        return Over() if self._end_all(adoption.strays) else None
 
     def _has_time_for_a_second_look(self) -> bool:
         return self._deadline.left() > 2 * SECOND_LOOK_SECONDS
@@ -196,6 +195,8 @@ class Attempt:
         """
         intent = adoption.chosen
         assert intent is not None
+        if not self._end_all(adoption.strays):
+            return None
         recorded = claims.created(self._record, intent, self._tools.clock(), what)
         try:
             written = self._store.replace(self._record, recorded)
@@ -207,7 +208,6 @@ class Attempt:
             self._stale(intent)
             return None
         self._tools.saw(what, recorded, status=intent.status)
-        self._cancel(adoption.strays)
         return self._answer(intent)
 
     def _answer(self, intent: Intent) -> Created | None:
@@ -232,7 +232,7 @@ class Attempt:
         if theirs is None or theirs.state != "created" or theirs.attempt <= self._record.attempt:
             return
         if theirs.payment_intent_id != intent.id:
-            self._cancel((intent,))
+            self._cancel(intent)
 
     def _release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
         """Leave the order unknown, for the next request to resolve."""
@@ -245,17 +245,32 @@ class Attempt:
             self._tools.saw("unrecorded", self._record, code=error.code)
         self._tools.saw("unknown", self._record, code=error.code)
 
-    def _cancel(self, strays: Iterable[Intent]) -> None:
-        """Rule 4: nobody was given their secret; one that stays is the reconciler's."""
+    def _end_all(self, strays: Iterable[Intent]) -> bool:
+        """Rule 4: before one is recorded, no other can be paid; False where we own nothing now.
+
+        In this order, because the secret of a stray may be out after all (rule 9), and a crash
+        between the two would leave both payable.
+        """
         for stray in strays:
-            try:
-                done = self._stripe.cancel(stray.id, "duplicate", self._deadline)
-            except (PaymentError, NoSuchIntent):
-                done = None
-            what = "stray_canceled" if done else "stray_left"
-            self._tools.saw(what, self._record, payment_intent_id=stray.id)
+            held = self._store.read(self._record.order)
+            if held is None or (held.owner, held.version) != (
+                self._record.owner,
+                self._record.version,
+            ):
+                return False
+            if not self._cancel(stray):
+                changed = StripeFailed("A PaymentIntent of this order could not be canceled.")
+                # The key would not show what has become of the stray: look again.
+                self._release(changed, saved_5xx=True)
+                raise changed
+        return True
 
-
-def _newest_payable(found: Iterable[Intent]) -> Intent | None:
-    payable = [intent for intent in found if intent.payable]
-    return max(payable, key=lambda intent: (intent.created, intent.id), default=None)
+    def _cancel(self, stray: Intent) -> bool:
+        """Cancel one; tell whether it can be paid no longer."""
+        try:
+            done = self._stripe.cancel(stray.id, "duplicate", self._deadline)
+        except (PaymentError, NoSuchIntent):
+            done = None
+        what = "stray_canceled" if done else "stray_left"
+        self._tools.saw(what, self._record, payment_intent_id=stray.id)
+        return done is not None

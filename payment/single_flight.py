@@ -41,9 +41,10 @@ class SingleFlight(Generic[T]):
         try:
             return flight.result(timeout=max(0.0, wait_seconds)), True
         except WaitTimeoutError:
-            if flight.done():
-                raise
-            raise WaitedTooLongError from None
+            if not flight.done():
+                raise WaitedTooLongError from None
+        # It landed at the last moment, or the leader itself met a time-out.
+        return flight.result(), True
 
     def _fly(self, key: Hashable, mine: Future[T], lead: Callable[[], T]) -> T:
         try:

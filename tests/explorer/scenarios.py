@@ -1,0 +1,150 @@
+"""Where a run begins: what happened to the order before the workers come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from payment.errors import PaymentError
+from payment.tools import Created
+from sandbox.faults import FaultOrder, Match
+from tests.explorer.world import HOUR, ORDER, World
+
+CREATE = Match(method="POST", path="/v1/payment_intents$")
+FIND = Match(method="GET")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`amounts`: what each worker asks for; `last`: one more request for any of these is answered.
+
+    `fresh`: nothing happened before, so one creation is enough.
+    `within_the_day`: no day passes in the run, because the store lost what Stripe forgets then.
+    """
+
+    name: str
+    before: Callable[[World], None]
+    amounts: tuple[int, ...] = (1099, 1099)
+    last: tuple[int, ...] = (1099,)
+    fresh: bool = False
+    within_the_day: bool = False
+
+
+def nothing(world: World) -> None:
+    """The order is new."""
+
+
+def created(world: World) -> Created:
+    """The order has its PaymentIntent, and its client_secret is out."""
+    answer = world.ask(1099)
+    assert isinstance(answer, Created)
+    world.judge.out.add(answer.intent.id)
+    return answer
+
+
+def paid(world: World) -> None:
+    world.act(created(world).intent.id, "confirm")
+
+
+def canceled(world: World) -> None:
+    world.act(created(world).intent.id, "cancel")
+
+
+def _unanswered(world: World, kind: str, *, blind: bool = False) -> None:
+    """A request that met this fault and, where `blind`, could not look for what it had made."""
+    world.sandbox.faults.order(FaultOrder(kind, CREATE, count=3))
+    if blind:
+        world.sandbox.faults.order(FaultOrder("error_503", FIND, count=None))
+    assert isinstance(world.ask(1099), PaymentError)
+    world.sandbox.faults.clear()
+
+
+def unknown_made(world: World) -> None:
+    _unanswered(world, "lost_after")
+
+
+def unknown_not_made(world: World) -> None:
+    _unanswered(world, "lost_before")
+
+
+def unknown_made_old(world: World) -> None:
+    unknown_made(world)
+    world.sleep(23 * HOUR - 30)
+
+
+def unknown_old(world: World) -> None:
+    unknown_not_made(world)
+    world.sleep(25 * HOUR)
+
+
+def saved_500(world: World) -> None:
+    _unanswered(world, "error_500_without_object", blind=True)
+
+
+def saved_500_made(world: World) -> None:
+    _unanswered(world, "error_500_with_object", blind=True)
+
+
+def saved_500_late(world: World) -> None:
+    """Attempt 1 made a PaymentIntent that shows up late; attempt 2 is unknown."""
+    world.sandbox.faults.order(FaultOrder("late_object", CREATE, seconds=30.0))
+    world.sandbox.faults.order(FaultOrder("lost_after", CREATE, skip=2, count=3))
+    assert isinstance(world.ask(1099), PaymentError)
+    world.sandbox.faults.clear()
+    world.sleep(40)
+
+
+def lost_record(world: World) -> None:
+    created(world)
+    _forget(world)
+
+
+def lost_canceled(world: World) -> None:
+    """Attempt 1 was canceled, attempt 2 is out, and the store lost the order."""
+    canceled(world)
+    created(world)
+    _forget(world)
+
+
+def lost_rejection(world: World) -> None:
+    """Stripe's execution refused attempt 1, attempt 2 is out, and the store lost the order."""
+    assert isinstance(world.ask(10), PaymentError)
+    created(world)
+    _forget(world)
+
+
+def _forget(world: World) -> None:
+    record = world.store.read(ORDER)
+    assert record
+    assert world.store.forget(record)
+
+
+EDITED = (1099, 2000)
+
+SCENARIOS = (
+    Scenario("new order", nothing, fresh=True),
+    Scenario("new order, two amounts", nothing, EDITED, EDITED),
+    Scenario("new order, one amount too small", nothing, (10, 1099)),
+    Scenario("created", created),
+    Scenario("created, other amount", created, EDITED, EDITED),
+    Scenario("paid", paid),
+    Scenario("canceled", canceled),
+    Scenario("canceled, two amounts", canceled, EDITED, EDITED),
+    Scenario("unknown, made", unknown_made),
+    Scenario("unknown, made, two amounts", unknown_made, EDITED, EDITED),
+    Scenario("unknown, not made", unknown_not_made),
+    Scenario("unknown, made, key nearly old", unknown_made_old),
+    Scenario("unknown, not made, key old", unknown_old),
+    Scenario("saved 500", saved_500),
+    Scenario("saved 500, made", saved_500_made),
+    Scenario("saved 500, made late; attempt 2 unknown", saved_500_late),
+    Scenario("record lost", lost_record, within_the_day=True),
+    Scenario("record lost, attempt 1 canceled", lost_canceled, within_the_day=True),
+    Scenario(
+        "record lost, attempt 1 rejected",
+        lost_rejection,
+        (10, 1099),
+        (1099, 10),
+        within_the_day=True,
+    ),
+)

@@ -1,0 +1,337 @@
+"""One order and all that touches it, run one step at a time in the order that a guide chooses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from key_store.contract import KeyRecord, KeyStore, Order
+from key_store.memory import MemoryStore
+from payment import flow
+from payment.claims import Wanted
+from payment.deadline import Deadline
+from payment.errors import PaymentError
+from payment.happening import Happening
+from payment.idempotency import SentParams
+from payment.tools import Created, Timing, Tools
+from sandbox.core import Sandbox
+from sandbox.execution import Execution
+from stripe_gateway import StripeGateway
+from stripe_retry import RetryPolicy
+from tests.explorer.choices import Guide, Option
+from tests.explorer.judge import Judge
+from tests.explorer.wires import FINE, StepStore, StepTransport
+from tests.sandbox_transport import SandboxTransport
+
+NOW = 1_800_000_000.0
+ORDER = Order(livemode=False, client_id=None, order_id="A-1")
+HEADERS = {"authorization": "Bearer sk_test_shop"}
+
+# Small, so that a waiting worker's polls are few.
+BUDGET_SECONDS = 8.0
+LOCK_MARGIN_SECONDS = 10.0
+TIMING = Timing(lock=BUDGET_SECONDS + LOCK_MARGIN_SECONDS, lock_margin=LOCK_MARGIN_SECONDS, store=1)
+
+HOUR = 3600.0
+JUMPS = {
+    "the lock runs out": TIMING.lock + 1,
+    "23 hours pass": 23 * HOUR + 1,
+    "25 hours pass": 25 * HOUR,
+}
+
+# From this many polls in a row on, one poll is as good as another: none of them forks.
+DULL_POLLS = 2
+
+
+class Pruned(Exception):
+    """Everything from here on was explored before."""
+
+
+def wanted_of(amount: int, api_version: str, **more: Any) -> Wanted:
+    """What a request for the order asks for."""
+    metadata = {"order_id": ORDER.order_id}
+    params = {"amount": amount, "currency": "usd", "metadata": metadata, **more}
+    sent = SentParams(api_version, params).text()
+    return Wanted(ORDER, f"print of {amount} {sorted(more)}", sent)
+
+
+@dataclass(eq=False)
+class Worker:
+    """One request in a process of its own."""
+
+    world: World
+    name: str
+    amount: int
+    throughout: str | None = None
+    wakes_at: float = 0.0
+    alive: bool = True
+    polls: int = 0
+    digest: int = 0
+    leased_at: float = 0.0
+    claim: str = ""
+    outcome: Created | PaymentError | None = None
+    at: str = "start"
+    thread: greenlet = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.owners = itertools.count()
+        self.tools = self.world.tools(self)
+        self.wanted = wanted_of(self.amount, self.tools.stripe.api_version)
+        self.thread = greenlet(self._run)
+
+    def _run(self) -> None:
+        deadline = Deadline.after(BUDGET_SECONDS, self.world.clock)
+        try:
+            self.outcome = flow.create_once(self.tools, self.wanted, deadline)
+            self.world.judge.released(self, self.outcome.intent.id)
+        except PaymentError as error:
+            self.outcome = error
+        self.alive = False
+
+    def pause(self, at: str) -> None:
+        """Let the world decide who goes on."""
+        self.at = at
+        parent = getcurrent().parent
+        assert parent
+        parent.switch()
+        if not self.alive:
+            raise GreenletExit
+
+    def sleep(self, seconds: float) -> None:
+        """Pause until the clock is there."""
+        self.wakes_at = self.world.now + seconds
+        self.polls += 1
+        self.pause("asleep")
+
+    def choose(self, what: str, options: Sequence[Option]) -> str:
+        """Let the guide choose, unless this is one poll of many."""
+        if self.polls > DULL_POLLS:
+            return FINE.name
+        return self.world.guide.choose(f"{self.name} {what}", options)
+
+    def notice(self, found: object) -> None:
+        """Take in what this worker came to know, and when: its state follows from that."""
+        if isinstance(found, KeyRecord):
+            found = replace(found, follow_up="")
+        self.digest = hash((self.digest, self.world.now, found))
+
+    def owner(self) -> str:
+        """A name for a claim."""
+        self.leased_at = self.world.now
+        self.claim = f"{self.name}.{next(self.owners)}"
+        return self.claim
+
+    def saw(self, happening: Happening) -> None:
+        """Hand on what the flow tells."""
+        if happening.what != "waited":
+            self.polls = 0
+        self.world.judge.saw(self, happening.what)
+
+
+class World:
+    """Owns the clock; `store_of` and `guide` are what a run may vary."""
+
+    def __init__(
+        self,
+        guide: Guide,
+        store_of: Callable[[StepStore], KeyStore] = lambda store: store,
+        *,
+        within_the_day: bool = False,
+    ) -> None:
+        self.now = NOW
+        self.order, self.lock_seconds = ORDER, TIMING.lock
+        self.guide = guide
+        self.sandbox = Sandbox(self.clock, seed=1)
+        self.store = MemoryStore()
+        self.within_the_day = within_the_day
+        self.judge = Judge(self)
+        self.workers: list[Worker] = []
+        self.executing: list[tuple[float, Execution]] = []
+        self._store_of = store_of
+
+    def clock(self) -> float:
+        return self.now
+
+    def tools(self, worker: Worker) -> Tools:
+        """What a worker's process works with."""
+        return Tools(
+            self._store_of(StepStore(worker)),
+            self._gateway(StepTransport(worker), worker.sleep),
+            TIMING,
+            clock=self.clock,
+            sleep=worker.sleep,
+            owner=worker.owner,
+            observe=worker.saw,
+        )
+
+    def ask(self, amount: int) -> Created | PaymentError:
+        """One more request, with nothing going wrong and nobody else there."""
+        names = itertools.count()
+        tools = Tools(
+            self._store_of(self.store),  # type: ignore[arg-type]
+            self._gateway(SandboxTransport(self.sandbox), self.sleep),
+            TIMING,
+            clock=self.clock,
+            sleep=self.sleep,
+            owner=lambda: f"last.{self.now}.{next(names)}",
+        )
+        deadline = Deadline.after(BUDGET_SECONDS, self.clock)
+        try:
+            return flow.create_once(tools, wanted_of(amount, tools.stripe.api_version), deadline)
+        except PaymentError as error:
+            return error
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.settle()
+
+    def settle(self) -> None:
+        """Let Stripe do what is due."""
+        due = [each for each in self.executing if each[0] <= self.now]
+        self.executing = [each for each in self.executing if each[0] > self.now]
+        for _, execution in due:
+            self.sandbox.finish(execution)
+        self.sandbox.settle()
+
+    def intents(self) -> list[dict[str, Any]]:
+        """Every PaymentIntent, in order of arrival."""
+        books = self.sandbox.books.values()
+        return [record.intent for each in books for record in each.ledger.records.values()]
+
+    def act(self, intent_id: str, verb: str) -> None:
+        """Do what the shopper, or the shop by hand, does to a PaymentIntent."""
+        body = b"payment_method=pm_card_visa&return_url=https://shop.example"
+        path = f"/v1/payment_intents/{intent_id}/{verb}"
+        answer = self.sandbox.handle("POST", path, HEADERS, body if verb == "confirm" else b"")
+        assert answer.status == 200, answer.body
+
+    # The scheduler.
+
+    def run(self, workers: Sequence[Worker], look: Callable[[Worker], None]) -> None:
+        """Run the workers to their ends. `look` is called before each step, with the last one's."""
+        self.workers = list(workers)
+        current = self.workers[0]
+        try:
+            while any(worker.alive for worker in self.workers):
+                self.judge.look()
+                look(current)
+                chosen = self._next(current)
+                if chosen is None:
+                    continue
+                current = chosen
+                self.now = max(self.now, current.wakes_at)
+                self.settle()
+                current.thread.switch()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        for worker in self.workers:
+            worker.alive = False
+            if worker.thread:
+                worker.thread.throw(GreenletExit)
+
+    def _next(self, current: Worker) -> Worker | None:
+        """Who takes the next step; None: something else happened first."""
+        lined_up = self._lined_up(current)
+        ways = {f"{each.name} goes on": each for each in lined_up}
+        free = lined_up[0] is not current and self._ready(lined_up[0])
+        options = [
+            Option(name, switches=0 if i == 0 or (free and self._ready(each)) else 1)
+            for i, (name, each) in enumerate(ways.items())
+        ]
+        if current.polls <= DULL_POLLS:
+            options += self._events(current)
+        chosen = self.guide.choose(f"{current.name} at {current.at}", options)
+        if chosen in ways:
+            return ways[chosen]
+        self._happen(chosen, current)
+        return None
+
+    def _ready(self, worker: Worker) -> bool:
+        return worker.wakes_at <= self.now
+
+    def _lined_up(self, current: Worker) -> list[Worker]:
+        """The current one first if it can go on; then those who can; then sleepers by time."""
+        alive = [worker for worker in self.workers if worker.alive]
+        return sorted(
+            alive,
+            key=lambda each: (
+                max(0.0, each.wakes_at - self.now),
+                each is not current,
+                self.workers.index(each),
+            ),
+        )
+
+    def _events(self, current: Worker) -> Iterator[Option]:
+        if current.alive and current.at != "start":
+            yield Option("crash", faults=1)
+        for jump in JUMPS:
+            if not self.within_the_day or JUMPS[jump] < HOUR:
+                yield Option(jump, faults=1)
+        if self.executing:
+            yield Option("Stripe executes", switches=1)
+        if self._open():
+            yield Option("the shopper pays", faults=1)
+            yield Option("the shop cancels", faults=1)
+
+    def _open(self) -> str | None:
+        """A PaymentIntent whose secret is out and that can be paid now."""
+        asking = [each["id"] for each in self.intents() if each["status"].startswith("requires_")]
+        return next((each for each in asking if each in self.judge.out), None)
+
+    def _happen(self, what: str, current: Worker) -> None:
+        if what == "crash":
+            current.alive = False
+            current.thread.throw(GreenletExit)
+        elif what in JUMPS:
+            self.now += JUMPS[what]
+            self.settle()
+        elif what == "Stripe executes":
+            self.executing = [(0.0, execution) for _, execution in self.executing]
+            self.settle()
+        else:
+            intent_id = self._open()
+            assert intent_id
+            self.act(intent_id, "confirm" if what == "the shopper pays" else "cancel")
+
+    # What the future depends on.
+
+    def state(self) -> tuple[Any, ...]:
+        """The whole world but its workers, hashable."""
+        record = self.store.read(ORDER)
+        books = self.sandbox.books.values()
+        return (
+            self.now,
+            record and replace(record, follow_up=""),
+            tuple((each["id"], each["status"]) for each in self.intents()),
+            tuple(_keys(each.keys) for each in books),
+            tuple((due.at, due.kind) for each in books for due in each.ledger.due),
+            tuple(at for at, _ in self.executing),
+            frozenset(self.judge.out),
+        )
+
+    def signature(self, current: Worker) -> int:
+        """A number that two worlds share from which the same can follow."""
+        turn = self.workers.index(current)
+        workers = tuple(
+            (each.alive, each.at, each.wakes_at, each.polls, each.throughout, each.digest)
+            for each in self.workers
+        )
+        return hash((self.state(), workers, turn, self.judge.owner_until, self.judge.creations))
+
+    def _gateway(self, transport: Any, sleep: Callable[[float], None]) -> StripeGateway:
+        policy = RetryPolicy(sleep=sleep, uniform=lambda _, high: high)
+        return StripeGateway("sk_test_shop", transport, policy=policy, clock=self.clock)
+
+
+def _keys(keys: Any) -> tuple[Any, ...]:
+    return tuple(
+        (key, saved.first_used_at, saved.answer and (saved.answer.status, saved.answer.body))
+        for key, saved in keys._kept.items()
+        if not key.startswith("cancel-")
+    )
