@@ -1,0 +1,308 @@
+"""The operations on Stripe: what is asked, what is believed, and what a failure is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+import responses
+
+from key_store.contract import Order
+from payment.deadline import Deadline
+from payment.errors import CardRefused, Misconfigured, Refused, StripeFailed, StripeUnreachable
+from payment.idempotency import SentParams
+from payment.outcome import Declined, KeyMisused, Made, Unclear
+from payment.stripe_port import NoSuchIntent
+from stripe_gateway import StripeGateway
+from stripe_retry import RetryPolicy
+from stripe_send import Send
+from stripe_transport import SharedTransport
+
+URL = "https://api.stripe.com/v1/payment_intents"
+ORDER = Order(livemode=False, client_id="shop", order_id="A-1")
+PARAMS = {
+    "amount": 1099,
+    "currency": "usd",
+    "metadata": {"order_id": "A-1", "client_id": "shop"},
+}
+SENT = SentParams("2026-10-28.endive", PARAMS)
+NOW = 1_800_000_000.0
+
+
+def intent(intent_id: str = "pi_1", **more: Any) -> dict[str, Any]:
+    return {
+        "id": intent_id,
+        "client_secret": f"{intent_id}_secret_x",
+        "status": "requires_payment_method",
+        "created": int(NOW),
+        **PARAMS,
+        **more,
+    }
+
+
+class Gateway(StripeGateway):
+    """One that does not wait, and keeps what it was told of each send."""
+
+    def __init__(self) -> None:
+        self.told = list[Send]()
+        super().__init__(
+            "sk_test_gateway",
+            SharedTransport(connect_timeout_seconds=1, read_timeout_seconds=1, pool_size=2),
+            policy=RetryPolicy(sleep=lambda _: None),
+            clock=lambda: NOW,
+            tell=self.told.append,
+        )
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    yield gateway
+    gateway.close()
+
+
+@pytest.fixture
+def http() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+def soon() -> Deadline:
+    return Deadline.after(20.0)
+
+
+def test_a_creation_carries_key_version_and_params(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    http.post(URL, json=intent())
+    made = gateway.create(SENT, "key-1", soon())
+    assert isinstance(made, Made)
+    request = http.calls[0].request
+    assert request.headers["Idempotency-Key"] == "key-1"
+    assert request.headers["Stripe-Version"] == "2026-10-28.endive"
+    assert request.headers["Authorization"] == "Bearer sk_test_gateway"
+    assert [(told.number, told.verdict) for told in gateway.told] == [(1, None)]
+
+
+@pytest.mark.parametrize("key", ["", "ü", "k" * 256])
+def test_what_is_no_key_is_never_sent(gateway: Gateway, key: str) -> None:
+    with pytest.raises(ValueError, match="idempotency key"):
+        gateway.create(SENT, key, soon())
+
+
+def test_a_replay_is_told_apart(gateway: Gateway, http: responses.RequestsMock) -> None:
+    http.post(URL, json=intent(), headers={"Idempotent-Replayed": "true"})
+    made = gateway.create(SENT, "key-1", soon())
+    assert isinstance(made, Made)
+    assert made.replayed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{}",
+        "[]",
+        "null",
+        '"pi_1"',
+        '{"id": "pi_1"}',
+        '{"id": 7, "client_secret": "x"}',
+        '{"id": "", "client_secret": ""}',
+        "<html>One moment</html>",
+        "",
+        '{"id": "pi_1", "client_secret": "x"',
+    ],
+)
+def test_a_200_that_is_no_payment_intent_is_sent_again_and_then_unclear(
+    gateway: Gateway, http: responses.RequestsMock, body: str
+) -> None:
+    http.post(URL, body=body)
+    outcome = gateway.create(SENT, "key-1", soon())
+    assert isinstance(outcome, Unclear)
+    assert isinstance(outcome.error, StripeFailed)
+    assert len(http.calls) == 3
+
+
+def test_an_answer_for_another_order_is_not_believed(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    other = intent("pi_2", metadata={"order_id": "B-2", "client_id": "shop"})
+    http.post(URL, json=other)
+    assert isinstance(gateway.create(SENT, "key-1", soon()), Unclear)
+
+
+def test_a_retrieve_that_brings_another_one_is_not_believed(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    http.get(f"{URL}/pi_1", json=intent("pi_2"))
+    with pytest.raises(StripeFailed):
+        gateway.retrieve("pi_1", soon())
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "expected"),
+    [(400, "invalid_request_error", Refused), (402, "card_error", CardRefused)],
+)
+def test_a_no_is_definitive_and_has_stripes_own_code(
+    gateway: Gateway,
+    http: responses.RequestsMock,
+    status: int,
+    kind: str,
+    expected: type[Refused],
+) -> None:
+    error = {"type": kind, "code": "its_code", "message": "No, sk_test_gateway."}
+    http.post(URL, status=status, json={"error": error}, headers={"Request-Id": "req_1"})
+    outcome = gateway.create(SENT, "key-1", soon())
+    assert isinstance(outcome, Declined)
+    assert isinstance(outcome.error, expected)
+    assert (outcome.error.code, outcome.error.message) == ("its_code", "No, ****.")
+    assert outcome.error.request_id == "req_1"
+
+
+def test_an_idempotency_error_is_no_rejection(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    http.post(URL, status=400, json={"error": {"type": "idempotency_error", "message": "other"}})
+    assert isinstance(gateway.create(SENT, "key-1", soon()), KeyMisused)
+
+
+def test_a_no_after_a_lost_answer_says_so(gateway: Gateway, http: responses.RequestsMock) -> None:
+    http.post(URL, body=requests.exceptions.ConnectionError("cut"))
+    http.post(URL, status=400, json={"error": {"type": "invalid_request_error"}})
+    outcome = gateway.create(SENT, "key-1", soon())
+    assert isinstance(outcome, Declined)
+    assert outcome.after_unresolved
+
+
+def test_a_no_after_a_rate_limit_answers_the_first_send(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    http.post(URL, status=429, json={"error": {"type": "invalid_request_error"}})
+    http.post(URL, status=400, json={"error": {"type": "invalid_request_error"}})
+    outcome = gateway.create(SENT, "key-1", soon())
+    assert isinstance(outcome, Declined)
+    assert not outcome.after_unresolved
+
+
+@pytest.mark.parametrize("body", ['{"error": {"type": "api_error"}}', "<html>500</html>", "[]"])
+def test_a_saved_500_is_told_by_its_replay_whatever_its_body(
+    gateway: Gateway, http: responses.RequestsMock, body: str
+) -> None:
+    http.post(URL, status=500, body=body)
+    http.post(URL, status=500, body=body, headers={"Idempotent-Replayed": "true"})
+    outcome = gateway.create(SENT, "key-1", soon())
+    assert isinstance(outcome, Unclear)
+    assert (outcome.saved_5xx, outcome.from_before) == (True, False)
+    assert len(http.calls) == 2
+
+
+@pytest.mark.parametrize("error", ["[]", '"text"', "7", "null", '{"type": 7}', '{"type": null}'])
+@pytest.mark.parametrize("status", [400, 401, 409, 429, 500])
+def test_an_error_of_any_shape_is_an_outcome(
+    gateway: Gateway, http: responses.RequestsMock, status: int, error: str
+) -> None:
+    http.post(URL, status=status, body=f'{{"error": {error}}}')
+    assert isinstance(gateway.create(SENT, "key-1", soon()), Unclear | Declined)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials_are_a_persons_to_mend(
+    gateway: Gateway, http: responses.RequestsMock, status: int
+) -> None:
+    http.post(URL, status=status, json={"error": {"message": "Invalid API Key: sk_test_****"}})
+    outcome = gateway.create(SENT, "key-1", soon())
+    assert isinstance(outcome, Unclear)
+    assert isinstance(outcome.error, Misconfigured)
+    assert len(http.calls) == 1
+
+
+def test_nothing_is_sent_where_no_time_is_left(gateway: Gateway) -> None:
+    outcome = gateway.create(SENT, "key-1", Deadline.after(0.1))
+    assert isinstance(outcome, Unclear)
+    assert isinstance(outcome.error, StripeUnreachable)
+
+
+def test_an_unknown_payment_intent_is_said_to_be(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    error = {"type": "invalid_request_error", "code": "resource_missing"}
+    http.get(f"{URL}/pi_1", status=404, json={"error": error})
+    with pytest.raises(NoSuchIntent):
+        gateway.retrieve("pi_1", soon())
+
+
+def test_every_page_of_the_list_is_read(gateway: Gateway, http: responses.RequestsMock) -> None:
+    http.get(f"{URL}/search", json={"data": [], "has_more": False})
+    foreign = intent("pi_0", metadata={"order_id": "B-2"})
+    http.get(URL, json={"data": [foreign], "has_more": True})
+    http.get(URL, json={"data": [intent("pi_1")], "has_more": False})
+    found = gateway.find(ORDER, NOW - 10, soon())
+    assert [each.id for each in found] == ["pi_1"]
+    first, second = (_query(call.request.url) for call in http.calls[1:])
+    assert first == {"created[gte]": [str(int(NOW) - 40)], "limit": ["100"]}
+    assert second["starting_after"] == ["pi_0"]
+
+
+def test_what_only_the_search_shows_is_retrieved(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    old = intent("pi_old")
+    http.get(f"{URL}/search", json={"data": [old], "has_more": False})
+    http.get(URL, json={"data": [], "has_more": False})
+    http.get(f"{URL}/pi_old", json={**old, "status": "canceled"})
+    found = gateway.find(ORDER, NOW - 100_000, soon())
+    assert [(each.id, each.status) for each in found] == [("pi_old", "canceled")]
+
+
+def test_an_account_without_search_is_listed_from_the_start(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    http.get(f"{URL}/search", status=404, json={"error": {"type": "invalid_request_error"}})
+    http.get(URL, json={"data": [intent()], "has_more": False})
+    assert len(gateway.find(ORDER, NOW - 100_000, soon())) == 1
+    assert _query(http.calls[-1].request.url)["created[gte]"] == [str(int(NOW) - 100_030)]
+
+
+def test_a_search_that_fails_is_no_proof_of_absence(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    http.get(f"{URL}/search", status=503, body="")
+    with pytest.raises(StripeFailed):
+        gateway.find(ORDER, NOW - 100_000, soon())
+
+
+def test_a_list_that_is_refused_is_not_the_clients_fault(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    http.get(f"{URL}/search", json={"data": [], "has_more": False})
+    http.get(URL, status=400, json={"error": {"type": "invalid_request_error"}})
+    with pytest.raises(StripeFailed):
+        gateway.find(ORDER, NOW - 10, soon())
+
+
+def test_names_are_quoted_in_the_search(gateway: Gateway, http: responses.RequestsMock) -> None:
+    http.get(f"{URL}/search", json={"data": [], "has_more": False})
+    http.get(URL, json={"data": [], "has_more": False})
+    gateway.find(Order(False, None, "it's \\ one"), NOW, soon())
+    assert _query(http.calls[0].request.url)["query"] == ["metadata['order_id']:'it\\'s \\\\ one'"]
+
+
+def test_a_cancellation_that_is_too_late_is_none(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    error = {"type": "invalid_request_error", "code": "payment_intent_unexpected_state"}
+    http.post(f"{URL}/pi_1/cancel", status=400, json={"error": error})
+    assert gateway.cancel("pi_1", "duplicate", soon()) is None
+
+
+def test_what_was_sent_survives_as_text() -> None:
+    again = SentParams.parse(SENT.text())
+    assert again == SENT
+    assert list(json.loads(again.text())["params"]) == list(PARAMS)
+
+
+def _query(url: str | None) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(url or "").query)
