@@ -17,12 +17,16 @@ DEFAULT_TIMEOUT_SECONDS = 2.0
 def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:
     """Open the store that `url` names, in the process that uses it.
 
-    `timeout_seconds` bounds each operation. A server that is down does not stop the start:
+    `memory:///path` is what `memory://` means to several processes (gunicorn.conf.py makes the
+    path). `timeout_seconds` bounds each operation. A server that is down does not stop the start:
     operations raise StoreUnavailable until it is back. Raises ValueError, which never shows the
     URL, for a scheme that is not one of SCHEMES and for a URL that is no such store's.
     """
     match urlsplit(url).scheme:
         case "memory":
+            path = url.removeprefix("memory://")
+            if path:
+                return shared_memory_store(path, timeout_seconds=timeout_seconds)
             return MemoryStore(DEFAULT_MAX_ORDERS)
         case "sqlite":
             from key_store.sqlite import SqliteStore, sqlite_path

@@ -81,8 +81,9 @@ def test_wrong_settings_stop_gunicorn_without_a_traceback() -> None:
 def port() -> Iterator[int]:
     """Of a gunicorn that serves the HTTP layer with payments played by hand."""
     process = subprocess.Popen(
-        [sys.executable, *GUNICORN, "--workers", "1", "tests.fake_payments:served()"],
+        [sys.executable, *GUNICORN, "tests.fake_payments:served()"],
         cwd=ROOT,
+        env={**os.environ, "STRIPE_SECRET_KEY": "sk_test_abc", "WEB_CONCURRENCY": "1"},
         stderr=subprocess.PIPE,
         text=True,
     )

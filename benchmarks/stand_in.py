@@ -1,0 +1,193 @@
+"""A stand-in for Stripe that costs next to nothing: PaymentIntents made and read, after a delay.
+
+It speaks just enough HTTP to be called by Stripe's SDKs, and remembers what it made, so that a
+benchmark measures the servers in front of it. The sandbox is the one that behaves like Stripe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import signal
+import time
+from typing import cast
+from urllib.parse import parse_qsl
+
+import uvloop
+
+# Stripe's answer to a fresh PaymentIntent, as large as the real one.
+INTENT = {
+    "id": "%ID%",
+    "object": "payment_intent",
+    "amount": "%AMOUNT%",
+    "amount_capturable": 0,
+    "amount_details": {"tip": {}},
+    "amount_received": 0,
+    "application": None,
+    "application_fee_amount": None,
+    "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
+    "canceled_at": None,
+    "cancellation_reason": None,
+    "capture_method": "automatic_async",
+    "client_secret": "%ID%_secret_%SECRET%",
+    "confirmation_method": "automatic",
+    "created": "%CREATED%",
+    "currency": "%CURRENCY%",
+    "customer": None,
+    "description": None,
+    "last_payment_error": None,
+    "latest_charge": None,
+    "livemode": False,
+    "metadata": "%METADATA%",
+    "next_action": None,
+    "on_behalf_of": None,
+    "payment_method": None,
+    "payment_method_configuration_details": {
+        "id": "pmc_1Pc8JqLkdIwHu7ixYzAbCdEf",
+        "parent": None,
+    },
+    "payment_method_options": {
+        "amazon_pay": {"express_checkout_element_session_id": None},
+        "card": {
+            "installments": None,
+            "mandate_options": None,
+            "network": None,
+            "request_three_d_secure": "automatic",
+        },
+        "cashapp": {},
+        "klarna": {"preferred_locale": None},
+        "link": {"persistent_token": None},
+    },
+    "payment_method_types": ["card", "cashapp", "klarna", "link", "amazon_pay"],
+    "processing": None,
+    "receipt_email": None,
+    "review": None,
+    "setup_future_usage": None,
+    "shipping": None,
+    "source": None,
+    "statement_descriptor": None,
+    "statement_descriptor_suffix": None,
+    "status": "requires_payment_method",
+    "transfer_data": None,
+    "transfer_group": None,
+}
+
+TEMPLATE = json.dumps(INTENT, indent=2)
+for quoted in ("AMOUNT", "CREATED", "METADATA"):
+    TEMPLATE = TEMPLATE.replace(f'"%{quoted}%"', f"%{quoted}%")
+
+
+class Books:
+    """What was made: by id, and by idempotency key."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[bytes, str] = {}
+        self.made: dict[str, tuple[str, str, str, int]] = {}
+
+    def create(self, key: bytes, form: bytes) -> tuple[bytes, bool]:
+        """Return the PaymentIntent of this key, and whether it was there before."""
+        known = self.by_key.get(key)
+        if known is not None:
+            return self.show(known), True
+        name = "pi_" + hashlib.sha256(key + str(len(self.made)).encode()).hexdigest()[:24]
+        given = dict(parse_qsl(form.decode()))
+        metadata = {k[9:-1]: v for k, v in given.items() if k.startswith("metadata[")}
+        made = (given["amount"], given["currency"], json.dumps(metadata), int(time.time()))
+        self.made[name] = made
+        if key:
+            self.by_key[key] = name
+        return self.show(name), False
+
+    def show(self, name: str) -> bytes:
+        """Return a PaymentIntent's JSON."""
+        amount, currency, metadata, created = self.made[name]
+        text = TEMPLATE.replace("%ID%", name).replace("%SECRET%", name[3:])
+        text = text.replace("%AMOUNT%", amount).replace("%CURRENCY%", currency)
+        text = text.replace("%METADATA%", metadata).replace("%CREATED%", str(created))
+        return text.encode()
+
+
+class Stripe(asyncio.Protocol):
+    """One connection: a request at a time, as the SDKs send them."""
+
+    books = Books()
+    seconds = 0.0
+    slow_every = 0
+    slow_seconds = 0.0
+    served = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = self.buffer[:end]
+            length = int(_header(head, b"content-length") or 0)
+            if len(self.buffer) < end + 4 + length:
+                return
+            body = self.buffer[end + 4 : end + 4 + length]
+            self.buffer = self.buffer[end + 4 + length :]
+            self.answer(head, body)
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Make the answer now, and say it after the delay."""
+        method, path, _ = head.split(b"\r\n", 1)[0].split(b" ")
+        replayed = False
+        if method == b"POST" and path == b"/v1/payment_intents":
+            said, replayed = self.books.create(_header(head, b"idempotency-key"), body)
+        else:
+            said = self.books.show(path.rpartition(b"/")[2].partition(b"?")[0].decode())
+        Stripe.served += 1
+        text = b"".join(
+            (
+                b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: application/json\r\n",
+                b"Request-Id: req_%d\r\n" % Stripe.served,
+                b"Idempotent-Replayed: true\r\n" if replayed else b"",
+                b"Stripe-Version: 2026-10-28\r\nVary: Origin\r\n",
+                b"Cache-Control: no-cache, no-store\r\nContent-Length: %d\r\n\r\n" % len(said),
+                said,
+            )
+        )
+        slow = self.slow_every and Stripe.served % self.slow_every == 0
+        wait = self.slow_seconds if slow else self.seconds
+        if wait:
+            asyncio.get_running_loop().call_later(wait, self.transport.write, text)
+        else:
+            self.transport.write(text)
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    at = head.lower().find(b"\r\n" + name + b":")
+    return b"" if at < 0 else head[at + len(name) + 3 :].split(b"\r\n", 1)[0].strip()
+
+
+async def serve(port: int) -> None:
+    """Serve until SIGTERM."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.add_signal_handler(signal.SIGTERM, over.set_result, None)
+    server = await loop.create_server(Stripe, "127.0.0.1", port, backlog=4096)
+    print(f"stand-in for Stripe on http://127.0.0.1:{port}", flush=True)
+    await over
+    server.close()
+
+
+def main() -> None:
+    """Read the command line, and serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=12112)
+    parser.add_argument("--seconds", type=float, default=0.0, help="before each answer")
+    parser.add_argument("--slow-every", type=int, default=0, help="of how many answers one is slow")
+    parser.add_argument("--slow-seconds", type=float, default=8.0)
+    given = parser.parse_args()
+    Stripe.seconds, Stripe.slow_every = given.seconds, given.slow_every
+    Stripe.slow_seconds = given.slow_seconds
+    uvloop.run(serve(given.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""How gunicorn serves the service: `gunicorn stripe_back_end_api:app` reads this by itself."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+import telemetry
+from key_store.shared_directory import shared_directory
+from settings import SettingsError, load_settings
+from web_worker import WebWorker
+
+try:
+    settings = load_settings()
+except SettingsError as wrong:
+    sys.stderr.write(f"{wrong}\n")
+    raise SystemExit(1) from None
+
+
+class JsonLog(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, in the form of all others. Requests are logged by the service."""
+
+    def setup(self, cfg: Any) -> None:
+        """Hand everything to the root logger."""
+        super().setup(cfg)
+        telemetry.start_logging(settings.log_level)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+# Threads beyond those that may wait for Stripe: for /healthz, and to say 503 at once.
+RESERVE_THREADS = 32
+
+# Kept-alive connections without a request, of proxies and browsers.
+IDLE_CONNECTIONS = 256
+
+# Of one worker: a connection of a client, one to Stripe and one to the store for each thread,
+# and what the interpreter has open.
+DESCRIPTORS_PER_THREAD, OTHER_DESCRIPTORS = 3, 64
+
+bind = (
+    f"[{settings.host}]:{settings.port}"
+    if ":" in settings.host
+    else (f"{settings.host}:{settings.port}")
+)
+workers = settings.web_concurrency
+worker_class = WebWorker
+threads = settings.max_in_flight + RESERVE_THREADS
+worker_connections = threads + IDLE_CONNECTIONS
+
+# Longer than the 60 s after which nginx and the cloud's load balancers drop an idle connection:
+# if we dropped it first, a request that is just being sent would be lost.
+keepalive = 75
+
+# A stopping worker answers every request that it has; a second after the budget none is left.
+graceful_timeout = int(settings.request_budget_seconds) + 5
+
+# A worker's heartbeat does not stop for a slow request: only for a worker that hangs as a whole.
+timeout = 30
+
+logger_class = JsonLog
+loglevel = settings.log_level.lower()
+
+# Nothing is managed at run time.
+control_socket_disable = True
+
+# A dict of its own in each worker would forget what the others did.
+shares_memory = workers > 1 and settings.key_store_url.get_secret_value() == "memory://"
+if shares_memory:
+    raw_env = [f"KEY_STORE_URL=memory://{shared_directory()}/orders.db"]
+
+
+def on_starting(_: Any) -> None:
+    """Make room for the descriptors of every thread."""
+    wanted = threads * DESCRIPTORS_PER_THREAD + IDLE_CONNECTIONS + OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def on_exit(_: Any) -> None:
+    """Leave nothing in memory."""
+    if shares_memory:
+        shutil.rmtree(shared_directory(), ignore_errors=True)

@@ -1,0 +1,48 @@
+"""A private directory in memory for the processes of one service, gone with the last of them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+PREFIX = "stripe-back-end-api-"
+
+# A directory is made a moment before its lock is taken: one as young as this is not abandoned.
+YOUNG_SECONDS = 60.0
+
+LOCK = "lock"
+
+# Linux's file system in memory, where everybody may write; what we make there is ours alone.
+MEMORY = Path("/dev/shm")  # noqa: S108
+
+
+@cache
+def shared_directory() -> Path:
+    """Make the directory, once in a process, and remove those whose processes were killed.
+
+    A lock that every child inherits says that it is in use.
+    """
+    base = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    for other in base.glob(f"{PREFIX}*"):
+        if _is_abandoned(other):
+            shutil.rmtree(other, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+    fcntl.flock(os.open(made / LOCK, os.O_CREAT | os.O_RDWR, 0o600), fcntl.LOCK_EX)
+    return made
+
+
+def _is_abandoned(directory: Path) -> bool:
+    try:
+        seen = directory.lstat()
+        if seen.st_uid != os.getuid() or time.time() - seen.st_mtime < YOUNG_SECONDS:
+            return False
+        with (directory / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""The service under gunicorn with nothing but its settings: memory shared, Stripe hanging."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from key_store.shared_directory import LOCK, PREFIX, shared_directory
+from tests.sandbox_process import ROOT, SandboxProcess
+from tests.service_process import ServiceProcess
+
+HUNG = 60
+
+
+@pytest.fixture
+def base() -> Iterator[Path]:
+    """Where shared directories lie; nothing that we made may stay there."""
+    base = shared_directory().parent
+    before = set(base.glob(f"{PREFIX}*"))
+    yield base
+    assert set(base.glob(f"{PREFIX}*")) == before
+
+
+def test_the_workers_of_a_memory_store_know_each_other_s_orders(
+    sandbox: SandboxProcess, base: Path
+) -> None:
+    before = set(base.glob(f"{PREFIX}*"))
+    with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "2"}) as service:
+        assert len(set(base.glob(f"{PREFIX}*")) - before) == 1
+        first = service.create("A-1").json()
+        # Stripe has forgotten the key: a worker that knew nothing would make another.
+        sandbox.advance(25 * 3600)
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(lambda _: service.create("A-1").json(), range(24)))
+    assert {answer["payment_intent_id"] for answer in answers} == {first["payment_intent_id"]}
+    assert sandbox.state().payment_intents == 1
+
+
+def test_one_worker_needs_no_shared_memory(sandbox: SandboxProcess, base: Path) -> None:
+    before = set(base.glob(f"{PREFIX}*"))
+    with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service:
+        assert service.create("A-1").status_code == 200
+        assert set(base.glob(f"{PREFIX}*")) == before
+
+
+def test_a_killed_service_s_memory_is_removed_by_the_next_start(base: Path) -> None:
+    left = base / f"{PREFIX}killed"
+    left.mkdir()
+    (left / LOCK).touch()
+    os.utime(left, (0, 0))
+    _shared_directory_elsewhere()
+    assert not left.exists()
+
+
+def test_a_running_service_s_memory_is_left_alone(base: Path) -> None:
+    os.utime(shared_directory(), (0, 0))
+    _shared_directory_elsewhere()
+    assert shared_directory().exists()
+
+
+def test_hung_orders_stop_no_other_one(sandbox: SandboxProcess) -> None:
+    sandbox.faults(
+        [{"kind": "hang", "seconds": 4, "executes": False, "count": None,
+          "match": {"method": "POST", "order_id": "hung-"}}]
+    )  # fmt: skip
+    settings = {"MAX_IN_FLIGHT": str(HUNG + 1), "WEB_CONCURRENCY": "1",
+                "REQUEST_BUDGET_SECONDS": "4"}  # fmt: skip
+    with ServiceProcess(sandbox.url, settings) as service, ThreadPoolExecutor(HUNG + 1) as threads:
+        hung = [threads.submit(service.create, f"hung-{n}") for n in range(HUNG)]
+        _wait_until_hung(sandbox, HUNG)
+        assert _seconds(lambda: service.create("A-1").status_code == 200) < 1
+        assert _seconds(lambda: service.get("/healthz").status_code == 200) < 1
+        one_more = threads.submit(service.create, "hung-last")
+        _wait_until_hung(sandbox, HUNG + 1)
+        # No place is left: said at once, in a thread of the reserve.
+        refused = service.create("A-2")
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert service.get("/healthz").status_code == 200
+        assert {each.result().status_code for each in [*hung, one_more]} == {503}
+
+
+def _shared_directory_elsewhere() -> None:
+    """Make one in another process, and remove it."""
+    make = (
+        "import shutil; from key_store.shared_directory import shared_directory;"
+        "shutil.rmtree(shared_directory())"
+    )
+    subprocess.run([sys.executable, "-c", make], cwd=ROOT, check=True)
+
+
+def _wait_until_hung(sandbox: SandboxProcess, count: int) -> None:
+    patience = time.monotonic() + 3
+    while sandbox.fired().get("hang", 0) < count:
+        assert time.monotonic() < patience
+        time.sleep(0.02)
+
+
+def _seconds(ask: object) -> float:
+    began = time.monotonic()
+    assert callable(ask)
+    assert ask()
+    return time.monotonic() - began

@@ -1,0 +1,208 @@
+"""No client holds a thread by being slow; each test serves a few lines of WSGI with gunicorn."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.sandbox_process import ROOT
+from tests.service_process import free_port
+from web_worker import ClientSocket, WebWorker
+
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+# gunicorn.conf.py adds 32.
+MAX_IN_FLIGHT, THREADS = 1, 33
+
+
+class Quick(WebWorker):
+    """Patient for half a second, so that a test need not be for seven."""
+
+    request_seconds = 0.5
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+    """Say how long the body was."""
+    body = str(len(environ["wsgi.input"].read())).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    number = free_port()
+    module = "tests.test_web_worker"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "-k", f"{module}.Quick", f"{module}:app"],
+        cwd=ROOT,
+        env={
+            "STRIPE_SECRET_KEY": "sk_test_x",
+            "PORT": str(number),
+            "WEB_CONCURRENCY": "1",
+            "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT),
+        },
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_for(number)
+    yield number
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def answer(client: socket.socket) -> str:
+    """Read one answer; return its body."""
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    return response.read().decode()
+
+
+def seconds_of_an_answer(port: int) -> float:
+    began = time.monotonic()
+    assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).text == "0"
+    return time.monotonic() - began
+
+
+def test_clients_that_say_nothing_take_no_thread(port: int) -> None:
+    silent = [connect(port) for _ in range(3 * THREADS)]
+    assert seconds_of_an_answer(port) < 0.4
+    for each in silent:
+        each.close()
+
+
+def test_a_request_that_is_not_whole_in_time_is_given_up(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(GET[:-2])
+        began = time.monotonic()
+        assert client.recv(1024) == b""
+    assert 0.3 < time.monotonic() - began < 3
+
+
+def test_a_dribbled_head_is_given_up(port: int) -> None:
+    with connect(port) as client:
+        assert _dribble(client, b"X: y\r\n" * 1000, after=GET[:-2]) < 3
+
+
+def test_a_body_that_does_not_come_frees_its_thread(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(POST + b"12345")
+        assert answer(client) == "5"
+
+
+def test_more_slow_clients_than_threads_delay_the_others_by_their_time_at_most(port: int) -> None:
+    slow = [connect(port) for _ in range(THREADS + 5)]
+    for each in slow:
+        each.sendall(GET[:-2])
+    assert seconds_of_an_answer(port) < 3
+    for each in slow:
+        each.close()
+
+
+def test_a_request_in_pieces_that_come_in_time_is_served(port: int) -> None:
+    with connect(port) as client:
+        for piece in (POST[:20], POST[20:], b"12345", b"67890"):
+            client.sendall(piece)
+            time.sleep(0.05)
+        assert answer(client) == "10"
+
+
+def test_a_connection_serves_many_requests_at_once_and_later(port: int) -> None:
+    with connect(port) as client:
+        for pause in (0.0, 0.0, 0.1, 0.1, 0.0):
+            time.sleep(pause)
+            client.sendall(GET)
+            assert answer(client) == "0"
+
+
+def test_requests_that_come_together_are_all_served(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(GET * 3)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 3:
+            answers += client.recv(1024)
+
+
+def test_what_is_not_http_is_told_so_in_the_one_shape(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
+        assert json.loads(answer(client))["action"] == "fix_request"
+
+
+def test_a_client_that_does_not_hang_up_does_not_stop_the_others(port: int) -> None:
+    bad = [connect(port) for _ in range(5)]
+    for each in bad:
+        each.sendall(b"nonsense\r\n\r\n")
+    assert seconds_of_an_answer(port) < 0.4
+    for each in bad:
+        each.close()
+
+
+def test_a_worker_may_open_a_descriptor_for_every_thread_s_connections(port: int) -> None:
+    master = next(p for p in psutil.net_connections("tcp") if p.laddr and p.laddr[1] == port).pid
+    soft, _ = psutil.Process(master).rlimit(psutil.RLIMIT_NOFILE)
+    assert soft >= 3 * THREADS + 256
+
+
+def test_a_late_client_counts_as_gone() -> None:
+    ours, theirs = _pair()
+    with ours, theirs:
+        ours.ends_at = time.monotonic() + 0.05
+        assert ours.recv(10) == b""
+        theirs.sendall(b"late")
+        assert ours.recv(10) == b""
+
+
+def test_a_client_that_says_more_keeps_its_words() -> None:
+    ours, theirs = _pair()
+    with ours, theirs:
+        assert not ours.says_more(0.01)
+        theirs.sendall(b"more")
+        assert ours.says_more(5.0)
+        ours.ends_at = time.monotonic() + 5
+        assert ours.recv(10) == b"more"
+        theirs.close()
+        assert not ours.says_more(5.0)
+
+
+def _pair() -> tuple[ClientSocket, socket.socket]:
+    ours, theirs = socket.socketpair()
+    return ClientSocket(fileno=ours.detach()), theirs
+
+
+def _dribble(client: socket.socket, data: bytes, after: bytes) -> float:
+    """Send until the other side hangs up; return how long it listened."""
+    began = time.monotonic()
+    client.sendall(after)
+    try:
+        for byte in data:
+            client.sendall(bytes([byte]))
+            time.sleep(0.02)
+    except OSError:
+        pass
+    return time.monotonic() - began
+
+
+def _wait_for(port: int) -> None:
+    patience = time.monotonic() + 20
+    while time.monotonic() < patience:
+        try:
+            connect(port).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError("gunicorn did not start")

@@ -1,0 +1,125 @@
+"""gunicorn's thread worker, on which no client can hold a thread for longer than a few seconds.
+
+gunicorn gives a thread to every new connection at once and reads a request without a time limit,
+so a few hundred clients that say nothing, or that speak a byte at a time, would stop the service.
+Here a connection waits for its first byte in the poller, and a request must be whole in time.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import selectors
+import socket
+import time
+from functools import partial
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+# A client that connects and says nothing costs a descriptor, not a thread.
+FIRST_BYTE_SECONDS = 20.0
+
+# 64 KiB, the largest body, over the slowest mobile network (about 10 kB/s).
+REQUEST_SECONDS = 7.0
+
+# An answer fits into the kernel's buffers; one that does not has a client that reads nothing.
+ANSWER_SECONDS = 5.0
+
+# After its answer a thread stays with the connection for this long, because a proxy that sends
+# the next request at once is then served without three changes of thread (a third of the
+# server's own CPU time).
+STAY_SECONDS = 0.02
+
+# How long a closing connection is read on, so that the answer is not lost with what is unread.
+CLOSE_SECONDS = 0.5
+
+BAD_REQUEST = json.dumps(
+    {"error": "The request cannot be read", "code": "bad_request", "action": "fix_request"}
+)
+
+
+class ClientSocket(socket.socket):
+    """A client's connection; `ends_at`, an instant of time.monotonic, ends what it reads."""
+
+    ends_at = 0.0
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Read; a client that is too late counts as gone."""
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            return b""
+        self.settimeout(left)
+        try:
+            return super().recv(size, flags)
+        except TimeoutError:
+            return b""
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Write. Raises ConnectionResetError if the client does not read."""
+        self.settimeout(ANSWER_SECONDS)
+        try:
+            super().sendall(data, flags)
+        except TimeoutError as late:
+            raise ConnectionResetError(errno.ECONNRESET, "the client does not read") from late
+
+    def says_more(self, seconds: float) -> bool:
+        """Wait for the next request; False also where the client hung up."""
+        self.settimeout(seconds)
+        try:
+            return bool(super().recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
+
+class WebWorker(ThreadWorker):  # type: ignore[misc]
+    """ThreadWorker with an end for what clients do slowly."""
+
+    request_seconds = REQUEST_SECONDS
+
+    def accept(self, listener: Any) -> None:
+        """Let a new connection wait for its first byte in the poller."""
+        try:
+            accepted, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        client = ClientSocket(fileno=accepted.detach())
+        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
+        self.nr_conns += 1
+        self.pending_conns.append(conn)
+        speaks = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(client, selectors.EVENT_READ, speaks)
+
+    def handle(self, conn: Any) -> Any:
+        """Serve a connection, in a thread, for as long as it has the next request ready."""
+        keep = self._serve(conn)
+        while keep and self._threads_are_free() and conn.sock.says_more(STAY_SECONDS):
+            keep = self._serve(conn)
+        if not keep:
+            self._close(conn.sock)
+        return keep
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what is not HTTP in the one shape of errors; everything else is gunicorn's."""
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.info("not HTTP: %s", exc)
+        head = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        length = f"Content-Length: {len(BAD_REQUEST)}\r\n\r\n"
+        client.sendall((head + length + BAD_REQUEST).encode())
+
+    def _serve(self, conn: Any) -> Any:
+        conn.sock.ends_at = time.monotonic() + self.request_seconds
+        return super().handle(conn)
+
+    def _threads_are_free(self) -> bool:
+        return bool(self.alive and self.tpool._work_queue.empty())
+
+    def _close(self, client: ClientSocket) -> None:
+        """Close here: the thread of the poller must not wait for a client to hang up."""
+        client.ends_at = time.monotonic() + CLOSE_SECONDS
+        util.close_graceful(client, timeout=CLOSE_SECONDS)
