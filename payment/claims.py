@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from key_store.contract import KeyRecord, Order
+from payment.follow_up import with_follow_up
 from payment.history import noted
 from payment.idempotency import FIRST_ATTEMPT
 from payment.intents import CANCELED, Intent
@@ -126,9 +127,23 @@ def created(record: KeyRecord, intent: Intent, now: float, what: str = "created"
     )
 
 
-def seen(record: KeyRecord, status: str, now: float) -> KeyRecord:
-    """The recorded PaymentIntent has another status than when it was last seen."""
-    return replace(_next_version(record, now, "seen", status=status), payment_status=status)
+def found(order: Order, intent: Intent, params: str, lease: Lease) -> KeyRecord:
+    """The record of an order that the store has lost and Stripe still has."""
+    record = first_claim(Wanted(order, LOST_FINGERPRINT, params), lease)
+    record = replace(record, version=0, first_sent_at=float(intent.created), follow_up="")
+    return created(record, intent, lease.now, "adopted")
+
+
+def seen(
+    record: KeyRecord, intent: Intent, now: float, what: str = "seen", **facts: str | int
+) -> KeyRecord:
+    """The recorded PaymentIntent as it is now."""
+    noted_now = _next_version(record, now, what, status=intent.status, **facts)
+    return with_follow_up(
+        replace(noted_now, payment_status=intent.status),
+        amount=intent.amount,
+        currency=intent.currency,
+    )
 
 
 def rejected(record: KeyRecord, code: str, now: float) -> KeyRecord:
@@ -145,6 +160,11 @@ def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = Fals
         locked_until=now,
         saved_5xx=record.saved_5xx or saved_5xx,
     )
+
+
+def touched(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
+    """Something happened beside the creation: only the follow-up changes."""
+    return _next_version(record, now, what, **facts)
 
 
 def _next_version(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
