@@ -30,6 +30,7 @@ from payment.flow import create_once
 from payment.happening import Observe, ignore
 from payment.idempotency import SentParams
 from payment.idempotency import idempotency_key as key_of
+from payment.orders import Orders
 from payment.outcome import Made
 from payment.single_flight import SingleFlight, WaitedTooLongError
 from payment.stripe_port import StripePort
@@ -66,6 +67,12 @@ class Payments:
         self._tools, self._settings = tools, settings
         self._flight: SingleFlight[Created] = SingleFlight()
         self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
+        self.orders = Orders(
+            tools,
+            livemode=settings.livemode,
+            budget_seconds=settings.request_budget_seconds,
+            changed=self.forget,
+        )
         self._places = threading.BoundedSemaphore(settings.max_in_flight)
 
     def create(self, request: PaymentRequest) -> PaymentAnswer:
@@ -183,7 +190,8 @@ def _tools(
     observe: Observe,
 ) -> Tools:
     timing = Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds)
-    return Tools(store, gateway, timing, clock, sleep, observe=observe)
+    listened = settings.order_events_url is not None
+    return Tools(store, gateway, timing, clock, sleep, observe=observe, listened=listened)
 
 
 def generate_idempotency_key(order_id: str | int, client_id: str | None = None) -> str:

@@ -101,8 +101,9 @@ def taken_over(record: KeyRecord, lease: Lease) -> KeyRecord:
 def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
     """A new attempt: a new key, and the parameters of whoever asks now (rule 3)."""
     attempt = record.attempt + 1
+    claimed = _next_version(record, lease.now, "claimed", attempt=attempt)
     return replace(
-        _next_version(record, lease.now, "claimed", attempt=attempt),
+        with_follow_up(claimed, amount=None, currency=None, pending=None),
         attempt=attempt,
         fingerprint=wanted.fingerprint,
         params=wanted.params,
@@ -131,7 +132,13 @@ def found(order: Order, intent: Intent, params: str, lease: Lease) -> KeyRecord:
     """The record of an order that the store has lost and Stripe still has."""
     record = first_claim(Wanted(order, LOST_FINGERPRINT, params), lease)
     record = replace(record, version=0, first_sent_at=float(intent.created), follow_up="")
-    return created(record, intent, lease.now, "adopted")
+    return adopted(record, intent, lease.now)
+
+
+def adopted(record: KeyRecord, intent: Intent, now: float, what: str = "adopted") -> KeyRecord:
+    """The order's PaymentIntent is one that was asked for with parameters that nobody knows."""
+    known = created(replace(record, fingerprint=LOST_FINGERPRINT), intent, now, what)
+    return with_follow_up(known, amount=intent.amount, currency=intent.currency)
 
 
 def seen(

@@ -34,7 +34,7 @@ MAX_CHANGES = 20
 class OrderEvent:
     """One thing that the shop is told. `facts` is the payload's object; instants in Unix seconds.
 
-    `parked`: given up for good after days of trying; a person must look.
+    `until` is when it is given up; it is `parked` then, and a person must look.
     """
 
     id: str
@@ -43,6 +43,7 @@ class OrderEvent:
     facts: Mapping[str, Any]
     tries: int = 0
     next_at: float = 0.0
+    until: float = 0.0
     parked: bool = False
 
 
@@ -75,8 +76,8 @@ class FollowUp:
     """The last update that Stripe has applied; 0 before the first."""
     last_revision: int = 0
     """The last number that was given to an update, applied or not."""
-    applied: tuple[str, ...] = ()
-    """Fingerprints of applied updates, the newest last."""
+    sent: tuple[str, ...] = ()
+    """Fingerprints of the updates that were sent, the newest last."""
     pending: Change | None = None
     history: tuple[Mapping[str, Any], ...] = field(default=())
 

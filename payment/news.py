@@ -23,6 +23,9 @@ from payment.follow_up import MAX_TOLD, FollowUp, OrderEvent, follow_up_of
 from payment.idempotency import NAMESPACE
 from payment.intents import CANCELED, Intent
 
+# Stripe too goes on for three days: a shop that was down over a weekend loses nothing.
+KEEP_TRYING_SECONDS = 3 * 86_400.0
+
 PAID, FAILED, EVENT_CANCELED = "order.paid", "order.failed", "order.canceled"
 
 
@@ -61,6 +64,7 @@ def told(record: KeyRecord, intent: Intent, now: float) -> KeyRecord:
         at=round(now, 3),
         facts=_facts(record, intent),
         next_at=now,
+        until=now + KEEP_TRYING_SECONDS,
     )
     kept = replace(kept, told=_with(kept, news.name), queue=(*kept.queue, event))
     return replace(record, follow_up=kept.text(), due_at=kept.due_at)
