@@ -23,8 +23,8 @@ from key_store.contract import KeyRecord, StoreError
 from payment.outbox import Outbox
 
 if TYPE_CHECKING:
-    from payment.tools import Tools
     from settings import Settings
+    from stripe_payment import Payments
 
 log = logging.getLogger(__name__)
 
@@ -139,10 +139,18 @@ class Courier:
             return False
 
 
-def open_courier(settings: Settings, tools: Tools) -> Courier | None:
-    """Return a deliverer of the events in `tools.store`; None where no shop listens."""
+def open_courier(settings: Settings, payments: Payments) -> Courier | None:
+    """Return a deliverer of the store's events; None where no shop listens."""
     if settings.order_events_url is None or settings.order_events_secret is None:
         return None
-    secrets = [each.strip() for each in settings.order_events_secret.get_secret_value().split(",")]
-    shop = ShopListener(settings.order_events_url, secrets, tools.clock)
+    named = settings.order_events_secret.get_secret_value().split(",")
+    tools = payments.orders.tools
+    shop = ShopListener(settings.order_events_url, [each.strip() for each in named], tools.clock)
     return Courier(Outbox(tools.store, shop, tools.clock, tools.observe))
+
+
+def start_courier(settings: Settings, payments: Payments) -> None:
+    """Deliver in a thread of this process, if a shop listens."""
+    courier = open_courier(settings, payments)
+    if courier is not None:
+        courier.start()

@@ -11,6 +11,8 @@ import math
 import os
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,20 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 import telemetry
+from order_commands import add_commands, is_serving
+from order_events import start_courier
 from payment import errors
-from payment.body import read_body
+from payment.body import MAX_EVENT_BYTES, read_body
+from payment.intents import Intent
+from payment.order_requests import (
+    parse_cancel_request,
+    parse_status_request,
+    parse_update_request,
+)
 from payment.request import parse_payment_request
 from settings import Settings, SettingsError, load_settings
 from stripe_payment import Payments, open_payments
+from stripe_webhook import read_event
 
 log = logging.getLogger("stripe_back_end_api")
 
@@ -37,6 +48,9 @@ ANSWERS: dict[type[Exception], tuple[int, str]] = {
     errors.Refused: (400, "fix_request"),
     errors.CardRefused: (402, "fix_request"),
     errors.OrderReused: (422, "fix_request"),
+    errors.NotFound: (404, "fix_request"),
+    errors.Changed: (409, "fix_request"),
+    errors.NoLongerOpen: (409, "fix_request"),
     errors.InFlight: (409, "retry_same"),
     errors.RateLimited: (429, "retry_same"),
     errors.Misconfigured: (500, "stop"),
@@ -74,11 +88,16 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         settings = load_settings()
         telemetry.start_logging(settings.log_level)
     app = _bare_app()
-    _add_routes(app, settings, payments or _open_payments(settings))
+    payments = payments or _open_payments(settings)
+    _add_routes(app, settings, payments)
+    _add_order_routes(app, settings, payments)
+    add_commands(app.cli, settings, payments)
     _add_error_handlers(app)
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_request(_forget)
+    if settings.order_events_delivery == "embedded" and is_serving():
+        start_courier(settings, payments)
     return app
 
 
@@ -142,6 +161,43 @@ def _add_routes(app: Flask, settings: Settings, payments: Payments) -> None:
         return jsonify(status="ok")
 
 
+def _add_order_routes(app: Flask, settings: Settings, payments: Payments) -> None:
+    @app.get("/payment-intent")
+    def payment_intent() -> Response:
+        asked = parse_status_request(request.args.to_dict())
+        status = payments.orders.status(asked, refresh=asked.refresh == "true")
+        return jsonify(asdict(status))
+
+    @app.post("/update-payment-intent")
+    def update_payment_intent() -> Response:
+        updated = payments.orders.update(parse_update_request(_json_bytes()))
+        response = jsonify({**_shown(updated.intent), "revision": updated.revision})
+        if updated.replayed:
+            response.headers["Idempotent-Replayed"] = "true"
+        return response
+
+    @app.post("/cancel-payment-intent")
+    def cancel_payment_intent() -> Response:
+        return jsonify(_shown(payments.orders.cancel(parse_cancel_request(_json_bytes()))))
+
+    @app.post("/webhook")
+    def webhook() -> Response:
+        body = read_body(request.stream.read, request.content_length, MAX_EVENT_BYTES)
+        signature = request.headers.get("Stripe-Signature")
+        event = read_event(body, signature, settings.stripe_webhook_secret)
+        return jsonify(received=True, outcome=payments.orders.apply(event))
+
+
+def _shown(intent: Intent) -> dict[str, Any]:
+    """Never the client_secret: whoever may pay has it from the creation."""
+    return {
+        "payment_intent_id": intent.id,
+        "status": intent.status,
+        "amount": intent.amount,
+        "currency": intent.currency,
+    }
+
+
 def _json_bytes() -> bytes:
     charset = request.mimetype_params.get("charset", "utf-8")
     if request.mimetype != "application/json" or charset.lower() not in ("utf-8", "utf8"):
@@ -154,7 +210,8 @@ def _add_error_handlers(app: Flask) -> None:
     @app.errorhandler(errors.PaymentError)
     def payment_error(error: errors.PaymentError) -> Response:
         status, action = answer_to(error)
-        response = _error(status, error.code, error.message, action, request_id=error.request_id)
+        facts = {**error.facts, "request_id": error.request_id}
+        response = _error(status, error.code, error.message, action, facts)
         if error.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
         return response
@@ -187,13 +244,12 @@ def _allowed_methods(error: HTTPException) -> dict[str, str]:
 
 
 def _error(
-    status: int, code: str, message: str, action: str, request_id: str | None = None
+    status: int, code: str, message: str, action: str, facts: Mapping[str, Any] | None = None
 ) -> Response:
     if status >= 500 and not message.startswith(FAILED):
         message = f"{FAILED}: {message}"
     body = {"error": telemetry.redacted(message), "code": code, "action": action}
-    if request_id is not None:
-        body["request_id"] = request_id
+    body |= {name: value for name, value in (facts or {}).items() if value is not None}
     g.error_code = code
     response = jsonify(body)
     response.status_code = status

@@ -11,14 +11,15 @@ write is a compare-and-set: it may run at any time, and twice at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.adoption import choose
 from payment.deadline import Deadline
-from payment.errors import PaymentError
+from payment.errors import PaymentError, StripeFailed
 from payment.happening import Happening
 from payment.idempotency import SentParams
 from payment.intents import CANCELED, TAKEN, Intent
@@ -72,6 +73,7 @@ class Reconciler:
         self._tools = replace(tools, observe=self._count)
         self._livemode, self._budget, self._dry_run = livemode, budget_seconds, dry_run
         self._orders: set[Order] = set()
+        self._left: set[Order] = set()
         self._walked: set[str] = set()
 
     def steps(self, since: float) -> Iterator[Order]:
@@ -82,28 +84,30 @@ class Reconciler:
         """
         for record in self._tools.store.scan("pending"):
             if self._is_ours(record) and is_unknown(record, self._tools.clock()):
-                yield self._check(record.order, lambda record=record: self._unknown(record))
+                yield self._check(record.order, partial(self._unknown, record))
         for intent in self._tools.stripe.walk(since, self._budget):
             order = self._order_of(intent)
             if order is not None:
                 self._walked.add(intent.id)
-                yield self._check(order, lambda i=intent, o=order: self._listed(o, i))
+                yield self._check(order, partial(self._listed, order, intent))
         for record in self._tools.store.scan("created"):
             if self._is_ours(record) and self._is_slow(record):
-                yield self._check(record.order, lambda record=record: self._slow(record))
+                yield self._check(record.order, partial(self._slow, record))
 
-    def _check(self, order: Order, work: object) -> Order:
+    def _check(self, order: Order, work: Callable[[], None]) -> Order:
         self._orders.add(order)
         self.tally.checked = len(self._orders)
         try:
-            work()  # type: ignore[operator]
+            work()
+            self._left.discard(order)
         except PaymentError as failed:
-            self.tally.unresolved += 1
+            self._left.add(order)
             log.warning(
                 "an order was not resolved: %s",
                 failed.message,
                 extra={"order_id": order.order_id, "client_id": order.client_id},
             )
+        self.tally.unresolved = len(self._left)
         return order
 
     # Unknown orders.
@@ -125,10 +129,9 @@ class Reconciler:
         found = self._tools.stripe.find(record.order, record.first_sent_at, self._deadline())
         adoption = choose(found, SentParams.parse(record.params).params)
         self.tally.canceled += len(adoption.strays)
-        if adoption.chosen:
-            self.tally.adopted += 1
-        else:
-            self.tally.unresolved += 1
+        if adoption.chosen is None:
+            raise StripeFailed("Nothing is found of it yet: a run that is no dry one settles it.")
+        self.tally.adopted += 1
 
     # Stripe's list.
 
