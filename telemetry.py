@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from payment.happening import ALARMS
+
 if TYPE_CHECKING:
     from payment.happening import Happening
     from stripe_retry import RetryDetails
@@ -60,10 +62,11 @@ def start_logging(level: str, stream: TextIO | None = None) -> None:
 
 
 def tell_happening(happening: Happening) -> None:
-    """Log one thing that happened to an order."""
+    """Log one thing that happened to an order: an error where a person must look."""
     order = happening.order
     named = {"order_id": order.order_id, "client_id": order.client_id, "attempt": happening.attempt}
-    log.info(happening.what, extra={**named, **happening.facts})
+    level = logging.ERROR if happening.what in ALARMS else logging.INFO
+    log.log(level, happening.what, extra={**named, **happening.facts})
 
 
 def tell_send(send: Send) -> None:

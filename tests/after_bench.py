@@ -21,7 +21,6 @@ from stripe_retry import RetryPolicy
 from tests.flow_bench import BUDGET_SECONDS, FlowBench
 from tests.sandbox_transport import SandboxTransport
 
-
 T = TypeVar("T")
 
 
