@@ -1,0 +1,117 @@
+"""Moments that a race meets by luck only, held still: PostgreSQL says who waits for whom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from key_store import KeyStore, open_key_store
+from key_store.contract import KeyRecord
+from key_store.order_key import order_key
+from key_store.postgres_schema import LOCK
+from key_store.row import as_row
+from key_store.statements import statement
+from tests.key_stores import order, record
+from tests.servers import Postgres
+
+ISOLATIONS = ("read committed", "repeatable read", "serializable")
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+
+class Rollback(Exception):
+    """Undo the transaction."""
+
+
+@pytest.fixture(params=ISOLATIONS)
+def url(request: pytest.FixtureRequest, postgres_server: Postgres) -> str:
+    """CockroachDB knows only the last of them; others may be a database's default."""
+    isolation = request.param.replace(" ", "%5C%20")
+    setting = f"%20-c%20default_transaction_isolation%3D{isolation}"
+    return postgres_server.new_url() + setting
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[KeyStore]:
+    opened = open_key_store(url, timeout_seconds=20)
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def transaction(url: str) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """Another process' statements, committed together at the end."""
+    with psycopg.connect(url) as connection:
+
+        def run(name: str, values: dict[str, Any]) -> None:
+            connection.execute(statement("postgres", f"{name}.sql").encode(), values)
+
+        yield run
+
+
+def row(of: KeyRecord) -> dict[str, Any]:
+    return as_row(of) | {"key": order_key(of.order).encode()}
+
+
+def until_somebody_waits(server: Postgres, waiting: Future[Any]) -> None:
+    end = time.monotonic() + 20
+    while server.run(WAITING) == [(0,)]:
+        assert not waiting.done(), waiting.result()
+        assert time.monotonic() < end
+
+
+def test_a_claim_that_another_has_just_made_is_given_that_one(
+    url: str, store: KeyStore, postgres_server: Postgres
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(url) as run:
+            run("claim", row(record(owner="other")))
+            mine = pool.submit(store.claim, record(owner="mine"))
+            until_somebody_waits(postgres_server, mine)
+        assert mine.result(20) == record(owner="other")
+    assert store.read(order()) == record(owner="other")
+
+
+def test_a_claim_that_another_takes_back_is_mine(
+    url: str, store: KeyStore, postgres_server: Postgres
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with suppress(Rollback), transaction(url) as run:
+            run("claim", row(record(owner="other")))
+            mine = pool.submit(store.claim, record(owner="mine"))
+            until_somebody_waits(postgres_server, mine)
+            raise Rollback
+        assert mine.result(20) == record(owner="mine")
+
+
+def test_a_version_that_another_has_just_replaced_is_not_replaced(
+    url: str, store: KeyStore, postgres_server: Postgres
+) -> None:
+    held = store.claim(record())
+    theirs = replace(held, version=2, owner="other")
+    fence = {"current_owner": held.owner, "current_version": held.version}
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(url) as run:
+            run("replace", row(theirs) | fence)
+            mine = pool.submit(store.replace, held, replace(held, version=2, owner="mine"))
+            until_somebody_waits(postgres_server, mine)
+        assert mine.result(20) is False
+    assert store.read(order()) == theirs
+
+
+def test_the_tables_are_made_by_one_at_a_time(url: str, postgres_server: Postgres) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with psycopg.connect(url) as first:
+            first.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+            second = pool.submit(open_key_store, url, timeout_seconds=20)
+            until_somebody_waits(postgres_server, second)
+        opened = second.result(20)
+    assert opened.claim(record()) == record()
+    opened.close()
