@@ -181,8 +181,8 @@ def test_a_stale_owner_makes_nothing_due(store: KeyStore) -> None:
     second = after(held, due_at=NOW + 1)
     assert store.replace(held, second)
     assert not store.replace(held, after(held, due_at=NOW - 1))
-    assert not store.replace(held, after(held, due_at=NOW + 1_000))
     store.claim(record(owner="late", due_at=NOW - 2))
+    assert not store.replace(held, after(held, due_at=NOW + 1_000))
     assert store.due(NOW, 1) == []
     assert store.due(NOW + 1, 10) == [second]
 
