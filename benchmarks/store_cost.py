@@ -36,7 +36,9 @@ from tests.servers import Postgres, Redis
 
 FEW, MEASURED = 1_000, 1_000
 NOW = 1_800_000_000.0
-FILLING_THREADS = 4
+
+# Threads that fill a server: while one waits for it another prepares. SQLite's writers take turns.
+SERVER_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Bench:
     hurried: KeyStore
     bytes_taken: Callable[[], int]
     hurry: Callable[[bool], object] = bool
+    filling_threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,15 @@ def measure(store: KeyStore, first: int) -> Cost:
     return Cost((time.process_time() - cpu) / MEASURED * 1e6, statistics.median(walls) * 1e6)
 
 
-def fill(store: KeyStore, first: int, end: int) -> None:
+def fill(bench: Bench, first: int, end: int) -> None:
     def share(start: int) -> None:
-        for number in range(start, end, FILLING_THREADS):
-            take_order(store, number)
+        for number in range(start, end, bench.filling_threads):
+            take_order(bench.hurried, number)
 
-    with ThreadPoolExecutor(FILLING_THREADS) as pool:
-        list(pool.map(share, range(first, first + FILLING_THREADS)))
+    bench.hurry(True)
+    with ThreadPoolExecutor(bench.filling_threads) as pool:
+        list(pool.map(share, range(first, first + bench.filling_threads)))
+    bench.hurry(False)
 
 
 @contextmanager
@@ -127,7 +132,11 @@ def postgresql(_: int) -> Iterator[Bench]:
         hurry = "?options=-c%20synchronous_commit%3Doff"
         hurried = open_key_store(server.url() + hurry, timeout_seconds=60)
         size = "SELECT pg_total_relation_size('key_records')"
-        yield Bench(store, hurried, lambda: int(str(server.run(size)[0][0])))
+
+        def taken() -> int:
+            return int(str(server.run(size)[0][0]))
+
+        yield Bench(store, hurried, taken, filling_threads=SERVER_THREADS)
         store.close()
         hurried.close()
 
@@ -145,7 +154,7 @@ def redis(_: int) -> Iterator[Bench]:
             return server.run("CONFIG", "SET", "appendfsync", "no" if on else "always")
 
         before = used()
-        yield Bench(store, store, lambda: used() - before, hurry)
+        yield Bench(store, store, lambda: used() - before, hurry, SERVER_THREADS)
         store.close()
 
 
@@ -167,13 +176,9 @@ def cost(name: str, orders: int) -> str:
     """Run one store's bench; return its line of the table."""
     with STORES[name](orders) as bench:
         take_order(bench.store, orders + 3 * MEASURED)
-        bench.hurry(True)
-        fill(bench.hurried, 0, FEW)
-        bench.hurry(False)
+        fill(bench, 0, FEW)
         few = measure(bench.store, orders + MEASURED)
-        bench.hurry(True)
-        fill(bench.hurried, FEW, orders)
-        bench.hurry(False)
+        fill(bench, FEW, orders)
         many = measure(bench.store, orders + 2 * MEASURED)
         taken = bench.bytes_taken() / (orders + 2 * MEASURED + 1)
     times = f"{few.cpu_us:.0f} | {many.cpu_us:.0f} | {few.wall_us:.0f} | {many.wall_us:.0f}"
