@@ -19,7 +19,7 @@ from key_store.row import as_record, as_row
 from key_store.statements import statement
 
 # A scan reads this many records in one statement, which must end within the time-out.
-PAGE_RECORDS = 1_000
+PAGE_RECORDS = 500
 
 OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
 

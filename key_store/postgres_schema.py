@@ -20,6 +20,8 @@ SCHEMA_VERSION = 1
 # Any number that other users of the database do not lock: "key_stor" in ASCII.
 LOCK = 0x6B65795F73746F72
 
+NO_SUCH_LOCKS = (errors.FeatureNotSupported, errors.UndefinedFunction)
+
 
 def migrate(connection: Connection[Any]) -> None:
     """Apply what is missing. Every statement may run twice, and each commits by itself.
@@ -48,8 +50,11 @@ def _version(connection: Connection[Any]) -> int:
 
 @contextmanager
 def _locked(connection: Connection[Any]) -> Iterator[None]:
-    with suppress(errors.FeatureNotSupported):
+    """Hold LOCK, where the engine has such locks; the session may go on, so it must not keep it."""
+    with suppress(*NO_SUCH_LOCKS):
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-    yield
-    with suppress(errors.FeatureNotSupported):
-        connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+    try:
+        yield
+    finally:
+        with suppress(*NO_SUCH_LOCKS):
+            connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))

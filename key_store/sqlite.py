@@ -17,7 +17,7 @@ from key_store.statements import statement
 SCHEMA_VERSION = 1
 
 # A scan holds no lock for longer than it takes to read this many records (some milliseconds).
-PAGE_RECORDS = 1_000
+PAGE_RECORDS = 500
 
 # Between tries of the one step that SQLite does not wait for by itself: switching to WAL.
 WAL_PAUSE_SECONDS = 0.01

@@ -188,7 +188,8 @@ def test_a_stale_owner_makes_nothing_due(store: KeyStore) -> None:
 
 
 def test_a_scan_sees_every_record_once(store: KeyStore) -> None:
-    names = [f"A-{number}" for number in range(1_050)]
+    more_than_a_page = 520
+    names = [f"A-{number}" for number in range(more_than_a_page)]
     claimed(store, *names)
     assert sorted(held.order.order_id for held in store.scan()) == sorted(names)
 

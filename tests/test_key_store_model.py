@@ -137,7 +137,7 @@ def stores(postgres_server: Postgres, redis_server: Redis) -> Iterator[dict[str,
 def test_the_stores_agree_with_a_dict(stores: dict[str, KeyStore]) -> None:
     Agreement.stores = stores
     bounds = settings(
-        max_examples=25,
+        max_examples=15,
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from key_store import KeyStore, open_key_store
-from key_store.contract import KeyRecord
+from key_store.contract import KeyRecord, StoreUnavailable
 from key_store.order_key import order_key
 from key_store.postgres_schema import LOCK
 from key_store.row import as_row
@@ -115,3 +115,14 @@ def test_the_tables_are_made_by_one_at_a_time(url: str, postgres_server: Postgre
         opened = second.result(20)
     assert opened.claim(record()) == record()
     opened.close()
+
+
+def test_a_role_that_may_not_make_the_tables_keeps_no_lock(postgres_server: Postgres) -> None:
+    url = postgres_server.new_url()
+    postgres_server.run("CREATE ROLE reader LOGIN")
+    store = open_key_store(url.replace("postgres:secret-word", "reader"), timeout_seconds=20)
+    with pytest.raises(StoreUnavailable):
+        store.ping()
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    assert postgres_server.run(locks) == [(0,)]
+    store.close()
