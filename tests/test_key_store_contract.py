@@ -213,17 +213,6 @@ def test_a_scan_does_not_block_writers(store: KeyStore) -> None:
     assert len(list(scan)) <= 2
 
 
-def test_another_handle_sees_what_was_written(place: Place, store: KeyStore) -> None:
-    if place.name == "memory":
-        pytest.skip("memory:// is one handle's own")
-    other = place.open()
-    (held,) = claimed(store, "A-1")
-    assert other.read(order()) == held
-    assert other.claim(record(owner="second")) == held
-    other.close()
-    assert store.read(order()) == held
-
-
 def test_a_store_that_is_there_answers_a_ping_and_closes(place: Place) -> None:
     store = place.open()
     store.ping()

@@ -89,6 +89,16 @@ def test_of_many_that_replace_one_version_one_succeeds(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", SHARED, indirect=True)
+def test_another_handle_sees_what_was_written(place: Place, store: KeyStore) -> None:
+    other = place.open()
+    assert store.claim(record()) == record()
+    assert other.read(order()) == record()
+    assert other.claim(record(owner="second")) == record()
+    other.close()
+    assert store.read(order()) == record()
+
+
+@pytest.mark.parametrize("place", SHARED, indirect=True)
 def test_claims_of_many_processes_have_one_owner(
     place: Place, processes: ProcessPoolExecutor
 ) -> None:

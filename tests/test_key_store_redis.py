@@ -67,3 +67,15 @@ def test_nothing_expires(store: RedisStore, client: Client) -> None:
     store.replace(held, replace(held, version=2, state="created"))
     assert {client.ttl(key) for key in client.scan_iter()} == {-1}
     assert len(list(client.scan_iter())) == 2
+
+
+def test_data_that_was_lost_is_no_record_and_no_error(store: RedisStore, client: Client) -> None:
+    """Its scripts are gone with it."""
+    store.claim(record(due_at=NOW))
+    client.flushall()
+    client.script_flush()
+    assert store.read(order()) is None
+    assert not store.replace(record(), replace(record(), version=2, due_at=NOW))
+    client.script_flush()
+    assert store.due(NOW, 10) == []
+    assert store.claim(record(owner="second")).owner == "second"

@@ -12,7 +12,7 @@ import pytest
 from key_store import KeyStore
 from key_store.contract import StoreUnavailable
 from tests.key_stores import NOW, SERVERS, Place, order, record
-from tests.servers import Redis, Server
+from tests.servers import Server
 
 pytestmark = pytest.mark.parametrize("place", SERVERS, indirect=True)
 
@@ -101,15 +101,3 @@ def test_a_server_that_stands_still_is_not_waited_for(place: Place, server: Serv
         server.thaw()
     store.claim(record())
     store.close()
-
-
-def test_data_that_was_lost_is_no_record_and_no_error(store: KeyStore, server: Server) -> None:
-    if not isinstance(server, Redis):
-        pytest.skip("a table that is gone is an error, not an order that is new")
-    store.claim(record(due_at=NOW))
-    server.run("FLUSHALL")
-    server.run("SCRIPT", "FLUSH")
-    assert store.read(order()) is None
-    assert not store.replace(record(), replace(record(), version=2, due_at=NOW))
-    assert store.due(NOW, 10) == []
-    assert store.claim(record(owner="second")).owner == "second"
