@@ -163,7 +163,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     An empty value counts as not set. Raises SettingsError, which names every wrong setting
     and never prints a value.
     """
-    given = _environment() if environ is None else environ
+    given = environment() if environ is None else environ
     known = {name: given.get(name.upper(), "").strip() for name in Settings.model_fields}
     try:
         return Settings.model_validate({name: text for name, text in known.items() if text})
@@ -171,7 +171,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(_one_line(wrong)) from None
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return the environment over what `.env` says. Raises SettingsError."""
     try:
         # No interpolation: a password may hold ${.
         beneath = dotenv_values(Path.cwd() / ".env", interpolate=False)

@@ -8,6 +8,7 @@ not used, because only settings.py reads the environment.
 
 from __future__ import annotations
 
+import math
 import ssl
 import threading
 import time
@@ -51,12 +52,12 @@ class SharedTransport(stripe.HTTPClient):
         self._connect_seconds = connect_timeout_seconds
         self._read_seconds = read_timeout_seconds
         self._adapter = _Adapter(pool_size, ca_bundle or stripe.ca_bundle_path)
-        self._limits = threading.local()
+        self._limits = _Limits()
 
     @contextmanager
     def limit(self, deadline: float) -> Iterator[None]:
         """End every send of this thread before `deadline`, an instant of time.monotonic."""
-        outer = self._limit()
+        outer = self._limits.ends_at
         self._limits.ends_at = min(outer, deadline)
         try:
             yield
@@ -93,7 +94,7 @@ class SharedTransport(stripe.HTTPClient):
 
     def _limit(self) -> float:
         longest = time.monotonic() + self._connect_seconds + self._read_seconds
-        return min(longest, getattr(self._limits, "ends_at", longest))
+        return min(longest, self._limits.ends_at)
 
     def _timeout(self) -> tuple[float, float]:
         try:
@@ -102,6 +103,12 @@ class SharedTransport(stripe.HTTPClient):
             current_send.may_have_left = False
             raise
         return min(self._connect_seconds, left), min(self._read_seconds, left)
+
+
+class _Limits(threading.local):
+    """What `limit` set in this thread."""
+
+    ends_at: float = math.inf
 
 
 class _Adapter(HTTPAdapter):

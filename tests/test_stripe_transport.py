@@ -275,6 +275,15 @@ def test_an_inner_limit_ends_with_its_block() -> None:
         assert post(client, server.url) == ("{}", 200)
 
 
+def test_a_limit_leaves_nothing_behind() -> None:
+    client = transport(connect=0.1, read=0.1)
+    with ScriptedServer() as server:
+        with client.limit(time.monotonic() + 60):
+            post(client, server.url)
+        time.sleep(0.25)
+        assert post(client, server.url) == ("{}", 200)
+
+
 def test_an_inner_limit_does_not_prolong_the_outer_one() -> None:
     client = transport()
     past = time.monotonic() - 1

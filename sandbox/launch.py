@@ -1,0 +1,182 @@
+"""What `make run` starts: the service and, where no Stripe key is set, the sandbox beside it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sandbox.authentication import PUBLISHABLE_KEY, SECRET_KEY
+from sandbox.command_line import DEFAULT_PORT, WEBHOOK_SECRET
+from settings import Settings, SettingsError, environment, load_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SERVICE = [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"]
+
+# From a process that is started to one that answers; seconds on a slow machine.
+START_SECONDS = 30.0
+
+# Addresses that mean every interface are none that a browser could ask.
+ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+class CannotStartError(Exception):
+    """The message is one line for a person."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start what is needed, and stay until it ends or is told to end; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.launch", description=__doc__)
+    parser.add_argument("--sandbox-port", type=int, default=DEFAULT_PORT)
+    port: int = parser.parse_args(arguments).sandbox_port
+    os.chdir(ROOT)
+    try:
+        environ = environment()
+        if environ.get("STRIPE_SECRET_KEY", "").strip():
+            load_settings(environ)
+            os.execve(sys.executable, SERVICE, environ)  # noqa: S606
+        return _run_with_sandbox({**environ, **_sandbox_settings(port)}, port)
+    except (SettingsError, CannotStartError) as wrong:
+        print(wrong, file=sys.stderr)
+        return 1
+
+
+def _sandbox_settings(port: int) -> dict[str, str]:
+    return {
+        "STRIPE_SECRET_KEY": SECRET_KEY,
+        "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "STRIPE_API_BASE": f"http://127.0.0.1:{port}",
+    }
+
+
+def _run_with_sandbox(environ: Mapping[str, str], port: int) -> int:
+    address = _address(load_settings(environ))
+    family = Family()
+    try:
+        if not _joined_sandbox(port, f"{address}/webhook"):
+            family.start(_sandbox_command(port, f"{address}/webhook"), environ, quiet=True)
+            family.wait_for(f"http://127.0.0.1:{port}/_sandbox/rules")
+        family.start(SERVICE, environ)
+        family.wait_for(f"{address}/healthz")
+        if not family.told_to_end:
+            print(_greeting(address, port), flush=True)
+        return family.stay()
+    finally:
+        family.end()
+
+
+def _address(settings: Settings) -> str:
+    host = ANY_HOST.get(settings.host, settings.host)
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"http://{host}:{settings.port}"
+
+
+def _sandbox_command(port: int, webhook: str) -> list[str]:
+    return [sys.executable, "-m", "sandbox", "--port", str(port), "--webhook-url", webhook]
+
+
+def _greeting(address: str, port: int) -> str:
+    body = json.dumps({"amount": 1099, "currency": "usd", "order_id": "A-1"})
+    return (
+        f"No STRIPE_SECRET_KEY is set: the sandbox on http://127.0.0.1:{port} plays Stripe, and no "
+        f"money moves.\ncurl -i {address}/create-payment-intent "
+        f"-H 'Content-Type: application/json' -d '{body}'"
+    )
+
+
+def _joined_sandbox(port: int, webhook: str) -> bool:
+    """Use the sandbox that already runs on this port; False if nothing does.
+
+    Raises CannotStartError if it is something else.
+    """
+    url = f"http://127.0.0.1:{port}/_sandbox/webhooks"
+    try:
+        _ask(url, {"url": webhook, "secret": WEBHOOK_SECRET})
+    except ConnectionRefusedError:
+        return False
+    except (OSError, ValueError):
+        raise CannotStartError(
+            f"Port {port} is taken by something that is not the sandbox: "
+            "stop it, or set STRIPE_SECRET_KEY."
+        ) from None
+    return True
+
+
+def _ask(url: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
+    try:
+        # No proxy of the environment: this stays on the machine.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            request, timeout=2
+        ) as answer:
+            return json.load(answer)
+    except urllib.error.URLError as failed:
+        raise failed.reason if isinstance(failed.reason, OSError) else failed from None
+
+
+class Family:
+    """Processes that end together: when one ends, on Ctrl-C, or when we are told to end."""
+
+    def __init__(self) -> None:
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._told = threading.Event()
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, lambda *_: self._told.set())
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether a signal came."""
+        return self._told.is_set()
+
+    def start(
+        self, command: Sequence[str], environ: Mapping[str, str], quiet: bool = False
+    ) -> None:
+        """Start one; in a session of its own, so that Ctrl-C reaches us alone and we end all."""
+        out = subprocess.DEVNULL if quiet else None
+        self._children.append(
+            subprocess.Popen(command, env=environ, stdout=out, start_new_session=True)  # noqa: S603
+        )
+
+    def wait_for(self, url: str) -> None:
+        """Wait until `url` answers, one of us has ended, or a signal came."""
+        patience = time.monotonic() + START_SECONDS
+        while not self._over() and time.monotonic() < patience:
+            try:
+                _ask(url)
+            except (OSError, ValueError):
+                self._told.wait(0.02)
+            else:
+                return
+
+    def stay(self) -> int:
+        """Wait for the end; return 0 if a signal asked for it, else the code of who ended."""
+        while not self._over():
+            self._told.wait(0.2)
+        ended = [child.returncode for child in self._children if child.returncode is not None]
+        return 0 if self.told_to_end or not ended else ended[0] or 1
+
+    def end(self) -> None:
+        """End all, the last one started first: the service may still need the sandbox."""
+        for child in reversed(self._children):
+            child.terminate()
+            child.wait()
+
+    def _over(self) -> bool:
+        return self.told_to_end or any(child.poll() is not None for child in self._children)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

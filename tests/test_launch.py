@@ -1,0 +1,174 @@
+"""`make run`: what it starts, what it says, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.sandbox_process import ROOT, SandboxProcess
+from tests.service_process import free_port
+
+
+class Launched:
+    """One run; `said` is what it wrote on standard output so far."""
+
+    def __init__(self, sandbox_port: int, **environ: str) -> None:
+        self.port = free_port()
+        settings = {"PORT": str(self.port), "WEB_CONCURRENCY": "1", "STRIPE_SECRET_KEY": ""}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox.launch", "--sandbox-port", str(sandbox_port)],
+            cwd=ROOT,
+            env={**os.environ, **settings, **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.said = ""
+
+    def curl(self) -> str:
+        """Wait for the line to be pasted."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said += line
+            if line.startswith("curl "):
+                return line
+        raise AssertionError(f"no curl line: {self.said}")
+
+    def family(self) -> list[psutil.Process]:
+        """Itself and all that it started."""
+        ours = psutil.Process(self.process.pid)
+        return [ours, *ours.children(recursive=True)]
+
+
+@contextmanager
+def launched(sandbox_port: int, **environ: str) -> Iterator[Launched]:
+    run = Launched(sandbox_port, **environ)
+    try:
+        yield run
+    finally:
+        run.process.terminate()
+        run.process.communicate(timeout=30)
+
+
+def test_the_curl_line_works_when_pasted() -> None:
+    with launched(free_port()) as run:
+        curl = run.curl()
+        first, again = (
+            subprocess.run(curl, shell=True, capture_output=True, text=True, check=True).stdout
+            for _ in range(2)
+        )
+    assert "no money moves" in run.said
+    assert "sk_" not in run.said
+    found = re.search(r'"payment_intent_id":"(pi_\w+)","client_secret":"pi_', first)
+    assert found
+    assert found[1] in again
+    assert "Idempotent-Replayed: true" in again
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_everything(name: signal.Signals) -> None:
+    with launched(free_port()) as run:
+        run.curl()
+        family = run.family()
+        assert len(family) >= 4
+        run.process.send_signal(name)
+        assert run.process.wait(30) == 0
+        assert psutil.wait_procs(family, timeout=5)[1] == []
+
+
+def test_a_service_that_cannot_start_ends_everything() -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = str(taken.getsockname()[1])
+    with taken, launched(free_port(), PORT=port) as run:
+        assert run.process.wait(30) == 1
+    left = [each for each in psutil.process_iter(["environ"]) if _is_of(each, port)]
+    assert left == []
+
+
+def test_a_sandbox_that_dies_ends_everything() -> None:
+    with launched(free_port()) as run:
+        run.curl()
+        family = run.family()
+        next(each for each in family if "sandbox" in each.cmdline()).kill()
+        assert run.process.wait(30) != 0
+        assert psutil.wait_procs(family, timeout=5)[1] == []
+
+
+def test_a_sandbox_that_runs_already_is_used() -> None:
+    with SandboxProcess() as sandbox:
+        with launched(int(sandbox.url.rpartition(":")[2])) as run:
+            subprocess.run(run.curl(), shell=True, capture_output=True, check=True)
+            assert sandbox.state().order("A-1").count == 1
+            assert sandbox.webhooks()["url"] == f"http://127.0.0.1:{run.port}/webhook"
+        assert sandbox.state().order("A-1").count == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({"PORT": "hunter2"}, "Settings: PORT: must be an integer from 1 to 65535"),
+        ({"STRIPE_SECRET_KEY": "hunter2"}, "Settings: STRIPE_SECRET_KEY: must begin with"),
+    ],
+)
+def test_wrong_settings_are_one_line(environ: dict[str, str], line: str) -> None:
+    done = _fails(free_port(), **environ)
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_by_something_else_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = _fails(other.getsockname()[1])
+    assert done.stderr.startswith("Port ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_with_a_key_there_is_no_sandbox() -> None:
+    with launched(free_port(), STRIPE_SECRET_KEY="sk_test_x") as run:
+        _wait_for(run.port)
+        assert not any("sandbox" in each.cmdline() for each in run.family())
+        run.process.terminate()
+        said, _ = run.process.communicate(timeout=30)
+    assert run.process.returncode == 0
+    assert said == ""
+
+
+def _fails(sandbox_port: int, **environ: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "sandbox.launch", "--sandbox-port", str(sandbox_port)],
+        cwd=ROOT,
+        env={**os.environ, "STRIPE_SECRET_KEY": "", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    return done
+
+
+def _is_of(process: psutil.Process, port: str) -> bool:
+    environ = process.info["environ"] or {}
+    return bool(environ.get("PORT") == port)
+
+
+def _wait_for(port: int) -> None:
+    patience = time.monotonic() + 20
+    while time.monotonic() < patience:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("nobody listens")
