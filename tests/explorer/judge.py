@@ -74,6 +74,11 @@ class Judge:
         if self.creations > 1:
             raise Broken("rule 7: more than one creation although nothing went wrong")
 
+    def all_answered(self) -> None:
+        """Rule 9: a write that fails after success costs nobody an answer."""
+        if not all(isinstance(worker.outcome, Created) for worker in self._world.workers):
+            raise Broken("rule 9: no answer because the last write failed")
+
     def end(self, amounts: Sequence[int]) -> None:
         """One more request gets the one PaymentIntent, then and a day later."""
         world = self._world
