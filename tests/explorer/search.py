@@ -99,8 +99,10 @@ class Explorer:
     def _fresh(self, world: World, guide: Guide, faults: int) -> None:
         if faults == 0:
             world.judge.one_call()
-        if faults == 1 and any("replace by created:" in turn for turn in guide.taken):
-            world.judge.all_answered()
+        for turn in guide.taken:
+            name, step = turn.split(" ", 1)
+            if faults == 1 and step.startswith("replace by created: "):
+                world.judge.answered(name)
 
     def _look(self, world: World, current: Worker, guide: Guide, known: int | None) -> None:
         """Go no further where an earlier schedule came with as much left to spend."""
