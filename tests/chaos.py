@@ -84,7 +84,9 @@ class Tally:
             ("**orders whose clients were given two payable ones**", len(self.two_given)),
             ("**orders never answered**", len(self.unanswered)),
         ]
-        return "\n".join(("| what | how many |", "|---|---:|", *(f"| {a} | {b} |" for a, b in rows)))
+        return "\n".join(
+            ("| what | how many |", "|---|---:|", *(f"| {a} | {b} |" for a, b in rows))
+        )
 
 
 class Chaos:

@@ -16,7 +16,7 @@ from payment.adoption import Adoption
 from payment.attempt import Attempt
 from payment.claims import Step
 from payment.errors import Refused, StoreDown
-from payment.idempotency import SentParams, idempotency_key
+from payment.idempotency import idempotency_key
 from payment.outcome import Declined
 from payment.tools import Created
 from tests.explorer.wires import StepStore
@@ -90,18 +90,8 @@ def _key_per_call() -> Iterator[None]:
         yield
 
 
-def _own_params() -> AbstractContextManager[Any]:
-    real = Attempt.__init__
-
-    def init(self: Any, tools: Any, wanted: Any, *more: Any) -> None:
-        real(self, tools, wanted, *more)
-        self._sent = SentParams.parse(wanted.params)
-
-    return patch.object(Attempt, "__init__", init)
-
-
 def _adopts_nothing() -> AbstractContextManager[Any]:
-    return patch.object(attempt, "choose", lambda found, params: Adoption(None, ()))
+    return patch.object(attempt, "choose", lambda *_: Adoption(None, ()))
 
 
 def _cancels_afterwards() -> AbstractContextManager[Any]:
@@ -155,26 +145,33 @@ def _same(store: Any) -> KeyStore:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A rule, and one way to break it."""
+    """A rule, and one way to break it. `scenarios`: where that can show, to look there only."""
 
     rule: int
     what: str
+    scenarios: tuple[str, ...]
     patched: Callable[[], AbstractContextManager[Any]] = nullcontext
     store_of: Callable[[Any], Any] = _same
 
 
+NEW, EDITED = ("new order",), ("new order, two amounts",)
+BESIDE = ("given out unrecorded, a late one beside it, key old",)
+UNRECORDED = ("given out unrecorded",)
+REJECTED = ("record lost, attempt 1 rejected",)
+GIVE_UP = _steps({Step.TAKE_OVER: Step.BEGIN_NEXT})
+NO_WAIT = _steps({Step.WAIT: Step.TAKE_OVER})
+
 MUTANTS = (
-    Mutant(1, "the claim is stored with the result", store_of=ClaimsLater),
-    Mutant(2, "each call has a key of its own", _key_per_call),
-    Mutant(2, "a takeover sends its own params", _own_params),
-    Mutant(3, "an unknown attempt is given up for the next", _steps({Step.TAKE_OVER: Step.BEGIN_NEXT})),
-    Mutant(4, "a look-up adopts nothing", _adopts_nothing),
-    Mutant(4, "strays are canceled after the other one is recorded", _cancels_afterwards),
-    Mutant(5, "a claim reads, then writes", store_of=ReadsThenWrites),
-    Mutant(5, "a lock that still holds is taken over", _steps({Step.WAIT: Step.TAKE_OVER})),
-    Mutant(6, "a stale owner's write goes through", store_of=Unfenced),
-    Mutant(8, "what is not definitive is final", _unclear_is_final),
-    Mutant(9, "no answer where the last write failed", _unrecorded_fails),
-    Mutant(10, "an older rejection is taken for a new one", _old_no_is_new),
-    Mutant(11, "a paid one is replaced", _paid_is_replaced),
-)  # fmt: skip
+    Mutant(1, "the claim is stored with the result", NEW, store_of=ClaimsLater),
+    Mutant(2, "each call has a key of its own", ("record lost",), _key_per_call),
+    Mutant(3, "an unknown attempt is given up for the next", NEW, GIVE_UP),
+    Mutant(4, "a look-up adopts nothing", BESIDE, _adopts_nothing),
+    Mutant(4, "strays are canceled once the other one is recorded", BESIDE, _cancels_afterwards),
+    Mutant(5, "a claim reads, then writes", NEW, store_of=ReadsThenWrites),
+    Mutant(6, "a stale owner's write goes through", EDITED, store_of=Unfenced),
+    Mutant(7, "a lock that still holds is taken over", NEW, NO_WAIT),
+    Mutant(8, "what is not definitive is final", UNRECORDED, _unclear_is_final),
+    Mutant(9, "no answer where the last write failed", NEW, _unrecorded_fails),
+    Mutant(10, "an older rejection is taken for a new one", REJECTED, _old_no_is_new),
+    Mutant(11, "a paid one is replaced", ("paid",), _paid_is_replaced),
+)
