@@ -102,8 +102,9 @@ class Attempt:
         except PaymentError:
             found = []
         known = {each.id: each for each in (intent, *found)}
-        adoption = choose(known.values(), self._sent.params)
-        return self._finish(adoption, "created", of_key=len(known) == 1)
+        if len(known) == 1:
+            return self._finish(Adoption(intent, ()), "created", of_key=True)
+        return self._finish(choose(known.values(), self._sent.params), "created")
 
     def _declined(self, no: Declined) -> Created | Over | None:
         if no.replayed and not no.after_unresolved:

@@ -74,6 +74,12 @@ class Judge:
         if self.creations > 1:
             raise Broken("rule 7: more than one creation although nothing went wrong")
 
+    def answered(self, name: str) -> None:
+        """Rule 9: a write that fails after success costs nobody an answer."""
+        worker = next(each for each in self._world.workers if each.name == name)
+        if not isinstance(worker.outcome, Created):
+            raise Broken("rule 9: no answer because the last write failed")
+
     def end(self, amounts: Sequence[int]) -> None:
         """One more request gets the one PaymentIntent, then and a day later."""
         world = self._world

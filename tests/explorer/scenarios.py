@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from payment.errors import PaymentError
 from payment.tools import Created
 from sandbox.faults import FaultOrder, Match
-from tests.explorer.world import HOUR, ORDER, World
+from tests.explorer.world import HEADERS, HOUR, ORDER, World
 
 CREATE = Match(method="POST", path="/v1/payment_intents$")
 FIND = Match(method="GET")
@@ -119,6 +119,24 @@ def _forget(world: World) -> None:
     assert world.store.forget(record)
 
 
+def given_unrecorded(world: World) -> None:
+    """Rule 9: the answer went out, and the store did not take it in."""
+    created(world)
+    record = world.store.read(ORDER)
+    assert record
+    missed = replace(record, state="pending", payment_intent_id=None, payment_status=None)
+    world.store._records[ORDER] = replace(missed, version=missed.version + 1)
+
+
+def given_unrecorded_and_late(world: World) -> None:
+    """... and another one came late, a day ago."""
+    given_unrecorded(world)
+    world.sleep(5)
+    late = b"amount=1099&currency=usd&metadata[order_id]=A-1"
+    assert world.sandbox.handle("POST", "/v1/payment_intents", HEADERS, late).status == 200
+    world.sleep(25 * HOUR)
+
+
 EDITED = (1099, 2000)
 
 SCENARIOS = (
@@ -138,6 +156,8 @@ SCENARIOS = (
     Scenario("saved 500", saved_500),
     Scenario("saved 500, made", saved_500_made),
     Scenario("saved 500, made late; attempt 2 unknown", saved_500_late),
+    Scenario("given out unrecorded", given_unrecorded),
+    Scenario("given out unrecorded, a late one beside it, key old", given_unrecorded_and_late),
     Scenario("record lost", lost_record, within_the_day=True),
     Scenario("record lost, attempt 1 canceled", lost_canceled, within_the_day=True),
     Scenario(

@@ -89,12 +89,20 @@ class Explorer:
         asked = [amounts[i % len(amounts)] for i in range(workers or len(amounts))]
         team = [Worker(world, f"w{i + 1}", amount) for i, amount in enumerate(asked)]
         world.run(team, lambda current: self._look(world, current, guide, known))
-        if self._scenario.fresh and guide.left.faults == budget.faults:
-            world.judge.one_call()
+        if self._scenario.fresh:
+            self._fresh(world, guide, budget.faults - guide.left.faults)
         end = hash(world.state())
         if end not in self._ends:
             world.judge.end(self._scenario.last)
             self._ends.add(end)
+
+    def _fresh(self, world: World, guide: Guide, faults: int) -> None:
+        if faults == 0:
+            world.judge.one_call()
+        for turn in guide.taken:
+            name, step = turn.split(" ", 1)
+            if faults == 1 and step.startswith("replace by created: "):
+                world.judge.answered(name)
 
     def _look(self, world: World, current: Worker, guide: Guide, known: int | None) -> None:
         """Go no further where an earlier schedule came with as much left to spend."""

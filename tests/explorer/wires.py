@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import stripe
+from greenlet import GreenletExit
 
 from key_store.contract import KeyRecord, Order, State, StoreUnavailable
 from sandbox.answers import Response
@@ -196,8 +197,17 @@ class StepTransport(stripe.HTTPClient):
             params = {**started.admitted.params, "customer": "cus_missing"}
             started = replace(started, admitted=replace(started.admitted, params=params))
         else:
-            self._worker.pause("executes")
+            self._wait_for(started)
         return self._worker.world.sandbox.finish(started)
+
+    def _wait_for(self, execution: Execution) -> None:
+        """Stripe goes on, also if the worker does not."""
+        world = self._worker.world
+        try:
+            self._worker.pause("executes")
+        except GreenletExit:
+            world.executing.append((world.now + LATE_SECONDS, execution))
+            raise
 
     def _read(
         self, answer: Response, fault: str, what: str, creation: bool

@@ -23,7 +23,7 @@ from sandbox.execution import Execution
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryPolicy
 from tests.explorer.choices import Guide, Option
-from tests.explorer.judge import Judge
+from tests.explorer.judge import Broken, Judge
 from tests.explorer.wires import FINE, StepStore, StepTransport
 from tests.sandbox_transport import SandboxTransport
 
@@ -90,6 +90,8 @@ class Worker:
             self.world.judge.released(self, self.outcome.intent.id)
         except PaymentError as error:
             self.outcome = error
+        except Exception as bug:
+            raise bug if isinstance(bug, Broken) else Broken(f"a bug: {bug!r}") from bug
         self.alive = False
 
     def pause(self, at: str) -> None:

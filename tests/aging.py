@@ -1,0 +1,40 @@
+"""Let an order grow old in its store, for real processes whose clock cannot be moved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from key_store import open_key_store
+from key_store.contract import KeyRecord, Order
+
+
+def order_of(order_id: str) -> Order:
+    """The identity of an order of the test account."""
+    return Order(livemode=False, client_id=None, order_id=order_id)
+
+
+def record_of(url: str, order_id: str) -> KeyRecord | None:
+    """What the store holds for the order."""
+    store = open_key_store(url)
+    try:
+        return store.read(order_of(order_id))
+    finally:
+        store.close()
+
+
+def age(url: str, order_id: str, seconds: float) -> None:
+    """Move every instant of the order's record into the past."""
+    store = open_key_store(url)
+    try:
+        record = store.read(order_of(order_id))
+        assert record
+        older = replace(
+            record,
+            version=record.version + 1,
+            first_sent_at=record.first_sent_at - seconds,
+            locked_until=record.locked_until - seconds,
+            updated_at=record.updated_at - seconds,
+        )
+        assert store.replace(record, older)
+    finally:
+        store.close()

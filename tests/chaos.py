@@ -1,0 +1,279 @@
+"""Two services of two workers on one store, a shop full of clients, and everything going wrong."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from requests import RequestException, Session
+
+from tests.sandbox_process import SandboxProcess
+from tests.servers import Postgres, Redis
+from tests.service_process import ServiceProcess
+
+# Small, so that the locks of those who are killed run out within the run.
+BUDGET_SECONDS = 3
+LOCK_SECONDS = BUDGET_SECONDS + 10
+
+SETTINGS = {
+    "REQUEST_BUDGET_SECONDS": str(BUDGET_SECONDS),
+    "STRIPE_READ_TIMEOUT_SECONDS": "1",
+    "LOG_LEVEL": "ERROR",
+}
+
+CREATION = {"method": "POST", "path": "/v1/payment_intents$"}
+ANY: dict[str, str] = {}
+
+# kind, which requests, how many in a thousand, and what else the sandbox wants to know.
+FAULTS: tuple[tuple[str, dict[str, str], int, dict[str, Any]], ...] = (
+    ("lost_before", ANY, 20, {}),
+    ("lost_after", CREATION, 40, {}),
+    ("cut_body", ANY, 20, {}),
+    ("slow", CREATION, 40, {"seconds": 0.5}),
+    ("hang", CREATION, 10, {"seconds": 2}),
+    ("error_500_with_object", CREATION, 30, {}),
+    ("error_500_without_object", CREATION, 30, {}),
+    ("late_object", CREATION, 10, {"seconds": 0.5}),
+    ("error_503", ANY, 20, {}),
+    ("rate_limited", ANY, 20, {"retry_after": 0.2}),
+    ("lock_timeout", CREATION, 10, {"retry_after": 0.2}),
+    ("key_in_use", CREATION, 20, {}),
+    ("unauthorized", CREATION, 5, {}),
+    ("html", ANY, 10, {}),
+    ("empty_object", CREATION, 10, {}),
+)
+
+# The service's clock may not be further from Stripe's than the hour that the rules keep.
+MOST_CLOCK_MOVES_SECONDS = 1800.0
+
+
+@dataclass
+class Order:
+    """What the clients of one order were given."""
+
+    order_id: str
+    given: list[str] = field(default_factory=list)
+    clients: int = 0
+    answered: int = 0
+
+
+@dataclass
+class Tally:
+    """What happened in a run; the two that count are `two_payable` and `unanswered`."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    longest_seconds: float = 0.0
+    orders: int = 0
+    two_payable: list[str] = field(default_factory=list)
+    two_given: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+
+    def table(self) -> str:
+        """The run as a table in Markdown."""
+        rows = [
+            ("orders", self.orders),
+            *sorted(self.counts.items()),
+            ("longest request, seconds", round(self.longest_seconds, 1)),
+            ("**orders with two payable PaymentIntents**", len(self.two_payable)),
+            ("**orders whose clients were given two payable ones**", len(self.two_given)),
+            ("**orders never answered**", len(self.unanswered)),
+        ]
+        return "\n".join(
+            ("| what | how many |", "|---|---:|", *(f"| {a} | {b} |" for a, b in rows))
+        )
+
+
+class Chaos:
+    """Runs clients and trouble side by side, then lets the trouble end and counts."""
+
+    def __init__(self, store: Postgres | Redis, *, seed: int = 1, clients: int = 3) -> None:
+        self._store, self._clients = store, clients
+        self._dice = random.Random(seed)
+        self._orders: list[Order] = []
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+        self._over = threading.Event()
+        self.tally = Tally()
+
+    def __enter__(self) -> Self:
+        self.sandbox = self._stack.enter_context(SandboxProcess())
+        environ = {**SETTINGS, "KEY_STORE_URL": self._store.new_url()}
+        self.services = [
+            self._stack.enter_context(ServiceProcess(self.sandbox.url, environ)) for _ in range(2)
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, seconds: float, threads: int = 12) -> Tally:
+        """Let clients come and things go wrong for so long, then count."""
+        ends_at = time.monotonic() + seconds
+        self._order_faults()
+        with self._beside(self._make_trouble):
+            self._shop(threads, lambda: time.monotonic() < ends_at)
+        self.sandbox.clear_faults()
+        self._finish_all(threads)
+        return self._count()
+
+    # The clients.
+
+    def _shop(self, threads: int, open_: Callable[[], bool]) -> None:
+        team = [threading.Thread(target=self._client, args=(open_,)) for _ in range(threads)]
+        for each in team:
+            each.start()
+        for each in team:
+            each.join()
+
+    def _client(self, open_: Callable[[], bool]) -> None:
+        with Session() as session:
+            while open_():
+                order = self._some_order()
+                if self._ask(session, order):
+                    self._ask(session, order)
+
+    def _some_order(self) -> Order:
+        """One that others are asking for at this moment, or a new one."""
+        with self._lock:
+            if not self._orders or self._orders[-1].clients >= self._clients:
+                self._orders.append(Order(f"chaos-{len(self._orders)}"))
+            order = self._orders[-1]
+            order.clients += 1
+            return order
+
+    def _ask(self, session: Session, order: Order, patience: float = 2.0) -> bool:
+        """Send the very same request until it is answered."""
+        gives_up_at = time.monotonic() + patience
+        while time.monotonic() < gives_up_at:
+            if self._ask_once(session, order):
+                return True
+            time.sleep(0.2)
+        return False
+
+    def _ask_once(self, session: Session, order: Order) -> bool:
+        started = time.monotonic()
+        service = random.choice(self.services)
+        body = {"amount": 1099, "order_id": order.order_id}
+        try:
+            answer = session.post(f"{service.url}/create-payment-intent", json=body, timeout=30)
+            told = str(answer.status_code)
+            found = answer.json()
+        except (RequestException, ValueError):
+            told, found = "no answer: its worker was killed", {}
+        with self._lock:
+            self.tally.counts[f"answers: {told}"] += 1
+            lasted = time.monotonic() - started
+            self.tally.longest_seconds = max(self.tally.longest_seconds, lasted)
+            if told != "200":
+                return False
+            order.given.append(found["payment_intent_id"])
+            order.answered += 1
+            return True
+
+    def _finish_all(self, threads: int) -> None:
+        """With everything well again: each order that waits for a lock gets its answer."""
+        waiting = list(self._orders)
+
+        def finish() -> None:
+            with Session() as session:
+                while True:
+                    with self._lock:
+                        if not waiting:
+                            return
+                        order = waiting.pop()
+                    order.answered = 0
+                    self._ask(session, order, patience=3 * LOCK_SECONDS)
+
+        team = [threading.Thread(target=finish) for _ in range(threads)]
+        for each in team:
+            each.start()
+        for each in team:
+            each.join()
+
+    # The trouble.
+
+    def _order_faults(self) -> None:
+        self.sandbox.faults(
+            [
+                {
+                    "kind": kind,
+                    "match": match,
+                    "count": None,
+                    "probability": per_mille / 1000,
+                    "seed": self._dice.randrange(10**6),
+                    **more,
+                }
+                for kind, match, per_mille, more in FAULTS
+            ]
+        )
+
+    @contextmanager
+    def _beside(self, work: Callable[[], None]) -> Iterator[None]:
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _make_trouble(self) -> None:
+        moved = 0.0
+        while not self._over.wait(self._dice.uniform(0.5, 2.0)):
+            what = self._dice.choices(
+                ("kill -9 of a worker", "kill -9 of a service", "store restarts", "clock moves"),
+                (8, 1, 1, 3),
+            )[0]
+            if what == "clock moves" and moved < MOST_CLOCK_MOVES_SECONDS:
+                ahead = self._dice.uniform(1, 120)
+                self.sandbox.advance(ahead)
+                moved += ahead
+            elif what == "store restarts":
+                self._store.restart()
+            elif what == "kill -9 of a service":
+                service = self._dice.choice(self.services)
+                service.kill()
+                service.start()
+            else:
+                what = "kill -9 of a worker"
+                if not self._kill_a_worker():
+                    continue
+            with self._lock:
+                self.tally.counts[f"trouble: {what}"] += 1
+
+    def _kill_a_worker(self) -> bool:
+        service = self._dice.choice(self.services)
+        workers = service.workers()
+        if not workers:
+            return False
+        service.kill_a_worker(self._dice.randrange(len(workers)))
+        return True
+
+    # The count.
+
+    def _count(self) -> Tally:
+        tally, state = self.tally, self.sandbox.state()
+        tally.orders = len(self._orders)
+        for kind, fired in self.sandbox.fired().items():
+            tally.counts[f"fault: {kind}"] = fired
+        payable = {
+            order["order_id"]: [
+                made["id"] for made in order["payment_intents"] if made["status"] != "canceled"
+            ]
+            for order in state.raw["orders"]
+        }
+        for order in self._orders:
+            ids = payable.get(order.order_id, [])
+            if len(ids) > 1:
+                tally.two_payable.append(order.order_id)
+            if len(set(order.given) & set(ids)) > 1:
+                tally.two_given.append(order.order_id)
+            if not order.answered:
+                tally.unanswered.append(order.order_id)
+        return tally

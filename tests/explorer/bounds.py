@@ -1,0 +1,47 @@
+"""How far the searches go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.explorer.choices import Budget
+from tests.explorer.mutants import Mutant
+from tests.explorer.scenarios import SCENARIOS
+from tests.explorer.search import Explorer, Finding
+
+# In the suite: every schedule of two workers with one fault and one switch, in each scenario.
+SUITE = Budget(faults=1, switches=1)
+
+# What is drawn by seed beyond that.
+EDGE = Budget(faults=4, switches=8)
+
+
+def budgets_within() -> Iterator[Budget]:
+    """Ever larger, each only some times as large as the one before."""
+    for faults, switches in ((1, 1), (1, 2), (2, 1), (1, 3), (2, 2), (3, 1), (3, 2)):
+        yield Budget(faults, switches)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The budget within which a mutant was caught, and how."""
+
+    budget: Budget
+    finding: Finding
+
+
+def caught(mutant: Mutant, until: float) -> Found | None:
+    """The first schedule that shows what the mutant breaks; None by `until`."""
+    for budget in (Budget(0, 1), *budgets_within()):
+        for scenario in SCENARIOS:
+            if time.monotonic() > until:
+                return None
+            if mutant.scenarios and scenario.name not in mutant.scenarios:
+                continue
+            with mutant.patched():
+                count = Explorer(scenario, mutant.store_of).all(budget, until=until)
+            if count.findings:
+                return Found(budget, count.findings[0])
+    return None

@@ -1,0 +1,177 @@
+"""The rules, broken one by one: an explorer that finds none of these would prove nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+from key_store.contract import KeyRecord, KeyStore
+from key_store.memory import MemoryStore
+from payment import attempt, claims, flow
+from payment.adoption import Adoption
+from payment.attempt import Attempt
+from payment.claims import Step
+from payment.errors import Refused, StoreDown
+from payment.idempotency import idempotency_key
+from payment.outcome import Declined
+from payment.tools import Created
+from tests.explorer.wires import StepStore
+
+
+class Broken:
+    """A store that passes everything on; its heirs break one operation."""
+
+    def __init__(self, inner: StepStore | MemoryStore) -> None:
+        self.inner = inner
+        self.raw = inner if isinstance(inner, MemoryStore) else inner._worker.world.store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def write(self, record: KeyRecord) -> None:
+        """Write whatever is there."""
+        self.raw._records[record.order] = record
+
+
+class ClaimsLater(Broken):
+    """The claim is kept in the process and stored with the result."""
+
+    def claim(self, record: KeyRecord) -> KeyRecord:
+        return self.inner.read(record.order) or record
+
+    def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
+        if self.raw.read(current.order) is None:
+            return self.inner.claim(new).owner == new.owner
+        return self.inner.replace(current, new)
+
+
+class ReadsThenWrites(Broken):
+    """A claim reads, and writes in a second step."""
+
+    def claim(self, record: KeyRecord) -> KeyRecord:
+        held = self.inner.read(record.order)
+        if held is None:
+            self.inner.read(record.order)
+            self.write(record)
+        return held or record
+
+
+class Unfenced(Broken):
+    """A write goes through, whoever owns the record by now."""
+
+    def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
+        self.inner.read(current.order)
+        self.write(new)
+        return True
+
+
+def _steps(changed: dict[Step, Step]) -> Callable[[], AbstractContextManager[Any]]:
+    real = claims.next_step
+
+    def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
+        step = real(record, fingerprint, now)
+        return changed.get(step, step)
+
+    return lambda: patch.object(claims, "next_step", next_step)
+
+
+@contextmanager
+def _key_per_call() -> Iterator[None]:
+    count = itertools.count()
+
+    def key(client_id: str | None, order_id: str, number: int) -> str:
+        return f"{idempotency_key(client_id, order_id, number)}-{next(count)}"
+
+    with patch.object(attempt, "idempotency_key", key):
+        yield
+
+
+def _adopts_nothing() -> AbstractContextManager[Any]:
+    return patch.object(attempt, "choose", lambda *_: Adoption(None, ()))
+
+
+def _cancels_afterwards() -> AbstractContextManager[Any]:
+    real = Attempt._finish
+
+    def finish(self: Attempt, adoption: Adoption, *more: Any, **named: Any) -> Created | None:
+        answer = real(self, Adoption(adoption.chosen, ()), *more, **named)
+        for stray in adoption.strays:
+            self._cancel(stray)
+        return answer
+
+    return patch.object(Attempt, "_finish", finish)
+
+
+def _unclear_is_final() -> AbstractContextManager[Any]:
+    def unclear(self: Attempt, unclear: Any) -> None:
+        self._reject(Declined(Refused("no"), replayed=False))
+
+    return patch.object(Attempt, "_unclear", unclear)
+
+
+def _unrecorded_fails() -> AbstractContextManager[Any]:
+    def unrecorded(self: Attempt, intent: Any) -> Created:
+        raise StoreDown("down")
+
+    return patch.object(Attempt, "_unrecorded", unrecorded)
+
+
+def _old_no_is_new() -> AbstractContextManager[Any]:
+    real = Attempt._declined
+    return patch.object(
+        Attempt, "_declined", lambda self, no: real(self, replace(no, replayed=False))
+    )
+
+
+def _paid_is_replaced() -> AbstractContextManager[Any]:
+    real = flow._Request._serve
+
+    def serve(self: Any, record: KeyRecord) -> Any:
+        if self._retrieve(record).status == "succeeded":
+            return self._begin_next(record)
+        return real(self, record)
+
+    return patch.object(flow._Request, "_serve", serve)
+
+
+def _same(store: Any) -> KeyStore:
+    found: KeyStore = store
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A rule, and one way to break it. `scenarios`: where that can show, to look there only."""
+
+    rule: int
+    what: str
+    scenarios: tuple[str, ...]
+    patched: Callable[[], AbstractContextManager[Any]] = nullcontext
+    store_of: Callable[[Any], Any] = _same
+
+
+NEW, EDITED = ("new order",), ("new order, two amounts",)
+BESIDE = ("given out unrecorded, a late one beside it, key old",)
+UNRECORDED = ("given out unrecorded",)
+REJECTED = ("record lost, attempt 1 rejected",)
+GIVE_UP = _steps({Step.TAKE_OVER: Step.BEGIN_NEXT})
+NO_WAIT = _steps({Step.WAIT: Step.TAKE_OVER})
+
+MUTANTS = (
+    Mutant(1, "the claim is stored with the result", NEW, store_of=ClaimsLater),
+    Mutant(2, "each call has a key of its own", ("record lost",), _key_per_call),
+    Mutant(3, "an unknown attempt is given up for the next", NEW, GIVE_UP),
+    Mutant(4, "a look-up adopts nothing", BESIDE, _adopts_nothing),
+    Mutant(4, "strays are canceled once the other one is recorded", BESIDE, _cancels_afterwards),
+    Mutant(5, "a claim reads, then writes", NEW, store_of=ReadsThenWrites),
+    Mutant(6, "a stale owner's write goes through", EDITED, store_of=Unfenced),
+    Mutant(7, "a lock that still holds is taken over", NEW, NO_WAIT),
+    Mutant(8, "what is not definitive is final", UNRECORDED, _unclear_is_final),
+    Mutant(9, "no answer where the last write failed", NEW, _unrecorded_fails),
+    Mutant(10, "an older rejection is taken for a new one", REJECTED, _old_no_is_new),
+    Mutant(11, "a paid one is replaced", ("paid",), _paid_is_replaced),
+)

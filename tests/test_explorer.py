@@ -1,0 +1,65 @@
+"""Every schedule within bounds keeps the promise, and the search sees each rule that is broken.
+
+The long form is `python -m tests.explorer --minutes N`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from tests.explorer.bounds import EDGE, SUITE, caught
+from tests.explorer.mutants import MUTANTS, Mutant
+from tests.explorer.scenarios import SCENARIOS
+from tests.explorer.search import Count, Explorer
+
+# Schedules of three workers, drawn by seed, in each scenario.
+DRAWN = 15
+
+FOREVER = float("inf")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as found:
+        yield found
+
+
+def all_of(number: int) -> Count:
+    return Explorer(SCENARIOS[number]).all(SUITE)
+
+
+def some_of(number: int) -> Count:
+    seeds = itertools.islice(itertools.count(number * 1000), DRAWN)
+    return Explorer(SCENARIOS[number]).some(EDGE, seeds, until=FOREVER, workers=3)
+
+
+def findings_of(counts: list[Count], what: str) -> str:
+    schedules, merged = sum(c.schedules for c in counts), sum(c.merged for c in counts)
+    print(f"\n{what}: {schedules} schedules explored, {merged} more ended in a state seen before")
+    return "\n".join(str(finding) for count in counts for finding in count.findings)
+
+
+def test_every_schedule_of_two_workers_with_a_fault_and_a_switch_keeps_the_promise(
+    pool: ProcessPoolExecutor,
+) -> None:
+    counts = list(pool.map(all_of, range(len(SCENARIOS))))
+    assert all(count.complete for count in counts)
+    assert findings_of(counts, f"two workers, {SUITE}") == ""
+
+
+def test_schedules_of_three_workers_with_many_faults_keep_the_promise(
+    pool: ProcessPoolExecutor,
+) -> None:
+    counts = list(pool.map(some_of, range(len(SCENARIOS))))
+    assert findings_of(counts, f"three workers, {EDGE}, by seed") == ""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"rule {mutant.rule}: {mutant.what}")
+def test_a_broken_rule_is_caught(mutant: Mutant) -> None:
+    assert caught(mutant, time.monotonic() + 120) is not None

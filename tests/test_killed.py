@@ -1,0 +1,144 @@
+"""kill -9 in mid-call, restarts, and days in between: the same order before and after."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.aging import age, record_of
+from tests.sandbox_process import SandboxProcess
+from tests.servers import Postgres, Redis
+from tests.service_process import ServiceProcess
+
+DAY_AND_AN_HOUR = 25 * 3600.0
+
+# Locks run out 10 s after the budget.
+SETTINGS = {"REQUEST_BUDGET_SECONDS": "2", "WEB_CONCURRENCY": "1"}
+LOCK_SECONDS = 12.0
+
+CREATION = {"method": "POST", "path": "/v1/payment_intents$"}
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Redis]:
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/keys.db"
+    server = request.getfixturevalue("postgres" if request.param == "postgresql" else "redis")
+    return str(server.new_url())
+
+
+def test_an_order_outlives_a_restart_a_day_and_both_at_once(
+    sandbox: SandboxProcess, url: str
+) -> None:
+    with service_on(sandbox, url) as service:
+        first = service.create("A-1").json()["payment_intent_id"]
+        service.kill()
+        service.start()
+        assert service.create("A-1").json()["payment_intent_id"] == first
+        a_day_passes(sandbox, url)
+        assert service.create("A-1").json()["payment_intent_id"] == first
+        service.kill()
+        a_day_passes(sandbox, url)
+        service.start()
+        again = service.create("A-1")
+        assert (again.status_code, again.json()["payment_intent_id"]) == (200, first)
+    assert sandbox.state().order("A-1").count == 1
+
+
+def test_killed_in_mid_call_the_next_request_gets_what_was_made(
+    sandbox: SandboxProcess, url: str
+) -> None:
+    with service_on(sandbox, url) as service:
+        killed_in_mid_call(sandbox, service)
+        age(url, "A-1", LOCK_SECONDS)
+        service.start()
+        assert service.create("A-1").status_code == 200
+    assert (sandbox.state().order("A-1").count, sandbox.state().payment_intents) == (1, 1)
+
+
+def test_killed_in_mid_call_and_asked_for_again_a_day_later(
+    sandbox: SandboxProcess, url: str
+) -> None:
+    with service_on(sandbox, url) as service:
+        killed_in_mid_call(sandbox, service)
+        a_day_passes(sandbox, url)
+        service.start()
+        assert service.create("A-1").status_code == 200
+    order = sandbox.state().order("A-1")
+    assert (order.count, order.payable) == (1, 1)
+
+
+def test_in_memory_an_order_outlives_a_kill_within_the_day(sandbox: SandboxProcess) -> None:
+    """Stripe itself knows the key for a day, and the key is a pure function of the order."""
+    with service_on(sandbox, "memory://") as service:
+        first = service.create("A-1").json()["payment_intent_id"]
+        service.kill()
+        service.start()
+        again = service.create("A-1")
+        assert again.json()["payment_intent_id"] == first
+        assert again.headers["Idempotent-Replayed"] == "true"
+    assert sandbox.state().order("A-1").count == 1
+
+
+def test_a_redis_that_lost_everything_within_the_day_makes_no_second_one(
+    sandbox: SandboxProcess, redis: Redis
+) -> None:
+    with service_on(sandbox, redis.new_url()) as service:
+        first = service.create("A-1").json()["payment_intent_id"]
+        redis.run("FLUSHALL")
+        again = service.create("A-1")
+        assert (again.status_code, again.json()["payment_intent_id"]) == (200, first)
+    assert sandbox.state().order("A-1").count == 1
+
+
+@contextmanager
+def service_on(sandbox: SandboxProcess, url: str) -> Iterator[ServiceProcess]:
+    with ServiceProcess(sandbox.url, {**SETTINGS, "KEY_STORE_URL": url}) as service:
+        yield service
+
+
+def killed_in_mid_call(sandbox: SandboxProcess, service: ServiceProcess) -> None:
+    """Stripe makes the PaymentIntent while the service that asked for it dies."""
+    sandbox.faults([{"kind": "slow", "match": CREATION, "seconds": 1.0}])
+    asking = threading.Thread(target=_ask_in_vain, args=(service,))
+    asking.start()
+    wait_until(lambda: bool(sandbox.fired().get("slow")))
+    service.kill()
+    asking.join()
+    wait_until(lambda: sandbox.state().payment_intents == 1)
+
+
+def _ask_in_vain(service: ServiceProcess) -> None:
+    with pytest.raises(OSError):
+        service.create("A-1")
+
+
+def a_day_passes(sandbox: SandboxProcess, url: str) -> None:
+    """For Stripe by its clock, for the service by its record."""
+    sandbox.advance(DAY_AND_AN_HOUR)
+    age(url, "A-1", DAY_AND_AN_HOUR)
+    assert record_of(url, "A-1")
+
+
+def wait_until(there: Callable[[], bool], seconds: float = 10) -> None:
+    patience = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < patience
+        time.sleep(0.02)
