@@ -148,7 +148,7 @@ class Life:
 
     def _break(self, kind: str) -> None:
         match = Match(method="POST", path="/v1/payment_intents")
-        self.bench.sandbox.faults.order(FaultOrder(kind, match, count=2))
+        self.bench.sandbox.faults.order(FaultOrder(kind, match, count=3))
 
 
 @settings(
