@@ -41,9 +41,12 @@ def is_serving() -> bool:
 
 def add_commands(cli: click.Group, settings: Settings, payments: Payments) -> None:
     """Add the commands to Flask's own."""
-    cli.add_command(_reconcile(settings, payments))
-    cli.add_command(_deliver(settings, payments))
-    cli.add_command(_orders(payments))
+    for command in (
+        _reconcile(settings, payments),
+        _deliver(settings, payments),
+        _orders(settings, payments),
+    ):
+        cli.add_command(command)
 
 
 def _reconcile(settings: Settings, payments: Payments) -> click.Command:
@@ -56,6 +59,7 @@ def _reconcile(settings: Settings, payments: Payments) -> click.Command:
 
         Exit code 2: an order was paid twice. 1: an order could not be resolved.
         """
+        _refuse_memory(settings)
         work = Reconciler(
             payments.orders.tools,
             livemode=settings.livemode,
@@ -76,6 +80,7 @@ def _deliver(settings: Settings, payments: Payments) -> click.Command:
     @click.option("--parked", is_flag=True, help="Try what was given up once more, for three days.")
     def deliver(once: bool, parked: bool) -> None:
         """Deliver order events to ORDER_EVENTS_URL until told to stop."""
+        _refuse_memory(settings)
         courier = open_courier(settings, payments)
         if courier is None:
             raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
@@ -89,10 +94,11 @@ def _deliver(settings: Settings, payments: Payments) -> click.Command:
     return deliver
 
 
-def _orders(payments: Payments) -> click.Group:
+def _orders(settings: Settings, payments: Payments) -> click.Group:
     @click.group("orders")
     def orders() -> None:
         """Look at orders."""
+        _refuse_memory(settings)
 
     @orders.command("show")
     @click.argument("order_id")
@@ -109,12 +115,22 @@ def _orders(payments: Payments) -> click.Group:
     @click.option("--unknown", is_flag=True, required=True, help="Those with an unknown outcome.")
     def list_(unknown: bool) -> None:  # noqa: ARG001
         """Print orders, one JSON object a line."""
-        for status in payments.orders.unknown():
-            shown: dict[str, Any] = asdict(status)
-            del shown["history"]
-            click.echo(json.dumps(shown, ensure_ascii=False))
+        with _plain_errors():
+            for status in payments.orders.unknown():
+                shown: dict[str, Any] = asdict(status)
+                del shown["history"]
+                click.echo(json.dumps(shown, ensure_ascii=False))
 
     return orders
+
+
+def _refuse_memory(settings: Settings) -> None:
+    """The orders in the memory of another process are not seen from here."""
+    if settings.key_store_url.get_secret_value().startswith("memory:"):
+        raise click.ClickException(
+            "KEY_STORE_URL is memory://, which only the service itself can see: give it another "
+            "store, like sqlite:///keys.db"
+        )
 
 
 def _run_until_told(courier: Courier) -> None:

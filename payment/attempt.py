@@ -137,7 +137,8 @@ class Attempt:
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
         if adoption.strays:
-            return self._adopt_lost(*adoption.strays)
+            self._adopt_lost(*adoption.strays)
+            return None
         if self._tools.clock() - self._record.first_sent_at >= SETTLE_SECONDS:
             return Over()
         self._release(misused.error)

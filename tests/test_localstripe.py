@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.sandbox_process import WEBHOOK_SECRET
 from tests.service_process import ServiceProcess, free_port
 
 LOCALSTRIPE = Path(sys.executable).with_name("localstripe")
@@ -77,6 +78,17 @@ def test_a_canceled_order_gets_another(service: ServiceProcess, localstripe: str
     second = service.create("L-4")
     assert second.status_code == 200
     assert second.json()["payment_intent_id"] != first
+
+
+def test_its_signed_webhooks_are_taken(service: ServiceProcess, localstripe: str) -> None:
+    """Events of a 2017 version, signed by somebody else's code, without a livemode."""
+    hook = {"url": f"{service.url}/webhook", "secret": WEBHOOK_SECRET}
+    requests.post(f"{localstripe}/_config/webhooks/ours", hook, timeout=5).raise_for_status()
+    _pay(localstripe, service.create("L-6").json()["payment_intent_id"])
+    patience = time.monotonic() + 10
+    while not service.get("/payment-intent", order_id="L-6").json()["paid"]:
+        assert time.monotonic() < patience, "its webhook did not come"
+        time.sleep(0.1)
 
 
 def test_what_it_refuses_is_a_clear_400(service: ServiceProcess) -> None:

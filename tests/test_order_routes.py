@@ -27,7 +27,11 @@ class Service:
 
     def __init__(self, **settings: Any) -> None:
         self.bench = AfterBench()
-        given = {"stripe_webhook_secret": SecretStr(f"whsec_old,{SECRET}"), **settings}
+        given = {
+            "stripe_webhook_secret": SecretStr(f"whsec_old,{SECRET}"),
+            "key_store_url": SecretStr("sqlite:///never-opened.db"),
+            **settings,
+        }
         key = SecretStr("sk_test_shop")
         checked = Settings(stripe_secret_key=key, order_events_delivery="separate", **given)
         self.app: Flask = create_app(checked, Payments(self.bench.tools, checked))
@@ -303,3 +307,11 @@ def test_deliver_without_a_listener_says_so(service: Service) -> None:
         1,
         "Error: ORDER_EVENTS_URL is not set: nobody listens\n",
     )
+
+
+@pytest.mark.parametrize("command", ["reconcile", "deliver --once", "orders list --unknown"])
+def test_a_command_does_not_pretend_to_see_anothers_memory(command: str) -> None:
+    service = Service(key_store_url=SecretStr("memory://"))
+    ran = service.run(*command.split())
+    assert ran.exit_code == 1
+    assert "only the service itself can see" in ran.output

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,27 +15,25 @@ from tests.shop_listener import ShopListener, until
 
 SHOP_SECRET = "whsec_shop"
 
-SUCCEEDED = "payment_intent.succeeded"
 
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shop() -> Iterator[ShopListener]:
     with ShopListener() as listening:
         yield listening
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stripe_box() -> Iterator[SandboxProcess]:
     with SandboxProcess() as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(
-    stripe_box: SandboxProcess, shop: ShopListener, tmp_path: Path
+    stripe_box: SandboxProcess, shop: ShopListener, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
     environ = {
-        "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
+        "KEY_STORE_URL": f"sqlite:///{tmp_path_factory.mktemp('store')}/keys.db",
         "ORDER_EVENTS_URL": shop.url,
         "ORDER_EVENTS_SECRET": SHOP_SECRET,
         "REQUEST_BUDGET_SECONDS": "5",
@@ -57,8 +54,8 @@ def test_a_paid_order_reaches_the_shop_once(
     intent_id = service.create("A-1").json()["payment_intent_id"]
     stripe_box.pay(intent_id)
     until(lambda: status(service, "A-1")["paid"])
-    until(lambda: shop.orders("order.paid") == ["A-1"])
-    body, signed = shop.taken[0]
+    until(lambda: "A-1" in shop.orders("order.paid"))
+    [(body, signed)] = shop.taken
     event: Any = stripe.Webhook.construct_event(body, signed, SHOP_SECRET)
     assert event["data"]["object"]["payment_intent_id"] == intent_id
     time.sleep(1.2)
@@ -76,30 +73,32 @@ def test_every_message_doubled_and_reordered_and_the_shop_failing_at_first(
         intent_id = service.create(order_id).json()["payment_intent_id"]
         stripe_box.fail(intent_id)
         stripe_box.pay(intent_id)
-    until(lambda: sorted(shop.orders("order.paid")) == orders)
+    until(lambda: set(orders) <= set(shop.orders("order.paid")))
     until(lambda: all(status(service, each)["waiting"] == 0 for each in orders))
     assert all(status(service, each)["paid"] for each in orders)
     assert shop.refused == 5
+    assert len([each for each in shop.orders("order.paid") if each in orders]) == len(orders)
 
 
 @pytest.mark.parametrize("after_seconds", [0.0, 0.01, 0.03, 0.08, 0.2])
 def test_a_service_killed_between_any_two_messages_loses_nothing(
     service: ServiceProcess, stripe_box: SandboxProcess, shop: ShopListener, after_seconds: float
 ) -> None:
-    stripe_box.webhooks(detours=[{"kind": "double", "type": SUCCEEDED}])
+    order_id = f"K-{after_seconds}"
+    stripe_box.webhooks(detours=[{"kind": "double", "type": "payment_intent.succeeded"}])
     shop.statuses = [500]
-    intent_id = service.create("K-1").json()["payment_intent_id"]
+    intent_id = service.create(order_id).json()["payment_intent_id"]
     stripe_box.pay(intent_id)
     time.sleep(after_seconds)
     service.kill()
     service.start()
-    again = service.create("K-1").json()
+    again = service.create(order_id).json()
     assert (again["payment_intent_id"], again["status"]) == (intent_id, "succeeded")
     # A deliverer that died may have had the event: its time runs out first.
-    until(lambda: shop.orders("order.paid") == ["K-1"], seconds=45)
-    until(lambda: status(service, "K-1")["waiting"] == 0)
-    assert len(shop.told()) == 1
-    assert stripe_box.state().order("K-1").payable == 1
+    until(lambda: order_id in shop.orders("order.paid"), seconds=45)
+    until(lambda: status(service, order_id)["waiting"] == 0, seconds=45)
+    assert shop.orders("order.paid").count(order_id) == 1
+    assert stripe_box.state().order(order_id).payable == 1
 
 
 def test_a_debit_that_fails_after_days_is_told_and_can_be_paid_again(
@@ -118,6 +117,6 @@ def test_a_debit_that_fails_after_days_is_told_and_can_be_paid_again(
     update = service.post("/update-payment-intent", {"order_id": "ACH-1", "amount": 1})
     assert (update.status_code, update.json()["code"]) == (409, "payment_processing")
     stripe_box.advance(4 * 86_400)
-    until(lambda: shop.orders("order.failed") == ["ACH-1"])
+    until(lambda: "ACH-1" in shop.orders("order.failed"))
     again = service.create("ACH-1", payment_method_types=["us_bank_account"]).json()
     assert (again["payment_intent_id"], again["status"]) == (intent_id, "requires_payment_method")
