@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -126,9 +127,15 @@ def parse_payment_request(body: bytes) -> PaymentRequest:
 
     Raises BadRequest: malformed_json, missing_parameter or invalid_parameter.
     """
-    given = {name: value for name, value in read_json_object(body).items() if value is not None}
+    return check_payment_request(read_json_object(body))
+
+
+def check_payment_request(given: Mapping[str, Any]) -> PaymentRequest:
+    """Check a JSON object as `parse_payment_request` does."""
     try:
-        return PaymentRequest.model_validate(given)
+        return PaymentRequest.model_validate(
+            {name: value for name, value in given.items() if value is not None}
+        )
     except ValidationError as wrong:
         raise bad_request(wrong, PaymentRequest) from None
 
