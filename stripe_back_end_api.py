@@ -17,12 +17,15 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+import front_door
 import telemetry
+from access.clients import Clients, ClientsFileError, load_clients
+from access.errors import Forbidden, TooManyRequests, Unauthorized
+from live_money import refuse_unsafe
 from payment import errors
 from payment.body import read_body
-from payment.request import parse_payment_request
 from settings import Settings, SettingsError, load_settings
-from stripe_payment import Payments, open_payments
+from stripe_payment import Account, Payments, open_payments
 
 log = logging.getLogger("stripe_back_end_api")
 
@@ -44,6 +47,9 @@ ANSWERS: dict[type[Exception], tuple[int, str]] = {
     errors.StripeUnreachable: (503, "retry_same"),
     errors.StoreDown: (503, "retry_same"),
     errors.Overloaded: (503, "retry_same"),
+    Unauthorized: (401, "fix_request"),
+    Forbidden: (403, "fix_request"),
+    TooManyRequests: (429, "retry_same"),
     errors.PaymentError: (500, "stop"),
 }
 
@@ -73,11 +79,14 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     if settings is None:
         settings = load_settings()
         telemetry.start_logging(settings.log_level)
+    refuse_unsafe(settings)
+    clients = _clients_of(settings)
     app = _bare_app()
-    _add_routes(app, settings, payments or _open_payments(settings))
+    _add_routes(app, settings, clients, payments or _open_payments(settings, clients))
     _add_error_handlers(app)
     app.before_request(_begin)
     app.after_request(_end)
+    front_door.hang(app, settings, clients)
     app.teardown_request(_forget)
     return app
 
@@ -97,13 +106,32 @@ def _app() -> Flask:
         raise SystemExit(WORKER_BOOT_ERROR) from None
 
 
-def _open_payments(settings: Settings) -> Payments:
+def _clients_of(settings: Settings) -> Clients | None:
+    if settings.clients_file is None:
+        return None
+    try:
+        return load_clients(settings.clients_file, livemode=settings.livemode)
+    except ClientsFileError as wrong:
+        raise SettingsError(str(wrong)) from wrong
+
+
+def _open_payments(settings: Settings, clients: Clients | None) -> Payments:
     return open_payments(
         settings,
+        accounts=_accounts_of(clients),
         observe=telemetry.tell_happening,
         tell=telemetry.tell_send,
         tell_retry=telemetry.tell_retry,
     )
+
+
+def _accounts_of(clients: Clients | None) -> dict[str, Account]:
+    """Return the Stripe account of each client that has one of its own."""
+    return {
+        client.id: Account(client.stripe_secret_key, client.stripe_account)
+        for client in clients or ()
+        if client.stripe_secret_key or client.stripe_account
+    }
 
 
 def _bare_app() -> Flask:
@@ -115,10 +143,12 @@ def _bare_app() -> Flask:
     return app
 
 
-def _add_routes(app: Flask, settings: Settings, payments: Payments) -> None:
+def _add_routes(
+    app: Flask, settings: Settings, clients: Clients | None, payments: Payments
+) -> None:
     @app.post("/create-payment-intent")
     def create_payment_intent() -> Response:
-        answer = payments.create(parse_payment_request(_json_bytes()))
+        answer = payments.create(front_door.access().payment_request(_json_bytes()))
         response = jsonify(
             payment_intent_id=answer.payment_intent_id,
             client_secret=answer.client_secret,
@@ -130,7 +160,10 @@ def _add_routes(app: Flask, settings: Settings, payments: Payments) -> None:
 
     @app.get("/config")
     def config() -> Response:
-        return jsonify(publishable_key=settings.stripe_publishable_key)
+        client = clients.get(request.args.get("client_id", "")) if clients else None
+        key = client.stripe_publishable_key if client else None
+        account = {"stripe_account": client.stripe_account} if client else {}
+        return jsonify(publishable_key=key or settings.stripe_publishable_key, **account)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -157,7 +190,13 @@ def _add_error_handlers(app: Flask) -> None:
         response = _error(status, error.code, error.message, action, request_id=error.request_id)
         if error.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+        if status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
         return response
+
+    @app.errorhandler(429)
+    def limited(_: HTTPException) -> Response:
+        return payment_error(front_door.too_many_requests())
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

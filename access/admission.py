@@ -28,6 +28,11 @@ class Access:
     client: Client | None = None
     signed: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def client_id(self) -> str | None:
+        """Return whose orders the caller may ask for; None for everybody's."""
+        return self.client.id if self.client else None
+
     def payment_request(self, body: bytes) -> PaymentRequest:
         """Read a request for a payment, with what is signed in place of what is not.
 

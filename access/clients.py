@@ -23,12 +23,12 @@ from pydantic import (
 
 from access.keys import MIN_SECRET_BYTES, TokenKey, public_key, shared_secret
 from payment.text import order_name
+from settings import ORIGIN
 
 # More would be a data base's work, and every API key is compared with every other.
 MAX_CLIENTS = 10_000
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
 class ClientsFileError(Exception):
@@ -37,7 +37,7 @@ class ClientsFileError(Exception):
 
 def origin(value: str) -> str:
     """Return a web origin as browsers send it; raises ValueError."""
-    if not _ORIGIN.fullmatch(value):
+    if not re.fullmatch(ORIGIN, value):
         raise ValueError("must be an origin like https://shop.example, in lower case, no path")
     return value
 
@@ -72,7 +72,9 @@ class Client(BaseModel):
     token_public_keys: list[Annotated[str, AfterValidator(_pem)]] = []
     api_keys_sha256: list[Annotated[str, AfterValidator(_digest)]] = []
     stripe_account: str | None = Field(
-        None, pattern=r"^acct_\w{1,60}$", description="must be an account like acct_1032D82eZvKYlo2C"
+        None,
+        pattern=r"^acct_\w{1,60}$",
+        description="must be an account like acct_1032D82eZvKYlo2C",
     )
     stripe_secret_key: SecretStr | None = None
     stripe_publishable_key: str | None = Field(
@@ -193,13 +195,18 @@ def _complaint(error: Any) -> str:
 
 def _shared_keys(clients: Mapping[str, Client]) -> list[str]:
     """A key or secret that two clients have would let one be taken for the other."""
-    seen: dict[str, str] = {}
-    wrong = []
-    for client in clients.values():
-        for proof in (*client.api_keys_sha256, *(s.get_secret_value() for s in client.token_secrets)):
-            if seen.setdefault(proof, client.id) != client.id:
-                wrong.append(f"{client.id}: has a secret or an API key of {seen[proof]}")
-    return wrong
+    owners: dict[str, str] = {}
+    return [
+        f"{client.id}: has a secret or an API key of {owners[proof]}"
+        for client in clients.values()
+        for proof in _proofs(client)
+        if owners.setdefault(proof, client.id) != client.id
+    ]
+
+
+def _proofs(client: Client) -> list[str]:
+    secrets = (each.get_secret_value() for each in client.token_secrets)
+    return [*client.api_keys_sha256, *secrets, *client.token_public_keys]
 
 
 def _other_mode(clients: Mapping[str, Client], *, livemode: bool) -> list[str]:

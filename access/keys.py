@@ -32,7 +32,7 @@ def public_key(pem: str) -> TokenKey:
     """Return the key of tokens that the shop signs with a private key. Raises ValueError."""
     try:
         key = load_pem_public_key(pem.encode())
-    except Exception as wrong:  # noqa: BLE001 - its own kinds, and those of OpenSSL
+    except Exception as wrong:
         raise ValueError("must be a public key in PEM form") from wrong
     match key:
         case RSAPublicKey(key_size=bits) if bits >= MIN_RSA_BITS:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment import errors
 from payment.errors import PaymentError
 from tests.fake_payments import CLIENT_SECRET, Answer, FakePayments, client_of
@@ -60,6 +61,9 @@ ROWS = [
     (errors.StripeUnreachable("x"), 503, "stripe_unreachable", "retry_same"),
     (errors.StoreDown("x"), 503, "store_unavailable", "retry_same"),
     (errors.Overloaded("x"), 503, "overloaded", "retry_same"),
+    (Unauthorized("x"), 401, "unauthorized", "fix_request"),
+    (Forbidden("x"), 403, "forbidden", "fix_request"),
+    (TooManyRequests("x"), 429, "too_many_requests", "retry_same"),
     (errors.PaymentError("x"), 500, "internal", "stop"),
     (RuntimeError("x"), 500, "internal", "stop"),
 ]
