@@ -45,8 +45,6 @@ def _hazards(settings: Settings) -> Iterator[tuple[str, str, str]]:
         )
     if _is_local(base.hostname or ""):
         yield "sandbox_address", "STRIPE_API_BASE on this machine", "leave STRIPE_API_BASE empty"
-    if base.scheme != "https":
-        yield "plain_http", "STRIPE_API_BASE over plain http", "use https://"
     if settings.flask_debug or settings.log_level == "DEBUG":
         yield "debug", "FLASK_DEBUG or LOG_LEVEL=DEBUG", "unset FLASK_DEBUG, set LOG_LEVEL=INFO"
     if webhook_secret and SANDBOX_WEBHOOK_SECRET in webhook_secret.get_secret_value().split(","):

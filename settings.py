@@ -187,8 +187,12 @@ class Settings(BaseModel):
             raise ValueError(
                 "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must both be test or both be live"
             )
-        if self.livemode and base is not None and not base.startswith("https://"):
-            raise ValueError("STRIPE_API_BASE: must be https:// where the secret key is live")
+        plain = base is not None and not base.startswith("https://")
+        if self.livemode and plain and "plain_http" not in self.allowed_hazards:
+            raise ValueError(
+                "STRIPE_API_BASE: must be https:// where the secret key is live "
+                "(or ALLOW_UNSAFE_LIVE=plain_http)"
+            )
         return self
 
     @property

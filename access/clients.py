@@ -168,7 +168,7 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
         raise ClientsFileError(f"CLIENTS_FILE: cannot be read: {wrong.strerror}") from wrong
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         # Only the place: the message may quote a line with a secret.
-        place = re.search(r"\(at line \d+, column \d+\)", str(wrong))
+        place = re.search(r"\(at [a-z0-9, ]+\)", str(wrong))
         raise ClientsFileError(
             f"CLIENTS_FILE: is not TOML in UTF-8 {place[0] if place else ''}".rstrip()
         ) from None
