@@ -176,6 +176,7 @@ class Settings(BaseModel):
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="must be an integer from 1 to 65535"
     )
+    prometheus_multiproc_dir: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="must be DEBUG, INFO, WARNING or ERROR"
     )

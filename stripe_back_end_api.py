@@ -148,7 +148,9 @@ def _add_routes(
 ) -> None:
     @app.post("/create-payment-intent")
     def create_payment_intent() -> Response:
-        answer = payments.create(front_door.access().payment_request(_json_bytes()))
+        asked = front_door.access().payment_request(_json_bytes())
+        telemetry.know(order=asked.order_id, client=asked.client_id)
+        answer = payments.create(asked)
         response = jsonify(
             payment_intent_id=answer.payment_intent_id,
             client_secret=answer.client_secret,
@@ -241,26 +243,24 @@ def _error(
 
 def _begin() -> None:
     g.started = time.monotonic()
-    g.correlation_id = telemetry.new_correlation_id(request.headers.get("X-Request-ID"))
-    telemetry.correlation_id.set(g.correlation_id)
+    g.correlation_id = telemetry.begin_request(request.headers.get("X-Request-ID"))
 
 
 def _end(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Request-ID"] = g.correlation_id
-    facts = {
-        "method": request.method,
-        "route": str(request.url_rule) if request.url_rule else None,
-        "status": response.status_code,
-        "code": g.get("error_code"),
-        "seconds": round(time.monotonic() - g.started, 4),
-    }
-    log.info("request", extra=facts)
+    telemetry.tell_request(
+        method=request.method,
+        route=str(request.url_rule) if request.url_rule else None,
+        status=response.status_code,
+        code=g.get("error_code"),
+        seconds=round(time.monotonic() - g.started, 4),
+    )
     return response
 
 
 def _forget(_: BaseException | None) -> None:
-    telemetry.correlation_id.set(None)
+    telemetry.end_request()
 
 
 def main() -> None:

@@ -264,6 +264,6 @@ def test_any_other_is_replaced(sent: str) -> None:
 def test_each_request_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         ask(errors.OrderReused("x"))
-    (line,) = [record for record in caplog.records if record.name == "stripe_back_end_api"]
+    (line,) = [record for record in caplog.records if record.name == "requests"]
     facts = vars(line)
     assert (facts["route"], facts["status"], facts["code"]) == (PATH, 422, "order_reused")
