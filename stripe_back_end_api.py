@@ -22,10 +22,13 @@ import telemetry
 from access.clients import Clients, ClientsFileError, load_clients
 from access.errors import Forbidden, TooManyRequests, Unauthorized
 from live_money import refuse_unsafe
+from metrics.opening import Uncounted, open_counting
 from payment import errors
 from payment.body import read_body
+from payment.happening import Happening
 from settings import Settings, SettingsError, load_settings
 from stripe_payment import Account, Payments, open_payments
+from stripe_send import Send
 
 log = logging.getLogger("stripe_back_end_api")
 
@@ -81,11 +84,12 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         telemetry.start_logging(settings.log_level)
     refuse_unsafe(settings)
     clients = _clients_of(settings)
+    counting = open_counting(settings)
     app = _bare_app()
-    _add_routes(app, settings, clients, payments or _open_payments(settings, clients))
+    _add_routes(app, settings, clients, payments or _open_payments(settings, clients, counting))
     _add_error_handlers(app)
     app.before_request(_begin)
-    app.after_request(_end)
+    app.after_request(lambda response: _end(response, counting))
     front_door.hang(app, settings, clients)
     app.teardown_request(_forget)
     return app
@@ -115,13 +119,22 @@ def _clients_of(settings: Settings) -> Clients | None:
         raise SettingsError(str(wrong)) from wrong
 
 
-def _open_payments(settings: Settings, clients: Clients | None) -> Payments:
+def _open_payments(settings: Settings, clients: Clients | None, counting: Uncounted) -> Payments:
+    def observe(happening: Happening) -> None:
+        telemetry.tell_happening(happening)
+        counting.happening(happening)
+
+    def tell(send: Send) -> None:
+        telemetry.tell_send(send)
+        counting.send(send)
+
     return open_payments(
         settings,
         accounts=_accounts_of(clients),
-        observe=telemetry.tell_happening,
-        tell=telemetry.tell_send,
+        observe=observe,
+        tell=tell,
         tell_retry=telemetry.tell_retry,
+        measured=counting.measured,
     )
 
 
@@ -246,15 +259,18 @@ def _begin() -> None:
     g.correlation_id = telemetry.begin_request(request.headers.get("X-Request-ID"))
 
 
-def _end(response: Response) -> Response:
+def _end(response: Response, counting: Uncounted) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Request-ID"] = g.correlation_id
+    route = str(request.url_rule) if request.url_rule else None
+    seconds = time.monotonic() - g.started
+    counting.request(route, response.status_code, seconds)
     telemetry.tell_request(
         method=request.method,
-        route=str(request.url_rule) if request.url_rule else None,
+        route=route,
         status=response.status_code,
         code=g.get("error_code"),
-        seconds=round(time.monotonic() - g.started, 4),
+        seconds=round(seconds, 4),
     )
     return response
 

@@ -160,6 +160,7 @@ def open_payments(
     observe: Observe = ignore,
     tell: Callable[[Send], None] = lambda _: None,
     tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+    measured: Callable[[KeyStore], KeyStore] = lambda store: store,
 ) -> Payments:
     """Open the key store and Stripe's connections, and put everything together.
 
@@ -175,7 +176,9 @@ def open_payments(
         client_id: open_gateway(settings, transport, account, **given)
         for client_id, account in (accounts or {}).items()
     }
-    return Payments(_tools(settings, store, gateway, clock, sleep, observe), settings, gateways)
+    return Payments(
+        _tools(settings, measured(store), gateway, clock, sleep, observe), settings, gateways
+    )
 
 
 def open_transport(settings: Settings) -> SharedTransport:

@@ -54,11 +54,12 @@ def test_each_is_paid_into_its_own_account(client: FlaskClient, sandbox: Sandbox
     first = create(client, API_KEYS["shop-a"], order_id="A-1", amount=100)["payment_intent_id"]
     second = create(client, API_KEYS["shop-b"], order_id="A-1", amount=100)["payment_intent_id"]
 
-    def seen(intent_id: str, api_key: str, **headers: str) -> int:
+    def seen(intent_id: str, api_key: str, account: str | None = None) -> int:
         path = f"/v1/payment_intents/{intent_id}"
+        headers: Any = {"Stripe_Account": account} if account else {}
         return sandbox.send("GET", path, api_key=api_key, **headers).status_code
 
-    assert seen(first, "sk_test_sandbox", Stripe_Account="acct_shopA") == 200
+    assert seen(first, "sk_test_sandbox", "acct_shopA") == 200
     assert seen(first, "sk_test_sandbox") == 404
     assert seen(second, "sk_test_shopB") == 200
     assert seen(second, "sk_test_sandbox") == 404
