@@ -176,9 +176,8 @@ def open_payments(
         client_id: open_gateway(settings, transport, account, **given)
         for client_id, account in (accounts or {}).items()
     }
-    return Payments(
-        _tools(settings, measured(store), gateway, clock, sleep, observe), settings, gateways
-    )
+    tools = _tools(settings, measured(store), gateway, clock, sleep, observe)
+    return Payments(tools, settings, gateways)
 
 
 def open_transport(settings: Settings) -> SharedTransport:

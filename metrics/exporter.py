@@ -21,7 +21,6 @@ from metrics.names import Names
 from metrics.sampling import start_sampling
 from settings import Settings, SettingsError, load_settings
 
-
 # How often it is looked whether the master lives.
 PARENT_SECONDS = 2.0
 

@@ -53,7 +53,7 @@ class Names:
         )
         self.store_failures = Counter(
             "store_failures",
-            "Operations that the key store did not answer.",
+            "Operations without an answer.",
             ["operation"],
             **given,
         )
