@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from pydantic import SecretStr
 
-from settings import Settings
+from settings import load_settings
 from stripe_back_end_api import create_app
 from tests.sandbox_process import SandboxProcess
 from tests.shop import API_KEYS, bearer, clients_file, entry, token
@@ -25,13 +24,12 @@ def client(sandbox: SandboxProcess, tmp_path: Path) -> FlaskClient:
         entry("shop-a", 'stripe_account = "acct_shopA"'),
         entry("shop-b", 'stripe_secret_key = "sk_test_shopB"'),
     )
-    return create_app(
-        Settings(
-            stripe_secret_key=SecretStr("sk_test_sandbox"),
-            stripe_api_base=sandbox.url,
-            clients_file=path,
-        )
-    ).test_client()
+    environ = {
+        "STRIPE_SECRET_KEY": "sk_test_sandbox",
+        "STRIPE_API_BASE": sandbox.url,
+        "CLIENTS_FILE": str(path),
+    }
+    return create_app(load_settings(environ)).test_client()
 
 
 def create(client: FlaskClient, proof: str, **fields: Any) -> Any:
