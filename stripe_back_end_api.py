@@ -21,6 +21,8 @@ import front_door
 import telemetry
 from access.clients import Clients, ClientsFileError, load_clients
 from access.errors import Forbidden, TooManyRequests, Unauthorized
+from api_description.document import document
+from api_description.page import CONTENT_SECURITY_POLICY, page
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted, open_counting
 from payment import errors
@@ -179,6 +181,18 @@ def _add_routes(
         key = client.stripe_publishable_key if client else None
         account = {"stripe_account": client.stripe_account} if client else {}
         return jsonify(publishable_key=key or settings.stripe_publishable_key, **account)
+
+    described = document(ANSWERS, guarded=clients is not None)
+
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        return jsonify(described)
+
+    @app.get("/docs")
+    def documentation() -> Response:
+        response = Response(page(described), mimetype="text/html")
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        return response
 
     @app.get("/healthz")
     def healthz() -> Response:
