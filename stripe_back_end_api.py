@@ -297,7 +297,7 @@ def main() -> None:
     """Become the production server, or say in one line which settings are wrong."""
     os.chdir(Path(__file__).resolve().parent)
     try:
-        load_settings()
+        refuse_unsafe(load_settings())
     except SettingsError as wrong:
         sys.exit(str(wrong))
     server = [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"]

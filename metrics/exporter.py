@@ -48,7 +48,7 @@ def main() -> None:
     MultiProcessCollector(registry, path=str(settings.prometheus_multiproc_dir))  # type: ignore[no-untyped-call]
     server = serve(settings, registry)
     url = settings.key_store_url.get_secret_value()
-    if not url.startswith("memory:"):
+    if url != "memory://":
         start_sampling(open_key_store(url), Names(CollectorRegistry()))
     master = os.getppid()
     # A master that was killed cannot end us, and the next one needs the port.

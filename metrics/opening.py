@@ -72,4 +72,4 @@ def _serve_here(settings: Settings, registry: object) -> None:
 
 
 def _in_this_process(settings: Settings) -> bool:
-    return settings.key_store_url.get_secret_value().startswith("memory:")
+    return settings.key_store_url.get_secret_value() == "memory://"
