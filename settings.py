@@ -141,6 +141,11 @@ class Settings(BaseModel):
         25.0, ge=1, le=120, allow_inf_nan=False, description="must be seconds, from 1 to 120"
     )
     key_store_url: Annotated[SecretStr, AfterValidator(_store_url)] = SecretStr("memory://")
+    order_events_url: Annotated[str, AfterValidator(_http_url)] | None = None
+    order_events_secret: Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None = None
+    order_events_delivery: Literal["embedded", "separate"] = Field(
+        "embedded", description="must be embedded or separate"
+    )
     host: str = Field(
         "127.0.0.1",
         pattern=r"^[A-Za-z0-9._:%-]+$",
@@ -188,6 +193,8 @@ class Settings(BaseModel):
             raise ValueError(
                 "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must both be test or both be live"
             )
+        if self.order_events_url is not None and self.order_events_secret is None:
+            raise ValueError("ORDER_EVENTS_SECRET is not set: ORDER_EVENTS_URL needs it")
         plain = base is not None and not base.startswith("https://")
         if self.livemode and plain and "plain_http" not in self.allowed_hazards:
             raise ValueError(

@@ -11,28 +11,38 @@ import math
 import os
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 import front_door
 import telemetry
-from access.clients import Clients, ClientsFileError, load_clients
+from access.clients import NOBODY
 from access.errors import Forbidden, TooManyRequests, Unauthorized
 from api_description.document import document
 from api_description.page import CONTENT_SECURITY_POLICY, page
 from live_money import refuse_unsafe
-from metrics.opening import Uncounted, open_counting
+from metrics.opening import Uncounted
+from order_commands import add_commands, is_serving
+from order_events import start_courier
 from payment import errors
-from payment.body import read_body
-from payment.happening import Happening
+from payment.body import MAX_EVENT_BYTES, read_body
+from payment.intents import Intent
+from payment.json_body import read_json_object
+from payment.order_requests import CancelRequest, OrderRequest, StatusRequest, UpdateRequest
+from payment.request import OrderFields, PaymentRequest
 from settings import Settings, SettingsError, load_settings
-from stripe_payment import Account, Payments, open_payments
-from stripe_send import Send
+from stripe_payment import Payments
+from stripe_webhook import read_event
+from wiring import Parts, open_parts
 
 log = logging.getLogger("stripe_back_end_api")
+
+Asked = TypeVar("Asked", bound=OrderFields | OrderRequest)
 
 # gunicorn ends for good, instead of starting the worker again, when one leaves with this code.
 WORKER_BOOT_ERROR = 3
@@ -45,6 +55,9 @@ ANSWERS: dict[type[Exception], tuple[int, str]] = {
     errors.Refused: (400, "fix_request"),
     errors.CardRefused: (402, "fix_request"),
     errors.OrderReused: (422, "fix_request"),
+    errors.NotFound: (404, "fix_request"),
+    errors.Changed: (409, "fix_request"),
+    errors.NoLongerOpen: (409, "fix_request"),
     errors.InFlight: (409, "retry_same"),
     errors.RateLimited: (429, "retry_same"),
     errors.Misconfigured: (500, "stop"),
@@ -84,16 +97,19 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     if settings is None:
         settings = load_settings()
         telemetry.start_logging(settings.log_level)
-    refuse_unsafe(settings)
-    clients = _clients_of(settings)
-    counting = open_counting(settings)
+    parts = open_parts(settings, payments)
     app = _bare_app()
-    _add_routes(app, settings, clients, payments or _open_payments(settings, clients, counting))
+    _add_routes(app, parts)
+    _add_own_description(app, parts)
+    _add_order_routes(app, parts)
+    add_commands(app.cli, settings, parts.payments)
     _add_error_handlers(app)
     app.before_request(_begin)
-    app.after_request(lambda response: _end(response, counting))
-    front_door.hang(app, settings, clients)
+    app.after_request(lambda response: _end(response, parts.counting))
+    front_door.hang(app, settings, parts.clients)
     app.teardown_request(_forget)
+    if settings.order_events_delivery == "embedded" and is_serving():
+        start_courier(settings, parts.payments)
     return app
 
 
@@ -112,43 +128,6 @@ def _app() -> Flask:
         raise SystemExit(WORKER_BOOT_ERROR) from None
 
 
-def _clients_of(settings: Settings) -> Clients | None:
-    if settings.clients_file is None:
-        return None
-    try:
-        return load_clients(settings.clients_file, livemode=settings.livemode)
-    except ClientsFileError as wrong:
-        raise SettingsError(str(wrong)) from wrong
-
-
-def _open_payments(settings: Settings, clients: Clients | None, counting: Uncounted) -> Payments:
-    def observe(happening: Happening) -> None:
-        telemetry.tell_happening(happening)
-        counting.happening(happening)
-
-    def tell(send: Send) -> None:
-        telemetry.tell_send(send)
-        counting.send(send)
-
-    return open_payments(
-        settings,
-        accounts=_accounts_of(clients),
-        observe=observe,
-        tell=tell,
-        tell_retry=telemetry.tell_retry,
-        measured=counting.measured,
-    )
-
-
-def _accounts_of(clients: Clients | None) -> dict[str, Account]:
-    """Return the Stripe account of each client that has one of its own."""
-    return {
-        client.id: Account(client.stripe_secret_key, client.stripe_account)
-        for client in clients or ()
-        if client.stripe_secret_key or client.stripe_account
-    }
-
-
 def _bare_app() -> Flask:
     app = Flask(__name__, static_folder=None)
     app.response_class = JsonResponse
@@ -158,13 +137,12 @@ def _bare_app() -> Flask:
     return app
 
 
-def _add_routes(
-    app: Flask, settings: Settings, clients: Clients | None, payments: Payments
-) -> None:
+def _add_routes(app: Flask, parts: Parts) -> None:
+    settings, payments = parts.settings, parts.payments
+
     @app.post("/create-payment-intent")
     def create_payment_intent() -> Response:
-        asked = front_door.access().payment_request(_json_bytes())
-        telemetry.know(order=asked.order_id, client=asked.client_id)
+        asked = _asked(read_json_object(_json_bytes()), PaymentRequest)
         answer = payments.create(asked)
         response = jsonify(
             payment_intent_id=answer.payment_intent_id,
@@ -177,12 +155,56 @@ def _add_routes(
 
     @app.get("/config")
     def config() -> Response:
-        client = clients.get(request.args.get("client_id", "")) if clients else None
+        client = (parts.clients or NOBODY).get(request.args.get("client_id", ""))
         key = client.stripe_publishable_key if client else None
         account = {"stripe_account": client.stripe_account} if client else {}
         return jsonify(publishable_key=key or settings.stripe_publishable_key, **account)
 
-    described = document(ANSWERS, guarded=clients is not None)
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(status="ok")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        payments.ready()
+        return jsonify(status="ok")
+
+
+def _add_order_routes(app: Flask, parts: Parts) -> None:
+    payments = parts.payments
+
+    @app.get("/payment-intent")
+    def payment_intent() -> Response:
+        asked = _asked(request.args.to_dict(), StatusRequest)
+        orders = payments.orders_of(asked.client_id)
+        return jsonify(asdict(orders.status(asked, refresh=asked.refresh == "true")))
+
+    @app.post("/update-payment-intent")
+    def update_payment_intent() -> Response:
+        front_door.access().must_be_the_shop()
+        asked = _asked(read_json_object(_json_bytes()), UpdateRequest)
+        updated = payments.orders_of(asked.client_id).update(asked)
+        response = jsonify({**_shown(updated.intent), "revision": updated.revision})
+        if updated.replayed:
+            response.headers["Idempotent-Replayed"] = "true"
+        return response
+
+    @app.post("/cancel-payment-intent")
+    def cancel_payment_intent() -> Response:
+        front_door.access().must_be_the_shop()
+        asked = _asked(read_json_object(_json_bytes()), CancelRequest)
+        return jsonify(_shown(payments.orders_of(asked.client_id).cancel(asked)))
+
+    @app.post("/webhook")
+    def webhook() -> Response:
+        body = read_body(request.stream.read, request.content_length, MAX_EVENT_BYTES)
+        event = read_event(body, request.headers.get("Stripe-Signature"), parts.webhook_secrets)
+        orders = payments.orders_of(event.order.client_id if event else None)
+        return jsonify(received=True, outcome=orders.apply(event))
+
+
+def _add_own_description(app: Flask, parts: Parts) -> None:
+    described = document(ANSWERS, guarded=parts.clients is not None)
 
     @app.get("/openapi.json")
     def openapi() -> Response:
@@ -194,14 +216,22 @@ def _add_routes(
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         return response
 
-    @app.get("/healthz")
-    def healthz() -> Response:
-        return jsonify(status="ok")
 
-    @app.get("/readyz")
-    def readyz() -> Response:
-        payments.ready()
-        return jsonify(status="ok")
+def _asked(given: Mapping[str, Any], kind: type[Asked]) -> Asked:
+    """Check a request with the access of whoever sends it; its log lines name its order."""
+    asked = front_door.access().checked(given, kind)
+    telemetry.know(order=asked.order_id, client=asked.client_id)
+    return asked
+
+
+def _shown(intent: Intent) -> dict[str, Any]:
+    """Never the client_secret: whoever may pay has it from the creation."""
+    return {
+        "payment_intent_id": intent.id,
+        "status": intent.status,
+        "amount": intent.amount,
+        "currency": intent.currency,
+    }
 
 
 def _json_bytes() -> bytes:
@@ -216,7 +246,8 @@ def _add_error_handlers(app: Flask) -> None:
     @app.errorhandler(errors.PaymentError)
     def payment_error(error: errors.PaymentError) -> Response:
         status, action = answer_to(error)
-        response = _error(status, error.code, error.message, action, request_id=error.request_id)
+        facts = {**error.facts, "request_id": error.request_id}
+        response = _error(status, error.code, error.message, action, facts)
         if error.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
         if status == 401:
@@ -255,13 +286,12 @@ def _allowed_methods(error: HTTPException) -> dict[str, str]:
 
 
 def _error(
-    status: int, code: str, message: str, action: str, request_id: str | None = None
+    status: int, code: str, message: str, action: str, facts: Mapping[str, Any] | None = None
 ) -> Response:
     if status >= 500 and not message.startswith(FAILED):
         message = f"{FAILED}: {message}"
     body = {"error": telemetry.redacted(message), "code": code, "action": action}
-    if request_id is not None:
-        body["request_id"] = request_id
+    body |= {name: value for name, value in (facts or {}).items() if value is not None}
     g.error_code = code
     response = jsonify(body)
     response.status_code = status

@@ -83,10 +83,13 @@ class StripeGateway:
             # The SDK turns an empty key into a random one, silently.
             raise ValueError("an idempotency key is 1 to 255 ASCII characters")
         call = Call("post", INTENTS, sent.params, key, sent.api_version)
-        try:
-            return self._sender.send(call, deadline, lambda answer: _read_made(answer, sent))
-        except SendFailed as failed:
-            return _outcome(failed, call)
+        return self._try(call, deadline, lambda answer: _read_made(answer, sent))
+
+    def update(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
+        """Change a PaymentIntent; see StripePort."""
+        read = _reader_of(intent_id)
+        call = Call("post", f"{INTENTS}/{intent_id}", sent.params, key, sent.api_version)
+        return self._try(call, deadline, lambda answer: Made(read(answer), _is_replay(answer)))
 
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
         """Return the PaymentIntent as it is now; see StripePort."""
@@ -105,6 +108,10 @@ class StripeGateway:
         except Refused:
             return None
 
+    def walk(self, since: float, page_seconds: float) -> Iterator[Intent]:
+        """Yield what was made since then; see StripePort."""
+        return self._list(since, lambda: Deadline.after(page_seconds))
+
     def find(self, order: Order, since: float, deadline: Deadline) -> list[Intent]:
         """Return what Stripe has for the order; see StripePort."""
         reach = self._clock() - LIST_REACH_SECONDS
@@ -112,7 +119,7 @@ class StripeGateway:
             elder = self._search_a_moment(order, deadline)
         else:
             elder, since = self._search_all(order, since, reach, deadline)
-        listed = self._list(since - CLOCK_SKEW_SECONDS, deadline)
+        listed = self._list(since - CLOCK_SKEW_SECONDS, lambda: deadline)
         found = {intent.id: intent for intent in listed if intent.is_of(order)}
         for intent in elder:
             if intent.is_of(order) and intent.id not in found:
@@ -147,12 +154,12 @@ class StripeGateway:
                 return
             params = {**params, "page": more}
 
-    def _list(self, since: float, deadline: Deadline) -> Iterator[Intent]:
+    def _list(self, since: float, deadline: Callable[[], Deadline]) -> Iterator[Intent]:
         """Every page: an order may lie on any of them."""
         params: dict[str, Any] = {"created": {"gte": int(since)}, "limit": PAGE_SIZE}
         while True:
             try:
-                page, more = self._ask(Call("get", INTENTS, params), deadline, _read_list_page)
+                page, more = self._ask(Call("get", INTENTS, params), deadline(), _read_list_page)
             except (Refused, NoSuchIntent) as refused:
                 # Nothing that the client asked for: it must not be told to mend its request.
                 raise StripeFailed("Stripe did not list the PaymentIntents.") from refused
@@ -160,6 +167,12 @@ class StripeGateway:
             if not more or not page:
                 return
             params = {**params, "starting_after": page[-1].id}
+
+    def _try(self, call: Call, deadline: Deadline, read: Callable[[Answer], Made]) -> Outcome:
+        try:
+            return self._sender.send(call, deadline, read)
+        except SendFailed as failed:
+            return _outcome(failed, call)
 
     def _ask(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
         try:
@@ -201,8 +214,11 @@ def _reader_of(intent_id: str) -> Callable[[Answer], Intent]:
 
 
 def _read_made(answer: Answer, sent: SentParams) -> Made:
-    replayed = answer.headers.get("idempotent-replayed") == "true"
-    return Made(same_order(read_intent(answer.body), sent.params), replayed)
+    return Made(same_order(read_intent(answer.body), sent.params), _is_replay(answer))
+
+
+def _is_replay(answer: Answer) -> bool:
+    return answer.headers.get("idempotent-replayed") == "true"
 
 
 def _read_list_page(answer: Answer) -> Page:

@@ -13,9 +13,10 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import eq
 from typing import TYPE_CHECKING, Any, cast
 
 import stripe
@@ -31,6 +32,7 @@ from payment.flow import create_once
 from payment.happening import Observe, ignore
 from payment.idempotency import SentParams
 from payment.idempotency import idempotency_key as key_of
+from payment.orders import Orders
 from payment.outcome import Made
 from payment.single_flight import SingleFlight, WaitedTooLongError
 from payment.stripe_port import StripePort
@@ -79,12 +81,13 @@ class Payments:
     ) -> None:
         """`gateways`: to the accounts of those clients that have one of their own, by client_id."""
         self._tools, self._settings = tools, settings
-        self._of_client = {
-            client_id: replace(tools, stripe=gateway)
-            for client_id, gateway in (gateways or {}).items()
-        }
         self._flight: SingleFlight[Created] = SingleFlight()
         self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
+        self.orders = self._orders(tools)
+        self._of_client = {
+            client_id: self._orders(replace(tools, stripe=gateway))
+            for client_id, gateway in (gateways or {}).items()
+        }
         self._places = threading.BoundedSemaphore(settings.max_in_flight)
 
     def create(self, request: PaymentRequest) -> PaymentAnswer:
@@ -104,9 +107,15 @@ class Payments:
         finally:
             self._places.release()
 
-    def tools_of(self, client_id: str | None) -> Tools:
-        """Return what the orders of a client are worked on with: its account, the one store."""
-        return self._of_client.get(client_id or "", self._tools)
+    def orders_of(self, client_id: str | None) -> Orders:
+        """Return what a client's orders are worked on with: its account, and the one store."""
+        return self._of_client.get(client_id or "", self.orders)
+
+    def accounts(self) -> Iterator[tuple[Tools, Callable[[str | None], bool]]]:
+        """Yield each account's tools, and which clients' orders are in it."""
+        yield self._tools, lambda client_id: client_id not in self._of_client
+        for own, orders in self._of_client.items():
+            yield orders.tools, partial(eq, own)
 
     def forget(self, order: Order) -> None:
         """Keep no answer from before now: the order's PaymentIntent changed."""
@@ -125,12 +134,20 @@ class Payments:
         if isinstance(self._tools.stripe, StripeGateway):
             self._tools.stripe.close()
 
+    def _orders(self, tools: Tools) -> Orders:
+        return Orders(
+            tools,
+            livemode=self._settings.livemode,
+            budget_seconds=self._settings.request_budget_seconds,
+            changed=self.forget,
+        )
+
     def _create(self, wanted: Wanted, deadline: Deadline) -> PaymentAnswer:
         asked_at = self._cache.now()
         try:
             created, shared = self._flight.run(
                 (wanted.order, wanted.fingerprint),
-                lambda: create_once(self.tools_of(wanted.order.client_id), wanted, deadline),
+                lambda: create_once(self.orders_of(wanted.order.client_id).tools, wanted, deadline),
                 deadline.left(),
             )
         except WaitedTooLongError:
@@ -146,7 +163,7 @@ class Payments:
 
     def _wanted(self, request: PaymentRequest) -> Wanted:
         order = Order(self._settings.livemode, request.client_id, request.order_id)
-        version = self.tools_of(request.client_id).stripe.api_version
+        version = self.orders_of(request.client_id).tools.stripe.api_version
         sent = SentParams(version, request.stripe_params(version))
         return Wanted(order, request.fingerprint, sent.text())
 
@@ -224,7 +241,8 @@ def _tools(
     observe: Observe,
 ) -> Tools:
     timing = Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds)
-    return Tools(store, gateway, timing, clock, sleep, observe=observe)
+    listened = settings.order_events_url is not None
+    return Tools(store, gateway, timing, clock, sleep, observe=observe, listened=listened)
 
 
 def generate_idempotency_key(order_id: str | int, client_id: str | None = None) -> str:

@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from payment.happening import ALARMS
+
 if TYPE_CHECKING:
     from payment.happening import Happening
     from stripe_retry import RetryDetails
@@ -23,9 +25,6 @@ correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=No
 
 # What is known of the request so far: its order, its sends; for its last line.
 _known: ContextVar[dict[str, Any] | None] = ContextVar("known", default=None)
-
-# A person must look: two PaymentIntents of one order were paid.
-ALARMS = frozenset({"two_taken"})
 
 # What a caller sends as X-Request-ID is written to the log: short, and of harmless characters.
 _HARMLESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -101,7 +100,7 @@ def start_logging(level: str, stream: TextIO | None = None) -> None:
 
 
 def tell_happening(happening: Happening) -> None:
-    """Log one thing that happened to an order."""
+    """Log one thing that happened to an order: an error where a person must look."""
     order = happening.order
     named = {
         "order": order.order_id,

@@ -9,14 +9,18 @@ from typing import Any, Literal
 from access.clients import Client, Clients
 from access.errors import Forbidden, Unauthorized
 from access.tokens import verified_claims
-from payment.json_body import read_json_object
-from payment.request import PaymentRequest, check_payment_request
-from payment.text import order_name
+from payment.request import Fields, PaymentRequest, check_request
 
 # What a browser may add to the token's order: it could say the same to Stripe itself when it
 # confirms. The rest is the shop's to say: its books and its customers hang on it.
 BROWSERS_TO_SAY = frozenset(
-    {"payment_method_types", "payment_method_options", "receipt_email", "setup_future_usage"}
+    {
+        "payment_method_types",
+        "payment_method_options",
+        "receipt_email",
+        "setup_future_usage",
+        "refresh",  # of a status
+    }
 )
 
 
@@ -33,36 +37,21 @@ class Access:
         """Return whose orders the caller may ask for; None for everybody's."""
         return self.client.id if self.client else None
 
-    def payment_request(self, body: bytes) -> PaymentRequest:
-        """Read a request for a payment, with what is signed in place of what is not.
+    def checked(self, given: Mapping[str, Any], kind: type[Fields]) -> Fields:
+        """Check a request of any kind, with what is signed in place of what is not.
 
-        The body may leave out what is signed, or repeat it in any spelling that means the same.
-        Raises BadRequest; Forbidden, code token_mismatch, where it says something else.
+        It may leave out what is signed, or repeat it in any spelling that means the same. Raises
+        BadRequest; Forbidden where it says something else, or something that must be signed.
         """
-        given = read_json_object(body)
-        asked = check_payment_request({**given, **self.signed})
-        if self.kind == "open":
-            return asked
-        beyond = [name for name in given if not self._may_say(name) and given[name] is not None]
-        if beyond:
-            raise Forbidden(f"{beyond[0]}: must be in the token", code="token_mismatch")
-        repeated = {name: given[name] for name in self.signed if given.get(name) is not None}
-        if check_payment_request({**given, **self.signed, **repeated}) != asked:
-            raise Forbidden("The request is not what was signed for", code="token_mismatch")
+        signed = {name: value for name, value in self.signed.items() if name in kind.model_fields}
+        asked = check_request({**given, **signed}, kind)
+        repeated = {name: given[name] for name in signed if given.get(name) is not None}
+        if repeated and check_request({**given, **signed, **repeated}, kind) != asked:
+            raise self._not_theirs("This is not what was signed for, or another client's order")
+        for name in given:
+            if given[name] is not None and not self._may_say(name):
+                raise self._not_theirs(f"{name}: must be in the token")
         return asked
-
-    def owner_of(self, order_id: str, client_id: str | None) -> str | None:
-        """Return the client_id under which this caller's order is kept.
-
-        Raises Forbidden for another client's order, or another order than the token's.
-        """
-        if self.client is None:
-            return client_id
-        if client_id not in (None, self.client.id):
-            raise Forbidden("This order is not this client's")
-        if self.kind == "token" and order_name(self.signed["order_id"]) != order_id:
-            raise Forbidden("The token is for another order", code="token_mismatch")
-        return self.client.id
 
     def must_be_the_shop(self) -> None:
         """Raise Forbidden for a browser: with an old token it could bring an old price back."""
@@ -70,7 +59,10 @@ class Access:
             raise Forbidden("This takes an API key: call from the shop's server, not from a page")
 
     def _may_say(self, name: str) -> bool:
-        return self.kind == "api_key" or name in self.signed or name in BROWSERS_TO_SAY
+        return self.kind != "token" or name in self.signed or name in BROWSERS_TO_SAY
+
+    def _not_theirs(self, message: str) -> Forbidden:
+        return Forbidden(message, code="token_mismatch" if self.kind == "token" else None)
 
 
 EVERYBODY = Access("open")

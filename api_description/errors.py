@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from payment.errors import PaymentError, Refused
+from payment.errors import NoLongerOpen, PaymentError, Refused
+from payment.intents import CANCELED, TAKEN
 
 Answers = Mapping[type[Exception], tuple[int, str]]
 
@@ -37,8 +38,8 @@ ERROR: dict[str, Any] = {
             "very same request again, after Retry-After; stop: a person must look",
         },
         "request_id": {"type": "string", "description": "Stripe's own id of the request"},
+        "status": {"type": "string", "description": "of the PaymentIntent, where it matters"},
     },
-    "additionalProperties": False,
 }
 
 
@@ -74,6 +75,9 @@ def _response(status: int, kinds: list[type[PaymentError]], answers: Answers) ->
 def _words(status: int, kinds: list[type[PaymentError]]) -> Iterable[str]:
     if status == 400:
         yield from BAD_REQUESTS[400]
+    elif NoLongerOpen in kinds:
+        yield from (kind.code for kind in kinds if kind is not NoLongerOpen)
+        yield from (f"payment_{word}" for word in sorted((*TAKEN, CANCELED)))
     else:
         yield from dict.fromkeys(kind.code for kind in kinds)
     yield from OTHER_WORDS.get(status, ())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from payment.currencies import CURRENCIES
 from payment.metadata import MAX_NAME_CHARACTERS, MAX_NAMES, MAX_VALUE_CHARACTERS, OURS
 from payment.method_types import MAX_TYPES, TYPE_NAME
@@ -76,28 +78,31 @@ FIELDS: dict[str, Schema] = {
     },
 }
 
-# Absent where they are null, as clients' libraries often write it.
-REQUIRED = ("amount", "order_id")
 
-
-def described(schema: Schema) -> Schema:
+def described(model: type[BaseModel]) -> Schema:
     """Return a model's JSON Schema with the rules of FIELDS, and without pydantic's titles."""
-    properties = {name: _field(name, given) for name, given in schema["properties"].items()}
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    properties = {
+        name: _field(name, given, required=name in required)
+        for name, given in schema["properties"].items()
+    }
     return {
         "type": "object",
         "properties": properties,
-        "required": schema.get("required", []),
+        "required": required,
         "additionalProperties": False,
     }
 
 
-def _field(name: str, given: Schema) -> Schema:
+def _field(name: str, given: Schema, *, required: bool) -> Schema:
     kept = {key: value for key, value in given.items() if key not in ("title", "default", "anyOf")}
     choices = [each for each in given.get("anyOf", []) if each != {"type": "null"}]
     if given.get("default") is not None:
         kept["default"] = given["default"]
     found = {**kept, **(choices[0] if choices else {}), **FIELDS.get(name, {})}
-    if name in REQUIRED:
+    if required:
         return found
+    # Absent where it is null, as clients' libraries often write it.
     described_once = {key: found.pop(key) for key in ("description", "default") if key in found}
     return {"anyOf": [found, {"type": "null"}], **described_once}

@@ -26,6 +26,7 @@ class MemoryStore:
 
     def __init__(self, max_orders: int = DEFAULT_MAX_ORDERS) -> None:
         self._records: dict[Order, KeyRecord] = {}
+        self._due: set[Order] = set()
         self._lock = threading.Lock()
         self._max_orders = max_orders
 
@@ -36,7 +37,7 @@ class MemoryStore:
                 return held
             if len(self._records) >= self._max_orders:
                 self._make_room(record.updated_at)
-            self._records[record.order] = record
+            self._put(record)
             return record
 
     def read(self, order: Order) -> KeyRecord | None:
@@ -46,7 +47,7 @@ class MemoryStore:
         with self._lock:
             if not self._is_still(current):
                 return False
-            self._records[current.order] = new
+            self._put(new)
             return True
 
     def forget(self, current: KeyRecord) -> bool:
@@ -54,10 +55,13 @@ class MemoryStore:
             if not self._is_still(current):
                 return False
             del self._records[current.order]
+            self._due.discard(current.order)
             return True
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
-        waiting = [r for r in self._snapshot() if r.due_at is not None and r.due_at <= now]
+        with self._lock:
+            records = [self._records[order] for order in self._due]
+        waiting = [r for r in records if r.due_at is not None and r.due_at <= now]
         return sorted(waiting, key=lambda r: r.due_at or 0.0)[:limit]
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
@@ -72,6 +76,13 @@ class MemoryStore:
     def _snapshot(self) -> list[KeyRecord]:
         with self._lock:
             return list(self._records.values())
+
+    def _put(self, record: KeyRecord) -> None:
+        self._records[record.order] = record
+        if record.due_at is None:
+            self._due.discard(record.order)
+        else:
+            self._due.add(record.order)
 
     def _is_still(self, current: KeyRecord) -> bool:
         held = self._records.get(current.order)

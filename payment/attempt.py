@@ -5,10 +5,10 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from key_store.contract import StoreUnavailable
+from key_store.contract import KeyRecord, StoreUnavailable
 from payment import claims
 from payment.adoption import Adoption, choose
 from payment.claims import Wanted
@@ -47,6 +47,11 @@ class Attempt:
         self._record, self._inherited = owned.record, owned.inherited
         self._sent = SentParams.parse(owned.record.params)
 
+    @property
+    def record(self) -> KeyRecord:
+        """The attempt's record as it was last seen by its owner."""
+        return self._record
+
     def carry_out(self) -> Created | Over | None:
         """Answer the order's PaymentIntent; None: the record says now how to go on.
 
@@ -80,7 +85,7 @@ class Attempt:
         """A saved answer shows the PaymentIntent as it was: record it, then look at it."""
         now = self._tools.clock()
         try:
-            self._store.replace(self._record, claims.created(self._record, then, now))
+            self._write(lambda record: claims.created(record, then, now))
         except StoreUnavailable:
             return self._unrecorded(self._stripe.retrieve(then.id, self._deadline))
         return None
@@ -118,9 +123,8 @@ class Attempt:
     def _reject(self, no: Declined) -> None:
         """Rule 8: this no is definitive."""
         code = no.error.code
-        if not self._store.replace(
-            self._record, claims.rejected(self._record, code, self._tools.clock())
-        ):
+        now = self._tools.clock()
+        if not self._write(lambda record: claims.rejected(record, code, now)):
             return
         self._tools.saw("rejected", self._record, code=code)
         if self._record.fingerprint == self._wanted.fingerprint:
@@ -144,9 +148,9 @@ class Attempt:
     def _adopt_lost(self, newest: Intent, *others: Intent) -> None:
         """Its client_secret may be out, so it stays the order's, whatever it costs (rule 4)."""
         if self._end_all(others):
-            record = replace(self._record, fingerprint=claims.LOST_FINGERPRINT)
-            self._store.replace(
-                self._record, claims.created(record, newest, self._tools.clock(), "adopted")
+            now = self._tools.clock()
+            self._write(
+                lambda record: self._tools.telling(claims.adopted(record, newest, now), newest)
             )
 
     def _unclear(self, unclear: Unclear) -> Created | Over | None:
@@ -187,6 +191,22 @@ class Attempt:
 
     # Writing down what came of it.
 
+    def _write(self, change: Callable[[KeyRecord], KeyRecord]) -> bool:
+        """Rule 6: write if owner and attempt are still ours; keep what was noted beside it."""
+        while not self._store.replace(self._record, change(self._record)):
+            before = self._record.version
+            if not self._still_ours() or self._record.version == before:
+                return False
+        return True
+
+    def _still_ours(self) -> bool:
+        """Read the record again; tell whether its attempt is still ours to carry out."""
+        held = self._store.read(self._record.order)
+        if held is None or held.state != "pending" or held.owner != self._record.owner:
+            return False
+        self._record = held
+        return True
+
     def _finish(self, adoption: Adoption, what: str, *, of_key: bool = False) -> Created | None:
         """Rule 6: the owner of this attempt records it, or it is not given out.
 
@@ -197,9 +217,13 @@ class Attempt:
         assert intent is not None
         if not self._end_all(adoption.strays):
             return None
-        recorded = claims.created(self._record, intent, self._tools.clock(), what)
+        now = self._tools.clock()
         try:
-            written = self._store.replace(self._record, recorded)
+            written = self._write(
+                lambda record: self._tools.telling(
+                    claims.created(record, intent, now, what), intent
+                )
+            )
         except StoreUnavailable:
             if of_key:
                 return self._unrecorded(intent)
@@ -207,7 +231,7 @@ class Attempt:
         if not written:
             self._stale(intent)
             return None
-        self._tools.saw(what, recorded, status=intent.status)
+        self._tools.saw(what, self._record, status=intent.status)
         return self._answer(intent)
 
     def _answer(self, intent: Intent) -> Created | None:
@@ -237,9 +261,10 @@ class Attempt:
     def _release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
         """Leave the order unknown, for the next request to resolve."""
         now = self._tools.clock()
-        released = claims.released(self._record, error.code, now, saved_5xx=saved_5xx)
         try:
-            self._store.replace(self._record, released)
+            self._write(
+                lambda record: claims.released(record, error.code, now, saved_5xx=saved_5xx)
+            )
         except StoreUnavailable:
             # The lock runs out by itself.
             self._tools.saw("unrecorded", self._record, code=error.code)
@@ -252,11 +277,7 @@ class Attempt:
         between the two would leave both payable.
         """
         for stray in strays:
-            held = self._store.read(self._record.order)
-            if held is None or (held.owner, held.version) != (
-                self._record.owner,
-                self._record.version,
-            ):
+            if not self._still_ours():
                 return False
             if not self._cancel(stray):
                 changed = StripeFailed("A PaymentIntent of this order could not be canceled.")

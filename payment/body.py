@@ -8,20 +8,25 @@ from payment.errors import BadRequest
 
 MAX_BODY_BYTES = 64 * 1024
 
+# Stripe's event holds a PaymentIntent, and what it was before: 25 KB of metadata alone, twice.
+MAX_EVENT_BYTES = 512 * 1024
+
 # Of a body that is too large this much is read and dropped: a client that is still sending when
 # the connection closes sees a broken connection and not the answer.
 MAX_READ_BYTES = 4 * 1024 * 1024
 
 
-def read_body(read: Callable[[int], bytes], said_length: int | None) -> bytes:
-    """Return what `read` gives until it gives nothing.
+def read_body(
+    read: Callable[[int], bytes], said_length: int | None, limit: int = MAX_BODY_BYTES
+) -> bytes:
+    """Return what `read` gives until it gives nothing, `limit` bytes at most.
 
     `said_length` is what the client announced; None for a chunked body. Raises BadRequest:
     too_large, or malformed_json for a body that broke off, because the part of it that came may
     happen to be JSON.
     """
     try:
-        body = _all_of_it(read)
+        body = _all_of_it(read, limit)
     except BadRequest:
         raise
     except Exception as broken:
@@ -32,15 +37,15 @@ def read_body(read: Callable[[int], bytes], said_length: int | None) -> bytes:
     return body
 
 
-def _all_of_it(read: Callable[[int], bytes]) -> bytes:
+def _all_of_it(read: Callable[[int], bytes], limit: int) -> bytes:
     body, dropped = b"", 0
-    while dropped < MAX_READ_BYTES and (piece := read(MAX_BODY_BYTES)):
-        if dropped or len(body) + len(piece) > MAX_BODY_BYTES:
+    while dropped < MAX_READ_BYTES and (piece := read(limit)):
+        if dropped or len(body) + len(piece) > limit:
             dropped += len(piece)
         else:
             body += piece
     if dropped:
-        raise BadRequest(f"The body is larger than {MAX_BODY_BYTES} bytes", code="too_large")
+        raise BadRequest(f"The body is larger than {limit} bytes", code="too_large")
     return body
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from key_store.contract import KeyRecord, Order
+from payment.follow_up import with_follow_up
 from payment.history import noted
 from payment.idempotency import FIRST_ATTEMPT
 from payment.intents import CANCELED, Intent
@@ -100,8 +101,9 @@ def taken_over(record: KeyRecord, lease: Lease) -> KeyRecord:
 def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
     """A new attempt: a new key, and the parameters of whoever asks now (rule 3)."""
     attempt = record.attempt + 1
+    claimed = _next_version(record, lease.now, "claimed", attempt=attempt)
     return replace(
-        _next_version(record, lease.now, "claimed", attempt=attempt),
+        with_follow_up(claimed, amount=None, currency=None, pending=None),
         attempt=attempt,
         fingerprint=wanted.fingerprint,
         params=wanted.params,
@@ -126,9 +128,29 @@ def created(record: KeyRecord, intent: Intent, now: float, what: str = "created"
     )
 
 
-def seen(record: KeyRecord, status: str, now: float) -> KeyRecord:
-    """The recorded PaymentIntent has another status than when it was last seen."""
-    return replace(_next_version(record, now, "seen", status=status), payment_status=status)
+def found(order: Order, intent: Intent, params: str, lease: Lease) -> KeyRecord:
+    """The record of an order that the store has lost and Stripe still has."""
+    record = first_claim(Wanted(order, LOST_FINGERPRINT, params), lease)
+    record = replace(record, version=0, first_sent_at=float(intent.created), follow_up="")
+    return adopted(record, intent, lease.now)
+
+
+def adopted(record: KeyRecord, intent: Intent, now: float, what: str = "adopted") -> KeyRecord:
+    """The order's PaymentIntent is one that was asked for with parameters that nobody knows."""
+    known = created(replace(record, fingerprint=LOST_FINGERPRINT), intent, now, what)
+    return with_follow_up(known, amount=intent.amount, currency=intent.currency)
+
+
+def seen(
+    record: KeyRecord, intent: Intent, now: float, what: str = "seen", **facts: str | int
+) -> KeyRecord:
+    """The recorded PaymentIntent as it is now."""
+    noted_now = _next_version(record, now, what, status=intent.status, **facts)
+    return with_follow_up(
+        replace(noted_now, payment_status=intent.status),
+        amount=intent.amount,
+        currency=intent.currency,
+    )
 
 
 def rejected(record: KeyRecord, code: str, now: float) -> KeyRecord:
@@ -145,6 +167,11 @@ def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = Fals
         locked_until=now,
         saved_5xx=record.saved_5xx or saved_5xx,
     )
+
+
+def touched(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
+    """Something happened beside the creation: only the follow-up changes."""
+    return _next_version(record, now, what, **facts)
 
 
 def _next_version(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:

@@ -5,6 +5,9 @@
     ├── Refused               Stripe said a definitive no
     │   └── CardRefused       ... about a card
     ├── OrderReused           the order was already used with other parameters
+    ├── NotFound              the order is not known here, or has no PaymentIntent
+    ├── Changed               the order changed since the caller looked, or an older copy came late
+    ├── NoLongerOpen          the order's PaymentIntent is paid, being paid, or canceled
     ├── InFlight              the order is being created elsewhere, and the wait for it ran out
     ├── RateLimited           Stripe's limit held through the whole budget
     ├── Misconfigured         Stripe refused our credentials or our account
@@ -18,12 +21,19 @@ Which of them is which HTTP status is said once, in stripe_back_end_api.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class PaymentError(Exception):
-    """`message` is a sentence for a person and holds no secret; `code` is a word for a program."""
+    """`message` is a sentence for a person and holds no secret; `code` is a word for a program.
+
+    `facts` is what a program may need beside them to go on.
+    """
 
     code = "internal"
     retry_after_seconds: float | None = None
+    facts: Mapping[str, str | int | None] = MappingProxyType({})
 
     def __init__(
         self,
@@ -66,6 +76,34 @@ class OrderReused(PaymentError):
     """The order already has a PaymentIntent, or an attempt, with other parameters."""
 
     code = "order_reused"
+
+
+class NotFound(PaymentError):
+    """The order was never created here, or nothing came of it."""
+
+    code = "not_found"
+
+
+class Changed(PaymentError):
+    """The order is not what the caller took it for; `facts` says what it is now."""
+
+    code = "changed"
+
+    def __init__(self, message: str, **facts: str | int | None) -> None:
+        super().__init__(message)
+        self.facts = facts
+
+
+class NoLongerOpen(PaymentError):
+    """The PaymentIntent's status does not allow this; the code is `payment_` and the status."""
+
+    def __init__(self, status: str) -> None:
+        said = {"canceled": "is canceled", "succeeded": "is paid"}
+        super().__init__(
+            f"This order's payment {said.get(status, f'has the status {status}')}.",
+            code=f"payment_{status}",
+        )
+        self.facts = {"status": status}
 
 
 class InFlight(PaymentError):

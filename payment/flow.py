@@ -48,6 +48,7 @@ class _Request:
         self._deadline = deadline
         self._stripe_deadline = deadline.earlier(tools.timing.store)
         self._attempts = 0
+        self._owner: str | None = None
         self._poll_seconds = FIRST_POLL_SECONDS
 
     def run(self) -> Created:
@@ -62,6 +63,7 @@ class _Request:
         held = self._store.claim(mine)
         if held.owner != mine.owner:
             return held
+        self._owner = held.owner
         self._tools.saw("claimed", held)
         return Owned(held, inherited=False)
 
@@ -71,12 +73,16 @@ class _Request:
             case Created() as answer:
                 return answer
             case Over():
-                return self._begin_next(owned.record)
+                return self._begin_next(attempt.record)
             case None:
                 return self._look_again()
 
     def _follow(self, record: KeyRecord) -> Owned | KeyRecord | Created:
         match claims.next_step(record, self._wanted.fingerprint, self._tools.clock()):
+            case Step.WAIT if record.owner == self._owner:
+                # Our own finish met a note that somebody wrote beside it: nobody else is at it.
+                mine = claims.taken_over(record, self._tools.lease())
+                return self._take(record, mine, inherited=True)
             case Step.WAIT:
                 return self._wait(record)
             case Step.TAKE_OVER:
@@ -105,6 +111,7 @@ class _Request:
         """Rule 5: become the owner if the record is still what we read, else follow it."""
         if not self._store.replace(held, mine):
             return self._look_again()
+        self._owner = mine.owner
         self._tools.saw("taken_over" if inherited else "next_attempt", mine)
         return Owned(mine, inherited)
 
@@ -131,7 +138,7 @@ class _Request:
         if record.fingerprint == claims.LOST_FINGERPRINT and not intent.costs(self._params()):
             raise _reused()
         if intent.status != record.payment_status:
-            self._note_status(record, intent.status)
+            self._note(record, intent)
         self._tools.saw("replayed", record, status=intent.status)
         return Created(intent, replayed=True)
 
@@ -144,12 +151,13 @@ class _Request:
                 "Stripe does not know this order's PaymentIntent: is the key another account's?"
             ) from unknown
 
-    def _note_status(self, record: KeyRecord, status: str) -> None:
+    def _note(self, record: KeyRecord, intent: Intent) -> None:
         """Keep what was seen; the answer does not depend on it."""
+        seen = self._tools.telling(claims.seen(record, intent, self._tools.clock()), intent)
         try:
-            self._store.replace(record, claims.seen(record, status, self._tools.clock()))
+            self._store.replace(record, seen)
         except StoreUnavailable:
-            self._tools.saw("unrecorded", record, status=status)
+            self._tools.saw("unrecorded", record, status=intent.status)
 
     def _params(self) -> dict[str, object]:
         return dict(SentParams.parse(self._wanted.params).params)

@@ -15,7 +15,8 @@ class Happening:
     """One thing that happened to an order. `what` is one of a few words, to be counted by.
 
     claimed, waited, taken_over, created, replayed, adopted, rejected, unknown, next_attempt,
-    stale_owner, unrecorded, stray_canceled, stray_left, two_taken, shared.
+    stale_owner, unrecorded, stray_canceled, stray_left, two_taken, shared; after creation:
+    webhook, stray_paid, updated, canceled, event_delivered, event_failed, event_parked.
     """
 
     what: str
@@ -23,6 +24,9 @@ class Happening:
     attempt: int
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
+
+# A person must look: money was taken that should not have been, or the shop was never told.
+ALARMS = frozenset({"two_taken", "stray_paid", "event_parked"})
 
 Observe = Callable[[Happening], None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,8 @@ from payment.method_options import checked_options
 from payment.method_types import check_types, checked_types, types_param
 from payment.text import descriptor_suffix, email, free_text, order_name
 
+Fields = TypeVar("Fields", bound=BaseModel)
+
 OrderName = Annotated[str, BeforeValidator(order_name)]
 
 # Sent to Stripe under their own names, where they were given.
@@ -39,8 +41,8 @@ _AS_STRIPES = (
 )
 
 
-class PaymentRequest(BaseModel):
-    """What a client asks for, normalised: two requests that mean the same are equal.
+class OrderFields(BaseModel):
+    """What both a creation and an update may say, normalised: two that mean the same are equal.
 
     Each description is the rule that a client is told when the field breaks it.
     """
@@ -54,9 +56,6 @@ class PaymentRequest(BaseModel):
         "in the smallest unit of the currency",
     )
     order_id: OrderName
-    currency: Annotated[str, AfterValidator(currency_code)] = Field(
-        "usd", description="must be the three letters of a currency, like usd"
-    )
     client_id: OrderName | None = None
     payment_method_types: Annotated[list[str], AfterValidator(checked_types)] | None = Field(
         None, description='must be a list of Stripe\'s types, like ["card"]'
@@ -88,21 +87,9 @@ class PaymentRequest(BaseModel):
         None, min_length=1, max_length=22, description="must be text of 1 to 22 characters"
     )
 
-    @model_validator(mode="after")
-    def _fields_agree(self) -> Self:
-        check_amount(self.amount, self.currency)
-        check_room(self.metadata, 1 if self.client_id is None else 2)
-        options = self.payment_method_options or {}
-        check_types(self.payment_method_types or [], self.currency, options)
-        return self
-
-    def stripe_params(self, api_version: str) -> dict[str, Any]:
-        """Return what is sent to Stripe: the same request gives the same text, name by name."""
-        ours = {"order_id": self.order_id, "client_id": self.client_id}
+    def given_params(self, api_version: str) -> dict[str, Any]:
+        """Return what is sent to Stripe of the fields that are named as Stripe's."""
         return {
-            "amount": self.amount,
-            "currency": self.currency,
-            "metadata": {**(self.metadata or {}), **_given(ours)},
             **types_param(self.payment_method_types, api_version),
             **_given({name: getattr(self, name) for name in _AS_STRIPES}),
         }
@@ -122,22 +109,52 @@ class PaymentRequest(BaseModel):
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
 
+class PaymentRequest(OrderFields):
+    """What a client asks for."""
+
+    currency: Annotated[str, AfterValidator(currency_code)] = Field(
+        "usd", description="must be the three letters of a currency, like usd"
+    )
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        check_amount(self.amount, self.currency)
+        check_room(self.metadata, 1 if self.client_id is None else 2)
+        options = self.payment_method_options or {}
+        check_types(self.payment_method_types or [], self.currency, options)
+        return self
+
+    def stripe_params(self, api_version: str) -> dict[str, Any]:
+        """Return what is sent to Stripe: the same request gives the same text, name by name."""
+        ours = {"order_id": self.order_id, "client_id": self.client_id}
+        return {
+            "amount": self.amount,
+            "currency": self.currency,
+            "metadata": {**(self.metadata or {}), **_given(ours)},
+            **self.given_params(api_version),
+        }
+
+
 def parse_payment_request(body: bytes) -> PaymentRequest:
     """Read and check a request; null counts as absent, as clients' libraries often write it.
 
     Raises BadRequest: malformed_json, missing_parameter or invalid_parameter.
     """
-    return check_payment_request(read_json_object(body))
+    return read_request(body, PaymentRequest)
 
 
-def check_payment_request(given: Mapping[str, Any]) -> PaymentRequest:
-    """Check a JSON object as `parse_payment_request` does."""
+def read_request(body: bytes, kind: type[Fields]) -> Fields:
+    """Read and check a request of any kind; see parse_payment_request."""
+    return check_request(read_json_object(body), kind)
+
+
+def check_request(given: Mapping[str, Any], kind: type[Fields]) -> Fields:
+    """Check a JSON object as a request of any kind; see parse_payment_request."""
+    said = {name: value for name, value in given.items() if value is not None}
     try:
-        return PaymentRequest.model_validate(
-            {name: value for name, value in given.items() if value is not None}
-        )
+        return kind.model_validate(said)
     except ValidationError as wrong:
-        raise bad_request(wrong, PaymentRequest) from None
+        raise bad_request(wrong, kind) from None
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

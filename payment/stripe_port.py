@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from key_store.contract import Order
@@ -38,6 +39,17 @@ class StripePort(Protocol):
         the list since then, and the search for what is older than the list reaches. Raises a
         PaymentError where Stripe did not say all.
         """
+        ...
+
+    def walk(self, since: float, page_seconds: float) -> Iterator[Intent]:
+        """Yield every PaymentIntent that was made since then, as it is when its page is read.
+
+        `page_seconds` bounds each page. Raises a PaymentError where Stripe did not say all.
+        """
+        ...
+
+    def update(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
+        """Change a PaymentIntent under an idempotency key; never raises for what Stripe does."""
         ...
 
     def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:

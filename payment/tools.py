@@ -11,6 +11,7 @@ from key_store.contract import KeyRecord, KeyStore
 from payment.claims import Lease
 from payment.happening import Happening, Observe, ignore
 from payment.intents import Intent
+from payment.news import told
 from payment.stripe_port import StripePort
 
 
@@ -57,10 +58,19 @@ class Tools:
     sleep: Callable[[float], None] = time.sleep
     owner: Callable[[], str] = new_owner
     observe: Observe = ignore
+    listened: bool = False
+    """Whether a shop listens to order events: without one, none are kept for it."""
 
     def lease(self) -> Lease:
         """Return the terms of a claim that is made now."""
         return Lease(self.owner(), self.clock(), self.timing.lock)
+
+    def telling(self, record: KeyRecord, intent: Intent) -> KeyRecord:
+        """Return the record with what its PaymentIntent gives to tell the shop, in its outbox.
+
+        Written together with the state: what is paid is told, or the write did not happen.
+        """
+        return told(record, intent, self.clock()) if self.listened else record
 
     def saw(self, what: str, record: KeyRecord, **facts: str | int | float | bool | None) -> None:
         """Tell the observers what happened to a record's order."""

@@ -53,6 +53,9 @@ ROWS = [
     (errors.CardRefused("x", code="card_declined"), 402, "card_declined", "fix_request"),
     (errors.BadRequest("x", code="too_large"), 413, "too_large", "fix_request"),
     (errors.BadRequest("x", code="not_json"), 415, "not_json", "fix_request"),
+    (errors.NotFound("x"), 404, "not_found", "fix_request"),
+    (errors.Changed("x"), 409, "changed", "fix_request"),
+    (errors.NoLongerOpen("succeeded"), 409, "payment_succeeded", "fix_request"),
     (errors.InFlight("x"), 409, "in_flight", "retry_same"),
     (errors.OrderReused("x"), 422, "order_reused", "fix_request"),
     (errors.RateLimited("x"), 429, "stripe_rate_limited", "retry_same"),
@@ -76,7 +79,7 @@ def test_every_error_has_its_row(error: Exception, status: int, code: str, actio
     assert response.content_type == "application/json"
     found = response.get_json()
     assert (found["code"], found["action"]) == (code, action)
-    assert set(found) == {"error", "code", "action"}
+    assert set(found) - set(getattr(error, "facts", {})) == {"error", "code", "action"}
     assert found["error"].startswith(FAILED) == (status >= 500)
     if action == "retry_same":
         assert int(response.headers["Retry-After"]) >= 1

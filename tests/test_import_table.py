@@ -55,7 +55,7 @@ FLOORS = [
     {"stripe_payment"},
     {"order_events"},
     {"order_commands"},
-    {"front_door"},
+    {"wiring", "front_door"},
     {"stripe_back_end_api"},
     {"web_worker"},
     {"gunicorn"},

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from api_description.document import document as guarded_document
-from payment.errors import CardRefused, PaymentError, Refused
+from payment.errors import CardRefused, Changed, NoLongerOpen, NotFound, PaymentError, Refused
 from payment.intents import STATUSES
+from payment.order_requests import CancelRequest, UpdateRequest
 from payment.request import PaymentRequest
 from stripe_back_end_api import ANSWERS
 from tests.fake_payments import Answer, FakePayments, client_of
 from tests.test_api import ORDER, PATH, ROWS, ask
+
+UPDATE = "/update-payment-intent"
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +27,18 @@ def document() -> Any:
 
 
 def test_every_field_of_the_model_is_described_and_no_other(document: Any) -> None:
-    schema = document["components"]["schemas"]["PaymentRequest"]
-    assert set(schema["properties"]) == set(PaymentRequest.model_fields)
-    assert schema["required"] == ["amount", "order_id"]
-    assert schema["additionalProperties"] is False
-    for name, field in schema["properties"].items():
-        assert field.get("description"), name
+    for model in (PaymentRequest, UpdateRequest, CancelRequest):
+        schema = document["components"]["schemas"][model.__name__]
+        assert set(schema["properties"]) == set(model.model_fields)
+        required = {name for name, field in model.model_fields.items() if field.is_required()}
+        assert set(schema["required"]) == required
+        assert schema["additionalProperties"] is False
+        for name, field in schema["properties"].items():
+            assert field.get("description"), name
 
 
-def rules(document: Any, status: int) -> Any:
-    found = document["paths"][PATH]["post"]["responses"][str(status)]
+def rules(document: Any, status: int, path: str) -> Any:
+    found = document["paths"][path]["post"]["responses"][str(status)]
     return found, found["content"]["application/json"]["schema"]["allOf"][1]["properties"]
 
 
@@ -41,7 +46,9 @@ def rules(document: Any, status: int) -> Any:
 def test_every_error_is_described_as_it_is_answered(
     document: Any, error: Exception, status: int, code: str, action: str
 ) -> None:
-    response, (said, shape) = ask(error), rules(guarded_document(ANSWERS, guarded=True), status)
+    route = PATH if not isinstance(error, NotFound | Changed | NoLongerOpen) else UPDATE
+    guarded = guarded_document(ANSWERS, guarded=True)
+    response, (said, shape) = ask(error), rules(guarded, status, route)
     assert action in shape["action"]["enum"]
     if not isinstance(error, Refused | CardRefused) and status != 400:
         assert code in shape["code"]["enum"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,11 @@ def client(sandbox: SandboxProcess, tmp_path: Path) -> FlaskClient:
     path = clients_file(
         tmp_path,
         entry("shop-a", 'stripe_account = "acct_shopA"'),
-        entry("shop-b", 'stripe_secret_key = "sk_test_shopB"'),
+        entry(
+            "shop-b",
+            'stripe_secret_key = "sk_test_shopB"',
+            'stripe_webhook_secret = "whsec_ofShopB"',
+        ),
     )
     environ = {
         "STRIPE_SECRET_KEY": "sk_test_sandbox",
@@ -79,3 +87,101 @@ def test_a_token_of_one_is_nothing_to_the_other(
         assert answer["action"] == "fix_request"
         assert theirs["client_secret"] not in str(answer)
     assert sandbox.state().order("A-1", "shop-b").count == 1
+
+
+def test_no_endpoint_shows_or_changes_the_other_s_order(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
+    theirs = create(client, API_KEYS["shop-b"], order_id="B-1", amount=1099)
+    before = sandbox.state().order("B-1", "shop-b")
+    mine = bearer(API_KEYS["shop-a"])
+    for client_id in ({}, {"client_id": "shop-b"}):
+        order = {"order_id": "B-1", **client_id}
+        for answer in (
+            client.get("/payment-intent", query_string=order, headers=mine),
+            client.get("/payment-intent", query_string={**order, "refresh": "true"}, headers=mine),
+            client.post("/update-payment-intent", json={**order, "amount": 1}, headers=mine),
+            client.post("/cancel-payment-intent", json=order, headers=mine),
+        ):
+            assert answer.status_code == (403 if client_id else 404), answer.get_json()
+            assert theirs["payment_intent_id"] not in answer.get_data(as_text=True)
+    assert sandbox.state().order("B-1", "shop-b") == before
+
+
+def test_a_page_reads_its_order_and_changes_none(client: FlaskClient) -> None:
+    create(client, token("shop-a"))
+    page = bearer(token("shop-a"))
+    status = client.get("/payment-intent", headers=page)
+    assert (status.status_code, status.get_json()["order_id"]) == (200, "A-1")
+    other = client.get("/payment-intent", query_string={"order_id": "A-2"}, headers=page)
+    assert other.status_code == 403
+    for path in ("/update-payment-intent", "/cancel-payment-intent"):
+        assert (
+            client.post(path, json={"order_id": "A-1", "amount": 1}, headers=page).status_code
+            == 403
+        )
+
+
+def test_each_changes_its_own_in_its_own_account(client: FlaskClient) -> None:
+    for shop in ("shop-a", "shop-b"):
+        create(client, API_KEYS[shop], order_id="A-1", amount=1099)
+        mine = bearer(API_KEYS[shop])
+        for path, body, status in (
+            ("/update-payment-intent", {"order_id": "A-1", "amount": 1299}, None),
+            ("/cancel-payment-intent", {"order_id": "A-1"}, "canceled"),
+        ):
+            answer = client.post(path, json=body, headers=mine)
+            assert answer.status_code == 200, answer.get_json()
+            assert status in (None, answer.get_json()["status"])
+
+
+def event(intent_id: str, order_id: str, client_id: str) -> bytes:
+    subject = {"id": intent_id, "metadata": {"order_id": order_id, "client_id": client_id}}
+    said = {"id": "evt_1", "type": "payment_intent.succeeded", "livemode": False,
+            "data": {"object": subject}}  # fmt: skip
+    return json.dumps(said).encode()
+
+
+def signed(body: bytes, secret: str) -> dict[str, str]:
+    at = int(time.time())
+    mac = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"Stripe-Signature": f"t={at},v1={mac}", "Content-Type": "application/json"}
+
+
+def test_an_event_of_one_account_says_nothing_of_the_other_s_order(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
+    """shop-b's own endpoint signs; what it says of shop-a's order is not found in its account."""
+    mine = create(client, API_KEYS["shop-a"], order_id="A-1", amount=1099)["payment_intent_id"]
+    theirs = create(client, API_KEYS["shop-b"], order_id="B-1", amount=1099)["payment_intent_id"]
+    sandbox.pay(theirs)
+    for intent_id, order_id, client_id, outcome in (
+        (theirs, "A-1", "shop-a", "not_ours"),
+        (mine, "B-1", "shop-b", "not_ours"),
+        (theirs, "B-1", "shop-b", "applied"),
+    ):
+        body = event(intent_id, order_id, client_id)
+        answer = client.post("/webhook", data=body, headers=signed(body, "whsec_ofShopB"))
+        assert (answer.status_code, answer.get_json()["outcome"]) == (200, outcome)
+    status = client.get(
+        "/payment-intent", query_string={"order_id": "A-1"}, headers=bearer(API_KEYS["shop-a"])
+    )
+    assert status.get_json()["paid"] is False
+    forged = event(theirs, "B-1", "shop-b")
+    assert (
+        client.post("/webhook", data=forged, headers=signed(forged, "whsec_x")).status_code == 400
+    )
+
+
+def test_the_reconciler_looks_for_each_order_in_its_own_account(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
+    """A payment whose webhook never came is found in either account."""
+    for shop in ("shop-a", "shop-b"):
+        sandbox.pay(
+            create(client, API_KEYS[shop], order_id="A-1", amount=1099)["payment_intent_id"]
+        )
+    result = client.application.test_cli_runner().invoke(args=["reconcile", "--json"])
+    tally = json.loads(result.output.splitlines()[-1])
+    assert (tally["checked"], tally["paid_late"], tally["unresolved"]) == (2, 2, 0)
+    assert result.exit_code == 0

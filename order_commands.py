@@ -1,0 +1,177 @@
+"""For a person at a shell: `flask --app stripe_back_end_api` reconcile, deliver, orders."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from key_store.contract import StoreError
+from order_events import Courier, open_courier
+from payment.errors import PaymentError
+from payment.order_requests import OrderRequest
+from payment.outbox import unparked
+from payment.reconcile import Reconciler, Tally
+
+if TYPE_CHECKING:
+    from settings import Settings
+    from stripe_payment import Payments
+
+# Stripe sends an event for three days, and then a weekend may lie before anybody looks.
+DEFAULT_SINCE = "7d"
+
+TWO_PAID_EXIT, UNRESOLVED_EXIT = 2, 1
+
+_UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def is_serving() -> bool:
+    """Whether this process is to answer requests, rather than to carry out one of the commands."""
+    context = click.get_current_context(silent=True)
+    return context is None or context.info_name == "run"
+
+
+def add_commands(cli: click.Group, settings: Settings, payments: Payments) -> None:
+    """Add the commands to Flask's own."""
+    cli.add_command(_reconcile(settings, payments))
+    cli.add_command(_deliver(settings, payments))
+    cli.add_command(_orders(payments))
+
+
+def _reconcile(settings: Settings, payments: Payments) -> click.Command:
+    @click.command("reconcile")
+    @click.option("--since", default=DEFAULT_SINCE, help="30m, 12h, 7d, or a day: 2026-11-01.")
+    @click.option("--dry-run", is_flag=True, help="Change nothing.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+    def reconcile(since: str, dry_run: bool, as_json: bool) -> None:
+        """Put right what a crash or a lost webhook left behind.
+
+        Exit code 2: an order was paid twice. 1: an order could not be resolved.
+        """
+        works = [
+            Reconciler(
+                tools,
+                livemode=settings.livemode,
+                budget_seconds=settings.request_budget_seconds,
+                dry_run=dry_run,
+                of_client=of_client,
+            )
+            for tools, of_client in payments.accounts()
+        ]
+        with _plain_errors():
+            _walk(chain.from_iterable(work.steps(_instant(since)) for work in works))
+        tally = sum((work.tally for work in works), Tally())
+        click.echo(json.dumps(tally.shown()) if as_json else _table(tally))
+        sys.exit(_exit_code(tally))
+
+    return reconcile
+
+
+def _deliver(settings: Settings, payments: Payments) -> click.Command:
+    @click.command("deliver")
+    @click.option("--once", is_flag=True, help="Deliver what is due now, and end.")
+    @click.option("--parked", is_flag=True, help="Try what was given up once more, for three days.")
+    def deliver(once: bool, parked: bool) -> None:
+        """Deliver order events to ORDER_EVENTS_URL until told to stop."""
+        courier = open_courier(settings, payments)
+        if courier is None:
+            raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
+        if parked:
+            click.echo(f"{unparked(payments.orders.tools.store, time.time())} to try again")
+        if once:
+            click.echo(f"{courier.run_once()} delivered")
+            return
+        _run_until_told(courier)
+
+    return deliver
+
+
+def _orders(payments: Payments) -> click.Group:
+    @click.group("orders")
+    def orders() -> None:
+        """Look at orders."""
+
+    @orders.command("show")
+    @click.argument("order_id")
+    @click.option("--client", "client_id", help="Whose order it is.")
+    @click.option("--refresh", is_flag=True, help="Ask Stripe first.")
+    def show(order_id: str, client_id: str | None, refresh: bool) -> None:
+        """Print what is known of an order, and what happened to it."""
+        request = OrderRequest(order_id=order_id, client_id=client_id)
+        with _plain_errors():
+            status = payments.orders_of(client_id).status(request, refresh=refresh)
+        click.echo(json.dumps(asdict(status), indent=2, ensure_ascii=False))
+
+    @orders.command("list")
+    @click.option("--unknown", is_flag=True, required=True, help="Those with an unknown outcome.")
+    def list_(unknown: bool) -> None:  # noqa: ARG001
+        """Print orders, one JSON object a line."""
+        for status in payments.orders.unknown():
+            shown: dict[str, Any] = asdict(status)
+            del shown["history"]
+            click.echo(json.dumps(shown, ensure_ascii=False))
+
+    return orders
+
+
+def _run_until_told(courier: Courier) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: courier.stop())
+    courier.run()
+
+
+def _walk(steps: Iterable[object]) -> None:
+    """Walk to the end, behind a progress bar where somebody looks on."""
+    if not sys.stderr.isatty():
+        for _ in steps:
+            pass
+        return
+    with click.progressbar(steps, label="orders", show_pos=True, file=sys.stderr) as bar:
+        for _ in bar:
+            pass
+
+
+def _instant(since: str) -> float:
+    """Return Unix seconds."""
+    ago = re.fullmatch(r"(\d{1,6})([mhd])", since)
+    if ago:
+        return time.time() - int(ago[1]) * _UNITS[ago[2]]
+    try:
+        day = datetime.fromisoformat(since)
+    except ValueError:
+        raise click.BadParameter("must be like 30m, 12h, 7d or 2026-11-01") from None
+    return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
+
+
+def _table(tally: Tally) -> str:
+    counts = {name: count for name, count in tally.shown().items() if name != "alarms"}
+    rows = [f"{name.replace('_', ' '):<12}{count:>8}" for name, count in counts.items()]
+    return "\n".join([*rows, *(f"ALARM {each}" for each in tally.alarms)])
+
+
+def _exit_code(tally: Tally) -> int:
+    if tally.two_paid:
+        return TWO_PAID_EXIT
+    return UNRESOLVED_EXIT if tally.unresolved else 0
+
+
+class _plain_errors:  # noqa: N801
+    """A sentence instead of a traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, PaymentError):
+            raise click.ClickException(error.message) from error
+        if isinstance(error, StoreError):
+            raise click.ClickException("the key store does not answer") from error

@@ -1,0 +1,47 @@
+"""Cancel an order's PaymentIntent, so that it cannot be paid and the order may be created again."""
+
+from __future__ import annotations
+
+from key_store.contract import Order
+from payment import claims
+from payment.deadline import Deadline
+from payment.errors import InFlight, NoLongerOpen, StripeFailed
+from payment.intents import CANCELED, TAKEN, Intent
+from payment.known_order import fetch, known_record
+from payment.tools import Tools
+
+MAX_TRIES = 5
+
+
+def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) -> Intent:
+    """Return the canceled PaymentIntent; again, and it changes nothing.
+
+    Money that is only held (requires_capture) is let go: that is what the caller asks for.
+    Raises NoLongerOpen once it is paid or being paid, NotFound, InFlight.
+    """
+    stripe_deadline = deadline.earlier(tools.timing.store)
+    for _ in range(MAX_TRIES):
+        record = known_record(tools, order, deadline)
+        assert record.payment_intent_id
+        intent = fetch(tools, record, stripe_deadline)
+        if intent.status != CANCELED:
+            intent = _cancel(tools, record.payment_intent_id, reason, stripe_deadline)
+        if record.payment_status == CANCELED:
+            return intent
+        canceled = claims.seen(record, intent, tools.clock(), "canceled")
+        if tools.store.replace(record, tools.telling(canceled, intent)):
+            tools.saw("canceled", record)
+            return intent
+    raise InFlight("This order is being changed by other requests right now.")
+
+
+def _cancel(tools: Tools, intent_id: str, reason: str, deadline: Deadline) -> Intent:
+    canceled = tools.stripe.cancel(intent_id, reason, deadline)
+    if canceled:
+        return canceled
+    found = tools.stripe.retrieve(intent_id, deadline)
+    if found.status in TAKEN:
+        raise NoLongerOpen(found.status)
+    if found.status != CANCELED:
+        raise StripeFailed("Stripe did not cancel this order's PaymentIntent.")
+    return found

@@ -1,0 +1,37 @@
+"""An order that somebody wants to change: its record, and its PaymentIntent as it is now."""
+
+from __future__ import annotations
+
+from key_store.contract import KeyRecord, Order
+from payment.deadline import Deadline
+from payment.errors import InFlight, Misconfigured, NotFound
+from payment.intents import Intent
+from payment.resolve import is_unknown, resolve
+from payment.stripe_port import NoSuchIntent
+from payment.tools import Tools
+
+
+def known_record(tools: Tools, order: Order, deadline: Deadline) -> KeyRecord:
+    """Return the record of an order whose PaymentIntent is known; an unknown one is resolved.
+
+    Raises NotFound, InFlight, and what resolving it raises.
+    """
+    record = tools.store.read(order)
+    if record is not None and is_unknown(record, tools.clock()):
+        record = resolve(tools, record, deadline)
+    if record is None or record.state == "rejected":
+        raise NotFound("There is no PaymentIntent of this order.")
+    if record.state == "pending":
+        raise InFlight("This order is being created by another request right now.")
+    return record
+
+
+def fetch(tools: Tools, record: KeyRecord, deadline: Deadline) -> Intent:
+    """Return the recorded PaymentIntent as it is now. Raises PaymentError."""
+    assert record.payment_intent_id
+    try:
+        return tools.stripe.retrieve(record.payment_intent_id, deadline)
+    except NoSuchIntent as unknown:
+        raise Misconfigured(
+            "Stripe does not know this order's PaymentIntent: is the key another account's?"
+        ) from unknown

@@ -1,0 +1,109 @@
+"""What the shop is told of an order: which events, once each, and what stands in them.
+
+| PaymentIntent                                   | event            | once for each        |
+|-------------------------------------------------|------------------|----------------------|
+| succeeded                                       | order.paid       | PaymentIntent        |
+| requires_payment_method, last_payment_error set | order.failed     | failed payment       |
+| canceled                                        | order.canceled   | PaymentIntent        |
+
+Told is what is the case, not each thing that led there: a payment that failed and then went
+through before anybody looked is told as paid. The id of an event is a pure function of what it
+tells, so that even a store that was lost makes no second one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from key_store.contract import KeyRecord
+from payment.follow_up import MAX_TOLD, FollowUp, OrderEvent, follow_up_of
+from payment.idempotency import NAMESPACE
+from payment.intents import CANCELED, Intent
+
+# Stripe too goes on for three days: a shop that was down over a weekend loses nothing.
+KEEP_TRYING_SECONDS = 3 * 86_400.0
+
+PAID, FAILED, EVENT_CANCELED = "order.paid", "order.failed", "order.canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """`name` says what is told, and tells it from all else that this order's shop is told."""
+
+    type: str
+    name: str
+
+
+def news_of(intent: Intent) -> News | None:
+    """Return what a PaymentIntent's status has to say to the shop."""
+    match intent.status:
+        case "succeeded":
+            return News(PAID, f"paid:{intent.id}")
+        case "canceled":
+            return News(EVENT_CANCELED, f"{CANCELED}:{intent.id}")
+        case "requires_payment_method" if intent.raw.get("last_payment_error"):
+            return News(FAILED, f"failed:{_failure(intent)}")
+    return None
+
+
+def told(record: KeyRecord, intent: Intent, now: float) -> KeyRecord:
+    """Return the record with the event in its outbox that the PaymentIntent calls for.
+
+    The same record if there is none, or if the shop was told before. The version is the
+    caller's.
+    """
+    news, kept = news_of(intent), follow_up_of(record)
+    if news is None or news.name in kept.told:
+        return record
+    event = OrderEvent(
+        id=event_id(record, news),
+        type=news.type,
+        at=round(now, 3),
+        facts=_facts(record, intent),
+        next_at=now,
+        until=now + KEEP_TRYING_SECONDS,
+    )
+    kept = replace(kept, told=_with(kept, news.name), queue=(*kept.queue, event))
+    return replace(record, follow_up=kept.text(), due_at=kept.due_at)
+
+
+def event_id(record: KeyRecord, news: News) -> str:
+    """Return the id of an event: the same whoever finds out, and when."""
+    order = record.order
+    named = json.dumps([NAMESPACE, order.livemode, order.client_id, order.order_id, news.name])
+    return f"evt_order_{hashlib.sha256(named.encode()).hexdigest()[:32]}"
+
+
+def _failure(intent: Intent) -> str:
+    """Name a failed payment: by its charge, else by all that Stripe says of the failure."""
+    error = intent.raw["last_payment_error"]
+    if isinstance(error.get("charge"), str):
+        return str(error["charge"])
+    said = json.dumps([intent.id, intent.raw.get("latest_charge"), error], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+
+def _facts(record: KeyRecord, intent: Intent) -> dict[str, Any]:
+    error = intent.raw.get("last_payment_error") or {}
+    return {
+        "order_id": record.order.order_id,
+        "client_id": record.order.client_id,
+        "payment_intent_id": intent.id,
+        "status": intent.status,
+        "amount": intent.amount,
+        "amount_received": intent.raw.get("amount_received"),
+        "currency": intent.currency,
+        "attempt": record.attempt,
+        "failure_code": error.get("decline_code") or error.get("code"),
+    }
+
+
+def _with(kept: FollowUp, name: str) -> tuple[str, ...]:
+    """What was paid is never forgotten; of the rest, the oldest."""
+    names = [*kept.told, name]
+    others = [each for each in names if not each.startswith("paid:")]
+    dropped = set(others[: max(0, len(others) - MAX_TOLD)])
+    return tuple(each for each in names if each not in dropped)

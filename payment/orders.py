@@ -1,0 +1,108 @@
+"""What can be asked of an order once it was created: its status, a change, an end, an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from key_store.contract import Order, StoreUnavailable
+from payment import claims
+from payment.cancel import cancel_order
+from payment.deadline import Deadline
+from payment.errors import NotFound, StoreDown
+from payment.intents import Intent
+from payment.known_order import fetch
+from payment.order_requests import CancelRequest, OrderRequest, UpdateRequest
+from payment.resolve import is_unknown
+from payment.status import OrderStatus, status_of
+from payment.tools import Tools
+from payment.update import Updated, update_order
+from payment.webhook_events import StripeEvent, apply_event
+
+
+class Orders:
+    """The orders of one mode; `changed` is called after an order changed here."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        livemode: bool,
+        budget_seconds: float,
+        changed: Callable[[Order], None] = lambda _: None,
+    ) -> None:
+        self.tools, self.livemode = tools, livemode
+        self._budget_seconds, self._changed = budget_seconds, changed
+
+    def status(self, request: OrderRequest, *, refresh: bool = False) -> OrderStatus:
+        """Return what the record says; with `refresh`, after a look at Stripe.
+
+        Raises NotFound, and with `refresh` what Stripe's failures are.
+        """
+        order = self._order(request)
+        with _StoreErrors():
+            if refresh:
+                self._refresh(order)
+            record = self.tools.store.read(order)
+        if record is None:
+            raise NotFound("This order is not known.")
+        return status_of(record, self.tools.clock())
+
+    def update(self, request: UpdateRequest) -> Updated:
+        """Change the order's PaymentIntent; see payment.update."""
+        order = Order(self.livemode, request.client_id, request.order_id)
+        try:
+            with _StoreErrors():
+                return update_order(self.tools, order, request, self._deadline())
+        finally:
+            self._changed(order)
+
+    def cancel(self, request: CancelRequest) -> Intent:
+        """Cancel the order's PaymentIntent; see payment.cancel."""
+        order = self._order(request)
+        try:
+            with _StoreErrors():
+                return cancel_order(self.tools, order, request.reason, self._deadline())
+        finally:
+            self._changed(order)
+
+    def apply(self, event: StripeEvent | None) -> str:
+        """Apply a verified event; see payment.webhook_events. Events of the other mode are not."""
+        if event is None or event.livemode != self.livemode:
+            return "ignored"
+        try:
+            with _StoreErrors():
+                return apply_event(self.tools, event, self._deadline())
+        finally:
+            self._changed(event.order)
+
+    def unknown(self) -> Iterator[OrderStatus]:
+        """Yield the orders whose outcome is unknown."""
+        for record in self.tools.store.scan("pending"):
+            if record.order.livemode == self.livemode and is_unknown(record, self.tools.clock()):
+                yield status_of(record, self.tools.clock())
+
+    def _refresh(self, order: Order) -> None:
+        record = self.tools.store.read(order)
+        if record is None or record.payment_intent_id is None:
+            return
+        intent = fetch(self.tools, record, self._deadline().earlier(self.tools.timing.store))
+        if intent.status != record.payment_status:
+            seen = claims.seen(record, intent, self.tools.clock())
+            self.tools.store.replace(record, self.tools.telling(seen, intent))
+
+    def _order(self, request: OrderRequest) -> Order:
+        return Order(self.livemode, request.client_id, request.order_id)
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._budget_seconds)
+
+
+class _StoreErrors:
+    """A store that does not answer is a StoreDown to whoever asks."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, StoreUnavailable):
+            raise StoreDown("The key store does not answer.") from error

@@ -1,0 +1,272 @@
+"""Walk what the store and Stripe have, and put right what a crash or a lost webhook left behind.
+
+    unknown orders         resolved as their next request would resolve them
+    Stripe's list          each PaymentIntent that names an order is held against its record
+    slow rails             recorded as processing or the like, and older than the list goes back
+
+Everything that it does is what a request or a webhook would do, by the same functions, and every
+write is a compare-and-set: it may run at any time, and twice at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+
+from key_store.contract import KeyRecord, Order
+from payment import claims
+from payment.adoption import choose
+from payment.deadline import Deadline
+from payment.errors import PaymentError, StripeFailed
+from payment.happening import Happening
+from payment.idempotency import SentParams
+from payment.intents import CANCELED, TAKEN, Intent
+from payment.known_order import fetch
+from payment.news import told
+from payment.resolve import is_unknown, resolve
+from payment.strays import settle_stray
+from payment.tools import Tools
+from payment.webhook_events import adopt_lost
+
+log = logging.getLogger(__name__)
+
+# How often one order is looked at again when its record changes meanwhile.
+MAX_TRIES = 5
+
+# These end by themselves, days later, and the list may not go back to when they were made.
+SLOW = frozenset({"processing", "requires_capture", "requires_action"})
+
+SUCCEEDED = "succeeded"
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many orders. `adopted`: their PaymentIntent is recorded now; `closed`: nothing came of
+    their attempt; `noted`: their status changed otherwise than to paid.
+    """
+
+    checked: int = 0
+    adopted: int = 0
+    closed: int = 0
+    canceled: int = 0
+    paid_late: int = 0
+    noted: int = 0
+    two_paid: int = 0
+    unresolved: int = 0
+    alarms: list[str] = field(default_factory=list)
+
+    def __add__(self, other: Tally) -> Tally:
+        """Return the tally of both runs."""
+        return Tally(
+            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
+        )
+
+    def shown(self) -> dict[str, int | list[str]]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+class Reconciler:
+    """One run; `tally` grows while `steps` is walked. With `dry_run` nothing is changed."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        livemode: bool,
+        budget_seconds: float,
+        dry_run: bool = False,
+        of_client: Callable[[str | None], bool] = lambda _: True,
+    ) -> None:
+        """`of_client`: whose orders are in the account; the others are not to be looked for."""
+        self._of_client = of_client
+        self.tally = Tally()
+        self._observe = tools.observe
+        self._tools = replace(tools, observe=self._count)
+        self._livemode, self._budget, self._dry_run = livemode, budget_seconds, dry_run
+        self._orders: set[Order] = set()
+        self._left: set[Order] = set()
+        self._walked: set[str] = set()
+
+    def steps(self, since: float) -> Iterator[Order]:
+        """Yield each order after it was put right. `since` in Unix seconds: how far the list goes.
+
+        Raises PaymentError and StoreUnavailable where the walk itself cannot go on; what was
+        done is done.
+        """
+        for record in self._tools.store.scan("pending"):
+            if self._is_ours(record) and is_unknown(record, self._tools.clock()):
+                yield self._check(record.order, partial(self._unknown, record))
+        for intent in self._tools.stripe.walk(since, self._budget):
+            order = self._order_of(intent)
+            if order is not None:
+                self._walked.add(intent.id)
+                yield self._check(order, partial(self._listed, order, intent))
+        for record in self._tools.store.scan("created"):
+            if self._is_ours(record) and self._is_slow(record):
+                yield self._check(record.order, partial(self._slow, record))
+
+    def _check(self, order: Order, work: Callable[[], None]) -> Order:
+        self._orders.add(order)
+        self.tally.checked = len(self._orders)
+        try:
+            work()
+            self._left.discard(order)
+        except PaymentError as failed:
+            self._left.add(order)
+            log.warning(
+                "an order was not resolved: %s",
+                failed.message,
+                extra={"order": order.order_id, "client": order.client_id},
+            )
+        self.tally.unresolved = len(self._left)
+        return order
+
+    # Unknown orders.
+
+    def _unknown(self, record: KeyRecord) -> None:
+        if self._dry_run:
+            self._would_resolve(record)
+            return
+        after = resolve(self._tools, record, self._deadline())
+        if after is None or after.state == "pending":
+            return
+        if after.state == "created":
+            self.tally.adopted += 1
+            self.tally.paid_late += after.payment_status == SUCCEEDED
+        else:
+            self.tally.closed += 1
+
+    def _would_resolve(self, record: KeyRecord) -> None:
+        found = self._tools.stripe.find(record.order, record.first_sent_at, self._deadline())
+        adoption = choose(found, SentParams.parse(record.params).params)
+        self.tally.canceled += len(adoption.strays)
+        if adoption.chosen is None:
+            raise StripeFailed("Nothing is found of it yet: a run that is no dry one settles it.")
+        self.tally.adopted += 1
+
+    # Stripe's list.
+
+    def _listed(self, order: Order, intent: Intent) -> None:
+        for _ in range(MAX_TRIES):
+            record = self._tools.store.read(order)
+            if self._settled(order, record, intent):
+                return
+
+    def _settled(self, order: Order, record: KeyRecord | None, intent: Intent) -> bool:
+        """Whether nothing is left to do about it; False where the record changed meanwhile."""
+        if record is None:
+            return self._lost(order, intent)
+        if record.state == "pending":
+            return self._in_flight(record)
+        if record.payment_intent_id != intent.id:
+            return self._stray(record, intent)
+        return self._own(record, intent)
+
+    def _lost(self, order: Order, intent: Intent) -> bool:
+        if intent.status not in TAKEN:
+            return True
+        if not self._dry_run and not adopt_lost(self._tools, order, intent):
+            return False
+        self.tally.adopted += 1
+        self.tally.paid_late += intent.status == SUCCEEDED
+        return True
+
+    def _in_flight(self, record: KeyRecord) -> bool:
+        """Somebody is at it, or it became unknown since the walk of the unknown ones."""
+        if self._dry_run or not is_unknown(record, self._tools.clock()):
+            return True
+        self._unknown(record)
+        return False
+
+    def _stray(self, record: KeyRecord, listed: Intent) -> bool:
+        if listed.status == CANCELED:
+            return True
+        stray = self._tools.stripe.retrieve(listed.id, self._deadline())
+        if self._dry_run:
+            self._would_settle(record, stray)
+            return True
+        return settle_stray(self._tools, record, stray, self._deadline()) is not None
+
+    def _would_settle(self, record: KeyRecord, stray: Intent) -> None:
+        if stray.status == CANCELED:
+            return
+        if stray.status not in TAKEN:
+            self.tally.canceled += 1
+        elif record.payment_status in TAKEN:
+            self._alarm("two_paid", record.order, stray.id)
+        else:
+            self.tally.adopted += 1
+
+    def _own(self, record: KeyRecord, listed: Intent) -> bool:
+        if not self._is_news(record, listed):
+            return True
+        # The list was read before the record, which may know more by now.
+        intent = fetch(self._tools, record, self._deadline())
+        if not self._is_news(record, intent):
+            return True
+        if not self._dry_run:
+            seen = claims.seen(record, intent, self._tools.clock(), "reconciled")
+            if not self._tools.store.replace(record, self._tools.telling(seen, intent)):
+                return False
+        paid = intent.status == SUCCEEDED and record.payment_status != SUCCEEDED
+        self.tally.paid_late += paid
+        self.tally.noted += not paid
+        return True
+
+    def _is_news(self, record: KeyRecord, intent: Intent) -> bool:
+        untold = self._tools.listened and told(record, intent, 0.0) is not record
+        return untold or intent.status != record.payment_status
+
+    # Slow rails.
+
+    def _slow(self, record: KeyRecord) -> None:
+        for _ in range(MAX_TRIES):
+            intent = fetch(self._tools, record, self._deadline())
+            if self._own(record, intent):
+                return
+            record = self._tools.store.read(record.order) or record
+
+    def _is_slow(self, record: KeyRecord) -> bool:
+        return record.payment_status in SLOW and record.payment_intent_id not in self._walked
+
+    # Counting.
+
+    def _count(self, happening: Happening) -> None:
+        self._observe(happening)
+        if happening.what == "stray_canceled":
+            self.tally.canceled += 1
+        elif happening.what == "stray_paid":
+            self.tally.adopted += 1
+            self.tally.paid_late += 1
+            self._named(happening)
+        elif happening.what == "two_taken":
+            self._alarm("two_paid", happening.order, str(happening.facts["payment_intent_id"]))
+
+    def _named(self, happening: Happening) -> None:
+        intent_id = happening.facts["payment_intent_id"]
+        self.tally.alarms.append(f"{happening.what}: {_name(happening.order)} {intent_id}")
+
+    def _alarm(self, what: str, order: Order, intent_id: str) -> None:
+        self.tally.two_paid += 1
+        self.tally.alarms.append(f"{what}: {_name(order)} {intent_id}")
+
+    def _order_of(self, intent: Intent) -> Order | None:
+        order_id = intent.metadata.get("order_id")
+        if order_id is None or (intent.raw.get("livemode") is True) != self._livemode:
+            return None
+        client_id = intent.metadata.get("client_id")
+        return Order(self._livemode, client_id, order_id) if self._of_client(client_id) else None
+
+    def _is_ours(self, record: KeyRecord) -> bool:
+        order = record.order
+        return order.livemode == self._livemode and self._of_client(order.client_id)
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._budget)
+
+
+def _name(order: Order) -> str:
+    return f"order {order.order_id!r}" + (f" of {order.client_id!r}" if order.client_id else "")

@@ -1,0 +1,40 @@
+"""Settle an order whose outcome is unknown, without a client that asks for it."""
+
+from __future__ import annotations
+
+from key_store.contract import KeyRecord
+from payment import claims
+from payment.attempt import Attempt, Over
+from payment.claims import Wanted
+from payment.deadline import Deadline
+from payment.errors import Refused
+from payment.tools import Owned, Tools
+
+
+def is_unknown(record: KeyRecord, now: float) -> bool:
+    """Whether nobody is at the order, and what was sent for it may have arrived or not."""
+    return record.state == "pending" and record.locked_until <= now
+
+
+def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | None:
+    """Do what the next request for an unknown order would do, and return its record then.
+
+    The very same way: the lock, the same key and params, or a look-up (rules 2 to 5). Where
+    nothing came of the attempt it is closed, and the next request begins another; none is begun
+    here, because nobody asks. Raises PaymentError where Stripe did not say.
+    """
+    mine = claims.taken_over(record, tools.lease())
+    if not tools.store.replace(record, mine):
+        return tools.store.read(record.order)
+    wanted = Wanted(record.order, record.fingerprint, record.params)
+    attempt = Attempt(
+        tools, wanted, Owned(mine, inherited=True), deadline.earlier(tools.timing.store)
+    )
+    try:
+        end = attempt.carry_out()
+    except Refused:
+        end = None
+    if isinstance(end, Over):
+        over = claims.rejected(attempt.record, "nothing_made", tools.clock())
+        tools.store.replace(attempt.record, over)
+    return tools.store.read(record.order)

@@ -1,0 +1,64 @@
+"""What an order's record says to whoever asks: everything but a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from key_store.contract import KeyRecord
+from payment.follow_up import follow_up_of
+from payment.history import entries_of
+from payment.idempotency import SentParams
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStatus:
+    """`status` is Stripe's, or in_flight, unknown or rejected where there is no PaymentIntent yet.
+
+    Instants in Unix seconds. `waiting` counts the events on their way to the shop.
+    """
+
+    order_id: str
+    client_id: str | None
+    status: str
+    paid: bool
+    payment_intent_id: str | None
+    amount: int | None
+    currency: str | None
+    attempt: int
+    revision: int
+    created_at: float
+    updated_at: float
+    waiting: int
+    history: tuple[Mapping[str, Any], ...]
+
+
+def status_of(record: KeyRecord, now: float) -> OrderStatus:
+    """Return what is known of an order."""
+    kept, history = follow_up_of(record), tuple(entries_of(record.follow_up))
+    params = SentParams.parse(record.params).params
+    status = _status(record, now)
+    return OrderStatus(
+        order_id=record.order.order_id,
+        client_id=record.order.client_id,
+        status=status,
+        paid=status == "succeeded",
+        payment_intent_id=record.payment_intent_id,
+        amount=kept.amount if kept.amount is not None else params.get("amount"),
+        currency=kept.currency or params.get("currency"),
+        attempt=record.attempt,
+        revision=kept.revision,
+        created_at=history[0]["at"] if history else record.first_sent_at,
+        updated_at=round(record.updated_at, 3),
+        waiting=len(kept.queue),
+        history=history,
+    )
+
+
+def _status(record: KeyRecord, now: float) -> str:
+    if record.state == "created":
+        return record.payment_status or "unknown"
+    if record.state == "rejected":
+        return "rejected"
+    return "in_flight" if record.locked_until > now else "unknown"

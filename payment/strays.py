@@ -1,0 +1,68 @@
+"""PaymentIntents that name an order beside its recorded one: rule 4 after the fact."""
+
+from __future__ import annotations
+
+from key_store.contract import KeyRecord
+from payment import claims
+from payment.deadline import Deadline
+from payment.errors import StripeFailed
+from payment.history import entries_of
+from payment.intents import CANCELED, TAKEN, Intent
+from payment.stripe_port import NoSuchIntent
+from payment.tools import Tools
+
+# What became of a stray.
+GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID = "gone", "stray_canceled", "stray_paid", "two_paid"
+
+
+def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> str | None:
+    """Cancel a stray, or raise the alarm if its payment is taken; return what became of it.
+
+    Nobody was given its client_secret, or it could not be paid any more when another was
+    recorded. One that is paid all the same is recorded, once the recorded one is canceled, so
+    that the order is not paid twice; if that is paid too, a person must look. None: the record
+    changed meanwhile, look again. Raises PaymentError.
+    """
+    if stray.status not in TAKEN and stray.status != CANCELED:
+        canceled = tools.stripe.cancel(stray.id, "duplicate", deadline)
+        if canceled:
+            tools.saw("stray_canceled", record, payment_intent_id=stray.id)
+            return STRAY_CANCELED
+        stray = tools.stripe.retrieve(stray.id, deadline)
+    if stray.status == CANCELED:
+        return GONE
+    if stray.status not in TAKEN:
+        raise StripeFailed("Stripe did not cancel a PaymentIntent that is not the order's.")
+    return _settle_paid(tools, record, stray, deadline)
+
+
+def _settle_paid(tools: Tools, record: KeyRecord, paid: Intent, deadline: Deadline) -> str | None:
+    own = _recorded(tools, record, deadline)
+    if own is not None and own.status in TAKEN:
+        return _two_paid(tools, record, paid)
+    if own is not None and own.payable and not tools.stripe.cancel(own.id, "duplicate", deadline):
+        return None
+    adopted = claims.adopted(record, paid, tools.clock(), "adopted, paid")
+    if not tools.store.replace(record, tools.telling(adopted, paid)):
+        return None
+    tools.saw("stray_paid", record, payment_intent_id=paid.id, status=paid.status)
+    return STRAY_PAID
+
+
+def _two_paid(tools: Tools, record: KeyRecord, paid: Intent) -> str | None:
+    """Said every time, written down once."""
+    tools.saw("two_taken", record, payment_intent_id=paid.id, status=paid.status)
+    said = ((each["what"], each.get("payment_intent_id")) for each in entries_of(record.follow_up))
+    if (TWO_PAID, paid.id) in said:
+        return TWO_PAID
+    noted = claims.touched(record, tools.clock(), TWO_PAID, payment_intent_id=paid.id)
+    return TWO_PAID if tools.store.replace(record, noted) else None
+
+
+def _recorded(tools: Tools, record: KeyRecord, deadline: Deadline) -> Intent | None:
+    if record.payment_intent_id is None:
+        return None
+    try:
+        return tools.stripe.retrieve(record.payment_intent_id, deadline)
+    except NoSuchIntent:
+        return None

@@ -1,0 +1,282 @@
+"""Change what an order's PaymentIntent asks for, while it can still be paid.
+
+    look ─→ settle what an earlier update left behind ─→ compare ─→ claim a revision ─→ send
+         ─→ write down what came
+
+Of two updates at the same moment one claims the revision and the other is told that the order
+changed. A claim is kept with its key and params before it is sent, so that an update whose
+answer is lost is sent again, the very same, before any other: it cannot arrive late and undo a
+newer one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from key_store.contract import KeyRecord, Order
+from payment import claims
+from payment.currencies import check_amount
+from payment.deadline import Deadline
+from payment.errors import (
+    BadRequest,
+    Changed,
+    InFlight,
+    NoLongerOpen,
+    PaymentError,
+    StripeFailed,
+)
+from payment.follow_up import MAX_CHANGES, Change, follow_up_of, with_follow_up
+from payment.idempotency import PREFIX, SentParams
+from payment.intents import CANCELED, TAKEN, Intent
+from payment.known_order import fetch, known_record
+from payment.order_requests import UpdateRequest
+from payment.outcome import Declined, Made, Outcome, Unclear
+from payment.tools import Tools
+
+# How often an update looks again after it lost a race for the record's next version.
+MAX_TRIES = 5
+
+# What an update may have changed, as the PaymentIntent shows it by the same name.
+_SHOWN = (
+    "amount",
+    "currency",
+    "description",
+    "receipt_email",
+    "customer",
+    "capture_method",
+    "setup_future_usage",
+    "statement_descriptor_suffix",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """`revision` counts the updates; `replayed`: this one had been applied before."""
+
+    intent: Intent
+    revision: int
+    replayed: bool
+
+
+def update_order(tools: Tools, order: Order, request: UpdateRequest, deadline: Deadline) -> Updated:
+    """Apply an update once.
+
+    Raises Changed for a late copy, for a rival, and where what the caller expected is not the
+    case; NoLongerOpen once the PaymentIntent is paid, being paid or canceled; NotFound.
+    """
+    for _ in range(MAX_TRIES):
+        done = _Update(tools, order, request, deadline).run()
+        if done:
+            return done
+    raise InFlight("This order is being changed by other requests right now.")
+
+
+class _Update:
+    """One try; `run` gives None where the record changed under it."""
+
+    def __init__(
+        self, tools: Tools, order: Order, request: UpdateRequest, deadline: Deadline
+    ) -> None:
+        self._tools, self._request = tools, request
+        self._deadline = deadline.earlier(tools.timing.store)
+        self._record = known_record(tools, order, deadline)
+        self._kept = follow_up_of(self._record)
+        self._print = request.without_revision
+
+    def run(self) -> Updated | None:
+        pending = self._kept.pending
+        if pending and pending.until > self._tools.clock():
+            raise self._under_way(pending)
+        intent = fetch(self._tools, self._record, self._deadline)
+        if intent.status in TAKEN or intent.status == CANCELED:
+            raise NoLongerOpen(intent.status)
+        if pending:
+            self._settle(pending, intent)
+            return None
+        if self._is_last_applied() and intent.costs(self._params(intent)):
+            return Updated(intent, self._kept.revision, replayed=True)
+        self._compare(intent)
+        return self._apply(intent)
+
+    def _under_way(self, pending: Change) -> PaymentError:
+        if pending.fingerprint == self._print:
+            return InFlight("This very update is under way.")
+        return self._changed("Another update of this order is under way.", None)
+
+    # What an earlier update left behind.
+
+    def _settle(self, pending: Change, intent: Intent) -> None:
+        """Find out what became of an update whose answer was lost, and write that down."""
+        now = self._tools.clock()
+        if now - pending.at >= claims.KEY_LIFE_SECONDS:
+            # Its key may be forgotten, so that it must not be sent again: it is what it is.
+            self._write(pending, intent if _shows(intent, pending) else None)
+            return
+        mine = replace(pending, until=now + self._tools.timing.lock)
+        taken = claims.touched(self._record, now, "update taken over", revision=pending.revision)
+        taken = with_follow_up(taken, pending=mine)
+        if self._tools.store.replace(self._record, taken):
+            self._record = taken
+            try:
+                self._send(mine)
+            except PaymentError:
+                if follow_up_of(self._current()).pending:
+                    raise
+
+    # This update.
+
+    def _is_last_applied(self) -> bool:
+        kept = self._kept
+        return kept.sent[-1:] == (self._print,) and kept.revision == kept.last_revision
+
+    def _is_late(self) -> bool:
+        """Whether this update was sent before, and another one after it (or it was undone)."""
+        return self._print in self._kept.sent[:-1] or self._is_last_applied()
+
+    def _compare(self, intent: Intent) -> None:
+        """Refuse what was meant for another state of the order."""
+        request, kept = self._request, self._kept
+        if request.expected_revision is not None:
+            if request.expected_revision != kept.revision:
+                raise self._changed("This order was updated since.", intent)
+        elif self._is_late():
+            raise self._changed(
+                "This update came before, and the order changed after it: to apply it once more, "
+                "send it with expected_revision.",
+                intent,
+            )
+        if request.expected_amount not in (None, intent.amount):
+            raise self._changed("The amount is not the expected one.", intent)
+        try:
+            check_amount(request.amount, request.currency or str(intent.currency))
+        except ValueError as wrong:
+            raise BadRequest(str(wrong), param="amount") from None
+
+    def _apply(self, intent: Intent) -> Updated | None:
+        """Claim the next revision, then send: one statement of the store lets one through."""
+        now, revision = self._tools.clock(), self._kept.last_revision + 1
+        version = self._tools.stripe.api_version
+        change = Change(
+            revision=revision,
+            attempt=self._record.attempt,
+            fingerprint=self._print,
+            sent=SentParams(version, self._params(intent)).text(),
+            key=self._key(revision),
+            at=now,
+            until=now + self._tools.timing.lock,
+        )
+        claimed = claims.touched(self._record, now, "update sent", revision=revision)
+        others = [each for each in self._kept.sent if each != self._print]
+        sent = (*others, self._print)[-MAX_CHANGES:]
+        claimed = with_follow_up(claimed, pending=change, last_revision=revision, sent=sent)
+        # From here on the PaymentIntent's own amount tells whether a creation is the same.
+        claimed = replace(claimed, fingerprint=claims.LOST_FINGERPRINT)
+        if not self._tools.store.replace(self._record, claimed):
+            return None
+        self._record = claimed
+        intent = self._send(change)
+        return Updated(intent, revision, replayed=False)
+
+    def _key(self, revision: int) -> str:
+        """The nonce is for a store that was lost: its revisions begin at 1 again."""
+        named = f"{self._record.order!r} {self._record.attempt} {revision} {self._tools.owner()}"
+        return f"{PREFIX}update-{hashlib.sha256(named.encode()).hexdigest()}"
+
+    def _params(self, intent: Intent) -> dict[str, Any]:
+        request = self._request
+        given = request.given_params(self._tools.stripe.api_version)
+        if request.payment_method_types is None:
+            given.pop("automatic_payment_methods", None)
+        if request.metadata:
+            given["metadata"] = request.metadata
+        currency = request.currency or intent.currency
+        return {"amount": request.amount, "currency": currency, **given}
+
+    # Sending, and writing down what came of it.
+
+    def _send(self, change: Change) -> Intent:
+        assert self._record.payment_intent_id
+        sent = SentParams.parse(change.sent)
+        outcome = self._tools.stripe.update(
+            self._record.payment_intent_id, sent, change.key, self._deadline
+        )
+        if isinstance(outcome, Made):
+            self._write(change, outcome.intent)
+            return outcome.intent
+        return self._failed(change, outcome)
+
+    def _failed(self, change: Change, outcome: Outcome) -> Intent:
+        """An update sets, it does not add: the PaymentIntent itself shows whether it arrived."""
+        assert not isinstance(outcome, Made)
+        if isinstance(outcome, Unclear) and not outcome.saved_5xx:
+            self._release(change)
+            raise outcome.error
+        intent = fetch(self._tools, self._record, self._deadline)
+        arrived = _shows(intent, change) and not _first_no(outcome)
+        self._write(change, intent if arrived else None)
+        if arrived:
+            return intent
+        if intent.status in TAKEN or intent.status == CANCELED:
+            raise NoLongerOpen(intent.status)
+        raise outcome.error if isinstance(outcome, Declined) else _failed_for_now(outcome)
+
+    def _write(self, change: Change, intent: Intent | None) -> None:
+        """The update is over: applied where a PaymentIntent is given."""
+        for _ in range(MAX_TRIES):
+            record = self._current()
+            kept, now = follow_up_of(record), self._tools.clock()
+            if kept.pending is None or kept.pending.key != change.key:
+                return
+            if self._tools.store.replace(record, _over(record, change, intent, now)):
+                if intent:
+                    self._tools.saw("updated", record, revision=change.revision)
+                return
+
+    def _release(self, change: Change) -> None:
+        """Let the next request settle it at once."""
+        record, now = self._current(), self._tools.clock()
+        kept = follow_up_of(record).pending
+        if kept and kept.key == change.key:
+            released = claims.touched(record, now, "update unknown", revision=change.revision)
+            released = with_follow_up(released, pending=replace(change, until=now))
+            self._tools.store.replace(record, released)
+
+    def _current(self) -> KeyRecord:
+        return self._tools.store.read(self._record.order) or self._record
+
+    def _changed(self, message: str, intent: Intent | None) -> Changed:
+        kept = self._kept
+        amount = intent.amount if intent else kept.amount
+        return Changed(message, revision=kept.revision, amount=amount)
+
+
+def _over(record: KeyRecord, change: Change, intent: Intent | None, now: float) -> KeyRecord:
+    if intent is None:
+        over = claims.touched(record, now, "update came to nothing", revision=change.revision)
+        return with_follow_up(over, pending=None)
+    over = claims.seen(record, intent, now, "updated", revision=change.revision)
+    return with_follow_up(over, pending=None, revision=change.revision)
+
+
+def _first_no(outcome: Outcome) -> bool:
+    """Whether the very first send was answered by a no: then nothing arrived."""
+    return isinstance(outcome, Declined) and not outcome.after_unresolved and not outcome.replayed
+
+
+def _shows(intent: Intent, change: Change) -> bool:
+    """Whether the PaymentIntent is what the update wanted."""
+    wanted: Mapping[str, Any] = SentParams.parse(change.sent).params
+    named = wanted.get("metadata", {}).items()
+    return all(intent.raw.get(name) == wanted[name] for name in _SHOWN if name in wanted) and all(
+        intent.metadata.get(name) == value for name, value in named
+    )
+
+
+def _failed_for_now(outcome: Outcome) -> PaymentError:
+    assert not isinstance(outcome, Made)
+    return StripeFailed(
+        "Stripe did not apply the update; send it again.", request_id=outcome.error.request_id
+    )

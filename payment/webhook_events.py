@@ -1,0 +1,148 @@
+"""What an event of Stripe's does to the order that it is about.
+
+An event is a hint to look, never the truth: its object shows the PaymentIntent as it was, and
+events come twice, late and in any order. So the PaymentIntent is fetched, and what it is now is
+written down; a late `payment_failed` finds the order paid and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from key_store.contract import KeyRecord, Order
+from payment import claims
+from payment.deadline import Deadline
+from payment.errors import InFlight
+from payment.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
+from payment.idempotency import SentParams
+from payment.intents import TAKEN, Intent
+from payment.resolve import is_unknown, resolve
+from payment.strays import settle_stray
+from payment.stripe_port import NoSuchIntent
+from payment.tools import Tools
+
+CREATED = "payment_intent.created"
+
+# How often a write that lost a race is tried again before Stripe is told to come back later.
+MAX_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StripeEvent:
+    """As much of an event as is believed: which PaymentIntent to look at, and whose it may be."""
+
+    id: str
+    type: str
+    livemode: bool
+    intent_id: str
+    order: Order
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Self | None:
+        """Read an Event object; None where it is not about a PaymentIntent of an order."""
+        subject = _object(_object(event, "data"), "object")
+        metadata = _object(subject, "metadata")
+        order_id, client_id = metadata.get("order_id"), metadata.get("client_id")
+        kind, intent_id = event.get("type"), subject.get("id")
+        if not (isinstance(kind, str) and kind.startswith("payment_intent.")):
+            return None
+        if not (isinstance(intent_id, str) and isinstance(order_id, str) and event.get("id")):
+            return None
+        if not isinstance(client_id, str | None):
+            return None
+        livemode = event.get("livemode") is True
+        order = Order(livemode, client_id, order_id)
+        return cls(str(event["id"]), kind, livemode, intent_id, order)
+
+
+def _object(within: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = within.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def apply_event(tools: Tools, event: StripeEvent, deadline: Deadline) -> str:
+    """Apply an event and return a word for what it did; again, and it does nothing more.
+
+    Raises PaymentError where it could not be applied: it is then not marked as seen, and
+    Stripe, told so, sends it again.
+    """
+    for _ in range(MAX_TRIES):
+        record = tools.store.read(event.order)
+        if record is not None and event.id in follow_up_of(record).webhooks:
+            return "duplicate"
+        done = _apply(tools, event, record, deadline)
+        if done:
+            return done
+    raise InFlight("This order is being changed by other requests right now.")
+
+
+def _apply(
+    tools: Tools, event: StripeEvent, record: KeyRecord | None, deadline: Deadline
+) -> str | None:
+    if record is None:
+        return _apply_to_lost(tools, event, deadline)
+    if is_unknown(record, tools.clock()):
+        resolve(tools, record, deadline)
+        return None
+    if record.state == "pending":
+        return _apply_in_flight(event)
+    recorded = record.payment_intent_id == event.intent_id
+    if recorded and event.type == CREATED:
+        # Nothing to learn: every creation would otherwise cost a fetch and a write.
+        return "known"
+    intent = _fetch(tools, event, deadline)
+    if intent is None:
+        return "not_ours"
+    if not recorded:
+        return settle_stray(tools, record, intent, deadline)
+    return _write(tools, event, record, intent)
+
+
+def _apply_in_flight(event: StripeEvent) -> str:
+    """The owner records what it made; about anything else Stripe is to ask again."""
+    if event.type == CREATED:
+        return "in_flight"
+    raise InFlight("This order is being created right now.")
+
+
+def _apply_to_lost(tools: Tools, event: StripeEvent, deadline: Deadline) -> str | None:
+    """The store has lost the order: once it is paid, nobody may pay it again."""
+    intent = _fetch(tools, event, deadline)
+    if intent is None:
+        return "not_ours"
+    if intent.status not in TAKEN:
+        return "unknown_order"
+    return "adopted" if adopt_lost(tools, event.order, intent) else None
+
+
+def adopt_lost(tools: Tools, order: Order, intent: Intent) -> bool:
+    """Record a paid PaymentIntent of an order that has no record (any more)."""
+    params = {"amount": intent.amount, "currency": intent.currency}
+    text = SentParams(tools.stripe.api_version, params).text()
+    mine = tools.telling(claims.found(order, intent, text, tools.lease()), intent)
+    if tools.store.claim(mine).owner != mine.owner:
+        return False
+    tools.saw("adopted", mine, status=intent.status)
+    return True
+
+
+def _write(tools: Tools, event: StripeEvent, record: KeyRecord, intent: Intent) -> str | None:
+    seen = claims.seen(record, intent, tools.clock(), "webhook", type=event.type)
+    webhooks = (*follow_up_of(seen).webhooks, event.id)[-MAX_WEBHOOKS:]
+    seen = with_follow_up(seen, webhooks=webhooks)
+    if not tools.store.replace(record, tools.telling(seen, intent)):
+        return None
+    tools.saw("webhook", record, type=event.type, status=intent.status)
+    return "applied"
+
+
+def _fetch(tools: Tools, event: StripeEvent, deadline: Deadline) -> Intent | None:
+    """The PaymentIntent as it is now, if it is what the event says it is."""
+    try:
+        intent = tools.stripe.retrieve(event.intent_id, deadline)
+    except NoSuchIntent:
+        return None
+    same_mode = (intent.raw.get("livemode") is True) == event.livemode
+    return intent if same_mode and intent.is_of(event.order) else None

@@ -1,0 +1,189 @@
+"""What happens after creation, on the sandbox's core: events, the shop's listener, and crashes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from key_store.contract import KeyRecord, Order, State
+from key_store.memory import MemoryStore
+from payment.order_requests import CancelRequest, UpdateRequest
+from payment.orders import Orders
+from payment.outbox import Outbox
+from payment.reconcile import Reconciler
+from payment.webhook_events import StripeEvent
+from sandbox import lifecycle
+from stripe_gateway import StripeGateway
+from stripe_retry import RetryPolicy
+from tests.flow_bench import BUDGET_SECONDS, FlowBench
+from tests.sandbox_transport import SandboxTransport
+
+T = TypeVar("T")
+
+
+class Crash(BaseException):
+    """The process ends here: nothing of ours catches it."""
+
+
+class SteppedStore:
+    """A memory store whose every operation has a step before and after it, as a socket has."""
+
+    def __init__(self, step: Callable[[str], None]) -> None:
+        self._inner, self._step = MemoryStore(), step
+
+    def claim(self, record: KeyRecord) -> KeyRecord:
+        return self._stepped(lambda: self._inner.claim(record))
+
+    def read(self, order: Order) -> KeyRecord | None:
+        return self._stepped(lambda: self._inner.read(order))
+
+    def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
+        return self._stepped(lambda: self._inner.replace(current, new))
+
+    def forget(self, current: KeyRecord) -> bool:
+        return self._stepped(lambda: self._inner.forget(current))
+
+    def due(self, now: float, limit: int) -> list[KeyRecord]:
+        return self._stepped(lambda: self._inner.due(now, limit))
+
+    def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
+        return self._inner.scan(state)
+
+    def ping(self) -> None:
+        self._inner.ping()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _stepped(self, work: Callable[[], T]) -> T:
+        self._step("store")
+        done = work()
+        self._step("stored")
+        return done
+
+
+class Shop:
+    """The shop's listener: keeps what it takes; `down` makes it answer 500."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.tries = 0
+        self.down = False
+
+    def __call__(self, body: bytes) -> int:
+        self.tries += 1
+        if self.down:
+            return 500
+        self.bodies.append(json.loads(body))
+        return 200
+
+    def told(self) -> dict[str, str]:
+        """Type by id: what a shop that drops repeats knows."""
+        return {body["id"]: body["type"] for body in self.bodies}
+
+    def types(self) -> list[str]:
+        return list(self.told().values())
+
+
+class AfterBench(FlowBench):
+    """`crash_at` ends the work at that step from now on; `steps` counts them."""
+
+    def __init__(self) -> None:
+        self.steps, self.crash_at = 0, -1
+        self.at_step: dict[int, Callable[[], object]] = {}
+        super().__init__(SteppedStore(self._step))
+        self.shop = Shop()
+        self.tools = replace(self.tools, listened=True, stripe=self._gateway())
+        self.orders = Orders(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS)
+        self.outbox = Outbox(
+            self.store, self.shop, lambda: self.now, self.seen.append, lambda _, high: high
+        )
+
+    def pay(self, intent_id: str) -> None:
+        self._end(intent_id, lifecycle.succeed_now)
+
+    def fail(self, intent_id: str) -> None:
+        self._end(intent_id, lifecycle.fail_now)
+
+    def send(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Ask the sandbox as the shop's dashboard would, beside the service."""
+        headers = {"Authorization": "Bearer sk_test_shop"}
+        answer = self.sandbox.handle("POST", path, headers, urlencode(params).encode())
+        assert answer.status == 200, answer.body
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def stray(self, order_id: str) -> str:
+        """A PaymentIntent that names the order and is not its own."""
+        params = {"amount": 1099, "currency": "usd", "metadata[order_id]": order_id}
+        return str(self.send("/v1/payment_intents", params)["id"])
+
+    def events(self, order_id: str = "A-1") -> list[dict[str, Any]]:
+        return [
+            event
+            for books in self.sandbox.books.values()
+            for event in books.ledger.events
+            if event["data"]["object"]["metadata"].get("order_id") == order_id
+        ]
+
+    def apply(self, event: dict[str, Any]) -> str:
+        return self.orders.apply(StripeEvent.of(event))
+
+    def apply_all(self, order_id: str = "A-1") -> list[str]:
+        return [self.apply(event) for event in self.events(order_id)]
+
+    def deliver(self) -> int:
+        return sum(self.outbox.deliver(record) for record in self.store.due(self.now, 100))
+
+    def update(self, amount: int, order_id: str = "A-1", **more: Any) -> Any:
+        return self.orders.update(UpdateRequest(order_id=order_id, amount=amount, **more))
+
+    def cancel(self, order_id: str = "A-1") -> Any:
+        return self.orders.cancel(CancelRequest.model_validate({"order_id": order_id}))
+
+    def reconcile(self, *, dry_run: bool = False, days: float = 7) -> dict[str, Any]:
+        run = Reconciler(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS, dry_run=dry_run)
+        for _ in run.steps(self.now - days * 86_400):
+            pass
+        return {name: count for name, count in run.tally.shown().items() if count}
+
+    def crashing(self, step: int, work: Callable[[], object]) -> bool:
+        """Do `work` until the process ends at its step-th step; tell whether it got there."""
+        self.steps, self.crash_at = 0, step
+        try:
+            work()
+        except Crash:
+            return True
+        finally:
+            self.crash_at = -1
+        return False
+
+    def meanwhile(self, step: int, other: Callable[[], object]) -> None:
+        """Let something else happen at the step-th step from now on."""
+        self.steps = 0
+        self.at_step = {step: other}
+
+    def _step(self, _: str) -> None:
+        step, self.steps = self.steps, self.steps + 1
+        if step == self.crash_at:
+            raise Crash
+        other = self.at_step.pop(step, None)
+        if other:
+            other()
+
+    def _gateway(self) -> StripeGateway:
+        return StripeGateway(
+            "sk_test_shop",
+            SandboxTransport(self.sandbox, self._step),
+            policy=RetryPolicy(sleep=self.sleep, uniform=lambda _, high: high),
+            clock=lambda: self.now,
+        )
+
+    def _end(self, intent_id: str, end: Any) -> None:
+        for account, books in self.sandbox.books.items():
+            if intent_id in books.ledger.records:
+                moment = self.sandbox.moment(account)
+                end(moment, books.ledger.get(intent_id), lifecycle.UNDER_WAY)

@@ -1,0 +1,126 @@
+"""A canceled order cannot be paid any more, and can be created again."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from payment.errors import NoLongerOpen, NotFound, StripeFailed
+from payment.order_requests import OrderRequest
+from sandbox.faults import FaultOrder, Match
+from tests.after_bench import AfterBench
+
+
+@pytest.fixture
+def bench() -> AfterBench:
+    return AfterBench()
+
+
+def test_a_canceled_order_is_created_again_as_a_new_attempt(bench: AfterBench) -> None:
+    first = bench.ask().intent.id
+    assert bench.cancel().status == "canceled"
+    second = bench.ask(amount=2000).intent.id
+    assert bench.payable() == [second] != [first]
+    assert bench.record().attempt == 2
+
+
+def test_a_cancellation_can_be_asked_for_again(bench: AfterBench) -> None:
+    first = bench.ask().intent.id
+    bench.cancel()
+    sends, record = bench.sends("POST"), bench.record()
+    assert bench.cancel().id == first
+    assert (bench.sends("POST"), bench.record()) == (sends, record)
+    bench.deliver()
+    assert bench.shop.types() == ["order.canceled"]
+
+
+def test_a_paid_order_is_not_canceled(bench: AfterBench) -> None:
+    bench.pay(bench.ask().intent.id)
+    with pytest.raises(NoLongerOpen) as raised:
+        bench.cancel()
+    assert raised.value.code == "payment_succeeded"
+    assert len(bench.payable()) == 1
+
+
+def test_an_order_that_is_paid_just_then_is_not_canceled(bench: AfterBench) -> None:
+    intent_id = bench.ask().intent.id
+    bench.meanwhile(4, lambda: bench.pay(intent_id))
+    with pytest.raises(NoLongerOpen):
+        bench.cancel()
+
+
+def test_an_order_that_nobody_created_is_not_found(bench: AfterBench) -> None:
+    with pytest.raises(NotFound):
+        bench.cancel()
+
+
+@pytest.mark.parametrize("kind", ["lost_before", "lost_after", "error_503"])
+def test_a_lost_answer_is_resolved_by_the_next_request(bench: AfterBench, kind: str) -> None:
+    bench.ask()
+    path = Match(method="POST", path="/v1/payment_intents/")
+    bench.sandbox.faults.order(FaultOrder(kind, path, count=3))
+    with pytest.raises(StripeFailed):
+        bench.cancel()
+    assert bench.cancel().status == "canceled"
+    assert bench.payable() == []
+
+
+def test_an_unknown_order_is_resolved_and_canceled(bench: AfterBench) -> None:
+    bench.break_creation("lost_after", count=3)
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    assert bench.cancel().status == "canceled"
+    assert bench.payable() == []
+
+
+def test_a_crash_between_any_two_steps_is_put_right_by_the_next_request(bench: AfterBench) -> None:
+    step, crashed = 0, True
+    while crashed:
+        order_id = f"C-{step}"
+        bench.ask(order_id)
+        crashed = bench.crashing(step, partial(bench.cancel, order_id))
+        bench.now += 60
+        assert bench.cancel(order_id).status == "canceled"
+        again = bench.ask(order_id).intent.id
+        assert bench.payable(order_id) == [again]
+        step += 1
+    assert step > 5
+
+
+def test_the_status_says_what_happened_and_no_secret(bench: AfterBench) -> None:
+    created = bench.ask()
+    bench.update(1500)
+    bench.pay(created.intent.id)
+    bench.apply_all()
+    status = bench.orders.status(OrderRequest(order_id="A-1"))
+    assert (status.status, status.paid, status.amount, status.currency) == (
+        "succeeded",
+        True,
+        1500,
+        "usd",
+    )
+    assert (status.attempt, status.revision, status.waiting) == (1, 1, 1)
+    whats = [each["what"] for each in status.history]
+    assert whats == ["claimed", "created", "update sent", "updated", "webhook"]
+    assert created.intent.client_secret not in repr(status)
+
+
+def test_the_status_without_a_payment_intent_says_so(bench: AfterBench) -> None:
+    request = OrderRequest(order_id="A-1")
+    with pytest.raises(NotFound):
+        bench.orders.status(request)
+    bench.break_creation("lost_after", count=3)
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    assert bench.orders.status(request).status == "unknown"
+    assert [each.order_id for each in bench.orders.unknown()] == ["A-1"]
+
+
+def test_a_fresh_status_asks_stripe(bench: AfterBench) -> None:
+    request = OrderRequest(order_id="A-1")
+    bench.pay(bench.ask().intent.id)
+    assert bench.orders.status(request).status == "requires_payment_method"
+    assert bench.orders.status(request, refresh=True).status == "succeeded"
+    bench.deliver()
+    assert bench.shop.types() == ["order.paid"]

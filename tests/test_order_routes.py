@@ -1,0 +1,305 @@
+"""Webhook, status, update, cancel over HTTP, and the commands at a shell."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+import stripe
+from flask import Flask
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+
+from key_store.contract import StoreUnavailable
+from payment.body import MAX_EVENT_BYTES
+from settings import Settings
+from stripe_back_end_api import create_app
+from stripe_payment import Payments
+from tests.after_bench import AfterBench
+
+SECRET = "whsec_test"
+
+
+class Service:
+    """The whole service in this process, on the sandbox's core."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.bench = AfterBench()
+        given = {"stripe_webhook_secret": SecretStr(f"whsec_old,{SECRET}"), **settings}
+        key = SecretStr("sk_test_shop")
+        checked = Settings(stripe_secret_key=key, order_events_delivery="separate", **given)
+        self.app: Flask = create_app(checked, Payments(self.bench.tools, checked))
+        self.client: FlaskClient = self.app.test_client()
+
+    def create(self, order_id: str = "A-1", amount: int = 1099) -> str:
+        body = {"order_id": order_id, "amount": amount}
+        answer = self.client.post("/create-payment-intent", json=body)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json["payment_intent_id"]) if answer.json else ""
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.client.post(path, json={"order_id": "A-1", **body})
+
+    def webhook(
+        self, event: Any, *, secret: str = SECRET, age: float = 0, header: str | None = None
+    ) -> Any:
+        payload = event if isinstance(event, str) else json.dumps(event)
+        signed = stripe.WebhookSignature.generate_signature_header(
+            payload, secret, int(time.time() - age)
+        )
+        headers = {"Stripe-Signature": signed if header is None else header}
+        return self.client.post("/webhook", data=payload, headers=headers)
+
+    def run(self, *arguments: str) -> Any:
+        return self.app.test_cli_runner().invoke(args=list(arguments))
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+def paid_event(service: Service) -> dict[str, Any]:
+    service.bench.pay(service.create())
+    return service.bench.events()[-1]
+
+
+def test_a_signed_event_is_applied(service: Service) -> None:
+    answer = service.webhook(paid_event(service))
+    assert (answer.status_code, answer.json) == (200, {"received": True, "outcome": "applied"})
+    status = service.client.get("/payment-intent?order_id=A-1").json
+    assert status is not None
+    assert (status["status"], status["paid"], status["amount"]) == ("succeeded", True, 1099)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"secret": "whsec_other"},
+        {"secret": ""},
+        {"header": ""},
+        {"header": "t=,v1="},
+        {"header": "nonsense"},
+        {"header": f"t={int(time.time())}"},
+        {"header": f"t={int(time.time())},v0=abc"},
+        {"age": 301},
+        {"age": -400},
+        {"age": 3 * 86_400},
+    ],
+)
+def test_an_event_that_stripe_did_not_sign_just_now_does_nothing(
+    service: Service, sent: dict[str, Any]
+) -> None:
+    event = paid_event(service)
+    before = service.bench.record()
+    answer = service.webhook(event, **sent)
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_signature")
+    assert service.bench.record() == before
+
+
+def test_a_changed_body_does_nothing(service: Service) -> None:
+    event = json.dumps(paid_event(service))
+    signed = stripe.WebhookSignature.generate_signature_header(event, SECRET)
+    headers = {"Stripe-Signature": signed}
+    answer = service.client.post("/webhook", data=event + " ", headers=headers)
+    assert answer.status_code == 400
+
+
+def test_each_of_several_secrets_may_have_signed(service: Service) -> None:
+    event = paid_event(service)
+    assert service.webhook(event, secret="whsec_old", age=200).status_code == 200
+
+
+def test_without_a_secret_every_event_is_refused() -> None:
+    service = Service(stripe_webhook_secret=None)
+    answer = service.webhook(paid_event(service))
+    assert (answer.status_code, answer.json["code"]) == (400, "webhook_secret_missing")
+    assert service.bench.record().payment_status == "requires_payment_method"
+
+
+def test_an_event_of_another_kind_is_taken_and_ignored(service: Service) -> None:
+    answer = service.webhook({"id": "evt_1", "type": "charge.refunded", "livemode": False})
+    assert (answer.status_code, answer.json["outcome"]) == (200, "ignored")
+
+
+@pytest.mark.parametrize("payload", ["", "[]", "{", "7", "[" * 100_000])
+def test_a_signed_body_that_is_no_event_is_a_400(service: Service, payload: str) -> None:
+    answer = service.webhook(payload)
+    assert (answer.status_code, answer.json["action"]) == (400, "fix_request")
+
+
+def test_a_large_event_is_taken_and_one_too_large_is_not(service: Service) -> None:
+    event = {**paid_event(service), "padding": "x" * 300_000}
+    assert service.webhook(event).status_code == 200
+    assert service.webhook("x" * (MAX_EVENT_BYTES + 1)).status_code == 413
+
+
+def test_an_event_that_cannot_be_applied_is_a_5xx(service: Service) -> None:
+    event = paid_event(service)
+
+    def down() -> None:
+        raise StoreUnavailable
+
+    service.bench.meanwhile(0, down)
+    answer = service.webhook(event)
+    assert (answer.status_code, answer.json["code"]) == (503, "store_unavailable")
+    assert service.webhook(event).json["outcome"] == "applied"
+
+
+def test_the_status_never_shows_a_secret(service: Service) -> None:
+    service.create()
+    answer = service.client.get("/payment-intent?order_id=A-1&refresh=true")
+    assert answer.status_code == 200
+    assert "secret" not in answer.text
+    assert answer.json is not None
+    assert [each["what"] for each in answer.json["history"]] == ["claimed", "created"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("order_id=nobody", 404, "not_found"),
+        ("order_id=A-1&client_id=another", 404, "not_found"),
+        ("", 400, "missing_parameter"),
+        ("order_id=", 400, "invalid_parameter"),
+        ("order_id=A-1&refresh=yes", 400, "invalid_parameter"),
+        ("order_id=A-1&orderid=2", 400, "invalid_parameter"),
+    ],
+)
+def test_a_status_that_cannot_be_given(
+    service: Service, query: str, status: int, code: str
+) -> None:
+    service.create()
+    answer = service.client.get(f"/payment-intent?{query}")
+    assert answer.json is not None
+    assert (answer.status_code, answer.json["code"]) == (status, code)
+
+
+def test_an_update_and_its_replay(service: Service) -> None:
+    intent_id = service.create()
+    answer = service.post("/update-payment-intent", amount=1500, expected_amount=1099)
+    assert answer.json == {
+        "payment_intent_id": intent_id,
+        "status": "requires_payment_method",
+        "amount": 1500,
+        "currency": "usd",
+        "revision": 1,
+    }
+    again = service.post("/update-payment-intent", amount=1500, expected_amount=1099)
+    assert (again.json, again.headers["Idempotent-Replayed"]) == (answer.json, "true")
+    assert service.create(amount=1500) == intent_id
+
+
+def test_an_update_that_expects_something_else_says_what_is_the_case(service: Service) -> None:
+    service.create()
+    answer = service.post("/update-payment-intent", amount=1500, expected_amount=1)
+    assert answer.status_code == 409
+    told = {name: answer.json[name] for name in ("code", "action", "amount", "revision")}
+    assert told == {"code": "changed", "action": "fix_request", "amount": 1099, "revision": 0}
+
+
+@pytest.mark.parametrize("path", ["/update-payment-intent", "/cancel-payment-intent"])
+def test_a_paid_order_says_so(service: Service, path: str) -> None:
+    service.bench.pay(service.create())
+    amount = {"amount": 1500} if "update" in path else {}
+    answer = service.post(path, **amount)
+    assert answer.status_code == 409
+    assert (answer.json["code"], answer.json["status"]) == ("payment_succeeded", "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("/update-payment-intent", {}, "missing_parameter"),
+        ("/update-payment-intent", {"amount": 0}, "invalid_parameter"),
+        ("/update-payment-intent", {"amount": 5, "amuont": 6}, "invalid_parameter"),
+        ("/update-payment-intent", {"amount": 5, "expected_amount": "4"}, "invalid_parameter"),
+        ("/update-payment-intent", {"amount": 5, "metadata": {"order_id": "B"}}, None),
+        ("/cancel-payment-intent", {"reason": "bored"}, "invalid_parameter"),
+        ("/cancel-payment-intent", {"order_id": ""}, "invalid_parameter"),
+    ],
+)
+def test_a_bad_request_changes_nothing(
+    service: Service, path: str, body: dict[str, Any], code: str | None
+) -> None:
+    service.create()
+    before = service.bench.record()
+    answer = service.post(path, **body)
+    assert (answer.status_code, answer.json["code"]) == (400, code or "invalid_parameter")
+    assert service.bench.record() == before
+
+
+def test_a_cancellation_and_a_new_attempt(service: Service) -> None:
+    first = service.create()
+    for _ in range(2):
+        answer = service.post("/cancel-payment-intent", reason="abandoned")
+        assert (answer.status_code, answer.json["status"]) == (200, "canceled")
+    assert service.create() != first
+
+
+def test_a_cancellation_drops_a_cached_answer() -> None:
+    service = Service(answer_cache_seconds=10)
+    first = service.create()
+    assert service.create() == first
+    service.post("/cancel-payment-intent")
+    assert service.create() != first
+
+
+def test_reconcile_prints_a_table(service: Service) -> None:
+    service.bench.pay(service.create())
+    ran = service.run("reconcile", "--since", "2020-01-01")
+    assert ran.exit_code == 0, ran.output
+    rows = dict(line.rsplit(maxsplit=1) for line in ran.output.splitlines())
+    assert (rows["checked"], rows["paid late"], rows["unresolved"]) == ("1", "1", "0")
+
+
+def test_reconcile_says_by_its_exit_code_that_an_order_is_paid_twice(service: Service) -> None:
+    service.bench.pay(service.create())
+    stray = service.bench.stray("A-1")
+    service.bench.pay(stray)
+    service.bench.apply_all()
+    ran = service.run("reconcile", "--json", "--since", "2020-01-01")
+    assert ran.exit_code == 2
+    found = json.loads(ran.output)
+    assert (found["two_paid"], found["alarms"]) == (1, [f"two_paid: order 'A-1' {stray}"])
+
+
+def test_a_dry_reconcile_changes_nothing(service: Service) -> None:
+    service.bench.pay(service.create())
+    before = service.bench.record()
+    ran = service.run("reconcile", "--dry-run", "--json", "--since", "2020-01-01")
+    assert json.loads(ran.output)["paid_late"] == 1
+    assert service.bench.record() == before
+
+
+def test_reconcile_refuses_a_since_that_it_cannot_read(service: Service) -> None:
+    ran = service.run("reconcile", "--since", "yesterday")
+    assert ran.exit_code == 2
+    assert "must be like" in ran.output
+
+
+def test_an_order_is_shown_at_a_shell(service: Service) -> None:
+    intent_id = service.create()
+    shown = json.loads(service.run("orders", "show", "A-1").output)
+    assert (shown["payment_intent_id"], shown["status"]) == (intent_id, "requires_payment_method")
+    missing = service.run("orders", "show", "nobody")
+    assert (missing.exit_code, missing.output) == (1, "Error: This order is not known.\n")
+
+
+def test_unknown_orders_are_listed_at_a_shell(service: Service) -> None:
+    service.create("known")
+    service.bench.break_creation("lost_after", count=3)
+    body = {"order_id": "A-1", "amount": 1099}
+    assert service.client.post("/create-payment-intent", json=body).status_code == 503
+    [line] = service.run("orders", "list", "--unknown").output.splitlines()
+    assert (json.loads(line)["order_id"], json.loads(line)["status"]) == ("A-1", "unknown")
+
+
+def test_deliver_without_a_listener_says_so(service: Service) -> None:
+    ran = service.run("deliver", "--once")
+    assert (ran.exit_code, ran.output) == (
+        1,
+        "Error: ORDER_EVENTS_URL is not set: nobody listens\n",
+    )

@@ -1,0 +1,156 @@
+"""Order events reach the shop: at least once, in order, by any number of deliverers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import stripe
+from pydantic import SecretStr
+
+from order_events import signature
+from payment.follow_up import follow_up_of
+from payment.outbox import unparked
+from sandbox.events import signature as sandbox_signature
+from stripe_webhook import read_event
+from tests.after_bench import AfterBench
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def bench() -> AfterBench:
+    bench = AfterBench()
+    bench.pay(bench.ask().intent.id)
+    bench.apply_all()
+    return bench
+
+
+def test_a_listener_that_fails_forty_times_is_told_in_the_end(bench: AfterBench) -> None:
+    bench.shop.down = True
+    while bench.shop.tries < 40:
+        due = bench.record().due_at
+        assert due is not None
+        bench.now = max(bench.now, due)
+        bench.deliver()
+    bench.shop.down = False
+    assert bench.deliver() == 0
+    bench.now = bench.record().due_at
+    assert bench.deliver() == 1
+    assert bench.shop.types() == ["order.paid"]
+    assert bench.record().due_at is None
+
+
+def test_the_wait_doubles_up_to_an_hour(bench: AfterBench) -> None:
+    bench.shop.down = True
+    waits = []
+    for _ in range(15):
+        bench.deliver()
+        waits.append(bench.record().due_at - bench.now)
+        bench.now = bench.record().due_at
+    assert waits[:4] == [1.25, 2.5, 5.0, 10.0]
+    assert waits[-1] == 1.25 * HOUR
+
+
+def test_after_three_days_an_event_is_parked_with_an_alarm_and_can_be_tried_again(
+    bench: AfterBench,
+) -> None:
+    bench.shop.down = True
+    started = bench.now
+    while (due := bench.record().due_at) is not None:
+        bench.now = max(bench.now, due)
+        bench.deliver()
+    assert 72 * HOUR <= bench.now - started < 75 * HOUR
+    assert bench.whats().count("event_parked") == 1
+    assert bench.record().follow_up.count('"parked":true') == 1
+    bench.shop.down = False
+    assert unparked(bench.store, bench.now) == 1
+    assert bench.deliver() == 1
+    assert bench.shop.types() == ["order.paid"]
+
+
+def test_two_deliverers_do_not_post_the_same_event(bench: AfterBench) -> None:
+    found = bench.store.due(bench.now, 10)
+    bench.meanwhile(1, bench.deliver)
+    for record in found:
+        bench.outbox.deliver(record)
+    assert len(bench.shop.bodies) == 1
+
+
+def test_the_events_of_an_order_go_out_in_their_order(bench: AfterBench) -> None:
+    first = bench.ask("A-2").intent.id
+    bench.fail(first)
+    bench.apply_all("A-2")
+    bench.cancel("A-2")
+    bench.pay(bench.ask("A-2").intent.id)
+    bench.apply_all("A-2")
+    bench.shop.down = True
+    bench.deliver()
+    bench.shop.down = False
+    for _ in range(4):
+        bench.now += 2
+        bench.deliver()
+    types = [
+        body["type"] for body in bench.shop.bodies if body["data"]["object"]["order_id"] == "A-2"
+    ]
+    assert types == ["order.failed", "order.canceled", "order.paid"]
+
+
+def test_a_repeat_has_the_same_bytes(bench: AfterBench) -> None:
+    [record] = bench.store.due(bench.now, 10)
+    bodies: list[bytes] = []
+
+    def refuse(body: bytes) -> int:
+        bodies.append(body)
+        return 500
+
+    bench.outbox = replace(bench.outbox, post=refuse)
+    for _ in range(3):
+        bench.now = bench.record().due_at
+        bench.deliver()
+    assert (len(bodies), len(set(bodies))) == (3, 1)
+    assert json.loads(bodies[0])["id"] == follow_up_of(record).queue[0].id
+
+
+def test_a_lost_store_makes_no_second_event(bench: AfterBench) -> None:
+    """The id of an event is a pure function of what it tells."""
+    bench.deliver()
+    bench.store.forget(bench.record())
+    bench.apply_all()
+    bench.deliver()
+    assert len(bench.shop.bodies) == 2
+    assert len(bench.shop.told()) == 1
+
+
+def test_without_a_listener_nothing_is_kept_for_one() -> None:
+    bench = AfterBench()
+    bench.orders.tools = bench.tools = bench.another()
+    bench.pay(bench.ask().intent.id)
+    bench.apply_all()
+    assert bench.record().payment_status == "succeeded"
+    assert bench.record().due_at is None
+    assert "queue" not in bench.record().follow_up
+
+
+BODY = '{"id": "evt_order_1", "object": "event", "data": {"object": {"name": "Zoë"}}}'.encode()
+
+
+def test_stripes_own_code_verifies_our_signature() -> None:
+    signed = signature(BODY, ["whsec_old", "whsec_new"], 2_000_000_000)
+    for secret in ("whsec_old", "whsec_new"):
+        event = stripe.Webhook.construct_event(BODY, signed, secret)
+        assert event["data"]["object"]["name"] == "Zoë"
+    with pytest.raises(stripe.SignatureVerificationError):
+        stripe.Webhook.construct_event(BODY, signed, "whsec_other")
+
+
+def test_ours_is_the_signature_that_stripe_makes() -> None:
+    theirs = stripe.WebhookSignature.generate_signature_header(BODY.decode(), "whsec_a", 17)
+    assert signature(BODY, ["whsec_a"], 17) == theirs == sandbox_signature(BODY, "whsec_a", 17)
+
+
+def test_we_verify_what_stripe_signs() -> None:
+    secrets = SecretStr("whsec_old, whsec_new")
+    theirs = stripe.WebhookSignature.generate_signature_header(BODY.decode(), "whsec_new", 1_000)
+    assert read_event(BODY, theirs, secrets, lambda: 1_200.0) is None

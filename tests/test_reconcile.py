@@ -1,0 +1,141 @@
+"""What is left behind is put right, once, and nothing else is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from payment.errors import StripeFailed
+from sandbox.faults import FaultOrder, Match
+from tests.after_bench import AfterBench
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def bench() -> AfterBench:
+    return AfterBench()
+
+
+def leave_unknown(bench: AfterBench, order_id: str, kind: str = "lost_after") -> None:
+    bench.break_creation(kind, count=3)
+    with pytest.raises(StripeFailed):
+        bench.ask(order_id)
+    bench.sandbox.faults.clear()
+
+
+def test_a_thousand_orders_whose_webhooks_were_all_dropped(bench: AfterBench) -> None:
+    for number in range(950):
+        intent_id = bench.ask(f"O-{number}").intent.id
+        if number < 300:
+            bench.pay(intent_id)
+        elif number < 320:
+            bench.stray(f"O-{number}")
+    for number in range(950, 1000):
+        leave_unknown(bench, f"O-{number}", ("lost_after", "lost_before", "error_503")[number % 3])
+    assert bench.reconcile() == {"checked": 1000, "adopted": 50, "canceled": 20, "paid_late": 300}
+    before = {record.order: record for record in bench.store.scan()}
+    posts = bench.sends("POST")
+    assert bench.reconcile() == {"checked": 1000}
+    assert {record.order: record for record in bench.store.scan()} == before
+    assert bench.sends("POST") == posts
+    for _ in range(4):
+        bench.deliver()
+    assert bench.shop.types() == ["order.paid"] * 300
+    assert all(len(bench.payable(f"O-{number}")) == 1 for number in range(0, 1000, 7))
+
+
+def test_a_dry_run_counts_and_changes_nothing(bench: AfterBench) -> None:
+    bench.pay(bench.ask("paid").intent.id)
+    bench.ask("with a stray")
+    bench.stray("with a stray")
+    leave_unknown(bench, "unknown")
+    before, posts = list(bench.store.scan()), bench.sends("POST")
+    counts = bench.reconcile(dry_run=True)
+    assert counts == {"checked": 3, "adopted": 1, "canceled": 1, "paid_late": 1}
+    assert (list(bench.store.scan()), bench.sends("POST")) == (before, posts)
+    assert bench.reconcile() == counts
+
+
+def test_an_order_that_stripe_says_nothing_of_stays_unresolved(bench: AfterBench) -> None:
+    leave_unknown(bench, "A-1")
+    bench.sandbox.faults.order(FaultOrder("error_503", Match(method="POST"), count=None))
+    assert bench.reconcile() == {"checked": 1, "unresolved": 1}
+    bench.sandbox.faults.clear()
+    assert bench.reconcile() == {"checked": 1, "adopted": 1}
+
+
+def test_an_old_attempt_that_made_nothing_is_closed_and_nothing_is_made(bench: AfterBench) -> None:
+    leave_unknown(bench, "A-1", "lost_before")
+    bench.now += 2 * DAY
+    assert bench.reconcile() == {"checked": 1, "closed": 1}
+    assert bench.made() == []
+    assert bench.ask().replayed is False
+    assert bench.record().attempt == 2
+
+
+def test_an_order_that_is_paid_twice_is_an_alarm_each_time(bench: AfterBench) -> None:
+    bench.pay(bench.ask().intent.id)
+    bench.reconcile()
+    stray = bench.stray("A-1")
+    bench.pay(stray)
+    for _ in range(2):
+        counts = bench.reconcile()
+        assert counts["two_paid"] == 1
+        assert counts["alarms"] == [f"two_paid: order 'A-1' {stray}"]
+
+
+def test_a_paid_order_that_the_store_has_lost_is_recorded(bench: AfterBench) -> None:
+    intent_id = bench.ask().intent.id
+    bench.pay(intent_id)
+    bench.store.forget(bench.record())
+    assert bench.reconcile() == {"checked": 1, "adopted": 1, "paid_late": 1}
+    assert bench.ask().intent.id == intent_id
+
+
+def test_a_debit_that_failed_is_noted_however_long_ago_it_was_made(bench: AfterBench) -> None:
+    intent_id = bench.ask().intent.id
+    confirm = {
+        "payment_method": "pm_usBankAccount_insufficientFunds",
+        "return_url": "https://shop.example/done",
+    }
+    bench.send(f"/v1/payment_intents/{intent_id}/confirm", confirm)
+    assert bench.reconcile() == {"checked": 1, "noted": 1}
+    bench.now += 30 * DAY
+    bench.sandbox.settle()
+    assert bench.reconcile() == {"checked": 1, "noted": 1}
+    assert bench.record().payment_status == "requires_payment_method"
+    bench.deliver()
+    assert bench.shop.types() == ["order.failed"]
+
+
+def test_two_at_once_and_a_serving_service_do_not_disturb_it(bench: AfterBench) -> None:
+    for number in range(6):
+        bench.pay(bench.ask(f"O-{number}").intent.id)
+    leave_unknown(bench, "A-1")
+    for step in range(0, 60, 3):
+        bench.meanwhile(step, lambda: (bench.reconcile(), bench.ask("A-1"), bench.apply_all("O-3")))
+        bench.reconcile()
+    assert len(bench.payable()) == 1
+    for _ in range(3):
+        bench.deliver()
+    assert bench.shop.types() == ["order.paid"] * 6
+
+
+def test_a_crash_between_any_two_steps_is_put_right_by_the_next_run() -> None:
+    step, crashed = 0, True
+    while crashed:
+        bench = AfterBench()
+        own = bench.ask("paid").intent.id
+        bench.pay(own)
+        bench.ask("with a stray")
+        bench.stray("with a stray")
+        leave_unknown(bench, "unknown")
+        crashed = bench.crashing(step, bench.reconcile)
+        bench.now += 60
+        bench.reconcile()
+        assert "unresolved" not in bench.reconcile()
+        assert [len(bench.payable(o)) for o in ("paid", "with a stray", "unknown")] == [1, 1, 1]
+        bench.deliver()
+        assert bench.shop.types() == ["order.paid"]
+        step += 1
+    assert step > 20

@@ -1,0 +1,269 @@
+"""An update is applied once, one of two wins, and none that is late undoes a newer one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from payment.errors import (
+    BadRequest,
+    Changed,
+    InFlight,
+    NoLongerOpen,
+    NotFound,
+    OrderReused,
+    PaymentError,
+    Refused,
+    StripeFailed,
+)
+from sandbox.faults import FaultOrder, Match
+from tests.after_bench import AfterBench
+
+UPDATE = Match(method="POST", path="/v1/payment_intents/")
+
+
+@pytest.fixture
+def bench() -> AfterBench:
+    return AfterBench()
+
+
+def amount(bench: AfterBench) -> int:
+    [made] = [each for each in bench.made() if each["status"] != "canceled"]
+    return int(made["amount"])
+
+
+def break_updates(bench: AfterBench, kind: str, **more: Any) -> None:
+    bench.sandbox.faults.order(FaultOrder(kind, UPDATE, **more))
+
+
+def outcome(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except PaymentError as error:
+        return error
+
+
+def test_an_update_changes_the_orders_one_payment_intent(bench: AfterBench) -> None:
+    first = bench.ask().intent.id
+    updated = bench.update(1500, metadata={"cart": "2"}, description="Two shirts")
+    assert (updated.intent.id, updated.intent.amount, updated.revision) == (first, 1500, 1)
+    assert bench.made()[0]["metadata"] == {"cart": "2", "order_id": "A-1"}
+    assert len(bench.made()) == 1
+
+
+def test_after_an_update_a_creation_with_the_new_amount_is_served(bench: AfterBench) -> None:
+    first = bench.ask().intent.id
+    bench.update(1500)
+    assert bench.ask(amount=1500).intent.id == first
+    with pytest.raises(OrderReused):
+        bench.ask(amount=1099)
+
+
+def test_the_same_update_again_is_not_sent(bench: AfterBench) -> None:
+    bench.ask()
+    bench.update(1500)
+    sends = bench.sends("POST")
+    again = bench.update(1500)
+    assert (again.replayed, again.revision) == (True, 1)
+    assert bench.sends("POST") == sends
+
+
+def test_of_two_updates_in_flight_one_wins_and_the_other_is_told(bench: AfterBench) -> None:
+    bench.ask()
+    outcomes: list[Any] = []
+    bench.meanwhile(6, lambda: outcomes.append(outcome(lambda: bench.update(2000))))
+    outcomes.append(outcome(lambda: bench.update(1500)))
+    refused = [each for each in outcomes if isinstance(each, Changed)]
+    assert (len(outcomes), len(refused)) == (2, 1)
+    assert (refused[0].code, amount(bench)) == ("changed", 1500)
+
+
+@pytest.mark.parametrize("step", range(16))
+def test_two_updates_at_any_two_moments_end_as_one_of_them_said(
+    bench: AfterBench, step: int
+) -> None:
+    """With the amount that each expects, only one can be applied, whatever the moment."""
+    bench.ask()
+    outcomes: list[Any] = []
+
+    def rival() -> None:
+        outcomes.append(outcome(lambda: bench.update(2000, expected_amount=1099)))
+
+    bench.meanwhile(step, rival)
+    outcomes.append(outcome(lambda: bench.update(1500, expected_amount=1099)))
+    won = [each.intent.amount for each in outcomes if not isinstance(each, PaymentError)]
+    lost = [each for each in outcomes if isinstance(each, PaymentError)]
+    assert won == [amount(bench)]
+    assert all(isinstance(each, Changed) for each in lost)
+
+
+def test_a_late_copy_of_an_older_update_does_not_undo_a_newer_one(bench: AfterBench) -> None:
+    bench.ask()
+    bench.update(1500)
+    bench.update(2000)
+    with pytest.raises(Changed) as raised:
+        bench.update(1500)
+    assert raised.value.facts == {"revision": 2, "amount": 2000}
+    assert amount(bench) == 2000
+
+
+def test_a_late_copy_is_known_even_where_the_amount_came_back(bench: AfterBench) -> None:
+    """1099 → 1500 → 1099: the copy expects 1099, and finds it."""
+    bench.ask()
+    bench.update(1500, expected_amount=1099)
+    bench.update(1099, expected_amount=1500)
+    with pytest.raises(Changed):
+        bench.update(1500, expected_amount=1099)
+    assert amount(bench) == 1099
+    assert bench.update(1500, expected_revision=2).intent.amount == 1500
+
+
+def test_a_copy_of_an_update_that_failed_does_not_undo_a_newer_one(bench: AfterBench) -> None:
+    bench.ask()
+    break_updates(bench, "error_500_without_object", should_retry=False)
+    with pytest.raises(StripeFailed):
+        bench.update(1500)
+    bench.update(2000)
+    with pytest.raises(Changed):
+        bench.update(1500)
+    assert amount(bench) == 2000
+
+
+def test_what_the_caller_expects_must_be_the_case(bench: AfterBench) -> None:
+    bench.ask()
+    with pytest.raises(Changed):
+        bench.update(1500, expected_amount=1098)
+    with pytest.raises(Changed):
+        bench.update(1500, expected_revision=1)
+    assert amount(bench) == 1099
+    assert bench.update(1500, expected_amount=1099, expected_revision=0).revision == 1
+
+
+@pytest.mark.parametrize("kind", ["lost_before", "lost_after", "cut_body", "html", "error_503"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_lost_answer_is_resolved_by_the_next_request(
+    bench: AfterBench, kind: str, count: int
+) -> None:
+    bench.ask()
+    break_updates(bench, kind, count=count)
+    outcome(lambda: bench.update(1500))
+    assert bench.update(1500).revision == 1
+    assert amount(bench) == 1500
+
+
+@pytest.mark.parametrize("kind", ["lost_before", "lost_after"])
+def test_an_update_whose_answer_is_lost_is_settled_before_another(
+    bench: AfterBench, kind: str
+) -> None:
+    """Else its send, late on the way, could undo the newer one."""
+    bench.ask()
+    break_updates(bench, kind, count=3)
+    with pytest.raises(StripeFailed):
+        bench.update(1500)
+    updated = bench.update(2000)
+    assert (updated.revision, amount(bench)) == (2, 2000)
+    used = [each["idempotency_key"] for each in bench.sandbox.log.shown() if "/pi_" in each["path"]]
+    assert len({key for key in used if key}) == 2
+
+
+def test_an_old_update_is_not_sent_again(bench: AfterBench) -> None:
+    """Its key is forgotten after a day: sent again, it would be carried out now."""
+    bench.ask()
+    break_updates(bench, "lost_before", count=3)
+    with pytest.raises(StripeFailed):
+        bench.update(1500)
+    bench.now += 25 * 3600
+    sends = bench.sends("POST")
+    updated = bench.update(2000, expected_amount=1099)
+    assert (updated.revision, bench.sends("POST") - sends) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", ["error_500_with_object", "error_500_without_object"])
+@pytest.mark.parametrize("should_retry", [None, False])
+def test_a_saved_500_does_not_hold_the_order_up(
+    bench: AfterBench, kind: str, should_retry: bool | None
+) -> None:
+    bench.ask()
+    break_updates(bench, kind, should_retry=should_retry)
+    outcome(lambda: bench.update(1500))
+    assert bench.update(1500).intent.amount == 1500
+    assert amount(bench) == 1500
+
+
+def test_a_refusal_is_told_and_leaves_the_order_as_it_was(bench: AfterBench) -> None:
+    bench.ask()
+    with pytest.raises(Refused) as raised:
+        bench.update(10)
+    assert raised.value.code == "amount_too_small"
+    assert amount(bench) == 1099
+    assert bench.update(1500).intent.amount == 1500
+
+
+def test_the_amount_must_fit_the_currency_that_stays(bench: AfterBench) -> None:
+    bench.ask(currency="jod", amount=1000)
+    with pytest.raises(BadRequest) as raised:
+        bench.update(1001)
+    assert raised.value.param == "amount"
+
+
+def test_a_paid_order_is_not_updated(bench: AfterBench) -> None:
+    bench.pay(bench.ask().intent.id)
+    with pytest.raises(NoLongerOpen) as raised:
+        bench.update(1500)
+    assert (raised.value.code, raised.value.facts) == (
+        "payment_succeeded",
+        {"status": "succeeded"},
+    )
+
+
+def test_an_order_that_is_paid_just_then_is_not_updated(bench: AfterBench) -> None:
+    intent_id = bench.ask().intent.id
+    bench.meanwhile(5, lambda: bench.pay(intent_id))
+    with pytest.raises(NoLongerOpen):
+        bench.update(1500)
+    assert amount(bench) == 1099
+
+
+def test_a_canceled_order_is_not_updated(bench: AfterBench) -> None:
+    bench.ask()
+    bench.cancel()
+    with pytest.raises(NoLongerOpen) as raised:
+        bench.update(1500)
+    assert raised.value.code == "payment_canceled"
+
+
+def test_an_order_that_nobody_created_is_not_found(bench: AfterBench) -> None:
+    with pytest.raises(NotFound):
+        bench.update(1500)
+
+
+def test_an_unknown_order_is_resolved_and_updated(bench: AfterBench) -> None:
+    bench.break_creation("lost_after", count=3)
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    assert bench.update(1500).intent.amount == 1500
+    assert len(bench.made()) == 1
+
+
+def test_an_order_in_flight_is_asked_for_later(bench: AfterBench) -> None:
+    outcomes: list[Any] = []
+    bench.meanwhile(3, lambda: outcomes.append(outcome(lambda: bench.update(1500))))
+    bench.ask()
+    assert [type(each) for each in outcomes] == [InFlight]
+
+
+def test_a_crash_between_any_two_steps_of_an_update_leaves_it_whole(bench: AfterBench) -> None:
+    step, crashed = 0, True
+    while crashed:
+        order_id = f"C-{step}"
+        bench.ask(order_id)
+        crashed = bench.crashing(step, partial(bench.update, 1500, order_id))
+        bench.now += 60
+        assert bench.update(1500, order_id).intent.amount == 1500
+        assert bench.update(2000, order_id).intent.amount == 2000
+        assert isinstance(outcome(partial(bench.update, 1500, order_id)), Changed)
+        step += 1
+    assert step > 8

@@ -1,0 +1,123 @@
+"""Create, pay, hear of it, tell the shop: service, sandbox and shop as processes of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stripe
+
+from tests.sandbox_process import WEBHOOK_SECRET, SandboxProcess
+from tests.service_process import ServiceProcess
+from tests.shop_listener import ShopListener, until
+
+SHOP_SECRET = "whsec_shop"
+
+SUCCEEDED = "payment_intent.succeeded"
+
+
+@pytest.fixture
+def shop() -> Iterator[ShopListener]:
+    with ShopListener() as listening:
+        yield listening
+
+
+@pytest.fixture
+def stripe_box() -> Iterator[SandboxProcess]:
+    with SandboxProcess() as running:
+        yield running
+
+
+@pytest.fixture
+def service(
+    stripe_box: SandboxProcess, shop: ShopListener, tmp_path: Path
+) -> Iterator[ServiceProcess]:
+    environ = {
+        "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
+        "ORDER_EVENTS_URL": shop.url,
+        "ORDER_EVENTS_SECRET": SHOP_SECRET,
+        "REQUEST_BUDGET_SECONDS": "5",
+    }
+    with ServiceProcess(stripe_box.url, environ) as running:
+        stripe_box.webhooks(url=f"{running.url}/webhook", secret=WEBHOOK_SECRET)
+        yield running
+
+
+def status(service: ServiceProcess, order_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = service.get("/payment-intent", order_id=order_id).json()
+    return found
+
+
+def test_a_paid_order_reaches_the_shop_once(
+    service: ServiceProcess, stripe_box: SandboxProcess, shop: ShopListener
+) -> None:
+    intent_id = service.create("A-1").json()["payment_intent_id"]
+    stripe_box.pay(intent_id)
+    until(lambda: status(service, "A-1")["paid"])
+    until(lambda: shop.orders("order.paid") == ["A-1"])
+    body, signed = shop.taken[0]
+    event: Any = stripe.Webhook.construct_event(body, signed, SHOP_SECRET)
+    assert event["data"]["object"]["payment_intent_id"] == intent_id
+    time.sleep(1.2)
+    assert len(shop.taken) == 1
+
+
+def test_every_message_doubled_and_reordered_and_the_shop_failing_at_first(
+    service: ServiceProcess, stripe_box: SandboxProcess, shop: ShopListener
+) -> None:
+    kinds = ["double", "twin", "reorder", "double", "twin"]
+    stripe_box.webhooks(detours=[{"kind": each, "count": 4} for each in kinds])
+    shop.statuses = [500, 503, 302, 404, 500]
+    orders = [f"D-{number}" for number in range(10)]
+    for order_id in orders:
+        intent_id = service.create(order_id).json()["payment_intent_id"]
+        stripe_box.fail(intent_id)
+        stripe_box.pay(intent_id)
+    until(lambda: sorted(shop.orders("order.paid")) == orders)
+    until(lambda: all(status(service, each)["waiting"] == 0 for each in orders))
+    assert all(status(service, each)["paid"] for each in orders)
+    assert shop.refused == 5
+
+
+@pytest.mark.parametrize("after_seconds", [0.0, 0.01, 0.03, 0.08, 0.2])
+def test_a_service_killed_between_any_two_messages_loses_nothing(
+    service: ServiceProcess, stripe_box: SandboxProcess, shop: ShopListener, after_seconds: float
+) -> None:
+    stripe_box.webhooks(detours=[{"kind": "double", "type": SUCCEEDED}])
+    shop.statuses = [500]
+    intent_id = service.create("K-1").json()["payment_intent_id"]
+    stripe_box.pay(intent_id)
+    time.sleep(after_seconds)
+    service.kill()
+    service.start()
+    again = service.create("K-1").json()
+    assert (again["payment_intent_id"], again["status"]) == (intent_id, "succeeded")
+    # A deliverer that died may have had the event: its time runs out first.
+    until(lambda: shop.orders("order.paid") == ["K-1"], seconds=45)
+    until(lambda: status(service, "K-1")["waiting"] == 0)
+    assert len(shop.told()) == 1
+    assert stripe_box.state().order("K-1").payable == 1
+
+
+def test_a_debit_that_fails_after_days_is_told_and_can_be_paid_again(
+    service: ServiceProcess, stripe_box: SandboxProcess, shop: ShopListener
+) -> None:
+    answer = service.create("ACH-1", payment_method_types=["us_bank_account"])
+    intent_id = answer.json()["payment_intent_id"]
+    paying = {
+        "payment_method": "pm_usBankAccount_insufficientFunds",
+        "return_url": "https://shop.example/done",
+        "mandate_data[customer_acceptance][type]": "offline",
+    }
+    confirmed = stripe_box.send("POST", f"/v1/payment_intents/{intent_id}/confirm", paying)
+    assert confirmed.status_code == 200, confirmed.text
+    until(lambda: status(service, "ACH-1")["status"] == "processing")
+    update = service.post("/update-payment-intent", {"order_id": "ACH-1", "amount": 1})
+    assert (update.status_code, update.json()["code"]) == (409, "payment_processing")
+    stripe_box.advance(4 * 86_400)
+    until(lambda: shop.orders("order.failed") == ["ACH-1"])
+    again = service.create("ACH-1", payment_method_types=["us_bank_account"]).json()
+    assert (again["payment_intent_id"], again["status"]) == (intent_id, "requires_payment_method")
