@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import sys
@@ -11,11 +12,14 @@ from gunicorn.glogging import Logger
 
 import telemetry
 from key_store.shared_directory import shared_directory
+from live_money import refuse_unsafe
+from metrics.beside_gunicorn import Exporter
 from settings import SettingsError, load_settings
 from web_worker import WebWorker
 
 try:
     settings = load_settings()
+    refuse_unsafe(settings)
 except SettingsError as wrong:
     sys.stderr.write(f"{wrong}\n")
     raise SystemExit(1) from None
@@ -74,15 +78,31 @@ if shares_memory:
     raw_env = [f"KEY_STORE_URL=memory://{shared_directory()}/orders.db"]
 
 
+exporter = Exporter(settings.prometheus_multiproc_dir) if settings.metrics_port else None
+if exporter:
+    # prometheus_client looks for it when it is imported: before any worker begins.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(exporter.directory)
+
+
 def on_starting(_: Any) -> None:
-    """Make room for the descriptors of every thread."""
+    """Make room for the descriptors of every thread; let Prometheus ask."""
+    if exporter:
+        exporter.start()
     wanted = threads * DESCRIPTORS_PER_THREAD + IDLE_CONNECTIONS + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
+def child_exit(_: Any, worker: Any) -> None:
+    """Keep what a worker counted, and forget what it said of now."""
+    if exporter:
+        exporter.forget(worker.pid)
+
+
 def on_exit(_: Any) -> None:
     """Leave nothing in memory."""
+    if exporter:
+        exporter.stop()
     if shares_memory:
         shutil.rmtree(shared_directory(), ignore_errors=True)

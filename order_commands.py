@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,16 +61,21 @@ def _reconcile(settings: Settings, payments: Payments) -> click.Command:
         Exit code 2: an order was paid twice. 1: an order could not be resolved.
         """
         _refuse_memory(settings)
-        work = Reconciler(
-            payments.orders.tools,
-            livemode=settings.livemode,
-            budget_seconds=settings.request_budget_seconds,
-            dry_run=dry_run,
-        )
+        works = [
+            Reconciler(
+                tools,
+                livemode=settings.livemode,
+                budget_seconds=settings.request_budget_seconds,
+                dry_run=dry_run,
+                of_client=of_client,
+            )
+            for tools, of_client in payments.accounts()
+        ]
         with _plain_errors():
-            _walk(work.steps(_instant(since)))
-        click.echo(json.dumps(work.tally.shown()) if as_json else _table(work.tally))
-        sys.exit(_exit_code(work.tally))
+            _walk(chain.from_iterable(work.steps(_instant(since)) for work in works))
+        tally = sum((work.tally for work in works), Tally())
+        click.echo(json.dumps(tally.shown()) if as_json else _table(tally))
+        sys.exit(_exit_code(tally))
 
     return reconcile
 
@@ -108,7 +114,7 @@ def _orders(settings: Settings, payments: Payments) -> click.Group:
         """Print what is known of an order, and what happened to it."""
         request = OrderRequest(order_id=order_id, client_id=client_id)
         with _plain_errors():
-            status = payments.orders.status(request, refresh=refresh)
+            status = payments.orders_of(client_id).status(request, refresh=refresh)
         click.echo(json.dumps(asdict(status), indent=2, ensure_ascii=False))
 
     @orders.command("list")

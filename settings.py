@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -30,8 +31,28 @@ SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
 # seconds nor a late write let a second owner in while the first is still at work (rule 5).
 LOCK_MARGIN_SECONDS = 10.0
 
+# As browsers send it: lower case, no path, and nothing that could be read as a pattern.
+ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
+
 # One store operation; two of them (claim, finish) must fit into the smallest budget.
 STORE_TIMEOUT_SECONDS = 2.0
+
+# A shopper asks a few times; a card tester, hundreds of times a minute. Many shoppers may share
+# an address (an office, a mobile network), so it is far above what one of them needs.
+DEFAULT_ADDRESS_LIMIT = 300
+
+# What `make run` gives the sandbox to sign with.
+SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - signs what goes to this machine only
+
+# What a live key is refused with, and may be allowed with: live_money.py says of each why.
+HAZARDS = (
+    "open_access",
+    "memory_store",
+    "sandbox_address",
+    "plain_http",
+    "debug",
+    "sandbox_secret",
+)
 
 
 class SettingsError(Exception):
@@ -55,6 +76,23 @@ def _webhook_secrets(value: SecretStr) -> SecretStr:
     if not all(part.strip() for part in value.get_secret_value().split(",")):
         raise ValueError("must be one or more secrets, separated by commas, none of them empty")
     return value
+
+
+def _hazards(value: str) -> str:
+    if not set(_names(value)) <= set(HAZARDS):
+        raise ValueError(f"must be some of {', '.join(HAZARDS)}")
+    return value
+
+
+def _origins(value: str) -> str:
+    for each in _names(value):
+        if not re.fullmatch(ORIGIN, each):
+            raise ValueError("must be origins like https://shop.example, separated by commas")
+    return value
+
+
+def _names(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",")]
 
 
 def _http_url(value: str) -> str:
@@ -124,6 +162,26 @@ class Settings(BaseModel):
     answer_cache_seconds: float = Field(
         0.0, ge=0, le=10, description="must be a number from 0 to 10"
     )
+    clients_file: Path | None = None
+    cors_origins: Annotated[str, AfterValidator(_origins)] | None = None
+    trusted_proxies: int = Field(0, ge=0, le=10, description="must be an integer from 0 to 10")
+    rate_limit_per_address: int | None = Field(
+        None, ge=0, le=1_000_000, description="must be requests a minute, 0 for no limit"
+    )
+    rate_limit_per_client: int = Field(
+        6000, ge=0, le=1_000_000, description="must be requests a minute, 0 for no limit"
+    )
+    allow_unsafe_live: Annotated[str, AfterValidator(_hazards)] | None = None
+    flask_debug: bool = Field(False, description="must be 0 or 1")
+    metrics_host: str = Field(
+        "127.0.0.1",
+        pattern=r"^[A-Za-z0-9._:%-]+$",
+        description="must be a host name or an IP address",
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="must be an integer from 1 to 65535"
+    )
+    prometheus_multiproc_dir: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="must be DEBUG, INFO, WARNING or ERROR"
     )
@@ -137,14 +195,38 @@ class Settings(BaseModel):
             )
         if self.order_events_url is not None and self.order_events_secret is None:
             raise ValueError("ORDER_EVENTS_SECRET is not set: ORDER_EVENTS_URL needs it")
-        if self.livemode and base is not None and not base.startswith("https://"):
-            raise ValueError("STRIPE_API_BASE: must be https:// where the secret key is live")
+        plain = base is not None and not base.startswith("https://")
+        if self.livemode and plain and "plain_http" not in self.allowed_hazards:
+            raise ValueError(
+                "STRIPE_API_BASE: must be https:// where the secret key is live "
+                "(or ALLOW_UNSAFE_LIVE=plain_http)"
+            )
         return self
 
     @property
     def livemode(self) -> bool:
         """Whether the secret key moves real money."""
         return "_live_" in self.stripe_secret_key.get_secret_value()[:8]
+
+    @property
+    def allowed_hazards(self) -> list[str]:
+        """What a live key may be used with all the same."""
+        return _names(self.allow_unsafe_live or "")
+
+    @property
+    def listed_origins(self) -> list[str]:
+        """The pages that may call, besides those of each client."""
+        return _names(self.cors_origins) if self.cors_origins else []
+
+    @property
+    def address_limit(self) -> int:
+        """Requests a minute from one address; 0 where there is no limit.
+
+        Only where strangers are expected is there one that nobody asked for.
+        """
+        if self.rate_limit_per_address is not None:
+            return self.rate_limit_per_address
+        return DEFAULT_ADDRESS_LIMIT if self.clients_file or self.livemode else 0
 
     @property
     def lock_seconds(self) -> float:

@@ -14,28 +14,35 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+import front_door
 import telemetry
+from access.clients import NOBODY
+from access.errors import Forbidden, TooManyRequests, Unauthorized
+from api_description.document import document
+from api_description.page import CONTENT_SECURITY_POLICY, page
+from live_money import refuse_unsafe
+from metrics.opening import Uncounted
 from order_commands import add_commands, is_serving
 from order_events import start_courier
 from payment import errors
 from payment.body import MAX_EVENT_BYTES, read_body
 from payment.intents import Intent
-from payment.order_requests import (
-    parse_cancel_request,
-    parse_status_request,
-    parse_update_request,
-)
-from payment.request import parse_payment_request
+from payment.json_body import read_json_object
+from payment.order_requests import CancelRequest, OrderRequest, StatusRequest, UpdateRequest
+from payment.request import OrderFields, PaymentRequest
 from settings import Settings, SettingsError, load_settings
-from stripe_payment import Payments, open_payments
+from stripe_payment import Payments
 from stripe_webhook import read_event
+from wiring import Parts, open_parts
 
 log = logging.getLogger("stripe_back_end_api")
+
+Asked = TypeVar("Asked", bound=OrderFields | OrderRequest)
 
 # gunicorn ends for good, instead of starting the worker again, when one leaves with this code.
 WORKER_BOOT_ERROR = 3
@@ -58,6 +65,9 @@ ANSWERS: dict[type[Exception], tuple[int, str]] = {
     errors.StripeUnreachable: (503, "retry_same"),
     errors.StoreDown: (503, "retry_same"),
     errors.Overloaded: (503, "retry_same"),
+    Unauthorized: (401, "fix_request"),
+    Forbidden: (403, "fix_request"),
+    TooManyRequests: (429, "retry_same"),
     errors.PaymentError: (500, "stop"),
 }
 
@@ -87,17 +97,19 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     if settings is None:
         settings = load_settings()
         telemetry.start_logging(settings.log_level)
+    parts = open_parts(settings, payments)
     app = _bare_app()
-    payments = payments or _open_payments(settings)
-    _add_routes(app, settings, payments)
-    _add_order_routes(app, settings, payments)
-    add_commands(app.cli, settings, payments)
+    _add_routes(app, parts)
+    _add_own_description(app, parts)
+    _add_order_routes(app, parts)
+    add_commands(app.cli, settings, parts.payments)
     _add_error_handlers(app)
     app.before_request(_begin)
-    app.after_request(_end)
+    app.after_request(lambda response: _end(response, parts.counting))
+    front_door.hang(app, settings, parts.clients)
     app.teardown_request(_forget)
     if settings.order_events_delivery == "embedded" and is_serving():
-        start_courier(settings, payments)
+        start_courier(settings, parts.payments)
     return app
 
 
@@ -116,15 +128,6 @@ def _app() -> Flask:
         raise SystemExit(WORKER_BOOT_ERROR) from None
 
 
-def _open_payments(settings: Settings) -> Payments:
-    return open_payments(
-        settings,
-        observe=telemetry.tell_happening,
-        tell=telemetry.tell_send,
-        tell_retry=telemetry.tell_retry,
-    )
-
-
 def _bare_app() -> Flask:
     app = Flask(__name__, static_folder=None)
     app.response_class = JsonResponse
@@ -134,10 +137,13 @@ def _bare_app() -> Flask:
     return app
 
 
-def _add_routes(app: Flask, settings: Settings, payments: Payments) -> None:
+def _add_routes(app: Flask, parts: Parts) -> None:
+    settings, payments = parts.settings, parts.payments
+
     @app.post("/create-payment-intent")
     def create_payment_intent() -> Response:
-        answer = payments.create(parse_payment_request(_json_bytes()))
+        asked = _asked(read_json_object(_json_bytes()), PaymentRequest)
+        answer = payments.create(asked)
         response = jsonify(
             payment_intent_id=answer.payment_intent_id,
             client_secret=answer.client_secret,
@@ -149,7 +155,10 @@ def _add_routes(app: Flask, settings: Settings, payments: Payments) -> None:
 
     @app.get("/config")
     def config() -> Response:
-        return jsonify(publishable_key=settings.stripe_publishable_key)
+        client = (parts.clients or NOBODY).get(request.args.get("client_id", ""))
+        key = client.stripe_publishable_key if client else None
+        account = {"stripe_account": client.stripe_account} if client else {}
+        return jsonify(publishable_key=key or settings.stripe_publishable_key, **account)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -161,16 +170,20 @@ def _add_routes(app: Flask, settings: Settings, payments: Payments) -> None:
         return jsonify(status="ok")
 
 
-def _add_order_routes(app: Flask, settings: Settings, payments: Payments) -> None:
+def _add_order_routes(app: Flask, parts: Parts) -> None:
+    payments = parts.payments
+
     @app.get("/payment-intent")
     def payment_intent() -> Response:
-        asked = parse_status_request(request.args.to_dict())
-        status = payments.orders.status(asked, refresh=asked.refresh == "true")
-        return jsonify(asdict(status))
+        asked = _asked(request.args.to_dict(), StatusRequest)
+        orders = payments.orders_of(asked.client_id)
+        return jsonify(asdict(orders.status(asked, refresh=asked.refresh == "true")))
 
     @app.post("/update-payment-intent")
     def update_payment_intent() -> Response:
-        updated = payments.orders.update(parse_update_request(_json_bytes()))
+        front_door.access().must_be_the_shop()
+        asked = _asked(read_json_object(_json_bytes()), UpdateRequest)
+        updated = payments.orders_of(asked.client_id).update(asked)
         response = jsonify({**_shown(updated.intent), "revision": updated.revision})
         if updated.replayed:
             response.headers["Idempotent-Replayed"] = "true"
@@ -178,14 +191,37 @@ def _add_order_routes(app: Flask, settings: Settings, payments: Payments) -> Non
 
     @app.post("/cancel-payment-intent")
     def cancel_payment_intent() -> Response:
-        return jsonify(_shown(payments.orders.cancel(parse_cancel_request(_json_bytes()))))
+        front_door.access().must_be_the_shop()
+        asked = _asked(read_json_object(_json_bytes()), CancelRequest)
+        return jsonify(_shown(payments.orders_of(asked.client_id).cancel(asked)))
 
     @app.post("/webhook")
     def webhook() -> Response:
         body = read_body(request.stream.read, request.content_length, MAX_EVENT_BYTES)
-        signature = request.headers.get("Stripe-Signature")
-        event = read_event(body, signature, settings.stripe_webhook_secret)
-        return jsonify(received=True, outcome=payments.orders.apply(event))
+        event = read_event(body, request.headers.get("Stripe-Signature"), parts.webhook_secrets)
+        orders = payments.orders_of(event.order.client_id if event else None)
+        return jsonify(received=True, outcome=orders.apply(event))
+
+
+def _add_own_description(app: Flask, parts: Parts) -> None:
+    described = document(ANSWERS, guarded=parts.clients is not None)
+
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        return jsonify(described)
+
+    @app.get("/docs")
+    def documentation() -> Response:
+        response = Response(page(described), mimetype="text/html")
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        return response
+
+
+def _asked(given: Mapping[str, Any], kind: type[Asked]) -> Asked:
+    """Check a request with the access of whoever sends it; its log lines name its order."""
+    asked = front_door.access().checked(given, kind)
+    telemetry.know(order=asked.order_id, client=asked.client_id)
+    return asked
 
 
 def _shown(intent: Intent) -> dict[str, Any]:
@@ -214,7 +250,13 @@ def _add_error_handlers(app: Flask) -> None:
         response = _error(status, error.code, error.message, action, facts)
         if error.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+        if status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
         return response
+
+    @app.errorhandler(429)
+    def limited(_: HTTPException) -> Response:
+        return payment_error(front_door.too_many_requests())
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
@@ -258,33 +300,34 @@ def _error(
 
 def _begin() -> None:
     g.started = time.monotonic()
-    g.correlation_id = telemetry.new_correlation_id(request.headers.get("X-Request-ID"))
-    telemetry.correlation_id.set(g.correlation_id)
+    g.correlation_id = telemetry.begin_request(request.headers.get("X-Request-ID"))
 
 
-def _end(response: Response) -> Response:
+def _end(response: Response, counting: Uncounted) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Request-ID"] = g.correlation_id
-    facts = {
-        "method": request.method,
-        "route": str(request.url_rule) if request.url_rule else None,
-        "status": response.status_code,
-        "code": g.get("error_code"),
-        "seconds": round(time.monotonic() - g.started, 4),
-    }
-    log.info("request", extra=facts)
+    route = str(request.url_rule) if request.url_rule else None
+    seconds = time.monotonic() - g.started
+    counting.request(route, response.status_code, seconds)
+    telemetry.tell_request(
+        method=request.method,
+        route=route,
+        status=response.status_code,
+        code=g.get("error_code"),
+        seconds=round(seconds, 4),
+    )
     return response
 
 
 def _forget(_: BaseException | None) -> None:
-    telemetry.correlation_id.set(None)
+    telemetry.end_request()
 
 
 def main() -> None:
     """Become the production server, or say in one line which settings are wrong."""
     os.chdir(Path(__file__).resolve().parent)
     try:
-        load_settings()
+        refuse_unsafe(load_settings())
     except SettingsError as wrong:
         sys.exit(str(wrong))
     server = [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"]

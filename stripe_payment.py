@@ -13,12 +13,14 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import eq
 from typing import TYPE_CHECKING, Any, cast
 
 import stripe
+from pydantic import SecretStr
 
 from key_store import KeyStore, open_key_store
 from key_store.contract import Order, StoreUnavailable
@@ -60,19 +62,32 @@ class PaymentAnswer:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A client's own Stripe account: a secret key of its own, a Connect account, or both."""
+
+    secret_key: SecretStr | None = None
+    connected: str | None = None
+
+
 class Payments:
     """Creates each order's PaymentIntent once; shared by all threads of a process."""
 
-    def __init__(self, tools: Tools, settings: Settings) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        settings: Settings,
+        gateways: Mapping[str, StripePort] | None = None,
+    ) -> None:
+        """`gateways`: to the accounts of those clients that have one of their own, by client_id."""
         self._tools, self._settings = tools, settings
         self._flight: SingleFlight[Created] = SingleFlight()
         self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
-        self.orders = Orders(
-            tools,
-            livemode=settings.livemode,
-            budget_seconds=settings.request_budget_seconds,
-            changed=self.forget,
-        )
+        self.orders = self._orders(tools)
+        self._of_client = {
+            client_id: self._orders(replace(tools, stripe=gateway))
+            for client_id, gateway in (gateways or {}).items()
+        }
         self._places = threading.BoundedSemaphore(settings.max_in_flight)
 
     def create(self, request: PaymentRequest) -> PaymentAnswer:
@@ -92,6 +107,16 @@ class Payments:
         finally:
             self._places.release()
 
+    def orders_of(self, client_id: str | None) -> Orders:
+        """Return what a client's orders are worked on with: its account, and the one store."""
+        return self._of_client.get(client_id or "", self.orders)
+
+    def accounts(self) -> Iterator[tuple[Tools, Callable[[str | None], bool]]]:
+        """Yield each account's tools, and which clients' orders are in it."""
+        yield self._tools, lambda client_id: client_id not in self._of_client
+        for own, orders in self._of_client.items():
+            yield orders.tools, partial(eq, own)
+
     def forget(self, order: Order) -> None:
         """Keep no answer from before now: the order's PaymentIntent changed."""
         self._cache.forget(order)
@@ -109,12 +134,20 @@ class Payments:
         if isinstance(self._tools.stripe, StripeGateway):
             self._tools.stripe.close()
 
+    def _orders(self, tools: Tools) -> Orders:
+        return Orders(
+            tools,
+            livemode=self._settings.livemode,
+            budget_seconds=self._settings.request_budget_seconds,
+            changed=self.forget,
+        )
+
     def _create(self, wanted: Wanted, deadline: Deadline) -> PaymentAnswer:
         asked_at = self._cache.now()
         try:
             created, shared = self._flight.run(
                 (wanted.order, wanted.fingerprint),
-                lambda: create_once(self._tools, wanted, deadline),
+                lambda: create_once(self.orders_of(wanted.order.client_id).tools, wanted, deadline),
                 deadline.left(),
             )
         except WaitedTooLongError:
@@ -130,7 +163,7 @@ class Payments:
 
     def _wanted(self, request: PaymentRequest) -> Wanted:
         order = Order(self._settings.livemode, request.client_id, request.order_id)
-        version = self._tools.stripe.api_version
+        version = self.orders_of(request.client_id).tools.stripe.api_version
         sent = SentParams(version, request.stripe_params(version))
         return Wanted(order, request.fingerprint, sent.text())
 
@@ -138,11 +171,13 @@ class Payments:
 def open_payments(
     settings: Settings,
     *,
+    accounts: Mapping[str, Account] | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     observe: Observe = ignore,
     tell: Callable[[Send], None] = lambda _: None,
     tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+    measured: Callable[[KeyStore], KeyStore] = lambda store: store,
 ) -> Payments:
     """Open the key store and Stripe's connections, and put everything together.
 
@@ -151,27 +186,43 @@ def open_payments(
     store = open_key_store(
         settings.key_store_url.get_secret_value(), timeout_seconds=settings.store_timeout_seconds
     )
-    gateway = open_gateway(settings, clock=clock, sleep=sleep, tell=tell, tell_retry=tell_retry)
-    return Payments(_tools(settings, store, gateway, clock, sleep, observe), settings)
+    transport = open_transport(settings)
+    given: Any = {"clock": clock, "sleep": sleep, "tell": tell, "tell_retry": tell_retry}
+    gateway = open_gateway(settings, transport, **given)
+    gateways = {
+        client_id: open_gateway(settings, transport, account, **given)
+        for client_id, account in (accounts or {}).items()
+    }
+    tools = _tools(settings, measured(store), gateway, clock, sleep, observe)
+    return Payments(tools, settings, gateways)
+
+
+def open_transport(settings: Settings) -> SharedTransport:
+    """Open the connections that every thread and every account shares."""
+    return SharedTransport(
+        connect_timeout_seconds=settings.stripe_connect_timeout_seconds,
+        read_timeout_seconds=settings.stripe_read_timeout_seconds,
+        pool_size=settings.max_in_flight,
+    )
 
 
 def open_gateway(
     settings: Settings,
+    transport: SharedTransport,
+    account: Account | None = None,
     *,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     tell: Callable[[Send], None] = lambda _: None,
     tell_retry: Callable[[RetryDetails], None] = lambda _: None,
 ) -> StripeGateway:
-    """Open Stripe's connections as the settings say."""
-    transport = SharedTransport(
-        connect_timeout_seconds=settings.stripe_connect_timeout_seconds,
-        read_timeout_seconds=settings.stripe_read_timeout_seconds,
-        pool_size=settings.max_in_flight,
-    )
+    """Return the way to an account; the settings' own where none is given."""
+    account = account or Account()
+    key = account.secret_key or settings.stripe_secret_key
     return StripeGateway(
-        settings.stripe_secret_key.get_secret_value(),
+        key.get_secret_value(),
         transport,
+        stripe_account=account.connected,
         api_base=settings.stripe_api_base,
         api_version=settings.stripe_api_version,
         policy=RetryPolicy(settings.stripe_max_attempts, sleep),
@@ -236,7 +287,9 @@ def create_payment_intent(
 def _gateway_of(settings: Settings) -> StripeGateway:
     """Keep the connections from call to call."""
     # Looked up at each wait, so that a caller's test may put its own time.sleep in place.
-    return open_gateway(settings, sleep=lambda seconds: time.sleep(seconds))
+    return open_gateway(
+        settings, open_transport(settings), sleep=lambda seconds: time.sleep(seconds)
+    )
 
 
 def _params(amount: int, currency: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:

@@ -23,6 +23,9 @@ log = logging.getLogger("payments")
 # Names one request in every line that is written for it.
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
+# What is known of the request so far: its order, its sends; for its last line.
+_known: ContextVar[dict[str, Any] | None] = ContextVar("known", default=None)
+
 # What a caller sends as X-Request-ID is written to the log: short, and of harmless characters.
 _HARMLESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -31,7 +34,16 @@ _SECRETS = re.compile(
     r"|\bwhsec_[\w+/=]+"
     r"|_secret_\w+"  # the tail of a client_secret; the PaymentIntent's id stays
     r"|(?<=://)[^\s/@]*(?=@)"  # who a store's URL logs in as
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"  # an order's token
+    r"|\bapi_[0-9a-f]{32,}"  # a client's API key
+    r"|(?<=[Bb]earer )[^\s\"']+"
 )
+
+# Enough to find a key in Stripe's dashboard.
+KEY_CHARACTERS = len("order-") + 8
+
+# Where a person reads along: what each level looks like.
+_COLOURS = {"DEBUG": 2, "INFO": 36, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -41,6 +53,32 @@ def new_correlation_id(asked_for: str | None) -> str:
     if asked_for is not None and _HARMLESS.fullmatch(asked_for):
         return asked_for
     return uuid.uuid4().hex
+
+
+def begin_request(asked_for: str | None) -> str:
+    """Start to follow a request through its lines; return its correlation id."""
+    given = new_correlation_id(asked_for)
+    correlation_id.set(given)
+    _known.set({})
+    return given
+
+
+def know(**facts: Any) -> None:
+    """Say something of the request, for its last line."""
+    known = _known.get()
+    if known is not None:
+        known.update(facts)
+
+
+def end_request() -> None:
+    """Stop following it."""
+    correlation_id.set(None)
+    _known.set(None)
+
+
+def tell_request(**facts: Any) -> None:
+    """Log a request that was answered, with what became known of it."""
+    logging.getLogger("requests").info("request", extra={**(_known.get() or {}), **facts})
 
 
 def redacted(text: str) -> str:
@@ -64,21 +102,30 @@ def start_logging(level: str, stream: TextIO | None = None) -> None:
 def tell_happening(happening: Happening) -> None:
     """Log one thing that happened to an order: an error where a person must look."""
     order = happening.order
-    named = {"order_id": order.order_id, "client_id": order.client_id, "attempt": happening.attempt}
+    named = {
+        "order": order.order_id,
+        "client": order.client_id,
+        "attempt": happening.attempt,
+        "livemode": order.livemode,
+    }
+    know(**named)
     level = logging.ERROR if happening.what in ALARMS else logging.INFO
     log.log(level, happening.what, extra={**named, **happening.facts})
 
 
 def tell_send(send: Send) -> None:
     """Log one request to Stripe, with the reason where it brought no object."""
-    verdict = send.verdict
+    verdict, key = send.verdict, (send.key or "")[:KEY_CHARACTERS] or None
+    sends = (_known.get() or {}).get("sends", 0) + 1
+    know(sends=sends, key=key, stripe_request_id=send.request_id)
     facts = {
+        **_order_of_request(),
         "method": send.method,
         "path": send.path,
         "send": send.number,
         "seconds": round(send.seconds, 4),
-        "request_id": send.request_id,
-        "idempotency_key": send.key,
+        "stripe_request_id": send.request_id,
+        "key": key,
         "status": verdict.status if verdict else 200,
         "reason": verdict.meaning.name.lower() if verdict else None,
     }
@@ -88,7 +135,14 @@ def tell_send(send: Send) -> None:
 def tell_retry(details: RetryDetails) -> None:
     """Log that a request to Stripe is sent again, and when."""
     wait = round(details.wait_seconds, 3)
-    log.info("will send again", extra={"send": details.send, "wait_seconds": wait})
+    log.info(
+        "will_send_again", extra={**_order_of_request(), "send": details.send, "wait_seconds": wait}
+    )
+
+
+def _order_of_request() -> dict[str, Any]:
+    known = _known.get() or {}
+    return {name: known[name] for name in ("order", "client", "attempt") if name in known}
 
 
 class JsonLines(logging.Formatter):
@@ -100,7 +154,7 @@ class JsonLines(logging.Formatter):
             "time": _utc(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "event": record.getMessage(),
             "correlation_id": correlation_id.get(),
             **_extra(record),
         }
@@ -114,15 +168,28 @@ class Plain(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line, and its traceback below it."""
-        facts = "".join(f" {name}={value}" for name, value in _extra(record).items())
-        line = f"{_utc(record)} {record.levelname.lower():7} {record.getMessage()}{facts}"
+        facts = "".join(
+            f" {name}={_escaped(str(value))}"
+            for name, value in _extra(record).items()
+            if value is not None
+        )
+        level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{record.levelname.lower():7}\x1b[0m"
+        line = f"{_utc(record)} {level} {_escaped(record.getMessage())}{facts}"
         if record.exc_info:
-            line = f"{line}\n{self.formatException(record.exc_info)}"
+            trace = self.formatException(record.exc_info).splitlines()
+            line = "\n".join([line, *map(_escaped, trace)])
         return redacted(line)
 
 
 class _OurHandler(logging.StreamHandler[TextIO]):
     """Known by its class, so that logging is started once."""
+
+
+def _escaped(text: str) -> str:
+    """Nothing that a caller sent may move the cursor or pretend to be another line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _utc(record: logging.LogRecord) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 
 from key_store.contract import KeyRecord, Order
@@ -57,6 +57,12 @@ class Tally:
     unresolved: int = 0
     alarms: list[str] = field(default_factory=list)
 
+    def __add__(self, other: Tally) -> Tally:
+        """Return the tally of both runs."""
+        return Tally(
+            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
+        )
+
     def shown(self) -> dict[str, int | list[str]]:
         """Return it as JSON has it."""
         return asdict(self)
@@ -66,8 +72,16 @@ class Reconciler:
     """One run; `tally` grows while `steps` is walked. With `dry_run` nothing is changed."""
 
     def __init__(
-        self, tools: Tools, *, livemode: bool, budget_seconds: float, dry_run: bool = False
+        self,
+        tools: Tools,
+        *,
+        livemode: bool,
+        budget_seconds: float,
+        dry_run: bool = False,
+        of_client: Callable[[str | None], bool] = lambda _: True,
     ) -> None:
+        """`of_client`: whose orders are in the account; the others are not to be looked for."""
+        self._of_client = of_client
         self.tally = Tally()
         self._observe = tools.observe
         self._tools = replace(tools, observe=self._count)
@@ -105,7 +119,7 @@ class Reconciler:
             log.warning(
                 "an order was not resolved: %s",
                 failed.message,
-                extra={"order_id": order.order_id, "client_id": order.client_id},
+                extra={"order": order.order_id, "client": order.client_id},
             )
         self.tally.unresolved = len(self._left)
         return order
@@ -243,10 +257,12 @@ class Reconciler:
         order_id = intent.metadata.get("order_id")
         if order_id is None or (intent.raw.get("livemode") is True) != self._livemode:
             return None
-        return Order(self._livemode, intent.metadata.get("client_id"), order_id)
+        client_id = intent.metadata.get("client_id")
+        return Order(self._livemode, client_id, order_id) if self._of_client(client_id) else None
 
     def _is_ours(self, record: KeyRecord) -> bool:
-        return record.order.livemode == self._livemode
+        order = record.order
+        return order.livemode == self._livemode and self._of_client(order.client_id)
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._budget)

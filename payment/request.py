@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -144,9 +145,14 @@ def parse_payment_request(body: bytes) -> PaymentRequest:
 
 def read_request(body: bytes, kind: type[Fields]) -> Fields:
     """Read and check a request of any kind; see parse_payment_request."""
-    given = {name: value for name, value in read_json_object(body).items() if value is not None}
+    return check_request(read_json_object(body), kind)
+
+
+def check_request(given: Mapping[str, Any], kind: type[Fields]) -> Fields:
+    """Check a JSON object as a request of any kind; see parse_payment_request."""
+    said = {name: value for name, value in given.items() if value is not None}
     try:
-        return kind.model_validate(given)
+        return kind.model_validate(said)
     except ValidationError as wrong:
         raise bad_request(wrong, kind) from None
 

@@ -97,7 +97,8 @@ class ServiceProcess:
         """The worker processes, oldest first."""
         assert self._process
         children = psutil.Process(self._process.pid).children()
-        return [child.pid for child in sorted(children, key=lambda child: child.create_time())]
+        workers = [child for child in children if _is_a_worker(child)]
+        return [child.pid for child in sorted(workers, key=lambda child: child.create_time())]
 
     def log(self) -> str:
         """All that it wrote so far."""
@@ -143,6 +144,12 @@ class ServiceProcess:
             except RequestException:
                 time.sleep(0.05)
         raise RuntimeError(f"the service did not start: {self.log()}")
+
+
+def _is_a_worker(child: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "metrics.exporter" not in child.cmdline()
+    return False
 
 
 def _kill(pid: int) -> None:

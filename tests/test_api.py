@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment import errors
 from payment.errors import PaymentError
 from tests.fake_payments import CLIENT_SECRET, Answer, FakePayments, client_of
@@ -63,6 +64,9 @@ ROWS = [
     (errors.StripeUnreachable("x"), 503, "stripe_unreachable", "retry_same"),
     (errors.StoreDown("x"), 503, "store_unavailable", "retry_same"),
     (errors.Overloaded("x"), 503, "overloaded", "retry_same"),
+    (Unauthorized("x"), 401, "unauthorized", "fix_request"),
+    (Forbidden("x"), 403, "forbidden", "fix_request"),
+    (TooManyRequests("x"), 429, "too_many_requests", "retry_same"),
     (errors.PaymentError("x"), 500, "internal", "stop"),
     (RuntimeError("x"), 500, "internal", "stop"),
 ]
@@ -263,6 +267,6 @@ def test_any_other_is_replaced(sent: str) -> None:
 def test_each_request_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         ask(errors.OrderReused("x"))
-    (line,) = [record for record in caplog.records if record.name == "stripe_back_end_api"]
+    (line,) = [record for record in caplog.records if record.name == "requests"]
     facts = vars(line)
     assert (facts["route"], facts["status"], facts["code"]) == (PATH, 422, "order_reused")

@@ -18,10 +18,13 @@ from stripe_send import Send
 from telemetry import (
     JsonLines,
     Plain,
+    begin_request,
     correlation_id,
+    end_request,
     redacted,
     start_logging,
     tell_happening,
+    tell_request,
     tell_retry,
     tell_send,
 )
@@ -48,7 +51,7 @@ def test_a_record_is_one_line_of_json_with_its_facts() -> None:
         "time": "1970-01-01T00:00:00.000+00:00",
         "level": "info",
         "logger": "n",
-        "message": "two\nlines",
+        "event": "two\nlines",
         "correlation_id": None,
         "order": "A-1",
     }
@@ -63,7 +66,7 @@ def test_a_traceback_stays_in_the_line() -> None:
 
 def test_on_a_terminal_the_facts_follow_the_message() -> None:
     line = Plain().format(record(order="A-1"))
-    assert line == "1970-01-01T00:00:00.000+00:00 info    a message order=A-1"
+    assert line == "1970-01-01T00:00:00.000+00:00 \x1b[36minfo   \x1b[0m a message order=A-1"
     assert "ValueError" in Plain().format(failing())
 
 
@@ -112,7 +115,7 @@ def test_logging_is_started_once(root: logging.Logger) -> None:
     logging.getLogger("stripe").info("unheard")
     logging.getLogger("x").warning("heard")
     (line,) = stream.getvalue().splitlines()
-    assert json.loads(line)["message"] == "heard"
+    assert json.loads(line)["event"] == "heard"
 
 
 def test_a_happening_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixture) -> None:
@@ -120,10 +123,54 @@ def test_a_happening_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.INFO):
         tell_happening(Happening("created", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
         tell_send(Send("post", "/v1/payment_intents", 1, 0.5, "req_1", "order-1", limited))
-        tell_send(Send("post", "/v1/payment_intents", 2, 0.5, "req_2", "order-1", None))
+        tell_send(Send("post", "/v1/payment_intents", 2, 0.5, "req_2", "order-12345678abc", None))
         tell_retry(RetryDetails(1, 0.75, limited))
     happened, failed, sent, again = (json.loads(JsonLines().format(r)) for r in caplog.records)
-    assert (happened["message"], happened["order_id"], happened["attempt"]) == ("created", "A-1", 2)
+    assert (happened["event"], happened["order"], happened["attempt"]) == ("created", "A-1", 2)
     assert (failed["level"], failed["reason"], failed["status"]) == ("warning", "limited", 429)
-    assert (sent["level"], sent["reason"], sent["request_id"]) == ("info", None, "req_2")
+    assert (sent["level"], sent["reason"], sent["stripe_request_id"]) == ("info", None, "req_2")
     assert again["wait_seconds"] == 0.75
+    assert sent["key"] == "order-12345678"
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[2Jx", "a\u2028b", "\x9bx", "\ud800", "a\rb\x00"])
+def test_nothing_that_a_caller_sent_breaks_a_line(text: str) -> None:
+    for formatter in (JsonLines(), Plain()):
+        line = formatter.format(record(text, order=text))
+        shown = line.replace("\x1b[36minfo   \x1b[0m", "")
+        assert shown.isprintable()
+    assert json.loads(JsonLines().format(record(text)))["event"] == text
+
+
+def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert begin_request("id-1") == "id-1"
+        tell_happening(Happening("claimed", Order(False, "shop-a", "A-1"), 1))
+        for number in (1, 2):
+            tell_send(
+                Send("post", "/v1/x", number, 0.5, f"req_{number}", "order-12345678abc", None)
+            )
+        tell_request(status=200, seconds=0.1)
+        lines = [json.loads(JsonLines().format(r)) for r in caplog.records]
+        end_request()
+    assert {line["correlation_id"] for line in lines} == {"id-1"}
+    assert {line["order"] for line in lines} == {"A-1"}
+    last = lines[-1]
+    assert (
+        last["sends"],
+        last["stripe_request_id"],
+        last["key"],
+        last["attempt"],
+        last["client"],
+    ) == (
+        2,
+        "req_2",
+        "order-12345678",
+        1,
+        "shop-a",
+    )
+
+
+def test_two_paid_for_one_order_is_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    tell_happening(Happening("two_taken", Order(True, None, "A-1"), 1))
+    assert caplog.records[0].levelname == "ERROR"

@@ -1,0 +1,42 @@
+"""What a token may be signed with; the algorithm belongs to the key, never to the token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+# HS256's hash is 256 bits long: a shorter secret can be guessed from one token (RFC 7518, 3.2).
+MIN_SECRET_BYTES = 32
+
+# NIST SP 800-131A: shorter ones are no longer safe.
+MIN_RSA_BITS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """A key and the one algorithm that it is for."""
+
+    algorithm: str
+    key: str | RSAPublicKey | EllipticCurvePublicKey = field(repr=False)
+
+
+def shared_secret(secret: str) -> TokenKey:
+    """Return the key of tokens that the shop signs with a secret that we know, too."""
+    return TokenKey("HS256", secret)
+
+
+def public_key(pem: str) -> TokenKey:
+    """Return the key of tokens that the shop signs with a private key. Raises ValueError."""
+    try:
+        key = load_pem_public_key(pem.encode())
+    except Exception as wrong:
+        raise ValueError("must be a public key in PEM form") from wrong
+    match key:
+        case RSAPublicKey(key_size=bits) if bits >= MIN_RSA_BITS:
+            return TokenKey("RS256", key)
+        case EllipticCurvePublicKey(curve=SECP256R1()):
+            return TokenKey("ES256", key)
+    raise ValueError(f"must be RSA with {MIN_RSA_BITS} bits or more, or on the curve P-256")

@@ -1,0 +1,91 @@
+"""The answers that are not 200, from the errors' own tree and the one table of statuses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from payment.errors import NoLongerOpen, PaymentError, Refused
+from payment.intents import CANCELED, TAKEN
+
+Answers = Mapping[type[Exception], tuple[int, str]]
+
+# Of one class, but told apart by status or word.
+BAD_REQUESTS = {
+    400: ("malformed_json", "missing_parameter", "invalid_parameter"),
+    413: ("too_large",),
+    415: ("not_json",),
+}
+OTHER_WORDS = {401: ("token_expired",), 403: ("token_mismatch",)}
+
+# What the framework answers, on every address.
+OF_HTTP = {
+    404: "There is nothing at this address",
+    405: "This address does not take this method: see the Allow header",
+}
+
+ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["error", "code", "action"],
+    "properties": {
+        "error": {"type": "string", "description": "a sentence for a person"},
+        "code": {"type": "string", "description": "a word for a program"},
+        "action": {
+            "type": "string",
+            "enum": ["fix_request", "retry_same", "stop"],
+            "description": "fix_request: the same bytes will fail again; retry_same: send the "
+            "very same request again, after Retry-After; stop: a person must look",
+        },
+        "request_id": {"type": "string", "description": "Stripe's own id of the request"},
+        "status": {"type": "string", "description": "of the PaymentIntent, where it matters"},
+    },
+}
+
+
+def responses(kinds: Iterable[type[PaymentError]], answers: Answers) -> dict[str, Any]:
+    """Return OpenAPI's responses for errors of these kinds."""
+    rows: dict[int, list[type[PaymentError]]] = defaultdict(list)
+    for kind in kinds:
+        rows[answers[kind][0]].append(kind)
+    found = {str(status): _response(status, rows[status], answers) for status in sorted(rows)}
+    if "400" in found:
+        for status in (413, 415):
+            found[str(status)] = _shaped(
+                "The body is larger than 64 KiB" if status == 413 else "Not JSON in UTF-8",
+                BAD_REQUESTS[status],
+                ["fix_request"],
+            )
+    return dict(sorted(found.items()))
+
+
+def _response(status: int, kinds: list[type[PaymentError]], answers: Answers) -> dict[str, Any]:
+    words = [*_words(status, kinds)]
+    actions = sorted({answers[kind][1] for kind in kinds})
+    text = " ".join((kind.__doc__ or "").partition("\n")[0] for kind in kinds)
+    found = _shaped(text, [] if any(issubclass(k, Refused) for k in kinds) else words, actions)
+    headers = {}
+    if any(kind.retry_after_seconds for kind in kinds):
+        headers["Retry-After"] = {"schema": {"type": "integer", "minimum": 1}}
+    if status == 401:
+        headers["WWW-Authenticate"] = {"schema": {"const": "Bearer"}}
+    return {**found, "headers": headers} if headers else found
+
+
+def _words(status: int, kinds: list[type[PaymentError]]) -> Iterable[str]:
+    if status == 400:
+        yield from BAD_REQUESTS[400]
+    elif NoLongerOpen in kinds:
+        yield from (kind.code for kind in kinds if kind is not NoLongerOpen)
+        yield from (f"payment_{word}" for word in sorted((*TAKEN, CANCELED)))
+    else:
+        yield from dict.fromkeys(kind.code for kind in kinds)
+    yield from OTHER_WORDS.get(status, ())
+
+
+def _shaped(text: str, words: Iterable[str], actions: list[str]) -> dict[str, Any]:
+    rules: dict[str, Any] = {"action": {"enum": actions}}
+    if words:
+        rules["code"] = {"enum": list(words)}
+    error = {"allOf": [{"$ref": "#/components/schemas/Error"}, {"properties": rules}]}
+    return {"description": text, "content": {"application/json": {"schema": error}}}

@@ -1,0 +1,108 @@
+"""The rules of a field that pydantic checks in code, as JSON Schema; the same tables make both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from payment.currencies import CURRENCIES
+from payment.metadata import MAX_NAME_CHARACTERS, MAX_NAMES, MAX_VALUE_CHARACTERS, OURS
+from payment.method_types import MAX_TYPES, TYPE_NAME
+from payment.text import MAX_NAME_OF_ORDER
+
+Schema = dict[str, Any]
+
+_NAME: Schema = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": MAX_NAME_OF_ORDER},
+        {"type": "integer"},
+    ],
+    "description": f"text of 1 to {MAX_NAME_OF_ORDER} printable characters, or an integer, which "
+    "is taken as its decimal text",
+    "examples": ["A-1"],
+}
+
+_TYPE = f"^{TYPE_NAME.pattern}$"
+
+
+def _any_case(code: str) -> str:
+    return "".join(f"[{letter}{letter.upper()}]" for letter in code)
+
+
+# Laid over what pydantic's model says of itself.
+FIELDS: dict[str, Schema] = {
+    "amount": {"examples": [1099]},
+    "order_id": _NAME,
+    "client_id": {**_NAME, "examples": ["shop-a"]},
+    "currency": {
+        "type": "string",
+        "pattern": f"^({'|'.join(map(_any_case, sorted(CURRENCIES)))})$",
+        "examples": ["usd"],
+    },
+    "payment_method_types": {
+        "type": "array",
+        "items": {"type": "string", "pattern": _TYPE},
+        "minItems": 1,
+        "maxItems": MAX_TYPES,
+        "uniqueItems": True,
+        "examples": [["card"]],
+    },
+    "payment_method_options": {
+        "type": "object",
+        "propertyNames": {"pattern": _TYPE},
+        "additionalProperties": {"type": "object"},
+    },
+    "metadata": {
+        "type": "object",
+        "propertyNames": {
+            "pattern": r"^[^\[\]]+$",
+            "maxLength": MAX_NAME_CHARACTERS,
+            "not": {"enum": list(OURS)},
+        },
+        "additionalProperties": {"type": "string", "maxLength": MAX_VALUE_CHARACTERS},
+        "maxProperties": MAX_NAMES - 1,
+        "examples": [{"cart": "7"}],
+    },
+    "receipt_email": {
+        "type": "string",
+        "maxLength": 512,
+        "pattern": r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+        "examples": ["shopper@shop.example"],
+    },
+    "statement_descriptor_suffix": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 22,
+        "pattern": r"""^[^<>\\'"*]*[A-Za-z][^<>\\'"*]*$""",
+    },
+}
+
+
+def described(model: type[BaseModel]) -> Schema:
+    """Return a model's JSON Schema with the rules of FIELDS, and without pydantic's titles."""
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    properties = {
+        name: _field(name, given, required=name in required)
+        for name, given in schema["properties"].items()
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _field(name: str, given: Schema, *, required: bool) -> Schema:
+    kept = {key: value for key, value in given.items() if key not in ("title", "default", "anyOf")}
+    choices = [each for each in given.get("anyOf", []) if each != {"type": "null"}]
+    if given.get("default") is not None:
+        kept["default"] = given["default"]
+    found = {**kept, **(choices[0] if choices else {}), **FIELDS.get(name, {})}
+    if required:
+        return found
+    # Absent where it is null, as clients' libraries often write it.
+    described_once = {key: found.pop(key) for key in ("description", "default") if key in found}
+    return {"anyOf": [found, {"type": "null"}], **described_once}

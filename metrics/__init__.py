@@ -1,0 +1,1 @@
+"""What is counted: names, who counts, and where Prometheus asks for it."""

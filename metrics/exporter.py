@@ -1,0 +1,61 @@
+"""Where Prometheus asks: a small server on METRICS_PORT, beside the workers.
+
+`python -m metrics.exporter` adds up what all workers wrote to PROMETHEUS_MULTIPROC_DIR, and looks
+into the key store itself. gunicorn.conf.py starts and ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
+
+import telemetry
+from key_store import open_key_store
+from metrics.names import Names
+from metrics.sampling import start_sampling
+from settings import Settings, SettingsError, load_settings
+
+# How often it is looked whether the master lives.
+PARENT_SECONDS = 2.0
+
+
+def serve(settings: Settings, registry: CollectorRegistry) -> Any:
+    """Answer GET /metrics from a thread; return the server. Raises OSError for a taken port."""
+    assert settings.metrics_port
+    server, _ = start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    return server
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    try:
+        settings = load_settings()
+    except SettingsError as wrong:
+        sys.exit(str(wrong))
+    if settings.metrics_port is None or settings.prometheus_multiproc_dir is None:
+        sys.exit("Settings: METRICS_PORT and PROMETHEUS_MULTIPROC_DIR must be set")
+    telemetry.start_logging(settings.log_level)
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(settings.prometheus_multiproc_dir))  # type: ignore[no-untyped-call]
+    server = serve(settings, registry)
+    url = settings.key_store_url.get_secret_value()
+    if url != "memory://":
+        start_sampling(open_key_store(url), Names(CollectorRegistry()))
+    master = os.getppid()
+    # A master that was killed cannot end us, and the next one needs the port.
+    while not stop.wait(PARENT_SECONDS) and os.getppid() == master:
+        pass
+    server.shutdown()
+
+
+if __name__ == "__main__":
+    main()

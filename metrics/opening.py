@@ -1,0 +1,75 @@
+"""Open what counts, as the settings say; without METRICS_PORT nothing is loaded or counted."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from key_store import KeyStore
+from settings import Settings
+
+if TYPE_CHECKING:
+    from payment.happening import Happening
+    from stripe_send import Send
+
+log = logging.getLogger("metrics")
+
+# The last send that is still worth making needs this much of the budget (stripe_retry).
+LAST_SEND_SECONDS = 0.3
+
+
+class Uncounted:
+    """Takes what `metrics.counting.Counting` takes, and counts nothing."""
+
+    def request(self, route: str | None, status: int, seconds: float) -> None:
+        """See Counting."""
+
+    def happening(self, happening: Happening) -> None:
+        """See Counting."""
+
+    def send(self, send: Send) -> None:
+        """See Counting."""
+
+    def measured(self, store: KeyStore) -> KeyStore:
+        """See Counting."""
+        return store
+
+
+def open_counting(settings: Settings) -> Uncounted:
+    """Return what counts. Under gunicorn the workers' counts are put together by the exporter;
+    elsewhere this process answers Prometheus itself.
+    """
+    if settings.metrics_port is None:
+        return Uncounted()
+    from prometheus_client import CollectorRegistry
+
+    from metrics.counting import Counting
+    from metrics.names import Names
+
+    registry = CollectorRegistry()
+    names = Names(registry)
+    if settings.prometheus_multiproc_dir is None:
+        _serve_here(settings, registry)
+    time_used = settings.request_budget_seconds - settings.store_timeout_seconds
+    return Counting(
+        names,
+        time_used - LAST_SEND_SECONDS,
+        samples=settings.prometheus_multiproc_dir is None or _in_this_process(settings),
+    )
+
+
+def _serve_here(settings: Settings, registry: object) -> None:
+    from metrics.exporter import serve
+
+    try:
+        serve(settings, registry)  # type: ignore[arg-type]
+    except OSError as taken:
+        log.warning(
+            "METRICS_PORT is taken: with several processes set PROMETHEUS_MULTIPROC_DIR and run "
+            "python -m metrics.exporter",
+            extra={"reason": taken.strerror},
+        )
+
+
+def _in_this_process(settings: Settings) -> bool:
+    return settings.key_store_url.get_secret_value() == "memory://"

@@ -1,0 +1,99 @@
+"""The clients file: every wrong entry is named in one line, and no secret is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from access.clients import ClientsFileError, load_clients
+from tests.shop import API_KEYS, clients_file, entry
+
+
+def pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return f'token_public_keys = ["""{public.decode()}"""]'
+
+
+def complaint(path: Path, *, livemode: bool = False) -> str:
+    with pytest.raises(ClientsFileError) as caught:
+        load_clients(path, livemode=livemode)
+    return str(caught.value)
+
+
+def test_a_client_is_found_by_its_api_key(tmp_path: Path) -> None:
+    clients = load_clients(clients_file(tmp_path), livemode=False)
+    found = clients.of_api_key(API_KEYS["shop-b"])
+    assert found is not None
+    assert found.id == "shop-b"
+    assert clients.of_api_key(API_KEYS["shop-b"] + "x") is None
+    assert clients.of_api_key("é") is None
+
+
+WRONG = [
+    ('stripe_acount = "acct_1"', "stripe_acount is not an entry of a client"),
+    ('stripe_account = "hunter2"', "stripe_account must be an account like"),
+    ('stripe_secret_key = "hunter2"', "stripe_secret_key must begin with"),
+    ('stripe_secret_key = "sk_live_hunter2"', "must both be test or both be live"),
+    ('stripe_publishable_key = "hunter2"', "pk_test_ or pk_live_"),
+    ('origins = ["https://hunter2.example/path"]', "origins must be an origin like"),
+    ('origins = ["https://.*"]', "origins must be an origin like"),
+    ('origins = ["*"]', "origins must be an origin like"),
+    ("requests_per_minute = 0", "from 1 to 1000000"),
+    ('token_public_keys = ["hunter2"]', "must be a public key in PEM form"),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), WRONG)
+def test_a_wrong_entry_is_named_and_its_value_is_not(tmp_path: Path, line: str, said: str) -> None:
+    message = complaint(clients_file(tmp_path, entry("shop-a", line)))
+    assert message.startswith("CLIENTS_FILE: shop-a: ")
+    assert said in message
+    assert "hunter2" not in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "must hold tables"),
+        ("[clients]", "must hold tables"),
+        ("[clients]\nx = 1", "must hold at most"),
+        ("[client.a]", "must hold tables"),
+        ("[clients.a", "is not TOML in UTF-8 (at end of document)"),
+        ("[clients.a]", "a: needs token_secrets"),
+        ('[clients.a]\ntoken_secrets = ["hunter2"]', "a: token_secrets must have at least 32"),
+        ('[clients.a]\napi_keys_sha256 = ["hunter2"]', "a: api_keys_sha256 must be the SHA-256"),
+        ('[clients." "]\ntoken_secrets = ["' + "x" * 32 + '"]', "printable"),
+    ],
+)
+def test_a_file_that_says_nothing_useful_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    message = complaint(clients_file(tmp_path, text))
+    assert said in message
+    assert "hunter2" not in message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert "CLIENTS_FILE: cannot be read" in complaint(tmp_path / "nothing.toml")
+
+
+def test_two_clients_do_not_share_a_proof(tmp_path: Path) -> None:
+    twin = entry("shop-a").replace("shop-a]", "twin]")
+    assert "twin: has a secret" in complaint(clients_file(tmp_path, entry("shop-a"), twin))
+
+
+def test_only_keys_that_hold_are_taken(tmp_path: Path) -> None:
+    weak = rsa.generate_private_key(65537, 1024)
+    curve = ec.generate_private_key(ec.SECP384R1())
+    for key in (weak, curve):
+        text = f"[clients.a]\n{pem(key)}"
+        assert "RSA with 2048 bits or more" in complaint(clients_file(tmp_path, text))
+
+
+def test_nothing_of_a_client_shows_in_its_repr(tmp_path: Path) -> None:
+    path = clients_file(tmp_path, entry("shop-a", 'stripe_secret_key = "sk_test_hunter2"'))
+    (client,) = load_clients(path, livemode=False)
+    assert "hunter2" not in repr(client)
+    assert "secret-of-shop-a" not in f"{client!r} {client.token_keys!r}"

@@ -1,0 +1,67 @@
+"""A live key starts nothing that would put money in danger, unless each danger is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from live_money import refuse_unsafe
+from settings import HAZARDS, SettingsError, load_settings
+from stripe_back_end_api import create_app
+
+SAFE = {
+    "STRIPE_SECRET_KEY": "sk_live_hunter2",
+    "CLIENTS_FILE": "clients.toml",
+    "KEY_STORE_URL": "postgresql://u:hunter2@db/keys",
+}
+DANGERS = [
+    ({"CLIENTS_FILE": ""}, "open_access", "set CLIENTS_FILE"),
+    ({"KEY_STORE_URL": "memory://"}, "memory_store", "set KEY_STORE_URL"),
+    ({"KEY_STORE_URL": ""}, "memory_store", "set KEY_STORE_URL"),
+    ({"STRIPE_API_BASE": "https://127.0.0.1:12111"}, "sandbox_address", "leave STRIPE_API_BASE"),
+    ({"STRIPE_API_BASE": "https://localhost"}, "sandbox_address", "leave STRIPE_API_BASE"),
+    ({"STRIPE_API_BASE": "https://[::1]:1"}, "sandbox_address", "leave STRIPE_API_BASE"),
+    ({"STRIPE_API_BASE": "http://stripe.example"}, "plain_http", "https://"),
+    ({"FLASK_DEBUG": "1"}, "debug", "unset FLASK_DEBUG"),
+    ({"LOG_LEVEL": "DEBUG"}, "debug", "LOG_LEVEL=INFO"),
+    ({"STRIPE_WEBHOOK_SECRET": "whsec_x,whsec_sandbox"}, "sandbox_secret", "dashboard"),
+]
+
+
+def complaint(environ: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        refuse_unsafe(load_settings(environ))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["sk_live_", "rk_live_"])
+@pytest.mark.parametrize(("danger", "name", "remedy"), DANGERS)
+def test_each_danger_is_named_with_its_remedy_and_its_opt_out(
+    danger: dict[str, str], name: str, remedy: str, prefix: str
+) -> None:
+    environ = {**SAFE, **danger, "STRIPE_SECRET_KEY": f"{prefix}hunter2"}
+    line = complaint(environ)
+    assert remedy in line
+    assert f"ALLOW_UNSAFE_LIVE={name}" in line
+    assert "\n" not in line
+    assert "hunter2" not in line
+    refuse_unsafe(load_settings({**environ, "ALLOW_UNSAFE_LIVE": name}))
+    refuse_unsafe(load_settings({**environ, "STRIPE_SECRET_KEY": "sk_test_x"}))
+
+
+def test_several_dangers_are_all_named() -> None:
+    line = complaint({"STRIPE_SECRET_KEY": "sk_live_x", "LOG_LEVEL": "DEBUG"})
+    for name in ("open_access", "memory_store", "debug"):
+        assert f"ALLOW_UNSAFE_LIVE={name}" in line
+
+
+def test_a_safe_service_starts() -> None:
+    refuse_unsafe(load_settings(SAFE))
+
+
+def test_every_opt_out_is_for_a_danger_that_is_tested() -> None:
+    assert set(HAZARDS) == {name for _, name, _ in DANGERS}
+
+
+def test_the_service_itself_asks() -> None:
+    with pytest.raises(SettingsError, match="open_access"):
+        create_app(load_settings({"STRIPE_SECRET_KEY": "sk_live_x"}))

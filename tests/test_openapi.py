@@ -1,0 +1,98 @@
+"""The description and the behaviour agree, and both are made from the same tables."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from api_description.document import document as guarded_document
+from payment.errors import CardRefused, Changed, NoLongerOpen, NotFound, PaymentError, Refused
+from payment.intents import STATUSES
+from payment.order_requests import CancelRequest, UpdateRequest
+from payment.request import PaymentRequest
+from stripe_back_end_api import ANSWERS
+from tests.fake_payments import Answer, FakePayments, client_of
+from tests.test_api import ORDER, PATH, ROWS, ask
+
+UPDATE = "/update-payment-intent"
+
+
+@pytest.fixture(scope="module")
+def document() -> Any:
+    response = client_of(FakePayments()).get("/openapi.json")
+    assert response.status_code == 200
+    return response.get_json()
+
+
+def test_every_field_of_the_model_is_described_and_no_other(document: Any) -> None:
+    for model in (PaymentRequest, UpdateRequest, CancelRequest):
+        schema = document["components"]["schemas"][model.__name__]
+        assert set(schema["properties"]) == set(model.model_fields)
+        required = {name for name, field in model.model_fields.items() if field.is_required()}
+        assert set(schema["required"]) == required
+        assert schema["additionalProperties"] is False
+        for name, field in schema["properties"].items():
+            assert field.get("description"), name
+
+
+def rules(document: Any, status: int, path: str) -> Any:
+    found = document["paths"][path]["post"]["responses"][str(status)]
+    return found, found["content"]["application/json"]["schema"]["allOf"][1]["properties"]
+
+
+@pytest.mark.parametrize(("error", "status", "code", "action"), ROWS)
+def test_every_error_is_described_as_it_is_answered(
+    document: Any, error: Exception, status: int, code: str, action: str
+) -> None:
+    route = PATH if not isinstance(error, NotFound | Changed | NoLongerOpen) else UPDATE
+    guarded = guarded_document(ANSWERS, guarded=True)
+    response, (said, shape) = ask(error), rules(guarded, status, route)
+    assert action in shape["action"]["enum"]
+    if not isinstance(error, Refused | CardRefused) and status != 400:
+        assert code in shape["code"]["enum"]
+    if "Retry-After" in response.headers:
+        assert "Retry-After" in said["headers"]
+    allowed = document["components"]["schemas"]["Error"]["properties"]
+    assert set(response.get_json()) <= set(allowed)
+
+
+@pytest.mark.parametrize("status", sorted(STATUSES))
+def test_every_status_that_is_answered_is_described(document: Any, status: str) -> None:
+    answer = client_of(FakePayments(Answer(status=status))).post(PATH, json=ORDER).get_json()
+    schema = document["paths"][PATH]["post"]["responses"]["200"]["content"]["application/json"]
+    assert set(answer) == set(schema["schema"]["properties"])
+    assert answer["status"] in schema["schema"]["properties"]["status"]["enum"]
+
+
+def test_every_route_is_described(document: Any) -> None:
+    app = client_of(FakePayments()).application
+    undescribed = {"openapi", "documentation"}
+    routes = {
+        (rule.rule, method.lower())
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint not in undescribed
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    described = {(path, m) for path, methods in document["paths"].items() for m in methods}
+    assert routes == described
+
+
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    response = client_of(FakePayments()).get("/docs")
+    assert response.content_type.startswith("text/html")
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    text = response.get_data(as_text=True)
+    assert not re.findall(r"<script|<link|<img|https?://", text)
+    for name in PaymentRequest.model_fields:
+        assert f"<code>{name}</code>" in text
+    for word in ("in_flight", "order_reused", "store_unavailable"):
+        assert word in text
+
+
+def test_the_error_classes_have_sentences() -> None:
+    kinds = [PaymentError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        assert kind.__doc__

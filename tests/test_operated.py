@@ -1,0 +1,178 @@
+"""The service as it is operated: metrics of all workers, slow senders, stops and restarts."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.sandbox_process import SandboxProcess
+from tests.service_process import ServiceProcess, free_port
+from tests.shop import API_KEYS, SECRETS, bearer, clients_file
+
+ORDERS = 30
+
+
+def exported(port: int) -> str:
+    return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+
+
+def value(text: str, series: str) -> float:
+    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_the_metrics_are_those_of_every_worker_and_outlive_one(sandbox: SandboxProcess) -> None:
+    port = free_port()
+    with ServiceProcess(sandbox.url, {"METRICS_PORT": str(port)}) as service:
+        for number in range(ORDERS):
+            assert service.create(f"A-{number}").status_code == 200
+        service.create("A-0")
+        route = 'payments_requests_total{route="/create-payment-intent",status="200"}'
+        assert value(exported(port), route) == ORDERS + 1
+        victim = service.kill_a_worker()
+        _until(lambda: victim not in service.workers() and len(service.workers()) == 2)
+        text = exported(port)
+    assert value(text, route) == ORDERS + 1
+    assert value(text, 'payments_order_happenings_total{what="replayed"}') == 1
+    sends = 'payments_stripe_sends_total{operation="POST /v1/payment_intents",outcome="ok"}'
+    assert value(text, sends) == ORDERS
+    assert value(text, 'payments_store_seconds_count{operation="claim"}') >= ORDERS
+    assert value(text, "payments_unknown_orders") == 0
+    with pytest.raises(requests.ConnectionError):
+        exported(port)
+
+
+def test_no_secret_is_in_the_process_list(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    environ = {"CLIENTS_FILE": str(clients_file(tmp_path)), "METRICS_PORT": str(free_port())}
+    with ServiceProcess(sandbox.url, environ) as service:
+        family = psutil.Process(_master(service))
+        processes = [family, *family.children()]
+        lines = [" ".join(process.cmdline()) for process in processes]
+        proof = bearer(API_KEYS["shop-a"])["Authorization"]
+        body = {"order_id": "A-1", "amount": 1099}
+        answer = service.post("/create-payment-intent", body, Authorization=proof)
+        assert answer.status_code == 200
+    assert len(lines) == 4
+    assert "metrics.exporter" in " ".join(lines)
+    for line in lines:
+        for secret in ("sk_test", "whsec", *API_KEYS.values(), *SECRETS.values()):
+            assert secret not in line
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_client_that_dribbles_is_dropped(sandbox: SandboxProcess, part: str) -> None:
+    head = "POST /create-payment-intent HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    begun = head if part == "head" else f"{head}Content-Length: 1000\r\n\r\n"
+    with (
+        ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service,
+        socket.create_connection(("127.0.0.1", service.port)) as client,
+    ):
+        client.sendall(begun.encode())
+        started = time.monotonic()
+        answer = b""
+        client.settimeout(0.5)
+        while time.monotonic() - started < 20:
+            try:
+                client.sendall(b"x")
+                answer += client.recv(4096)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            break
+        assert time.monotonic() - started < 15
+        assert b" 200 " not in answer
+
+
+def _until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    patience = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < patience
+        time.sleep(0.02)
+
+
+class Load:
+    """Clients that ask for new orders one after the other, without ever asking twice."""
+
+    def __init__(self, urls: list[str], clients: int = 8) -> None:
+        self._urls, self._stop = urls, threading.Event()
+        self.answers: list[int | str] = []
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,)) for number in range(clients)
+        ]
+
+    def _run(self, number: int) -> None:
+        session = requests.Session()
+        count = 0
+        while not self._stop.is_set():
+            count += 1
+            body = {"order_id": f"load-{number}-{count}", "amount": 1099}
+            url = f"{self._urls[0]}/create-payment-intent"
+            try:
+                self.answers.append(session.post(url, json=body, timeout=30).status_code)
+            except requests.RequestException as lost:
+                self.answers.append(repr(lost))
+
+    def __enter__(self) -> list[int | str]:
+        for thread in self._threads:
+            thread.start()
+        return self.answers
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_a_rolling_restart_under_load_loses_no_request(sandbox: SandboxProcess) -> None:
+    """kill -HUP twice while eight clients ask: every single request is answered 200."""
+    with ServiceProcess(sandbox.url) as service, Load([service.url]) as answers:
+        for _ in range(2):
+            _more(answers)
+            _replace_the_workers(service)
+        _more(answers)
+    failed = [answer for answer in answers if answer != 200]
+    print(f"rolling restart: {len(failed)} failed of {len(answers)}")
+    assert failed == []
+    assert sandbox.state().payable == len(answers)
+
+
+def _more(answers: list[int | str], count: int = 40) -> None:
+    begun = len(answers)
+    _until(lambda: len(answers) >= begun + count)
+
+
+def _replace_the_workers(service: ServiceProcess) -> None:
+    before = set(service.workers())
+    os.kill(_master(service), signal.SIGHUP)
+    _until(lambda: not before & set(service.workers()), seconds=40)
+
+
+def _master(service: ServiceProcess) -> int:
+    parent = psutil.Process(service.workers()[0]).parent()
+    assert parent
+    return parent.pid
+
+
+def test_sigterm_answers_what_is_in_flight_and_takes_no_more(sandbox: SandboxProcess) -> None:
+    sandbox.faults([{"kind": "slow", "seconds": 3, "count": None, "match": {"order_id": "slow-"}}])
+    with ServiceProcess(sandbox.url) as service, ThreadPoolExecutor(6) as threads:
+        slow = [threads.submit(service.create, f"slow-{number}") for number in range(6)]
+        _until(lambda: len(sandbox.requests()) >= 6)
+        started = time.monotonic()
+        service.close()
+        seconds = time.monotonic() - started
+        assert [answer.result().status_code for answer in slow] == [200] * 6
+    assert seconds < 10
+    assert sandbox.state().payable == 6

@@ -1,0 +1,187 @@
+"""Two shops in one service: neither reaches the other's orders, keys, PaymentIntents or account."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from settings import load_settings
+from stripe_back_end_api import create_app
+from tests.sandbox_process import SandboxProcess
+from tests.shop import API_KEYS, bearer, clients_file, entry, token
+
+PATH = "/create-payment-intent"
+
+
+@pytest.fixture
+def client(sandbox: SandboxProcess, tmp_path: Path) -> FlaskClient:
+    """shop-a pays into a connected account, shop-b into one with a key of its own."""
+    path = clients_file(
+        tmp_path,
+        entry("shop-a", 'stripe_account = "acct_shopA"'),
+        entry(
+            "shop-b",
+            'stripe_secret_key = "sk_test_shopB"',
+            'stripe_webhook_secret = "whsec_ofShopB"',
+        ),
+    )
+    environ = {
+        "STRIPE_SECRET_KEY": "sk_test_sandbox",
+        "STRIPE_API_BASE": sandbox.url,
+        "CLIENTS_FILE": str(path),
+    }
+    return create_app(load_settings(environ)).test_client()
+
+
+def create(client: FlaskClient, proof: str, **fields: Any) -> Any:
+    return client.post(PATH, json=fields, headers=bearer(proof)).get_json()
+
+
+def test_the_same_order_number_is_two_orders(client: FlaskClient, sandbox: SandboxProcess) -> None:
+    made = {
+        shop: create(client, API_KEYS[shop], order_id="A-1", amount=amount)
+        for shop, amount in (("shop-a", 100), ("shop-b", 200))
+    }
+    assert made["shop-a"]["payment_intent_id"] != made["shop-b"]["payment_intent_id"]
+    for shop in made:
+        assert sandbox.state().order("A-1", shop).count == 1
+    keys = {sent["idempotency_key"] for sent in sandbox.requests() if sent["method"] == "POST"}
+    assert len(keys) == 2
+
+
+def test_each_is_paid_into_its_own_account(client: FlaskClient, sandbox: SandboxProcess) -> None:
+    first = create(client, API_KEYS["shop-a"], order_id="A-1", amount=100)["payment_intent_id"]
+    second = create(client, API_KEYS["shop-b"], order_id="A-1", amount=100)["payment_intent_id"]
+
+    def seen(intent_id: str, api_key: str, account: str | None = None) -> int:
+        path = f"/v1/payment_intents/{intent_id}"
+        headers: Any = {"Stripe_Account": account} if account else {}
+        return sandbox.send("GET", path, api_key=api_key, **headers).status_code
+
+    assert seen(first, "sk_test_sandbox", "acct_shopA") == 200
+    assert seen(first, "sk_test_sandbox") == 404
+    assert seen(second, "sk_test_shopB") == 200
+    assert seen(second, "sk_test_sandbox") == 404
+
+
+def test_a_replay_asks_the_same_account(client: FlaskClient) -> None:
+    for shop in ("shop-a", "shop-b"):
+        made = [create(client, API_KEYS[shop], order_id="A-1", amount=100) for _ in range(2)]
+        assert made[0] == made[1]
+
+
+def test_a_token_of_one_is_nothing_to_the_other(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
+    theirs = create(client, API_KEYS["shop-b"], order_id="A-1", amount=1099)
+    assert create(client, token("shop-a"))["payment_intent_id"] != theirs["payment_intent_id"]
+    for proof in (token("shop-a"), API_KEYS["shop-a"]):
+        answer = create(client, proof, order_id="A-1", amount=1099, client_id="shop-b")
+        assert answer["action"] == "fix_request"
+        assert theirs["client_secret"] not in str(answer)
+    assert sandbox.state().order("A-1", "shop-b").count == 1
+
+
+def test_no_endpoint_shows_or_changes_the_other_s_order(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
+    theirs = create(client, API_KEYS["shop-b"], order_id="B-1", amount=1099)
+    before = sandbox.state().order("B-1", "shop-b")
+    mine = bearer(API_KEYS["shop-a"])
+    for client_id in ({}, {"client_id": "shop-b"}):
+        order = {"order_id": "B-1", **client_id}
+        for answer in (
+            client.get("/payment-intent", query_string=order, headers=mine),
+            client.get("/payment-intent", query_string={**order, "refresh": "true"}, headers=mine),
+            client.post("/update-payment-intent", json={**order, "amount": 1}, headers=mine),
+            client.post("/cancel-payment-intent", json=order, headers=mine),
+        ):
+            assert answer.status_code == (403 if client_id else 404), answer.get_json()
+            assert theirs["payment_intent_id"] not in answer.get_data(as_text=True)
+    assert sandbox.state().order("B-1", "shop-b") == before
+
+
+def test_a_page_reads_its_order_and_changes_none(client: FlaskClient) -> None:
+    create(client, token("shop-a"))
+    page = bearer(token("shop-a"))
+    status = client.get("/payment-intent", headers=page)
+    assert (status.status_code, status.get_json()["order_id"]) == (200, "A-1")
+    other = client.get("/payment-intent", query_string={"order_id": "A-2"}, headers=page)
+    assert other.status_code == 403
+    for path in ("/update-payment-intent", "/cancel-payment-intent"):
+        assert (
+            client.post(path, json={"order_id": "A-1", "amount": 1}, headers=page).status_code
+            == 403
+        )
+
+
+def test_each_changes_its_own_in_its_own_account(client: FlaskClient) -> None:
+    for shop in ("shop-a", "shop-b"):
+        create(client, API_KEYS[shop], order_id="A-1", amount=1099)
+        mine = bearer(API_KEYS[shop])
+        for path, body, status in (
+            ("/update-payment-intent", {"order_id": "A-1", "amount": 1299}, None),
+            ("/cancel-payment-intent", {"order_id": "A-1"}, "canceled"),
+        ):
+            answer = client.post(path, json=body, headers=mine)
+            assert answer.status_code == 200, answer.get_json()
+            assert status in (None, answer.get_json()["status"])
+
+
+def event(intent_id: str, order_id: str, client_id: str) -> bytes:
+    subject = {"id": intent_id, "metadata": {"order_id": order_id, "client_id": client_id}}
+    said = {"id": "evt_1", "type": "payment_intent.succeeded", "livemode": False,
+            "data": {"object": subject}}  # fmt: skip
+    return json.dumps(said).encode()
+
+
+def signed(body: bytes, secret: str) -> dict[str, str]:
+    at = int(time.time())
+    mac = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"Stripe-Signature": f"t={at},v1={mac}", "Content-Type": "application/json"}
+
+
+def test_an_event_of_one_account_says_nothing_of_the_other_s_order(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
+    """shop-b's own endpoint signs; what it says of shop-a's order is not found in its account."""
+    mine = create(client, API_KEYS["shop-a"], order_id="A-1", amount=1099)["payment_intent_id"]
+    theirs = create(client, API_KEYS["shop-b"], order_id="B-1", amount=1099)["payment_intent_id"]
+    sandbox.pay(theirs)
+    for intent_id, order_id, client_id, outcome in (
+        (theirs, "A-1", "shop-a", "not_ours"),
+        (mine, "B-1", "shop-b", "not_ours"),
+        (theirs, "B-1", "shop-b", "applied"),
+    ):
+        body = event(intent_id, order_id, client_id)
+        answer = client.post("/webhook", data=body, headers=signed(body, "whsec_ofShopB"))
+        assert (answer.status_code, answer.get_json()["outcome"]) == (200, outcome)
+    status = client.get(
+        "/payment-intent", query_string={"order_id": "A-1"}, headers=bearer(API_KEYS["shop-a"])
+    )
+    assert status.get_json()["paid"] is False
+    forged = event(theirs, "B-1", "shop-b")
+    assert (
+        client.post("/webhook", data=forged, headers=signed(forged, "whsec_x")).status_code == 400
+    )
+
+
+def test_the_reconciler_looks_for_each_order_in_its_own_account(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
+    """A payment whose webhook never came is found in either account."""
+    for shop in ("shop-a", "shop-b"):
+        sandbox.pay(
+            create(client, API_KEYS[shop], order_id="A-1", amount=1099)["payment_intent_id"]
+        )
+    result = client.application.test_cli_runner().invoke(args=["reconcile", "--json"])
+    tally = json.loads(result.output.splitlines()[-1])
+    assert (tally["checked"], tally["paid_late"], tally["unresolved"]) == (2, 2, 0)
+    assert result.exit_code == 0

@@ -1,0 +1,79 @@
+"""Put together what the settings ask for: clients, metrics, payments; no HTTP yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+import telemetry
+from access.clients import Clients, ClientsFileError, load_clients
+from live_money import refuse_unsafe
+from metrics.opening import Uncounted, open_counting
+from payment.happening import Happening
+from settings import Settings, SettingsError
+from stripe_payment import Account, Payments, open_payments
+from stripe_send import Send
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service is made of. `clients` is None where access is open."""
+
+    settings: Settings
+    clients: Clients | None
+    counting: Uncounted
+    payments: Payments
+
+    @property
+    def webhook_secrets(self) -> SecretStr | None:
+        """Any of them may have signed an event: what it says is looked up at Stripe anyway."""
+        of_clients = [each.stripe_webhook_secret for each in self.clients or ()]
+        given = [each for each in (self.settings.stripe_webhook_secret, *of_clients) if each]
+        return SecretStr(",".join(s.get_secret_value() for s in given)) if given else None
+
+
+def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
+    """Open everything; `payments` is for those who bring their own. Raises SettingsError."""
+    refuse_unsafe(settings)
+    clients = _clients_of(settings)
+    counting = open_counting(settings)
+    payments = payments or _open_payments(settings, clients, counting)
+    return Parts(settings, clients, counting, payments)
+
+
+def _clients_of(settings: Settings) -> Clients | None:
+    if settings.clients_file is None:
+        return None
+    try:
+        return load_clients(settings.clients_file, livemode=settings.livemode)
+    except ClientsFileError as wrong:
+        raise SettingsError(str(wrong)) from wrong
+
+
+def _open_payments(settings: Settings, clients: Clients | None, counting: Uncounted) -> Payments:
+    def observe(happening: Happening) -> None:
+        telemetry.tell_happening(happening)
+        counting.happening(happening)
+
+    def tell(send: Send) -> None:
+        telemetry.tell_send(send)
+        counting.send(send)
+
+    return open_payments(
+        settings,
+        accounts=_accounts_of(clients),
+        observe=observe,
+        tell=tell,
+        tell_retry=telemetry.tell_retry,
+        measured=counting.measured,
+    )
+
+
+def _accounts_of(clients: Clients | None) -> dict[str, Account]:
+    """Return the Stripe account of each client that has one of its own."""
+    return {
+        client.id: Account(client.stripe_secret_key, client.stripe_account)
+        for client in clients or ()
+        if client.stripe_secret_key or client.stripe_account
+    }
