@@ -157,7 +157,7 @@ class Mutant:
 NEW, EDITED = ("new order",), ("new order, two amounts",)
 BESIDE = ("given out unrecorded, a late one beside it, key old",)
 UNRECORDED = ("given out unrecorded",)
-REJECTED = ("record lost, attempt 1 rejected",)
+REJECTED = ("rejected, record lost",)
 GIVE_UP = _steps({Step.TAKE_OVER: Step.BEGIN_NEXT})
 NO_WAIT = _steps({Step.WAIT: Step.TAKE_OVER})
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from payment.errors import PaymentError
+from payment.idempotency import idempotency_key
 from payment.tools import Created
+from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match
 from tests.explorer.world import HEADERS, HOUR, ORDER, World
 
@@ -113,6 +115,17 @@ def lost_rejection(world: World) -> None:
     _forget(world)
 
 
+def rejected_unrecorded(world: World) -> None:
+    """Stripe's execution refused attempt 1, and the store knows nothing of the order."""
+    body = b"amount=1099&currency=usd&metadata[order_id]=A-1"
+    key = {"idempotency-key": idempotency_key(None, ORDER.order_id)}
+    started = world.sandbox.begin("POST", "/v1/payment_intents", {**HEADERS, **key}, body)
+    assert isinstance(started, Execution)
+    params = {**started.admitted.params, "customer": "cus_missing"}
+    refused = replace(started, admitted=replace(started.admitted, params=params))
+    assert world.sandbox.finish(refused).status == 400
+
+
 def _forget(world: World) -> None:
     record = world.store.read(ORDER)
     assert record
@@ -156,6 +169,7 @@ SCENARIOS = (
     Scenario("saved 500", saved_500),
     Scenario("saved 500, made", saved_500_made),
     Scenario("saved 500, made late; attempt 2 unknown", saved_500_late),
+    Scenario("rejected, record lost", rejected_unrecorded, within_the_day=True),
     Scenario("given out unrecorded", given_unrecorded),
     Scenario("given out unrecorded, a late one beside it, key old", given_unrecorded_and_late),
     Scenario("record lost", lost_record, within_the_day=True),
