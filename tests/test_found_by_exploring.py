@@ -1,0 +1,96 @@
+"""Schedules in which the explorer found the promise broken, kept as tests of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from key_store.contract import KeyRecord, StoreUnavailable
+from key_store.memory import MemoryStore
+from payment.errors import StoreDown, StripeFailed
+from sandbox.faults import FaultOrder, Match
+from tests.flow_bench import FlowBench
+from tests.sandbox_in_process import INTENTS
+
+HEADERS = {"authorization": "Bearer sk_test_shop"}
+CANCEL = Match(method="POST", path="/v1/payment_intents/")
+LATE = b"amount=1099&currency=usd&metadata[order_id]=A-1"
+
+
+class DownAtTheEnd(MemoryStore):
+    """A store that fails while `down`, but takes claims; shows what it is about to keep."""
+
+    down = False
+    about_to_keep: Callable[[KeyRecord], None] = staticmethod(lambda _: None)
+
+    def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
+        if self.down:
+            raise StoreUnavailable("down")
+        self.about_to_keep(new)
+        return super().replace(current, new)
+
+
+def test_a_rejection_that_the_store_did_not_take_in_holds_the_next_request_up_no_longer() -> None:
+    store = DownAtTheEnd()
+    bench = FlowBench(store)
+    store.down = True
+    with pytest.raises(StoreDown):
+        bench.ask(amount=10)
+    store.down = False
+    bench.now += 60
+    # The very next request, with corrected parameters, gets past the saved no.
+    assert bench.ask(amount=1099).intent.id == bench.payable()[0]
+    assert bench.record().attempt == 2
+
+
+@pytest.fixture
+def given_out_unrecorded() -> FlowBench:
+    """Rule 9, then a late object beside it, then a day: the secret of the elder one is out."""
+    store = DownAtTheEnd()
+    bench = FlowBench(store)
+    store.down = True
+    bench.ask()
+    store.down = False
+    bench.now += 60
+    assert bench.sandbox.handle("POST", INTENTS, HEADERS, LATE).status == 200
+    bench.now += 25 * 3600
+    assert len(bench.payable()) == 2
+    return bench
+
+
+def test_no_other_one_is_payable_when_one_is_recorded(given_out_unrecorded: FlowBench) -> None:
+    bench, store = given_out_unrecorded, given_out_unrecorded.store
+    assert isinstance(store, DownAtTheEnd)
+    payable_then: dict[str | None, list[str]] = {}
+
+    def note(new: KeyRecord) -> None:
+        if new.state == "created":
+            payable_then[new.payment_intent_id] = bench.payable()
+
+    store.about_to_keep = note
+    answer = bench.ask()
+    assert payable_then == {answer.intent.id: [answer.intent.id]}
+
+
+def test_a_stray_that_cannot_be_canceled_keeps_the_order_unknown(
+    given_out_unrecorded: FlowBench,
+) -> None:
+    bench = given_out_unrecorded
+    bench.sandbox.faults.order(FaultOrder("error_503", CANCEL, count=None))
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    assert (bench.record().state, len(bench.payable())) == ("pending", 2)
+    bench.sandbox.faults.clear()
+    answer = bench.ask()
+    assert bench.payable() == [answer.intent.id] == [bench.record().payment_intent_id]
+
+
+def test_a_stray_that_was_paid_is_the_orders_own(given_out_unrecorded: FlowBench) -> None:
+    bench = given_out_unrecorded
+    elder = bench.made()[0]["id"]
+    body = b"payment_method=pm_card_visa&return_url=https://shop.example"
+    assert bench.sandbox.handle("POST", f"{INTENTS}/{elder}/confirm", HEADERS, body).status == 200
+    answer = bench.ask()
+    assert (answer.intent.id, answer.intent.status) == (elder, "succeeded")
+    assert bench.payable() == [elder]
