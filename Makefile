@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint requirements.lock
 
-.PHONY: run test check lock clean
+.PHONY: run test check soak lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m sandbox.launch
@@ -17,6 +17,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/python -m pytest -q tests/test_import_table.py
+
+soak: $(VENV)/.test ## kill -9, failing stores and a failing Stripe, for MINUTES=5
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
 
 lock: ## writes down the versions that are installed now
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

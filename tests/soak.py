@@ -1,0 +1,37 @@
+"""python -m tests.soak --minutes N: the long form of tests/test_chaos.py, with a table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.chaos import Chaos, Tally
+from tests.servers import Postgres, Redis
+
+SERVERS: dict[str, type[Postgres] | type[Redis]] = {"postgresql": Postgres, "redis": Redis}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="in all, shared by the stores")
+    parser.add_argument("--store", choices=SERVERS, action="append")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    stores = given.store or list(SERVERS)
+    failed = False
+    for name in stores:
+        tally = soak(name, given.minutes * 60 / len(stores), given.seed)
+        print(f"\n## {name}, seed {given.seed}\n\n{tally.table()}", flush=True)
+        failed |= bool(tally.two_payable or tally.two_given or tally.unanswered)
+    return 1 if failed else 0
+
+
+def soak(name: str, seconds: float, seed: int) -> Tally:
+    """One run on one store."""
+    with SERVERS[name]() as store, Chaos(store, seed=seed) as chaos:
+        return chaos.run(seconds, threads=24)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
