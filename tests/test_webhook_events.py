@@ -221,6 +221,20 @@ def test_a_note_written_beside_a_creation_does_not_hold_it_up(bench: AfterBench)
     assert bench.shop.types() == ["order.canceled"]
 
 
+@pytest.mark.parametrize("step", range(24))
+def test_a_note_beside_an_attempt_that_is_given_up_does_not_hold_it_up(
+    bench: AfterBench, step: int
+) -> None:
+    bench.ask()
+    bench.cancel()
+    bench.break_creation("error_500_without_object", should_retry=False)
+    bench.meanwhile(step, bench.deliver)
+    began = bench.now
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert bench.now - began < 10
+
+
 def test_a_stray_is_canceled(bench: AfterBench) -> None:
     own = bench.ask().intent.id
     stray = bench.stray("A-1")
