@@ -43,6 +43,15 @@ def test_a_paid_order_is_told_once(bench: AfterBench) -> None:
     assert "client_secret" not in str(bench.shop.bodies)
 
 
+def test_an_order_that_is_found_paid_by_a_repeated_creation_is_told(bench: AfterBench) -> None:
+    paid(bench)
+    assert bench.ask().intent.status == "succeeded"
+    bench.deliver()
+    assert bench.shop.types() == ["order.paid"]
+    assert bench.apply_all() == ["known", "applied"]
+    assert bench.deliver() == 0
+
+
 def test_the_same_event_again_changes_nothing(bench: AfterBench) -> None:
     paid(bench)
     bench.apply_all()
