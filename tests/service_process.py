@@ -110,6 +110,20 @@ class ServiceProcess:
             "/create-payment-intent", {"amount": amount, "order_id": order_id, **fields}
         )
 
+    def command(self, *arguments: str) -> str:
+        """Run `flask --app stripe_back_end_api …` beside the service; gives what it printed."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "flask", "--app", "stripe_back_end_api", *arguments],
+            cwd=ROOT,
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
     def post(self, path: str, body: Any, timeout: float = 60, **headers: str) -> Response:
         """Post JSON, once."""
         named = {name.replace("_", "-"): text for name, text in headers.items()}

@@ -106,6 +106,15 @@ def test_the_status_says_what_happened_and_no_secret(bench: AfterBench) -> None:
     assert created.intent.client_secret not in repr(status)
 
 
+def test_the_status_of_a_new_attempt_has_its_own_amount(bench: AfterBench) -> None:
+    bench.ask()
+    bench.update(1500)
+    bench.cancel()
+    bench.ask(amount=2000)
+    status = bench.orders.status(OrderRequest(order_id="A-1"))
+    assert (status.amount, status.attempt, status.revision) == (2000, 2, 1)
+
+
 def test_the_status_without_a_payment_intent_says_so(bench: AfterBench) -> None:
     request = OrderRequest(order_id="A-1")
     with pytest.raises(NotFound):

@@ -18,6 +18,7 @@ from settings import Settings
 from stripe_back_end_api import create_app
 from stripe_payment import Payments
 from tests.after_bench import AfterBench
+from tests.shop_listener import ShopListener
 
 SECRET = "whsec_test"
 
@@ -307,6 +308,19 @@ def test_deliver_without_a_listener_says_so(service: Service) -> None:
         1,
         "Error: ORDER_EVENTS_URL is not set: nobody listens\n",
     )
+
+
+def test_what_is_due_is_delivered_at_a_shell() -> None:
+    with ShopListener([500]) as shop:
+        service = Service(order_events_url=shop.url, order_events_secret=SecretStr("whsec_shop"))
+        service.webhook(paid_event(service))
+        assert service.run("deliver", "--once").output == "0 delivered\n"
+        service.bench.now += 2
+        assert service.run("deliver", "--once").output == "1 delivered\n"
+        [(body, signed)] = shop.taken
+    # Signed at the instant of the service's clock, which runs ahead here.
+    event: Any = stripe.Webhook.construct_event(body, signed, "whsec_shop")
+    assert event["type"] == "order.paid"
 
 
 @pytest.mark.parametrize("command", ["reconcile", "deliver --once", "orders list --unknown"])

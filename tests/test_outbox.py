@@ -70,9 +70,10 @@ def test_after_three_days_an_event_is_parked_with_an_alarm_and_can_be_tried_agai
     assert bench.shop.types() == ["order.paid"]
 
 
-def test_two_deliverers_do_not_post_the_same_event(bench: AfterBench) -> None:
+@pytest.mark.parametrize("step", range(8))
+def test_two_deliverers_do_not_post_the_same_event(bench: AfterBench, step: int) -> None:
     found = bench.store.due(bench.now, 10)
-    bench.meanwhile(1, bench.deliver)
+    bench.meanwhile(step, bench.deliver)
     for record in found:
         bench.outbox.deliver(record)
     assert len(bench.shop.bodies) == 1

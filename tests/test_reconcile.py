@@ -108,6 +108,22 @@ def test_a_debit_that_failed_is_noted_however_long_ago_it_was_made(bench: AfterB
     assert bench.shop.types() == ["order.failed"]
 
 
+def test_what_is_heard_while_the_list_is_read_is_not_undone(bench: AfterBench) -> None:
+    """The page shows it as processing; before the record is read, a webhook says it is paid."""
+    intent_id = bench.ask().intent.id
+    confirm = {"payment_method": "pm_usBankAccount", "return_url": "https://shop.example/done"}
+    bench.send(f"/v1/payment_intents/{intent_id}/confirm", confirm)
+    bench.apply_all()
+
+    def pay() -> None:
+        bench.pay(intent_id)
+        bench.apply_all()
+
+    bench.meanwhile(2, pay)
+    assert bench.reconcile() == {"checked": 1}
+    assert bench.record().payment_status == "succeeded"
+
+
 def test_two_at_once_and_a_serving_service_do_not_disturb_it(bench: AfterBench) -> None:
     for number in range(6):
         bench.pay(bench.ask(f"O-{number}").intent.id)

@@ -43,6 +43,15 @@ def test_a_paid_order_is_told_once(bench: AfterBench) -> None:
     assert "client_secret" not in str(bench.shop.bodies)
 
 
+def test_an_order_that_is_found_paid_by_a_repeated_creation_is_told(bench: AfterBench) -> None:
+    paid(bench)
+    assert bench.ask().intent.status == "succeeded"
+    bench.deliver()
+    assert bench.shop.types() == ["order.paid"]
+    assert bench.apply_all() == ["known", "applied"]
+    assert bench.deliver() == 0
+
+
 def test_the_same_event_again_changes_nothing(bench: AfterBench) -> None:
     paid(bench)
     bench.apply_all()
@@ -219,6 +228,20 @@ def test_a_note_written_beside_a_creation_does_not_hold_it_up(bench: AfterBench)
     assert first not in bench.payable()
     assert bench.now < 1_800_000_000.0 + 14 * 61
     assert bench.shop.types() == ["order.canceled"]
+
+
+@pytest.mark.parametrize("step", range(24))
+def test_a_note_beside_an_attempt_that_is_given_up_does_not_hold_it_up(
+    bench: AfterBench, step: int
+) -> None:
+    bench.ask()
+    bench.cancel()
+    bench.break_creation("error_500_without_object", should_retry=False)
+    bench.meanwhile(step, bench.deliver)
+    began = bench.now
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert bench.now - began < 10
 
 
 def test_a_stray_is_canceled(bench: AfterBench) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +101,30 @@ def test_a_service_killed_between_any_two_messages_loses_nothing(
     until(lambda: status(service, order_id)["waiting"] == 0, seconds=45)
     assert shop.orders("order.paid").count(order_id) == 1
     assert stripe_box.state().order(order_id).payable == 1
+
+
+def test_what_was_not_heard_is_put_right_at_a_shell(
+    stripe_box: SandboxProcess, tmp_path: Path
+) -> None:
+    """No webhook comes, and nobody delivers: both commands run while the service serves."""
+    with ShopListener() as listening:
+        environ = {
+            "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
+            "ORDER_EVENTS_URL": listening.url,
+            "ORDER_EVENTS_SECRET": SHOP_SECRET,
+            "ORDER_EVENTS_DELIVERY": "separate",
+            "STRIPE_WEBHOOK_SECRET": None,
+        }
+        with ServiceProcess(stripe_box.url, environ) as quiet:
+            intent_id = quiet.create("R-1").json()["payment_intent_id"]
+            stripe_box.pay(intent_id)
+            counts = json.loads(quiet.command("reconcile", "--json"))
+            assert (counts["paid_late"], counts["unresolved"]) == (1, 0)
+            assert status(quiet, "R-1")["waiting"] == 1
+            assert quiet.command("deliver", "--once") == "1 delivered\n"
+            assert listening.orders("order.paid") == ["R-1"]
+            assert json.loads(quiet.command("orders", "show", "R-1"))["paid"]
+            assert json.loads(quiet.command("reconcile", "--json"))["paid_late"] == 0
 
 
 def test_a_debit_that_fails_after_days_is_told_and_can_be_paid_again(
