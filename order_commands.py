@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from key_store.contract import StoreError
-from order_events import Courier, open_courier
+from order_events import open_courier
+from payment.chores import Courier
 from payment.errors import PaymentError
 from payment.order_requests import OrderRequest
 from payment.outbox import unparked

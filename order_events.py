@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
@@ -19,27 +16,21 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
-from key_store.contract import KeyRecord, StoreError
+from payment.chores import PARALLEL, Courier
 from payment.outbox import Outbox
+from payment.second_look import SecondLooks
 
 if TYPE_CHECKING:
     from settings import Settings
     from stripe_payment import Payments
-
-log = logging.getLogger(__name__)
 
 SIGNATURE_HEADER = "Order-Signature"
 
 # A shop writes a row and answers: what lasts longer is better done after the answer.
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 3.0, 10.0
 
-# Posts under way at a time, of one deliverer.
-PARALLEL = 8
-
-BATCH = 200
-
-# How long an event may wait in an idle service.
-POLL_SECONDS = 1.0
+# How long a look, which is never urgent, may wait in an idle service.
+LOOK_POLL_SECONDS = 5.0
 
 
 def signature(body: bytes, secrets: Sequence[str], at: int) -> str:
@@ -84,61 +75,6 @@ class ShopListener:
         return answer.status_code
 
 
-class Courier:
-    """Delivers until it is told to stop; any number of them may run on one store."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._stop = threading.Event()
-
-    def start(self) -> threading.Thread:
-        """Deliver in a thread that ends with the process."""
-        thread = threading.Thread(target=self.run, name="order-events", daemon=True)
-        thread.start()
-        return thread
-
-    def stop(self) -> None:
-        """End after the posts that are under way."""
-        self._stop.set()
-
-    def run(self) -> None:
-        """Deliver for ever; a store that is down is asked again."""
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="order-events") as pool:
-            while not self._stop.is_set():
-                if not self._round(pool):
-                    self._stop.wait(POLL_SECONDS)
-
-    def run_once(self) -> int:
-        """Deliver what is due now; return how many events the shop took."""
-        delivered = 0
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="order-events") as pool:
-            while waiting := self._outbox.waiting(BATCH):
-                taken = sum(pool.map(self._outbox.deliver, waiting))
-                delivered += taken
-                if not taken:
-                    break
-        return delivered
-
-    def _round(self, pool: ThreadPoolExecutor) -> bool:
-        """Deliver one batch; tell whether to look again at once."""
-        try:
-            waiting = self._outbox.waiting(BATCH)
-        except StoreError:
-            log.warning("the key store does not answer: no order events are delivered")
-            return False
-        return sum(pool.map(self._deliver, waiting)) > 0
-
-    def _deliver(self, record: KeyRecord) -> bool:
-        try:
-            return self._outbox.deliver(record)
-        except StoreError:
-            return False
-        except Exception:
-            # One order must not keep the others' events from their shop.
-            log.exception("an order event was not delivered")
-            return False
-
-
 def open_courier(settings: Settings, payments: Payments) -> Courier | None:
     """Return a deliverer of the store's events; None where no shop listens."""
     if settings.order_events_url is None or settings.order_events_secret is None:
@@ -147,6 +83,16 @@ def open_courier(settings: Settings, payments: Payments) -> Courier | None:
     tools = payments.orders.tools
     shop = ShopListener(settings.order_events_url, [each.strip() for each in named], tools.clock)
     return Courier(Outbox(tools.store, shop, tools.clock, tools.observe))
+
+
+def start_second_looks(settings: Settings, payments: Payments) -> None:
+    """Look again, in a thread of this process, for what given-up attempts made after all."""
+    looks = SecondLooks(
+        payments.orders.tools,
+        lambda client_id: payments.orders_of(client_id).tools,
+        settings.request_budget_seconds,
+    )
+    Courier(looks, LOOK_POLL_SECONDS).start()
 
 
 def start_courier(settings: Settings, payments: Payments) -> None:

@@ -28,7 +28,7 @@ from api_description.page import CONTENT_SECURITY_POLICY, page
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted
 from order_commands import add_commands, is_serving
-from order_events import start_courier
+from order_events import start_courier, start_second_looks
 from payment import errors
 from payment.body import MAX_EVENT_BYTES, read_body
 from payment.intents import Intent
@@ -110,6 +110,8 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     app.teardown_request(_forget)
     if settings.order_events_delivery == "embedded" and is_serving():
         start_courier(settings, parts.payments)
+    if payments is None and is_serving():
+        start_second_looks(settings, parts.payments)
     return app
 
 

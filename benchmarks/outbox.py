@@ -23,8 +23,9 @@ from threading import Thread
 from key_store import KeyStore, open_key_store
 from key_store.contract import Order
 from key_store.memory import MemoryStore
-from order_events import Courier, ShopListener
+from order_events import ShopListener
 from payment import claims
+from payment.chores import Courier
 from payment.idempotency import SentParams
 from payment.intents import Intent
 from payment.news import told

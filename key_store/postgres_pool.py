@@ -40,7 +40,7 @@ class PostgresPool:
     """psycopg's pool, with every wait bounded and dead connections noticed before they are used."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
-        self._timeout_ms = max(1, round(timeout_seconds * 1000))
+        self._timeout_seconds = timeout_seconds
         self._failures = 0
         # Its lines for each failed connection would fill the log of a service under load, which
         # says for each request that the store did not answer.
@@ -95,9 +95,12 @@ class PostgresPool:
 
     def _configure(self, connection: BoundedConnection) -> None:
         """Not in the start-up options: PgBouncer refuses those."""
+        connection.give_up_at = time.monotonic() + self._timeout_seconds
+        milliseconds = max(1, round(self._timeout_seconds * 1000))
         connection.execute(
-            "SELECT set_config('statement_timeout', %s, false)", (f"{self._timeout_ms}ms",)
+            "SELECT set_config('statement_timeout', %s, false)", (f"{milliseconds}ms",)
         )
+        connection.give_up_at = math.inf
 
     def _count_failure(self, _: object) -> None:
         self._failures += 1

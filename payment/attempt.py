@@ -118,14 +118,14 @@ class Attempt:
             adoption = self._search(self._record.first_sent_at)
             if adoption.chosen is not None:
                 return self._finish(adoption, "adopted")
-        self._reject(no)
+        self._reject(no, in_doubt=not first_send and not no.replayed)
         return None
 
-    def _reject(self, no: Declined) -> None:
+    def _reject(self, no: Declined, *, in_doubt: bool = False) -> None:
         """Rule 8: this no is definitive."""
         code = no.error.code
         now = self._tools.clock()
-        if not self._write(lambda record: claims.rejected(record, code, now)):
+        if not self._write(lambda record: claims.rejected(record, code, now, in_doubt=in_doubt)):
             return
         self._tools.saw("rejected", self._record, code=code)
         if self._record.fingerprint == self._wanted.fingerprint:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from key_store.contract import KeyRecord, Order
-from payment.follow_up import with_follow_up
+from payment.follow_up import follow_up_of, with_follow_up
 from payment.history import noted
 from payment.idempotency import FIRST_ATTEMPT
 from payment.intents import CANCELED, Intent
@@ -27,6 +27,11 @@ KEY_LIFE_SECONDS = 23 * 3600.0
 # The fingerprint of an adopted PaymentIntent whose request was lost with the store: whether a
 # request is the same is then told from amount and currency.
 LOST_FINGERPRINT = ""
+
+
+# An attempt that was given up may have its object all the same, moments or an hour after a 500
+# (docs.stripe.com/error-low-level: the outcome of a 500 is indeterminate).
+LOOKS_AFTER_SECONDS = (15.0, 120.0, 3600.0)
 
 
 class Step(Enum):
@@ -102,6 +107,8 @@ def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
     """A new attempt: a new key, and the parameters of whoever asks now (rule 3)."""
     attempt = record.attempt + 1
     claimed = _next_version(record, lease.now, "claimed", attempt=attempt)
+    if record.state == "pending":
+        claimed = _to_be_looked_at(claimed, lease.now)
     return replace(
         with_follow_up(claimed, amount=None, currency=None, pending=None),
         attempt=attempt,
@@ -153,11 +160,15 @@ def seen(
     )
 
 
-def rejected(record: KeyRecord, code: str, now: float) -> KeyRecord:
-    """Stripe's no to this attempt is definitive (rule 8)."""
-    return replace(
+def rejected(record: KeyRecord, code: str, now: float, *, in_doubt: bool = False) -> KeyRecord:
+    """Stripe's no to this attempt is definitive (rule 8).
+
+    `in_doubt`: it is the look-up that says so, so that it is looked at again.
+    """
+    over = replace(
         _next_version(record, now, "rejected", code=code), state="rejected", locked_until=now
     )
+    return _to_be_looked_at(over, now) if in_doubt else over
 
 
 def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = False) -> KeyRecord:
@@ -172,6 +183,13 @@ def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = Fals
 def touched(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
     """Something happened beside the creation: only the follow-up changes."""
     return _next_version(record, now, what, **facts)
+
+
+def _to_be_looked_at(record: KeyRecord, now: float) -> KeyRecord:
+    kept = follow_up_of(record)
+    since = min(kept.look_since or record.first_sent_at, record.first_sent_at)
+    looks = tuple(now + seconds for seconds in LOOKS_AFTER_SECONDS)
+    return with_follow_up(record, looks=looks, look_since=since)
 
 
 def _next_version(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:

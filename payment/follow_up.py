@@ -6,6 +6,7 @@
     queue      events on their way to the shop: the outbox
     price      amount and currency when last seen
     changes    updates of the PaymentIntent: the last one, those before it, the one under way
+    looks      when to look for what an attempt that was given up may have made after all
 
 Written together with the state that it follows from, in one KeyStore.replace: that is the
 transaction.
@@ -80,12 +81,17 @@ class FollowUp:
     """Fingerprints of the updates that were sent, the newest last."""
     pending: Change | None = None
     history: tuple[Mapping[str, Any], ...] = field(default=())
+    looks: tuple[float, ...] = ()
+    """Instants, the next one first."""
+    look_since: float = 0.0
+    """When the first of the attempts that were given up was sent first."""
 
     @property
     def due_at(self) -> float | None:
-        """When the first event that waits wants to be delivered."""
+        """When the first event wants to be delivered, or the next look to be taken."""
         waiting = self.next_event
-        return waiting.next_at if waiting else None
+        instants = [*self.looks[:1], *([waiting.next_at] if waiting else [])]
+        return min(instants, default=None)
 
     @property
     def next_event(self) -> OrderEvent | None:

@@ -45,7 +45,8 @@ class Outbox:
 
     def waiting(self, limit: int) -> list[KeyRecord]:
         """Return records with an event whose time has come, in no order: see `deliver`."""
-        due = self.store.due(self.clock(), limit)
+        now = self.clock()
+        due = [each for each in self.store.due(now, limit) if _has_event(each, now)]
         # Several deliverers begin at different ends.
         return random.sample(due, len(due))
 
@@ -102,6 +103,11 @@ class Outbox:
             "status": status,
         }
         self.observe(Happening(what, record.order, record.attempt, facts))
+
+
+def _has_event(record: KeyRecord, now: float) -> bool:
+    event = follow_up_of(record).next_event
+    return event is not None and event.next_at <= now
 
 
 def unparked(store: KeyStore, now: float) -> int:

@@ -35,6 +35,6 @@ def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | 
     except Refused:
         end = None
     if isinstance(end, Over):
-        over = claims.rejected(attempt.record, "nothing_made", tools.clock())
+        over = claims.rejected(attempt.record, "nothing_made", tools.clock(), in_doubt=True)
         tools.store.replace(attempt.record, over)
     return tools.store.read(record.order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from key_store.contract import KeyStore, Order
@@ -32,6 +33,7 @@ class FlowBench:
         self.sandbox = Sandbox(lambda: self.now, seed=1)
         self.store = store or MemoryStore()
         self.seen: list[Happening] = []
+        self.on_sleep: Callable[[float], None] = lambda _: None
         self._owners = itertools.count()
         self.tools = self.another()
 
@@ -55,6 +57,7 @@ class FlowBench:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self.on_sleep(seconds)
 
     def wanted(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Wanted:
         params = {

@@ -1,0 +1,77 @@
+"""Look again for what an attempt that was given up may have made after all (rule 4).
+
+A 500 leaves the outcome open: its object may appear after the look-up that found none. Nobody was
+given its client_secret, so it is canceled. When to look stands in the record, written together
+with the attempt that followed, so that a process that dies leaves the looks to the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from key_store.contract import KeyRecord
+from payment.deadline import Deadline
+from payment.errors import PaymentError
+from payment.follow_up import follow_up_of, with_follow_up
+from payment.strays import settle_stray
+from payment.tools import Tools
+
+# While one process looks, no other does; also the wait after a look that Stripe did not answer.
+CLAIM_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLooks:
+    """Takes the looks of one store; holds no state, so that any number of processes may do it.
+
+    `tools_of` gives the tools of a client's account.
+    """
+
+    tools: Tools
+    tools_of: Callable[[str | None], Tools]
+    budget_seconds: float
+
+    def waiting(self, limit: int) -> list[KeyRecord]:
+        """Return records with a look whose time has come."""
+        now = self.tools.clock()
+        return [each for each in self.tools.store.due(now, limit) if _has_look(each, now)]
+
+    def deliver(self, record: KeyRecord) -> bool:
+        """Take the next look of a record; tell whether that is done."""
+        now, looks = self.tools.clock(), follow_up_of(record).looks
+        if record.state == "pending" and record.locked_until > now:
+            # Its owner is at work; afterwards there is something to hold against it.
+            return False
+        mine = _with_looks(record, (now + CLAIM_SECONDS, *looks[1:]))
+        if not self.tools.store.replace(record, mine) or record.state == "pending":
+            return False
+        try:
+            return self._look(mine) and self._tick_off(mine)
+        except PaymentError:
+            return False
+
+    def _look(self, record: KeyRecord) -> bool:
+        tools = self.tools_of(record.order.client_id)
+        deadline = Deadline.after(self.budget_seconds)
+        found = tools.stripe.find(record.order, follow_up_of(record).look_since, deadline)
+        held = tools.store.read(record.order)
+        if held is None or held.version != record.version:
+            # What was found may be a new attempt's own.
+            return False
+        others = (each for each in found if each.payable and each.id != record.payment_intent_id)
+        return all(settle_stray(tools, record, each, deadline) is not None for each in others)
+
+    def _tick_off(self, mine: KeyRecord) -> bool:
+        """A record that changed meanwhile keeps the look, for later: it is cheap."""
+        left = follow_up_of(mine).looks[1:]
+        return self.tools.store.replace(mine, _with_looks(mine, left))
+
+
+def _has_look(record: KeyRecord, now: float) -> bool:
+    looks = follow_up_of(record).looks
+    return bool(looks) and looks[0] <= now
+
+
+def _with_looks(record: KeyRecord, looks: tuple[float, ...]) -> KeyRecord:
+    return with_follow_up(replace(record, version=record.version + 1), looks=looks)

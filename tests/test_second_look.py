@@ -1,0 +1,121 @@
+"""What a 500 made after its order had gone on is canceled, by whoever is there to look."""
+
+from __future__ import annotations
+
+import pytest
+
+from key_store.contract import KeyRecord
+from payment.claims import LOOKS_AFTER_SECONDS
+from payment.follow_up import follow_up_of
+from payment.second_look import SecondLooks
+from sandbox.faults import FaultOrder, Match
+from tests.flow_bench import CREATE, FlowBench
+from tests.sandbox_in_process import INTENTS
+
+
+@pytest.fixture
+def bench() -> FlowBench:
+    return FlowBench()
+
+
+def looks(bench: FlowBench) -> SecondLooks:
+    return SecondLooks(bench.tools, lambda _: bench.tools, 25.0)
+
+
+def waiting(bench: FlowBench) -> list[KeyRecord]:
+    return looks(bench).waiting(10)
+
+
+def late_object(bench: FlowBench, seconds: float) -> str:
+    """An order that went on after a 500 whose object appears later; gives its PaymentIntent."""
+    bench.break_creation("late_object", seconds=seconds)
+    return bench.ask().intent.id
+
+
+def test_an_order_without_trouble_is_never_looked_at_again(bench: FlowBench) -> None:
+    bench.ask()
+    assert bench.record().due_at is None
+
+
+def test_a_late_object_is_canceled_and_the_recorded_one_stays(bench: FlowBench) -> None:
+    own = late_object(bench, seconds=10.0)
+    bench.now += LOOKS_AFTER_SECONDS[0]
+    assert len(bench.payable()) == 1
+    bench.sandbox.settle()
+    assert len(bench.payable()) == 2
+    assert looks(bench).deliver(*waiting(bench))
+    assert bench.payable() == [own]
+    assert bench.ask().intent.id == own
+
+
+def test_it_is_looked_three_times_and_then_no_more(bench: FlowBench) -> None:
+    late_object(bench, seconds=10_000.0)
+    for _ in LOOKS_AFTER_SECONDS:
+        bench.now += 4000
+        assert looks(bench).deliver(*waiting(bench))
+    assert bench.record().due_at is None
+    bench.now += 400_000
+    assert waiting(bench) == []
+
+
+def test_a_look_is_not_due_before_its_time(bench: FlowBench) -> None:
+    late_object(bench, seconds=10.0)
+    assert waiting(bench) == []
+
+
+def test_a_look_that_stripe_does_not_answer_is_taken_later(bench: FlowBench) -> None:
+    own = late_object(bench, seconds=10.0)
+    bench.now += LOOKS_AFTER_SECONDS[0]
+    bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), count=None))
+    assert not looks(bench).deliver(*waiting(bench))
+    bench.sandbox.faults.clear()
+    assert waiting(bench) == []
+    bench.now += 120
+    assert looks(bench).deliver(*waiting(bench))
+    assert bench.payable() == [own]
+
+
+def test_two_that_look_at_once_do_it_once(bench: FlowBench) -> None:
+    late_object(bench, seconds=10.0)
+    bench.now += LOOKS_AFTER_SECONDS[0]
+    (record,) = waiting(bench)
+    assert looks(bench).deliver(record)
+    assert not looks(bench).deliver(record)
+
+
+def test_an_order_in_flight_is_left_to_its_owner(bench: FlowBench) -> None:
+    own = late_object(bench, seconds=10.0)
+    headers = {"authorization": "Bearer sk_test_shop"}
+    bench.sandbox.handle("POST", f"{INTENTS}/{own}/cancel", headers, b"")
+    bench.now += LOOKS_AFTER_SECONDS[0]
+    bench.sandbox.faults.order(FaultOrder("lost_before", CREATE, count=3))
+    before = bench.record()
+
+    def look_in_between(_: float) -> None:
+        held = bench.record()
+        assert held.state == "pending"
+        assert not looks(bench).deliver(held)
+        assert bench.record().version == held.version
+
+    bench.on_sleep = look_in_between
+    with pytest.raises(Exception, match="Stripe did not answer"):
+        bench.ask()
+    assert follow_up_of(before).looks
+
+
+def test_what_a_new_attempt_made_meanwhile_is_no_stray(bench: FlowBench) -> None:
+    own = late_object(bench, seconds=10_000.0)
+    bench.now += LOOKS_AFTER_SECONDS[0]
+    (record,) = waiting(bench)
+    find = bench.tools.stripe.find
+
+    def canceled_and_asked_again(*given: object) -> object:
+        headers = {"authorization": "Bearer sk_test_shop"}
+        bench.sandbox.handle("POST", f"{INTENTS}/{own}/cancel", headers, b"")
+        bench.ask()
+        return find(*given)  # type: ignore[arg-type]
+
+    bench.tools.stripe.find = canceled_and_asked_again  # type: ignore[method-assign,assignment]
+    assert not looks(bench).deliver(record)
+    bench.tools.stripe.find = find  # type: ignore[method-assign]
+    assert len(bench.payable()) == 1
