@@ -66,11 +66,10 @@ def json_body(data: bytes) -> None:
     for read in (parse_payment_request, parse_update_request):
         try:
             request = read(data)
-        except BadRequest as refused:
-            assert refused.message
-        else:
-            text = request.canonical()
-            assert read(text.encode()).canonical() == text
+        except BadRequest:
+            continue
+        text = request.canonical()
+        assert read(text.encode()).canonical() == text
 
 
 def event(data: bytes) -> None:
