@@ -36,6 +36,7 @@ def client(sandbox: SandboxProcess, tmp_path: Path) -> FlaskClient:
         "STRIPE_SECRET_KEY": "sk_test_sandbox",
         "STRIPE_API_BASE": sandbox.url,
         "CLIENTS_FILE": str(path),
+        "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
     }
     return create_app(load_settings(environ)).test_client()
 
