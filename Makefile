@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint requirements.lock
 
-.PHONY: run test check soak lock clean
+.PHONY: run test check soak fuzz audit lint-deploy lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m sandbox.launch
@@ -40,4 +40,27 @@ $(VENV)/.run: requirements.txt requirements.lock | $(VENV)/bin/python
 $(VENV)/.test: requirements.txt requirements-dev.txt requirements.lock | $(VENV)/bin/python
 	@echo "Installing requirements-dev.txt (PostgreSQL and Redis included) into $(VENV), about a minute ..."
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+FUZZ_BIN := .venv-fuzz/bin
+FUZZ_RUNS ?= 300000
+
+fuzz: .venv-fuzz/.done ## schemathesis on the description, atheris on what reads a stranger's bytes
+	$(FUZZ_BIN)/python -m pytest -q -s fuzz -p no:cacheprovider
+	@for target in json event signature token; do \
+	  $(FUZZ_BIN)/python -m fuzz.bytes $$target -runs=$(FUZZ_RUNS) -max_total_time=120 -max_len=4096 -verbosity=0 || exit 1; \
+	  echo "atheris: $$target survived $(FUZZ_RUNS) runs"; done
+
+audit: .venv-fuzz/.done ## known holes in what is installed; asks the advisory data base
+	$(FUZZ_BIN)/pip-audit --no-deps --disable-pip -r requirements.lock
+
+lint-deploy: .venv-fuzz/.done
+	$(FUZZ_BIN)/hadolint deploy/Dockerfile
+	$(FUZZ_BIN)/yamllint -c .yamllint.yaml deploy
+	$(FUZZ_BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(FUZZ_BIN)/kubernetes-validate --strict deploy/kubernetes.yaml
+
+.venv-fuzz/.done: requirements-fuzz.txt requirements.txt requirements-dev.txt requirements.lock
+	@$(PYTHON) -m venv .venv-fuzz
+	@.venv-fuzz/bin/pip --disable-pip-version-check --quiet install --constraint requirements.lock -r requirements-fuzz.txt
 	@touch $@

@@ -36,6 +36,7 @@ def client(sandbox: SandboxProcess, tmp_path: Path) -> FlaskClient:
         "STRIPE_SECRET_KEY": "sk_test_sandbox",
         "STRIPE_API_BASE": sandbox.url,
         "CLIENTS_FILE": str(path),
+        "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
     }
     return create_app(load_settings(environ)).test_client()
 
@@ -171,6 +172,12 @@ def test_an_event_of_one_account_says_nothing_of_the_other_s_order(
     assert (
         client.post("/webhook", data=forged, headers=signed(forged, "whsec_x")).status_code == 400
     )
+
+
+@pytest.mark.parametrize("header", ["t=1,v1=\xd5", "t=1", "v1=0", "t=x,v1=0", "\xe9"])
+def test_a_signature_that_is_none_is_refused(client: FlaskClient, header: str) -> None:
+    answer = client.post("/webhook", data=b"{}", headers={"Stripe-Signature": header})
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_signature")
 
 
 def test_the_reconciler_looks_for_each_order_in_its_own_account(

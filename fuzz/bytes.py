@@ -1,0 +1,114 @@
+"""atheris on what reads a stranger's bytes: `python -m fuzz.bytes TARGET -runs=N`.
+
+Nothing but our own errors may come out of a reader, whatever goes in.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports():
+    from access.clients import Client, Clients
+    from access.errors import Unauthorized
+    from access.tokens import verified_claims
+    from payment.errors import BadRequest
+    from payment.order_requests import parse_update_request
+    from payment.request import parse_payment_request
+    from stripe_webhook import _parsed as parse_event
+    from stripe_webhook import read_event
+
+from pydantic import SecretStr
+
+SECRET = SecretStr("whsec_fuzz")
+CLIENTS = Clients({"a": Client(id="a", token_secrets=[SecretStr("x" * 64)])})
+
+ORDER = {"order_id": "A-1", "amount": 1099, "currency": "usd"}
+EVERYTHING = {
+    **ORDER,
+    "client_id": 5,
+    "payment_method_types": ["acss_debit"],
+    "payment_method_options": {"acss_debit": {"mandate_options": {"interval_description": "x"}}},
+    "metadata": {"a": "b"},
+    "receipt_email": "a@b.example",
+    "capture_method": "manual",
+    "expected_amount": 5,
+    "description": "\u00e9",
+}
+EVENT = {
+    "id": "evt_1",
+    "type": "payment_intent.succeeded",
+    "livemode": False,
+    "data": {"object": {"id": "pi_1", "metadata": {"order_id": "A-1", "client_id": None}}},
+}
+
+# Where to begin: what is nearly right gets further than what is not.
+SEEDS: dict[str, list[bytes]] = {
+    "json": [json.dumps(each).encode() for each in (ORDER, EVERYTHING)] + [b"\xef\xbb\xbf{}"],
+    "event": [json.dumps(EVENT).encode()],
+    "signature": [f"t={int(time.time())},v1={'0' * 64},v0=x\n{json.dumps(EVENT)}".encode()],
+    "token": [
+        b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJjbGllbnRfaWQiOiJhIn0.AAAA",
+        b"eyJhbGciOiJub25lIn0.eyJjbGllbnRfaWQiOiJhIn0.",
+        b"eyJhbGciOiJIUzI1NiIsImI2NCI6ZmFsc2UsImNyaXQiOlsiYjY0Il19.eyJjbGllbnRfaWQiOiJhIn0.",
+    ],
+}
+
+
+def json_body(data: bytes) -> None:
+    """Requests: refused with a sentence, or read, and then canonical for ever."""
+    for read in (parse_payment_request, parse_update_request):
+        try:
+            request = read(data)
+        except BadRequest:
+            continue
+        text = request.canonical()
+        assert read(text.encode()).canonical() == text
+
+
+def event(data: bytes) -> None:
+    """Events: the bytes after a genuine signature, which a stranger cannot make."""
+    with suppress(BadRequest):
+        parse_event(data)
+
+
+def signature(data: bytes) -> None:
+    """The signature's header and the body as a stranger sends them: never taken."""
+    header, _, body = data.partition(b"\n")
+    try:
+        read_event(body, header.decode("latin-1"), SECRET)
+    except BadRequest:
+        return
+    raise AssertionError("a forged event was taken")
+
+
+def token(data: bytes) -> None:
+    """What comes after Bearer: never taken."""
+    try:
+        verified_claims(data.decode("latin-1"), CLIENTS, 0.0)
+    except Unauthorized:
+        return
+    raise AssertionError("a forged token was taken")
+
+
+TARGETS = {"json": json_body, "event": event, "signature": signature, "token": token}
+
+
+def main() -> None:
+    """Run one target for as long as -runs or -max_total_time say."""
+    name = sys.argv.pop(1)
+    with tempfile.TemporaryDirectory() as corpus:
+        for number, seed in enumerate(SEEDS[name]):
+            (Path(corpus) / str(number)).write_bytes(seed)
+        atheris.Setup([*sys.argv, corpus], TARGETS[name])
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
