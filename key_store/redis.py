@@ -29,6 +29,9 @@ POOL_SIZE = 20
 # How many keys a scan asks for at a time: about a millisecond of the server's only thread.
 SCAN_KEYS = 500
 
+# How often the entries that are due are read again because some of them had to be put right.
+DUE_ROUNDS = 20
+
 SCRIPTS = ("claim", "replace", "forget")
 
 log = logging.getLogger(__name__)
@@ -67,15 +70,15 @@ class RedisStore:
             return bool(self._scripts["forget"]([key], [current.owner, current.version]))
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
-        found: dict[Order, KeyRecord] = {}
+        due: list[KeyRecord] = []
         with _reported():
-            while len(found) < limit:
-                entries = self._due.entries(now, len(found), limit - len(found))
+            for _ in range(DUE_ROUNDS):
+                entries = self._due.entries(now, limit)
                 due = self._due_of(entries)
-                found.update((record.order, record) for record in due)
+                # An entry that was put right may stand anywhere now, so look from the start.
                 if len(due) == len(entries):
                     break
-        return sorted(found.values(), key=lambda record: record.due_at or 0.0)
+        return due
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
         """SCAN may name a key twice, so the keys that were seen are kept until the end."""

@@ -48,10 +48,10 @@ class DueIndex:
             self._redis.script_load(script.script)
             return send()
 
-    def entries(self, now: float, offset: int, limit: int) -> list[tuple[str, float]]:
+    def entries(self, now: float, limit: int) -> list[tuple[str, float]]:
         """Return at most `limit` keys and scores up to `now`, lowest first."""
         found: Any = self._redis.zrange(
-            DUE, "-inf", repr(now), byscore=True, offset=offset, num=limit, withscores=True
+            DUE, "-inf", repr(now), byscore=True, offset=0, num=limit, withscores=True
         )
         return [(key.decode(), score) for key, score in found]
 
