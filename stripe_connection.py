@@ -1,4 +1,4 @@
-"""Connections that end every send by an instant, whatever the other side does.
+"""HTTP over kept connections, where every send ends by an instant, whatever the other side does.
 
 A socket's time-out bounds one system call, so an answer that dribbles in byte by byte outlives it,
 as do a name server that is silent and a host with many dead addresses. Here every step of a send
@@ -10,18 +10,25 @@ from __future__ import annotations
 import http.client
 import io
 import math
+import re
+import select
 import socket
+import ssl
 import threading
 import time
-from concurrent.futures import Future
-from typing import Any
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from stripe_resolver import resolver
 
-# family, type, protocol, canonical name, socket address: as getaddrinfo gives them.
-Address = tuple[Any, Any, int, str, Any]
+# What is between us and Stripe forgets a silent connection, some after a minute, without a word.
+IDLE_SECONDS = 50.0
+
+# What a request line and a header may hold: anything else could begin another line.
+_TARGET = re.compile(r"/[!-~]*")
+_HEADERS = re.compile(r"(?:[!-9;-~]+: [ -~\x80-\xff]*\r\n)*")
 
 
 class SendInProgress(threading.local):
@@ -31,126 +38,127 @@ class SendInProgress(threading.local):
     # None: not known, as where something else than these connections answers.
     may_have_left: bool | None = None
 
-    def left(self) -> float:
-        """Return the seconds until the end. Raises TimeoutError once it has passed."""
-        left = self.ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the send took too long")
-        return left
-
 
 # One per thread, because a send never leaves the thread that began it.
 current_send = SendInProgress()
 
 
-class Resolver:
-    """getaddrinfo, which knows no time limit, asked in a thread that may be left behind.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One whole answer."""
 
-    Those who ask for the same host at the same time share one thread and its answer.
-    """
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
-    def __init__(self, getaddrinfo: Any = socket.getaddrinfo) -> None:
-        self._getaddrinfo = getaddrinfo
-        self._lock = threading.Lock()
-        self._asked: dict[tuple[str, int], Future[list[Address]]] = {}
 
-    def addresses(self, host: str, port: int, seconds: float) -> list[Address]:
-        """Return the host's addresses. Raises TimeoutError, or OSError where it has none."""
-        with self._lock:
-            answer = self._asked.get((host, port))
-            if answer is None:
-                answer = self._asked[host, port] = Future()
-                threading.Thread(target=self._ask, args=(host, port, answer), daemon=True).start()
-        return answer.result(timeout=seconds)
+class Pool:
+    """The connections to one host, shared by all threads; opens as many as are needed."""
 
-    def _ask(self, host: str, port: int, answer: Future[list[Address]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        *,
+        keep: int,
+        connect_seconds: float,
+        read_seconds: float,
+    ) -> None:
+        self._host, self._port, self._tls = host, port, tls
+        self._keep = keep
+        self._connect_seconds, self._read_seconds = connect_seconds, read_seconds
+        self._idle: list[_Connection] = []
+        weakref.finalize(self, _close_all, self._idle)
+
+    def urlopen(
+        self, method: str, url: str, body: str | None, headers: Mapping[str, str], **_: Any
+    ) -> Answer:
+        """Send once and return the whole answer; named as urllib3's, whose place it takes.
+
+        Raises OSError or http.client.HTTPException; `current_send` tells whether anything left.
+        """
+        request = self._bytes(method, url, body, headers)
+        connection = self._take()
         try:
-            found = self._getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            answer.set_exception(OSError(str(error)))
-        else:
-            answer.set_result(found)
-        finally:
-            with self._lock:
-                del self._asked[host, port]
-
-
-resolver = Resolver()
-
-
-class _Bounded(HTTPConnection):
-    """`timeout` bounds the whole of connecting, and then the whole of an answer."""
-
-    def connect(self) -> None:
-        current_send.may_have_left = False
-        super().connect()
-
-    def _new_conn(self) -> socket.socket:
-        """Return a socket whose time-out leaves the handshake what connecting has left over."""
-        assert isinstance(self.timeout, int | float)
-        ends_at = time.monotonic() + min(self.timeout, current_send.left())
-        try:
-            sock = self._first_to_connect(ends_at)
-            sock.settimeout(_until(ends_at))
-        except TimeoutError as late:
-            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from late
-        except OSError as error:
-            raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
-        return sock
-
-    def _first_to_connect(self, ends_at: float) -> socket.socket:
-        failed: OSError | None = None
-        for family, kind, protocol, _, address in self._addresses(ends_at):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                sock.settimeout(_until(ends_at))
-                sock.connect(address)
-            except OSError as error:
-                sock.close()
-                failed = error
-            else:
-                return sock
-        raise failed or OSError("it has no address")
-
-    def _addresses(self, ends_at: float) -> list[Address]:
-        try:
-            return resolver.addresses(self._dns_host, self.port or 0, _until(ends_at))
-        except TimeoutError:
+            answer = connection.exchange(request, self._read_seconds)
+        except BaseException:
+            connection.close()
             raise
-        except OSError as error:
-            raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
+        self._give_back(connection)
+        return answer
 
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        _close_all(self._idle)
+
+    def _bytes(
+        self, method: str, target: str, body: str | None, headers: Mapping[str, str]
+    ) -> bytes:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if not _TARGET.fullmatch(target) or not _HEADERS.fullmatch(lines):
+            raise ValueError("not a request that HTTP can carry")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        head = f"{method} {target} HTTP/1.1\r\nHost: {host}:{self._port}\r\n{lines}\r\n"
+        return head.encode("latin-1") + (body or "").encode("ascii")
+
+    def _take(self) -> _Connection:
+        """The connection that was used last, because the others are more likely to be dead."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                break
+            if connection.is_alive():
+                return connection
+            connection.close()
+        current_send.may_have_left = False
+        ends_at = min(current_send.ends_at, time.monotonic() + self._connect_seconds)
+        return _Connection(_connected(self._host, self._port, self._tls, ends_at))
+
+    def _give_back(self, connection: _Connection) -> None:
+        if connection.reusable and len(self._idle) < self._keep:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+
+class _Connection:
+    """One connection: a request and its answer at a time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._used_at = time.monotonic()
+        self.reusable = True
+
+    def is_alive(self) -> bool:
+        """Whether it may be used again: anything to read now is its end."""
+        return time.monotonic() - self._used_at < IDLE_SECONDS and not self._poll.poll(0)
+
+    def exchange(self, request: bytes, read_seconds: float) -> Answer:
+        """Write the request and read its answer."""
         current_send.may_have_left = True
-        self.sock.settimeout(current_send.left())
-        super().send(data)
+        self._write(request)
+        ends_at = min(current_send.ends_at, time.monotonic() + read_seconds)
+        with http.client.HTTPResponse(cast(socket.socket, _Incoming(self._sock, ends_at))) as read:
+            read.begin()
+            body = read.read()
+        self.reusable = not read.will_close
+        self._used_at = time.monotonic()
+        return Answer(read.status, read.headers, body)  # type: ignore[arg-type]
 
-    def response_class(  # type: ignore[override]
-        self, sock: socket.socket, *args: Any, **kwargs: Any
-    ) -> http.client.HTTPResponse:
-        assert isinstance(self.timeout, int | float)
-        ends_at = min(time.monotonic() + self.timeout, current_send.ends_at)
-        return http.client.HTTPResponse(_Incoming(sock, ends_at), *args, **kwargs)  # type: ignore[arg-type]
+    def close(self) -> None:
+        """Close it."""
+        self._sock.close()
 
-
-class _BoundedTls(_Bounded, HTTPSConnection):
-    """The same over TLS: a handshake, a write and a read each keep the socket's time-out."""
-
-
-class BoundedPool(HTTPConnectionPool):
-    """Connections that keep `current_send`."""
-
-    ConnectionCls = _Bounded
-
-
-class BoundedTlsPool(HTTPSConnectionPool):
-    """The same over TLS."""
-
-    ConnectionCls = _BoundedTls
+    def _write(self, request: bytes) -> None:
+        """Unlike sendall, which over TLS gives each piece the whole of the time."""
+        unsent = memoryview(request)
+        while unsent:
+            self._sock.settimeout(_until(current_send.ends_at))
+            unsent = unsent[self._sock.send(unsent) :]
 
 
 class _Incoming(io.RawIOBase):
@@ -158,25 +166,54 @@ class _Incoming(io.RawIOBase):
 
     def __init__(self, sock: socket.socket, ends_at: float) -> None:
         self._sock, self._ends_at = sock, ends_at
-        self._raw = sock.makefile("rb", buffering=0)
 
     def makefile(self, *_: Any) -> io.BufferedReader:
-        return io.BufferedReader(self)
+        return io.BufferedReader(self, 65536)
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
+    def readinto(self, buffer: Any) -> int:
         self._sock.settimeout(_until(self._ends_at))
-        return self._raw.readinto(buffer)
+        return self._sock.recv_into(buffer)
 
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+
+def _close_all(connections: list[_Connection]) -> None:
+    while connections:
+        connections.pop().close()
+
+
+def _connected(host: str, port: int, tls: ssl.SSLContext | None, ends_at: float) -> socket.socket:
+    sock = _first_to_connect(host, port, ends_at)
+    if tls is None:
+        return sock
+    try:
+        sock.settimeout(_until(ends_at))
+        return tls.wrap_socket(sock, server_hostname=host)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _first_to_connect(host: str, port: int, ends_at: float) -> socket.socket:
+    failed = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in resolver.addresses(host, port, _until(ends_at)):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(_until(ends_at))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            failed = error
+        else:
+            return sock
+    raise failed
 
 
 def _until(instant: float) -> float:
+    """Return the seconds until then. Raises TimeoutError once it has passed."""
     left = instant - time.monotonic()
     if left <= 0:
-        raise TimeoutError("too late")
+        raise TimeoutError("the send took too long")
     return left

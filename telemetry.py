@@ -39,8 +39,14 @@ _SECRETS = re.compile(
     r"|(?<=[Bb]earer )[^\s\"']+"
 )
 
+# One of these is in every text that _SECRETS would change. To look for them costs a fiftieth of
+# the pattern, which was most of the cost of a line.
+_MARKS = ("k_test_", "k_live_", "whsec_", "_secret_", "://", "eyJ", "api_", "earer ")
+
 # Enough to find a key in Stripe's dashboard.
 KEY_CHARACTERS = len("order-") + 8
+
+_to_json = json.JSONEncoder(default=str).encode
 
 # Where a person reads along: what each level looks like.
 _COLOURS = {"DEBUG": 2, "INFO": 36, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}
@@ -83,7 +89,10 @@ def tell_request(**facts: Any) -> None:
 
 def redacted(text: str) -> str:
     """Return the text without Stripe keys, client_secrets and the passwords of URLs."""
-    return _SECRETS.sub("[redacted]", text)
+    for mark in _MARKS:
+        if mark in text:
+            return _SECRETS.sub("[redacted]", text)
+    return text
 
 
 def start_logging(level: str, stream: TextIO | None = None) -> None:
@@ -160,7 +169,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return redacted(json.dumps(line, default=str))
+        return redacted(_to_json(line))
 
 
 class Plain(logging.Formatter):

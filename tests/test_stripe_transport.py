@@ -14,7 +14,7 @@ import responses
 import stripe
 from requests.exceptions import ConnectionError as Lost
 
-from stripe_connection import Resolver
+from stripe_resolver import Resolver
 from stripe_transport import NeverSent, SharedTransport
 from tests.scripted_server import CERTIFICATE, OK, ScriptedServer, say
 

@@ -85,6 +85,10 @@ def test_the_correlation_id_is_in_the_line() -> None:
         ("key rk_live_4eC39Hq", "key [redacted]"),
         ("whsec_a+b/c=", "[redacted]"),
         ("pi_3Abc_secret_Def", "pi_3Abc[redacted]"),
+        ("token eyJhbGci.eyJzdWIi.sig-1", "token [redacted]"),
+        (f"key api_{'0' * 40}", "key [redacted]"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
+        ("authorization: bearer abc", "authorization: bearer [redacted]"),
         ("postgresql://me:p%40w@host/db", "postgresql://[redacted]@host/db"),
         ("https://api.stripe.com/v1 a@b.example", "https://api.stripe.com/v1 a@b.example"),
         (

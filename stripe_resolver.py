@@ -1,0 +1,46 @@
+"""The addresses of a host, with the time limit that getaddrinfo does not know."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+# family, type, protocol, canonical name, socket address: as getaddrinfo gives them.
+Address = tuple[Any, Any, int, str, Any]
+
+
+class Resolver:
+    """getaddrinfo, asked in a thread that may be left behind.
+
+    Those who ask for the same host at the same time share one thread and its answer.
+    """
+
+    def __init__(self, getaddrinfo: Any = socket.getaddrinfo) -> None:
+        self._getaddrinfo = getaddrinfo
+        self._lock = threading.Lock()
+        self._asked: dict[tuple[str, int], Future[list[Address]]] = {}
+
+    def addresses(self, host: str, port: int, seconds: float) -> list[Address]:
+        """Return the host's addresses. Raises TimeoutError, or OSError where it has none."""
+        with self._lock:
+            answer = self._asked.get((host, port))
+            if answer is None:
+                answer = self._asked[host, port] = Future()
+                threading.Thread(target=self._ask, args=(host, port, answer), daemon=True).start()
+        return answer.result(timeout=seconds)
+
+    def _ask(self, host: str, port: int, answer: Future[list[Address]]) -> None:
+        try:
+            found = self._getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            answer.set_exception(OSError(f"{host}: {error}"))
+        else:
+            answer.set_result(found)
+        finally:
+            with self._lock:
+                del self._asked[host, port]
+
+
+resolver = Resolver()
