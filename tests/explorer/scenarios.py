@@ -25,7 +25,7 @@ class Scenario:
     """
 
     name: str
-    before: Callable[[World], None]
+    before: Callable[[World], object]
     amounts: tuple[int, ...] = (1099, 1099)
     last: tuple[int, ...] = (1099,)
     fresh: bool = False
