@@ -114,6 +114,8 @@ def test_what_was_not_heard_is_put_right_at_a_shell(
             "ORDER_EVENTS_SECRET": SHOP_SECRET,
             "ORDER_EVENTS_DELIVERY": "separate",
             "STRIPE_WEBHOOK_SECRET": None,
+            # An account of its own: what the other tests paid is none of this store's.
+            "STRIPE_SECRET_KEY": "sk_test_quiet",
         }
         with ServiceProcess(stripe_box.url, environ) as quiet:
             intent_id = quiet.create("R-1").json()["payment_intent_id"]
