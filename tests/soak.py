@@ -1,4 +1,4 @@
-"""python -m tests.soak --minutes N: the long form of tests/test_chaos.py, ending in a table."""
+"""python -m tests.soak --minutes N: the long form of tests/test_chaos.py, with a table."""
 
 from __future__ import annotations
 

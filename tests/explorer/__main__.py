@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import multiprocessing
 import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.explorer.bounds import EDGE, Found, budgets_within, caught
+from tests.explorer.bounds import Found, all_of, budgets_within, caught, some_of
 from tests.explorer.choices import Budget
 from tests.explorer.mutants import MUTANTS
 from tests.explorer.scenarios import SCENARIOS
-from tests.explorer.search import Count, Explorer
+from tests.explorer.search import Count
 
 
 def main() -> int:
@@ -37,23 +36,12 @@ def explore(seconds: float) -> int:
             if time.monotonic() - began > seconds / 2:
                 break
             left = seconds / 2 - (time.monotonic() - began)
-            jobs = [pool.submit(_all, i, budget, left) for i in range(len(SCENARIOS))]
+            jobs = [pool.submit(all_of, i, budget, left) for i in range(len(SCENARIOS))]
             found += _told(f"all, {budget}", [job.result() for job in jobs])
         share = (seconds / 2) * (os.cpu_count() or 1) / len(SCENARIOS)
-        jobs = [pool.submit(_some, i, share) for i in range(len(SCENARIOS))]
+        jobs = [pool.submit(some_of, i, share) for i in range(len(SCENARIOS))]
         found += _told("three workers, by seed", [job.result() for job in jobs])
     return 1 if found else 0
-
-
-def _all(number: int, budget: Budget, seconds: float) -> Count:
-    until = time.monotonic() + seconds
-    return Explorer(SCENARIOS[number]).all(budget, until=until, most_findings=3)
-
-
-def _some(number: int, seconds: float) -> Count:
-    seeds = itertools.count(number * 10**9)
-    until = time.monotonic() + seconds
-    return Explorer(SCENARIOS[number]).some(EDGE, seeds, until=until, workers=3)
 
 
 def _told(what: str, counts: list[Count]) -> int:

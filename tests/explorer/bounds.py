@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from tests.explorer.choices import Budget
 from tests.explorer.mutants import Mutant
 from tests.explorer.scenarios import SCENARIOS, Scenario
-from tests.explorer.search import Explorer, Finding
+from tests.explorer.search import Count, Explorer, Finding
 
 # In the suite: every schedule of two workers with one fault, in the core also with one switch.
 SUITE = Budget(faults=1, switches=0)
@@ -33,6 +34,19 @@ def budgets_within() -> Iterator[Budget]:
     """Ever larger, each only some times as large as the one before."""
     for faults, switches in ((1, 1), (1, 2), (2, 1), (1, 3), (2, 2), (3, 1), (3, 2)):
         yield Budget(faults, switches)
+
+
+def all_of(number: int, budget: Budget, seconds: float) -> Count:
+    """Every schedule of two workers in the scenario of this number, as far as the time goes."""
+    until = time.monotonic() + seconds
+    return Explorer(SCENARIOS[number]).all(budget, until=until, most_findings=3)
+
+
+def some_of(number: int, seconds: float) -> Count:
+    """Schedules of three workers, by seed, for so long."""
+    seeds = itertools.count(number * 10**9 + 10**6)
+    until = time.monotonic() + seconds
+    return Explorer(SCENARIOS[number]).some(EDGE, seeds, until=until, workers=3)
 
 
 @dataclass(frozen=True, slots=True)
