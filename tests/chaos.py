@@ -32,21 +32,21 @@ ANY: dict[str, str] = {}
 
 # kind, which requests, how many in a thousand, and what else the sandbox wants to know.
 FAULTS: tuple[tuple[str, dict[str, str], int, dict[str, Any]], ...] = (
-    ("lost_before", ANY, 20, {}),
-    ("lost_after", CREATION, 40, {}),
-    ("cut_body", ANY, 20, {}),
-    ("slow", CREATION, 40, {"seconds": 0.5}),
-    ("hang", CREATION, 10, {"seconds": 2}),
-    ("error_500_with_object", CREATION, 30, {}),
-    ("error_500_without_object", CREATION, 30, {}),
-    ("late_object", CREATION, 10, {"seconds": 0.5}),
-    ("error_503", ANY, 20, {}),
-    ("rate_limited", ANY, 20, {"retry_after": 0.2}),
-    ("lock_timeout", CREATION, 10, {"retry_after": 0.2}),
-    ("key_in_use", CREATION, 20, {}),
-    ("unauthorized", CREATION, 5, {}),
-    ("html", ANY, 10, {}),
-    ("empty_object", CREATION, 10, {}),
+    ("lost_before", ANY, 40, {}),
+    ("lost_after", CREATION, 80, {}),
+    ("cut_body", ANY, 40, {}),
+    ("slow", CREATION, 80, {"seconds": 0.5}),
+    ("hang", CREATION, 20, {"seconds": 2}),
+    ("error_500_with_object", CREATION, 60, {}),
+    ("error_500_without_object", CREATION, 60, {}),
+    ("late_object", CREATION, 20, {"seconds": 0.5}),
+    ("error_503", ANY, 40, {}),
+    ("rate_limited", ANY, 40, {"retry_after": 0.2}),
+    ("lock_timeout", CREATION, 20, {"retry_after": 0.2}),
+    ("key_in_use", CREATION, 40, {}),
+    ("unauthorized", CREATION, 10, {}),
+    ("html", ANY, 20, {}),
+    ("empty_object", CREATION, 20, {}),
 )
 
 # The service's clock may not be further from Stripe's than the hour that the rules keep.

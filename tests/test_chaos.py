@@ -10,7 +10,7 @@ import pytest
 from tests.chaos import Chaos
 from tests.servers import Postgres, Redis
 
-SECONDS = 7
+SECONDS = 5
 
 
 @pytest.mark.parametrize("server", [Postgres, Redis])

@@ -10,7 +10,6 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.explorer.bounds import Found, all_of, budgets_within, caught, some_of
-from tests.explorer.choices import Budget
 from tests.explorer.mutants import MUTANTS
 from tests.explorer.scenarios import SCENARIOS
 from tests.explorer.search import Count
