@@ -1,0 +1,154 @@
+// A checkout page from its order to its payment. A shop copies pay.js, money.js and messages.js,
+// and from here the order of the steps: ask for the order's PaymentIntent, look at its status
+// before asking for money, show the card form, confirm, and believe only what Stripe says.
+import { Diary } from "./diary.js";
+import { explain } from "./messages.js";
+import { formatAmount } from "./money.js";
+import { currentOrder, newOrder } from "./order.js";
+import { createPayment, oneAtATime } from "./pay.js";
+import { offerTries } from "./tries.js";
+import { $, showDiary, showOrder, showPaying, showResult, showTrouble, stage, status } from "./view.js";
+
+const order = currentOrder();
+const diary = new Diary(order.order_id);
+const dark = matchMedia("(prefers-color-scheme: dark)");
+let stripe, elements;
+
+const note = (...entry) => {
+  diary.write(...entry);
+  showDiary(diary);
+};
+
+/** Ask for this order's PaymentIntent: the same one however often it is asked for. */
+async function askForPayment(more = {}) {
+  const payment = await createPayment(order, { ...more, onWait: tellWait });
+  const { payment_intent_id: id, replayed, sends } = payment;
+  note(replayed ? "Order sent again: the same PaymentIntent" : "Order sent: PaymentIntent made",
+    { sends, id, kind: replayed ? "same" : "new" });
+  return payment;
+}
+
+function tellWait({ code, seconds }) {
+  status(code === "offline"
+    ? "You are offline. Your order is kept, and sent as soon as you are connected."
+    : "Still preparing your payment …");
+  note(code === "offline" ? "Offline: waiting for the connection"
+    : `No good answer (${code}): sending the same again in ${seconds.toFixed(1)} s`, { kind: "wait" });
+}
+
+async function start() {
+  stage("loading");
+  status("Preparing your payment …");
+  try {
+    const secret = returnedSecret() ?? (await askForPayment()).client_secret;
+    stripe ??= window.Stripe(await publishableKey());
+    const { paymentIntent, error } = await stripe.retrievePaymentIntent(secret);
+    if (error) throw error;
+    show(paymentIntent);
+  } catch (error) {
+    showTrouble(explain(error));
+  }
+}
+
+// Stripe adds it to the return_url. It opens the payment, so it must not stay in the address bar.
+function returnedSecret() {
+  const secret = new URLSearchParams(location.search).get("payment_intent_client_secret");
+  if (secret) history.replaceState(null, "", location.pathname);
+  return secret;
+}
+
+async function publishableKey() {
+  const answer = await fetch("/config");
+  return (await answer.json()).publishable_key;
+}
+
+/** What the PaymentIntent's status means for the shopper; only what can still be paid is asked for. */
+function show(intent) {
+  const amount = formatAmount(intent.amount, intent.currency);
+  switch (intent.status) {
+    case "succeeded":
+      noteOnce(intent, "Paid", { payment: true, kind: "paid" });
+      return showResult("paid", "Thank you", `${amount} paid. Your parcel leaves tomorrow.`);
+    case "processing":
+      return showResult("pending", "On its way", `Your bank is working on ${amount}. We write to you when it arrives.`);
+    case "requires_capture":
+      return showResult("pending", "Reserved", `${amount} is reserved and taken when we send your parcel.`);
+    case "canceled":
+      return showResult("ended", "This payment was canceled", "Nothing was charged. Reload to pay for the order.");
+    default:
+      return askForCard(intent);
+  }
+}
+
+function noteOnce({ id }, text, more) {
+  if (!diary.entries.some((entry) => entry.text === text && entry.id === id)) note(text, { id, ...more });
+}
+
+function askForCard(intent) {
+  stage("card");
+  showPaying(false, intent);
+  tellCardError(intent.last_payment_error ? explain(intent.last_payment_error) : "");
+  elements = stripe.elements({ clientSecret: intent.client_secret, appearance: appearance() });
+  const card = elements.create("payment");
+  card.on("ready", () => status(""));
+  card.on("loaderror", ({ error }) => showTrouble(explain(error)));
+  card.on("change", () => tellCardError(""));
+  card.mount("#payment-element");
+}
+
+const appearance = () => ({ theme: dark.matches ? "night" : "stripe" });
+
+function tellCardError(text) {
+  $("card-error").textContent = text;
+}
+
+async function pay() {
+  showPaying(true, order);
+  tellCardError("");
+  note("Pay pressed: card sent to Stripe", { kind: "press" });
+  const { error } = await stripe.confirmPayment({
+    elements,
+    confirmParams: { return_url: location.origin + location.pathname },
+  });
+  // Stripe.js comes back only with an error: otherwise the browser is on its way to return_url.
+  await afterError(error);
+  showPaying(false, order);
+}
+
+// A card error and a validation error are answers. After anything else the payment may have gone
+// through all the same, so that only Stripe can say whether there is anything left to pay.
+async function afterError(error) {
+  if (error.type === "card_error") note(`Declined (${error.decline_code ?? error.code})`, { kind: "wait" });
+  if (["card_error", "validation_error"].includes(error.type)) return tellCardError(explain(error));
+  note("No clear answer from Stripe: looking at the PaymentIntent", { kind: "wait" });
+  return lookAgain(error);
+}
+
+async function lookAgain(error) {
+  try {
+    const { client_secret: secret } = await askForPayment();
+    const { paymentIntent } = await stripe.retrievePaymentIntent(secret);
+    if (paymentIntent && paymentIntent.status !== "requires_payment_method") return show(paymentIntent);
+    return tellCardError(explain(error));
+  } catch (unreachable) {
+    return tellCardError(explain(unreachable));
+  }
+}
+
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+dark.addEventListener("change", () => elements?.update({ appearance: appearance() }));
+diary.onOtherTab(() => showDiary(diary));
+
+$("card").addEventListener("submit", oneAtATime($("pay-button"), pay,
+  () => note("Pay pressed again: nothing to do", { kind: "press" })));
+$("again").addEventListener("click", oneAtATime($("again"), start));
+$("another").addEventListener("submit", (event) => {
+  event.preventDefault();
+  newOrder($("currency").value);
+  location.assign(location.pathname);
+});
+
+showOrder(order);
+showDiary(diary);
+offerTries(askForPayment, note);
+start();
