@@ -34,6 +34,7 @@ function losingTheFirst() {
     const answer = await fetch(...request);
     if (lost) return answer;
     lost = true;
+    await answer.text();
     throw new TypeError("The answer was lost on purpose.");
   };
 }
