@@ -22,11 +22,10 @@ async function run(scenario, row) {
   await Promise.all(LANES.map((lane) => lane.begin(order.order_id)));
   row.cells.forEach((cell) => cell.begin());
   row.element.setAttribute("aria-busy", "true");
-  const playing = scenario.play({ lanes: LANES, order, sandbox, kill }).finally(() => sandbox.mend());
-  await watch(row, playing);
+  await watch(row, scenario.play({ lanes: LANES, order, sandbox, kill }).finally(() => sandbox.mend()));
   row.element.removeAttribute("aria-busy");
-  const said = await Promise.all(LANES.map(async (lane, at) => row.cells[at].end(scenario, await lane.look())));
-  $("said").textContent = `${scenario.title}: ${said.join("; ")}.`;
+  await Promise.all(LANES.map(async (lane, at) => row.cells[at].end(scenario, await lane.look())));
+  say(`${scenario.title}: ${row.cells.map((cell) => cell.said).join("; ")}.`);
 }
 
 async function watch(row, playing) {
@@ -38,6 +37,16 @@ async function watch(row, playing) {
   }
   await end;
 }
+
+function sum() {
+  const kept = LANES.map((lane, at) => {
+    const good = rows.filter(({ cells }) => cells[at].good).length;
+    return `${lane.name} in ${good} of ${rows.length}`;
+  });
+  say(`It came out right: ${kept.join("; ")}.`);
+}
+
+const say = (text) => { $("said").textContent = text; };
 
 class Cell {
   constructor(lane) {
@@ -54,27 +63,24 @@ class Cell {
   begin() {
     this.element.dataset.state = "running";
     this.part("verdict").textContent = "Running …";
-    this.show({ requests: 0, creates: 0, reads: 0, made: 0 });
+    this.show({ requests: 0, sends: 0, made: 0 });
   }
 
-  show({ requests, creates, reads, made }) {
+  show({ requests, sends, made }) {
     this.part("dots").replaceChildren(...Array.from({ length: made }, () => document.createElement("i")));
-    this.part("counts").textContent = `${plural(requests, "request")} in · `
-      + `${plural(creates, "create")}${reads ? ` and ${plural(reads, "read")}` : ""} sent to Stripe`;
+    this.part("counts").textContent = `${requests} in · ${sends} sent · ${made} made`;
   }
 
   end(scenario, found) {
     const { good, text } = verdict(scenario, found);
     this.show(found);
+    this.good = good;
+    this.said = `${this.lane.name}: ${text}`;
     this.element.dataset.state = good ? "good" : "bad";
-    this.element.style.setProperty("--wanted", scenario.orders);
     this.part("dots").dataset.wanted = scenario.orders;
     this.part("verdict").textContent = text;
-    return `${this.lane.name}: ${text}`;
   }
 }
-
-const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 function rowOf(scenario) {
   const element = $("row").content.cloneNode(true).firstElementChild;
@@ -92,13 +98,15 @@ const rows = SCENARIOS.map(rowOf);
 
 const buttons = () => document.querySelectorAll("main button");
 const play = oneAtATime($("all"), async ({ currentTarget }) => {
+  const all = currentTarget === $("all");
   for (const button of buttons()) button.setAttribute("aria-disabled", "true");
   try {
     for (const [at, scenario] of SCENARIOS.entries()) {
-      if (currentTarget === $("all") || rows[at].element.contains(currentTarget)) await run(scenario, rows[at]);
+      if (all || rows[at].element.contains(currentTarget)) await run(scenario, rows[at]);
     }
+    if (all) sum();
   } catch (error) {
-    $("said").textContent = `The demo stopped: ${error.message}. Is everything that \`make run\` starts still there?`;
+    say(`The demo stopped: ${error.message}. Is everything that make run starts still there?`);
   } finally {
     for (const button of buttons()) button.removeAttribute("aria-disabled");
   }

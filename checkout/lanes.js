@@ -62,15 +62,13 @@ export class Lane {
     }
   }
 
-  /** { requests, creates, reads, made, given }: what it cost, and what there is to show for it. */
+  /** { requests, sends, made, given }: what it cost, and which PaymentIntents there are for it. */
   async look() {
     const { orders, requests } = await this.#account();
     const order = orders.filter((each) => each.order_id === this.orderId);
-    const since = (method) => count(requests, method) - count(this.before.requests, method);
     return {
       requests: this.requests,
-      creates: since("POST"),
-      reads: since("GET"),
+      sends: count(requests) - count(this.before.requests),
       made: order.reduce((sum, { payable }) => sum + payable, 0),
       given: [...this.shoppers.values()],
     };
@@ -81,9 +79,6 @@ export class Lane {
   }
 }
 
-function count(requests, method) {
-  const mine = Object.entries(requests).filter(([name]) => name.startsWith(`${method} /v1/payment_intents`));
-  return mine.reduce((sum, [, times]) => sum + times, 0);
-}
+const count = (requests) => Object.values(requests).reduce((sum, times) => sum + times, 0);
 
 const idIn = ({ client_secret: ours, clientSecret: theirs }) => (ours ?? theirs).split("_secret_")[0];
