@@ -5,9 +5,11 @@ import { Diary } from "./diary.js";
 import { explain } from "./messages.js";
 import { formatAmount } from "./money.js";
 import { currentOrder, newOrder } from "./order.js";
-import { createPayment, oneAtATime } from "./pay.js";
+import { createPayment, oneAtATime, publishableKey, untilOnline } from "./pay.js";
 import { offerTries } from "./tries.js";
 import { $, showDiary, showOrder, showPaying, showResult, showTrouble, stage, status } from "./view.js";
+
+const LOOKS = 3;
 
 const order = currentOrder();
 const diary = new Diary(order.order_id);
@@ -41,10 +43,8 @@ async function start() {
   status("Preparing your payment …");
   try {
     const secret = returnedSecret() ?? (await askForPayment()).client_secret;
-    stripe ??= window.Stripe(await publishableKey());
-    const { paymentIntent, error } = await stripe.retrievePaymentIntent(secret);
-    if (error) throw error;
-    show(paymentIntent);
+    stripe ??= window.Stripe(await publishableKey({ onWait: tellWait }));
+    show(await lookAt(secret));
   } catch (error) {
     showTrouble(explain(error));
   }
@@ -57,9 +57,14 @@ function returnedSecret() {
   return secret;
 }
 
-async function publishableKey() {
-  const answer = await fetch("/config");
-  return (await answer.json()).publishable_key;
+// Only Stripe knows whether there is anything left to pay; the order's answer may be older.
+async function lookAt(secret) {
+  for (let look = 1; ; look += 1) {
+    const { paymentIntent, error } = await stripe.retrievePaymentIntent(secret);
+    if (paymentIntent) return paymentIntent;
+    if (error.type !== "api_connection_error" || look >= LOOKS) throw error;
+    await untilOnline(undefined, undefined, () => tellWait({ code: "offline" }));
+  }
 }
 
 /** What the PaymentIntent's status means for the shopper; only what can still be paid is asked for. */
@@ -96,7 +101,14 @@ function askForCard(intent) {
   card.mount("#payment-element");
 }
 
-const appearance = () => ({ theme: dark.matches ? "night" : "stripe" });
+// The card form in the page's own colours.
+function appearance() {
+  const style = getComputedStyle(document.documentElement);
+  const variables = { colorPrimary: "--accent", colorBackground: "--surface", colorText: "--text",
+    colorTextSecondary: "--muted", colorDanger: "--bad" };
+  const read = ([name, property]) => [name, style.getPropertyValue(property).trim()];
+  return { theme: dark.matches ? "night" : "stripe", variables: Object.fromEntries(Object.entries(variables).map(read)) };
+}
 
 function tellCardError(text) {
   $("card-error").textContent = text;
@@ -127,9 +139,8 @@ async function afterError(error) {
 async function lookAgain(error) {
   try {
     const { client_secret: secret } = await askForPayment();
-    const { paymentIntent } = await stripe.retrievePaymentIntent(secret);
-    if (paymentIntent && paymentIntent.status !== "requires_payment_method") return show(paymentIntent);
-    return tellCardError(explain(error));
+    const intent = await lookAt(secret);
+    return intent.status === "requires_payment_method" ? tellCardError(explain(error)) : show(intent);
   } catch (unreachable) {
     return tellCardError(explain(unreachable));
   }

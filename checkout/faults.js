@@ -63,12 +63,12 @@ class Cell {
   begin() {
     this.element.dataset.state = "running";
     this.part("verdict").textContent = "Running …";
-    this.show({ requests: 0, sends: 0, made: 0 });
+    this.show({ requests: 0, creates: 0, reads: 0, made: 0 });
   }
 
-  show({ requests, sends, made }) {
+  show({ requests, creates, reads, made }) {
     this.part("dots").replaceChildren(...Array.from({ length: made }, () => document.createElement("i")));
-    this.part("counts").textContent = `${requests} in · ${sends} sent · ${made} made`;
+    this.part("counts").textContent = `${requests} in · ${creates}${reads ? ` + ${reads}` : ""} sent · ${made} made`;
   }
 
   end(scenario, found) {

@@ -62,13 +62,18 @@ export class Lane {
     }
   }
 
-  /** { requests, sends, made, given }: what it cost, and which PaymentIntents there are for it. */
+  /**
+   * { requests, creates, reads, made, given }: what came in, what went to Stripe (to create a
+   * PaymentIntent, and to read one), how many can be paid, and which was given to each shopper.
+   */
   async look() {
     const { orders, requests } = await this.#account();
     const order = orders.filter((each) => each.order_id === this.orderId);
+    const since = (method) => count(requests, method) - count(this.before.requests, method);
     return {
       requests: this.requests,
-      sends: count(requests) - count(this.before.requests),
+      creates: since("POST"),
+      reads: since("GET"),
       made: order.reduce((sum, { payable }) => sum + payable, 0),
       given: [...this.shoppers.values()],
     };
@@ -79,6 +84,9 @@ export class Lane {
   }
 }
 
-const count = (requests) => Object.values(requests).reduce((sum, times) => sum + times, 0);
+function count(requests, method) {
+  const mine = Object.entries(requests).filter(([name]) => name.startsWith(`${method} /v1/payment_intents`));
+  return mine.reduce((sum, [, times]) => sum + times, 0);
+}
 
 const idIn = ({ client_secret: ours, clientSecret: theirs }) => (ours ?? theirs).split("_secret_")[0];

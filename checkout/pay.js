@@ -31,20 +31,32 @@ export class PaymentError extends Error {
  * to come back where there is none. Throws a PaymentError for everything else.
  * `onWait({ code, seconds, sends })` is told before each wait, `seconds` null while offline.
  */
-export async function createPayment(order, {
-  url = "/create-payment-intent",
+export async function createPayment(order, { url = "/create-payment-intent", headers = {}, ...options } = {}) {
+  const request = {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(order),
+  };
+  const { found, answer, sends } = await sendUntilAnswered(url, request, "client_secret", options);
+  return { ...found, replayed: answer.headers.get("Idempotent-Replayed") === "true", sends };
+}
+
+/** Gives the publishable key that Stripe.js needs, with the same patience. */
+export async function publishableKey({ url = "/config", ...options } = {}) {
+  const { found } = await sendUntilAnswered(url, {}, "publishable_key", options);
+  return found.publishable_key;
+}
+
+async function sendUntilAnswered(url, request, wanted, {
   sends = SENDS,
-  headers = {},
   onWait = () => {},
   signal,
   fetch = globalThis.fetch,
   connection = browserConnection,
 } = {}) {
-  const body = JSON.stringify(order);
-  const request = { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body };
   for (let sent = 1; ; sent += 1) {
     await untilOnline(connection, signal, () => onWait({ code: "offline", seconds: null, sends: sent - 1 }));
-    const answer = await sendOnce(fetch, url, request, signal);
+    const answer = await sendOnce(fetch, url, request, wanted, signal);
     if (!(answer instanceof PaymentError)) return { ...answer, sends: sent };
     const seconds = answer.retryAfter ?? backoff(sent);
     if (answer.action !== "retry_same" || sent >= sends || seconds > LONGEST_RETRY_AFTER) throw answer;
@@ -53,24 +65,22 @@ export async function createPayment(order, {
   }
 }
 
-async function sendOnce(fetch, url, request, signal) {
+async function sendOnce(fetch, url, request, wanted, signal) {
   const timeout = AbortSignal.timeout(SEND_SECONDS * 1000);
   try {
     return await read(await fetch(url, {
       ...request,
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-    }));
+    }), wanted);
   } catch (lost) {
     if (signal?.aborted) throw lost;
     return new PaymentError("The answer was lost.", { code: "no_answer", action: "retry_same" });
   }
 }
 
-async function read(answer) {
+async function read(answer, wanted) {
   const found = parsed(await answer.text());
-  if (answer.ok && found.client_secret) {
-    return { ...found, replayed: answer.headers.get("Idempotent-Replayed") === "true" };
-  }
+  if (answer.ok && found[wanted]) return { found, answer };
   return new PaymentError(found.error ?? "The answer was unreadable.", {
     code: found.code ?? "unreadable",
     action: found.action ?? actionFor(answer.status),
@@ -107,7 +117,8 @@ function backoff(sent) {
   return longest / 2 + Math.random() * longest / 2;
 }
 
-async function untilOnline(connection, signal, onWait) {
+/** Return when there is a connection, at once if there is one; throws when none comes. */
+export async function untilOnline(connection = browserConnection, signal = undefined, onWait = () => {}) {
   if (connection.isUp()) return;
   onWait();
   const back = await connection.wait(OFFLINE_SECONDS, signal);

@@ -120,10 +120,6 @@ form.addEventListener("input", ({ target, inputType }) => {
   tell("change", { complete: complete(), empty: !digitsOf(values().number), value: { type: "card" } });
 });
 
-form.addEventListener("focusout", ({ target }) => {
-  if (target.value && fields.includes(target)) show(target, complaints(values())[target.name]);
-});
-
 form.addEventListener("submit", (event) => event.preventDefault());
 
 form.addEventListener("click", ({ target }) => {

@@ -17,6 +17,8 @@ Wsgi = Callable[[Environ, Start], Iterable[bytes]]
 # Long enough for the answer to the kill to leave, short enough to be in mid-call.
 LAST_WORDS_SECONDS = 0.05
 
+LIST_PROCESSES = ("ps", "-A", "-o", "pid=,ppid=")
+
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -56,9 +58,7 @@ def kill_workers_of(pid: int) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    listed = subprocess.run(
-        ("ps", "-A", "-o", "pid=,ppid="), capture_output=True, text=True, check=True
-    )
+    listed = subprocess.run(LIST_PROCESSES, capture_output=True, text=True, check=True)  # noqa: S603
     pairs = (map(int, line.split()) for line in listed.stdout.splitlines())
     return [child for child, parent in pairs if parent == pid]
 
