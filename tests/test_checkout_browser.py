@@ -135,7 +135,9 @@ def assert_axe_finds_nothing(page: Page) -> None:
     for frame in page.frames:
         frame.evaluate(AXE_SCRIPT)
         found = frame.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-        told = [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]]
+        told = [
+            (each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]
+        ]
         assert told == [], json.dumps(told, indent=1)
 
 
@@ -282,8 +284,10 @@ def test_two_tabs_are_at_the_same_order(new_context: NewContext, demo: DemoProce
     first, second = context.new_page(), context.new_page()
     open_checkout(first, PAYS)
     open_checkout(second, PAYS)
+    first.bring_to_front()
     pay(first)
     expect_paid(first)
+    second.bring_to_front()
     pay(second)
     expect_paid(second)
     assert_paid_once(second, demo.sandbox)
@@ -457,7 +461,9 @@ def test_every_fault_ends_well_for_the_service_and_as_it_must_for_the_tutorials(
     page = new_context(color_scheme="dark").new_page()
     page.goto("/demo/faults")
     page.get_by_role("button", name="Run all six").click()
-    summary = page.get_by_role("status").filter(has_text="It came out right: This service in 6 of 6")
+    summary = page.get_by_role("status").filter(
+        has_text="It came out right: This service in 6 of 6"
+    )
     expect(summary).to_be_visible(timeout=60_000)
     for title, verdicts in RIGHT.items():
         row = page.locator(".row").filter(has_text=title)
