@@ -60,7 +60,7 @@ class Page:
 def open_pages(demo: Demo) -> dict[str, Page]:
     """Every path of the demo and its page, read once."""
     pages = {"/": _page(demo, "index.html", _checkout_policy(demo))}
-    names = _SHARED + _CHECKOUT
+    names: tuple[str, ...] = _SHARED + _CHECKOUT
     if demo.sandbox_url and demo.stage_url:
         pages["/demo/faults"] = _page(demo, "faults.html", _faults_policy(demo))
         names += _FAULTS

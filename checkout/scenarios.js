@@ -22,7 +22,7 @@ export const SCENARIOS = [
   },
   {
     id: "lost-answer",
-    title: "Stripe’s answers are lost",
+    title: "Stripe's answers are lost",
     text: "The PaymentIntent is made, three answers in a row never arrive, the shopper presses again.",
     orders: 1,
     async play({ lanes, order, sandbox }) {
@@ -82,6 +82,6 @@ export const SCENARIOS = [
 export function verdict({ orders }, { made, given }) {
   if (given.includes(null)) return { good: false, text: "Stuck: cannot be paid" };
   if (made > orders) return { good: false, text: `${made} PaymentIntents` };
-  if (new Set(given).size < orders) return { good: false, text: "B was given A’s" };
+  if (new Set(given).size < orders) return { good: false, text: "B was given A's" };
   return { good: true, text: orders === 1 ? "One PaymentIntent" : "One for each" };
 }

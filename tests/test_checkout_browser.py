@@ -1,4 +1,4 @@
-"""The demo's pages in a real browser: each way in which a shopper pays, or pays twice by mistake."""
+"""The demo's pages in a real browser: how a shopper pays, and how nearly twice by mistake."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def demo(demo_process: DemoProcess) -> DemoProcess:
 def new_context(
     browser: Browser, demo: DemoProcess, request: pytest.FixtureRequest
 ) -> Iterator[NewContext]:
-    """Opens browsers of shoppers, and holds their pages to the policy: nothing foreign, no error."""
+    """Opens shoppers' browsers; their pages must load nothing foreign and raise no error."""
     opened: list[BrowserContext] = []
     wrong: list[str] = []
 
@@ -439,7 +439,7 @@ def test_the_order_can_be_paid_with_the_keyboard_alone(page: Page, demo: DemoPro
 
 RIGHT = {
     "Pay is pressed 20 times": ("One PaymentIntent", "20 PaymentIntents", "One PaymentIntent"),
-    "Stripe’s answers are lost": ("One PaymentIntent", "2 PaymentIntents", "One PaymentIntent"),
+    "Stripe's answers are lost": ("One PaymentIntent", "2 PaymentIntents", "One PaymentIntent"),
     "Stripe says 500, and made it": (
         "One PaymentIntent",
         "2 PaymentIntents",
@@ -451,7 +451,7 @@ RIGHT = {
         "2 PaymentIntents",
         "2 PaymentIntents",
     ),
-    "Two shops, one order number": ("One for each", "One for each", "B was given A’s"),
+    "Two shops, one order number": ("One for each", "One for each", "B was given A's"),
 }
 
 

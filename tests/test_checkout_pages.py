@@ -22,7 +22,7 @@ REAL = {"STRIPE_SECRET_KEY": "sk_test_51abc", "STRIPE_PUBLISHABLE_KEY": "pk_test
 
 def client(**environ: str) -> FlaskClient:
     settings: Settings = load_settings(environ)
-    return create_app(settings, FakePayments()).test_client()
+    return create_app(settings, FakePayments()).test_client()  # type: ignore[arg-type]
 
 
 def policy(page: str, **environ: str) -> dict[str, str]:
