@@ -237,6 +237,8 @@ def _shown(intent: Intent) -> dict[str, Any]:
         "amount": intent.amount,
         "currency": intent.currency,
     }
+
+
 def _add_pages(app: Flask, demo: Demo) -> None:
     pages = open_pages(demo)
 

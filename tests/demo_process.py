@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import socket
+import os
+import re
 import subprocess
 import sys
-import time
-from contextlib import ExitStack
 from typing import Self
 
-from tests.sandbox_process import ROOT, SandboxProcess
-from tests.service_process import ServiceProcess, free_port
+import requests
 
-START_SECONDS = 20.0
+from tests.sandbox_process import ROOT, SandboxProcess
+from tests.service_process import free_port
 
 
 class DemoProcess:
@@ -20,46 +19,40 @@ class DemoProcess:
 
     def __init__(self) -> None:
         self.sandbox = SandboxProcess()
-        self._stack = ExitStack()
+        self.url = ""
+        self.origins: tuple[str, ...] = ()
+        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self.sandbox)
-        port = free_port()
-        stage_url = f"http://127.0.0.1:{port}"
-        # One worker: the memory store knows one process, and a day passes in the demo.
-        environ = {"DEMO_STAGE_URL": stage_url, "WEB_CONCURRENCY": "1"}
-        self.service = self._stack.enter_context(ServiceProcess(self.sandbox.url, environ))
-        self._stack.callback(_end, self._start_stage(port))
-        self.origins = (self.service.url, self.sandbox.url, stage_url)
+        port, sandbox_port = free_port(), free_port()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox.launch", "--sandbox-port", str(sandbox_port)],
+            cwd=ROOT,
+            env={**os.environ, "STRIPE_SECRET_KEY": "", "PORT": str(port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._wait()
+        self.url = f"http://127.0.0.1:{port}"
+        self.sandbox.url = f"http://127.0.0.1:{sandbox_port}"
+        self.origins = (self.url, self.sandbox.url, self._stage_url())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        self.sandbox.close()
+        assert self._process
+        self._process.terminate()
+        self._process.communicate(timeout=30)
 
-    def _start_stage(self, port: int) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "sandbox.tutorial", "--port", str(port)),
-                *("--sandbox-url", self.sandbox.url),
-                *("--page-port", str(self.service.port)),
-                *("--service-pid", str(self.service.pid)),
-            ],
-            cwd=ROOT,
-        )
-        _wait_for(port)
-        return process
+    def _wait(self) -> None:
+        assert self._process
+        assert self._process.stdout
+        if not any(line.startswith("curl ") for line in self._process.stdout):
+            raise RuntimeError("the demo did not start")
 
-
-def _wait_for(port: int) -> None:
-    patience = time.monotonic() + START_SECONDS
-    while time.monotonic() < patience:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError("the tutorial's server did not start")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    process.wait(timeout=30)
+    def _stage_url(self) -> str:
+        page = requests.get(f"{self.url}/demo/faults", timeout=10).text
+        found = re.search(r'data-stage="([^"]+)"', page)
+        assert found
+        return found[1]

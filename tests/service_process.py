@@ -79,12 +79,6 @@ class ServiceProcess:
         self._directory.cleanup()
         return text
 
-    @property
-    def pid(self) -> int:
-        """The master's process."""
-        assert self._process
-        return self._process.pid
-
     def kill(self) -> None:
         """kill -9 for the master and every worker."""
         assert self._process

@@ -60,7 +60,7 @@ def new_context(
     wrong: list[str] = []
 
     def new(**options: Any) -> BrowserContext:
-        context = browser.new_context(base_url=demo.service.url, locale="en-US", **options)
+        context = browser.new_context(base_url=demo.url, locale="en-US", **options)
         context.set_default_timeout(15_000)
         context.on("request", lambda sent: _note_foreign(sent.url, demo.origins, wrong))
         context.on("weberror", lambda found: wrong.append(str(found.error)))

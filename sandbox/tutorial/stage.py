@@ -31,6 +31,8 @@ def staged(app: Wsgi, *, page_port: int, kill: Callable[[], None], source: bytes
     """
 
     def stage(environ: Environ, start: Start) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/healthz":
+            return _plain(start, "200 OK", [_TEXT], b"{}")
         origin = environ.get("HTTP_ORIGIN", "")
         if not _is_the_page(origin, page_port):
             return _plain(start, "403 Forbidden", [])
