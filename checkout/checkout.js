@@ -4,12 +4,15 @@
 import { Diary } from "./diary.js";
 import { explain } from "./messages.js";
 import { formatAmount } from "./money.js";
-import { currentOrder, newOrder } from "./order.js";
-import { createPayment, oneAtATime, publishableKey, untilOnline } from "./pay.js";
+import { currentOrder, newOrder, whenTheShopKnows } from "./order.js";
+import { createPayment, getConfig, oneAtATime, untilOnline } from "./pay.js";
 import { offerTries } from "./tries.js";
 import { $, showDiary, showOrder, showPaying, showResult, showTrouble, stage, status } from "./view.js";
 
 const LOOKS = 3;
+
+// Actions that say that the same order would fail again.
+const FINAL = ["fix_request", "stop"];
 
 const order = currentOrder();
 const diary = new Diary(order.order_id);
@@ -31,11 +34,13 @@ async function askForPayment(more = {}) {
 }
 
 function tellWait({ code, seconds }) {
-  status(code === "offline"
-    ? "You are offline. Your order is kept, and sent as soon as you are connected."
-    : "Still preparing your payment …");
-  note(code === "offline" ? "Offline: waiting for the connection"
-    : `No good answer (${code}): sending the same again in ${seconds.toFixed(1)} s`, { kind: "wait" });
+  if (code === "offline") {
+    status("You are offline. Your order is kept, and sent as soon as you are connected.");
+    return note("Offline: waiting for the connection", { kind: "wait" });
+  }
+  status("Still preparing your payment …");
+  const why = code === "no_answer" ? "No answer" : `Not now (${code})`;
+  return note(`${why}: sending the same again in ${seconds.toFixed(1)} s`, { kind: "wait" });
 }
 
 async function start() {
@@ -43,11 +48,16 @@ async function start() {
   status("Preparing your payment …");
   try {
     const secret = returnedSecret() ?? (await askForPayment()).client_secret;
-    stripe ??= window.Stripe(await publishableKey({ onWait: tellWait }));
+    stripe ??= await openStripe();
     show(await lookAt(secret));
   } catch (error) {
-    showTrouble(explain(error));
+    showTrouble(explain(error), !FINAL.includes(error.action));
   }
+}
+
+async function openStripe() {
+  const { publishable_key: key, stripe_account: stripeAccount } = await getConfig({ onWait: tellWait });
+  return window.Stripe(key, stripeAccount ? { stripeAccount } : {});
 }
 
 // Stripe adds it to the return_url. It opens the payment, so it must not stay in the address bar.
@@ -73,6 +83,7 @@ function show(intent) {
   switch (intent.status) {
     case "succeeded":
       noteOnce(intent, "Paid", { payment: true, kind: "paid" });
+      whenTheShopKnows(order, () => noteOnce(intent, "The shop was told by webhook", { kind: "paid" }));
       return showResult("paid", "Thank you", `${amount} paid. Your parcel leaves tomorrow.`);
     case "processing":
       return showResult("pending", "On its way", `Your bank is working on ${amount}. We write to you when it arrives.`);

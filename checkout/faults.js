@@ -11,8 +11,8 @@ const sandbox = new SandboxControls(sandboxUrl);
 
 const LANES = [
   { name: "This service", url: "/create-payment-intent", account: "sandbox" },
-  { name: "Tutorial code", url: `${stage}/plain/create-payment-intent`, account: "tutorialplain" },
-  { name: "Tutorial code, order number as key", url: `${stage}/keyed/create-payment-intent`, account: "tutorialkeyed" },
+  { name: "Tutorial code, no key", url: `${stage}/plain/create-payment-intent`, account: "tutorialplain" },
+  { name: "Tutorial code, order as key", url: `${stage}/keyed/create-payment-intent`, account: "tutorialkeyed" },
 ].map((lane) => new Lane(lane, sandbox));
 
 const kill = () => fetch(`${stage}/kill`, { method: "POST" });
@@ -68,7 +68,8 @@ class Cell {
 
   show({ requests, creates, reads, made }) {
     this.part("dots").replaceChildren(...Array.from({ length: made }, () => document.createElement("i")));
-    this.part("counts").textContent = `${requests} in · ${creates}${reads ? ` + ${reads}` : ""} sent · ${made} made`;
+    const sends = [plural(creates, "create"), ...(reads ? [plural(reads, "read")] : [])].join(", ");
+    this.part("counts").textContent = `${requests} in · ${sends} · ${made} made`;
   }
 
   end(scenario, found) {
@@ -81,6 +82,8 @@ class Cell {
     this.part("verdict").textContent = text;
   }
 }
+
+const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 function rowOf(scenario) {
   const element = $("row").content.cloneNode(true).firstElementChild;

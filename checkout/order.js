@@ -16,6 +16,7 @@ const PRICES = {
 export const CURRENCIES = Object.keys(PRICES);
 
 const KEPT_AS = "checkout.order";
+const LOOKS_AFTER_SECONDS = [0.3, 1, 2, 4];
 const LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /** What is on the bill: [{ name, count, amount }]. */
@@ -35,6 +36,19 @@ export function newOrder(currency = "usd", storage = localStorage) {
 export function currentOrder(storage = localStorage) {
   const kept = JSON.parse(storage.getItem(KEPT_AS) ?? "null");
   return kept?.currency in PRICES ? kept : newOrder(undefined, storage);
+}
+
+/**
+ * Call `listener` when Stripe's webhook has told the shop that the order is paid. A shop sends its
+ * parcel on that, and never on what a browser says.
+ */
+export async function whenTheShopKnows({ order_id: orderId }, listener) {
+  for (const seconds of LOOKS_AFTER_SECONDS) {
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    const answer = await fetch(`/payment-intent?${new URLSearchParams({ order_id: orderId })}`).catch(() => null);
+    const { history = [] } = answer?.ok ? await answer.json() : {};
+    if (history.some(({ what, status }) => what === "webhook" && status === "succeeded")) return listener();
+  }
 }
 
 function newNumber() {

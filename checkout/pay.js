@@ -41,10 +41,10 @@ export async function createPayment(order, { url = "/create-payment-intent", hea
   return { ...found, replayed: answer.headers.get("Idempotent-Replayed") === "true", sends };
 }
 
-/** Gives the publishable key that Stripe.js needs, with the same patience. */
-export async function publishableKey({ url = "/config", ...options } = {}) {
+/** Gives what Stripe.js needs to know, with the same patience: { publishable_key, stripe_account }. */
+export async function getConfig({ url = "/config", ...options } = {}) {
   const { found } = await sendUntilAnswered(url, {}, "publishable_key", options);
-  return found.publishable_key;
+  return found;
 }
 
 async function sendUntilAnswered(url, request, wanted, {

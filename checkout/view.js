@@ -50,9 +50,10 @@ export function showResult(kind, title, text) {
   $("result-title").focus({ preventScroll: true });
 }
 
-export function showTrouble(text) {
+export function showTrouble(text, canTryAgain = true) {
   stage("trouble");
   status("");
+  $("again").hidden = !canTryAgain;
   $("trouble-text").textContent = text;
 }
 

@@ -10,7 +10,7 @@ const CANNOT_BE_PAID = ["succeeded", "processing", "requires_capture", "canceled
 
 const form = document.querySelector("form");
 const fields = ["number", "expiry", "cvc"].map((name) => form.elements[name]);
-let port, key;
+let port, headers;
 
 const values = () => Object.fromEntries(fields.map(({ name, value }) => [name, value]));
 const complete = () => Object.values(complaints(values())).every((found) => !found);
@@ -52,7 +52,7 @@ function card() {
 
 async function ask(path, options = {}) {
   try {
-    const answer = await fetch(path, { ...options, headers: { Authorization: `Bearer ${key}` } });
+    const answer = await fetch(path, { ...options, headers });
     const found = await answer.json();
     return answer.ok ? { paymentIntent: found } : { error: found.error };
   } catch {
@@ -60,8 +60,8 @@ async function ask(path, options = {}) {
   }
 }
 
-async function begin({ clientSecret, appearance, key: given }) {
-  key = given;
+async function begin({ clientSecret, appearance, headers: given }) {
+  headers = given;
   dress(appearance);
   const query = new URLSearchParams({ client_secret: clientSecret });
   const { error, paymentIntent } = await ask(`/v1/payment_intents/${clientSecret.split("_secret_")[0]}?${query}`);

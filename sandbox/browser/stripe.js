@@ -18,19 +18,16 @@
     return error;
   }
 
-  async function call(key, path, options = {}) {
+  async function retrieve(headers, secret) {
+    const query = new URLSearchParams({ client_secret: secret });
     try {
-      const headers = { Authorization: `Bearer ${key}` };
-      const answer = await fetch(SANDBOX + path, { ...options, headers, credentials: "omit" });
+      const answer = await fetch(`${SANDBOX}/v1/payment_intents/${idOf(secret)}?${query}`, { headers });
       const found = await answer.json();
       return answer.ok ? { paymentIntent: found } : { error: found.error };
     } catch {
       return { error: UNREACHABLE };
     }
   }
-
-  const retrieve = (key, secret) =>
-    call(key, `/v1/payment_intents/${idOf(secret)}?client_secret=${encodeURIComponent(secret)}`);
 
   class PaymentElement {
     #listeners = {};
@@ -39,8 +36,8 @@
     #port;
     #asked = 0;
 
-    constructor(key, options) {
-      this.key = key;
+    constructor(headers, options) {
+      this.headers = headers;
       this.options = options;
     }
 
@@ -88,7 +85,7 @@
       this.#port = port1;
       port1.onmessage = ({ data }) => this.#hear(data);
       const { appearance, clientSecret } = this.options;
-      const greeting = { type: "begin", key: this.key, appearance, clientSecret };
+      const greeting = { type: "begin", headers: this.headers, appearance, clientSecret };
       this.#frame.contentWindow.postMessage(greeting, SANDBOX, [port2]);
     }
 
@@ -107,19 +104,19 @@
   }
 
   class Elements {
-    #key;
+    #headers;
     #options;
     #payment = null;
 
-    constructor(key, options) {
-      this.#key = key;
+    constructor(headers, options) {
+      this.#headers = headers;
       this.#options = options;
     }
 
     create(type, options = {}) {
       if (type !== "payment") throw misuse(`The sandbox has no Element of the type ${type}.`);
       if (this.#payment) throw misuse("Can only create one Element of type payment through elements().create().");
-      this.#payment = new PaymentElement(this.#key, { ...this.#options, ...options });
+      this.#payment = new PaymentElement(this.#headers, { ...this.#options, ...options });
       return this.#payment;
     }
 
@@ -142,15 +139,15 @@
   }
 
   class SandboxStripe {
-    #key;
+    #headers;
 
-    constructor(key) {
-      this.#key = key;
+    constructor(headers) {
+      this.#headers = headers;
     }
 
     elements(options = {}) {
       if (!options.clientSecret) throw misuse("The sandbox's elements() needs a clientSecret.");
-      return new Elements(this.#key, { ...options });
+      return new Elements(this.#headers, { ...options });
     }
 
     // As Stripe's: goes to return_url when it is done, unless told `redirect: "if_required"`.
@@ -166,7 +163,7 @@
     }
 
     retrievePaymentIntent(clientSecret) {
-      return retrieve(this.#key, clientSecret);
+      return retrieve(this.#headers, clientSecret);
     }
 
     #goOn(paymentIntent, returnUrl, redirect) {
@@ -190,11 +187,12 @@
     return address.href;
   }
 
-  window.Stripe = (key) => {
+  window.Stripe = (key, { stripeAccount } = {}) => {
     if (!/^pk_(test|live)_/.test(key ?? "")) {
       throw misuse("Please call Stripe() with your publishable key. You used an empty string.");
     }
-    return new SandboxStripe(key);
+    const account = stripeAccount ? { "Stripe-Account": stripeAccount } : {};
+    return new SandboxStripe({ Authorization: `Bearer ${key}`, ...account });
   };
   window.Stripe.version = "sandbox";
 })();
