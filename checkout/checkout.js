@@ -128,7 +128,7 @@ function tellCardError(text) {
 async function pay() {
   showPaying(true, order);
   tellCardError("");
-  note("Pay pressed: card sent to Stripe", { kind: "press" });
+  note("Pay pressed", { kind: "press" });
   const { error } = await stripe.confirmPayment({
     elements,
     confirmParams: { return_url: location.origin + location.pathname },

@@ -8,7 +8,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -21,7 +20,7 @@ LIST_PROCESSES = ("ps", "-A", "-o", "pid=,ppid=")
 
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def staged(app: Wsgi, *, page_port: int, kill: Callable[[], None], source: bytes) -> Wsgi:
@@ -29,12 +28,13 @@ def staged(app: Wsgi, *, page_port: int, kill: Callable[[], None], source: bytes
 
     `POST /kill` kills, `GET /source` shows the code.
     """
+    origins = {f"http://{host}:{page_port}" for host in _LOOPBACK}
 
     def stage(environ: Environ, start: Start) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/healthz":
             return _plain(start, "200 OK", [_TEXT], b"{}")
         origin = environ.get("HTTP_ORIGIN", "")
-        if not _is_the_page(origin, page_port):
+        if origin not in origins:
             return _plain(start, "403 Forbidden", [])
         if environ["REQUEST_METHOD"] == "OPTIONS":
             return _plain(start, "204 No Content", _cors(origin))
@@ -54,20 +54,16 @@ def staged(app: Wsgi, *, page_port: int, kill: Callable[[], None], source: bytes
 
 def kill_workers_of(pid: int) -> None:
     """SIGKILL each child of a server, and this process: whoever supervises them starts others."""
-    for child in _children(pid):
+    for child in children_of(pid):
         os.kill(child, signal.SIGKILL)
     threading.Timer(LAST_WORDS_SECONDS, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """The processes that a process started."""
     listed = subprocess.run(LIST_PROCESSES, capture_output=True, text=True, check=True)  # noqa: S603
     pairs = (map(int, line.split()) for line in listed.stdout.splitlines())
     return [child for child, parent in pairs if parent == pid]
-
-
-def _is_the_page(origin: str, port: int) -> bool:
-    url = urlsplit(origin)
-    return url.hostname in _LOOPBACK and url.port == port
 
 
 def _cors(origin: str) -> list[tuple[str, str]]:

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser import MISSING, find_chromium, open_browser
 from tests.checkout_browser.shopper import NewContext
 from tests.demo_process import DemoProcess
 from tests.sandbox_process import ROOT
+
+# A page is there in a fraction of a second; a machine that does other things besides takes longer.
+PATIENCE_MS = 15_000
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 
@@ -25,6 +28,7 @@ def browser() -> Iterator[Browser]:
         pytest.fail(MISSING)
     if path is None:
         pytest.skip(MISSING)
+    expect.set_options(timeout=PATIENCE_MS)
     with open_browser(path) as opened:
         yield opened
 
@@ -51,7 +55,7 @@ def new_context(
 
     def new(**options: Any) -> BrowserContext:
         context = browser.new_context(base_url=demo.url, locale="en-US", **options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         context.on("request", lambda sent: _note_foreign(sent.url, demo.origins, wrong))
         context.on("weberror", lambda found: wrong.append(str(found.error)))
         context.on("console", lambda said: _note_violation(said.text, wrong))

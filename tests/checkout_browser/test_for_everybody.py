@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.checkout_browser.shopper import (
     DECLINED,
     PAYS,
+    SECOND_STEP,
     NewContext,
     assert_axe_finds_nothing,
     assert_paid_once,
@@ -39,6 +40,15 @@ def test_axe_finds_nothing_on_the_way_to_the_payment(
     fill(page, PAYS)
     pay(page)
     expect_paid(page)
+    assert_axe_finds_nothing(page)
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_axe_finds_nothing_at_the_bank(new_context: NewContext, color_scheme: str) -> None:
+    page = new_context(color_scheme=color_scheme).new_page()
+    open_checkout(page, SECOND_STEP)
+    pay(page)
+    page.get_by_role("button", name="Complete").wait_for()
     assert_axe_finds_nothing(page)
 
 

@@ -75,8 +75,9 @@ def test_the_back_button_at_the_bank(page: Page, demo: DemoProcess) -> None:
 
 def test_two_tabs_are_at_the_same_order(new_context: NewContext, demo: DemoProcess) -> None:
     context = new_context()
-    first, second = context.new_page(), context.new_page()
+    first = context.new_page()
     open_checkout(first, PAYS)
+    second = context.new_page()
     open_checkout(second, PAYS)
     first.bring_to_front()
     pay(first)
