@@ -1,4 +1,4 @@
-"""The tutorial's server lets the demo's page in and nobody else: it can kill the service's workers."""
+"""The tutorial's server, which can kill the service's workers, lets in the demo's page alone."""
 
 from __future__ import annotations
 
