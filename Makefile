@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint requirements.lock
 
-.PHONY: run test check soak fuzz audit lint-deploy lock clean
+.PHONY: run test check soak fuzz audit lint-deploy pictures lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m sandbox.launch
@@ -20,6 +20,9 @@ check: $(VENV)/.test
 
 soak: $(VENV)/.test ## kill -9, failing stores and a failing Stripe, for MINUTES=5
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
+
+pictures: $(VENV)/.test ## takes the README's pictures of the running demo
+	@$(BIN)/python -m tests.pictures
 
 lock: ## writes down the versions that are installed now
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

@@ -22,7 +22,7 @@ from settings import Settings
 
 # What anybody may ask; a webhook proves itself by its signature. A route that is not named here
 # needs a token or a key.
-PUBLIC = frozenset({"config", "healthz", "readyz", "webhook", "openapi", "documentation"})
+PUBLIC = frozenset({"config", "demo", "healthz", "readyz", "webhook", "openapi", "documentation"})
 
 # Asked by machines of our own, often: never limited.
 UNLIMITED = frozenset({"healthz", "readyz", "webhook"})

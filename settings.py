@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
 
+# No account can own it, so that it says by itself that Stripe's address is the sandbox's.
+SANDBOX_KEY = "sk_test_sandbox"
+
 # The lock outlives the budget by this much, so that neither clocks that differ by several
 # seconds nor a late write let a second owner in while the first is still at work (rule 5).
 LOCK_MARGIN_SECONDS = 10.0
@@ -185,6 +188,8 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="must be DEBUG, INFO, WARNING or ERROR"
     )
+    checkout_demo: bool = Field(False, description="must be 1 or 0")
+    demo_stage_url: Annotated[str, AfterValidator(_http_url)] | None = None
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
@@ -202,6 +207,20 @@ class Settings(BaseModel):
                 "(or ALLOW_UNSAFE_LIVE=plain_http)"
             )
         return self
+
+    @model_validator(mode="after")
+    def _no_demo_for_money(self) -> Self:
+        if self.checkout_demo and self.livemode:
+            raise ValueError(
+                "CHECKOUT_DEMO must not be set with a live key: the demo sells what does not exist"
+            )
+        return self
+
+    @property
+    def sandbox_url(self) -> str | None:
+        """The sandbox's address, where that is what stands in for Stripe."""
+        key = self.stripe_secret_key.get_secret_value()
+        return self.stripe_api_base if key.startswith(SANDBOX_KEY) else None
 
     @property
     def livemode(self) -> bool:

@@ -25,6 +25,7 @@ from access.clients import NOBODY
 from access.errors import Forbidden, TooManyRequests, Unauthorized
 from api_description.document import document
 from api_description.page import CONTENT_SECURITY_POLICY, page
+from checkout.pages import Demo, open_pages
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted
 from order_commands import add_commands, is_serving
@@ -103,6 +104,8 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_own_description(app, parts)
     _add_order_routes(app, parts)
     add_commands(app.cli, settings, parts.payments)
+    if settings.checkout_demo or settings.sandbox_url:
+        _add_pages(app, Demo(settings.sandbox_url, settings.demo_stage_url))
     _add_error_handlers(app)
     app.before_request(_begin)
     app.after_request(lambda response: _end(response, parts.counting))
@@ -236,6 +239,17 @@ def _shown(intent: Intent) -> dict[str, Any]:
     }
 
 
+def _add_pages(app: Flask, demo: Demo) -> None:
+    pages = open_pages(demo)
+
+    def show() -> Response:
+        shown = pages[request.path]
+        return Response(shown.body, headers=dict(shown.headers))
+
+    for path in pages:
+        app.add_url_rule(path, endpoint="demo", view_func=show)
+
+
 def _json_bytes() -> bytes:
     charset = request.mimetype_params.get("charset", "utf-8")
     if request.mimetype != "application/json" or charset.lower() not in ("utf-8", "utf8"):
@@ -306,7 +320,7 @@ def _begin() -> None:
 
 
 def _end(response: Response, counting: Uncounted) -> Response:
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Request-ID"] = g.correlation_id
     route = str(request.url_rule) if request.url_rule else None
     seconds = time.monotonic() - g.started

@@ -54,6 +54,14 @@ def authenticate(headers: Mapping[str, str]) -> Caller:
     return Caller(Account(account, mode == "live"), kind == "pk")
 
 
+def named_account(headers: Mapping[str, str]) -> str | None:
+    """The account that a request's key names; None where it would get 401."""
+    try:
+        return authenticate(headers).account.name
+    except Refusal:
+        return None
+
+
 def secret_only(caller: Caller) -> None:
     """Refuse a publishable key where Stripe wants a secret one."""
     if caller.publishable:

@@ -14,7 +14,7 @@ from sandbox.authentication import Account
 from sandbox.clock import MovableClock
 from sandbox.core import Sandbox
 from sandbox.faults import BadOrder, parse_order
-from sandbox.state import shown_state
+from sandbox.state import shown_account, shown_state
 from sandbox.webhooks import Courier, parse_detour
 
 PREFIX = "/_sandbox/"
@@ -61,6 +61,8 @@ class Control:
         if route:
             return _json(200, route(json.loads(body or b"{}")))
         match path.split("/"):
+            case ["accounts", name] if method == "GET":
+                return _json(200, shown_account(self._sandbox, name))
             case ["payment_intents", intent_id, "action"] if method == "GET":
                 return self._action_page(intent_id)
             case ["payment_intents", intent_id, verb] if method == "POST":

@@ -219,7 +219,7 @@ class Sandbox:
     def _draw(self, request: Request, kinds: tuple[str, ...]) -> FaultOrder | None:
         if not self.faults:
             return None
-        return self.faults.draw(kinds, request.method, request.path, request.key, request.params)
+        return self.faults.draw(kinds, request)
 
     def _books(self, caller: Caller) -> Books:
         return self.books.setdefault(caller.account, Books())

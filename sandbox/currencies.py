@@ -51,7 +51,7 @@ def check_amount(amount: int, currency: str, param: str = "amount") -> None:
         message = "This value must be greater than or equal to 1."
         raise refusal(message, code="parameter_invalid_integer", param=param)
     if amount > MAX_AMOUNT:
-        message = f"Amount must be no more than {_shown(MAX_AMOUNT, currency)}"
+        message = f"Amount must be no more than {shown_amount(MAX_AMOUNT, currency)}"
         raise refusal(message, code="amount_too_large", param=param)
     step = 10 if currency in THREE_DECIMAL else 100 if currency in WHOLE_UNITS else 1
     if amount % step:
@@ -62,11 +62,12 @@ def check_amount(amount: int, currency: str, param: str = "amount") -> None:
 def check_minimum(amount: int, currency: str) -> None:
     """Refuse less than the smallest charge; it depends on the account, so this is executed."""
     if amount < MINIMUM.get(currency, 1):
-        message = f"Amount must be at least {_shown(MINIMUM[currency], currency)}"
+        message = f"Amount must be at least {shown_amount(MINIMUM[currency], currency)}"
         raise refusal(message, code="amount_too_small", param="amount")
 
 
-def _shown(amount: int, currency: str) -> str:
+def shown_amount(amount: int, currency: str) -> str:
+    """An amount as Stripe's messages have it: `$10.99 usd`."""
     digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
     sign = "$" if currency == "usd" else ""
     return f"{sign}{amount / 10**digits:,.{digits}f} {currency}"

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
+from sandbox.authentication import named_account
 from sandbox.form import Form
+from sandbox.request import Request
 
 CORE_KINDS = (
     "error_500_with_object",
@@ -40,21 +42,24 @@ class Match:
     """Which requests an order is about; what is None or empty matches everything.
 
     `path` is a prefix, or the whole path where it ends in `$`; `order_id` is a prefix of
-    metadata[order_id] in the request's own parameters.
+    metadata[order_id] in the request's own parameters; `account` is what its API key names.
     """
 
     method: str | None = None
     path: str = ""
     order_id: str | None = None
     idempotency_key: str | None = None
+    account: str | None = None
 
-    def covers(self, method: str, path: str, key: str | None, params: Form) -> bool:
+    def covers(self, request: Request) -> bool:
         """Whether a request is meant."""
+        path, key = request.path, request.key or ""
         return (
-            self.method in (None, method)
+            self.method in (None, request.method)
             and (path == self.path[:-1] if self.path.endswith("$") else path.startswith(self.path))
-            and (self.order_id is None or _order_id(params).startswith(self.order_id))
-            and (self.idempotency_key is None or (key or "").startswith(self.idempotency_key))
+            and (self.order_id is None or _order_id(request.params).startswith(self.order_id))
+            and (self.idempotency_key is None or key.startswith(self.idempotency_key))
+            and (self.account is None or named_account(request.headers) == self.account)
         )
 
 
@@ -141,14 +146,11 @@ class Faults:
         """Forget the orders; the counts of what was fired stay."""
         self._standing.clear()
 
-    def draw(
-        self, kinds: tuple[str, ...], method: str, path: str, key: str | None, params: Form
-    ) -> FaultOrder | None:
+    def draw(self, kinds: tuple[str, ...], request: Request) -> FaultOrder | None:
         """The fault of one of `kinds` that this request meets, if any."""
         for standing in self._standing:
             order = standing.order
-            meant = order.kind in kinds and order.match.covers(method, path, key, params)
-            if meant and standing.strikes():
+            if order.kind in kinds and order.match.covers(request) and standing.strikes():
                 self.fired[order.kind] += 1
                 return order
         return None

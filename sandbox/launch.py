@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sandbox.authentication import PUBLISHABLE_KEY, SECRET_KEY
 from sandbox.command_line import DEFAULT_PORT, WEBHOOK_SECRET
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if environ.get("STRIPE_SECRET_KEY", "").strip():
             load_settings(environ)
             os.execve(sys.executable, SERVICE, environ)  # noqa: S606
-        return _run_with_sandbox({**environ, **_sandbox_settings(port)}, port)
+        return _run_with_sandbox({**_demo_settings(), **environ, **_sandbox_settings(port)}, port)
     except (SettingsError, CannotStartError) as wrong:
         print(wrong, file=sys.stderr)
         return 1
@@ -61,15 +63,30 @@ def _sandbox_settings(port: int) -> dict[str, str]:
     }
 
 
+def _demo_settings() -> dict[str, str]:
+    # One worker: the demo kills it, and what it had locked in a memory of its own goes with it.
+    return {"WEB_CONCURRENCY": "1", "DEMO_STAGE_URL": f"http://127.0.0.1:{_free_port()}"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def _run_with_sandbox(environ: Mapping[str, str], port: int) -> int:
-    address = _address(load_settings(environ))
+    settings = load_settings(environ)
+    address = _address(settings)
     family = Family()
     try:
         if not _joined_sandbox(port, f"{address}/webhook"):
             family.start(_sandbox_command(port, f"{address}/webhook"), environ, quiet=True)
             family.wait_for(f"http://127.0.0.1:{port}/_sandbox/rules")
-        family.start(SERVICE, environ)
-        family.wait_for(f"{address}/healthz")
+        service = family.start(SERVICE, environ)
+        family.start(_tutorial_command(settings, service), environ, quiet=True)
+        for each in (address, settings.demo_stage_url):
+            family.wait_for(f"{each}/healthz")
         if not family.told_to_end:
             print(_greeting(address, port), flush=True)
         return family.stay()
@@ -87,11 +104,22 @@ def _sandbox_command(port: int, webhook: str) -> list[str]:
     return [sys.executable, "-m", "sandbox", "--port", str(port), "--webhook-url", webhook]
 
 
+def _tutorial_command(settings: Settings, service: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "sandbox.tutorial"),
+        *("--port", str(urlsplit(settings.demo_stage_url or "").port)),
+        *("--sandbox-url", settings.stripe_api_base or ""),
+        *("--page-port", str(settings.port)),
+        *("--service-pid", str(service)),
+    ]
+
+
 def _greeting(address: str, port: int) -> str:
     body = json.dumps({"amount": 1099, "currency": "usd", "order_id": "A-1"})
     return (
         f"No STRIPE_SECRET_KEY is set: the sandbox on http://127.0.0.1:{port} plays Stripe, and no "
-        f"money moves.\ncurl -i {address}/create-payment-intent "
+        f"money moves.\nOpen {address} in a browser, or paste this:\n"
+        f"curl -i {address}/create-payment-intent "
         f"-H 'Content-Type: application/json' -d '{body}'"
     )
 
@@ -141,14 +169,15 @@ class Family:
         """Whether a signal came."""
         return self._told.is_set()
 
-    def start(
-        self, command: Sequence[str], environ: Mapping[str, str], quiet: bool = False
-    ) -> None:
-        """Start one; in a session of its own, so that Ctrl-C reaches us alone and we end all."""
+    def start(self, command: Sequence[str], environ: Mapping[str, str], quiet: bool = False) -> int:
+        """Start one and return its process id.
+
+        In a session of its own, so that Ctrl-C reaches us alone and we end all.
+        """
         out = subprocess.DEVNULL if quiet else None
-        self._children.append(
-            subprocess.Popen(command, env=environ, stdout=out, start_new_session=True)  # noqa: S603
-        )
+        child = subprocess.Popen(command, env=environ, stdout=out, start_new_session=True)  # noqa: S603
+        self._children.append(child)
+        return child.pid
 
     def wait_for(self, url: str) -> None:
         """Wait until `url` answers, one of us has ended, or a signal came."""

@@ -6,19 +6,33 @@ from pathlib import Path
 
 from sandbox.answers import Response
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parent / "browser"
 
-# Path → file beside this one, and its type. A file that is not there is answered as any other path.
+_SCRIPT = "text/javascript; charset=utf-8"
+
+# Path → file in browser/, and its type.
 FILES = {
-    "/v3": ("stripe_js.js", "text/javascript; charset=utf-8"),
-    "/v3/": ("stripe_js.js", "text/javascript; charset=utf-8"),
+    "/v3": ("stripe.js", _SCRIPT),
+    "/v3/": ("stripe.js", _SCRIPT),
+    "/v3/payment_element": ("payment_element.html", "text/html; charset=utf-8"),
+    "/v3/payment_element.css": ("payment_element.css", "text/css; charset=utf-8"),
+    "/v3/payment_element.js": ("payment_element.js", _SCRIPT),
+    "/v3/card.js": ("card.js", _SCRIPT),
+}
+
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'"
+    ),
 }
 
 
 def find_page(path: str) -> Response | None:
     """The file for a path, if there is one."""
-    name, kind = FILES.get(path, ("", ""))
-    file = _HERE / name
-    if not name or not file.is_file():
+    if path not in FILES:
         return None
-    return Response(200, {"Content-Type": kind, "Cache-Control": "no-cache"}, file.read_bytes())
+    name, kind = FILES[path]
+    return Response(200, {"Content-Type": kind, **_HEADERS}, (_HERE / name).read_bytes())

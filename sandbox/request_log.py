@@ -6,6 +6,7 @@ from collections import Counter, deque
 from dataclasses import asdict, dataclass
 
 from sandbox.answers import JsonObject
+from sandbox.authentication import named_account
 from sandbox.form import Form
 from sandbox.request import Request
 
@@ -25,6 +26,7 @@ class Entry:
     replayed: bool = False
     fault: str | None = None
     request_id: str | None = None
+    account: str | None = None
 
 
 def entry_of(
@@ -41,6 +43,7 @@ def entry_of(
         replayed=replayed,
         fault="+".join(filter(None, (fault, request.note))) or None,
         request_id=request.id or None,
+        account=named_account(request.headers),
     )
 
 
@@ -49,21 +52,27 @@ class RequestLog:
 
     def __init__(self) -> None:
         self.entries: deque[Entry] = deque(maxlen=KEPT)
-        self.counts: Counter[tuple[str, str, int | None]] = Counter()
+        self.counts: Counter[tuple[str | None, str, str, int | None]] = Counter()
 
     def add(self, entry: Entry) -> None:
         """Write one request down."""
         self.entries.append(entry)
-        self.counts[entry.method, _template(entry.path), entry.status] += 1
+        self.counts[entry.account, entry.method, _template(entry.path), entry.status] += 1
 
     def shown(self) -> list[JsonObject]:
         """The entries as JSON, oldest first, without client_secrets."""
         return [{**asdict(entry), "params": _public(entry.params)} for entry in self.entries]
 
-    def shown_counts(self) -> dict[str, int]:
-        """`POST /v1/payment_intents 200` → how many; `none` where there was no answer."""
-        ordered = sorted(self.counts.items(), key=str)
-        return {f"{m} {path} {status or 'none'}": n for (m, path, status), n in ordered}
+    def shown_counts(self, account: str | None = None) -> dict[str, int]:
+        """`POST /v1/payment_intents 200` → how many, of one account or of all.
+
+        `none` stands where there was no answer.
+        """
+        found: Counter[str] = Counter()
+        for (owner, method, path, status), count in sorted(self.counts.items(), key=str):
+            if account in (None, owner):
+                found[f"{method} {path} {status or 'none'}"] += count
+        return dict(found)
 
     def copy(self) -> RequestLog:
         """The same log, going on by itself."""

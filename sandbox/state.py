@@ -23,10 +23,24 @@ def shown_state(sandbox: Sandbox) -> JsonObject:
         }
 
 
-def _intents(sandbox: Sandbox) -> list[JsonObject]:
+def shown_account(sandbox: Sandbox, name: str) -> JsonObject:
+    """The same of one account: its orders and its requests."""
+    with sandbox.lock:
+        sandbox.settle()
+        intents = _intents(sandbox, name)
+        return {
+            "payment_intents": len(intents),
+            "payable": sum(map(_payable, intents)),
+            "orders": _orders(intents),
+            "requests": sandbox.log.shown_counts(name),
+        }
+
+
+def _intents(sandbox: Sandbox, name: str | None = None) -> list[JsonObject]:
     return [
         record.intent
-        for books in sandbox.books.values()
+        for account, books in sandbox.books.items()
+        if name in (None, account.name)
         for record in books.ledger.records.values()
     ]
 

@@ -118,6 +118,17 @@ def test_the_state_counts_requests(sandbox: SandboxProcess) -> None:
     assert state.sends("GET") == 0
 
 
+def test_an_account_is_counted_and_broken_by_itself(sandbox: SandboxProcess) -> None:
+    sandbox.faults([{"kind": "error_503", "match": {"account": "other"}, "count": None}])
+    mine = sandbox.send("POST", INTENTS, ORDER, key="key-1")
+    other = sandbox.send("POST", INTENTS, ORDER, key="key-1", api_key="sk_test_other")
+    assert (mine.status_code, other.status_code) == (200, 503)
+    assert sandbox.control("GET", "accounts/sandbox")["payable"] == 1
+    found = sandbox.control("GET", "accounts/other")
+    assert found["payable"] == 0
+    assert found["requests"] == {"POST /v1/payment_intents 503": 1}
+
+
 def test_the_log_tells_what_was_asked(sandbox: SandboxProcess) -> None:
     create(sandbox)
     create(sandbox)

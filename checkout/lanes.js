@@ -1,0 +1,92 @@
+// One server that takes orders, and what it made of them: the service, or the tutorial's code.
+import { secondsOf } from "./pay.js";
+
+const PRESSES = 3;
+const PAUSE_SECONDS = 0.8;
+
+const JSON_POST = { method: "POST", headers: { "Content-Type": "application/json" } };
+
+export const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** The sandbox's controls, as far as the demo turns them. */
+export class SandboxControls {
+  constructor(url) {
+    this.url = url;
+  }
+
+  async ask(path, method = "GET", given = undefined) {
+    const answer = await fetch(`${this.url}/_sandbox/${path}`, { method, body: JSON.stringify(given) });
+    return answer.json();
+  }
+
+  /** Break the creation of PaymentIntents, for each lane by itself. */
+  break(lanes, fault) {
+    const match = { method: "POST", path: "/v1/payment_intents$" };
+    return this.ask("faults", "POST", lanes.map(({ account }) => ({ ...fault, match: { ...match, account } })));
+  }
+
+  mend() {
+    return this.ask("faults", "DELETE");
+  }
+
+  async struck(kind) {
+    return (await this.ask("faults")).fired[kind] ?? 0;
+  }
+}
+
+/** A lane is run once for each scenario: `begin`, then posts, and `look` at any time. */
+export class Lane {
+  constructor({ name, url, account }, sandbox) {
+    Object.assign(this, { name, url, account, sandbox });
+  }
+
+  async begin(orderId) {
+    Object.assign(this, { orderId, requests: 0, shoppers: new Map(), before: await this.#account() });
+  }
+
+  /** Send an order once, as one press of a button does; true if it was answered. */
+  async post(order, shopper = "one") {
+    this.requests += 1;
+    const answer = await fetch(this.url, { ...JSON_POST, body: JSON.stringify(order) }).catch(() => null);
+    const id = answer?.ok ? idIn(await answer.json()) : null;
+    this.shoppers.set(shopper, id ?? this.shoppers.get(shopper) ?? null);
+    this.retryAfter = secondsOf(answer?.headers.get("Retry-After")) ?? PAUSE_SECONDS;
+    return Boolean(id);
+  }
+
+  /** Send an order as a person does: press again when it did not work, a few times. */
+  async press(order, shopper = "one") {
+    for (let press = 1; press <= PRESSES; press += 1) {
+      if (await this.post(order, shopper)) return;
+      if (press < PRESSES) await pause(this.retryAfter);
+    }
+  }
+
+  /**
+   * { requests, creates, reads, made, given }: what came in, what went to Stripe (to create a
+   * PaymentIntent, and to read one), how many can be paid, and which was given to each shopper.
+   */
+  async look() {
+    const { orders, requests } = await this.#account();
+    const order = orders.filter((each) => each.order_id === this.orderId);
+    const since = (method) => count(requests, method) - count(this.before.requests, method);
+    return {
+      requests: this.requests,
+      creates: since("POST"),
+      reads: since("GET"),
+      made: order.reduce((sum, { payable }) => sum + payable, 0),
+      given: [...this.shoppers.values()],
+    };
+  }
+
+  #account() {
+    return this.sandbox.ask(`accounts/${this.account}`);
+  }
+}
+
+function count(requests, method) {
+  const mine = Object.entries(requests).filter(([name]) => name.startsWith(`${method} /v1/payment_intents`));
+  return mine.reduce((sum, [, times]) => sum + times, 0);
+}
+
+const idIn = ({ client_secret: ours, clientSecret: theirs }) => (ours ?? theirs).split("_secret_")[0];

@@ -1,0 +1,47 @@
+// What to tell a shopper: what happened to their money first, then what they can do.
+
+const SAFE = "This did not charge you.";
+
+// The service's own codes (see README, Errors), and pay.js's.
+const SERVICE = {
+  offline: `You are offline. ${SAFE} Your order is kept: try again when you are connected.`,
+  no_answer: `We could not reach the shop. ${SAFE} Trying again cannot charge you twice.`,
+  unreadable: `The shop did not answer properly. ${SAFE} Trying again cannot charge you twice.`,
+  in_flight: `Your order is still being prepared. ${SAFE} Please try again in a moment.`,
+  order_reused: "This order has changed since it was first sent. Please go back to your cart and start again.",
+  stripe_rate_limited: `Many people are paying right now. ${SAFE} Please try again in a moment.`,
+  stripe_unreachable: `Our payment partner cannot be reached. ${SAFE} Please try again in a moment.`,
+  stripe_error: `Our payment partner has a problem. ${SAFE} Trying again cannot charge you twice.`,
+  store_unavailable: `We cannot take orders for the moment. ${SAFE} Please try again in a moment.`,
+  overloaded: `Many people are paying right now. ${SAFE} Please try again in a moment.`,
+};
+
+// Stripe's decline codes (docs.stripe.com/declines/codes) that a shopper can act on. A stolen or
+// lost card is told the same as any other: the person in front of the page may be the thief.
+const DECLINES = {
+  insufficient_funds: "There is not enough money on this card. Please use another one.",
+  expired_card: "This card has expired. Please use another one.",
+  incorrect_cvc: "The security code is not right. Please look at the card and try again.",
+  incorrect_number: "The card number is not right. Please look at the card and try again.",
+  processing_error: "Your bank could not answer. Please try again in a moment.",
+  authentication_required: "Your bank wants to check that it is you. Please try again and confirm with your bank.",
+  payment_intent_authentication_failure: "Your bank did not confirm the payment. Please try again or use another card.",
+};
+
+/** One or two sentences for a shopper about an error of pay.js or of Stripe.js. */
+export function explain(error) {
+  if (error.name === "PaymentError") return SERVICE[error.code] ?? fromService(error);
+  if (error.type === "validation_error") return "Please complete the marked fields.";
+  if (error.type === "card_error") {
+    return DECLINES[error.decline_code] ?? DECLINES[error.code]
+      ?? `Your bank declined this card. ${SAFE} Please use another one.`;
+  }
+  if (error.type === "api_connection_error") return SERVICE.no_answer;
+  return `Something went wrong. ${SAFE} Please try again, or contact the shop.`;
+}
+
+function fromService(error) {
+  if (error.action === "retry_same") return `The payment could not be prepared. ${SAFE} Please try again.`;
+  const reference = error.requestId ? ` (reference ${error.requestId})` : "";
+  return `This order cannot be paid here. ${SAFE} Please contact the shop${reference}.`;
+}

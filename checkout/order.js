@@ -1,0 +1,57 @@
+// The demo's order. A shop has its own: made on its server, where the number, the goods and the
+// price come from, and given to this page with them. What matters is that an order keeps its
+// number for as long as it is the same order: over reloads, tabs, days.
+
+const GOODS = [["Linen notebook, A5", 2], ["Brass pencil", 1], ["Delivery", 1]];
+
+// One piece of each of the goods, in the smallest unit of the currency.
+const PRICES = {
+  usd: [1800, 2400, 490],
+  eur: [1650, 2200, 450],
+  gbp: [1400, 1900, 390],
+  cad: [2450, 3200, 690],
+  jpy: [2600, 3500, 700],
+  kwd: [5500, 7350, 1500],
+};
+export const CURRENCIES = Object.keys(PRICES);
+
+const KEPT_AS = "checkout.order";
+const LOOKS_AFTER_SECONDS = [0.3, 1, 2, 4];
+const LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/** What is on the bill: [{ name, count, amount }]. */
+export function linesOf({ currency }) {
+  return GOODS.map(([name, count], at) => ({ name, count, amount: count * PRICES[currency][at] }));
+}
+
+/** Make an order and keep it; the one before it stays what it was. */
+export function newOrder(currency = "usd", storage = localStorage) {
+  const amount = linesOf({ currency }).reduce((sum, line) => sum + line.amount, 0);
+  const order = { order_id: newNumber(), amount, currency, description: "Kestrel Paper" };
+  storage.setItem(KEPT_AS, JSON.stringify(order));
+  return order;
+}
+
+/** The order that this browser is at, the same in every tab. */
+export function currentOrder(storage = localStorage) {
+  const kept = JSON.parse(storage.getItem(KEPT_AS) ?? "null");
+  return kept?.currency in PRICES ? kept : newOrder(undefined, storage);
+}
+
+/**
+ * Call `listener` when Stripe's webhook has told the shop that the order is paid. A shop sends its
+ * parcel on that, and never on what a browser says.
+ */
+export async function whenTheShopKnows({ order_id: orderId }, listener) {
+  for (const seconds of LOOKS_AFTER_SECONDS) {
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    const answer = await fetch(`/payment-intent?${new URLSearchParams({ order_id: orderId })}`).catch(() => null);
+    const { history = [] } = answer?.ok ? await answer.json() : {};
+    if (history.some(({ what, status }) => what === "webhook" && status === "succeeded")) return listener();
+  }
+}
+
+function newNumber() {
+  const bytes = crypto.getRandomValues(new Uint8Array(8));
+  return `K-${Array.from(bytes, (byte) => LETTERS[byte % LETTERS.length]).join("")}`;
+}

@@ -1,0 +1,122 @@
+"""The demo's files and how a browser may use them; no Flask: the service mounts what is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+_HERE = Path(__file__).parent
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_SHARED = ("page.css", "icon.svg")
+_CHECKOUT = (
+    "checkout.css",
+    "checkout.js",
+    "diary.js",
+    "messages.js",
+    "money.js",
+    "order.js",
+    "pay.js",
+    "tries.js",
+    "view.js",
+)
+
+_FAULTS = ("faults.css", "faults.js", "lanes.js", "scenarios.js")
+
+STRIPE_JS = "https://js.stripe.com"
+
+# What Stripe.js itself needs (docs.stripe.com/security/guide#content-security-policy): its API,
+# and the frames of the card form and of a bank's second step.
+_STRIPE_CONNECT = "https://api.stripe.com"
+_STRIPE_FRAMES = "https://js.stripe.com https://hooks.stripe.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Where the pages find what they talk to, as a browser sees it; None: it is not there.
+
+    `stage_url` is where the tutorial's code runs beside the service.
+    """
+
+    sandbox_url: str | None = None
+    stage_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer, the same every time."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def open_pages(demo: Demo) -> dict[str, Page]:
+    """Every path of the demo and its page, read once."""
+    pages = {"/": _page(demo, "index.html", _checkout_policy(demo))}
+    names: tuple[str, ...] = _SHARED + _CHECKOUT
+    if demo.sandbox_url and demo.stage_url:
+        pages["/demo/faults"] = _page(demo, "faults.html", _faults_policy(demo))
+        names += _FAULTS
+    return pages | {f"/checkout/{name}": _file(name) for name in names}
+
+
+def _file(name: str) -> Page:
+    headers = {
+        "Content-Type": _TYPES[Path(name).suffix],
+        "Cache-Control": "no-cache",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Page((_HERE / name).read_bytes(), headers)
+
+
+def _page(demo: Demo, name: str, policy: str) -> Page:
+    file = _file(name)
+    text = Template(file.body.decode()).substitute(
+        stripe_js=f"{demo.sandbox_url or STRIPE_JS}/v3/",
+        mode=_mode(demo),
+        sandbox_url=demo.sandbox_url,
+        stage_url=demo.stage_url,
+    )
+    headers = {
+        **file.headers,
+        "Content-Security-Policy": policy,
+        # The address holds a client_secret for a moment when Stripe sends the shopper back.
+        "Referrer-Policy": "strict-origin",
+    }
+    return Page(text.encode(), headers)
+
+
+def _mode(demo: Demo) -> str:
+    """The modes whose parts the page shows (see page.css)."""
+    if not demo.sandbox_url:
+        return "test"
+    return "sandbox faults" if demo.stage_url else "sandbox"
+
+
+def _checkout_policy(demo: Demo) -> str:
+    """Nothing but our own files and Stripe's, or its stand-in's; nothing inline."""
+    stripe = demo.sandbox_url
+    return _policy(
+        script=f"'self' {stripe or STRIPE_JS}",
+        connect=f"'self' {stripe or _STRIPE_CONNECT}",
+        frame=stripe or _STRIPE_FRAMES,
+    )
+
+
+def _faults_policy(demo: Demo) -> str:
+    return _policy(script="'self'", connect=f"'self' {demo.sandbox_url} {demo.stage_url}")
+
+
+def _policy(*, script: str, connect: str, frame: str = "'none'") -> str:
+    return (
+        f"default-src 'none'; script-src {script}; connect-src {connect}; frame-src {frame}; "
+        "style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )

@@ -1,0 +1,81 @@
+// The page's parts and what they show. Knows no payment; told by checkout.js.
+import { short } from "./diary.js";
+import { formatAmount } from "./money.js";
+import { CURRENCIES, linesOf } from "./order.js";
+
+export const $ = (id) => document.getElementById(id);
+
+const STAGES = ["loading", "card", "trouble", "result"];
+
+/** Show one of the four faces of the payment panel. */
+export function stage(name) {
+  for (const each of STAGES) $(each).hidden = each !== name;
+  $("pay").setAttribute("aria-busy", String(name === "loading"));
+}
+
+/** Tell what is going on, also to those who listen to the page. */
+export function status(text) {
+  $("status").textContent = text;
+}
+
+export function showOrder(order) {
+  const amount = formatAmount(order.amount, order.currency);
+  $("total").textContent = amount;
+  $("order-id").textContent = order.order_id;
+  $("lines").replaceChildren(...linesOf(order).map((line) => lineOf(line, order.currency)));
+  $("currency").replaceChildren(...CURRENCIES.map((each) => new Option(
+    each.toUpperCase(), each, false, each === order.currency)));
+  showPaying(false, order);
+}
+
+function lineOf({ name, count, amount }, currency) {
+  const row = document.createElement("div");
+  row.append(element("dt", count > 1 ? `${name} × ${count}` : name),
+    element("dd", formatAmount(amount, currency)));
+  return row;
+}
+
+export function showPaying(paying, { amount, currency }) {
+  $("pay-button").textContent = paying ? "Paying…" : `Pay ${formatAmount(amount, currency)}`;
+  $("pay-button").classList.toggle("busy", paying);
+}
+
+/** The end of the matter: `kind` is paid, pending or ended. */
+export function showResult(kind, title, text) {
+  stage("result");
+  status("");
+  $("result").dataset.kind = kind;
+  $("result-title").textContent = title;
+  $("result-text").textContent = text;
+  $("result-title").focus({ preventScroll: true });
+}
+
+export function showTrouble(text, canTryAgain = true) {
+  stage("trouble");
+  status("");
+  $("again").hidden = !canTryAgain;
+  $("trouble-text").textContent = text;
+}
+
+/** Write the diary, the newest first. */
+export function showDiary(diary) {
+  const { sends, intents, payments } = diary.tally();
+  Object.entries({ sends, intents, payments }).forEach(([id, count]) => { $(id).textContent = count; });
+  $("diary").replaceChildren(...diary.entries.reverse().map(entryOf));
+}
+
+function entryOf({ at, text, id, kind }) {
+  const item = element("li", "");
+  item.dataset.kind = kind;
+  const time = element("time", new Date(at).toLocaleTimeString([], { timeStyle: "medium" }));
+  time.dateTime = new Date(at).toISOString();
+  item.append(time, element("span", text));
+  if (id) item.append(element("code", short(id)));
+  return item;
+}
+
+function element(name, text) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}

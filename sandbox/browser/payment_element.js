@@ -1,0 +1,133 @@
+// The card form inside its frame: fields, complaints, and the confirmation itself.
+import { complaints, digitsOf, grouped, spacedExpiry } from "/v3/card.js";
+
+const UNREACHABLE = {
+  type: "api_connection_error",
+  message: "We are experiencing issues connecting to our payments provider. "
+    + "You have not been charged. Please check your internet connection and try again.",
+};
+const CANNOT_BE_PAID = ["succeeded", "processing", "requires_capture", "canceled"];
+
+const form = document.querySelector("form");
+const fields = ["number", "expiry", "cvc"].map((name) => form.elements[name]);
+let port, headers;
+
+const values = () => Object.fromEntries(fields.map(({ name, value }) => [name, value]));
+const complete = () => Object.values(complaints(values())).every((found) => !found);
+
+function show(field, complaint) {
+  field.setAttribute("aria-invalid", String(Boolean(complaint)));
+  document.getElementById(`${field.name}-error`).textContent = complaint?.[1] ?? "";
+}
+
+// Shows every complaint, takes the shopper to the first, and gives it as Stripe's error.
+function check() {
+  const found = complaints(values());
+  for (const field of fields) show(field, found[field.name]);
+  const first = fields.find(({ name }) => found[name]);
+  if (!first) return {};
+  first.focus();
+  const [code, message] = found[first.name];
+  return { error: { type: "validation_error", code, message } };
+}
+
+async function confirm({ clientSecret, returnUrl }) {
+  const wrong = check();
+  if (wrong.error) return wrong;
+  const body = new URLSearchParams({ client_secret: clientSecret, return_url: returnUrl ?? "", ...card() });
+  if (!returnUrl) body.delete("return_url");
+  return ask(`/v1/payment_intents/${clientSecret.split("_secret_")[0]}/confirm`, { method: "POST", body });
+}
+
+function card() {
+  const expiry = digitsOf(values().expiry);
+  return {
+    "payment_method_data[type]": "card",
+    "payment_method_data[card][number]": digitsOf(values().number),
+    "payment_method_data[card][exp_month]": expiry.slice(0, 2),
+    "payment_method_data[card][exp_year]": `20${expiry.slice(2)}`,
+    "payment_method_data[card][cvc]": values().cvc,
+  };
+}
+
+async function ask(path, options = {}) {
+  try {
+    const answer = await fetch(path, { ...options, headers });
+    const found = await answer.json();
+    return answer.ok ? { paymentIntent: found } : { error: found.error };
+  } catch {
+    return { error: UNREACHABLE };
+  }
+}
+
+async function begin({ clientSecret, appearance, headers: given }) {
+  headers = given;
+  dress(appearance);
+  const query = new URLSearchParams({ client_secret: clientSecret });
+  const { error, paymentIntent } = await ask(`/v1/payment_intents/${clientSecret.split("_secret_")[0]}?${query}`);
+  if (error) return tell("loaderror", { error });
+  if (CANNOT_BE_PAID.includes(paymentIntent.status)) return tell("loaderror", { error: terminal(paymentIntent) });
+  new ResizeObserver(() => tell("height", { height: document.documentElement.offsetHeight })).observe(document.body);
+  tell("ready");
+}
+
+const terminal = ({ status }) => ({
+  type: "invalid_request_error",
+  code: "payment_intent_unexpected_state",
+  message: `This PaymentIntent is in a terminal state (${status}) and cannot be used to initialize Elements.`,
+});
+
+// Stripe's appearance: a theme, and a few variables of it.
+function dress({ theme, variables = {} } = {}) {
+  const root = document.documentElement;
+  root.dataset.theme = theme === "night" ? "night" : "stripe";
+  const known = { colorPrimary: "--accent", colorText: "--text", colorTextSecondary: "--muted",
+    colorBackground: "--field", colorDanger: "--danger", borderRadius: "--radius" };
+  for (const [name, property] of Object.entries(known)) {
+    root.style.removeProperty(property);
+    if (variables[name]) root.style.setProperty(property, variables[name]);
+  }
+}
+
+function tell(type, more = {}) {
+  port.postMessage({ type, ...more });
+}
+
+const deeds = {
+  confirm,
+  submit: async () => check(),
+  focus: () => fields[0].focus(),
+  appearance: ({ appearance }) => dress(appearance),
+};
+
+async function hear({ data }) {
+  const answer = await deeds[data.type]?.(data);
+  if (data.id) tell("answer", { id: data.id, ...answer });
+}
+
+addEventListener("message", ({ data, ports }) => {
+  if (data?.type !== "begin" || port) return;
+  port = ports[0];
+  port.onmessage = hear;
+  begin(data);
+});
+
+form.addEventListener("input", ({ target, inputType }) => {
+  if (target.name === "number") target.value = grouped(target.value);
+  if (target.name === "expiry") target.value = spacedExpiry(target.value, inputType?.startsWith("delete"));
+  if (target.name === "cvc") target.value = digitsOf(target.value).slice(0, 4);
+  show(target, null);
+  tell("change", { complete: complete(), empty: !digitsOf(values().number), value: { type: "card" } });
+});
+
+form.addEventListener("submit", (event) => event.preventDefault());
+
+form.addEventListener("click", ({ target }) => {
+  if (!target.dataset.number) return;
+  const filled = { number: target.dataset.number, expiry: `12 / ${new Date().getFullYear() % 100 + 3}`, cvc: "123" };
+  for (const field of fields) {
+    field.value = filled[field.name];
+    show(field, null);
+  }
+  tell("change", { complete: true, empty: false, value: { type: "card" } });
+});

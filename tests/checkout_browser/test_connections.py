@@ -1,0 +1,112 @@
+"""Connections that break, and services that are away."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.checkout_browser.shopper import (
+    CONFIRM,
+    PAYS,
+    assert_paid_once,
+    expect_paid,
+    fill,
+    open_checkout,
+    order_of,
+    pay,
+)
+from tests.demo_process import DemoProcess
+
+
+def test_offline_in_mid_post(page: Page, demo: DemoProcess) -> None:
+    def lose_the_connection(route: Route) -> None:
+        route.fetch()
+        page.context.set_offline(True)
+        route.abort("internetdisconnected")
+
+    page.route("**/create-payment-intent", lose_the_connection, times=1)
+    page.goto("/")
+    expect(page.get_by_text("You are offline.")).to_be_visible()
+    assert order_of(page, demo.sandbox).count == 1
+    page.context.set_offline(False)
+    fill(page, PAYS)
+    assert order_of(page, demo.sandbox).count == 1
+
+
+def test_offline_after_the_post(page: Page, demo: DemoProcess) -> None:
+    def go_offline(route: Route) -> None:
+        answer = route.fetch()
+        page.context.set_offline(True)
+        route.fulfill(response=answer)
+
+    page.route("**/create-payment-intent", go_offline, times=1)
+    page.goto("/")
+    expect(page.get_by_text("You are offline.")).to_be_visible()
+    page.context.set_offline(False)
+    fill(page, PAYS)
+
+
+def test_offline_when_paying(page: Page, demo: DemoProcess) -> None:
+    open_checkout(page, PAYS)
+    page.context.set_offline(True)
+    pay(page)
+    expect(page.get_by_text("You are offline.")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_text("Trying again cannot charge you twice.")).to_be_visible()
+    pay(page)
+    expect_paid(page)
+    assert_paid_once(page, demo.sandbox)
+
+
+def test_a_lost_answer_to_the_confirmation(page: Page, demo: DemoProcess) -> None:
+    open_checkout(page, PAYS)
+    demo.sandbox.faults([{"kind": "lost_after", "match": CONFIRM}])
+    pay(page)
+    expect_paid(page)
+    assert_paid_once(page, demo.sandbox)
+
+
+def test_an_unavailable_service_is_asked_again_in_its_own_time(
+    page: Page, demo: DemoProcess
+) -> None:
+    asked = []
+
+    def unavailable_once(route: Route) -> None:
+        asked.append(route.request.post_data)
+        if len(asked) > 1:
+            return route.continue_()
+        body = {"error": "Failed.", "code": "store_unavailable", "action": "retry_same"}
+        return route.fulfill(status=503, headers={"Retry-After": "1"}, json=body)
+
+    page.route("**/create-payment-intent", unavailable_once)
+    open_checkout(page, PAYS)
+    expect(page.get_by_text("sending the same again in 1.0 s")).to_be_visible()
+    assert len(asked) == 2
+    assert len(set(asked)) == 1
+
+
+def test_an_order_that_cannot_be_paid_says_so_and_is_not_sent_again(page: Page) -> None:
+    asked = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        body = {"error": "Reused.", "code": "order_reused", "action": "fix_request"}
+        route.fulfill(status=422, json=body)
+
+    page.route("**/create-payment-intent", refuse)
+    page.goto("/")
+    expect(page.get_by_role("alert").get_by_text("This order has changed")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+    assert len(asked) == 1
+
+
+def test_the_buttons_that_try_to_pay_twice(page: Page, demo: DemoProcess) -> None:
+    open_checkout(page, PAYS)
+    page.get_by_role("button", name="5 times at once").click()
+    expect(page.locator("#sends")).to_have_text("6")
+    page.get_by_role("button", name="Lose the answer").click()
+    expect(page.locator("#sends")).to_have_text("8")
+    expect(page.locator("#intents")).to_have_text("1")
+    pay(page)
+    expect_paid(page)
+    expect(page.locator("#payments")).to_have_text("1")
+    assert_paid_once(page, demo.sandbox)

@@ -1,0 +1,55 @@
+"""/demo/faults: what goes wrong, and what each server made of it."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.checkout_browser.shopper import (
+    NewContext,
+    assert_axe_finds_nothing,
+)
+
+PHONE = {"width": 360, "height": 740}
+
+
+RIGHT = {
+    "Pay is pressed 20 times": ("One PaymentIntent", "20 PaymentIntents", "One PaymentIntent"),
+    "Stripe's answers are lost": ("One PaymentIntent", "2 PaymentIntents", "One PaymentIntent"),
+    "Stripe says 500, and made it": (
+        "One PaymentIntent",
+        "2 PaymentIntents",
+        "Stuck: cannot be paid",
+    ),
+    "The server dies in mid-call": ("One PaymentIntent", "2 PaymentIntents", "One PaymentIntent"),
+    "The shopper comes back tomorrow": (
+        "One PaymentIntent",
+        "2 PaymentIntents",
+        "2 PaymentIntents",
+    ),
+    "Two shops, one order number": ("One for each", "One for each", "B was given A's"),
+}
+
+
+def test_every_fault_ends_well_for_the_service_and_as_it_must_for_the_tutorials(
+    new_context: NewContext,
+) -> None:
+    page = new_context(color_scheme="dark").new_page()
+    page.goto("/demo/faults")
+    page.get_by_role("button", name="Run all six").click()
+    summary = page.get_by_role("status").filter(
+        has_text="It came out right: This service in 6 of 6"
+    )
+    expect(summary).to_be_visible(timeout=60_000)
+    for title, verdicts in RIGHT.items():
+        row = page.locator(".row").filter(has_text=title)
+        assert tuple(row.locator(".verdict").all_text_contents()) == verdicts, title
+    page.get_by_text("The tutorial code that runs here").click()
+    expect(page.get_by_label("The tutorial code").get_by_text("NAIVE ON PURPOSE")).to_be_visible()
+    assert_axe_finds_nothing(page)
+
+
+def test_axe_finds_nothing_before_a_fault(new_context: NewContext) -> None:
+    page = new_context(viewport=PHONE).new_page()
+    page.goto("/demo/faults")
+    page.get_by_role("button", name="Run all six").wait_for()
+    assert_axe_finds_nothing(page)

@@ -1,0 +1,75 @@
+"""For keyboards, phones, dark rooms and those who listen: axe-core finds nothing."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.checkout_browser.shopper import (
+    DECLINED,
+    PAYS,
+    SECOND_STEP,
+    NewContext,
+    assert_axe_finds_nothing,
+    assert_paid_once,
+    card_form,
+    expect_paid,
+    fill,
+    open_checkout,
+    pay,
+)
+from tests.demo_process import DemoProcess
+
+PHONE = {"width": 360, "height": 740}
+NARROWEST = {"width": 320, "height": 640}
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_way_to_the_payment(
+    new_context: NewContext, color_scheme: str
+) -> None:
+    page = new_context(color_scheme=color_scheme, viewport=PHONE).new_page()
+    open_checkout(page, DECLINED)
+    assert_axe_finds_nothing(page)
+    pay(page)
+    expect(page.get_by_role("alert").get_by_text("Your bank declined")).to_be_visible()
+    card_form(page).get_by_label("Security code").fill("1")
+    pay(page)
+    expect(page.get_by_text("Please complete the marked fields.")).to_be_visible()
+    assert_axe_finds_nothing(page)
+    fill(page, PAYS)
+    pay(page)
+    expect_paid(page)
+    assert_axe_finds_nothing(page)
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_axe_finds_nothing_at_the_bank(new_context: NewContext, color_scheme: str) -> None:
+    page = new_context(color_scheme=color_scheme).new_page()
+    open_checkout(page, SECOND_STEP)
+    pay(page)
+    page.get_by_role("button", name="Complete").wait_for()
+    assert_axe_finds_nothing(page)
+
+
+@pytest.mark.parametrize("path", ["/", "/demo/faults"])
+def test_nothing_is_wider_than_a_phone(new_context: NewContext, path: str) -> None:
+    page = new_context(viewport=NARROWEST).new_page()
+    page.goto(path)
+    page.get_by_role("button").first.wait_for()
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= NARROWEST["width"]
+
+
+def test_the_order_can_be_paid_with_the_keyboard_alone(page: Page, demo: DemoProcess) -> None:
+    open_checkout(page)
+    card_form(page).get_by_label("Card number").focus()
+    for text in ("4242424242424242", "1234", "123"):
+        page.keyboard.type(text)
+        page.keyboard.press("Tab")
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Pay $")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Thank you")).to_be_focused()
+    assert_paid_once(page, demo.sandbox)

@@ -1,0 +1,99 @@
+"""How a shopper pays."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.checkout_browser.shopper import (
+    DECLINED,
+    PAYS,
+    SECOND_STEP,
+    assert_paid_once,
+    card_form,
+    expect_paid,
+    fill,
+    open_checkout,
+    pay,
+    payments,
+)
+from tests.demo_process import DemoProcess
+
+
+def test_a_typed_card_pays(page: Page, demo: DemoProcess) -> None:
+    open_checkout(page)
+    form = card_form(page)
+    form.get_by_label("Card number").press_sequentially("4242424242424242")
+    expect(form.get_by_label("Card number")).to_have_value("4242 4242 4242 4242")
+    page.keyboard.press("Tab")
+    page.keyboard.type("1234")
+    page.keyboard.press("Tab")
+    page.keyboard.type("123")
+    pay(page)
+    expect_paid(page)
+    assert_paid_once(page, demo.sandbox)
+
+
+def test_the_client_secret_does_not_stay_in_the_address_bar(page: Page) -> None:
+    open_checkout(page, PAYS)
+    pay(page)
+    expect_paid(page)
+    assert "secret" not in page.url
+
+
+def test_an_incomplete_card_is_told_at_its_field(page: Page, demo: DemoProcess) -> None:
+    open_checkout(page)
+    card_form(page).get_by_label("Card number").fill("4242 4242")
+    pay(page)
+    number = card_form(page).get_by_label("Card number")
+    expect(number).to_have_attribute("aria-invalid", "true")
+    expect(number).to_be_focused()
+    expect(card_form(page).get_by_text("Your card number is incomplete.")).to_be_visible()
+    assert payments(demo.sandbox) == 0
+
+
+def test_a_declined_card_then_another_on_the_same_payment_intent(
+    page: Page, demo: DemoProcess
+) -> None:
+    open_checkout(page, DECLINED)
+    pay(page)
+    expect(page.get_by_role("alert").get_by_text("Your bank declined this card")).to_be_visible()
+    fill(page, PAYS)
+    pay(page)
+    expect_paid(page)
+    assert_paid_once(page, demo.sandbox)
+
+
+def test_a_second_step_that_is_taken(page: Page, demo: DemoProcess) -> None:
+    open_checkout(page, SECOND_STEP)
+    pay(page)
+    page.get_by_role("button", name="Complete").click()
+    expect_paid(page)
+    assert_paid_once(page, demo.sandbox)
+
+
+def test_a_second_step_that_fails_then_another_card(page: Page, demo: DemoProcess) -> None:
+    open_checkout(page, SECOND_STEP)
+    pay(page)
+    page.get_by_role("button", name="Fail").click()
+    expect(page.get_by_text("Your bank did not confirm the payment")).to_be_visible()
+    fill(page, PAYS)
+    pay(page)
+    expect_paid(page)
+    assert_paid_once(page, demo.sandbox)
+
+
+@pytest.mark.parametrize(
+    ("currency", "total"), [("JPY", "¥9,400"), ("KWD", "KWD 19.850"), ("EUR", "€59.50")]
+)
+def test_an_amount_is_shown_in_its_currency_s_own_way(
+    page: Page, currency: str, total: str
+) -> None:
+    open_checkout(page, PAYS)
+    page.get_by_label("Start another order in").select_option(currency.lower())
+    page.get_by_role("button", name="Start").click()
+    # Unicode puts a no-break space after a currency's letters.
+    expect(page.locator("#total")).to_have_text(re.compile(total.replace(" ", r"\s")))
+    expect(page.get_by_role("button", name="Pay")).to_contain_text(total.split()[-1])

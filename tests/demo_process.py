@@ -1,0 +1,58 @@
+"""The demo as `make run` starts it, on free ports: sandbox, service, the tutorial's code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import Self
+
+import requests
+
+from tests.sandbox_process import ROOT, SandboxProcess
+from tests.service_process import free_port
+
+
+class DemoProcess:
+    """Everything that the demo's pages talk to; a context manager starts and ends it."""
+
+    def __init__(self) -> None:
+        self.sandbox = SandboxProcess()
+        self.url = ""
+        self.origins: tuple[str, ...] = ()
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        port, sandbox_port = free_port(), free_port()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox.launch", "--sandbox-port", str(sandbox_port)],
+            cwd=ROOT,
+            env={**os.environ, "STRIPE_SECRET_KEY": "", "PORT": str(port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._wait()
+        self.url = f"http://127.0.0.1:{port}"
+        self.sandbox.url = f"http://127.0.0.1:{sandbox_port}"
+        self.origins = (self.url, self.sandbox.url, self._stage_url())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sandbox.close()
+        assert self._process
+        self._process.terminate()
+        self._process.communicate(timeout=30)
+
+    def _wait(self) -> None:
+        assert self._process
+        assert self._process.stdout
+        if not any(line.startswith("curl ") for line in self._process.stdout):
+            raise RuntimeError("the demo did not start")
+
+    def _stage_url(self) -> str:
+        page = requests.get(f"{self.url}/demo/faults", timeout=10).text
+        found = re.search(r'data-stage="([^"]+)"', page)
+        assert found
+        return found[1]
