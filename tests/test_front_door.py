@@ -9,10 +9,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-import front_door
 from settings import SettingsError
 from tests.fake_payments import FakePayments, app_of, client_of
 from tests.shop import API_KEYS, bearer, clients_file, entry, token
+from web import front_door
 
 PATH = "/create-payment-intent"
 ORDER = {"amount": 1099, "order_id": "A-1"}

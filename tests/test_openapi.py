@@ -12,9 +12,9 @@ from payment.errors import CardRefused, Changed, NoLongerOpen, NotFound, Payment
 from payment.intents import STATUSES
 from payment.order_requests import CancelRequest, UpdateRequest
 from payment.request import PaymentRequest
-from stripe_back_end_api import ANSWERS
 from tests.fake_payments import Answer, FakePayments, client_of
 from tests.test_api import ORDER, PATH, ROWS, ask
+from web.errors import ANSWERS
 
 UPDATE = "/update-payment-intent"
 

@@ -1,0 +1,1 @@
+"""HTTP's parts: who is let in, what is asked, which routes there are, what an error looks like."""

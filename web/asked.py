@@ -1,0 +1,38 @@
+"""What a request asks for: its JSON or its query, checked with the access of whoever sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from flask import request
+
+import telemetry
+from payment import errors
+from payment.body import read_body
+from payment.json_body import read_json_object
+from payment.order_requests import OrderRequest
+from payment.request import OrderFields
+from web.front_door import access
+
+Asked = TypeVar("Asked", bound=OrderFields | OrderRequest)
+
+
+def asked_in_body(kind: type[Asked]) -> Asked:
+    """Read the request's JSON body. Raises BadRequest, and what access to it raises."""
+    return asked(read_json_object(_json_bytes()), kind)
+
+
+def asked(given: Mapping[str, Any], kind: type[Asked]) -> Asked:
+    """Check what is given; the request's log lines name its order from now on."""
+    checked = access().checked(given, kind)
+    telemetry.know(order=checked.order_id, client=checked.client_id)
+    return checked
+
+
+def _json_bytes() -> bytes:
+    charset = request.mimetype_params.get("charset", "utf-8")
+    if request.mimetype != "application/json" or charset.lower() not in ("utf-8", "utf8"):
+        message = "Send JSON in UTF-8, with Content-Type: application/json"
+        raise errors.BadRequest(message, code="not_json")
+    return read_body(request.stream.read, request.content_length)

@@ -1,0 +1,110 @@
+"""Every answer that is not 200: one table of statuses, one shape."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, Response, g, jsonify
+from werkzeug.exceptions import HTTPException
+
+import telemetry
+from access.errors import Forbidden, TooManyRequests, Unauthorized
+from payment import errors
+from web.front_door import too_many_requests
+
+log = logging.getLogger("stripe_back_end_api")
+
+FAILED = "Failed to create payment intent"
+
+# Error → HTTP status and what a program should do; a class that is not here has its parent's.
+ANSWERS: dict[type[Exception], tuple[int, str]] = {
+    errors.BadRequest: (400, "fix_request"),
+    errors.Refused: (400, "fix_request"),
+    errors.CardRefused: (402, "fix_request"),
+    errors.OrderReused: (422, "fix_request"),
+    errors.NotFound: (404, "fix_request"),
+    errors.Changed: (409, "fix_request"),
+    errors.NoLongerOpen: (409, "fix_request"),
+    errors.InFlight: (409, "retry_same"),
+    errors.RateLimited: (429, "retry_same"),
+    errors.Misconfigured: (500, "stop"),
+    errors.StripeFailed: (502, "retry_same"),
+    errors.StripeUnreachable: (503, "retry_same"),
+    errors.StoreDown: (503, "retry_same"),
+    errors.Overloaded: (503, "retry_same"),
+    Unauthorized: (401, "fix_request"),
+    Forbidden: (403, "fix_request"),
+    TooManyRequests: (429, "retry_same"),
+    errors.PaymentError: (500, "stop"),
+}
+
+# A bad request of these kinds has a status of its own.
+BAD_REQUESTS = {"too_large": 413, "not_json": 415}
+
+# Answers of the web framework itself: what they are called, and a sentence for a person.
+HTTP_ERRORS = {
+    404: ("not_found", "There is nothing at this address"),
+    405: ("method_not_allowed", "This address does not take this method: see the Allow header"),
+}
+UNREADABLE = ("bad_request", "The request cannot be read")
+
+
+def add_error_handlers(app: Flask) -> None:
+    """Answer every error in the one shape, Flask's own included."""
+
+    @app.errorhandler(errors.PaymentError)
+    def payment_error(error: errors.PaymentError) -> Response:
+        status, action = answer_to(error)
+        facts = {**error.facts, "request_id": error.request_id}
+        response = _error(status, error.code, error.message, action, facts)
+        if error.retry_after_seconds is not None:
+            response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+        if status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+    @app.errorhandler(429)
+    def limited(_: HTTPException) -> Response:
+        return payment_error(too_many_requests())
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        code, message = HTTP_ERRORS.get(status, UNREADABLE)
+        response = _error(status, code, message, "fix_request")
+        response.headers.extend(_allowed_methods(error))
+        return response
+
+    @app.errorhandler(Exception)
+    def bug(error: Exception) -> Response:
+        log.error("internal error", exc_info=error)
+        return _error(500, "internal", "an internal error", "stop")
+
+
+def answer_to(error: errors.PaymentError) -> tuple[int, str]:
+    """Return the HTTP status and the action of an error."""
+    status, action = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    if isinstance(error, errors.BadRequest):
+        status = BAD_REQUESTS.get(error.code, status)
+    return status, action
+
+
+def _allowed_methods(error: HTTPException) -> dict[str, str]:
+    methods = getattr(error, "valid_methods", None)
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}
+
+
+def _error(
+    status: int, code: str, message: str, action: str, facts: Mapping[str, Any] | None = None
+) -> Response:
+    if status >= 500 and not message.startswith(FAILED):
+        message = f"{FAILED}: {message}"
+    body = {"error": telemetry.redacted(message), "code": code, "action": action}
+    body |= {name: value for name, value in (facts or {}).items() if value is not None}
+    g.error_code = code
+    response = jsonify(body)
+    response.status_code = status
+    return response
