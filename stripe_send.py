@@ -73,6 +73,8 @@ class Call:
     api_version: str | None = None
     sends: int = 0
     unresolved: int = 0
+    may_send: Callable[[], bool] = lambda: True
+    """Asked before each send: a wait before it may have lasted longer than it should."""
 
     def note(self, verdict: Verdict) -> None:
         """Count a failed send. A limited one never reached the idempotency layer."""
@@ -189,6 +191,8 @@ class Sender:
         self._keeper.close()
 
     def _send_once(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
+        if deadline.left() <= 0 or not call.may_send():
+            raise SendFailed(judge(None, {}, None))
         call.sends += 1
         started, verdict = time.monotonic(), None
         try:

@@ -99,7 +99,10 @@ class Attempt:
             found = self._stripe.find(
                 self._record.order, self._record.first_sent_at, self._deadline
             )
-        except PaymentError:
+        except PaymentError as failed:
+            if claims.must_look_up(self._record, self._tools.clock()):
+                self._release(failed, saved_5xx=True)
+                raise
             found = []
         known = {each.id: each for each in (intent, *found)}
         if len(known) == 1:

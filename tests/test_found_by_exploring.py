@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from key_store.contract import KeyRecord, StoreUnavailable
 from key_store.memory import MemoryStore
+from payment.deadline import Deadline
 from payment.errors import StoreDown, StripeFailed
+from payment.flow import create_once
 from sandbox.faults import FaultOrder, Match
+from stripe_gateway import StripeGateway
+from stripe_retry import RetryPolicy
 from tests.flow_bench import FlowBench
 from tests.sandbox_in_process import INTENTS
+from tests.sandbox_transport import SandboxTransport
 
 HEADERS = {"authorization": "Bearer sk_test_shop"}
 CANCEL = Match(method="POST", path="/v1/payment_intents/")
@@ -94,3 +100,32 @@ def test_a_stray_that_was_paid_is_the_orders_own(given_out_unrecorded: FlowBench
     answer = bench.ask()
     assert (answer.intent.id, answer.intent.status) == (elder, "succeeded")
     assert bench.payable() == [elder]
+
+
+def test_a_key_is_not_sent_again_by_a_machine_that_slept_for_a_day_before_its_retry() -> None:
+    store = DownAtTheEnd()
+    bench = FlowBench(store)
+    store.down = True
+    first = bench.ask()
+    store.down = False
+    bench.now += 60
+    bench.break_creation("lost_after")
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        bench.now += seconds if slept else 25 * 3600
+        slept.append(seconds)
+
+    gateway = StripeGateway(
+        "sk_test_shop",
+        SandboxTransport(bench.sandbox),
+        policy=RetryPolicy(sleep=sleep),
+        clock=lambda: bench.now,
+    )
+    # Monotonic time stands still while a machine is suspended.
+    deadline = Deadline(25.0, lambda: 0.0)
+    with pytest.raises(StripeFailed):
+        create_once(replace(bench.tools, stripe=gateway), bench.wanted(), deadline)
+    assert slept
+    assert bench.ask().intent.id == first.intent.id
+    assert bench.payable() == [first.intent.id]
