@@ -20,6 +20,7 @@ Sources: docs.stripe.com/error-low-level, /api/idempotent_requests, /rate-limits
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -72,8 +73,13 @@ class Verdict:
 
     @property
     def saved_5xx(self) -> bool:
-        """Whether the key will answer with this 5xx for ever."""
-        return self.meaning is Meaning.FAILED and not self.again
+        """Whether the key will answer with this 5xx for ever.
+
+        A 503 that is not to be sent again is not saved: a key that was passed over for it would
+        be unused, and were the record lost, it would make a second PaymentIntent.
+        """
+        saved = self.replayed or self.status == 500
+        return self.meaning is Meaning.FAILED and not self.again and saved
 
 
 class SendFailed(Exception):
@@ -135,9 +141,11 @@ def _seconds(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
         pass
+    else:
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except ValueError:

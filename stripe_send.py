@@ -46,6 +46,7 @@ FAILURES = (
     UnreadableIntent,
     AttributeError,
     KeyError,
+    OverflowError,
     TypeError,
     ValueError,
     RecursionError,
@@ -254,5 +255,6 @@ def _refused(verdict: Verdict, cause: BaseException | None, request_id: str | No
     error = getattr(cause, "error", None)
     kind = CardRefused if verdict.status == 402 else Refused
     message = str(getattr(error, "message", None) or "Stripe refused the request.")
-    code = getattr(error, "code", None) or getattr(error, "type", None)
+    words = (getattr(error, name, None) for name in ("code", "type"))
+    code = next((word for word in words if word and isinstance(word, str)), None)
     return kind(_SECRETS.sub("****", message), code=code, request_id=request_id)

@@ -135,7 +135,11 @@ class Attempt:
             raise no.error
 
     def _key_misused(self, misused: KeyMisused) -> Created | Over | None:
-        """Stripe knows the key with other parameters: the store lost the record of that use."""
+        """Stripe knows the key with other parameters: it saved its no to them, or the store lost
+        the record of that use.
+        """
+        if claims.was_refused(self._record):
+            return self._look_up(self._record.first_sent_at)
         adoption = self._search(self._tools.clock() - LOST_RECORD_SECONDS)
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")

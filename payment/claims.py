@@ -3,7 +3,7 @@
                  ┌────────── lock expired, or released without an answer ─────────┐
                  ▼                                                                │
     (none) → in flight ──→ created ──(canceled)──→ in flight, attempt + 1         │
-                 │  └────→ rejected ─────────────→ in flight, attempt + 1         │
+                 │  └────→ rejected ─────────────→ in flight, the same attempt    │
                  └──────────────────────────────────────────────────────────── unknown
 
 Pure functions: every decision about a record is made here, once, whatever the store.
@@ -41,6 +41,7 @@ class Step(Enum):
     TAKE_OVER = auto()
     SERVE = auto()
     BEGIN_NEXT = auto()
+    ASK_AGAIN = auto()
     REFUSE = auto()
 
 
@@ -65,7 +66,7 @@ class Lease:
 def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
     """Decide what a request with this fingerprint does: the table of states of the rules."""
     if record.state == "rejected":
-        return Step.BEGIN_NEXT
+        return Step.ASK_AGAIN
     if record.state == "pending":
         return Step.WAIT if record.locked_until > now else Step.TAKE_OVER
     if record.fingerprint in (fingerprint, LOST_FINGERPRINT):
@@ -101,6 +102,29 @@ def taken_over(record: KeyRecord, lease: Lease) -> KeyRecord:
         owner=lease.owner,
         locked_until=lease.now + lease.seconds,
     )
+
+
+def asked_again(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
+    """The same attempt and key, with the parameters of whoever asks after the no (rule 2).
+
+    Whether Stripe saved that no under the key is not known. If it did, it says so, and the next
+    attempt begins. If not, a key that was passed over would be unused: were the record lost, it
+    would make a second PaymentIntent.
+    """
+    claimed = _next_version(record, lease.now, "claimed", attempt=record.attempt)
+    return replace(
+        with_follow_up(claimed, refused=record.attempt),
+        fingerprint=wanted.fingerprint,
+        params=wanted.params,
+        state="pending",
+        owner=lease.owner,
+        locked_until=lease.now + lease.seconds,
+    )
+
+
+def was_refused(record: KeyRecord) -> bool:
+    """Whether Stripe said no under this attempt's key, so that nobody was given anything of it."""
+    return follow_up_of(record).refused == record.attempt
 
 
 def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:

@@ -2,6 +2,7 @@
 
     create ─→ claim ─→ ┌ WAIT        another owner is at it: look again, a little later
                        ├ TAKE_OVER ┐
+                       ├ ASK_AGAIN ┤
                        ├ BEGIN_NEXT├→ ours ─→ payment.attempt sends, looks up, writes down
                        ├ SERVE       fetch the recorded PaymentIntent
                        └ REFUSE      other parameters
@@ -90,14 +91,19 @@ class _Request:
                 return self._take(record, mine, inherited=True)
             case Step.BEGIN_NEXT:
                 return self._begin_next(record)
+            case Step.ASK_AGAIN:
+                mine = claims.asked_again(record, self._wanted, self._tools.lease())
+                return self._take(record, mine)
             case Step.SERVE:
                 return self._serve(record)
             case Step.REFUSE:
                 raise _reused()
 
     def _wait(self, record: KeyRecord) -> Owned | KeyRecord:
-        """Rule 7: somebody is at it; look again, a little later each time."""
-        if self._deadline.left() <= self._poll_seconds:
+        """Rule 7: somebody is at it; look again, a little later each time, while there is time
+        for the store to tell.
+        """
+        if self._stripe_deadline.left() <= self._poll_seconds:
             raise InFlight("This order is being created by another request right now.")
         self._tools.saw("waited", record, seconds=self._poll_seconds)
         self._tools.sleep(self._poll_seconds)
@@ -107,12 +113,22 @@ class _Request:
     def _look_again(self) -> Owned | KeyRecord:
         return self._store.read(self._wanted.order) or self._claim()
 
-    def _take(self, held: KeyRecord, mine: KeyRecord, *, inherited: bool) -> Owned | KeyRecord:
-        """Rule 5: become the owner if the record is still what we read, else follow it."""
+    def _take(
+        self, held: KeyRecord, mine: KeyRecord, *, inherited: bool = False
+    ) -> Owned | KeyRecord:
+        """Rule 5: become the owner if the record is still what we read, else follow it.
+
+        Not where a slow store would not let us write down in time what came of it.
+        """
+        if self._stripe_deadline.left() <= self._tools.timing.store:
+            raise InFlight("There is no time left to create this order now; ask again.")
         if not self._store.replace(held, mine):
             return self._look_again()
         self._owner = mine.owner
-        self._tools.saw("taken_over" if inherited else "next_attempt", mine)
+        again = mine.attempt == held.attempt
+        self._tools.saw(
+            ("taken_over" if inherited else "claimed") if again else "next_attempt", mine
+        )
         return Owned(mine, inherited)
 
     def _begin_next(self, record: KeyRecord) -> Owned | KeyRecord:
@@ -122,7 +138,7 @@ class _Request:
             self._give_up(record)
             raise InFlight("This order went through many attempts in a row; ask again.")
         mine = claims.next_attempt(record, self._wanted, self._tools.lease())
-        return self._take(record, mine, inherited=False)
+        return self._take(record, mine)
 
     def _give_up(self, record: KeyRecord) -> None:
         """Let go of an attempt that may be ours; it stays pending, for the next request."""

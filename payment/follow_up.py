@@ -6,6 +6,7 @@
     queue      events on their way to the shop: the outbox
     price      amount and currency when last seen
     changes    updates of the PaymentIntent: the last one, those before it, the one under way
+    refused    an attempt whose key may hold a no of Stripe's to other parameters
     looks      when to look for what an attempt that was given up may have made after all
 
 Written together with the state that it follows from, in one KeyStore.replace: that is the
@@ -81,6 +82,8 @@ class FollowUp:
     """Fingerprints of the updates that were sent, the newest last."""
     pending: Change | None = None
     history: tuple[Mapping[str, Any], ...] = field(default=())
+    refused: int = 0
+    """The attempt that Stripe said no to, and that was sent again with other parameters."""
     looks: tuple[float, ...] = ()
     """Instants, the next one first."""
     look_since: float = 0.0

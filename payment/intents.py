@@ -8,6 +8,8 @@ from typing import Any
 
 from key_store.contract import Order
 
+KIND = "payment_intent"
+
 CANCELED = "canceled"
 
 # Money is on its way or there: never replaced, never updated, never failed over (rule 11).
@@ -61,8 +63,8 @@ def read_intent(found: Any) -> Intent:
 
     Raises UnreadableIntent: a proxy's page, an empty object, half an answer.
     """
-    if not isinstance(found, dict):
-        raise UnreadableIntent("not an object")
+    if not isinstance(found, dict) or found.get("object", KIND) != KIND:
+        raise UnreadableIntent("not a PaymentIntent")
     if not (_text(found.get("id")) and _text(found.get("client_secret"))):
         raise UnreadableIntent("a PaymentIntent without id or client_secret")
     return Intent(
@@ -99,4 +101,4 @@ def same_order(found: Intent, params: Mapping[str, Any]) -> Intent:
 
 
 def _text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str) and bool(value) and value.isprintable()

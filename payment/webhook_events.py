@@ -52,6 +52,9 @@ class StripeEvent:
             return None
         if not isinstance(client_id, str | None):
             return None
+        if not all(text.isprintable() for text in (intent_id, order_id, client_id or "")):
+            # No order of ours: half of a surrogate pair, for one, fits into no store.
+            return None
         livemode = event.get("livemode") is True
         order = Order(livemode, client_id, order_id)
         return cls(str(event["id"]), kind, livemode, intent_id, order)

@@ -1,0 +1,190 @@
+"""A key under which Stripe saved nothing is not passed over: a lost record would use it again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from key_store.contract import Order
+from key_store.memory import MemoryStore
+from payment.claims import Wanted
+from payment.deadline import Deadline
+from payment.errors import PaymentError, Refused, StripeFailed
+from payment.flow import create_once
+from payment.follow_up import OrderEvent, with_follow_up
+from payment.idempotency import SentParams
+from payment.intents import Intent, UnreadableIntent, read_intent
+from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
+from payment.second_look import SecondLooks
+from payment.tools import Created, Timing, Tools
+from stripe_retry import judge
+
+ORDER = Order(livemode=False, client_id=None, order_id="A-1")
+WRONG, RIGHT = 10, 1099
+
+
+class KeyedStripe:
+    """Stripe's keys; `next` are answers to come: "invalid" is not saved, "declined" is, and
+    "lost" does nothing and does not answer.
+    """
+
+    api_version = "2026-10-28.endive"
+
+    def __init__(self) -> None:
+        self.next: list[str] = []
+        self.saved: dict[str, tuple[Mapping[str, Any], Outcome]] = {}
+        self.made: dict[str, Intent] = {}
+        self._numbers = itertools.count(1)
+
+    def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
+        said = self._said(key)
+        if said == "lost":
+            return Unclear(StripeFailed("lost"), saved_5xx=False)
+        if said == "invalid":
+            return Declined(Refused("no", code="resource_missing"), replayed=False)
+        if key in self.saved:
+            params, answer = self.saved[key]
+            if params != sent.params:
+                return KeyMisused(StripeFailed("idempotency_error"))
+            if isinstance(answer, Made):
+                return Made(answer.intent, replayed=True)
+            assert isinstance(answer, Declined)
+            return Declined(answer.error, replayed=True)
+        answer = self._made(sent) if said == "made" else Declined(Refused("no"), replayed=False)
+        self.saved[key] = (sent.params, answer)
+        return answer
+
+    def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
+        return self.made[intent_id]
+
+    def find(self, order: Order, since: float, deadline: Deadline) -> list[Intent]:
+        return [each for each in self.made.values() if each.is_of(order)]
+
+    def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:
+        raise AssertionError("nothing is to be canceled here")
+
+    def _said(self, key: str) -> str:
+        """What is saved under the key uses up nothing but what comes before the keys."""
+        if self.next and (key not in self.saved or self.next[0] in ("lost", "invalid")):
+            return self.next.pop(0)
+        return "made"
+
+    def _made(self, sent: SentParams) -> Made:
+        number = next(self._numbers)
+        intent = read_intent(
+            {
+                "id": f"pi_{number}",
+                "object": "payment_intent",
+                "client_secret": f"pi_{number}_secret_x",
+                "status": "requires_payment_method",
+                "created": number,
+                **sent.params,
+            }
+        )
+        self.made[intent.id] = intent
+        return Made(intent, replayed=False)
+
+
+class Shop:
+    """Asks for the order; the store can be lost, and time can pass."""
+
+    def __init__(self) -> None:
+        self.stripe, self.store, self.now = KeyedStripe(), MemoryStore(), 1_000_000.0
+
+    def ask(self, amount: int) -> Created:
+        params = {"amount": amount, "currency": "usd", "metadata": {"order_id": "A-1"}}
+        text = SentParams(self.stripe.api_version, params).text()
+        tools = Tools(
+            self.store,
+            self.stripe,  # type: ignore[arg-type]
+            Timing(35.0, 10.0, 2.0),
+            clock=lambda: self.now,
+            sleep=lambda _: None,
+        )
+        return create_once(tools, Wanted(ORDER, str(amount), text), Deadline.after(25))
+
+
+@pytest.mark.parametrize("no", ["invalid", "declined"])
+@pytest.mark.parametrize("noes", [1, 2])
+def test_a_lost_store_makes_no_second_one_after_corrected_parameters(no: str, noes: int) -> None:
+    shop = Shop()
+    shop.stripe.next = [no] * noes
+    for _ in range(noes):
+        with pytest.raises(Refused):
+            shop.ask(WRONG)
+    first = shop.ask(RIGHT).intent
+    shop.store = MemoryStore()
+    assert shop.ask(RIGHT).intent.id == first.id
+    assert list(shop.stripe.made) == [first.id]
+
+
+def test_a_saved_no_does_not_hold_up_whoever_takes_over_the_corrected_request() -> None:
+    shop = Shop()
+    shop.stripe.next = ["declined", "lost"]
+    for amount in (WRONG, RIGHT):
+        with pytest.raises(PaymentError):
+            shop.ask(amount)
+    assert shop.ask(RIGHT).intent.amount == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "saved"),
+    [
+        (503, {"stripe-should-retry": "false"}, False),
+        (500, {"stripe-should-retry": "false"}, True),
+        (500, {"idempotent-replayed": "true"}, True),
+        (500, {}, False),
+    ],
+)
+def test_only_a_500_and_a_replay_are_known_to_be_saved(
+    status: int, headers: dict[str, str], *, saved: bool
+) -> None:
+    assert judge(status, headers, "api_error").saved_5xx is saved
+
+
+@pytest.mark.parametrize("wait", ["inf", "1e999", "nan", "-inf"])
+def test_a_wait_without_end_is_none(wait: str) -> None:
+    assert judge(429, {"retry-after": wait}, None).retry_after_seconds is None
+
+
+@pytest.mark.parametrize("change", [{"object": "charge"}, {"id": "pi_\ud800"}])
+def test_what_is_no_paymentintent_is_not_read_as_one(change: dict[str, str]) -> None:
+    with pytest.raises(UnreadableIntent):
+        read_intent({"id": "pi_1", "client_secret": "pi_1_secret_1", **change})
+
+
+def test_a_waiter_leaves_the_store_its_time() -> None:
+    shop = Shop()
+    shop.stripe.next = ["lost"]
+    with pytest.raises(StripeFailed):
+        shop.ask(RIGHT)
+    record = shop.store.read(ORDER)
+    assert record is not None
+    # One store operation may take 2 s: what begins now could not be written down in time.
+    slow = Tools(shop.store, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: shop.now)  # type: ignore[arg-type]
+    with pytest.raises(PaymentError) as told:
+        create_once(slow, Wanted(ORDER, str(RIGHT), record.params), Deadline.after(3.9))
+    assert told.value.code == "in_flight"
+    assert shop.stripe.made == {}
+
+
+def test_events_that_nobody_delivers_do_not_hide_a_look() -> None:
+    shop = Shop()
+    kept = shop.store
+    event = OrderEvent("evt", "order.paid", 1.0, {}, next_at=5.0, until=9e9)
+    shop.ask(RIGHT)
+    record = kept.read(ORDER)
+    assert record is not None
+    for number in range(300):
+        other = Order(livemode=False, client_id=None, order_id=f"E-{number}")
+        waiting = with_follow_up(record, queue=(event,))
+        kept.claim(replace(waiting, order=other))
+    looked_at = Order(livemode=False, client_id=None, order_id="L-1")
+    kept.claim(replace(with_follow_up(record, looks=(15.0,)), order=looked_at))
+    tools = Tools(kept, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: 1000.0)  # type: ignore[arg-type]
+    found = SecondLooks(tools, lambda _: tools, 25.0).waiting(200)
+    assert [each.order.order_id for each in found] == ["L-1"]
