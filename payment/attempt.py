@@ -24,10 +24,6 @@ from payment.tools import Created, Owned, Tools
 # store has lost.
 LOST_RECORD_SECONDS = 24 * 3600.0
 
-# After this long, a request that used our key with other parameters is no longer under way at
-# Stripe; its SDKs give up after 80 s.
-SETTLE_SECONDS = 120.0
-
 # The object of a 500 may appear after its answer, mostly a moment after: a second look costs less
 # than a stray.
 SECOND_LOOK_SECONDS = 2.0
@@ -146,12 +142,14 @@ class Attempt:
         if adoption.strays:
             self._adopt_lost(*adoption.strays)
             return None
-        if self._tools.clock() - self._record.first_sent_at >= SETTLE_SECONDS:
+        if self._tools.clock() - self._record.first_sent_at >= self._tools.timing.lock:
             return Over()
+        # Whoever used it, a process that is being replaced perhaps, is at it for no longer than a
+        # lock holds.
         self._release(misused.error)
         raise InFlight(
             "This order was just asked for with other parameters; ask again.",
-            retry_after_seconds=SETTLE_SECONDS / 10,
+            retry_after_seconds=self._tools.timing.lock / 10,
         ) from misused.error
 
     def _adopt_lost(self, newest: Intent, *others: Intent) -> None:

@@ -19,7 +19,7 @@ from payment.claims import Step, Wanted
 from payment.deadline import Deadline
 from payment.errors import InFlight, Misconfigured, OrderReused, StoreDown
 from payment.idempotency import SentParams
-from payment.intents import CANCELED, Intent
+from payment.intents import CANCELED, TAKEN, Intent
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Owned, Tools
 
@@ -151,12 +151,20 @@ class _Request:
         intent = self._retrieve(record)
         if intent.status == CANCELED:
             return self._begin_next(record)
-        if record.fingerprint == claims.LOST_FINGERPRINT and not intent.costs(self._params()):
+        if self._is_of_another_price(record, intent):
             raise _reused()
         if intent.status != record.payment_status:
             self._note(record, intent)
         self._tools.saw("replayed", record, status=intent.status)
         return Created(intent, replayed=True)
+
+    def _is_of_another_price(self, record: KeyRecord, intent: Intent) -> bool:
+        """The shopper must not be asked for another amount than the shop asks for; once it is
+        taken, nobody is asked any more.
+        """
+        if record.fingerprint == claims.LOST_FINGERPRINT:
+            return not intent.costs(self._params())
+        return intent.status not in TAKEN and intent.costs_otherwise(self._params())
 
     def _retrieve(self, record: KeyRecord) -> Intent:
         assert record.payment_intent_id

@@ -57,6 +57,11 @@ class Intent:
         """Whether it asks for what these parameters ask for."""
         return (self.amount, self.currency) == (params["amount"], params["currency"])
 
+    def costs_otherwise(self, params: Mapping[str, Any]) -> bool:
+        """Whether it says that it asks for something else than these parameters do."""
+        said = {"amount": self.amount, "currency": self.currency}
+        return any(value is not None and value != params[name] for name, value in said.items())
+
 
 def read_intent(found: Any) -> Intent:
     """Read Stripe's JSON object; what the answer stands on (id, client_secret) must be there.

@@ -18,7 +18,7 @@ from payment.strays import settle_stray
 from payment.tools import Tools
 
 # While one process looks, no other does; also the wait after a look that Stripe did not answer.
-CLAIM_SECONDS = 60.0
+CLAIM_SECONDS = 30.0
 
 # How far a search for looks goes past records that wait for something else: some 20 MB of them.
 MOST_DUE = 12_800

@@ -204,6 +204,34 @@ def test_a_deploy_that_adds_a_field_resends_what_was_stored(bench: FlowBench) ->
     assert bench.payable() == [created.intent.id]
 
 
+def test_an_amount_that_was_changed_elsewhere_is_not_given_out_for_the_old_one(
+    bench: FlowBench,
+) -> None:
+    first = bench.ask()
+    headers = {"authorization": "Bearer sk_test_shop"}
+    bench.sandbox.handle("POST", f"{INTENTS}/{first.intent.id}", headers, b"amount=2000")
+    with pytest.raises(OrderReused):
+        bench.ask()
+    bench.store.forget(bench.record())
+    with pytest.raises(OrderReused):
+        bench.ask()
+    _pay(bench, first.intent.id)
+    assert bench.ask().intent.status == "succeeded"
+
+
+def test_corrected_parameters_get_past_a_rejection_that_the_store_forgot(
+    bench: FlowBench,
+) -> None:
+    with pytest.raises(Refused):
+        bench.ask(amount=10)
+    bench.store.forget(bench.record())
+    with pytest.raises(InFlight):
+        bench.ask()
+    bench.now += bench.tools.timing.lock
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+
+
 def _pay(bench: FlowBench, intent_id: str) -> None:
     body = b"payment_method=pm_card_visa&return_url=https://shop.example"
     headers = {"authorization": "Bearer sk_test_shop"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from payment.attempt import SETTLE_SECONDS
 from payment.errors import OrderReused
 from payment.tools import Created
 
@@ -16,7 +15,7 @@ BECAME_OWNER = ("claimed", "taken_over", "next_attempt")
 
 
 # The lock has run out, a late object is there, and Stripe is done with whatever it was sent.
-SETTLED_SECONDS = SETTLE_SECONDS + 1
+SETTLED_SECONDS = 121.0
 
 
 class Broken(Exception):
