@@ -22,6 +22,8 @@ class Load:
     p99: float
     failed: int
     cpu_ms: float
+    first_answer_seconds: float = 0.0
+    worker_mb: float = 0.0
 
 
 def press(server: Running, connections: int, seconds: int, script: str = "new_orders") -> Load:

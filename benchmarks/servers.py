@@ -19,6 +19,7 @@ WORKERS = 2
 
 NODE = "Node: Express, stripe-node"
 SAMPLE = "Stripe's Flask sample"
+ECHO = "bare Flask echo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def echo() -> Server:
     """Flask that answers JSON at once, on our own worker: what the server alone costs."""
     environ = {"STRIPE_SECRET_KEY": "sk_test_bench", "PORT": str(PORT),
                "WEB_CONCURRENCY": str(WORKERS), "PYTHONPATH": str(PEERS)}  # fmt: skip
-    return Server("bare Flask echo", (sys.executable, "-m", "gunicorn", "echo:app"), environ)
+    return Server(ECHO, (sys.executable, "-m", "gunicorn", "echo:app"), environ)
 
 
 def _gunicorn(app: str, threads: int) -> tuple[str, ...]:
