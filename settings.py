@@ -161,7 +161,7 @@ class Settings(BaseModel):
         le=512,
         description="must be an integer from 1 to 512",
     )
-    max_in_flight: int = Field(256, ge=1, le=4096, description="must be an integer from 1 to 4096")
+    max_in_flight: int = Field(400, ge=1, le=4096, description="must be an integer from 1 to 4096")
     answer_cache_seconds: float = Field(
         0.0, ge=0, le=10, description="must be a number from 0 to 10"
     )

@@ -7,7 +7,6 @@ as do a name server that is silent and a host with many dead addresses. Here eve
 
 from __future__ import annotations
 
-import http.client
 import io
 import math
 import re
@@ -18,13 +17,16 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
+from stripe_answer import Answer, read_answer
 from stripe_resolver import resolver
 
 # What is between us and Stripe forgets a silent connection, some after a minute, without a word.
 IDLE_SECONDS = 50.0
+
+# An answer of Stripe's is a few kilobytes.
+READ_BYTES = 16384
 
 # What a request line and a header may hold: anything else could begin another line.
 _TARGET = re.compile(r"/[!-~]*")
@@ -41,15 +43,6 @@ class SendInProgress(threading.local):
 
 # One per thread, because a send never leaves the thread that began it.
 current_send = SendInProgress()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One whole answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Pool:
@@ -76,7 +69,7 @@ class Pool:
     ) -> Answer:
         """Send once and return the whole answer; named as urllib3's, whose place it takes.
 
-        Raises OSError or http.client.HTTPException; `current_send` tells whether anything left.
+        Raises OSError; `current_send` tells whether anything left.
         """
         request = self._bytes(method, url, body, headers)
         connection = self._take()
@@ -124,58 +117,79 @@ class Pool:
 
 
 class _Connection:
-    """One connection: a request and its answer at a time."""
+    """One connection: a request and its answer at a time.
+
+    The socket never blocks in a call of its own: a socket with a time-out does, with two more
+    changes of threads for each call.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
         self._sock = sock
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._incoming = _Incoming(sock)
+        self._writable = select.poll()
+        self._writable.register(sock, select.POLLOUT)
         self._used_at = time.monotonic()
         self.reusable = True
 
     def is_alive(self) -> bool:
         """Whether it may be used again: anything to read now is its end."""
-        return time.monotonic() - self._used_at < IDLE_SECONDS and not self._poll.poll(0)
+        young = time.monotonic() - self._used_at < IDLE_SECONDS
+        return young and not self._incoming.is_readable(0)
 
     def exchange(self, request: bytes, read_seconds: float) -> Answer:
         """Write the request and read its answer."""
         current_send.may_have_left = True
         self._write(request)
-        ends_at = min(current_send.ends_at, time.monotonic() + read_seconds)
-        with http.client.HTTPResponse(cast(socket.socket, _Incoming(self._sock, ends_at))) as read:
-            read.begin()
-            body = read.read()
-        self.reusable = not read.will_close
+        self._incoming.ends_at = min(current_send.ends_at, time.monotonic() + read_seconds)
+        answer = read_answer(io.BufferedReader(self._incoming, READ_BYTES))
+        self.reusable = not answer.last
         self._used_at = time.monotonic()
-        return Answer(read.status, read.headers, body)  # type: ignore[arg-type]
+        return answer
 
     def close(self) -> None:
         """Close it."""
         self._sock.close()
 
     def _write(self, request: bytes) -> None:
-        """Unlike sendall, which over TLS gives each piece the whole of the time."""
         unsent = memoryview(request)
         while unsent:
-            self._sock.settimeout(_until(current_send.ends_at))
-            unsent = unsent[self._sock.send(unsent) :]
+            try:
+                unsent = unsent[self._sock.send(unsent) :]
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                self._writable.poll(_until(current_send.ends_at) * 1000)
 
 
 class _Incoming(io.RawIOBase):
-    """What arrives at a socket until an instant, in the guise of the socket."""
+    """What arrives at a socket until `ends_at`."""
 
-    def __init__(self, sock: socket.socket, ends_at: float) -> None:
-        self._sock, self._ends_at = sock, ends_at
+    def __init__(self, sock: socket.socket) -> None:
+        self.ends_at = math.inf
+        self._sock = sock
+        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._readable = select.poll()
+        self._readable.register(sock, select.POLLIN)
 
-    def makefile(self, *_: Any) -> io.BufferedReader:
-        return io.BufferedReader(self, 65536)
+    def is_readable(self, seconds: float) -> bool:
+        """Wait for something to read, the end included."""
+        return bool(self._readable.poll(seconds * 1000))
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(_until(self._ends_at))
-        return self._sock.recv_into(buffer)
+        while True:
+            left = _until(self.ends_at)
+            # TLS may hold what it has read of the socket already.
+            if (self._tls is None or not self._tls.pending()) and not self.is_readable(left):
+                continue
+            try:
+                return self._sock.recv_into(buffer)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                continue
+
+    def close(self) -> None:
+        """Stay open: a reader that is thrown away is not the end of the connection."""
 
 
 def _close_all(connections: list[_Connection]) -> None:

@@ -23,7 +23,8 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import Timeout
 
-from stripe_connection import Answer, Pool, current_send
+from stripe_answer import Answer
+from stripe_connection import Pool, current_send
 
 # The connections keep the time themselves.
 _NO_TIMEOUT = Timeout()
@@ -149,7 +150,7 @@ class _Adapter(HTTPAdapter):
         response = Response()
         response.request, response.url = req, req.url or ""
         response.status_code, response._content = resp.status, resp.body
-        response.headers = CaseInsensitiveDict(resp.headers)
+        response.headers = resp.headers  # type: ignore[assignment]
         return response
 
     def close(self) -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import errno
 import json
+import select
 import selectors
 import socket
+import sys
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -33,6 +36,9 @@ ANSWER_SECONDS = 5.0
 # server's own CPU time).
 STAY_SECONDS = 0.02
 
+# Longer than any request computes without waiting for anything.
+SWITCH_SECONDS = 0.05
+
 # How long a closing connection is read on, so that the answer is not lost with what is unread.
 CLOSE_SECONDS = 0.5
 
@@ -42,36 +48,66 @@ BAD_REQUEST = json.dumps(
 
 
 class ClientSocket(socket.socket):
-    """A client's connection; `ends_at`, an instant of time.monotonic, ends what it reads."""
+    """A client's connection; `ends_at`, an instant of time.monotonic, ends what it reads.
+
+    Never blocks in a call of its own: each call that may block lets another thread run, and each
+    change between blocking and not is one more. gunicorn changes twice for each request.
+    """
 
     ends_at = 0.0
+    _head = b""
+
+    def prepare(self) -> ClientSocket:
+        """Make it ready, once."""
+        super().setblocking(False)
+        self._readable = select.poll()
+        self._readable.register(self, select.POLLIN)
+        return self
+
+    def setblocking(self, flag: bool) -> None:
+        """Do nothing."""
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Read; a client that is too late counts as gone."""
-        left = self.ends_at - time.monotonic()
-        if left <= 0:
-            return b""
-        self.settimeout(left)
-        try:
-            return super().recv(size, flags)
-        except TimeoutError:
-            return b""
+        while self.is_readable(self.ends_at - time.monotonic()):
+            try:
+                return super().recv(size, flags)
+            except BlockingIOError:
+                continue
+        return b""
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Write. Raises ConnectionResetError if the client does not read."""
+        """Write; the head of an answer waits for what follows it, to be one packet with it.
+
+        Raises ConnectionResetError if the client does not read.
+        """
+        if not self._head and data.startswith(b"HTTP/1.") and data.endswith(b"\r\n\r\n"):
+            self._head = data
+            return
+        unsent = memoryview(self._head + data)
+        self._head = b""
+        with suppress(BlockingIOError):
+            unsent = unsent[self.send(unsent, flags) :]
+        if unsent:
+            self._send_slowly(unsent)
+
+    def flush(self) -> None:
+        """Send the head of an answer that has no body."""
+        if self._head:
+            self.sendall(b"")
+
+    def is_readable(self, seconds: float) -> bool:
+        """Wait for something to read, or for the client to hang up."""
+        return seconds > 0 and bool(self._readable.poll(seconds * 1000))
+
+    def _send_slowly(self, unsent: memoryview) -> None:
         self.settimeout(ANSWER_SECONDS)
         try:
-            super().sendall(data, flags)
+            super().sendall(unsent)
         except TimeoutError as late:
             raise ConnectionResetError(errno.ECONNRESET, "the client does not read") from late
-
-    def says_more(self, seconds: float) -> bool:
-        """Wait for the next request; False also where the client hung up."""
-        self.settimeout(seconds)
-        try:
-            return bool(super().recv(1, socket.MSG_PEEK))
-        except OSError:
-            return False
+        finally:
+            self.settimeout(0)
 
 
 class WebWorker(ThreadWorker):  # type: ignore[misc]
@@ -79,13 +115,21 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
 
     request_seconds = REQUEST_SECONDS
 
+    def init_process(self) -> None:
+        """Let a thread work until it waits for something, as each soon does.
+
+        Python would have every waiting thread wake up 200 times a second to ask for its turn.
+        """
+        sys.setswitchinterval(SWITCH_SECONDS)
+        super().init_process()
+
     def accept(self, listener: Any) -> None:
         """Let a new connection wait for its first byte in the poller."""
         try:
             accepted, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
-        client = ClientSocket(fileno=accepted.detach())
+        client = ClientSocket(fileno=accepted.detach()).prepare()
         conn = TConn(self.cfg, client, address, listener.getsockname())
         conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
         self.nr_conns += 1
@@ -96,7 +140,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: Any) -> Any:
         """Serve a connection, in a thread, for as long as it has the next request ready."""
         keep = self._serve(conn)
-        while keep and self._threads_are_free() and conn.sock.says_more(STAY_SECONDS):
+        while keep and self._threads_are_free() and conn.sock.is_readable(STAY_SECONDS):
             keep = self._serve(conn)
         if not keep:
             self._close(conn.sock)
@@ -114,7 +158,9 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
 
     def _serve(self, conn: Any) -> Any:
         conn.sock.ends_at = time.monotonic() + self.request_seconds
-        return super().handle(conn)
+        keep = super().handle(conn)
+        conn.sock.flush()
+        return keep
 
     def _threads_are_free(self) -> bool:
         return bool(self.alive and self.tpool._work_queue.empty())

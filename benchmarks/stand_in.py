@@ -139,6 +139,8 @@ class Stripe(asyncio.Protocol):
         replayed = False
         if method == b"POST" and path == b"/v1/payment_intents":
             said, replayed = self.books.create(_header(head, b"idempotency-key"), body)
+        elif path == b"/healthz":
+            said = b"{}"
         else:
             said = self.books.show(path.rpartition(b"/")[2].partition(b"?")[0].decode())
         Stripe.served += 1

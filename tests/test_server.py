@@ -86,6 +86,27 @@ def test_hung_orders_stop_no_other_one(sandbox: SandboxProcess) -> None:
         assert {each.result().status_code for each in [*hung, one_more]} == {503}
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells")
+def test_a_worker_for_each_core_keeps_to_it(sandbox: SandboxProcess) -> None:
+    cores = os.sched_getaffinity(0)
+    with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": str(len(cores))}) as service:
+        # A worker that is replaced takes the place of the one that died.
+        killed = service.kill_a_worker()
+        patience = time.monotonic() + 20
+        used: list[set[int]] = []
+        while sorted(used, key=min) != [{core} for core in sorted(cores)]:
+            assert time.monotonic() < patience, used
+            time.sleep(0.1)
+            used = [os.sched_getaffinity(pid) for pid in service.workers() if pid != killed]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells")
+def test_other_numbers_of_workers_are_left_to_the_kernel(sandbox: SandboxProcess) -> None:
+    cores = os.sched_getaffinity(0)
+    with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": str(len(cores) + 1)}) as service:
+        assert all(os.sched_getaffinity(pid) == cores for pid in service.workers())
+
+
 def _shared_directory_elsewhere() -> None:
     """Make one in another process, and remove it."""
     make = (

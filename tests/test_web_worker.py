@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
@@ -169,18 +171,44 @@ def test_a_late_client_counts_as_gone() -> None:
 def test_a_client_that_says_more_keeps_its_words() -> None:
     ours, theirs = _pair()
     with ours, theirs:
-        assert not ours.says_more(0.01)
+        assert not ours.is_readable(0.01)
         theirs.sendall(b"more")
-        assert ours.says_more(5.0)
+        assert ours.is_readable(5.0)
         ours.ends_at = time.monotonic() + 5
         assert ours.recv(10) == b"more"
-        theirs.close()
-        assert not ours.says_more(5.0)
+
+
+def test_a_head_and_its_body_are_one_packet() -> None:
+    ours, theirs = _pair()
+    with ours, theirs:
+        ours.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert not select.select([theirs], [], [], 0.01)[0]
+        ours.sendall(b"body")
+        assert theirs.recv(100) == b"HTTP/1.1 200 OK\r\n\r\nbody"
+        ours.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        ours.flush()
+        assert theirs.recv(100) == b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+def test_an_answer_larger_than_the_kernel_takes_at_once_arrives() -> None:
+    ours, theirs = _pair()
+    large = b"x" * 3_000_000
+    with ours, theirs, ThreadPoolExecutor(1) as reader:
+        read = reader.submit(_read, theirs, len(large))
+        ours.sendall(large)
+        assert read.result() == large
 
 
 def _pair() -> tuple[ClientSocket, socket.socket]:
     ours, theirs = socket.socketpair()
-    return ClientSocket(fileno=ours.detach()), theirs
+    return ClientSocket(fileno=ours.detach()).prepare(), theirs
+
+
+def _read(sock: socket.socket, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        data += sock.recv(65536)
+    return data
 
 
 def _dribble(client: socket.socket, data: bytes, after: bytes) -> float:

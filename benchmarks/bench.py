@@ -1,0 +1,143 @@
+"""`make bench`: this service and its peers side by side; a table of medians and ratios, a picture.
+
+    python -m benchmarks.bench [--rounds 3] [--seconds 8] [--only hold fast replay steady] [--write | --check]
+
+Every round runs every server once, one after the other, and a ratio is taken within its round:
+what the machine does beside this falls on all alike. Only 127.0.0.1 is pressed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from benchmarks import servers, steady
+from benchmarks.load import Load, press
+from benchmarks.picture import draw
+from benchmarks.results import Result, check, summed_up, table
+from benchmarks.running import running, stand_in
+from benchmarks.servers import Server
+from tests.servers import Postgres, Redis
+
+HERE = Path(__file__).resolve().parent
+PARTS = ["hold", "fast", "replay", "steady"]
+TABLE, NUMBERS, PICTURE = HERE / "results.md", HERE / "results.json", HERE / "results.svg"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One way to press each server; ratios are to `base`."""
+
+    name: str
+    title: str
+    base: str
+    connections: int
+    servers: tuple[Server, ...]
+    stripe_seconds: float = 0.0
+    script: str = "new_orders"
+
+
+def scenarios(on_stores: tuple[Server, ...]) -> list[Scenario]:
+    """What is measured as fast as it goes."""
+    memory = on_stores[0]
+    cached = servers.ours("ours, answers cached 5 s", ANSWER_CACHE_SECONDS="5")
+    return [
+        Scenario(
+            "hold", "New orders, Stripe answers in 300 ms, 400 connections", servers.NODE, 400,
+            (servers.node(), *on_stores, servers.tutorial(256), servers.fastapi()), 0.3,
+        ),
+        Scenario(
+            "fast", "New orders, Stripe answers at once, 16 connections", servers.SAMPLE, 16,
+            (servers.flask_sample(), *on_stores, servers.node(), servers.tutorial(16),
+             servers.fastapi()),
+        ),
+        Scenario(
+            "replay", "The same orders again, 16 connections", servers.ECHO, 16,
+            (servers.echo(), memory, cached), script="replays",
+        ),
+    ]  # fmt: skip
+
+
+def measure(scenario: Scenario, server: Server, seconds: int) -> Load:
+    """Start everything afresh, press, and end it."""
+    with stand_in(scenario.stripe_seconds), running(server) as found:
+        load = press(found, scenario.connections, seconds, scenario.script)
+        return replace(
+            load,
+            first_answer_seconds=found.first_answer_seconds,
+            worker_mb=found.worker_bytes() / 1e6,
+        )
+
+
+def main() -> int:
+    """Measure what was asked for, and say what came of it."""
+    options = _options()
+    if shutil.which("wrk") is None or shutil.which("node") is None:
+        sys.stderr.write("wrk and node are needed: apt-get install wrk nodejs\n")
+        return 1
+    with _stores() as stores:
+        results = [
+            _result(scenario, options, print)
+            for scenario in scenarios(stores)
+            if scenario.name in options.only
+        ]
+        calm = [
+            steady.measure(each, options.seconds) for each in stores if "steady" in options.only
+        ]
+    text = table(results) + (steady.table(calm) if calm else "")
+    print(text)
+    if options.check:
+        return check(results, json.loads(NUMBERS.read_text()))
+    if options.write:
+        TABLE.write_text(text)
+        NUMBERS.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
+        PICTURE.write_text(draw(results))
+    return 0
+
+
+def _result(scenario: Scenario, options: argparse.Namespace, say: Callable[[str], None]) -> Result:
+    rounds = []
+    for number in range(options.rounds):
+        loads = {}
+        for server in scenario.servers:
+            loads[server.name] = load = measure(scenario, server, options.seconds)
+            say(f"{scenario.name} {number + 1}: {server.name}: {load.rate:.0f}/s {load.p50:.1f} ms")
+        rounds.append(loads)
+    return summed_up(scenario.name, scenario.title, scenario.base, rounds)
+
+
+@contextmanager
+def _stores() -> Iterator[tuple[Server, ...]]:
+    """Ours on every store, on the disk and with its promises kept; memory first."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        postgres = stack.enter_context(Postgres(disk=None))
+        redis = stack.enter_context(Redis(disk=None))
+        urls = {
+            "memory": "memory://",
+            "SQLite": f"sqlite:///{directory}/keys.db",
+            "PostgreSQL": postgres.new_url(),
+            "Redis": redis.new_url(),
+        }
+        yield tuple(servers.ours(f"ours, {name}", url) for name, url in urls.items())
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
+    parser.add_argument("--only", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--write", action="store_true", help="keep table, numbers and picture")
+    parser.add_argument("--check", action="store_true", help="compare with the kept numbers")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

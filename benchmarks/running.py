@@ -1,0 +1,91 @@
+"""Start a server and the stand-in for Stripe, wait until they answer, and end them for certain."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from benchmarks.servers import PORT, ROOT, STRIPE_PORT, Server
+
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers; `first_answer_seconds` is from its start until then."""
+
+    process: psutil.Process
+    first_answer_seconds: float
+
+    def cpu_seconds(self) -> float:
+        """What it and its children have used so far."""
+        family = [self.process, *self.process.children(recursive=True)]
+        return sum(sum(each.cpu_times()[:2]) for each in family)
+
+    def worker_bytes(self) -> float:
+        """Memory that one worker has for itself (proportional set size), on average."""
+        workers = self.process.children(recursive=True)
+        sizes = sorted((each.memory_full_info().pss for each in workers), reverse=True)[:2]
+        return sum(sizes) / max(1, len(sizes))
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Running]:
+    """Run a server on PORT."""
+    with _process(server.command, server.whole_environ(), PORT) as found:
+        yield found
+
+
+@contextmanager
+def stand_in(seconds: float = 0.0, slow_every: int = 0) -> Iterator[Running]:
+    """Run the stand-in, which waits so long before each answer, and 8 s before each n-th."""
+    options = ("--seconds", str(seconds), "--slow-every", str(slow_every))
+    command = (sys.executable, "-m", "benchmarks.stand_in", "--port", str(STRIPE_PORT), *options)
+    with _process(command, None, STRIPE_PORT) as found:
+        yield found
+
+
+@contextmanager
+def _process(
+    command: tuple[str, ...], environ: dict[str, str] | None, port: int
+) -> Iterator[Running]:
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+        try:
+            _wait_for(port, process)
+            yield Running(psutil.Process(process.pid), time.monotonic() - began)
+        finally:
+            _end(process)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    patience = time.monotonic() + START_SECONDS
+    while time.monotonic() < patience and process.poll() is None:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as probe:
+                probe.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                if probe.recv(100):
+                    return
+        except OSError:
+            time.sleep(0.01)
+    raise RuntimeError(f"nobody answers on port {port}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for each in psutil.wait_procs(family, timeout=5)[1]:
+        each.kill()

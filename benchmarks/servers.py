@@ -1,0 +1,86 @@
+"""The servers that are compared: ours on each store, and small faithful equivalents of others."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "benchmarks" / "peers"
+
+PORT, STRIPE_PORT = 4260, 4261
+STRIPE = f"http://127.0.0.1:{STRIPE_PORT}"
+
+# Two processes each, on a machine of two cores.
+WORKERS = 2
+
+NODE = "Node: Express, stripe-node"
+SAMPLE = "Stripe's Flask sample"
+ECHO = "bare Flask echo"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How to start one; it answers on PORT and calls Stripe at STRIPE."""
+
+    name: str
+    command: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def whole_environ(self) -> dict[str, str]:
+        """Return the environment, without any Stripe setting of whoever runs this."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("STRIPE_")}
+        return {**kept, "PEER_STRIPE_BASE": STRIPE, **self.environ}
+
+
+def ours(name: str, key_store_url: str = "memory://", **settings: str) -> Server:
+    """This service, with nothing changed but its store."""
+    environ = {
+        "STRIPE_SECRET_KEY": "sk_test_bench",
+        "STRIPE_API_BASE": STRIPE,
+        "KEY_STORE_URL": key_store_url,
+        "PORT": str(PORT),
+        "WEB_CONCURRENCY": str(WORKERS),
+        **settings,
+    }
+    return Server(name, (sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"), environ)
+
+
+def node() -> Server:
+    """Stripe's Node sample, in a cluster."""
+    script = str(PEERS / "node" / "server.js")
+    return Server(NODE, ("node", script, str(PORT), str(STRIPE_PORT), str(WORKERS)))
+
+
+def flask_sample(threads: int = 16) -> Server:
+    """Stripe's Python sample under gunicorn."""
+    return Server(SAMPLE, _gunicorn("flask_stripe:app", threads))
+
+
+def tutorial(threads: int) -> Server:
+    """A tutorial's code under gunicorn."""
+    return Server("a tutorial's code", _gunicorn("tutorial:app", threads))
+
+
+def fastapi() -> Server:
+    """FastAPI on uvicorn with uvloop."""
+    options = ("--workers", str(WORKERS), "--no-access-log", "--app-dir", str(PEERS))
+    command = (sys.executable, "-m", "uvicorn", "fastapi_stripe:app", "--port", str(PORT))
+    return Server("FastAPI, stripe async", (*command, *options))
+
+
+def echo() -> Server:
+    """Flask that answers JSON at once, on our own worker: what the server alone costs."""
+    environ = {"STRIPE_SECRET_KEY": "sk_test_bench", "PORT": str(PORT),
+               "WEB_CONCURRENCY": str(WORKERS), "PYTHONPATH": str(PEERS)}  # fmt: skip
+    return Server(ECHO, (sys.executable, "-m", "gunicorn", "echo:app"), environ)
+
+
+def _gunicorn(app: str, threads: int) -> tuple[str, ...]:
+    # Without a configuration file: ours lies where we start it.
+    options = f"-c /dev/null -k gthread -w {WORKERS} --threads {threads} -b 127.0.0.1:{PORT}"
+    path = ("--pythonpath", str(PEERS))
+    return (sys.executable, "-m", "gunicorn", *options.split(), *path, app)

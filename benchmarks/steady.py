@@ -1,0 +1,118 @@
+"""Fifty orders a second, whatever the answers take: what the service adds to a call to Stripe.
+
+Also under a brownout, in which every second answer of Stripe's takes 8 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+
+from benchmarks.running import running, stand_in
+from benchmarks.servers import PORT, STRIPE_PORT, Server
+
+RATE = 50
+STRIPE_SECONDS = 0.3
+
+# An answer that took longer met the brownout.
+SLOW_SECONDS = 4.0
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """Milliseconds: of a call to Stripe, of what is added to it, and of the fast half's p50."""
+
+    server: str
+    direct_p50: float
+    added_p50: float
+    added_p99: float
+    brownout_p50: float
+    brownout_ratio: float
+
+
+def measure(server: Server, seconds: int) -> Steady:
+    """Measure Stripe alone, then the service before it, then both in a brownout."""
+    with stand_in(STRIPE_SECONDS):
+        direct = _latencies(STRIPE_PORT, _to_stripe, seconds)
+        with running(server):
+            _latencies(PORT, _to_us, 2)
+            through = _latencies(PORT, _to_us, seconds)
+    with stand_in(STRIPE_SECONDS, slow_every=2), running(server):
+        fast = [each for each in _latencies(PORT, _to_us, seconds) if each < SLOW_SECONDS * 1000]
+    (d50, d99), (t50, t99), (b50, _) = map(_p50_and_p99, (direct, through, fast))
+    return Steady(server.name, d50, t50 - d50, t99 - d99, b50, b50 / t50)
+
+
+def table(found: Sequence[Steady]) -> str:
+    """Return them as Markdown."""
+    lines = [
+        f"## {RATE} new orders a second, Stripe answers in {STRIPE_SECONDS * 1000:.0f} ms",
+        "",
+        "| server | added p50 ms | added p99 ms | p50 ms of the fast half in a brownout | of normal |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {each.server} | {each.added_p50:.1f} | {each.added_p99:.1f} "
+            f"| {each.brownout_p50:.1f} | {each.brownout_ratio:.2f} |"
+            for each in found
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _to_us() -> bytes:
+    body = f'{{"amount":1099,"currency":"usd","order_id":"{uuid.uuid4().hex}"}}'
+    return _post("/create-payment-intent", "application/json", body)
+
+
+def _to_stripe() -> bytes:
+    form = f"amount=1099&currency=usd&metadata[order_id]={uuid.uuid4().hex}"
+    return _post("/v1/payment_intents", "application/x-www-form-urlencoded", form)
+
+
+def _post(path: str, kind: str, body: str) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def _latencies(port: int, request: Callable[[], bytes], seconds: int) -> list[float]:
+    return asyncio.run(_ask_steadily(port, request, seconds * RATE))
+
+
+async def _ask_steadily(port: int, request: Callable[[], bytes], count: int) -> list[float]:
+    """Send each at its time, over kept connections, and wait for all."""
+    idle: list[Stream] = []
+    began = time.monotonic()
+    asked = []
+    for number in range(count):
+        await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
+        asked.append(asyncio.create_task(_ask(port, request(), idle)))
+    found = await asyncio.gather(*asked)
+    for _, writer in idle:
+        writer.close()
+    return found
+
+
+async def _ask(port: int, request: bytes, idle: list[Stream]) -> float:
+    began = time.monotonic()
+    stream = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = stream
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    if b" 200 " not in head[:16]:
+        raise RuntimeError(head.decode())
+    length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+    await reader.readexactly(length)
+    idle.append(stream)
+    return (time.monotonic() - began) * 1000
+
+
+def _p50_and_p99(values: Sequence[float]) -> tuple[float, float]:
+    cuts = quantiles(values, n=100)
+    return cuts[49], cuts[98]
