@@ -69,6 +69,7 @@ async function begin({ clientSecret, appearance, headers: given }) {
   if (CANNOT_BE_PAID.includes(paymentIntent.status)) return tell("loaderror", { error: terminal(paymentIntent) });
   new ResizeObserver(() => tell("height", { height: document.documentElement.offsetHeight })).observe(document.body);
   tell("ready");
+  if (fields.some(({ value }) => value)) tellChange();
 }
 
 const terminal = ({ status }) => ({
@@ -89,8 +90,13 @@ function dress({ theme, variables = {} } = {}) {
   }
 }
 
+// A shopper may type before the page has said what the form is for; it hears of that in `begin`.
 function tell(type, more = {}) {
-  port.postMessage({ type, ...more });
+  port?.postMessage({ type, ...more });
+}
+
+function tellChange() {
+  tell("change", { complete: complete(), empty: !digitsOf(values().number), value: { type: "card" } });
 }
 
 const deeds = {
@@ -117,7 +123,7 @@ form.addEventListener("input", ({ target, inputType }) => {
   if (target.name === "expiry") target.value = spacedExpiry(target.value, inputType?.startsWith("delete"));
   if (target.name === "cvc") target.value = digitsOf(target.value).slice(0, 4);
   show(target, null);
-  tell("change", { complete: complete(), empty: !digitsOf(values().number), value: { type: "card" } });
+  tellChange();
 });
 
 form.addEventListener("submit", (event) => event.preventDefault());
@@ -129,5 +135,5 @@ form.addEventListener("click", ({ target }) => {
     field.value = filled[field.name];
     show(field, null);
   }
-  tell("change", { complete: true, empty: false, value: { type: "card" } });
+  tellChange();
 });
