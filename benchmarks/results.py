@@ -54,8 +54,8 @@ def _row(server: str, base: str, rounds: Sequence[Mapping[str, Load]]) -> Row:
         p99=median(load.p99 for load in loads),
         cpu_ms=median(load.cpu_ms for load in loads),
         failed=sum(load.failed for load in loads),
-        rate_ratio=median(each[server].rate / each[base].rate for each in rounds),
-        p50_ratio=median(each[server].p50 / each[base].p50 for each in rounds),
+        rate_ratio=median(each[server].rate / max(each[base].rate, 1e-9) for each in rounds),
+        p50_ratio=median(each[server].p50 / max(each[base].p50, 1e-9) for each in rounds),
         first_answer_seconds=median(load.first_answer_seconds for load in loads),
         worker_mb=median(load.worker_mb for load in loads),
     )
