@@ -25,7 +25,8 @@ def base() -> Iterator[Path]:
     base = shared_directory().parent
     before = set(base.glob(f"{PREFIX}*"))
     yield base
-    assert set(base.glob(f"{PREFIX}*")) == before
+    # Another service on this machine may take its own away meanwhile.
+    assert set(base.glob(f"{PREFIX}*")) <= before
 
 
 def test_the_workers_of_a_memory_store_know_each_other_s_orders(
@@ -47,7 +48,8 @@ def test_one_worker_needs_no_shared_memory(sandbox: SandboxProcess, base: Path) 
     before = set(base.glob(f"{PREFIX}*"))
     with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service:
         assert service.create("A-1").status_code == 200
-        assert set(base.glob(f"{PREFIX}*")) == before
+        # Another service on this machine may take its own away meanwhile.
+    assert set(base.glob(f"{PREFIX}*")) <= before
 
 
 def test_a_killed_service_s_memory_is_removed_by_the_next_start(base: Path) -> None:
