@@ -82,7 +82,7 @@ class Surface:
         self.get(f"/{SECRET_KEY}")
 
 
-def test_no_secret_is_in_logs_answers_metrics_or_the_store(
+def test_no_secret_is_in_logs_answers_or_the_store(
     sandbox: SandboxProcess, log: io.StringIO, tmp_path: Path
 ) -> None:
     settings = load_settings(

@@ -53,6 +53,26 @@ def test_the_metrics_are_those_of_every_worker_and_outlive_one(sandbox: SandboxP
         exported(port)
 
 
+def test_no_secret_is_in_the_metrics(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    port = free_port()
+    clients = clients_file(tmp_path)
+    environ = {"CLIENTS_FILE": str(clients), "METRICS_PORT": str(port), "LOG_LEVEL": "DEBUG"}
+    with ServiceProcess(sandbox.url, environ) as service:
+        key = API_KEYS["shop-a"]
+        for proof in (key, "api_of_nobody", "eyJ.of.nobody"):
+            body = {"order_id": "order-of-somebody", "amount": 1099}
+            answer = service.post(
+                "/create-payment-intent", body, Authorization=bearer(proof)["Authorization"]
+            )
+            client_secret = answer.json().get("client_secret", "_secret_")
+            service.get(f"/{key}", order_id=client_secret)
+        text = exported(port)
+    assert "payments_requests_total" in text
+    secrets = ("sk_test", "whsec", "_secret_", "eyJ", "api_of_nobody", "order-of-somebody")
+    for secret in (*secrets, *API_KEYS.values(), *SECRETS.values()):
+        assert secret not in text
+
+
 def test_no_secret_is_in_the_process_list(sandbox: SandboxProcess, tmp_path: Path) -> None:
     environ = {"CLIENTS_FILE": str(clients_file(tmp_path)), "METRICS_PORT": str(free_port())}
     with ServiceProcess(sandbox.url, environ) as service:
