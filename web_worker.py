@@ -123,6 +123,19 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         sys.setswitchinterval(SWITCH_SECONDS)
         super().init_process()
 
+    def is_parent_alive(self) -> bool:
+        """Leave the port as soon as the master is gone, for the one that comes after it.
+
+        gunicorn's own orphans hold it, without accepting, for as long as a client stays connected.
+        """
+        if super().is_parent_alive():
+            return True
+        self.alive = False
+        self.set_accept_enabled(False)
+        for each in self.sockets:
+            each.close()
+        return False
+
     def accept(self, listener: Any) -> None:
         """Let a new connection wait for its first byte in the poller."""
         try:

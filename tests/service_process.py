@@ -64,6 +64,7 @@ class ServiceProcess:
                 env=self._environ,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self._wait_until_it_answers()
         return self
@@ -80,12 +81,24 @@ class ServiceProcess:
         return text
 
     def kill(self) -> None:
-        """kill -9 for the master and every worker."""
+        """kill -9 for the master and all that it started, at once.
+
+        One after the other would not do: a master that is left for a moment starts a new worker,
+        which then holds the port.
+        """
         assert self._process
-        for each in [*self.workers(), self._process.pid]:
-            _kill(each)
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(timeout=10)
         self._process = None
+
+    def kill_the_master(self) -> list[int]:
+        """kill -9 for the master alone; gives its workers."""
+        assert self._process
+        workers = self.workers()
+        _kill(self._process.pid)
+        self._process.wait(timeout=10)
+        self._process = None
+        return workers
 
     def kill_a_worker(self, which: int = 0) -> int:
         """kill -9 for one worker; gunicorn starts another."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from key_store.shared_directory import LOCK, PREFIX, shared_directory
@@ -76,11 +77,11 @@ def test_hung_orders_stop_no_other_one(sandbox: SandboxProcess) -> None:
                 "REQUEST_BUDGET_SECONDS": "4"}  # fmt: skip
     with ServiceProcess(sandbox.url, settings) as service, ThreadPoolExecutor(HUNG + 1) as threads:
         hung = [threads.submit(service.create, f"hung-{n}") for n in range(HUNG)]
-        _wait_until_hung(sandbox, HUNG)
+        _wait_until_fired(sandbox, "hang", HUNG)
         assert _seconds(lambda: service.create("A-1").status_code == 200) < 1
         assert _seconds(lambda: service.get("/healthz").status_code == 200) < 1
         one_more = threads.submit(service.create, "hung-last")
-        _wait_until_hung(sandbox, HUNG + 1)
+        _wait_until_fired(sandbox, "hang", HUNG + 1)
         # No place is left: said at once, in a thread of the reserve.
         refused = service.create("A-2")
         assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
@@ -109,6 +110,22 @@ def test_other_numbers_of_workers_are_left_to_the_kernel(sandbox: SandboxProcess
         assert all(os.sched_getaffinity(pid) == cores for pid in service.workers())
 
 
+def test_a_master_s_death_frees_its_port_for_the_next(sandbox: SandboxProcess) -> None:
+    """Although a client stays connected to a worker that is left over."""
+    with ServiceProcess(sandbox.url, {"REQUEST_BUDGET_SECONDS": "5"}) as service:
+        sandbox.faults([{"kind": "slow", "seconds": 3}])
+        with ThreadPoolExecutor() as threads:
+            asked = threads.submit(service.create, "M-1")
+            _wait_until_fired(sandbox, "slow", 1)
+            left_over = service.kill_the_master()
+            service.start()
+            assert asked.result().status_code == 200
+        psutil.wait_procs([psutil.Process(pid) for pid in left_over if psutil.pid_exists(pid)], 10)
+        assert not any(psutil.pid_exists(pid) for pid in left_over)
+        assert len(service.workers()) == 2
+        assert service.create("M-2").status_code == 200
+
+
 def _shared_directory_elsewhere() -> None:
     """Make one in another process, and remove it."""
     make = (
@@ -118,9 +135,9 @@ def _shared_directory_elsewhere() -> None:
     subprocess.run([sys.executable, "-c", make], cwd=ROOT, check=True)
 
 
-def _wait_until_hung(sandbox: SandboxProcess, count: int) -> None:
+def _wait_until_fired(sandbox: SandboxProcess, kind: str, count: int) -> None:
     patience = time.monotonic() + 3
-    while sandbox.fired().get("hang", 0) < count:
+    while sandbox.fired().get(kind, 0) < count:
         assert time.monotonic() < patience
         time.sleep(0.02)
 
