@@ -17,7 +17,8 @@ from payment.intents import Intent, UnreadableIntent, read_intent, same_intent, 
 from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment.stripe_port import NoSuchIntent
 from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed
-from stripe_send import Answer, Call, Send, Sender, error_of
+from stripe_sdk import Answer, Call
+from stripe_send import Send, Sender, error_of
 
 INTENTS = "/v1/payment_intents"
 

@@ -7,12 +7,11 @@ cut answer again.
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import stripe
 
@@ -37,6 +36,7 @@ from stripe_retry import (
     Verdict,
     judge,
 )
+from stripe_sdk import Answer, Call, HeaderKeeper, Sdk
 
 T = TypeVar("T")
 
@@ -63,30 +63,6 @@ class Transport(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Call:
-    """One operation; counts its sends, and knows whether one of them may have been acted upon."""
-
-    method: str
-    path: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    key: str | None = None
-    api_version: str | None = None
-    sends: int = 0
-    unresolved: int = 0
-    may_send: Callable[[], bool] = lambda: True
-    """Asked before each send: a wait before it may have lasted longer than it should."""
-
-    def note(self, verdict: Verdict) -> None:
-        """Count a failed send. A limited one never reached the idempotency layer."""
-        self.unresolved += verdict.meaning is not Meaning.LIMITED
-
-    @property
-    def after_unresolved(self) -> bool:
-        """Whether a send before the last one may have been acted upon."""
-        return self.unresolved > 1
-
-
 @dataclass(frozen=True, slots=True)
 class Send:
     """One request to Stripe and what came of it. `verdict` is None where it brought an object."""
@@ -98,53 +74,6 @@ class Send:
     request_id: str | None
     key: str | None
     verdict: Verdict | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer that is JSON. `headers` with names in lower case."""
-
-    body: Any
-    headers: Mapping[str, str]
-
-
-class HeaderKeeper(stripe.HTTPClient):
-    """Passes requests on, and keeps the headers of this thread's last answer.
-
-    The SDK's error for an answer that it cannot parse has lost them, and with them whether that
-    answer was a replay.
-    """
-
-    name = "requests"
-
-    def __init__(self, inner: stripe.HTTPClient) -> None:
-        super().__init__()
-        self._inner = inner
-        self._last = threading.local()
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,
-        *,
-        _usage: list[str] | None = None,
-    ) -> tuple[str, int, Mapping[str, str]]:
-        """Send once."""
-        self._last.answer = (None, {})
-        content, status, received = self._inner.request(method, url, headers, post_data)
-        self._last.answer = (status, {name.lower(): text for name, text in received.items()})
-        return content, status, received
-
-    def last(self) -> tuple[int | None, Mapping[str, str]]:
-        """Status and headers of this thread's last answer; (None, {}) if none came."""
-        found: tuple[int | None, Mapping[str, str]] = getattr(self._last, "answer", (None, {}))
-        return found
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._inner.close()  # type: ignore[no-untyped-call]
 
 
 class Sender:
@@ -164,7 +93,6 @@ class Sender:
     ) -> None:
         self._transport: Transport = transport  # type: ignore[assignment]
         self._keeper = HeaderKeeper(transport)
-        self._api_version = api_version
         self.client = stripe.StripeClient(
             api_key,
             stripe_version=api_version,
@@ -174,6 +102,7 @@ class Sender:
             http_client=self._keeper,
         )
         self._policy, self._tell, self._tell_retry = policy, tell, tell_retry
+        self._sdk = Sdk(self.client, self._keeper, api_version)
 
     def send(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
         """Send as often as the policy lets, and read the answer.
@@ -198,20 +127,13 @@ class Sender:
         started, verdict = time.monotonic(), None
         try:
             with self._transport.limit(started + deadline.left()):
-                return read(self._raw(call))
+                return read(self._sdk.ask(call))
         except FAILURES as failure:
             verdict = self._judge(failure)
             call.note(verdict)
             raise SendFailed(verdict) from failure
         finally:
             self._told(call, time.monotonic() - started, verdict)
-
-    def _raw(self, call: Call) -> Answer:
-        options = {"stripe_version": call.api_version or self._api_version}
-        if call.key:
-            options["idempotency_key"] = call.key
-        answer = self.client.raw_request(call.method, call.path, **call.params, **options)
-        return Answer(answer.data, self._keeper.last()[1])
 
     def _judge(self, failure: Exception) -> Verdict:
         status, headers = self._keeper.last()

@@ -21,6 +21,7 @@ ONLY = {
     "stripe": {
         "stripe_payment",
         "stripe_gateway",
+        "stripe_sdk",
         "stripe_send",
         "stripe_transport",
         "stripe_retry",
@@ -49,7 +50,7 @@ FLOORS = [
     {"key_store"},
     {"settings"},
     {"payment"},
-    {"access", "telemetry", "live_money", "metrics", "stripe_retry", "stripe_send"},
+    {"access", "telemetry", "live_money", "metrics", "stripe_retry", "stripe_sdk", "stripe_send"},
     {"stripe_gateway", "stripe_connection", "stripe_transport", "stripe_webhook"},
     {"api_description", "checkout"},
     {"stripe_payment"},
