@@ -180,7 +180,7 @@ def _pairs(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         for index, inner in enumerate(value):
             within = f"{name}[{index}]"
             if isinstance(inner, list | tuple):
-                inner = dict(enumerate(inner))  # noqa: PLW2901
+                inner = dict(enumerate(inner))
             if isinstance(inner, Mapping):
                 yield from _pairs(within, inner)
             else:
