@@ -38,11 +38,14 @@ class Headers(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One whole answer. `last`: the connection takes no further request."""
+    """One whole answer, its parts named as those of a requests.Response.
 
-    status: int
+    `last`: the connection takes no further request.
+    """
+
+    status_code: int
     headers: Headers
-    body: bytes
+    content: bytes
     last: bool
 
 

@@ -171,6 +171,16 @@ class RetryPolicy:
         Raises the last SendFailed once it is not to be sent again, the sends are used up, or
         the deadline would not hold the wait and another send.
         """
+        try:
+            return send()
+        except SendFailed as failed:
+            # The loop begins with this failure: nearly every send needs no loop, which costs as
+            # much as reading the answer.
+            return self._go_on(_after(failed, send), deadline, tell)
+
+    def _go_on(
+        self, send: Callable[[], T], deadline: Deadline, tell: Callable[[RetryDetails], None]
+    ) -> T:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_again),
             wait=self._wait,
@@ -189,6 +199,18 @@ class RetryPolicy:
     def _enough(self, state: tenacity.RetryCallState, deadline: Deadline) -> bool:
         too_late = deadline.left() - state.upcoming_sleep < LEAST_SEND_SECONDS
         return too_late or state.attempt_number >= self.max_sends
+
+
+def _after(failed: SendFailed, send: Callable[[], T]) -> Callable[[], T]:
+    """Return `send` with that failure before it."""
+    failures = [failed]
+
+    def next_send() -> T:
+        if failures:
+            raise failures.pop()
+        return send()
+
+    return next_send
 
 
 def _again(failed: BaseException) -> bool:

@@ -143,15 +143,11 @@ class _Adapter(HTTPAdapter):
     def cert_verify(self, *_: Any) -> None:
         """Do nothing: the context demands a certificate that the bundle vouches for."""
 
-    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
-        """Return an answer of ours, or one that `responses` made."""
-        if not isinstance(resp, Answer):
-            return super().build_response(req, resp)
-        response = Response()
-        response.request, response.url = req, req.url or ""
-        response.status_code, response._content = resp.status, resp.body
-        response.headers = resp.headers  # type: ignore[assignment]
-        return response
+    def build_response(  # type: ignore[override]
+        self, req: PreparedRequest, resp: Any
+    ) -> Answer | Response:
+        """Return an answer of ours as it is, or make one for `responses`."""
+        return resp if isinstance(resp, Answer) else super().build_response(req, resp)
 
     def close(self) -> None:
         """Close the connections that are not in use."""

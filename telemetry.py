@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+import secrets
 import sys
-import uuid
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from stripe_retry import RetryDetails
     from stripe_send import Send
 
-log = logging.getLogger("payments")
+# What the record of a line of ours holds its facts in.
+FACTS = "facts"
 
 # Names one request in every line that is written for it.
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
@@ -58,7 +60,7 @@ def new_correlation_id(asked_for: str | None) -> str:
     """Return the caller's own id where it is harmless, else a new one."""
     if asked_for is not None and _HARMLESS.fullmatch(asked_for):
         return asked_for
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def begin_request(asked_for: str | None) -> str:
@@ -84,7 +86,7 @@ def end_request() -> None:
 
 def tell_request(**facts: Any) -> None:
     """Log a request that was answered, with what became known of it."""
-    logging.getLogger("requests").info("request", extra={**(_known.get() or {}), **facts})
+    _write("requests", logging.INFO, "request", {**(_known.get() or {}), **facts})
 
 
 def redacted(text: str) -> str:
@@ -97,6 +99,7 @@ def redacted(text: str) -> str:
 
 def start_logging(level: str, stream: TextIO | None = None) -> None:
     """Send every logger's lines to `stream` (standard error); a second call only sets the level."""
+    _leave_out_what_no_line_shows()
     root = logging.getLogger()
     root.setLevel(level)
     # The SDK repeats what tell_send says, and on DEBUG whole bodies with their client_secret.
@@ -106,6 +109,14 @@ def start_logging(level: str, stream: TextIO | None = None) -> None:
     handler = _OurHandler(stream or sys.stderr)
     handler.setFormatter(Plain() if handler.stream.isatty() else JsonLines())
     root.addHandler(handler)
+
+
+def _leave_out_what_no_line_shows() -> None:
+    """Not look up thread, process and caller for each line (docs.python.org/3/howto/logging.html,
+    Optimization): a third of a line's time.
+    """
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
 
 
 def tell_happening(happening: Happening) -> None:
@@ -119,7 +130,7 @@ def tell_happening(happening: Happening) -> None:
     }
     know(**named)
     level = logging.ERROR if happening.what in ALARMS else logging.INFO
-    log.log(level, happening.what, extra={**named, **happening.facts})
+    _write("payments", level, happening.what, {**named, **happening.facts})
 
 
 def tell_send(send: Send) -> None:
@@ -138,15 +149,19 @@ def tell_send(send: Send) -> None:
         "status": verdict.status if verdict else 200,
         "reason": verdict.meaning.name.lower() if verdict else None,
     }
-    log.log(logging.WARNING if verdict else logging.INFO, "sent", extra=facts)
+    _write("payments", logging.WARNING if verdict else logging.INFO, "sent", facts)
 
 
 def tell_retry(details: RetryDetails) -> None:
     """Log that a request to Stripe is sent again, and when."""
     wait = round(details.wait_seconds, 3)
-    log.info(
-        "will_send_again", extra={**_order_of_request(), "send": details.send, "wait_seconds": wait}
-    )
+    facts = {**_order_of_request(), "send": details.send, "wait_seconds": wait}
+    _write("payments", logging.INFO, "will_send_again", facts)
+
+
+def _write(logger: str, level: int, event: str, facts: Mapping[str, Any]) -> None:
+    """Log a line of ours. The facts are one attribute of its record, which is quicker than many."""
+    logging.getLogger(logger).log(level, event, extra={FACTS: facts})
 
 
 def _order_of_request() -> dict[str, Any]:
@@ -205,5 +220,10 @@ def _utc(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
 
-def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+def _extra(record: logging.LogRecord) -> Mapping[str, Any]:
+    """Return the facts of a line of ours, or what others gave as `extra`."""
+    given = vars(record)
+    if FACTS in given:
+        facts: Mapping[str, Any] = given[FACTS]
+        return facts
+    return {name: value for name, value in given.items() if name not in _STANDARD}

@@ -39,7 +39,7 @@ def read(data: bytes) -> Answer:
 )  # fmt: skip
 def test_an_answer_is_read(data: bytes, status: int, body: bytes, last: bool) -> None:
     answer = read(data)
-    assert (answer.status, answer.body, answer.last) == (status, body, last)
+    assert (answer.status_code, answer.content, answer.last) == (status, body, last)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_it_reads_what_the_standard_library_reads(
     theirs = http.client.HTTPResponse(cast(socket.socket, _Socket(data)))
     theirs.begin()
     ours = read(data)
-    assert (ours.status, ours.body) == (theirs.status, theirs.read())
+    assert (ours.status_code, ours.content) == (theirs.status, theirs.read())
     for name in headers:
         assert ours.headers[name] == theirs.getheader(name)
 
