@@ -268,5 +268,5 @@ def test_each_request_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         ask(errors.OrderReused("x"))
     (line,) = [record for record in caplog.records if record.name == "requests"]
-    facts = vars(line)
+    facts = vars(line)["facts"]
     assert (facts["route"], facts["status"], facts["code"]) == (PATH, 422, "order_reused")
