@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 import stripe
 
@@ -169,7 +169,13 @@ class Sdk:
 def form(params: Mapping[str, Any]) -> str:
     """Encode the parameters of a request as the SDK does: lists by index, brackets as they are."""
     pairs = [pair for name, value in params.items() for pair in _pairs(name, value)]
-    return urlencode(pairs).replace("%5B", "[").replace("%5D", "]")
+    return "&".join([f"{_quoted(name)}={_quoted(str(value))}" for name, value in pairs])
+
+
+def _quoted(text: str) -> str:
+    if text.isalnum() and text.isascii():
+        return text
+    return quote_plus(text).replace("%5B", "[").replace("%5D", "]")
 
 
 def _pairs(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from payment.happening import ALARMS
+from payment.happening import ALARMS, EXPECTED
 
 if TYPE_CHECKING:
     from payment.happening import Happening
@@ -120,7 +120,10 @@ def _leave_out_what_no_line_shows() -> None:
 
 
 def tell_happening(happening: Happening) -> None:
-    """Log one thing that happened to an order: an error where a person must look."""
+    """Log one thing that happened to an order: an error where a person must look.
+
+    What is as it should be is a line on DEBUG only: the request's last line names the outcome.
+    """
     order = happening.order
     named = {
         "order": order.order_id,
@@ -128,9 +131,14 @@ def tell_happening(happening: Happening) -> None:
         "attempt": happening.attempt,
         "livemode": order.livemode,
     }
-    know(**named)
-    level = logging.ERROR if happening.what in ALARMS else logging.INFO
-    _write("payments", level, happening.what, {**named, **happening.facts})
+    know(outcome=happening.what, **named)
+    _write("payments", _level(happening.what), happening.what, {**named, **happening.facts})
+
+
+def _level(what: str) -> int:
+    if what in EXPECTED:
+        return logging.DEBUG
+    return logging.ERROR if what in ALARMS else logging.INFO
 
 
 def tell_send(send: Send) -> None:
@@ -161,7 +169,9 @@ def tell_retry(details: RetryDetails) -> None:
 
 def _write(logger: str, level: int, event: str, facts: Mapping[str, Any]) -> None:
     """Log a line of ours. The facts are one attribute of its record, which is quicker than many."""
-    logging.getLogger(logger).log(level, event, extra={FACTS: facts})
+    log = logging.getLogger(logger)
+    if log.isEnabledFor(level):
+        log.log(level, event, extra={FACTS: facts})
 
 
 def _order_of_request() -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Happening:
 # A person must look: money was taken that should not have been, or the shop was never told.
 ALARMS = frozenset({"two_taken", "stray_paid", "event_parked"})
 
+# All that happens to an order which meets with nothing on its way.
+EXPECTED = frozenset({"claimed", "created", "replayed", "shared"})
+
 Observe = Callable[[Happening], None]
 
 

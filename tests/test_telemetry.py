@@ -126,11 +126,12 @@ def test_a_happening_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixtu
     limited = Verdict(Meaning.LIMITED, again=True, status=429)
     with caplog.at_level(logging.INFO):
         tell_happening(Happening("created", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
+        tell_happening(Happening("adopted", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
         tell_send(Send("post", "/v1/payment_intents", 1, 0.5, "req_1", "order-1", limited))
         tell_send(Send("post", "/v1/payment_intents", 2, 0.5, "req_2", "order-12345678abc", None))
         tell_retry(RetryDetails(1, 0.75, limited))
     happened, failed, sent, again = (json.loads(JsonLines().format(r)) for r in caplog.records)
-    assert (happened["event"], happened["order"], happened["attempt"]) == ("created", "A-1", 2)
+    assert (happened["event"], happened["order"], happened["attempt"]) == ("adopted", "A-1", 2)
     assert (failed["level"], failed["reason"], failed["status"]) == ("warning", "limited", 429)
     assert (sent["level"], sent["reason"], sent["stripe_request_id"]) == ("info", None, "req_2")
     assert again["wait_seconds"] == 0.75
@@ -154,19 +155,23 @@ def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture
             tell_send(
                 Send("post", "/v1/x", number, 0.5, f"req_{number}", "order-12345678abc", None)
             )
+        tell_happening(Happening("created", Order(False, "shop-a", "A-1"), 1))
         tell_request(status=200, seconds=0.1)
         lines = [json.loads(JsonLines().format(r)) for r in caplog.records]
         end_request()
     assert {line["correlation_id"] for line in lines} == {"id-1"}
     assert {line["order"] for line in lines} == {"A-1"}
     last = lines[-1]
+    assert [line["event"] for line in lines] == ["sent", "sent", "request"]
     assert (
+        last["outcome"],
         last["sends"],
         last["stripe_request_id"],
         last["key"],
         last["attempt"],
         last["client"],
     ) == (
+        "created",
         2,
         "req_2",
         "order-12345678",
