@@ -3,15 +3,19 @@
     python -m benchmarks.store_cost [--orders 1000000] [--stores sqlite,redis]
 
 An order is what the service writes for one: a claim, then the replace that records its
-PaymentIntent. Time is the median of 1,000 orders, one after the other; CPU is this process's,
-the server's not included. Bytes are what all the orders take, divided by how many there are.
+PaymentIntent. Order numbers are random texts, so that each lands anywhere in an index. Times are
+medians of 1,000 orders, one after the other; CPU is this process's, the server's not included.
+Bytes are what all the orders take, divided by how many there are. What is stored before is written
+by the service's code, or, in SQLite and PostgreSQL, multiplied from one order of it by SQL.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import multiprocessing
 import shutil
+import sqlite3
 import statistics
 import tempfile
 import time
@@ -37,6 +41,36 @@ from tests.servers import Postgres, Redis
 FEW, MEASURED = 1_000, 1_000
 NOW = 1_800_000_000.0
 
+# Orders that one statement adds.
+CHUNK = 500_000
+
+_COPIED = """
+    attempt, fingerprint, replace(params, order_name(0), order_name(i)), state, owner, locked_until,
+    first_sent_at, updated_at, version, saved_5xx, intent_name(i), payment_status,
+    replace(follow_up, intent_name(0), intent_name(i)), due_at
+"""
+
+MULTIPLY_IN_SQLITE = f"""
+WITH RECURSIVE numbers(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM numbers WHERE i < ?)
+INSERT INTO key_records
+SELECT replace(key, order_name(0), order_name(i)), {_COPIED}
+FROM key_records, numbers WHERE key = 'test:6:shop-7:' || order_name(0)
+"""
+
+MULTIPLY_IN_POSTGRES = f"""
+INSERT INTO key_records
+SELECT convert_to('test:6:shop-7:' || order_name(i), 'UTF8'), {_COPIED}
+FROM key_records, generate_series({{}}::bigint, {{}}::bigint) i
+WHERE key = convert_to('test:6:shop-7:' || order_name(0), 'UTF8')
+"""
+
+NAMES_IN_POSTGRES = """
+CREATE FUNCTION order_name(bigint) RETURNS text LANGUAGE sql IMMUTABLE
+    AS $$ SELECT 'ORDER-' || md5($1::text) $$;
+CREATE FUNCTION intent_name(bigint) RETURNS text LANGUAGE sql IMMUTABLE
+    AS $$ SELECT 'pi_3Q' || lpad($1::text, 22, '0') $$
+"""
+
 # Threads that fill a server: while one waits for it another prepares. SQLite's writers take turns.
 SERVER_THREADS = 4
 
@@ -50,6 +84,8 @@ class Bench:
     bytes_taken: Callable[[], int]
     hurry: Callable[[bool], object] = bool
     filling_threads: int = 1
+    multiply: Callable[[int, int], object] | None = None
+    """Add the orders from one number up to another, as copies of order 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +94,19 @@ class Cost:
     wall_us: float
 
 
+def order_name(number: int) -> str:
+    """Return an order's number, in a shop that does not count them."""
+    return "ORDER-" + hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
+
+
+def intent_name(number: int) -> str:
+    """Return the id of its PaymentIntent."""
+    return f"pi_3Q{number:022d}"
+
+
 def take_order(store: KeyStore, number: int) -> None:
     """Claim and finish, as the service does."""
-    order_id = f"ORDER-{number:012d}"
+    order_id = order_name(number)
     params = {
         "amount": 1099,
         "currency": "usd",
@@ -81,21 +127,25 @@ def take_order(store: KeyStore, number: int) -> None:
 
 
 def intent(number: int) -> Intent:
-    made = f"pi_3Q{number:022d}"
-    return Intent(made, "", "requires_payment_method", 1099, "usd", int(NOW), {}, {})
+    return Intent(intent_name(number), "", "requires_payment_method", 1099, "usd", int(NOW), {}, {})
 
 
-def measure(store: KeyStore, first: int) -> Cost:
-    walls = []
-    cpu = time.process_time()
+def measure(stores: tuple[KeyStore, ...], first: int) -> list[Cost]:
+    """Take turns, an order each, so that what the machine does beside this falls on all alike."""
+    spent: list[list[tuple[float, float]]] = [[] for _ in stores]
     for number in range(first, first + MEASURED):
-        began = time.perf_counter()
-        take_order(store, number)
-        walls.append(time.perf_counter() - began)
-    return Cost((time.process_time() - cpu) / MEASURED * 1e6, statistics.median(walls) * 1e6)
+        for store, costs in zip(stores, spent, strict=True):
+            cpu, wall = time.process_time(), time.perf_counter()
+            take_order(store, number)
+            costs.append((time.process_time() - cpu, time.perf_counter() - wall))
+    return [Cost(*(statistics.median(each) * 1e6 for each in zip(*c, strict=True))) for c in spent]
 
 
 def fill(bench: Bench, first: int, end: int) -> None:
+    if bench.multiply and first:
+        bench.multiply(first, end)
+        return
+
     def share(start: int) -> None:
         for number in range(start, end, bench.filling_threads):
             take_order(bench.hurried, number)
@@ -119,7 +169,8 @@ def sqlite(_: int, durable: bool = True) -> Iterator[Bench]:
     path = f"{directory}/keys.db"
     hurried = shared_memory_store(path, timeout_seconds=60)
     store = open_key_store(f"sqlite:///{path}", timeout_seconds=60) if durable else hurried
-    yield Bench(store, hurried, lambda: sum(f.stat().st_size for f in Path(directory).iterdir()))
+    taken = partial(_bytes_in, Path(directory))
+    yield Bench(store, hurried, taken, multiply=partial(_multiply_in_sqlite, path))
     store.close()
     hurried.close()
     shutil.rmtree(directory)
@@ -129,6 +180,7 @@ def sqlite(_: int, durable: bool = True) -> Iterator[Bench]:
 def postgresql(_: int) -> Iterator[Bench]:
     with Postgres("shared_buffers=256MB", "max_wal_size=4GB", disk=None) as server:
         store = open_key_store(server.url(), timeout_seconds=60)
+        server.run(NAMES_IN_POSTGRES)
         hurry = "?options=-c%20synchronous_commit%3Doff"
         hurried = open_key_store(server.url() + hurry, timeout_seconds=60)
         size = "SELECT pg_total_relation_size('key_records')"
@@ -136,7 +188,13 @@ def postgresql(_: int) -> Iterator[Bench]:
         def taken() -> int:
             return int(str(server.run(size)[0][0]))
 
-        yield Bench(store, hurried, taken, filling_threads=SERVER_THREADS)
+        def multiply(first: int, end: int) -> None:
+            for start in range(first, end, CHUNK):
+                server.run(MULTIPLY_IN_POSTGRES.format(start, min(start + CHUNK, end) - 1))
+            server.run("VACUUM ANALYZE key_records")
+            server.run("CHECKPOINT")
+
+        yield Bench(store, hurried, taken, multiply=multiply)
         store.close()
         hurried.close()
 
@@ -167,20 +225,33 @@ STORES: dict[str, Callable[[int], Any]] = {
 }
 
 
+def _bytes_in(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.iterdir())
+
+
+def _multiply_in_sqlite(path: str, first: int, end: int) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.create_function("order_name", 1, order_name, deterministic=True)
+    connection.create_function("intent_name", 1, intent_name, deterministic=True)
+    for start in range(first, end, CHUNK):
+        connection.execute(MULTIPLY_IN_SQLITE, (start, min(start + CHUNK, end) - 1))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
 def resident_bytes() -> int:
     """What this process has in memory now."""
     return psutil.Process().memory_info().rss
 
 
 def cost(name: str, orders: int) -> str:
-    """Run one store's bench; return its line of the table."""
-    with STORES[name](orders) as bench:
-        take_order(bench.store, orders + 3 * MEASURED)
-        fill(bench, 0, FEW)
-        few = measure(bench.store, orders + MEASURED)
-        fill(bench, FEW, orders)
-        many = measure(bench.store, orders + 2 * MEASURED)
-        taken = bench.bytes_taken() / (orders + 2 * MEASURED + 1)
+    """Run one store's bench, a small and a large one beside each other; return the table's line."""
+    with STORES[name](FEW) as small, STORES[name](orders) as large:
+        for bench, end in ((small, FEW), (large, orders)):
+            fill(bench, 0, FEW)
+            fill(bench, FEW, end)
+        taken = large.bytes_taken() / orders
+        few, many = measure((small.store, large.store), orders)
     times = f"{few.cpu_us:.0f} | {many.cpu_us:.0f} | {few.wall_us:.0f} | {many.wall_us:.0f}"
     ratios = f"{many.cpu_us / few.cpu_us:.2f} | {many.wall_us / few.wall_us:.2f}"
     return f"| {name} | {taken:.0f} | {times} | {ratios} |"
