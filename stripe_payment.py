@@ -96,10 +96,12 @@ class Payments:
         Raises PaymentError.
         """
         deadline = Deadline.after(self._settings.request_budget_seconds)
-        wanted = self._wanted(request)
-        cached = self._cache.get(wanted.order, wanted.fingerprint)
+        order = Order(self._settings.livemode, request.client_id, request.order_id)
+        fingerprint = request.fingerprint
+        cached = self._cache.get(order, fingerprint)
         if cached is not None:
             return cached
+        wanted = Wanted(order, fingerprint, self._params(request))
         if not self._places.acquire(blocking=False):
             raise Overloaded("Too many requests are waiting for Stripe right now.")
         try:
@@ -161,11 +163,9 @@ class Payments:
             self._cache.put(wanted.order, wanted.fingerprint, replay, asked_at)
         return answer
 
-    def _wanted(self, request: PaymentRequest) -> Wanted:
-        order = Order(self._settings.livemode, request.client_id, request.order_id)
+    def _params(self, request: PaymentRequest) -> str:
         version = self.orders_of(request.client_id).tools.stripe.api_version
-        sent = SentParams(version, request.stripe_params(version))
-        return Wanted(order, request.fingerprint, sent.text())
+        return SentParams(version, request.stripe_params(version)).text()
 
 
 def open_payments(

@@ -15,6 +15,8 @@ from payment.order_requests import OrderRequest
 from payment.request import OrderFields
 from web.front_door import access
 
+JSON = "application/json"
+
 Asked = TypeVar("Asked", bound=OrderFields | OrderRequest)
 
 
@@ -31,8 +33,12 @@ def asked(given: Mapping[str, Any], kind: type[Asked]) -> Asked:
 
 
 def _json_bytes() -> bytes:
-    charset = request.mimetype_params.get("charset", "utf-8")
-    if request.mimetype != "application/json" or charset.lower() not in ("utf-8", "utf8"):
-        message = "Send JSON in UTF-8, with Content-Type: application/json"
+    if request.content_type != JSON and not _means_json():
+        message = f"Send JSON in UTF-8, with Content-Type: {JSON}"
         raise errors.BadRequest(message, code="not_json")
     return read_body(request.stream.read, request.content_length)
+
+
+def _means_json() -> bool:
+    charset = request.mimetype_params.get("charset", "utf-8")
+    return request.mimetype == JSON and charset.lower() in ("utf-8", "utf8")
