@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import resource
 import shutil
@@ -51,6 +52,19 @@ DESCRIPTORS_PER_THREAD, OTHER_DESCRIPTORS = 3, 64
 # Python's 700 are fewer than one request makes; each look costs time, and finds next to nothing.
 GARBAGE_OBJECTS = 20_000
 
+# Imported before the workers are forked: they share the memory, and a new one is there at once.
+# None of them starts a thread or opens anything. Our own code each worker imports for itself, so
+# that `kill -HUP` runs a new version of it.
+LIBRARIES = ("flask", "stripe", "stripe._stripe_client", "requests", "tenacity")
+OF_STORES = {
+    "sqlite": ("sqlite3",),
+    "memory": ("sqlite3",),
+    "postgresql": ("psycopg", "psycopg_pool"),
+    "redis": ("redis",),
+    "rediss": ("redis",),
+}
+OF_CLIENTS = ("jwt", "flask_limiter")
+
 # Where the kernel tells (Linux).
 cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -93,13 +107,29 @@ if exporter:
 
 
 def on_starting(_: Any) -> None:
-    """Make room for the descriptors of every thread; let Prometheus ask."""
+    """Make room for the descriptors of every thread; let Prometheus ask; load the libraries."""
     if exporter:
         exporter.start()
+    _allow_descriptors()
+    _load_libraries()
+
+
+def _allow_descriptors() -> None:
     wanted = threads * DESCRIPTORS_PER_THREAD + IDLE_CONNECTIONS + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def _load_libraries() -> None:
+    """Load what the settings will need, where no garbage collector writes to it ever again."""
+    gc.disable()
+    scheme = settings.key_store_url.get_secret_value().partition(":")[0]
+    of_clients = OF_CLIENTS if settings.clients_file else ()
+    for name in (*LIBRARIES, *OF_STORES[scheme], *of_clients):
+        importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -21,9 +21,9 @@ from payment.chores import Courier
 from payment.errors import PaymentError
 from payment.order_requests import OrderRequest
 from payment.outbox import unparked
-from payment.reconcile import Reconciler, Tally
 
 if TYPE_CHECKING:
+    from payment.reconcile import Tally
     from settings import Settings
     from stripe_payment import Payments
 
@@ -61,6 +61,8 @@ def _reconcile(settings: Settings, payments: Payments) -> click.Command:
 
         Exit code 2: an order was paid twice. 1: an order could not be resolved.
         """
+        from payment.reconcile import Reconciler, Tally
+
         _refuse_memory(settings)
         works = [
             Reconciler(

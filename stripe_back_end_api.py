@@ -16,10 +16,6 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request
 
 import telemetry
-from access.clients import NOBODY
-from api_description.document import document
-from api_description.page import CONTENT_SECURITY_POLICY, page
-from checkout.pages import Demo, open_pages
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted
 from order_commands import add_commands, is_serving
@@ -67,7 +63,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     add_order_routes(app, parts)
     add_commands(app.cli, settings, parts.payments)
     if settings.checkout_demo or settings.sandbox_url:
-        _add_pages(app, Demo(settings.sandbox_url, settings.demo_stage_url))
+        _add_pages(app, settings)
     add_error_handlers(app)
     app.before_request(_begin)
     app.after_request(lambda response: _end(response, parts.counting))
@@ -121,7 +117,7 @@ def _add_routes(app: Flask, parts: Parts) -> None:
 
     @app.get("/config")
     def config() -> Response:
-        client = (parts.clients or NOBODY).get(request.args.get("client_id", ""))
+        client = parts.clients.get(request.args.get("client_id", "")) if parts.clients else None
         key = client.stripe_publishable_key if client else None
         account = {"stripe_account": client.stripe_account} if client else {}
         return jsonify(publishable_key=key or settings.stripe_publishable_key, **account)
@@ -137,21 +133,30 @@ def _add_routes(app: Flask, parts: Parts) -> None:
 
 
 def _add_own_description(app: Flask, parts: Parts) -> None:
-    described = document(ANSWERS, guarded=parts.clients is not None)
+    @functools.cache
+    def described() -> dict[str, Any]:
+        # With the first who asks: pydantic's schemas take as long as all else that is built here.
+        from api_description.document import document
+
+        return document(ANSWERS, guarded=parts.clients is not None)
 
     @app.get("/openapi.json")
     def openapi() -> Response:
-        return jsonify(described)
+        return jsonify(described())
 
     @app.get("/docs")
     def documentation() -> Response:
-        response = Response(page(described), mimetype="text/html")
+        from api_description.page import CONTENT_SECURITY_POLICY, page
+
+        response = Response(page(described()), mimetype="text/html")
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         return response
 
 
-def _add_pages(app: Flask, demo: Demo) -> None:
-    pages = open_pages(demo)
+def _add_pages(app: Flask, settings: Settings) -> None:
+    from checkout.pages import Demo, open_pages
+
+    pages = open_pages(Demo(settings.sandbox_url, settings.demo_stage_url))
 
     def show() -> Response:
         shown = pages[request.path]

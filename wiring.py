@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 import telemetry
-from access.clients import Clients, ClientsFileError, load_clients
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted, open_counting
 from payment.happening import Happening
 from settings import Settings, SettingsError
 from stripe_payment import Account, Payments, open_payments
 from stripe_send import Send
+
+if TYPE_CHECKING:
+    from access.clients import Clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
 def _clients_of(settings: Settings) -> Clients | None:
     if settings.clients_file is None:
         return None
+    # Its cryptography is a third of all memory: for those only who have clients.
+    from access.clients import ClientsFileError, load_clients
+
     try:
         return load_clients(settings.clients_file, livemode=settings.livemode)
     except ClientsFileError as wrong:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from access.clients import Client, Clients
 from access.errors import Forbidden, Unauthorized
-from access.tokens import verified_claims
 from payment.request import Fields, PaymentRequest, check_request
+
+if TYPE_CHECKING:
+    from access.clients import Client, Clients
 
 # What a browser may add to the token's order: it could say the same to Stripe itself when it
 # confirms. The rest is the shop's to say: its books and its customers hang on it.
@@ -80,6 +81,8 @@ def admitted(authorization: str | None, clients: Clients | None, now: float) -> 
     if scheme.lower() != "bearer" or not proof:
         raise Unauthorized("Send Authorization: Bearer, with the order's token or an API key")
     if "." in proof:
+        from access.tokens import verified_claims
+
         client, claims = verified_claims(proof, clients, now)
         signed = {name: claims[name] for name in PaymentRequest.model_fields if name in claims}
         return Access("token", client, signed)

@@ -142,9 +142,6 @@ class Clients:
         return sorted({each for client in self for each in client.origins})
 
 
-NOBODY = Clients({})
-
-
 def load_clients(path: Path, *, livemode: bool) -> Clients:
     """Read the clients file (TOML, a table `clients.ID` each).
 

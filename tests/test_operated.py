@@ -168,6 +168,12 @@ def test_a_rolling_restart_under_load_loses_no_request(sandbox: SandboxProcess) 
     assert sandbox.state().payable == len(answers)
 
 
+def test_the_master_has_one_thread_to_fork_from(sandbox: SandboxProcess) -> None:
+    """Another's lock would stay locked in the worker for ever."""
+    with ServiceProcess(sandbox.url, {"METRICS_PORT": str(free_port())}) as service:
+        assert psutil.Process(_master(service)).num_threads() == 1
+
+
 def _more(answers: list[int | str], count: int = 40) -> None:
     begun = len(answers)
     _until(lambda: len(answers) >= begun + count)

@@ -1,31 +1,28 @@
 """Who is let in, how often, and from which pages: hooks around every route.
 
-Beside stripe_back_end_api, which is about answers. Together they are all that imports Flask; the
-extensions are imported here only.
+Beside stripe_back_end_api, which is about answers. What takes
+long to import (Flask's extensions, cryptography) is imported where the settings ask for it.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flask import Flask, current_app, g, request
-from flask_cors import CORS
-from flask_limiter import ApplicationLimit, Limiter
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from access.admission import EVERYBODY, Access, admitted
-from access.clients import Clients
 from access.errors import TooManyRequests, Unauthorized
 from settings import Settings
+
+if TYPE_CHECKING:
+    from access.clients import Clients
 
 # What anybody may ask; a webhook proves itself by its signature. A route that is not named here
 # needs a token or a key.
 PUBLIC = frozenset({"config", "demo", "healthz", "readyz", "webhook", "openapi", "documentation"})
-
-# Asked by machines of our own, often: never limited.
-UNLIMITED = frozenset({"healthz", "readyz", "webhook"})
 
 # How long a browser may remember that a page may call.
 PREFLIGHT_SECONDS = 600
@@ -48,7 +45,10 @@ def hang(
     _list_origins(app, settings, clients)
     # In this order: what fails to prove itself is counted by its address before it is sent away.
     app.before_request(lambda: _recognise(clients, clock))
-    _limit(app, settings)
+    if settings.clients_file or settings.address_limit:
+        from web.rates import limit
+
+        limit(app, settings)
     app.before_request(_admit)
 
 
@@ -60,8 +60,7 @@ def access() -> Access:
 
 def too_many_requests() -> TooManyRequests:
     """Return the answer to a request that a limit stopped, with the time until it lets one in."""
-    limiter: Limiter = current_app.extensions["rates"]
-    stopped = limiter.current_limit
+    stopped = current_app.extensions["rates"].current_limit
     seconds = stopped.reset_at - time.time() if stopped else None
     return TooManyRequests(
         "Too many requests in a minute; wait a little", retry_after_seconds=seconds
@@ -87,6 +86,8 @@ def _admit() -> None:
 def _list_origins(app: Flask, settings: Settings, clients: Clients | None) -> None:
     origins = [*settings.listed_origins, *(clients.origins if clients else [])]
     if origins:
+        from flask_cors import CORS
+
         CORS(
             app,
             origins=origins,
@@ -95,57 +96,3 @@ def _list_origins(app: Flask, settings: Settings, clients: Clients | None) -> No
             expose_headers=ANSWER_HEADERS,
             max_age=PREFLIGHT_SECONDS,
         )
-
-
-def _limit(app: Flask, settings: Settings) -> None:
-    limits: list[str | Callable[[], str] | ApplicationLimit] = []
-    if settings.clients_file is None and not settings.address_limit:
-        return
-    if settings.address_limit:
-        limits.append(
-            ApplicationLimit(
-                f"{settings.address_limit} per minute",
-                key_function=lambda: f"address/{request.remote_addr}",
-                exempt_when=lambda: access().kind == "api_key",
-            )
-        )
-    limits.append(
-        ApplicationLimit(
-            lambda: f"{_client_limit(settings)} per minute",
-            key_function=lambda: f"client/{access().client_id}",
-            exempt_when=lambda: not _client_limit(settings),
-        )
-    )
-    limiter = Limiter(
-        lambda: "",
-        app=app,
-        application_limits=limits,
-        strategy="sliding-window-counter",
-        storage_uri=_counts_at(settings),
-        storage_options=_timeouts(settings),
-        # A Redis that is down must not close the shop: each process counts for itself then.
-        in_memory_fallback_enabled=True,
-        key_prefix="rates",
-    )
-    limiter.request_filter(lambda: request.method == "OPTIONS" or request.endpoint in UNLIMITED)
-    app.extensions["rates"] = limiter
-
-
-def _client_limit(settings: Settings) -> int:
-    client = access().client
-    if client is None:
-        return 0
-    return client.requests_per_minute or settings.rate_limit_per_client
-
-
-def _counts_at(settings: Settings) -> str:
-    """On the Redis that the records are on, if they are on one; else each process by itself."""
-    url = settings.key_store_url.get_secret_value()
-    return url if url.startswith(("redis://", "rediss://")) else "memory://"
-
-
-def _timeouts(settings: Settings) -> dict[str, str | int]:
-    if _counts_at(settings) == "memory://":
-        return {}
-    seconds = max(1, math.ceil(settings.store_timeout_seconds / 2))
-    return {"socket_timeout": seconds, "socket_connect_timeout": seconds}
