@@ -55,7 +55,7 @@ GARBAGE_OBJECTS = 20_000
 # Imported before the workers are forked: they share the memory, and a new one is there at once.
 # None of them starts a thread or opens anything. Our own code each worker imports for itself, so
 # that `kill -HUP` runs a new version of it.
-LIBRARIES = ("flask", "stripe", "stripe._stripe_client", "requests", "tenacity")
+LIBRARIES = ("flask", "stripe", "requests", "tenacity")
 OF_STORES = {
     "sqlite": ("sqlite3",),
     "memory": ("sqlite3",),
@@ -123,13 +123,14 @@ def _allow_descriptors() -> None:
 
 def _load_libraries() -> None:
     """Load what the settings will need, where no garbage collector writes to it ever again."""
-    gc.disable()
     scheme = settings.key_store_url.get_secret_value().partition(":")[0]
     of_clients = OF_CLIENTS if settings.clients_file else ()
     for name in (*LIBRARIES, *OF_STORES[scheme], *of_clients):
         importlib.import_module(name)
+    # What the SDK loads when it is first named.
+    _ = sys.modules["stripe"].StripeClient
+    gc.collect()
     gc.freeze()
-    gc.enable()
 
 
 def pre_fork(server: Any, worker: Any) -> None:
