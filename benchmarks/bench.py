@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks import servers, steady
+from benchmarks import cpu_split, servers, steady
 from benchmarks.load import Load, press
 from benchmarks.picture import draw
 from benchmarks.results import Result, check, summed_up, table
@@ -27,7 +27,7 @@ from benchmarks.servers import Server
 from tests.servers import Postgres, Redis
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["hold", "fast", "replay", "steady"]
+PARTS = ["hold", "fast", "cpu", "replay", "steady"]
 TABLE, NUMBERS, PICTURE = HERE / "results.md", HERE / "results.json", HERE / "results.svg"
 
 
@@ -91,7 +91,11 @@ def main() -> int:
         calm = [
             steady.measure(each, options.seconds) for each in stores if "steady" in options.only
         ]
+        split = [
+            cpu_split.measure(each, options.seconds) for each in stores if "cpu" in options.only
+        ]
     text = table(results) + (steady.table(calm) if calm else "")
+    text += cpu_split.table(split) if split else ""
     print(text)
     if options.check:
         return check(results, json.loads(NUMBERS.read_text()))

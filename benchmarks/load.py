@@ -28,9 +28,9 @@ class Load:
 
 def press(server: Running, connections: int, seconds: int, script: str = "new_orders") -> Load:
     """Send as fast as the connections let, for a while; only what is answered 200 counts."""
-    _wrk(connections, WARM_UP_SECONDS, script)
+    wrk(connections, WARM_UP_SECONDS, script)
     before = server.cpu_seconds()
-    requests, micros, p50, p99, not_200, broken = _wrk(connections, seconds, script)
+    requests, micros, p50, p99, not_200, broken = wrk(connections, seconds, script)
     used = server.cpu_seconds() - before
     good = requests - not_200
     return Load(
@@ -42,7 +42,8 @@ def press(server: Running, connections: int, seconds: int, script: str = "new_or
     )
 
 
-def _wrk(connections: int, seconds: int, script: str) -> tuple[int, ...]:
+def wrk(connections: int, seconds: int, script: str) -> tuple[int, ...]:
+    """Run wrk; return requests, microseconds, p50, p99 (microseconds), not 200, broken."""
     threads = "2" if connections >= 2 else "1"
     command = ["wrk", "-t", threads, "-c", str(connections), "-d", str(seconds), "--timeout", "20"]
     lua = str(ROOT / "benchmarks" / f"{script}.lua")
