@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 import os
 import resource
 import shutil
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from gunicorn.glogging import Logger
 
-import telemetry
+# `kill -HUP` reads this file again, maybe of a new version: what it imports must be of the same.
+# These hold what all workers share, for as long as the master lives.
+STAYS = {"key_store.shared_directory", "metrics.beside_gunicorn"}
+OURS = {path.stem for path in Path(__file__).parent.iterdir()}
+for name in set(sys.modules) - STAYS:
+    if name.partition(".")[0] in OURS:
+        del sys.modules[name]
+
 from key_store.shared_directory import shared_directory
 from live_money import refuse_unsafe
-from metrics.beside_gunicorn import Exporter
+from metrics.beside_gunicorn import open_exporter
 from settings import SettingsError, load_settings
 from web_worker import WebWorker
 
@@ -32,9 +41,10 @@ class JsonLog(Logger):  # type: ignore[misc]
     """gunicorn's own lines, in the form of all others. Requests are logged by the service."""
 
     def setup(self, cfg: Any) -> None:
-        """Hand everything to the root logger."""
+        """Hand everything to the root logger; called again, on the same object, by `kill -HUP`."""
         super().setup(cfg)
-        telemetry.start_logging(settings.log_level)
+        logging.getLogger().handlers.clear()
+        importlib.import_module("telemetry").start_logging(cfg.loglevel.upper())
         self.error_log.handlers.clear()
         self.error_log.propagate = True
 
@@ -94,16 +104,17 @@ loglevel = settings.log_level.lower()
 # Nothing is managed at run time.
 control_socket_disable = True
 
+raw_env: list[str] = []
+
 # A dict of its own in each worker would forget what the others did.
 shares_memory = workers > 1 and settings.key_store_url.get_secret_value() == "memory://"
 if shares_memory:
-    raw_env = [f"KEY_STORE_URL=memory://{shared_directory()}/orders.db"]
+    raw_env.append(f"KEY_STORE_URL=memory://{shared_directory()}/orders.db")
 
-
-exporter = Exporter(settings.prometheus_multiproc_dir) if settings.metrics_port else None
+exporter = open_exporter(settings.prometheus_multiproc_dir) if settings.metrics_port else None
 if exporter:
     # prometheus_client looks for it when it is imported: before any worker begins.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(exporter.directory)
+    raw_env.append(f"PROMETHEUS_MULTIPROC_DIR={exporter.directory}")
 
 
 def on_starting(_: Any) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 DIRECTORY_PREFIX = "payments-metrics-"
@@ -40,3 +41,9 @@ class Exporter:
             self._process.wait(timeout=10)
         if self._made:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@cache
+def open_exporter(directory: Path | None) -> Exporter:
+    """Return the one of this process, `kill -HUP` or not."""
+    return Exporter(directory)

@@ -39,7 +39,14 @@ class ServiceProcess:
     `api_base` needs. Nothing of the caller's own STRIPE_ settings reaches it.
     """
 
-    def __init__(self, api_base: str, environ: Mapping[str, str | None] | None = None) -> None:
+    def __init__(
+        self,
+        api_base: str,
+        environ: Mapping[str, str | None] | None = None,
+        root: Path = ROOT,
+    ) -> None:
+        """`root` is where its code lies."""
+        self._root = root
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environ = self._settings(api_base, environ or {})
@@ -60,7 +67,7 @@ class ServiceProcess:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
-                cwd=ROOT,
+                cwd=self._root,
                 env=self._environ,
                 stdout=log,
                 stderr=subprocess.STDOUT,

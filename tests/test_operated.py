@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -16,7 +17,7 @@ import psutil
 import pytest
 import requests
 
-from tests.sandbox_process import SandboxProcess
+from tests.sandbox_process import ROOT, SandboxProcess
 from tests.service_process import ServiceProcess, free_port
 from tests.shop import API_KEYS, SECRETS, bearer, clients_file
 
@@ -172,6 +173,40 @@ def test_the_master_has_one_thread_to_fork_from(sandbox: SandboxProcess) -> None
     """Another's lock would stay locked in the worker for ever."""
     with ServiceProcess(sandbox.url, {"METRICS_PORT": str(free_port())}) as service:
         assert psutil.Process(_master(service)).num_threads() == 1
+
+
+def test_a_restart_by_signal_runs_a_new_version_and_keeps_what_workers_share(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    code, port = _copy_of_the_code(tmp_path), free_port()
+    with ServiceProcess(sandbox.url, {"METRICS_PORT": str(port)}, code) as service:
+        service.create("A-1")
+        _change(
+            code / "settings.py",
+            "    checkout_demo:",
+            '    greeting: str = "new"\n    checkout_demo:',
+        )
+        _change(code / "stripe_back_end_api.py", 'status="ok"', "status=settings.greeting")
+        _replace_the_workers(service)
+        assert service.get("/healthz").json() == {"status": "new"}
+        assert service.get("/payment-intent", order_id="A-1").status_code == 200
+        assert value(exported(port), HEALTHZ) >= 2
+        lines = service.log().splitlines()
+        assert len(lines) == len(set(lines))
+
+
+HEALTHZ = 'payments_requests_total{route="/healthz",status="200"}'
+
+
+def _copy_of_the_code(directory: Path) -> Path:
+    beside = shutil.ignore_patterns(".*", "tests", "benchmarks", "docs", "__pycache__")
+    return Path(shutil.copytree(ROOT, directory / "code", ignore=beside))
+
+
+def _change(file: Path, old: str, new: str) -> None:
+    text = file.read_text("utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), "utf-8")
 
 
 def _more(answers: list[int | str], count: int = 40) -> None:
