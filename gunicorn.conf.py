@@ -15,6 +15,11 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
+# Python's 700 are fewer than one request makes; each look costs time, and finds next to nothing:
+# while the libraries are loaded, a tenth of it.
+GARBAGE_OBJECTS = 20_000
+gc.set_threshold(GARBAGE_OBJECTS)
+
 # `kill -HUP` reads this file again, maybe of a new version: what it imports must be of the same.
 # These hold what all workers share, for as long as the master lives.
 STAYS = {"key_store.shared_directory", "metrics.beside_gunicorn"}
@@ -58,9 +63,6 @@ IDLE_CONNECTIONS = 256
 # Of one worker: a connection of a client, one to Stripe and one to the store for each thread,
 # and what the interpreter has open.
 DESCRIPTORS_PER_THREAD, OTHER_DESCRIPTORS = 3, 64
-
-# Python's 700 are fewer than one request makes; each look costs time, and finds next to nothing.
-GARBAGE_OBJECTS = 20_000
 
 # Imported before the workers are forked: they share the memory, and a new one is there at once.
 # None of them starts a thread or opens anything. Our own code each worker imports for itself, so
@@ -162,10 +164,9 @@ def post_fork(_: Any, worker: Any) -> None:
 
 
 def post_worker_init(_: Any) -> None:
-    """Look for garbage less often, and never among what stays for good."""
+    """Never look for garbage among what stays for good."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS)
 
 
 def child_exit(_: Any, worker: Any) -> None:
