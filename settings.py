@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -20,12 +18,19 @@ from pydantic import (
     model_validator,
 )
 
-from key_store import SCHEMES
+from setting_checks import (
+    hazards,
+    http_url,
+    names,
+    origins,
+    publishable_key,
+    secret_key,
+    store_url,
+    webhook_secrets,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
 
 # No account can own it, so that it says by itself that Stripe's address is the sandbox's.
 SANDBOX_KEY = "sk_test_sandbox"
@@ -33,9 +38,6 @@ SANDBOX_KEY = "sk_test_sandbox"
 # The lock outlives the budget by this much, so that neither clocks that differ by several
 # seconds nor a late write let a second owner in while the first is still at work (rule 5).
 LOCK_MARGIN_SECONDS = 10.0
-
-# As browsers send it: lower case, no path, and nothing that could be read as a pattern.
-ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
 
 # One store operation; two of them (claim, finish) must fit into the smallest budget.
 STORE_TIMEOUT_SECONDS = 2.0
@@ -47,71 +49,9 @@ DEFAULT_ADDRESS_LIMIT = 300
 # What `make run` gives the sandbox to sign with.
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - signs what goes to this machine only
 
-# What a live key is refused with, and may be allowed with: live_money.py says of each why.
-HAZARDS = (
-    "open_access",
-    "memory_store",
-    "sandbox_address",
-    "plain_http",
-    "debug",
-    "sandbox_secret",
-)
-
 
 class SettingsError(Exception):
     """The environment does not make a service; the message is one line for a person."""
-
-
-def _secret_key(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text.startswith(SECRET_KEY_PREFIXES) or not text.isascii() or not text.isprintable():
-        raise ValueError(f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)}")
-    return value
-
-
-def _publishable_key(value: str) -> str:
-    if not value.startswith(("pk_test_", "pk_live_")):
-        raise ValueError("must begin with pk_test_ or pk_live_")
-    return value
-
-
-def _webhook_secrets(value: SecretStr) -> SecretStr:
-    if not all(part.strip() for part in value.get_secret_value().split(",")):
-        raise ValueError("must be one or more secrets, separated by commas, none of them empty")
-    return value
-
-
-def _hazards(value: str) -> str:
-    if not set(_names(value)) <= set(HAZARDS):
-        raise ValueError(f"must be some of {', '.join(HAZARDS)}")
-    return value
-
-
-def _origins(value: str) -> str:
-    for each in _names(value):
-        if not re.fullmatch(ORIGIN, each):
-            raise ValueError("must be origins like https://shop.example, separated by commas")
-    return value
-
-
-def _names(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",")]
-
-
-def _http_url(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme not in ("http", "https") or not url.hostname or not value.isprintable():
-        raise ValueError("must be an address like https://api.stripe.com")
-    return value.rstrip("/")
-
-
-def _store_url(value: SecretStr) -> SecretStr:
-    """A SecretStr because the URL may carry a password."""
-    scheme = urlsplit(value.get_secret_value()).scheme
-    if scheme not in SCHEMES:
-        allowed = ", ".join(f"{name}://" for name in SCHEMES)
-        raise ValueError(f"unknown scheme: use one of {allowed}")
-    return value
 
 
 class Settings(BaseModel):
@@ -124,10 +64,10 @@ class Settings(BaseModel):
         frozen=True, extra="ignore", hide_input_in_errors=True, validate_by_name=True
     )
 
-    stripe_secret_key: Annotated[SecretStr, AfterValidator(_secret_key)]
-    stripe_publishable_key: Annotated[str, AfterValidator(_publishable_key)] | None = None
-    stripe_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None = None
-    stripe_api_base: Annotated[str, AfterValidator(_http_url)] | None = None
+    stripe_secret_key: Annotated[SecretStr, AfterValidator(secret_key)]
+    stripe_publishable_key: Annotated[str, AfterValidator(publishable_key)] | None = None
+    stripe_webhook_secret: Annotated[SecretStr, AfterValidator(webhook_secrets)] | None = None
+    stripe_api_base: Annotated[str, AfterValidator(http_url)] | None = None
     stripe_api_version: str | None = Field(
         None,
         pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(\.\w+)?$",
@@ -143,9 +83,9 @@ class Settings(BaseModel):
     request_budget_seconds: float = Field(
         25.0, ge=1, le=120, allow_inf_nan=False, description="must be seconds, from 1 to 120"
     )
-    key_store_url: Annotated[SecretStr, AfterValidator(_store_url)] = SecretStr("memory://")
-    order_events_url: Annotated[str, AfterValidator(_http_url)] | None = None
-    order_events_secret: Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None = None
+    key_store_url: Annotated[SecretStr, AfterValidator(store_url)] = SecretStr("memory://")
+    order_events_url: Annotated[str, AfterValidator(http_url)] | None = None
+    order_events_secret: Annotated[SecretStr, AfterValidator(webhook_secrets)] | None = None
     order_events_delivery: Literal["embedded", "separate"] = Field(
         "embedded", description="must be embedded or separate"
     )
@@ -166,7 +106,7 @@ class Settings(BaseModel):
         0.0, ge=0, le=10, description="must be a number from 0 to 10"
     )
     clients_file: Path | None = None
-    cors_origins: Annotated[str, AfterValidator(_origins)] | None = None
+    cors_origins: Annotated[str, AfterValidator(origins)] | None = None
     trusted_proxies: int = Field(0, ge=0, le=10, description="must be an integer from 0 to 10")
     rate_limit_per_address: int | None = Field(
         None, ge=0, le=1_000_000, description="must be requests a minute, 0 for no limit"
@@ -174,7 +114,7 @@ class Settings(BaseModel):
     rate_limit_per_client: int = Field(
         6000, ge=0, le=1_000_000, description="must be requests a minute, 0 for no limit"
     )
-    allow_unsafe_live: Annotated[str, AfterValidator(_hazards)] | None = None
+    allow_unsafe_live: Annotated[str, AfterValidator(hazards)] | None = None
     flask_debug: bool = Field(False, description="must be 0 or 1")
     metrics_host: str = Field(
         "127.0.0.1",
@@ -189,7 +129,7 @@ class Settings(BaseModel):
         "INFO", description="must be DEBUG, INFO, WARNING or ERROR"
     )
     checkout_demo: bool = Field(False, description="must be 1 or 0")
-    demo_stage_url: Annotated[str, AfterValidator(_http_url)] | None = None
+    demo_stage_url: Annotated[str, AfterValidator(http_url)] | None = None
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
@@ -230,12 +170,12 @@ class Settings(BaseModel):
     @property
     def allowed_hazards(self) -> list[str]:
         """What a live key may be used with all the same."""
-        return _names(self.allow_unsafe_live or "")
+        return names(self.allow_unsafe_live or "")
 
     @property
     def listed_origins(self) -> list[str]:
         """The pages that may call, besides those of each client."""
-        return _names(self.cors_origins) if self.cors_origins else []
+        return names(self.cors_origins) if self.cors_origins else []
 
     @property
     def address_limit(self) -> int:

@@ -23,7 +23,7 @@ from pydantic import (
 
 from access.keys import MIN_SECRET_BYTES, TokenKey, public_key, shared_secret
 from payment.text import order_name
-from settings import ORIGIN
+from setting_checks import ORIGIN
 
 # More would be a data base's work, and every API key is compared with every other.
 MAX_CLIENTS = 10_000

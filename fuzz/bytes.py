@@ -19,8 +19,9 @@ with atheris.instrument_imports():
     from access.errors import Unauthorized
     from access.tokens import verified_claims
     from payment.errors import BadRequest
-    from payment.order_requests import parse_update_request
-    from payment.request import parse_payment_request
+    from payment.json_body import read_json_object
+    from payment.order_requests import UpdateRequest
+    from payment.request import PaymentRequest, check_request
     from stripe_webhook import _parsed as parse_event
     from stripe_webhook import read_event
 
@@ -63,13 +64,13 @@ SEEDS: dict[str, list[bytes]] = {
 
 def json_body(data: bytes) -> None:
     """Requests: refused with a sentence, or read, and then canonical for ever."""
-    for read in (parse_payment_request, parse_update_request):
+    for kind in (PaymentRequest, UpdateRequest):
         try:
-            request = read(data)
+            request = check_request(read_json_object(data), kind)
         except BadRequest:
             continue
         text = request.canonical()
-        assert read(text.encode()).canonical() == text
+        assert check_request(read_json_object(text.encode()), kind).canonical() == text
 
 
 def event(data: bytes) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from payment.complaints import bad_request
 from payment.currencies import MAX_AMOUNT, MIN_AMOUNT, currency_code
-from payment.request import OrderFields, OrderName, read_request
+from payment.request import OrderFields, OrderName
 
 Reason = Literal["duplicate", "fraudulent", "requested_by_customer", "abandoned"]
 
@@ -61,21 +60,3 @@ class StatusRequest(OrderRequest):
     """Which order is asked for; `refresh` asks Stripe first."""
 
     refresh: Literal["true", "false"] = Field("false", description="must be true or false")
-
-
-def parse_status_request(query: dict[str, str]) -> StatusRequest:
-    """Read and check the query of a status request; raises BadRequest."""
-    try:
-        return StatusRequest.model_validate(query)
-    except ValidationError as wrong:
-        raise bad_request(wrong, StatusRequest) from None
-
-
-def parse_update_request(body: bytes) -> UpdateRequest:
-    """Read and check an update; raises BadRequest."""
-    return read_request(body, UpdateRequest)
-
-
-def parse_cancel_request(body: bytes) -> CancelRequest:
-    """Read and check a cancellation; raises BadRequest."""
-    return read_request(body, CancelRequest)

@@ -1,4 +1,4 @@
-"""A request for a PaymentIntent: bytes in, a checked and normalised value out."""
+"""A request for a PaymentIntent: JSON in, a checked and normalised value out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from pydantic import (
 
 from payment.complaints import bad_request
 from payment.currencies import MAX_AMOUNT, MIN_AMOUNT, check_amount, currency_code
-from payment.json_body import read_json_object
 from payment.metadata import check_room, checked_metadata
 from payment.method_options import checked_options
 from payment.method_types import check_types, checked_types, types_param
@@ -135,21 +134,12 @@ class PaymentRequest(OrderFields):
         }
 
 
-def parse_payment_request(body: bytes) -> PaymentRequest:
-    """Read and check a request; null counts as absent, as clients' libraries often write it.
-
-    Raises BadRequest: malformed_json, missing_parameter or invalid_parameter.
-    """
-    return read_request(body, PaymentRequest)
-
-
-def read_request(body: bytes, kind: type[Fields]) -> Fields:
-    """Read and check a request of any kind; see parse_payment_request."""
-    return check_request(read_json_object(body), kind)
-
-
 def check_request(given: Mapping[str, Any], kind: type[Fields]) -> Fields:
-    """Check a JSON object as a request of any kind; see parse_payment_request."""
+    """Return a JSON object as a request of any kind, checked.
+
+    Null counts as absent, as clients' libraries often write it. Raises BadRequest:
+    missing_parameter or invalid_parameter.
+    """
     said = {name: value for name, value in given.items() if value is not None}
     try:
         return kind.model_validate(said)

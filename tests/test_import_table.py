@@ -49,6 +49,7 @@ LAZY |= {"flask_cors", "flask_limiter", "limits"}
 # Each floor may look at those beneath it, and at itself.
 FLOORS = [
     {"key_store"},
+    {"setting_checks"},
     {"settings"},
     {"payment"},
     {"access", "telemetry", "live_money", "metrics", "stripe_retry", "stripe_sdk", "stripe_send"},

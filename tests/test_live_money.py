@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from live_money import refuse_unsafe
-from settings import HAZARDS, SettingsError, load_settings
+from setting_checks import HAZARDS
+from settings import SettingsError, load_settings
 from stripe_back_end_api import create_app
 
 SAFE = {

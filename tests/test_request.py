@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from payment.currencies import CURRENCIES, THREE_DECIMAL, WHOLE_UNITS, ZERO_DECIMAL
-from payment.request import PaymentRequest, parse_payment_request
+from payment.json_body import read_json_object
+from payment.request import PaymentRequest, check_request
 from sandbox import currencies as sandbox_currencies
 
 OLD, NEW = "2025-09-30.clover", "2026-10-28.endive"
@@ -38,8 +39,12 @@ FULL: dict[str, Any] = {
 }
 
 
+def read(body: bytes) -> PaymentRequest:
+    return check_request(read_json_object(body), PaymentRequest)
+
+
 def parsed(**fields: Any) -> PaymentRequest:
-    return parse_payment_request(json.dumps({"amount": 100, "order_id": "A-1", **fields}).encode())
+    return read(json.dumps({"amount": 100, "order_id": "A-1", **fields}).encode())
 
 
 def test_smallest_request_is_usd_and_lets_stripe_choose_the_types() -> None:
@@ -172,7 +177,7 @@ def test_null_is_as_good_as_absent(name: str) -> None:
 
 def test_a_byte_order_mark_is_passed_over() -> None:
     body = b'\xef\xbb\xbf{"amount": 100, "order_id": "A-1"}'
-    assert parse_payment_request(body) == parsed()
+    assert read(body) == parsed()
 
 
 def test_metadata_has_room_for_49_names_or_48_beside_a_client_id() -> None:
@@ -233,7 +238,7 @@ def test_what_means_the_same_has_the_same_fingerprint(fields: dict[str, Any]) ->
 @given(st.permutations(sorted(FULL)), st.permutations(FULL["payment_method_types"]))
 def test_the_same_fingerprint_sends_the_same_text(names: list[str], types: list[str]) -> None:
     """With the record lost, the key is derived again: the parameters must be too."""
-    shuffled = parse_payment_request(
+    shuffled = read(
         json.dumps(
             {name: types if name == "payment_method_types" else FULL[name] for name in names}
         ).encode()

@@ -1,0 +1,80 @@
+"""What each setting may be: functions that return it, or raise ValueError with the rule.
+
+Beside settings.py, which is about where settings come from and what they are together.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from key_store import SCHEMES
+
+SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
+
+# As browsers send it: lower case, no path, and nothing that could be read as a pattern.
+ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
+
+# What a live key is refused with, and may be allowed with: live_money.py says of each why.
+HAZARDS = (
+    "open_access",
+    "memory_store",
+    "sandbox_address",
+    "plain_http",
+    "debug",
+    "sandbox_secret",
+)
+
+
+def secret_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.startswith(SECRET_KEY_PREFIXES) or not text.isascii() or not text.isprintable():
+        raise ValueError(f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)}")
+    return value
+
+
+def publishable_key(value: str) -> str:
+    if not value.startswith(("pk_test_", "pk_live_")):
+        raise ValueError("must begin with pk_test_ or pk_live_")
+    return value
+
+
+def webhook_secrets(value: SecretStr) -> SecretStr:
+    if not all(part.strip() for part in value.get_secret_value().split(",")):
+        raise ValueError("must be one or more secrets, separated by commas, none of them empty")
+    return value
+
+
+def hazards(value: str) -> str:
+    if not set(names(value)) <= set(HAZARDS):
+        raise ValueError(f"must be some of {', '.join(HAZARDS)}")
+    return value
+
+
+def origins(value: str) -> str:
+    for each in names(value):
+        if not re.fullmatch(ORIGIN, each):
+            raise ValueError("must be origins like https://shop.example, separated by commas")
+    return value
+
+
+def names(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",")]
+
+
+def http_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname or not value.isprintable():
+        raise ValueError("must be an address like https://api.stripe.com")
+    return value.rstrip("/")
+
+
+def store_url(value: SecretStr) -> SecretStr:
+    """A SecretStr because the URL may carry a password."""
+    scheme = urlsplit(value.get_secret_value()).scheme
+    if scheme not in SCHEMES:
+        allowed = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ValueError(f"unknown scheme: use one of {allowed}")
+    return value
