@@ -65,17 +65,18 @@ IDLE_CONNECTIONS = 256
 DESCRIPTORS_PER_THREAD, OTHER_DESCRIPTORS = 3, 64
 
 # Imported before the workers are forked: they share the memory, and a new one is there at once.
-# None of them starts a thread or opens anything. Our own code each worker imports for itself, so
-# that `kill -HUP` runs a new version of it.
-LIBRARIES = ("flask", "stripe", "requests", "tenacity")
+# No import starts a thread or opens anything. After `kill -HUP` each worker imports the new version
+# of our own code for itself.
+SERVICE = ("stripe_back_end_api",)
 OF_STORES = {
-    "sqlite": ("sqlite3",),
-    "memory": ("sqlite3",),
-    "postgresql": ("psycopg", "psycopg_pool"),
-    "redis": ("redis",),
-    "rediss": ("redis",),
+    "sqlite": ("key_store.sqlite",),
+    "memory": ("key_store.sqlite",),
+    "postgresql": ("key_store.postgres",),
+    "redis": ("key_store.redis",),
+    "rediss": ("key_store.redis",),
 }
-OF_CLIENTS = ("jwt", "flask_limiter")
+OF_CLIENTS = ("access.tokens", "web.rates")
+OF_METRICS = ("metrics.counting", "metrics.names")
 
 # Where the kernel tells (Linux).
 cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -120,11 +121,11 @@ if exporter:
 
 
 def on_starting(_: Any) -> None:
-    """Make room for the descriptors of every thread; let Prometheus ask; load the libraries."""
+    """Make room for the descriptors of every thread; let Prometheus ask; load the code."""
     if exporter:
         exporter.start()
     _allow_descriptors()
-    _load_libraries()
+    _load_code()
 
 
 def _allow_descriptors() -> None:
@@ -134,11 +135,12 @@ def _allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
-def _load_libraries() -> None:
+def _load_code() -> None:
     """Load what the settings will need, where no garbage collector writes to it ever again."""
     scheme = settings.key_store_url.get_secret_value().partition(":")[0]
     of_clients = OF_CLIENTS if settings.clients_file else ()
-    for name in (*LIBRARIES, *OF_STORES[scheme], *of_clients):
+    of_metrics = OF_METRICS if settings.metrics_port else ()
+    for name in (*SERVICE, *OF_STORES[scheme], *of_clients, *of_metrics):
         importlib.import_module(name)
     # What the SDK loads when it is first named.
     _ = sys.modules["stripe"].StripeClient

@@ -50,6 +50,7 @@ class ServiceProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environ = self._settings(api_base, environ or {})
+        self._all_workers = int(self._environ["WEB_CONCURRENCY"])
         self._directory = tempfile.TemporaryDirectory(prefix="service-")
         self._log = Path(self._directory.name) / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,7 +64,7 @@ class ServiceProcess:
         self.close()
 
     def start(self) -> Self:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers and every worker is there."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
@@ -173,10 +174,12 @@ class ServiceProcess:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the service ended: {self.log()}")
             try:
-                if self._session.get(f"{self.url}/healthz", timeout=2).status_code == 200:
+                answer = self._session.get(f"{self.url}/healthz", timeout=2)
+                if answer.status_code == 200 and len(self.workers()) == self._all_workers:
                     return
             except RequestException:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.02)
         raise RuntimeError(f"the service did not start: {self.log()}")
 
 

@@ -169,9 +169,10 @@ def test_a_rolling_restart_under_load_loses_no_request(sandbox: SandboxProcess) 
     assert sandbox.state().payable == len(answers)
 
 
-def test_the_master_has_one_thread_to_fork_from(sandbox: SandboxProcess) -> None:
+def test_the_master_has_one_thread_to_fork_from(sandbox: SandboxProcess, tmp_path: Path) -> None:
     """Another's lock would stay locked in the worker for ever."""
-    with ServiceProcess(sandbox.url, {"METRICS_PORT": str(free_port())}) as service:
+    environ = {"CLIENTS_FILE": str(clients_file(tmp_path)), "METRICS_PORT": str(free_port())}
+    with ServiceProcess(sandbox.url, environ) as service:
         assert psutil.Process(_master(service)).num_threads() == 1
 
 
