@@ -144,7 +144,6 @@ def _load_code() -> None:
         importlib.import_module(name)
     # What the SDK loads when it is first named.
     _ = sys.modules["stripe"].StripeClient
-    gc.collect()
     gc.freeze()
 
 
