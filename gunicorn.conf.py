@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import shutil
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -78,6 +79,9 @@ OF_STORES = {
 OF_CLIENTS = ("access.tokens", "web.rates")
 OF_METRICS = ("metrics.counting", "metrics.names")
 
+# What ends a worker.
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
 # Where the kernel tells (Linux).
 cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -126,6 +130,11 @@ def on_starting(_: Any) -> None:
         exporter.start()
     _allow_descriptors()
     _load_code()
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, STOPS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS),
+        after_in_child=_end_when_told,
+    )
 
 
 def _allow_descriptors() -> None:
@@ -145,6 +154,13 @@ def _load_code() -> None:
     # What the SDK loads when it is first named.
     _ = sys.modules["stripe"].StripeClient
     gc.freeze()
+
+
+def _end_when_told() -> None:
+    """A worker has the master's handlers at first, with which it would miss that it is to end."""
+    for each in STOPS:
+        signal.signal(each, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

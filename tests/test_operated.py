@@ -169,6 +169,16 @@ def test_a_rolling_restart_under_load_loses_no_request(sandbox: SandboxProcess) 
     assert sandbox.state().payable == len(answers)
 
 
+def test_sigterm_ends_a_service_whose_last_worker_was_forked_this_moment(
+    sandbox: SandboxProcess,
+) -> None:
+    for _ in range(5):
+        with ServiceProcess(sandbox.url) as service:
+            started = time.monotonic()
+            service.close()
+            assert time.monotonic() - started < 15
+
+
 def test_the_master_has_one_thread_to_fork_from(sandbox: SandboxProcess, tmp_path: Path) -> None:
     """Another's lock would stay locked in the worker for ever."""
     environ = {"CLIENTS_FILE": str(clients_file(tmp_path)), "METRICS_PORT": str(free_port())}
