@@ -69,10 +69,15 @@ class KeyRecord:
 
 
 class KeyStore(Protocol):
-    """One record per order. Every operation is on one order, one round trip, and atomic.
+    """One record per order. Every operation is on one order, and atomic.
+
+    Operations of many threads may share one round trip and one commit; none returns before its
+    own write is committed, and each has its own result. What fails for all of them may have been
+    applied for all, for some or for none.
 
     All raise StoreUnavailable when the store does not answer within its time-out, which is
-    given when it is opened (`timeout_seconds`); none retries by itself.
+    given when it is opened (`timeout_seconds`); none is sent again unless it surely was not
+    applied.
     """
 
     def claim(self, record: KeyRecord) -> KeyRecord:
