@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from key_store.combining import Combiner
 from key_store.contract import KeyRecord, Order, State, StoreUnavailable
 from key_store.order_key import order_key
 from key_store.row import as_record, as_row
@@ -22,6 +24,13 @@ PAGE_RECORDS = 500
 # Between tries of the one step that SQLite does not wait for by itself: switching to WAL.
 WAL_PAUSE_SECONDS = 0.01
 
+# SQLite looks again after 1, 2 and 5 ms, and then ever more seldom, so that whoever has waited
+# long is the last to have its turn. One writer of each process asks anew before that.
+BUSY_SECONDS = 0.01
+
+# Batches begin so far apart, while many write: about what a flush to a disk takes.
+PACE_SECONDS = 0.002
+
 OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
 
 
@@ -31,6 +40,9 @@ def sqlite_path(url: str) -> str:
     if path == url or not path or path == ":memory:" or "?" in path:
         raise ValueError("a sqlite URL is sqlite:///keys.db or sqlite:////var/lib/keys.db")
     return path
+
+
+Write = tuple[str, Mapping[str, Any]]
 
 
 class SqliteStore:
@@ -45,6 +57,14 @@ class SqliteStore:
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._sql = {name: statement("sqlite", f"{name}.sql") for name in OPERATIONS}
+
+        # What is never flushed takes microseconds: to wait for company would only cost, and of
+        # hundreds of threads that each wait for the file the later ones had better ask seldom.
+        self._batches: Combiner[Write, int | None] | None = None
+        self._busy_seconds = timeout_seconds
+        if durable:
+            self._batches = Combiner(self._write, pace_seconds=PACE_SECONDS)
+            self._busy_seconds = BUSY_SECONDS
 
     def claim(self, record: KeyRecord) -> KeyRecord:
         """The insert alone decides; reading first only spares a replay the lock of writers."""
@@ -85,26 +105,52 @@ class SqliteStore:
             self._idle.pop().close()
 
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Any]:
-        rows: list[Any] = self._run(name, values)[1]
-        return rows
+        with self._lent() as connection:
+            return _patiently(connection, self._sql[name], values, self._give_up_at()).fetchall()
 
     def _changes(self, name: str, values: Mapping[str, Any]) -> int:
-        return self._run(name, values)[0]
+        """Run one statement, in one transaction with others that come now; alone if it failed."""
+        write, give_up_at = (name, values), self._give_up_at()
+        changed = self._batches.do(write, give_up_at) if self._batches else None
+        if changed is None:
+            changed = self._write_alone(write, give_up_at)
+        return changed
 
-    def _run(self, name: str, values: Mapping[str, Any]) -> tuple[int, list[Any]]:
-        """Run one statement, which is its own transaction; a connection that failed is closed."""
+    def _write(self, batch: Sequence[Write], give_up_at: float) -> Sequence[int | None]:
+        """Return after the commit how many rows each changed; None for all if it was undone."""
+        if len(batch) == 1:
+            return (self._write_alone(batch[0], give_up_at),)
+        with self._lent() as connection:
+            _patiently(connection, "BEGIN IMMEDIATE", (), give_up_at)
+            try:
+                done = [connection.execute(self._sql[name], values) for name, values in batch]
+            except (sqlite3.Error, ValueError, OverflowError):
+                connection.rollback()
+                return [None] * len(batch)
+            connection.execute("COMMIT")
+            return [cursor.rowcount for cursor in done]
+
+    def _write_alone(self, write: Write, give_up_at: float) -> int:
+        name, values = write
+        with self._lent() as connection:
+            return _patiently(connection, self._sql[name], values, give_up_at).rowcount
+
+    def _give_up_at(self) -> float:
+        return time.monotonic() + self._timeout_seconds
+
+    @contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection; one on which something failed is closed, which undoes what it did."""
         try:
             connection = self._connection()
             try:
-                cursor = connection.execute(self._sql[name], values)
-                done = cursor.rowcount, cursor.fetchall()
+                yield connection
             except BaseException:
                 connection.close()
                 raise
         except (sqlite3.Error, OSError) as trouble:
             raise StoreUnavailable("the SQLite file cannot be used now") from trouble
         self._give_back(connection)
-        return done
 
     def _connection(self) -> sqlite3.Connection:
         if self._closed:
@@ -124,7 +170,7 @@ class SqliteStore:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
             self._path,
-            timeout=self._timeout_seconds,
+            timeout=self._busy_seconds,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -136,10 +182,11 @@ class SqliteStore:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        give_up_at = self._give_up_at()
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        _use_wal(connection, time.monotonic() + self._timeout_seconds)
-        if _schema_version(connection) < SCHEMA_VERSION:
-            _migrate(connection)
+        _use_wal(connection, give_up_at)
+        if _schema_version(connection, give_up_at) < SCHEMA_VERSION:
+            _migrate(connection, give_up_at)
 
 
 def _fence(current: KeyRecord) -> dict[str, Any]:
@@ -150,9 +197,26 @@ def _fence(current: KeyRecord) -> dict[str, Any]:
     }
 
 
+def _patiently(
+    connection: sqlite3.Connection, sql: str, values: Any, give_up_at: float
+) -> sqlite3.Cursor:
+    """Execute what begins a transaction, again for as long as somebody else's is in the way."""
+    while True:
+        try:
+            return connection.execute(sql, values)
+        except sqlite3.OperationalError as trouble:
+            if not _is_busy(trouble) or time.monotonic() >= give_up_at:
+                raise
+
+
+def _is_busy(trouble: sqlite3.OperationalError) -> bool:
+    """Extended codes keep the plain one in their last byte."""
+    return trouble.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def _use_wal(connection: sqlite3.Connection, give_up_at: float) -> None:
     """Switch the file to WAL, once in its life; SQLite says busy at once where others do too."""
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+    while _patiently(connection, "PRAGMA journal_mode", (), give_up_at).fetchone()[0] != "wal":
         try:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         except sqlite3.OperationalError:
@@ -164,15 +228,15 @@ def _use_wal(connection: sqlite3.Connection, give_up_at: float) -> None:
                 raise sqlite3.OperationalError("this file system does not let SQLite use WAL")
 
 
-def _schema_version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+def _schema_version(connection: sqlite3.Connection, give_up_at: float) -> int:
+    version: int = _patiently(connection, "PRAGMA user_version", (), give_up_at).fetchone()[0]
     return version
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, give_up_at: float) -> None:
     """Bring the schema up to date, once, whichever process is first."""
-    connection.execute("BEGIN IMMEDIATE")
-    for version in range(_schema_version(connection) + 1, SCHEMA_VERSION + 1):
+    _patiently(connection, "BEGIN IMMEDIATE", (), give_up_at)
+    for version in range(_schema_version(connection, give_up_at) + 1, SCHEMA_VERSION + 1):
         for sql in statement("sqlite", f"schema_{version}.sql").split(";"):
             connection.execute(sql)
         connection.execute(f"PRAGMA user_version = {version}")

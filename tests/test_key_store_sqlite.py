@@ -14,6 +14,7 @@ import pytest
 
 from key_store import open_key_store, shared_memory_store
 from key_store.contract import StoreUnavailable
+from key_store.row import as_row
 from key_store.sqlite import SqliteStore
 from tests.key_stores import order, record
 
@@ -69,6 +70,44 @@ def test_a_writer_that_holds_the_file_is_waited_for_within_the_time_out(path: Pa
     store.close()
 
 
+def test_of_many_that_wait_for_the_file_nobody_waits_longer(path: Path) -> None:
+    store = open_key_store(f"sqlite:///{path}", timeout_seconds=0.3)
+    store.claim(record())
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with ThreadPoolExecutor(30) as pool:
+        claims = [pool.submit(store.claim, record(f"B-{number}")) for number in range(30)]
+        assert {type(each.exception(20)) for each in claims} == {StoreUnavailable}
+    assert time.monotonic() - began < 1.3
+    other.close()
+    assert {held.order.order_id for held in store.scan()} == {"A-1"}
+    store.close()
+
+
+def test_what_cannot_be_written_fails_alone(path: Path) -> None:
+    """Whatever batch it is in."""
+    store = open_key_store(f"sqlite:///{path}", timeout_seconds=20)
+    too_much = record("too much", attempt=2**70)
+    with ThreadPoolExecutor(30) as pool:
+        bad = [pool.submit(store.claim, too_much) for _ in range(10)]
+        good = [pool.submit(store.claim, record(f"B-{number}")) for number in range(20)]
+        assert {type(each.exception(20)) for each in bad} == {OverflowError}
+        assert {each.result(20).order.order_id for each in good} == {f"B-{n}" for n in range(20)}
+    store.close()
+
+
+def test_a_batch_is_written_as_a_whole_or_not_at_all(path: Path) -> None:
+    store = SqliteStore(str(path), timeout_seconds=20)
+    good, bad = as_row(record("A-1")), as_row(record("A-2", attempt=2**70))
+    soon = time.monotonic() + 20
+    assert store._write([("claim", good), ("claim", bad)], soon) == [None, None]
+    assert list(store.scan()) == []
+    assert store._write([("claim", good), ("claim", good)], soon) == [1, 0]
+    assert list(store.scan()) == [record("A-1")]
+    store.close()
+
+
 def test_a_file_that_is_no_database_is_said_so(path: Path) -> None:
     path.write_bytes(b"not a database, by any means" * 100)
     store = open_key_store(f"sqlite:///{path}")
@@ -89,11 +128,12 @@ def test_a_directory_that_is_missing_can_come_later(path: Path) -> None:
 
 
 def claim_on_a_full_disk(path: str) -> None:
-    store = SqliteStore(path, timeout_seconds=1)
+    store = SqliteStore(path, timeout_seconds=5)
     store.claim(record("A-1"))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-    with pytest.raises(StoreUnavailable):
-        store.claim(record("A-2"))
+    with ThreadPoolExecutor(20) as pool:
+        claims = [pool.submit(store.claim, record(f"B-{number}")) for number in range(20)]
+        assert {type(each.exception(20)) for each in claims} == {StoreUnavailable}
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
     store.claim(record("A-3"))
     store.close()
