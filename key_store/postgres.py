@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import Cursor, errors
 
+from key_store.combining import Combiner
 from key_store.contract import KeyRecord, Order, State, StoreUnavailable
 from key_store.order_key import order_key
 from key_store.postgres_pool import PostgresPool
@@ -21,9 +24,30 @@ from key_store.statements import statement
 # A scan reads this many records in one statement, which must end within the time-out.
 PAGE_RECORDS = 500
 
+# Batches begin so far apart, while many write: about what a commit takes.
+PACE_SECONDS = 0.002
+
+# A batch that lasts longer waits for something, and others go beside it: up to so many.
+LATE_SECONDS, TRIPS = 0.25, 4
+
 OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
+TOGETHER = ("claim_together", "replace_together")
+
+# The server has undone the whole statement, or does not know how to run it: nothing was written,
+# and each may be run alone.
+UNDONE = (
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+    errors.DataError,
+    errors.FeatureNotSupported,
+    errors.SyntaxError,
+    errors.UndefinedFunction,
+)
+
+NO_ANSWER = "PostgreSQL did not answer, or not in time"
 
 Row = tuple[Any, ...]
+JsonRow = dict[str, Any]
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -37,24 +61,36 @@ class PostgresStore:
         self._timeout_seconds = timeout_seconds
         self._migrated = False
         self._migrating = threading.Lock()
-        self._sql = {name: statement("postgres", f"{name}.sql").encode() for name in OPERATIONS}
+        self._sql = {
+            name: statement("postgres", f"{name}.sql").encode() for name in (*OPERATIONS, *TOGETHER)
+        }
+        self._claims = self._combiner("claim_together")
+        self._replacements = self._combiner("replace_together")
         try:
             self.ping()
         except StoreUnavailable:
             log.warning("PostgreSQL does not answer yet: no order is taken until it does")
 
     def claim(self, record: KeyRecord) -> KeyRecord:
-        return _record(self._rows("claim", _row(record))[0])
+        give_up_at = self._give_up_at()
+        row = self._claims.do(_json_row(record), give_up_at)
+        if row is None:
+            row = self._run("claim", _row(record), _all, give_up_at)[0]
+        return record if row[1] is None else _record(row)
 
     def read(self, order: Order) -> KeyRecord | None:
         rows = self._rows("read", {"key": order_key(order).encode()})
         return _record(rows[0]) if rows else None
 
     def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
-        return self._changes("replace", _row(new) | _fence(current)) == 1
+        give_up_at = self._give_up_at()
+        fence = {"current_owner": current.owner, "current_version": current.version}
+        if self._replacements.do(_json_row(new) | fence, give_up_at):
+            return True
+        return self._run("replace", _row(new) | _fence(current), _count, give_up_at) == 1
 
     def forget(self, current: KeyRecord) -> bool:
-        return self._changes("forget", _fence(current)) == 1
+        return self._run("forget", _fence(current), _count, self._give_up_at()) == 1
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         return [_record(row) for row in self._rows("due", {"now": now, "limit": limit})]
@@ -73,25 +109,64 @@ class PostgresStore:
         self._pool.close()
 
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Row]:
-        return self._run(name, values, lambda cursor: cursor.fetchall())
+        return self._run(name, values, _all, self._give_up_at())
 
-    def _changes(self, name: str, values: Mapping[str, Any]) -> int:
-        return self._run(name, values, lambda cursor: cursor.rowcount)
+    def _give_up_at(self) -> float:
+        return time.monotonic() + self._timeout_seconds
 
-    def _run(self, name: str, values: Mapping[str, Any], take: Callable[[Cursor[Row]], T]) -> T:
-        """Run one statement, again where the server undid it to keep transactions in order."""
-        give_up_at = time.monotonic() + self._timeout_seconds
+    def _combiner(self, name: str) -> Combiner[JsonRow, Row | None]:
+        return Combiner(
+            partial(self._together, name),
+            pace_seconds=PACE_SECONDS,
+            late_seconds=LATE_SECONDS,
+            trips=TRIPS,
+        )
+
+    def _together(
+        self, name: str, batch: Sequence[JsonRow], give_up_at: float
+    ) -> Sequence[Row | None]:
+        """Run one statement for many; None is for those who must go alone.
+
+        They are those that it left alone, the second of one order, and all if it was undone.
+        """
+        if len(batch) == 1:
+            return (None,)
+        firsts = {row["hex"]: row for row in reversed(batch)}
+        values = {"rows": json.dumps([*firsts.values()])}
         try:
-            self._migrate_once(give_up_at)
-            while True:
-                try:
-                    with self._pool.connection(give_up_at) as connection:
-                        return take(connection.execute(self._sql[name], values))
-                except errors.SerializationFailure:
-                    if time.monotonic() >= give_up_at:
-                        raise
+            done = {row[0].hex(): row for row in self._once(name, values, _all, give_up_at)}
+        except UNDONE:
+            return [None] * len(batch)
         except psycopg.Error as trouble:
-            raise StoreUnavailable("PostgreSQL did not answer, or not in time") from trouble
+            raise StoreUnavailable(NO_ANSWER) from trouble
+        return [done.get(row["hex"]) if firsts[row["hex"]] is row else None for row in batch]
+
+    def _run(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        take: Callable[[Cursor[Row]], T],
+        give_up_at: float,
+    ) -> T:
+        """Run one statement, again where the server undid it to keep transactions in order."""
+        while True:
+            try:
+                return self._once(name, values, take, give_up_at)
+            except psycopg.Error as trouble:
+                undone = isinstance(trouble, errors.SerializationFailure)
+                if not undone or time.monotonic() >= give_up_at:
+                    raise StoreUnavailable(NO_ANSWER) from trouble
+
+    def _once(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        take: Callable[[Cursor[Row]], T],
+        give_up_at: float,
+    ) -> T:
+        self._migrate_once(give_up_at)
+        with self._pool.connection(give_up_at) as connection:
+            return take(connection.execute(self._sql[name], values))
 
     def _migrate_once(self, give_up_at: float) -> None:
         if self._migrated:
@@ -111,6 +186,22 @@ def _row(record: KeyRecord) -> dict[str, Any]:
     row = as_row(record)
     row["key"] = row["key"].encode()
     return row
+
+
+def _json_row(record: KeyRecord) -> JsonRow:
+    """The row as part of a batch: nothing for what is NULL, the key as hexadecimal digits."""
+    row = {name: value for name, value in as_row(record).items() if value is not None}
+    row["hex"] = row.pop("key").encode().hex()
+    row["one"] = 1
+    return row
+
+
+def _all(cursor: Cursor[Row]) -> list[Row]:
+    return cursor.fetchall()
+
+
+def _count(cursor: Cursor[Row]) -> int:
+    return cursor.rowcount
 
 
 def _record(row: Row) -> KeyRecord:

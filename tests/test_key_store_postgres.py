@@ -106,6 +106,55 @@ def test_a_version_that_another_has_just_replaced_is_not_replaced(
     assert store.read(order()) == theirs
 
 
+def test_an_order_whose_row_is_locked_holds_up_no_other(
+    url: str, postgres_server: Postgres
+) -> None:
+    store = open_key_store(url, timeout_seconds=2)
+    held = [store.claim(record(f"A-{number}")) for number in range(30)]
+    with psycopg.connect(url) as other, ThreadPoolExecutor(30) as pool:
+        key = order_key(held[0].order).encode()
+        other.execute("SELECT 1 FROM key_records WHERE key = %s FOR UPDATE", (key,))
+        done = [pool.submit(store.replace, each, replace(each, version=2)) for each in held]
+        assert all(each.result(20) for each in done[1:])
+        assert isinstance(done[0].exception(20), StoreUnavailable)
+    store.close()
+
+
+def test_a_claim_that_hangs_holds_up_none_that_comes_later(
+    url: str, store: KeyStore, postgres_server: Postgres
+) -> None:
+    with ThreadPoolExecutor(30) as pool:
+        with suppress(Rollback), transaction(url) as run:
+            run("claim", row(record(owner="other")))
+            mine = pool.submit(store.claim, record(owner="mine"))
+            until_somebody_waits(postgres_server, mine)
+            others = [pool.submit(store.claim, record(f"B-{number}")) for number in range(29)]
+            assert all(each.result(20).owner == "first" for each in others)
+            assert not mine.done()
+            raise Rollback
+        assert mine.result(20).owner == "mine"
+
+
+def test_what_postgresql_refuses_fails_alone(url: str, store: KeyStore) -> None:
+    with ThreadPoolExecutor(30) as pool:
+        bad = [pool.submit(store.claim, record("bad", params="\0")) for _ in range(10)]
+        good = [pool.submit(store.claim, record(f"B-{number}")) for number in range(20)]
+        assert {type(each.exception(20)) for each in bad} == {StoreUnavailable}
+        assert {each.result(20).order.order_id for each in good} == {f"B-{n}" for n in range(20)}
+
+
+def test_a_batch_looks_keys_up_however_small_the_table_was(url: str, store: KeyStore) -> None:
+    """A plan for a hundred unknown rows would read the whole table, ever after."""
+    store.ping()
+    with psycopg.connect(url) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        for name in ("claim_together", "replace_together"):
+            sql = statement("postgres", f"{name}.sql").replace("%(rows)s", "$1")
+            plan = connection.execute(f"EXPLAIN (GENERIC_PLAN) {sql}".encode()).fetchall()
+            assert "Index Scan using key_records_pkey" in str(plan)
+            assert "Seq Scan" not in str(plan)
+
+
 def test_the_tables_are_made_by_one_at_a_time(url: str, postgres_server: Postgres) -> None:
     with ThreadPoolExecutor(1) as pool:
         with psycopg.connect(url) as first:
