@@ -7,7 +7,8 @@ evict, or that loses its data, can take one away.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,10 +16,12 @@ from redis import BlockingConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from key_store.combining import Combiner
 from key_store.contract import KeyRecord, Order, State, StoreUnavailable
 from key_store.order_key import order_key, order_of
-from key_store.redis_due import DUE, DueIndex
+from key_store.redis_due import DUE, DueIndex, entry_of
 from key_store.redis_record import FIELDS, as_fields, as_record
+from key_store.redis_trip import Call, Script, Trips
 from key_store.statements import statement
 
 PREFIX = "payment:order:"
@@ -32,6 +35,14 @@ SCAN_KEYS = 500
 # How often the entries that are due are read again because some of them had to be put right.
 DUE_ROUNDS = 20
 
+# Batches begin so far apart, while many write.
+PACE_SECONDS = 0.002
+
+# A batch that lasts longer has met trouble with its connection; another goes beside it.
+LATE_SECONDS, TRIPS = 0.25, 2
+
+NO_ANSWER = "Redis did not answer, or not in time"
+
 SCRIPTS = ("claim", "replace", "forget")
 
 log = logging.getLogger(__name__)
@@ -43,9 +54,15 @@ class RedisStore:
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         self._redis = _open(url, timeout_seconds)
         self._due = DueIndex(self._redis)
-        self._scripts = {
-            name: self._redis.register_script(statement("redis", f"{name}.lua")) for name in SCRIPTS
-        }
+        self._scripts = {name: Script.of(statement("redis", f"{name}.lua")) for name in SCRIPTS}
+        self._trips = Trips(self._redis)
+        self._timeout_seconds = timeout_seconds
+        self._writes = Combiner(
+            self._write_together,
+            pace_seconds=PACE_SECONDS,
+            late_seconds=LATE_SECONDS,
+            trips=TRIPS,
+        )
         try:
             self._warn_of_loss()
         except StoreUnavailable:
@@ -65,9 +82,8 @@ class RedisStore:
         return bool(self._write("replace", new, values))
 
     def forget(self, current: KeyRecord) -> bool:
-        with _reported():
-            key = _key(current.order)
-            return bool(self._scripts["forget"]([key], [current.owner, current.version]))
+        call = Call(self._scripts["forget"], _key(current.order), (current.owner, current.version))
+        return bool(self._run(call))
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         due: list[KeyRecord] = []
@@ -101,11 +117,18 @@ class RedisStore:
         self._redis.connection_pool.disconnect()
 
     def _write(self, name: str, record: KeyRecord, values: tuple[Any, ...]) -> Any:
-        script, key = self._scripts[name], _key(record.order)
+        around = None if record.due_at is None else entry_of(record)
+        return self._run(Call(self._scripts[name], _key(record.order), values, around))
+
+    def _run(self, call: Call) -> Any:
+        answer = self._writes.do(call, time.monotonic() + self._timeout_seconds)
+        if isinstance(answer, RedisError):
+            raise StoreUnavailable(NO_ANSWER) from answer
+        return answer
+
+    def _write_together(self, calls: Sequence[Call], give_up_at: float) -> list[Any]:
         with _reported():
-            if record.due_at is None:
-                return script([key], values)
-            return self._due.write(script, key, values, record)
+            return self._trips.run(calls, give_up_at)
 
     def _due_of(self, entries: list[tuple[str, float]]) -> list[KeyRecord]:
         due = []
@@ -144,7 +167,7 @@ def _reported() -> Iterator[None]:
     try:
         yield
     except RedisError as trouble:
-        raise StoreUnavailable("Redis did not answer, or not in time") from trouble
+        raise StoreUnavailable(NO_ANSWER) from trouble
 
 
 def _open(url: str, timeout_seconds: float) -> Redis:

@@ -9,14 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from redis import Redis
-from redis.commands.core import Script
-from redis.exceptions import NoScriptError
 
 from key_store.contract import KeyRecord
 from key_store.order_key import order_key
+from key_store.redis_trip import Command
 from key_store.statements import statement
 
 DUE = "payment:due"
+
+
+def entry_of(record: KeyRecord) -> Command:
+    """Make the entry of a record that is due at some time; to be sent before it and after it.
+
+    Before, as a crash in between must leave an entry too many rather than one too few. And
+    again after: a reader who saw the entry first and no record may have dropped it.
+    """
+    return ("ZADD", DUE, "LT", record.due_at or 0.0, order_key(record.order))
 
 
 class DueIndex:
@@ -25,28 +33,6 @@ class DueIndex:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._settle = redis.register_script(statement("redis", "settle_due.lua"))
-
-    def write(self, script: Script, key: str, values: tuple[Any, ...], record: KeyRecord) -> Any:
-        """Run `script` for a record that is due at some time; return what it returns.
-
-        The entry comes before the record, as a crash in between must leave an entry too many
-        rather than one too few. And again after it: a reader who saw the entry first and no
-        record may have dropped it. All in one round trip.
-        """
-        entry = {order_key(record.order): record.due_at or 0.0}
-
-        def send() -> Any:
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.zadd(DUE, entry, lt=True)
-            pipe.evalsha(script.sha, 1, key, *values)
-            pipe.zadd(DUE, entry, lt=True)
-            return pipe.execute()[1]
-
-        try:
-            return send()
-        except NoScriptError:
-            self._redis.script_load(script.script)
-            return send()
 
     def entries(self, now: float, limit: int) -> list[tuple[str, float]]:
         """Return at most `limit` keys and scores up to `now`, lowest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ from redis import Redis as Client
 
 from key_store.order_key import order_key
 from key_store.redis import RedisStore
-from key_store.redis_due import DUE, DueIndex
+from key_store.redis_due import DUE, DueIndex, entry_of
+from key_store.redis_trip import Call, Script, Trips
 from tests.key_stores import NOW, order, record
 from tests.servers import Redis
 
@@ -42,14 +44,15 @@ def test_many_entries_without_records_hide_nothing(store: RedisStore, client: Cl
 
 
 def test_a_reader_that_drops_an_entry_before_its_record_is_there_hides_nothing(
-    store: RedisStore, client: Client
+    client: Client,
 ) -> None:
     """The script drops the entry, as a reader may who comes just before it."""
-    script = client.register_script(
+    script = Script.of(
         "redis.call('ZREM', 'payment:due', ARGV[1]); return redis.call('SET', KEYS[1], 'written')"
     )
-    due = record(due_at=NOW)
-    DueIndex(client).write(script, "any", (order_key(order()),), due)
+    entry = entry_of(record(due_at=NOW))
+    call = Call(script, "any", (order_key(order()),), entry)
+    assert Trips(client).run([call], time.monotonic() + 2) == ["OK"]
     assert client.get("any") == "written"
     assert client.zscore(DUE, order_key(order())) == NOW
 

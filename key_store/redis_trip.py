@@ -1,0 +1,94 @@
+"""Send many scripts to Redis in one trip; each is atomic by itself, and has its own answer."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis, RedisError
+from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+Command = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script, and the name by which Redis knows it once it was loaded."""
+
+    text: str
+    sha: str
+
+    @classmethod
+    def of(cls, text: str) -> Script:
+        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A script with its one key; `around` is sent before it and again after it."""
+
+    script: Script
+    key: str
+    values: tuple[Any, ...]
+    around: Command | None = None
+
+    def commands(self) -> list[Command]:
+        run = ("EVALSHA", self.script.sha, 1, self.key, *self.values)
+        return [run] if self.around is None else [self.around, run, self.around]
+
+
+class Trips:
+    """Redis' own pipeline does the same for twice the time."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis, self._pool = redis, redis.connection_pool
+
+    def run(self, calls: Sequence[Call], give_up_at: float) -> list[Any]:
+        """Return for each call what its script returned, or the RedisError that it met.
+
+        What Redis did not know was not run: it is loaded and sent again, once. Raises RedisError
+        when nothing is known of any.
+        """
+        answers = self._send(calls, give_up_at)
+        unknown = [n for n, each in enumerate(answers) if isinstance(each, NoScriptError)]
+        if unknown:
+            for script in {calls[n].script for n in unknown}:
+                self._redis.script_load(script.text)
+            again = self._send([calls[n] for n in unknown], give_up_at)
+            for n, answer in zip(unknown, again, strict=True):
+                answers[n] = answer
+        return answers
+
+    def _send(self, calls: Sequence[Call], give_up_at: float) -> list[Any]:
+        sent = [call.commands() for call in calls]
+        connection: Any = self._pool.get_connection()
+        try:
+            packed = connection.pack_commands([one for each in sent for one in each])
+            connection.send_packed_command(packed)
+            return [_answer([_read(connection, give_up_at) for _ in each]) for each in sent]
+        except BaseException:
+            # What it still has to say would be taken for the next one's answer.
+            connection.disconnect()
+            raise
+        finally:
+            self._pool.release(connection)
+
+
+def _read(connection: Any, give_up_at: float) -> Any:
+    left = give_up_at - time.monotonic()
+    if left <= 0:
+        raise RedisTimeoutError("Redis took too long")
+    try:
+        return connection.read_response(timeout=left, disconnect_on_error=False)
+    except ResponseError as refused:
+        return refused
+
+
+def _answer(answers: list[Any]) -> Any:
+    """Return what the script said, unless Redis refused any of its commands."""
+    refused = next((each for each in answers if isinstance(each, RedisError)), None)
+    return refused or answers[len(answers) // 2]
