@@ -7,7 +7,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.servers import Postgres
 
 PROCESSES = 4
 THREADS = 8
+CROWD = 32
 ORDERS = [f"A-{number}" for number in range(8)]
 
 # A race on two busy cores is no measure of how long one operation takes.
@@ -45,6 +48,32 @@ def win_versions(store: KeyStore, owner: str) -> list[str]:
     """Replace each order's first version; return those that were won."""
     held = [record(name, "first") for name in ORDERS]
     return [r.order.order_id for r in held if store.replace(r, replace(r, version=2, owner=owner))]
+
+
+def raise_versions(store: KeyStore, owner: str) -> list[str]:
+    """Replace each order as it is now, a few times; return those that were won."""
+    won = []
+    for name in ORDERS * 3:
+        held = store.read(order(name))
+        assert held is not None
+        if store.replace(held, replace(held, version=held.version + 1, owner=owner)):
+            won.append(name)
+    return won
+
+
+def claim_and_tell(place: Place, pipe: Connection) -> None:
+    """Claim with many threads, and tell of each that was answered, until killed."""
+    store = place.open(PATIENCE_SECONDS)
+    telling = threading.Lock()
+
+    def claim(number: int) -> list[str]:
+        for turn in range(100_000):
+            held = store.claim(record(f"{number}-{turn}"))
+            with telling:
+                pipe.send(held.order.order_id)
+        return []
+
+    together(CROWD, claim)
 
 
 def keep_barrier(barrier: threading.Barrier) -> None:
@@ -85,6 +114,37 @@ def test_of_many_that_replace_one_version_one_succeeds(place: Place) -> None:
     assert Counter(name for names in won for name in names) == Counter(ORDERS)
     for number, names in enumerate(won):
         assert {held.owner for held in map(store.read, map(order, names)) if held} <= {f"{number}"}
+    store.close()
+
+
+@pytest.mark.parametrize("place", STORES, indirect=True)
+def test_of_many_threads_on_few_orders_every_success_is_one_version(place: Place) -> None:
+    """A batch must tell each member of its own outcome, and of no other's."""
+    store = place.open(PATIENCE_SECONDS)
+    claim_all(store, "first")
+    won = together(CROWD, lambda number: raise_versions(store, f"{number}"))
+    wins = Counter(name for names in won for name in names)
+    held = [store.read(order(name)) for name in ORDERS]
+    assert [each.version for each in held if each] == [1 + wins[name] for name in ORDERS]
+    store.close()
+
+
+@pytest.mark.parametrize("place", SHARED, indirect=True)
+def test_what_was_answered_outlives_a_kill_of_the_process(place: Place) -> None:
+    """A batch must tell nobody before it is committed."""
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=claim_and_tell, args=(place, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    told = [mine.recv() for _ in range(200)]
+    process.kill()
+    process.join(20)
+    with suppress(EOFError):
+        while True:
+            told.append(mine.recv())
+    store = place.open(PATIENCE_SECONDS)
+    assert set(told) <= {held.order.order_id for held in store.scan()}
     store.close()
 
 
