@@ -183,7 +183,7 @@ class SqliteStore:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         give_up_at = self._give_up_at()
-        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        _patiently(connection, f"PRAGMA synchronous = {self._synchronous}", (), give_up_at)
         _use_wal(connection, give_up_at)
         if _schema_version(connection, give_up_at) < SCHEMA_VERSION:
             _migrate(connection, give_up_at)
