@@ -18,7 +18,7 @@ from gunicorn.glogging import Logger
 
 # Python's 700 are fewer than one request makes; each look costs time, and finds next to nothing:
 # while the libraries are loaded, a tenth of it.
-GARBAGE_OBJECTS = 20_000
+GARBAGE_OBJECTS = 50_000
 gc.set_threshold(GARBAGE_OBJECTS)
 
 # `kill -HUP` reads this file again, maybe of a new version: what it imports must be of the same.

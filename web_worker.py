@@ -69,11 +69,13 @@ class ClientSocket(socket.socket):
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Read; a client that is too late counts as gone."""
-        while self.is_readable(self.ends_at - time.monotonic()):
+        left = self.ends_at - time.monotonic()
+        while left > 0:
             try:
                 return super().recv(size, flags)
             except BlockingIOError:
-                continue
+                self.is_readable(left)
+            left = self.ends_at - time.monotonic()
         return b""
 
     def sendall(self, data: Any, flags: int = 0) -> None:

@@ -53,7 +53,7 @@ class SqliteStore:
 
     def __init__(self, path: str, *, timeout_seconds: float, durable: bool = True) -> None:
         self._path, self._timeout_seconds = path, timeout_seconds
-        self._synchronous = "FULL" if durable else "OFF"
+        self._durable = durable
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._sql = {name: statement("sqlite", f"{name}.sql") for name in OPERATIONS}
@@ -67,14 +67,14 @@ class SqliteStore:
             self._busy_seconds = BUSY_SECONDS
 
     def claim(self, record: KeyRecord) -> KeyRecord:
-        """The insert alone decides; reading first only spares a replay the lock of writers."""
+        """The insert alone decides; reading first only spares a replay the wait for a disk."""
         row = as_row(record)
-        while True:
-            held = self.read(record.order)
-            if held is not None:
-                return held
+        held = self.read(record.order) if self._durable else None
+        while held is None:
             if self._changes("claim", row):
                 return record
+            held = self.read(record.order)
+        return held
 
     def read(self, order: Order) -> KeyRecord | None:
         rows = self._rows("read", {"key": order_key(order)})
@@ -183,7 +183,8 @@ class SqliteStore:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         give_up_at = self._give_up_at()
-        _patiently(connection, f"PRAGMA synchronous = {self._synchronous}", (), give_up_at)
+        synchronous = "FULL" if self._durable else "OFF"
+        _patiently(connection, f"PRAGMA synchronous = {synchronous}", (), give_up_at)
         _use_wal(connection, give_up_at)
         if _schema_version(connection, give_up_at) < SCHEMA_VERSION:
             _migrate(connection, give_up_at)
