@@ -67,6 +67,9 @@ class ClientSocket(socket.socket):
     def setblocking(self, flag: bool) -> None:
         """Do nothing."""
 
+    def settimeout(self, value: float | None) -> None:
+        """Do nothing: `ends_at` is the time-out."""
+
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Read; a client that is too late counts as gone."""
         left = self.ends_at - time.monotonic()
@@ -103,13 +106,13 @@ class ClientSocket(socket.socket):
         return seconds > 0 and bool(self._readable.poll(seconds * 1000))
 
     def _send_slowly(self, unsent: memoryview) -> None:
-        self.settimeout(ANSWER_SECONDS)
+        super().settimeout(ANSWER_SECONDS)
         try:
             super().sendall(unsent)
         except TimeoutError as late:
             raise ConnectionResetError(errno.ECONNRESET, "the client does not read") from late
         finally:
-            self.settimeout(0)
+            super().settimeout(0)
 
 
 class WebWorker(ThreadWorker):  # type: ignore[misc]
