@@ -143,22 +143,43 @@ def _level(what: str) -> int:
 
 
 def tell_send(send: Send) -> None:
-    """Log one request to Stripe, with the reason where it brought no object."""
-    verdict, key = send.verdict, (send.key or "")[:KEY_CHARACTERS] or None
-    sends = (_known.get() or {}).get("sends", 0) + 1
-    know(sends=sends, key=key, stripe_request_id=send.request_id)
-    facts = {
-        **_order_of_request(),
+    """Log one request to Stripe, with the reason where it brought no object.
+
+    One that brought it at once is a line on DEBUG only, where a request's last line tells of it.
+    """
+    smooth = _knows_of(send) and send.verdict is None and send.number == 1
+    level = logging.DEBUG if smooth else logging.WARNING if send.verdict else logging.INFO
+    if logging.getLogger("payments").isEnabledFor(level):
+        _write("payments", level, "sent", {**_order_of_request(), **_facts_of(send)})
+
+
+def _knows_of(send: Send) -> bool:
+    """Say of the send what the request's last line tells; False where it is no request's."""
+    known = _known.get()
+    if known is None:
+        return False
+    known["sends"] = known.get("sends", 0) + 1
+    known["stripe_seconds"] = round(known.get("stripe_seconds", 0.0) + send.seconds, 4)
+    known["key"], known["stripe_request_id"] = _start_of_key(send), send.request_id
+    return True
+
+
+def _facts_of(send: Send) -> dict[str, Any]:
+    verdict = send.verdict
+    return {
         "method": send.method,
         "path": send.path,
         "send": send.number,
         "seconds": round(send.seconds, 4),
         "stripe_request_id": send.request_id,
-        "key": key,
+        "key": _start_of_key(send),
         "status": verdict.status if verdict else 200,
         "reason": verdict.meaning.name.lower() if verdict else None,
     }
-    _write("payments", logging.WARNING if verdict else logging.INFO, "sent", facts)
+
+
+def _start_of_key(send: Send) -> str | None:
+    return send.key[:KEY_CHARACTERS] if send.key else None
 
 
 def tell_retry(details: RetryDetails) -> None:

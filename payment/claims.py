@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Any
 
 from key_store.contract import KeyRecord, Order
 from payment.follow_up import follow_up_of, with_follow_up
@@ -98,7 +99,8 @@ def first_claim(wanted: Wanted, lease: Lease) -> KeyRecord:
 def taken_over(record: KeyRecord, lease: Lease) -> KeyRecord:
     """The same attempt, key and params under a new owner (rule 2)."""
     return replace(
-        _next_version(record, lease.now, "taken over"),
+        record,
+        **_written(record, lease.now, "taken over"),
         owner=lease.owner,
         locked_until=lease.now + lease.seconds,
     )
@@ -151,7 +153,8 @@ def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
 def created(record: KeyRecord, intent: Intent, now: float, what: str = "created") -> KeyRecord:
     """The order's PaymentIntent is known."""
     return replace(
-        _next_version(record, now, what, payment_intent_id=intent.id, status=intent.status),
+        record,
+        **_written(record, now, what, payment_intent_id=intent.id, status=intent.status),
         state="created",
         locked_until=now,
         payment_intent_id=intent.id,
@@ -190,7 +193,10 @@ def rejected(record: KeyRecord, code: str, now: float, *, in_doubt: bool = False
     `in_doubt`: it is the look-up that says so, so that it is looked at again.
     """
     over = replace(
-        _next_version(record, now, "rejected", code=code), state="rejected", locked_until=now
+        record,
+        **_written(record, now, "rejected", code=code),
+        state="rejected",
+        locked_until=now,
     )
     return _to_be_looked_at(over, now) if in_doubt else over
 
@@ -198,7 +204,8 @@ def rejected(record: KeyRecord, code: str, now: float, *, in_doubt: bool = False
 def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = False) -> KeyRecord:
     """The outcome is unknown and nobody is at it: the next request resolves it."""
     return replace(
-        _next_version(record, now, "unknown", code=code),
+        record,
+        **_written(record, now, "unknown", code=code),
         locked_until=now,
         saved_5xx=record.saved_5xx or saved_5xx,
     )
@@ -217,9 +224,13 @@ def _to_be_looked_at(record: KeyRecord, now: float) -> KeyRecord:
 
 
 def _next_version(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
-    return replace(
-        record,
-        version=record.version + 1,
-        updated_at=now,
-        follow_up=noted(record.follow_up, now, what, **facts),
-    )
+    return replace(record, **_written(record, now, what, **facts))
+
+
+def _written(record: KeyRecord, now: float, what: str, **facts: str | int) -> dict[str, Any]:
+    """What every write of a record changes."""
+    return {
+        "version": record.version + 1,
+        "updated_at": now,
+        "follow_up": noted(record.follow_up, now, what, **facts),
+    }
