@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\x00]*?)[ \t]*\r?\n")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\x00]*)\r?\n")
+_HEADERS = re.compile(rf"(?:{_HEADER.pattern})*")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
@@ -72,16 +73,25 @@ def _head(incoming: BinaryIO) -> tuple[int, int, Headers]:
 
 
 def _headers(incoming: BinaryIO) -> Headers:
-    headers = Headers()
-    for _ in range(MOST_HEADERS):
+    text = b"".join(_header_lines(incoming)).decode("latin-1")
+    if not _HEADERS.fullmatch(text):
+        raise UnreadableAnswer("a broken header")
+    found: dict[str, str] = {}
+    for name, value in _HEADER.findall(text):
+        said, before = value.strip(" \t"), found.get(name.lower())
+        found[name.lower()] = said if before is None else f"{before}, {said}"
+    return Headers(found)
+
+
+def _header_lines(incoming: BinaryIO) -> list[bytes]:
+    lines: list[bytes] = []
+    while len(lines) < MOST_HEADERS:
         line = incoming.readline(MOST_LINE_BYTES)
         if line in (b"\r\n", b"\n"):
-            return headers
-        found = _HEADER.fullmatch(line)
-        if not found:
-            raise UnreadableAnswer("a broken header")
-        name, text = found[1].decode().lower(), found[2].decode("latin-1")
-        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+            return lines
+        if not line.endswith(b"\n"):
+            raise UnreadableAnswer("a header broke off, or is too long")
+        lines.append(line)
     raise UnreadableAnswer("too many headers")
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -169,7 +170,12 @@ class Sdk:
 def form(params: Mapping[str, Any]) -> str:
     """Encode the parameters of a request as the SDK does: lists by index, brackets as they are."""
     pairs = [pair for name, value in params.items() for pair in _pairs(name, value)]
-    return "&".join([f"{_quoted(name)}={_quoted(str(value))}" for name, value in pairs])
+    return "&".join([f"{_quoted_name(name)}={_quoted(str(value))}" for name, value in pairs])
+
+
+@lru_cache(256)
+def _quoted_name(name: str) -> str:
+    return _quoted(name)
 
 
 def _quoted(text: str) -> str:

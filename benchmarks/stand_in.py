@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
+import random
+import re
 import signal
 import time
 from typing import cast
@@ -74,39 +75,43 @@ INTENT = {
     "transfer_group": None,
 }
 
-TEMPLATE = json.dumps(INTENT, indent=2)
+TEXT = json.dumps(INTENT, indent=2)
 for quoted in ("AMOUNT", "CREATED", "METADATA"):
-    TEMPLATE = TEMPLATE.replace(f'"%{quoted}%"', f"%{quoted}%")
+    TEXT = TEXT.replace(f'"%{quoted}%"', f"%{quoted}%")
+
+# What stands between the values, and which value comes after each piece but the last.
+PIECES = re.split("%[A-Z]+%", TEXT)
+VALUES = re.findall("%([A-Z]+)%", TEXT)
 
 
 class Books:
-    """What was made: by id, and by idempotency key."""
+    """What was made, as Stripe's JSON: by id, and by idempotency key."""
 
     def __init__(self) -> None:
-        self.by_key: dict[bytes, str] = {}
-        self.made: dict[str, tuple[str, str, str, int]] = {}
+        self.by_key: dict[bytes, bytes] = {}
+        self.made: dict[str, bytes] = {}
 
     def create(self, key: bytes, form: bytes) -> tuple[bytes, bool]:
         """Return the PaymentIntent of this key, and whether it was there before."""
         known = self.by_key.get(key)
         if known is not None:
-            return self.show(known), True
-        name = "pi_" + hashlib.sha256(key + str(len(self.made)).encode()).hexdigest()[:24]
+            return known, True
+        name = f"pi_3Q{len(self.made):022d}"
         given = dict(parse_qsl(form.decode()))
         metadata = {k[9:-1]: v for k, v in given.items() if k.startswith("metadata[")}
-        made = (given["amount"], given["currency"], json.dumps(metadata), int(time.time()))
-        self.made[name] = made
+        values = {
+            "ID": name,
+            "SECRET": f"{random.getrandbits(128):032x}",
+            "AMOUNT": given["amount"],
+            "CURRENCY": given["currency"],
+            "METADATA": json.dumps(metadata),
+            "CREATED": str(int(time.time())),
+        }
+        between = [piece + values[each] for piece, each in zip(PIECES, VALUES, strict=False)]
+        shown = self.made[name] = ("".join(between) + PIECES[-1]).encode()
         if key:
-            self.by_key[key] = name
-        return self.show(name), False
-
-    def show(self, name: str) -> bytes:
-        """Return a PaymentIntent's JSON."""
-        amount, currency, metadata, created = self.made[name]
-        text = TEMPLATE.replace("%ID%", name).replace("%SECRET%", name[3:])
-        text = text.replace("%AMOUNT%", amount).replace("%CURRENCY%", currency)
-        text = text.replace("%METADATA%", metadata).replace("%CREATED%", str(created))
-        return text.encode()
+            self.by_key[key] = shown
+        return shown, False
 
 
 class Stripe(asyncio.Protocol):
@@ -142,7 +147,7 @@ class Stripe(asyncio.Protocol):
         elif path == b"/healthz":
             said = b"{}"
         else:
-            said = self.books.show(path.rpartition(b"/")[2].partition(b"?")[0].decode())
+            said = self.books.made[path.rpartition(b"/")[2].partition(b"?")[0].decode()]
         Stripe.served += 1
         text = b"".join(
             (

@@ -10,6 +10,8 @@ MAX_ENTRIES = 20
 
 JsonObject = dict[str, Any]
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def noted(follow_up: str, at: float, what: str, **facts: Any) -> str:
     """Return `follow_up` with one more entry; the oldest but the first is dropped when full."""
@@ -18,7 +20,7 @@ def noted(follow_up: str, at: float, what: str, **facts: Any) -> str:
     entries.append({"at": round(at, 3), "what": what, **facts})
     if len(entries) > MAX_ENTRIES:
         del entries[1]
-    return json.dumps(kept, separators=(",", ":"))
+    return _to_json(kept)
 
 
 def entries_of(follow_up: str) -> list[JsonObject]:

@@ -16,6 +16,8 @@ NAMESPACE = "stripe-back-end-api/1"
 
 FIRST_ATTEMPT = 1
 
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def idempotency_key(client_id: str | None, order_id: str, attempt: int = FIRST_ATTEMPT) -> str:
     """Return the key of an order's attempt: a pure function, so that it survives any loss.
@@ -41,7 +43,7 @@ class SentParams:
     def text(self) -> str:
         """Return the JSON text that KeyRecord.params keeps."""
         kept = {"api_version": self.api_version, "params": self.params}
-        return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+        return _to_json(kept)
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -40,6 +40,9 @@ _AS_STRIPES = (
 )
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
 class OrderFields(BaseModel):
     """What both a creation and an update may say, normalised: two that mean the same are equal.
 
@@ -100,7 +103,7 @@ class OrderFields(BaseModel):
         across a deploy that adds an optional field.
         """
         given = _given(self.model_dump())
-        return json.dumps(given, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return _to_json(given)
 
     @property
     def fingerprint(self) -> str:
