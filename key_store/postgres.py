@@ -189,7 +189,11 @@ def _row(record: KeyRecord) -> dict[str, Any]:
 
 
 def _json_row(record: KeyRecord) -> JsonRow:
-    """The row as part of a batch: nothing for what is NULL, the key as hexadecimal digits."""
+    """The row as part of a batch: nothing for what is NULL, the key as hexadecimal digits.
+
+    Made before anybody knows whether there will be a batch: what cannot be written so fails in
+    its own thread, not in the leader's.
+    """
     row = {name: value for name, value in as_row(record).items() if value is not None}
     row["hex"] = row.pop("key").encode().hex()
     row["one"] = 1

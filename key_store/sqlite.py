@@ -58,7 +58,6 @@ class SqliteStore:
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._sql = {name: statement("sqlite", f"{name}.sql") for name in OPERATIONS}
-
         # What is never flushed takes microseconds: to wait for company would only cost, and of
         # hundreds of threads that each wait for the file the later ones had better ask seldom.
         self._batches: Combiner[Write, int | None] | None = None

@@ -1,7 +1,7 @@
 """Who is let in, how often, and from which pages: hooks around every route.
 
-Beside stripe_back_end_api, which is about answers. What takes
-long to import (Flask's extensions, cryptography) is imported where the settings ask for it.
+Beside stripe_back_end_api, which is about answers. What takes long to import (Flask's extensions,
+cryptography) is imported where the settings ask for it.
 """
 
 from __future__ import annotations
