@@ -105,6 +105,12 @@ graceful_timeout = int(settings.request_budget_seconds) + 5
 # A worker's heartbeat does not stop for a slow request: only for a worker that hangs as a whole.
 timeout = 30
 
+# No header is taken for an address, a scheme or a path here, whoever sends it: TRUSTED_PROXIES is
+# the service's own. With nothing to trust them with, nobody's address is looked at.
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarded_allow_ips = "*"
+
 logger_class = JsonLog
 loglevel = settings.log_level.lower()
 

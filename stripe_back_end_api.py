@@ -9,7 +9,6 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from payment.request import PaymentRequest
 from settings import Settings, SettingsError, load_settings
 from stripe_payment import Payments
 from web import front_door
+from web.app import App
 from web.asked import asked_in_body
 from web.errors import ANSWERS, add_error_handlers
 from web.order_routes import add_order_routes
@@ -31,20 +31,6 @@ from wiring import Parts, open_parts
 
 # gunicorn ends for good, instead of starting the worker again, when one leaves with this code.
 WORKER_BOOT_ERROR = 3
-
-
-class JsonResponse(Response):
-    """Everything is JSON here, an empty body included."""
-
-    default_mimetype = "application/json"
-
-
-class App(Flask):
-    """Flask, with views and hooks that are plain functions."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as it is: Flask would ask six times a request whether it is async."""
-        return func
 
 
 def create_app(settings: Settings | None = None, payments: Payments | None = None) -> Flask:
@@ -57,7 +43,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         settings = load_settings()
         telemetry.start_logging(settings.log_level)
     parts = open_parts(settings, payments)
-    app = _bare_app()
+    app = App(__name__)
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
@@ -89,15 +75,6 @@ def _app() -> Flask:
     except SettingsError as wrong:
         sys.stderr.write(f"{wrong}\n")
         raise SystemExit(WORKER_BOOT_ERROR) from None
-
-
-def _bare_app() -> Flask:
-    app = App(__name__, static_folder=None)
-    app.response_class = JsonResponse
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    # A redirect would be a page of HTML, and a client would send its payment twice.
-    app.url_map.merge_slashes = False
-    return app
 
 
 def _add_routes(app: Flask, parts: Parts) -> None:
@@ -167,21 +144,25 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 
 
 def _begin() -> None:
-    g.started = time.monotonic()
-    g.correlation_id = telemetry.begin_request(request.headers.get("X-Request-ID"))
+    kept = g._get_current_object()
+    kept.started = time.monotonic()
+    kept.correlation_id = telemetry.begin_request(request.headers.get("X-Request-ID"))
 
 
 def _end(response: Response, counting: Uncounted) -> Response:
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Request-ID"] = g.correlation_id
-    route = str(request.url_rule) if request.url_rule else None
-    seconds = time.monotonic() - g.started
+    # The objects themselves: each look through Flask's proxies costs as much as the line it is in.
+    kept, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
+    if "Cache-Control" not in response.headers:
+        response.headers.add("Cache-Control", "no-store")
+    response.headers.add("X-Request-ID", kept.correlation_id)
+    route = asked.url_rule.rule if asked.url_rule else None
+    seconds = time.monotonic() - kept.started
     counting.request(route, response.status_code, seconds)
     telemetry.tell_request(
-        method=request.method,
+        method=asked.method,
         route=route,
         status=response.status_code,
-        code=g.get("error_code"),
+        code=kept.get("error_code"),
         seconds=round(seconds, 4),
     )
     return response

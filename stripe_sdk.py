@@ -7,7 +7,6 @@ and only an answer that is not plainly one is given to it to read.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import stripe
+from pydantic_core import from_json
 
 from stripe_retry import Meaning, Verdict
 
@@ -137,7 +137,7 @@ class Sdk:
         )
         if status == 200:
             with suppress(ValueError):
-                return Answer(json.loads(content), self._keeper.last()[1])
+                return Answer(from_json(content, cache_strings="keys"), self._keeper.last()[1])
         with self._keeper.playing(Played(content, status, received)):
             return self._ask_sdk(call)
 
@@ -185,7 +185,9 @@ def _quoted(text: str) -> str:
 
 
 def _pairs(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
+    if type(value) is str:
+        yield name, value
+    elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _pairs(f"{name}[{key}]", inner)
     elif isinstance(value, list | tuple):

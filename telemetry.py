@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from payment.happening import ALARMS, EXPECTED
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # What the record of a line of ours holds its facts in.
 FACTS = "facts"
+
+_payments, _requests = logging.getLogger("payments"), logging.getLogger("requests")
 
 # Names one request in every line that is written for it.
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
@@ -87,7 +90,7 @@ def end_request() -> None:
 
 def tell_request(**facts: Any) -> None:
     """Log a request that was answered, with what became known of it."""
-    _write("requests", logging.INFO, "request", {**(_known.get() or {}), **facts})
+    _write(_requests, logging.INFO, "request", {**(_known.get() or {}), **facts})
 
 
 def redacted(text: str) -> str:
@@ -125,7 +128,7 @@ def tell_happening(happening: Happening) -> None:
 
     What is as it should be is a line on DEBUG only: the request's last line names the outcome.
     """
-    order = happening.order
+    order, level = happening.order, _level(happening.what)
     named = {
         "order": order.order_id,
         "client": order.client_id,
@@ -133,7 +136,8 @@ def tell_happening(happening: Happening) -> None:
         "livemode": order.livemode,
     }
     know(outcome=happening.what, **named)
-    _write("payments", _level(happening.what), happening.what, {**named, **happening.facts})
+    if _payments.isEnabledFor(level):
+        _write(_payments, level, happening.what, {**named, **happening.facts})
 
 
 def _level(what: str) -> int:
@@ -149,8 +153,8 @@ def tell_send(send: Send) -> None:
     """
     smooth = _knows_of(send) and send.verdict is None and send.number == 1
     level = logging.DEBUG if smooth else logging.WARNING if send.verdict else logging.INFO
-    if logging.getLogger("payments").isEnabledFor(level):
-        _write("payments", level, "sent", {**_order_of_request(), **_facts_of(send)})
+    if _payments.isEnabledFor(level):
+        _write(_payments, level, "sent", {**_order_of_request(), **_facts_of(send)})
 
 
 def _knows_of(send: Send) -> bool:
@@ -186,12 +190,11 @@ def tell_retry(details: RetryDetails) -> None:
     """Log that a request to Stripe is sent again, and when."""
     wait = round(details.wait_seconds, 3)
     facts = {**_order_of_request(), "send": details.send, "wait_seconds": wait}
-    _write("payments", logging.INFO, "will_send_again", facts)
+    _write(_payments, logging.INFO, "will_send_again", facts)
 
 
-def _write(logger: str, level: int, event: str, facts: Mapping[str, Any]) -> None:
+def _write(log: logging.Logger, level: int, event: str, facts: Mapping[str, Any]) -> None:
     """Log a line of ours. The facts are one attribute of its record, which is quicker than many."""
-    log = logging.getLogger(logger)
     if log.isEnabledFor(level):
         log.log(level, event, extra={FACTS: facts})
 
@@ -249,7 +252,13 @@ def _escaped(text: str) -> str:
 
 
 def _utc(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    second, millisecond = divmod(int(record.created * 1000), 1000)
+    return f"{_utc_second(second)}.{millisecond:03d}+00:00"
+
+
+@lru_cache(2)
+def _utc_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds")[:-6]
 
 
 def _extra(record: logging.LogRecord) -> Mapping[str, Any]:

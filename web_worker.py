@@ -126,6 +126,8 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         Python would have every waiting thread wake up 200 times a second to ask for its turn.
         """
         sys.setswitchinterval(SWITCH_SECONDS)
+        # gunicorn asks for twenty settings a request, each through two functions.
+        self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
         super().init_process()
 
     def is_parent_alive(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from payment.errors import BadRequest
@@ -26,7 +27,7 @@ def read_body(
     happen to be JSON.
     """
     try:
-        body = _all_of_it(read, limit)
+        body = _all_of_it(read, said_length, limit)
     except BadRequest:
         raise
     except Exception as broken:
@@ -37,9 +38,9 @@ def read_body(
     return body
 
 
-def _all_of_it(read: Callable[[int], bytes], limit: int) -> bytes:
-    body, dropped = b"", 0
-    while dropped < MAX_READ_BYTES and (piece := read(limit)):
+def _all_of_it(read: Callable[[int], bytes], said_length: int | None, limit: int) -> bytes:
+    body, dropped, whole = b"", 0, said_length or math.inf
+    while len(body) != whole and dropped < MAX_READ_BYTES and (piece := read(limit)):
         if dropped or len(body) + len(piece) > limit:
             dropped += len(piece)
         else:

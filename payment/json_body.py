@@ -38,13 +38,7 @@ def _decoded(body: bytes) -> str:
 
 def _parsed(text: str) -> Any:
     try:
-        found = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_int,
-        )
+        found = _decode(text)
         # Only an escape can bring one in: the bytes were UTF-8.
         if "\\u" in text:
             json.dumps(found, ensure_ascii=False).encode()
@@ -79,6 +73,12 @@ def _int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         _refuse(f"The JSON holds an integer of more than {MAX_DIGITS} digits")
     return int(digits)
+
+
+# Made once: `json.loads` would make one for each body.
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int
+).decode
 
 
 def _place(wrong: json.JSONDecodeError) -> str:

@@ -71,6 +71,20 @@ def test_a_request_arrives_as_the_sdk_made_it() -> None:
     assert body == BODY
 
 
+@responses.activate
+def test_a_mock_finds_the_headers_in_any_case() -> None:
+    responses.post("https://api.stripe.com/v1/x", json={})
+    transport().request("post", "https://api.stripe.com/v1/x", HEADERS, BODY)
+    sent = responses.calls[0].request.headers
+    assert (
+        sent["idempotency-KEY"] == sent["Idempotency-Key"] == sent.get("IDEMPOTENCY-key") == "key-1"
+    )
+    assert "accept-encoding" in sent
+    assert "x-other" not in sent
+    with pytest.raises(KeyError):
+        sent["X-Other"]
+
+
 def test_a_get_has_no_body() -> None:
     with ScriptedServer() as server:
         transport().request("get", f"{server.url}/v1/x", HEADERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from flask import request
+from flask import Request, request
 
 import telemetry
 from payment import errors
@@ -33,12 +33,13 @@ def asked(given: Mapping[str, Any], kind: type[Asked]) -> Asked:
 
 
 def _json_bytes() -> bytes:
-    if request.content_type != JSON and not _means_json():
+    sent: Request = request._get_current_object()  # type: ignore[attr-defined]
+    if sent.content_type != JSON and not _means_json(sent):
         message = f"Send JSON in UTF-8, with Content-Type: {JSON}"
         raise errors.BadRequest(message, code="not_json")
-    return read_body(request.stream.read, request.content_length)
+    return read_body(sent.stream.read, sent.content_length)
 
 
-def _means_json() -> bool:
-    charset = request.mimetype_params.get("charset", "utf-8")
-    return request.mimetype == JSON and charset.lower() in ("utf-8", "utf8")
+def _means_json(sent: Request) -> bool:
+    charset = sent.mimetype_params.get("charset", "utf-8")
+    return sent.mimetype == JSON and charset.lower() in ("utf-8", "utf8")

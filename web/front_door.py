@@ -43,12 +43,14 @@ def hang(
             app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0
         )
     _list_origins(app, settings, clients)
+    if clients is None and not settings.address_limit:
+        app.before_request(_let_everybody_in)
+        return
     # In this order: what fails to prove itself is counted by its address before it is sent away.
     app.before_request(lambda: _recognise(clients, clock))
-    if settings.clients_file or settings.address_limit:
-        from web.rates import limit
+    from web.rates import limit
 
-        limit(app, settings)
+    limit(app, settings)
     app.before_request(_admit)
 
 
@@ -65,6 +67,10 @@ def too_many_requests() -> TooManyRequests:
     return TooManyRequests(
         "Too many requests in a minute; wait a little", retry_after_seconds=seconds
     )
+
+
+def _let_everybody_in() -> None:
+    g.access = EVERYBODY
 
 
 def _recognise(clients: Clients | None, clock: Callable[[], float]) -> None:
