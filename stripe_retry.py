@@ -27,11 +27,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
-from typing import TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, TypeVar
 
 from payment.deadline import Deadline
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 # The first wait is about a second: long enough for a connection to come back or a lock to be
 # let go, short enough for a shopper. Each further one is twice as long.
@@ -181,6 +182,9 @@ class RetryPolicy:
     def _go_on(
         self, send: Callable[[], T], deadline: Deadline, tell: Callable[[RetryDetails], None]
     ) -> T:
+        # With the first failure: it takes as long to load as the rest of what talks to Stripe.
+        import tenacity
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_again),
             wait=self._wait,
@@ -191,12 +195,12 @@ class RetryPolicy:
         )
         return retrying(send)
 
-    def _wait(self, state: tenacity.RetryCallState) -> float:
+    def _wait(self, state: RetryCallState) -> float:
         """The backoff, or what Stripe asked for where that is longer."""
         backoff = FIRST_WAIT_SECONDS * BASE ** (state.attempt_number - 1) * self.uniform(*JITTER)
         return max(backoff, _verdict(state).retry_after_seconds or 0.0)
 
-    def _enough(self, state: tenacity.RetryCallState, deadline: Deadline) -> bool:
+    def _enough(self, state: RetryCallState, deadline: Deadline) -> bool:
         too_late = deadline.left() - state.upcoming_sleep < LEAST_SEND_SECONDS
         return too_late or state.attempt_number >= self.max_sends
 
@@ -217,11 +221,11 @@ def _again(failed: BaseException) -> bool:
     return isinstance(failed, SendFailed) and failed.verdict.again
 
 
-def _verdict(state: tenacity.RetryCallState) -> Verdict:
+def _verdict(state: RetryCallState) -> Verdict:
     failed = state.outcome.exception() if state.outcome else None
     assert isinstance(failed, SendFailed)
     return failed.verdict
 
 
-def _details(state: tenacity.RetryCallState) -> RetryDetails:
+def _details(state: RetryCallState) -> RetryDetails:
     return RetryDetails(state.attempt_number, state.upcoming_sleep, _verdict(state))

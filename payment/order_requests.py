@@ -15,7 +15,10 @@ Reason = Literal["duplicate", "fraudulent", "requested_by_customer", "abandoned"
 class OrderRequest(BaseModel):
     """Which order is meant."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Built with the first of its kind: no start needs to wait for it.
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
 
     order_id: OrderName
     client_id: OrderName | None = None

@@ -49,7 +49,10 @@ class OrderFields(BaseModel):
     Each description is the rule that a client is told when the field breaks it.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Built with the first of its kind; a creation is ready for its first.
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
 
     amount: int = Field(
         ge=MIN_AMOUNT,
@@ -113,6 +116,8 @@ class OrderFields(BaseModel):
 
 class PaymentRequest(OrderFields):
     """What a client asks for."""
+
+    model_config = ConfigDict(defer_build=False)
 
     currency: Annotated[str, AfterValidator(currency_code)] = Field(
         "usd", description="must be the three letters of a currency, like usd"
