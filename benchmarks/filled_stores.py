@@ -1,0 +1,240 @@
+"""Stores that hold as many orders as they are asked to, as if the service had taken each.
+
+Order numbers are random texts, so that each lands anywhere in an index. The first are written by
+the service's code; the rest are one of those, multiplied by the store's own language.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+from redis import Redis as Client
+
+from key_store import KeyStore, open_key_store, shared_memory_store
+from key_store.contract import Order
+from key_store.memory import MemoryStore
+from payment import claims
+from payment.idempotency import SentParams
+from payment.intents import Intent
+from tests.servers import Postgres, Redis
+
+FEW = 1_000
+NOW = 1_800_000_000.0
+
+# Orders that one statement adds.
+CHUNK = 500_000
+
+_COPIED = """
+    attempt, fingerprint, replace(params, order_name(0), order_name(i)), state, owner, locked_until,
+    first_sent_at, updated_at, version, saved_5xx, intent_name(i), payment_status,
+    replace(follow_up, intent_name(0), intent_name(i)), due_at
+"""
+
+MULTIPLY_IN_SQLITE = f"""
+WITH RECURSIVE numbers(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM numbers WHERE i < ?)
+INSERT INTO key_records
+SELECT replace(key, order_name(0), order_name(i)), {_COPIED}
+FROM key_records, numbers WHERE key = 'test:6:shop-7:' || order_name(0)
+"""
+
+MULTIPLY_IN_POSTGRES = f"""
+INSERT INTO key_records
+SELECT convert_to('test:6:shop-7:' || order_name(i), 'UTF8'), {_COPIED}
+FROM key_records, generate_series({{}}::bigint, {{}}::bigint) i
+WHERE key = convert_to('test:6:shop-7:' || order_name(0), 'UTF8')
+"""
+
+NAMES_IN_POSTGRES = """
+CREATE FUNCTION order_name(bigint) RETURNS text LANGUAGE sql IMMUTABLE
+    AS $$ SELECT 'ORDER-' || md5($1::text) $$;
+CREATE FUNCTION intent_name(bigint) RETURNS text LANGUAGE sql IMMUTABLE
+    AS $$ SELECT 'pi_3Q' || lpad($1::text, 22, '0') $$
+"""
+
+# Redis does nothing else while a script runs; its own hash stands in for MD5, which it has not.
+REDIS_CHUNK = 50_000
+
+MULTIPLY_IN_REDIS = """
+local seed = redis.call('HMGET', KEYS[1], 'owner', 'version', 'record')
+local function copied(text, from, to)
+    local at, stop = string.find(text, from, 1, true)
+    while at do
+        text = string.sub(text, 1, at - 1) .. to .. string.sub(text, stop + 1)
+        at, stop = string.find(text, from, at + #to, true)
+    end
+    return text
+end
+for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
+    local name = 'ORDER-' .. string.sub(redis.sha1hex(i), 1, 32)
+    local record = copied(seed[3], ARGV[3], name)
+    record = copied(record, ARGV[4], string.format('pi_3Q%022d', i))
+    redis.call('HSET', ARGV[5] .. name, 'owner', seed[1], 'version', seed[2], 'record', record)
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A store with its promises kept, the same one in a hurry, and what it takes altogether.
+
+    `url` is what a service finds it by.
+    """
+
+    url: str
+    store: KeyStore
+    hurried: KeyStore
+    bytes_taken: Callable[[], int]
+    multiply: Callable[[int, int], object] | None = None
+    """Add the orders from one number up to another, as copies of order 0."""
+
+
+def order_name(number: int) -> str:
+    """Return an order's number, in a shop that does not count them."""
+    return "ORDER-" + hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
+
+
+def intent_name(number: int) -> str:
+    """Return the id of its PaymentIntent."""
+    return f"pi_3Q{number:022d}"
+
+
+def take_order(store: KeyStore, number: int) -> None:
+    """Claim and finish, as the service does."""
+    order_id = order_name(number)
+    params = {
+        "amount": 1099,
+        "currency": "usd",
+        "automatic_payment_methods": {"enabled": True},
+        "description": "2 bags of espresso beans, 1 kg",
+        "receipt_email": "shopper@example.com",
+        "metadata": {"order_id": order_id, "client_id": "shop-7", "basket": "b-81235"},
+    }
+    wanted = claims.Wanted(
+        Order(livemode=False, client_id="shop-7", order_id=order_id),
+        "0123456789abcdef" * 4,
+        SentParams("2026-10-28.endive", params).text(),
+    )
+    mine = claims.first_claim(wanted, claims.Lease(uuid4().hex, NOW, 35.0))
+    held = store.claim(mine)
+    assert held.owner == mine.owner
+    assert store.replace(held, claims.created(held, intent(number), NOW + 0.3))
+
+
+def intent(number: int) -> Intent:
+    return Intent(intent_name(number), "", "requires_payment_method", 1099, "usd", int(NOW), {}, {})
+
+
+def fill(bench: Bench, orders: int) -> None:
+    """Store orders 0, 1, 2, ... up to this many."""
+    by_hand = FEW if bench.multiply else orders
+    for number in range(by_hand):
+        take_order(bench.hurried, number)
+    if bench.multiply and orders > by_hand:
+        bench.multiply(by_hand, orders)
+
+
+@contextmanager
+def memory(orders: int) -> Iterator[Bench]:
+    store = MemoryStore(orders + 10 * FEW)
+    before = resident_bytes()
+    yield Bench("memory://", store, store, lambda: resident_bytes() - before)
+
+
+@contextmanager
+def sqlite(_: int, durable: bool = True) -> Iterator[Bench]:
+    directory = tempfile.mkdtemp()
+    path = f"{directory}/keys.db"
+    hurried = shared_memory_store(path, timeout_seconds=60)
+    store = open_key_store(f"sqlite:///{path}", timeout_seconds=60) if durable else hurried
+    taken = partial(_bytes_in, Path(directory))
+    url = f"sqlite:///{path}" if durable else f"memory://{path}"
+    yield Bench(url, store, hurried, taken, multiply=partial(_multiply_in_sqlite, path))
+    store.close()
+    hurried.close()
+    shutil.rmtree(directory)
+
+
+@contextmanager
+def postgresql(_: int) -> Iterator[Bench]:
+    with Postgres("shared_buffers=256MB", "max_wal_size=4GB", disk=None) as server:
+        store = open_key_store(server.url(), timeout_seconds=60)
+        server.run(NAMES_IN_POSTGRES)
+        hurry = "?options=-c%20synchronous_commit%3Doff"
+        hurried = open_key_store(server.url() + hurry, timeout_seconds=60)
+        size = "SELECT pg_total_relation_size('key_records')"
+
+        def taken() -> int:
+            return int(str(server.run(size)[0][0]))
+
+        def multiply(first: int, end: int) -> None:
+            for start in range(first, end, CHUNK):
+                server.run(MULTIPLY_IN_POSTGRES.format(start, min(start + CHUNK, end) - 1))
+            server.run("VACUUM ANALYZE key_records")
+            server.run("CHECKPOINT")
+
+        yield Bench(server.url(), store, hurried, taken, multiply=multiply)
+        store.close()
+        hurried.close()
+
+
+@contextmanager
+def redis(_: int) -> Iterator[Bench]:
+    with Redis("--auto-aof-rewrite-percentage", "0", disk=None) as server:
+        store = open_key_store(server.url(), timeout_seconds=60)
+        client = Client.from_url(server.url())
+
+        def taken() -> int:
+            return int(client.info("memory")["used_memory"])
+
+        def multiply(first: int, end: int) -> None:
+            before, seed = "payment:order:test:6:shop-7:", order_name(0)
+            names = (seed, intent_name(0), before)
+            client.config_set("appendfsync", "no")
+            for start in range(first, end, REDIS_CHUNK):
+                last = min(start + REDIS_CHUNK, end) - 1
+                client.eval(MULTIPLY_IN_REDIS, 1, before + seed, start, last, *names)
+            client.config_set("appendfsync", "always")
+
+        before = taken()
+        yield Bench(server.url(), store, store, lambda: taken() - before, multiply)
+        store.close()
+        client.close()
+
+
+STORES: dict[str, Callable[[int], Any]] = {
+    "memory": memory,
+    "shared memory": partial(sqlite, durable=False),
+    "sqlite": sqlite,
+    "postgresql": postgresql,
+    "redis": redis,
+}
+
+
+def _bytes_in(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.iterdir())
+
+
+def _multiply_in_sqlite(path: str, first: int, end: int) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.create_function("order_name", 1, order_name, deterministic=True)
+    connection.create_function("intent_name", 1, intent_name, deterministic=True)
+    for start in range(first, end, CHUNK):
+        connection.execute(MULTIPLY_IN_SQLITE, (start, min(start + CHUNK, end) - 1))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def resident_bytes() -> int:
+    """What this process has in memory now."""
+    return psutil.Process().memory_info().rss
