@@ -102,7 +102,9 @@ def main() -> int:
             if scenario.name in options.only
         ]
         calm = [
-            steady.measure(each, options.seconds) for each in stores if "steady" in options.only
+            steady.measure(each, options.seconds)
+            for each in (*stores, servers.node(), servers.flask_sample())
+            if "steady" in options.only
         ]
         split = [
             cpu_split.measure(each, options.seconds) for each in stores if "cpu" in options.only
