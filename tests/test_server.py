@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -147,3 +148,15 @@ def _seconds(ask: object) -> float:
     assert callable(ask)
     assert ask()
     return time.monotonic() - began
+
+
+@pytest.mark.parametrize("header", ["SCRIPT_NAME: /healthz", "X-Forwarded-Proto: https"])
+def test_no_header_changes_which_route_is_asked_for(sandbox: SandboxProcess, header: str) -> None:
+    """gunicorn lets whoever is on this machine do it, unless told not to."""
+    asked = f"GET /healthz HTTP/1.1\r\nHost: x\r\n{header}\r\nConnection: close\r\n\r\n"
+    with (
+        ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service,
+        socket.create_connection(("127.0.0.1", service.port), timeout=10) as client,
+    ):
+        client.sendall(asked.encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 200 OK")

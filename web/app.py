@@ -14,7 +14,6 @@ from flask.json.provider import DefaultJSONProvider
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter
-from werkzeug.wsgi import get_host
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -69,12 +68,12 @@ class App(Flask):
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Bind the routes to a request. Raises SecurityError for a Host that is no host's name."""
+        """Bind the routes to a request, whatever its Host."""
         if request is None or "HTTP_UPGRADE" in request.environ:
             return super().create_url_adapter(request)
         return MapAdapter(
             self.url_map,
-            server_name=get_host(request.environ),
+            server_name="",
             script_name="/",
             subdomain="",
             url_scheme=request.scheme,

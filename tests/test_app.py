@@ -1,0 +1,73 @@
+"""Flask with less of Flask: what its users may rely on is as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask, jsonify
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+
+from tests.fake_payments import FakePayments, client_of
+from web.app import App
+
+ORDER = {"amount": 100, "order_id": "A-1"}
+PATH = "/create-payment-intent"
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(VALUES)
+def test_an_answer_is_what_flask_would_say(value: Any) -> None:
+    flask = Flask("tests")
+    flask.json.sort_keys = False  # type: ignore[attr-defined]
+    said = []
+    for app in (flask, App("tests")):
+        with app.app_context():
+            response = jsonify(value)
+        said.append((response.data, response.content_type, response.status))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/healthz", PATH, "//healthz", "/healthz/", "/nowhere", "/%2e"])
+def test_a_route_is_found_where_flask_finds_it(method: str, path: str) -> None:
+    app = client_of(FakePayments()).application
+    environ = EnvironBuilder(path, method=method).get_environ()
+    found = []
+    for create in (App.create_url_adapter, Flask.create_url_adapter):
+        adapter = create(app, app.request_class(environ))
+        assert adapter
+        try:
+            found.append(adapter.match())
+        except Exception as refused:  # noqa: BLE001 - which one is what is compared
+            found.append((type(refused), getattr(refused, "valid_methods", None)))
+    assert found[0] == found[1]
+
+
+def test_a_websocket_is_refused() -> None:
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    response = client_of(FakePayments()).get("/healthz", headers=upgrade)
+    assert (response.status_code, response.get_json()["code"]) == (400, "bad_request")
+
+
+def test_an_answer_without_a_body_says_so() -> None:
+    client = client_of(FakePayments())
+    options = client.options(PATH)
+    assert (options.data, options.headers["Content-Length"]) == (b"", "0")
+    head, get = client.head("/healthz"), client.get("/healthz")
+    assert head.data == b""
+    assert head.headers["Content-Length"] == get.headers["Content-Length"] == str(len(get.data))
+
+
+def test_no_answer_sets_a_cookie() -> None:
+    client = client_of(FakePayments())
+    for response in (client.get("/healthz"), client.post(PATH, json=ORDER), client.get("/nowhere")):
+        assert "Set-Cookie" not in response.headers
+        assert "Cookie" not in response.headers.get("Vary", "")
