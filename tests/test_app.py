@@ -40,7 +40,7 @@ def test_an_answer_is_what_flask_would_say(value: Any) -> None:
 def test_a_route_is_found_where_flask_finds_it(method: str, path: str) -> None:
     app = client_of(FakePayments()).application
     environ = EnvironBuilder(path, method=method).get_environ()
-    found = []
+    found: list[object] = []
     for create in (App.create_url_adapter, Flask.create_url_adapter):
         adapter = create(app, app.request_class(environ))
         assert adapter
