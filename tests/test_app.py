@@ -39,6 +39,7 @@ def test_an_answer_is_what_flask_would_say(value: Any) -> None:
 @pytest.mark.parametrize("path", ["/healthz", PATH, "//healthz", "/healthz/", "/nowhere", "/%2e"])
 def test_a_route_is_found_where_flask_finds_it(method: str, path: str) -> None:
     app = client_of(FakePayments()).application
+    assert isinstance(app, App)
     environ = EnvironBuilder(path, method=method).get_environ()
     found: list[object] = []
     for create in (App.create_url_adapter, Flask.create_url_adapter):
