@@ -122,6 +122,15 @@ class Chaos:
         self._finish_all(threads)
         return self._count()
 
+    def story_of(self, order_id: str) -> list[str]:
+        """What Stripe has of an order, its clients were given, and the services logged."""
+        lines = [
+            str(each) for each in self.sandbox.state().raw["orders"] if each["order_id"] == order_id
+        ]
+        lines += [f"given: {each.given}" for each in self._orders if each.order_id == order_id]
+        logs = [line for service in self.services for line in service.log().splitlines()]
+        return lines + [line for line in logs if f'"{order_id}"' in line]
+
     # The clients.
 
     def _shop(self, threads: int, open_: Callable[[], bool]) -> None:

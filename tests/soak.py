@@ -30,7 +30,10 @@ def main() -> int:
 def soak(name: str, seconds: float, seed: int) -> Tally:
     """One run on one store."""
     with SERVERS[name]() as store, Chaos(store, seed=seed) as chaos:
-        return chaos.run(seconds, threads=24)
+        tally = chaos.run(seconds, threads=24)
+        for order_id in tally.two_payable:
+            print("\n".join(chaos.story_of(order_id)), flush=True)
+        return tally
 
 
 if __name__ == "__main__":
