@@ -24,8 +24,10 @@ from payment.tools import Created, Owned, Tools
 LOST_RECORD_SECONDS = 24 * 3600.0
 
 # The object of a 500 may appear after its answer, mostly a moment after: a second look costs less
-# than a stray.
-SECOND_LOOK_SECONDS = 2.0
+# than a stray. It takes a third of the time left at most, for there is more to do, and is not worth
+# its call to Stripe within less than half a second.
+MOST_PAUSE_SECONDS, LEAST_PAUSE_SECONDS = 2.0, 0.5
+PART_OF_TIME_LEFT = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +171,19 @@ class Attempt(Ownership):
     def _look_up(self, since: float, *, saved_5xx: bool = False) -> Created | Over | None:
         """Rules 3 and 4: adopt what there is; nothing there, and the attempt is over."""
         adoption = self._search(since, saved_5xx=saved_5xx)
-        if adoption.chosen is None and saved_5xx and self._has_time_for_a_second_look():
-            self._tools.sleep(SECOND_LOOK_SECONDS)
+        if adoption.chosen is None and saved_5xx and self._paused():
             adoption = self._search(since, saved_5xx=saved_5xx)
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
         return Over() if self._end_all(adoption.strays) else None
 
-    def _has_time_for_a_second_look(self) -> bool:
-        return self._deadline.left() > 2 * SECOND_LOOK_SECONDS
+    def _paused(self) -> bool:
+        """Wait before a second look; tell whether there is time for one."""
+        pause = min(MOST_PAUSE_SECONDS, self._deadline.left() * PART_OF_TIME_LEFT)
+        if pause < LEAST_PAUSE_SECONDS:
+            return False
+        self._tools.sleep(pause)
+        return True
 
     def _search(self, since: float, *, saved_5xx: bool = False) -> Adoption:
         return choose(self._find(since, saved_5xx=saved_5xx), self._sent.params)

@@ -71,8 +71,11 @@ class FlowBench:
         return Wanted(order, f"print of {amount} {sorted(more)}", sent)
 
     def ask(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Created:
-        deadline = Deadline.after(BUDGET_SECONDS, lambda: self.now)
-        return create_once(self.tools, self.wanted(order_id, amount, **more), deadline)
+        return self.ask_within(BUDGET_SECONDS, self.wanted(order_id, amount, **more))
+
+    def ask_within(self, budget_seconds: float, wanted: Wanted | None = None) -> Created:
+        deadline = Deadline.after(budget_seconds, lambda: self.now)
+        return create_once(self.tools, wanted or self.wanted(), deadline)
 
     def break_creation(self, kind: str, **more: Any) -> None:
         self.sandbox.faults.order(FaultOrder(kind, CREATE, **more))

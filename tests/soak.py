@@ -31,7 +31,7 @@ def soak(name: str, seconds: float, seed: int) -> Tally:
     """One run on one store."""
     with SERVERS[name]() as store, Chaos(store, seed=seed) as chaos:
         tally = chaos.run(seconds, threads=24)
-        for order_id in tally.two_payable:
+        for order_id in tally.strays:
             print("\n".join(chaos.story_of(order_id)), flush=True)
         return tally
 

@@ -84,6 +84,12 @@ def test_an_object_that_appears_a_moment_after_its_500_is_found(bench: FlowBench
     assert [each["id"] for each in bench.made()] == [created.intent.id]
 
 
+def test_a_short_budget_has_its_second_look_earlier(bench: FlowBench) -> None:
+    bench.break_creation("late_object", seconds=0.6, should_retry=False)
+    created = bench.ask_within(4.0)
+    assert [each["id"] for each in bench.made()] == [created.intent.id]
+
+
 def test_a_late_object_of_a_saved_500_is_never_given_out(bench: FlowBench) -> None:
     bench.break_creation("late_object", seconds=60.0)
     first = bench.ask()
