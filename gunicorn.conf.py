@@ -96,6 +96,9 @@ bind = (
 )
 workers = settings.web_concurrency
 worker_class = WebWorker
+
+# A prefix of all paths is gunicorn's to take off.
+WebWorker.asked_for_more = "SCRIPT_NAME" in os.environ
 threads = settings.max_in_flight + RESERVE_THREADS
 worker_connections = threads + IDLE_CONNECTIONS
 

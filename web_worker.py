@@ -22,6 +22,8 @@ from gunicorn import util
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from web_exchange import Answer, common_environ, environ_of, is_read
+
 # A client that connects and says nothing costs a descriptor, not a thread.
 FIRST_BYTE_SECONDS = 20.0
 
@@ -119,6 +121,8 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
     """ThreadWorker with an end for what clients do slowly."""
 
     request_seconds = REQUEST_SECONDS
+    # Whether what `common_environ` leaves out is asked for by other ways than gunicorn's settings.
+    asked_for_more = False
 
     def init_process(self) -> None:
         """Let a thread work until it waits for something, as each soon does.
@@ -152,6 +156,9 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         client = ClientSocket(fileno=accepted.detach()).prepare()
         conn = TConn(self.cfg, client, address, listener.getsockname())
         conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
+        conn.common_environ = None
+        if not self.asked_for_more:
+            conn.common_environ = common_environ(self.cfg, conn.client, conn.server)
         self.nr_conns += 1
         self.pending_conns.append(conn)
         speaks = partial(self.on_pending_socket_readable, conn)
@@ -166,6 +173,29 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
             self._close(conn.sock)
         return keep
 
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request; tell whether the connection may bring another."""
+        if conn.common_environ is None or req._expected_100_continue:
+            return super().handle_request(req, conn)
+        answer = Answer(req, conn.sock, self.cfg)
+        self._count(answer)
+        try:
+            self._answer(answer, environ_of(req, conn.common_environ))
+        except OSError:
+            raise
+        except (Exception, SystemExit):
+            if not answer.headers_sent:
+                raise
+            self.log.exception("an answer broke off")
+            util.close_graceful(conn.sock)
+            raise StopIteration from None
+        if answer.should_close():
+            return False
+        if is_read(req):
+            # gunicorn would look for the rest of it, twice.
+            conn.parser.mesg = None
+        return True
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer what is not HTTP in the one shape of errors; everything else is gunicorn's."""
         if not isinstance(exc, ParseException):
@@ -175,6 +205,26 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         head = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\n"
         length = f"Content-Length: {len(BAD_REQUEST)}\r\n\r\n"
         client.sendall((head + length + BAD_REQUEST).encode())
+
+    def _count(self, answer: Answer) -> None:
+        """End with --max-requests, and close what may not stay."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        full = len(self.keepalived_conns) >= self.max_keepalived
+        if not self.alive or not self.cfg.keepalive or full:
+            answer.force_close()
+
+    def _answer(self, answer: Answer, environ: dict[str, Any]) -> None:
+        pieces = self.wsgi(environ, answer.start_response)
+        try:
+            for piece in pieces:
+                answer.write(piece)
+            answer.close()
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
 
     def _serve(self, conn: Any) -> Any:
         conn.sock.ends_at = time.monotonic() + self.request_seconds

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -35,14 +36,26 @@ class Quick(WebWorker):
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-    """Say how long the body was."""
+    """Say how long the body was; break where the path says so."""
+    if environ["PATH_INFO"] == "/unanswered":
+        raise RuntimeError("no answer")
+    if environ["SCRIPT_NAME"]:
+        start_response("200 OK", [])
+        return [environ["PATH_INFO"].encode()]
     body = str(len(environ["wsgi.input"].read())).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
+    return broken(body) if environ["PATH_INFO"] == "/broken" else [body]
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def broken(body: bytes) -> Iterator[bytes]:
+    """Break off, with some of the answer gone."""
+    yield body[:1]
+    raise RuntimeError("half an answer")
+
+
+@contextmanager
+def served(**environ: str) -> Iterator[int]:
+    """Serve `app` by one worker; give its port."""
     number = free_port()
     module = "tests.test_web_worker"
     process = subprocess.Popen(
@@ -53,6 +66,7 @@ def port() -> Iterator[int]:
             "PORT": str(number),
             "WEB_CONCURRENCY": "1",
             "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT),
+            **environ,
         },
         stderr=subprocess.DEVNULL,
     )
@@ -60,6 +74,12 @@ def port() -> Iterator[int]:
     yield number
     process.terminate()
     assert process.wait(10) == 0
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with served() as number:
+        yield number
 
 
 def connect(port: int) -> socket.socket:
@@ -136,6 +156,45 @@ def test_requests_that_come_together_are_all_served(port: int) -> None:
         answers = b""
         while answers.count(b"HTTP/1.1 200") < 3:
             answers += client.recv(1024)
+
+
+def test_an_application_that_breaks_answers_500_or_hangs_up(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(GET.replace(b" / ", b" /unanswered "))
+        assert client.recv(1000).startswith(b"HTTP/1.1 500 ")
+    with connect(port) as client:
+        client.sendall(POST.replace(b" / ", b" /broken ") + b"0123456789")
+        with pytest.raises(http.client.IncompleteRead):
+            answer(client)
+    with connect(port) as client:
+        client.sendall(GET)
+        assert answer(client) == "0"
+
+
+def test_a_client_that_expects_to_be_told_is_told_to_go_on(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"0123456789")
+        assert answer(client) == "10"
+
+
+def test_the_head_alone_is_answered_without_a_body(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(GET.replace(b"GET", b"HEAD") + GET)
+        client.settimeout(2)
+        heads = client.recv(1000)
+        while heads.count(b"\r\n\r\n") < 2 or not heads.endswith(b"0"):
+            heads += client.recv(1000)
+        first, _, second = heads.partition(b"\r\n\r\n")
+        assert b"Content-Length: 1" in first
+        assert second.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_gunicorns_prefix_of_every_path_is_taken_off() -> None:
+    with served(SCRIPT_NAME="/pay") as port, connect(port) as client:
+        client.sendall(GET.replace(b" / ", b" /pay/now "))
+        assert answer(client) == "/now"
 
 
 def test_what_is_not_http_is_told_so_in_the_one_shape(port: int) -> None:
