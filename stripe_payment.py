@@ -161,7 +161,7 @@ class Payments:
         answer = PaymentAnswer(
             intent.id, intent.client_secret, intent.status, created.replayed or shared
         )
-        if not shared:
+        if self._cache and not shared:
             replay = replace(answer, replayed=True)
             self._cache.put(wanted.order, wanted.fingerprint, replay, asked_at)
         return answer

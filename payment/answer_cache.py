@@ -48,6 +48,10 @@ class AnswerCache(Generic[T]):
             return None
         return kept.answer
 
+    def __bool__(self) -> bool:
+        """Return whether it keeps any."""
+        return self._seconds > 0
+
     def now(self) -> float:
         """Return the instant that `put` wants: take it before Stripe is asked."""
         return self._monotonic()
