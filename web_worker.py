@@ -23,6 +23,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from web_exchange import Answer, common_environ, environ_of, is_read
+from web_request import PlainRequestParser, reads_plainly
 
 # A client that connects and says nothing costs a descriptor, not a thread.
 FIRST_BYTE_SECONDS = 20.0
@@ -159,6 +160,8 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         conn.common_environ = None
         if not self.asked_for_more:
             conn.common_environ = common_environ(self.cfg, conn.client, conn.server)
+        if conn.common_environ and reads_plainly(self.cfg):
+            conn.parser = PlainRequestParser(self.cfg, client, address)
         self.nr_conns += 1
         self.pending_conns.append(conn)
         speaks = partial(self.on_pending_socket_readable, conn)

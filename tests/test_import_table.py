@@ -30,7 +30,7 @@ ONLY = {
     },
     "requests": {"stripe_transport", "stripe_connection", "order_events"},
     "urllib3": {"stripe_transport", "stripe_connection"},
-    "gunicorn": {"gunicorn.conf", "web_exchange", "web_worker"},
+    "gunicorn": {"gunicorn.conf", "web_exchange", "web_request", "web_worker"},
     "psycopg": {"key_store."},
     "psycopg_pool": {"key_store."},
     "redis": {"key_store."},
@@ -61,7 +61,7 @@ FLOORS = [
     {"wiring"},
     {"web"},
     {"stripe_back_end_api"},
-    {"web_exchange"},
+    {"web_exchange", "web_request"},
     {"web_worker"},
     {"gunicorn"},
 ]
