@@ -24,7 +24,10 @@ with atheris.instrument_imports():
     from payment.request import PaymentRequest, check_request
     from stripe_webhook import _parsed as parse_event
     from stripe_webhook import read_event
+    from tests.test_web_request import read_by
+    from web_request import PlainRequestParser
 
+from gunicorn.http.parser import RequestParser
 from pydantic import SecretStr
 
 SECRET = SecretStr("whsec_fuzz")
@@ -58,6 +61,11 @@ SEEDS: dict[str, list[bytes]] = {
         b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJjbGllbnRfaWQiOiJhIn0.AAAA",
         b"eyJhbGciOiJub25lIn0.eyJjbGllbnRfaWQiOiJhIn0.",
         b"eyJhbGciOiJIUzI1NiIsImI2NCI6ZmFsc2UsImNyaXQiOlsiYjY0Il19.eyJjbGllbnRfaWQiOiJhIn0.",
+    ],
+    "head": [
+        b"POST /a-b?c=d HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\nHEAD /%41 HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n0\r\n\r\n",
     ],
 }
 
@@ -98,7 +106,18 @@ def token(data: bytes) -> None:
     raise AssertionError("a forged token was taken")
 
 
-TARGETS = {"json": json_body, "event": event, "signature": signature, "token": token}
+def head(data: bytes) -> None:
+    """What a connection brings: read as gunicorn reads it."""
+    assert read_by(PlainRequestParser, [data]) == read_by(RequestParser, [data])
+
+
+TARGETS = {
+    "json": json_body,
+    "event": event,
+    "signature": signature,
+    "token": token,
+    "head": head,
+}
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def config(**settings: Any) -> Config:
 CFG = config()
 
 
-def read(parser: type[RequestParser], pieces: list[bytes]) -> object:
+def read_by(parser: type[RequestParser], pieces: list[bytes]) -> object:
     """Return all that is known of the requests on a connection, and how it ended."""
     found: list[object] = []
     connection = parser(CFG, iter(pieces), CLIENT)
@@ -94,17 +94,17 @@ def heads(draw: st.DrawFn) -> bytes:
 @example([(PLAIN.replace(b"Host: x", b"\r\n".join(b"X%d: 1" % n for n in range(101))), b"")])
 def test_requests_are_read_as_gunicorn_reads_them(sent: list[tuple[bytes, bytes]]) -> None:
     together = b"".join(head + body for head, body in sent)
-    assert read(PlainRequestParser, [together]) == read(RequestParser, [together])
+    assert read_by(PlainRequestParser, [together]) == read_by(RequestParser, [together])
 
 
 @given(st.integers(1, len(PLAIN) - 1))
 def test_one_that_comes_in_pieces_is_read(cut: int) -> None:
     pieces = [PLAIN[:cut], PLAIN[cut:]]
-    assert read(PlainRequestParser, pieces) == read(RequestParser, [PLAIN])
+    assert read_by(PlainRequestParser, pieces) == read_by(RequestParser, [PLAIN])
 
 
 def test_nothing_more_is_the_end() -> None:
-    assert read(PlainRequestParser, []) == []
+    assert read_by(PlainRequestParser, []) == []
 
 
 @pytest.mark.parametrize("sent", [PLAIN, PLAIN.replace(b"x", b"y" * (MOST_BYTES - 500))])
