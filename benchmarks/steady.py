@@ -21,8 +21,6 @@ STRIPE_SECONDS = 0.3
 # An answer that took longer met the brownout.
 SLOW_SECONDS = 4.0
 
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
 
 @dataclass(frozen=True, slots=True)
 class Steady:
@@ -38,6 +36,13 @@ class Steady:
 
 def measure(server: Server, seconds: int) -> Steady:
     """Measure Stripe alone, then the service before it, then both in a brownout."""
+    try:
+        return _measured(server, seconds)
+    except (EOFError, OSError, RuntimeError) as error:
+        raise RuntimeError(f"{server.name}: {error}") from error
+
+
+def _measured(server: Server, seconds: int) -> Steady:
     with stand_in(STRIPE_SECONDS):
         direct = _latencies(STRIPE_PORT, _to_stripe, seconds)
         with running(server):
@@ -87,30 +92,57 @@ def _latencies(port: int, request: Callable[[], bytes], seconds: int) -> list[fl
 
 async def _ask_steadily(port: int, request: Callable[[], bytes], count: int) -> list[float]:
     """Send each at its time, over kept connections, and wait for all."""
-    idle: list[Stream] = []
+    client = _Client(port)
     began = time.monotonic()
     asked = []
     for number in range(count):
         await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
-        asked.append(asyncio.create_task(_ask(port, request(), idle)))
+        asked.append(asyncio.create_task(client.ask(request())))
     found = await asyncio.gather(*asked)
-    for _, writer in idle:
-        writer.close()
+    client.close()
     return found
 
 
-async def _ask(port: int, request: bytes, idle: list[Stream]) -> float:
-    began = time.monotonic()
-    stream = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
-    reader, writer = stream
-    writer.write(request)
-    head = await reader.readuntil(b"\r\n\r\n")
-    if b" 200 " not in head[:16]:
-        raise RuntimeError(head.decode())
-    length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-    await reader.readexactly(length)
-    idle.append(stream)
-    return (time.monotonic() - began) * 1000
+class _Client:
+    """Keeps connections as a proxy does: those which the server has not closed meanwhile."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(self, request: bytes) -> float:
+        """Return the milliseconds until the whole answer was there."""
+        began = time.monotonic()
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if reader.at_eof():
+                writer.close()
+                continue
+            try:
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                break
+            except (asyncio.IncompleteReadError, ConnectionError):
+                # Closed while the request was on its way; nobody counts what is made here.
+                writer.close()
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+        if b" 200 " not in head[:16]:
+            raise RuntimeError(head.decode())
+        fields = head.lower()
+        await reader.readexactly(int(fields.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]))
+        if b"\r\nconnection: close" in fields:
+            writer.close()
+        else:
+            self._idle.append((reader, writer))
+        return (time.monotonic() - began) * 1000
+
+    def close(self) -> None:
+        """Close what is kept."""
+        for _, writer in self._idle:
+            writer.close()
 
 
 def _p50_and_p99(values: Sequence[float]) -> tuple[float, float]:
