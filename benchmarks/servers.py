@@ -31,8 +31,11 @@ class Server:
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def whole_environ(self) -> dict[str, str]:
-        """Return the environment, without any Stripe setting of whoever runs this."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("STRIPE_")}
+        """Return the environment, without what whoever runs this has set for Stripe and Python.
+
+        Compiled files are kept, as an installation has them: a start that compiles takes longer.
+        """
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("STRIPE_", "PYTHON"))}
         return {**kept, "PEER_STRIPE_BASE": STRIPE, **self.environ}
 
 
