@@ -29,10 +29,6 @@ for name in set(sys.modules) - STAYS:
     if name.partition(".")[0] in OURS:
         del sys.modules[name]
 
-# pydantic would look through every installed distribution for plugins, of which we use none: a
-# thirtieth of the start.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-
 from key_store.shared_directory import shared_directory
 from live_money import refuse_unsafe
 from metrics.beside_gunicorn import open_exporter

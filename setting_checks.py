@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from key_store import SCHEMES
+from secret_text import Secret
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
 
@@ -27,8 +26,13 @@ HAZARDS = (
     "sandbox_secret",
 )
 
+SWITCHES = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
 
-def secret_key(value: SecretStr) -> SecretStr:
+
+def secret_key(value: Secret) -> Secret:
     text = value.get_secret_value()
     if not text.startswith(SECRET_KEY_PREFIXES) or not text.isascii() or not text.isprintable():
         raise ValueError(f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)}")
@@ -41,7 +45,7 @@ def publishable_key(value: str) -> str:
     return value
 
 
-def webhook_secrets(value: SecretStr) -> SecretStr:
+def webhook_secrets(value: Secret) -> Secret:
     if not all(part.strip() for part in value.get_secret_value().split(",")):
         raise ValueError("must be one or more secrets, separated by commas, none of them empty")
     return value
@@ -60,6 +64,27 @@ def origins(value: str) -> str:
     return value
 
 
+def whole(text: str) -> int | str:
+    """As Python reads it; what is none is left for the rule of the setting."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def number(text: str) -> float | str:
+    """As Python reads it, `.5` too; what is none is left for the rule of the setting."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def switch(text: str) -> bool | str:
+    """As people write it; what is neither is left for the rule of the setting."""
+    return SWITCHES.get(text.lower(), text)
+
+
 def names(value: str) -> list[str]:
     return [part.strip() for part in value.split(",")]
 
@@ -71,8 +96,8 @@ def http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def store_url(value: SecretStr) -> SecretStr:
-    """A SecretStr because the URL may carry a password."""
+def store_url(value: Secret) -> Secret:
+    """A secret because the URL may carry a password."""
     scheme = urlsplit(value.get_secret_value()).scheme
     if scheme not in SCHEMES:
         allowed = ", ".join(f"{name}://" for name in SCHEMES)

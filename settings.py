@@ -5,32 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from msgspec import Struct, field
 
+from field_rules import Fault, Faults, fill, names_of, rule
+from secret_text import Secret
 from setting_checks import (
     hazards,
     http_url,
     names,
+    number,
     origins,
     publishable_key,
     secret_key,
     store_url,
+    switch,
     webhook_secrets,
+    whole,
 )
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 # No account can own it, so that it says by itself that Stripe's address is the sandbox's.
 SANDBOX_KEY = "sk_test_sandbox"
@@ -54,85 +48,87 @@ class SettingsError(Exception):
     """The environment does not make a service; the message is one line for a person."""
 
 
-class Settings(BaseModel):
+_SecretKey = Annotated[Secret, rule("must be a key", then=secret_key)]
+_PublishableKey = Annotated[str, rule("must be a key", then=publishable_key)]
+_WebhookSecrets = Annotated[Secret, rule("must be a secret", then=webhook_secrets)]
+_Version = Annotated[
+    str,
+    rule(
+        "must be a version like 2026-10-28.endive",
+        pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[A-Za-z0-9_]+)?",
+    ),
+]
+_Attempts = Annotated[int, rule("must be an integer from 1 to 10", first=whole, ge=1, le=10)]
+_ConnectSeconds = Annotated[
+    float, rule("must be seconds, above 0 and up to 60", first=number, gt=0, le=60)
+]
+_ReadSeconds = Annotated[
+    float, rule("must be seconds, above 0 and up to 80", first=number, gt=0, le=80)
+]
+_BudgetSeconds = Annotated[
+    float, rule("must be seconds, from 1 to 120", first=number, ge=1, le=120)
+]
+_CacheSeconds = Annotated[float, rule("must be a number from 0 to 10", first=number, ge=0, le=10)]
+_StoreUrl = Annotated[Secret, rule("must be a URL", then=store_url)]
+_Delivery = Annotated[Literal["embedded", "separate"], rule("must be embedded or separate")]
+_Url = Annotated[str, rule("must be an address", then=http_url)]
+_Host = Annotated[str, rule("must be a host name or an IP address", pattern="[A-Za-z0-9._:%-]+")]
+_Port = Annotated[int, rule("must be an integer from 1 to 65535", first=whole, ge=1, le=65535)]
+_Workers = Annotated[int, rule("must be an integer from 1 to 512", first=whole, ge=1, le=512)]
+_Places = Annotated[int, rule("must be an integer from 1 to 4096", first=whole, ge=1, le=4096)]
+_Proxies = Annotated[int, rule("must be an integer from 0 to 10", first=whole, ge=0, le=10)]
+_PerMinute = Annotated[
+    int, rule("must be requests a minute, 0 for no limit", first=whole, ge=0, le=1_000_000)
+]
+_Origins = Annotated[str, rule("must be origins", then=origins)]
+_Hazards = Annotated[str, rule("must be names", then=hazards)]
+_Switch = Annotated[bool, rule("must be 1 or 0", first=switch)]
+_File = Annotated[Path, rule("must be a path")]
+_LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"], rule("must be DEBUG, INFO, WARNING or ERROR")
+]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
     """What the service was told, checked. Durations in seconds; secrets do not show in repr.
 
-    Each description is what a person is told when the setting is wrong.
+    Each rule is what a person is told when the setting is wrong.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", hide_input_in_errors=True, validate_by_name=True
-    )
+    stripe_secret_key: _SecretKey
+    stripe_publishable_key: _PublishableKey | None = None
+    stripe_webhook_secret: _WebhookSecrets | None = None
+    stripe_api_base: _Url | None = None
+    stripe_api_version: _Version | None = None
+    stripe_max_attempts: _Attempts = 3
+    stripe_connect_timeout_seconds: _ConnectSeconds = 3.0
+    stripe_read_timeout_seconds: _ReadSeconds = 10.0
+    request_budget_seconds: _BudgetSeconds = 25.0
+    key_store_url: _StoreUrl = Secret("memory://")
+    order_events_url: _Url | None = None
+    order_events_secret: _WebhookSecrets | None = None
+    order_events_delivery: _Delivery = "embedded"
+    host: _Host = "127.0.0.1"
+    port: _Port = 4242
+    web_concurrency: _Workers = field(default_factory=lambda: os.cpu_count() or 1)
+    max_in_flight: _Places = 400
+    answer_cache_seconds: _CacheSeconds = 0.0
+    clients_file: _File | None = None
+    cors_origins: _Origins | None = None
+    trusted_proxies: _Proxies = 0
+    rate_limit_per_address: _PerMinute | None = None
+    rate_limit_per_client: _PerMinute = 6000
+    allow_unsafe_live: _Hazards | None = None
+    flask_debug: _Switch = False
+    metrics_host: _Host = "127.0.0.1"
+    metrics_port: _Port | None = None
+    prometheus_multiproc_dir: _File | None = None
+    log_level: _LogLevel = "INFO"
+    checkout_demo: _Switch = False
+    demo_stage_url: _Url | None = None
 
-    stripe_secret_key: Annotated[SecretStr, AfterValidator(secret_key)]
-    stripe_publishable_key: Annotated[str, AfterValidator(publishable_key)] | None = None
-    stripe_webhook_secret: Annotated[SecretStr, AfterValidator(webhook_secrets)] | None = None
-    stripe_api_base: Annotated[str, AfterValidator(http_url)] | None = None
-    stripe_api_version: str | None = Field(
-        None,
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(\.\w+)?$",
-        description="must be a version like 2026-10-28.endive",
-    )
-    stripe_max_attempts: int = Field(3, ge=1, le=10, description="must be an integer from 1 to 10")
-    stripe_connect_timeout_seconds: float = Field(
-        3.0, gt=0, le=60, allow_inf_nan=False, description="must be seconds, above 0 and up to 60"
-    )
-    stripe_read_timeout_seconds: float = Field(
-        10.0, gt=0, le=80, allow_inf_nan=False, description="must be seconds, above 0 and up to 80"
-    )
-    request_budget_seconds: float = Field(
-        25.0, ge=1, le=120, allow_inf_nan=False, description="must be seconds, from 1 to 120"
-    )
-    key_store_url: Annotated[SecretStr, AfterValidator(store_url)] = SecretStr("memory://")
-    order_events_url: Annotated[str, AfterValidator(http_url)] | None = None
-    order_events_secret: Annotated[SecretStr, AfterValidator(webhook_secrets)] | None = None
-    order_events_delivery: Literal["embedded", "separate"] = Field(
-        "embedded", description="must be embedded or separate"
-    )
-    host: str = Field(
-        "127.0.0.1",
-        pattern=r"^[A-Za-z0-9._:%-]+$",
-        description="must be a host name or an IP address",
-    )
-    port: int = Field(4242, ge=1, le=65535, description="must be an integer from 1 to 65535")
-    web_concurrency: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
-        ge=1,
-        le=512,
-        description="must be an integer from 1 to 512",
-    )
-    max_in_flight: int = Field(400, ge=1, le=4096, description="must be an integer from 1 to 4096")
-    answer_cache_seconds: float = Field(
-        0.0, ge=0, le=10, description="must be a number from 0 to 10"
-    )
-    clients_file: Path | None = None
-    cors_origins: Annotated[str, AfterValidator(origins)] | None = None
-    trusted_proxies: int = Field(0, ge=0, le=10, description="must be an integer from 0 to 10")
-    rate_limit_per_address: int | None = Field(
-        None, ge=0, le=1_000_000, description="must be requests a minute, 0 for no limit"
-    )
-    rate_limit_per_client: int = Field(
-        6000, ge=0, le=1_000_000, description="must be requests a minute, 0 for no limit"
-    )
-    allow_unsafe_live: Annotated[str, AfterValidator(hazards)] | None = None
-    flask_debug: bool = Field(False, description="must be 0 or 1")
-    metrics_host: str = Field(
-        "127.0.0.1",
-        pattern=r"^[A-Za-z0-9._:%-]+$",
-        description="must be a host name or an IP address",
-    )
-    metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="must be an integer from 1 to 65535"
-    )
-    prometheus_multiproc_dir: Path | None = None
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="must be DEBUG, INFO, WARNING or ERROR"
-    )
-    checkout_demo: bool = Field(False, description="must be 1 or 0")
-    demo_stage_url: Annotated[str, AfterValidator(http_url)] | None = None
-
-    @model_validator(mode="after")
-    def _fields_agree(self) -> Self:
+    def __post_init__(self) -> None:
+        """Check what they are together. Raises ValueError."""
         key, base = self.stripe_publishable_key, self.stripe_api_base
         if key is not None and key.startswith("pk_live_") != self.livemode:
             raise ValueError(
@@ -146,15 +142,10 @@ class Settings(BaseModel):
                 "STRIPE_API_BASE: must be https:// where the secret key is live "
                 "(or ALLOW_UNSAFE_LIVE=plain_http)"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _no_demo_for_money(self) -> Self:
         if self.checkout_demo and self.livemode:
             raise ValueError(
                 "CHECKOUT_DEMO must not be set with a live key: the demo sells what does not exist"
             )
-        return self
 
     @property
     def sandbox_url(self) -> str | None:
@@ -205,11 +196,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     and never prints a value.
     """
     given = environment() if environ is None else environ
-    known = {name: given.get(name.upper(), "").strip() for name in Settings.model_fields}
+    known = {name: given.get(name.upper(), "").strip() for name in names_of(Settings)}
     try:
-        return Settings.model_validate({name: text for name, text in known.items() if text})
-    except ValidationError as wrong:
-        raise SettingsError(_one_line(wrong)) from None
+        return fill(Settings, {name: text for name, text in known.items() if text})
+    except Faults as wrong:
+        raise SettingsError("Settings: " + "; ".join(map(_complaint, wrong.found))) from None
 
 
 def environment() -> dict[str, str]:
@@ -222,21 +213,10 @@ def environment() -> dict[str, str]:
     return {**{name: text for name, text in beneath.items() if text is not None}, **os.environ}
 
 
-def _one_line(wrong: ValidationError) -> str:
-    errors = wrong.errors(include_url=False, include_input=False, include_context=False)
-    return "Settings: " + "; ".join(_complaint(error) for error in errors)
-
-
-def _complaint(error: ErrorDetails) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:
-        return message
-    field = str(error["loc"][0])
-    if error["type"] == "missing":
+def _complaint(fault: Fault) -> str:
+    if fault.kind == "missing":
         return (
-            f"{field.upper()} is not set: put your key (sk_test_…) into .env or the environment, "
-            "or start the sandbox with `make run`"
+            f"{fault.name.upper()} is not set: put your key (sk_test_…) into .env or the "
+            "environment, or start the sandbox with `make run`"
         )
-    if error["type"] != "value_error":
-        message = Settings.model_fields[field].description or message
-    return f"{field.upper()}: {message}"
+    return f"{fault.name.upper()}: {fault.rule}" if fault.name else fault.rule

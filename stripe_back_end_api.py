@@ -112,7 +112,7 @@ def _add_routes(app: Flask, parts: Parts) -> None:
 def _add_own_description(app: Flask, parts: Parts) -> None:
     @functools.cache
     def described() -> dict[str, Any]:
-        # With the first who asks: pydantic's schemas take as long as all else that is built here.
+        # With the first who asks: no start needs to wait for it.
         from api_description.document import document
 
         return document(ANSWERS, guarded=parts.clients is not None)

@@ -20,7 +20,6 @@ from operator import eq
 from typing import TYPE_CHECKING, Any, cast
 
 import stripe
-from pydantic import SecretStr
 
 from key_store import KeyStore, open_key_store
 from key_store.contract import Order, StoreUnavailable
@@ -37,6 +36,7 @@ from payment.outcome import Made
 from payment.single_flight import SingleFlight, WaitedTooLongError
 from payment.stripe_port import StripePort
 from payment.tools import Created, Timing, Tools
+from secret_text import Secret
 from settings import LOCK_MARGIN_SECONDS, Settings, load_settings
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryDetails, RetryPolicy
@@ -66,7 +66,7 @@ class PaymentAnswer:
 class Account:
     """A client's own Stripe account: a secret key of its own, a Connect account, or both."""
 
-    secret_key: SecretStr | None = None
+    secret_key: Secret | None = None
     connected: str | None = None
 
 

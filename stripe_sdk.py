@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import stripe
-from pydantic_core import from_json
+from msgspec.json import decode
 
 from stripe_retry import Meaning, Verdict
 
@@ -136,8 +136,8 @@ class Sdk:
             call.method, base + call.path, headers, body
         )
         if status == 200:
-            with suppress(ValueError):
-                return Answer(from_json(content, cache_strings="keys"), self._keeper.last()[1])
+            with suppress(ValueError, RecursionError):
+                return Answer(decode(content), self._keeper.last()[1])
         with self._keeper.playing(Played(content, status, received)):
             return self._ask_sdk(call)
 

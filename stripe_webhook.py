@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 import stripe
-from pydantic import SecretStr
 
 from payment.errors import BadRequest
 from payment.webhook_events import StripeEvent
+from secret_text import Secret
 
 # Stripe's own default (docs.stripe.com/webhooks): how old a signature may be, so that a copy that
 # somebody kept is worth nothing. Not a setting, because 0 would switch the check off.
@@ -20,7 +20,7 @@ TOLERANCE_SECONDS = 300
 def read_event(
     body: bytes,
     header: str | None,
-    secrets: SecretStr | None,
+    secrets: Secret | None,
     clock: Callable[[], float] = time.time,
 ) -> StripeEvent | None:
     """Return the event; None for one that is about no order's PaymentIntent.

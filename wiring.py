@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
 import telemetry
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted, open_counting
 from payment.happening import Happening
+from secret_text import Secret
 from settings import Settings, SettingsError
 from stripe_payment import Account, Payments, open_payments
 from stripe_send import Send
@@ -29,11 +28,11 @@ class Parts:
     payments: Payments
 
     @property
-    def webhook_secrets(self) -> SecretStr | None:
+    def webhook_secrets(self) -> Secret | None:
         """Any of them may have signed an event: what it says is looked up at Stripe anyway."""
         of_clients = [each.stripe_webhook_secret for each in self.clients or ()]
         given = [each for each in (self.settings.stripe_webhook_secret, *of_clients) if each]
-        return SecretStr(",".join(s.get_secret_value() for s in given)) if given else None
+        return Secret(",".join(s.get_secret_value() for s in given)) if given else None
 
 
 def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:

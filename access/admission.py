@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from access.errors import Forbidden, Unauthorized
+from field_rules import names_of
 from payment.request import Fields, PaymentRequest, check_request
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Access:
         It may leave out what is signed, or repeat it in any spelling that means the same. Raises
         BadRequest; Forbidden where it says something else, or something that must be signed.
         """
-        signed = {name: value for name, value in self.signed.items() if name in kind.model_fields}
+        signed = {name: value for name, value in self.signed.items() if name in names_of(kind)}
         asked = check_request({**given, **signed}, kind)
         repeated = {name: given[name] for name in signed if given.get(name) is not None}
         if repeated and check_request({**given, **signed, **repeated}, kind) != asked:
@@ -84,7 +85,7 @@ def admitted(authorization: str | None, clients: Clients | None, now: float) -> 
         from access.tokens import verified_claims
 
         client, claims = verified_claims(proof, clients, now)
-        signed = {name: claims[name] for name in PaymentRequest.model_fields if name in claims}
+        signed = {name: claims[name] for name in names_of(PaymentRequest) if name in claims}
         return Access("token", client, signed)
     of_key = clients.of_api_key(proof)
     if of_key is None:

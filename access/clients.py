@@ -6,23 +6,17 @@ import hashlib
 import hmac
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from msgspec import Struct
 
 from access.keys import MIN_SECRET_BYTES, TokenKey, public_key, shared_secret
+from field_rules import Fault, Faults, fill, rule
 from payment.text import order_name
+from secret_text import Secret
 from setting_checks import ORIGIN
 
 # More would be a data base's work, and every API key is compared with every other.
@@ -35,8 +29,7 @@ class ClientsFileError(Exception):
     """The file does not say who the clients are; the message is one line and holds no secret."""
 
 
-def origin(value: str) -> str:
-    """Return a web origin as browsers send it; raises ValueError."""
+def _origin(value: str) -> str:
     if not re.fullmatch(ORIGIN, value):
         raise ValueError("must be an origin like https://shop.example, in lower case, no path")
     return value
@@ -48,7 +41,7 @@ def _digest(value: str) -> str:
     return value
 
 
-def _secret(value: SecretStr) -> SecretStr:
+def _secret(value: Secret) -> Secret:
     if len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes")
     return value
@@ -59,51 +52,56 @@ def _pem(value: str) -> str:
     return value
 
 
-class Client(BaseModel):
+def _each(check: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
+    return lambda values: [check(value) for value in values]
+
+
+_Secret = Annotated[Secret, rule("must be text")]
+_Secrets = Annotated[list[Secret], rule("must be a list of texts", then=_each(_secret))]
+_PublicKeys = Annotated[list[str], rule("must be a list of texts", then=_each(_pem))]
+_Digests = Annotated[list[str], rule("must be a list of texts", then=_each(_digest))]
+_Origins = Annotated[list[str], rule("must be a list of texts", then=_each(_origin))]
+_Account = Annotated[
+    str, rule("must be an account like acct_1032D82eZvKYlo2C", pattern="acct_[A-Za-z0-9_]{1,60}")
+]
+_PublishableKey = Annotated[
+    str, rule("must begin with pk_test_ or pk_live_", pattern="pk_(test|live)_[A-Za-z0-9_]+")
+]
+_PerMinute = Annotated[int, rule("must be an integer from 1 to 1000000", ge=1, le=1_000_000)]
+
+
+class Client(Struct, frozen=True, kw_only=True, dict=True):
     """One shop. Two secrets or keys at a time let the shop roll them without a gap.
 
-    Each description is what a person is told when the entry is wrong.
+    Each rule is what a person is told when the entry is wrong.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+    id: Annotated[str, rule("must be a name", then=order_name)]
+    token_secrets: _Secrets = []
+    token_public_keys: _PublicKeys = []
+    api_keys_sha256: _Digests = []
+    stripe_account: _Account | None = None
+    stripe_secret_key: _Secret | None = None
+    stripe_publishable_key: _PublishableKey | None = None
+    stripe_webhook_secret: _Secret | None = None
+    origins: _Origins = []
+    requests_per_minute: _PerMinute | None = None
 
-    id: str
-    token_secrets: list[Annotated[SecretStr, AfterValidator(_secret)]] = []
-    token_public_keys: list[Annotated[str, AfterValidator(_pem)]] = []
-    api_keys_sha256: list[Annotated[str, AfterValidator(_digest)]] = []
-    stripe_account: str | None = Field(
-        None,
-        pattern=r"^acct_\w{1,60}$",
-        description="must be an account like acct_1032D82eZvKYlo2C",
-    )
-    stripe_secret_key: SecretStr | None = None
-    stripe_publishable_key: str | None = Field(
-        None, pattern=r"^pk_(test|live)_\w+$", description="must begin with pk_test_ or pk_live_"
-    )
-    stripe_webhook_secret: SecretStr | None = None
-    origins: list[Annotated[str, AfterValidator(origin)]] = []
-    requests_per_minute: int | None = Field(
-        None, ge=1, le=1_000_000, description="must be an integer from 1 to 1000000"
-    )
-
-    _token_keys: tuple[TokenKey, ...] = PrivateAttr(default=())
-
-    @model_validator(mode="after")
-    def _can_prove_itself(self) -> Self:
-        order_name(self.id)
+    def __post_init__(self) -> None:
+        """Check that it can prove itself. Raises ValueError."""
         if not (self.token_secrets or self.token_public_keys or self.api_keys_sha256):
             raise ValueError("needs token_secrets, token_public_keys or api_keys_sha256")
         key = self.stripe_secret_key
         if key is not None and not re.match("[rs]k_(test|live)_", key.get_secret_value()):
             raise ValueError("stripe_secret_key must begin with sk_ or rk_, test_ or live_")
-        secrets = (shared_secret(each.get_secret_value()) for each in self.token_secrets)
-        self._token_keys = (*secrets, *(public_key(pem) for pem in self.token_public_keys))
-        return self
+        # Here, and not with the first token: a key may be one that cannot be used.
+        _ = self.token_keys
 
-    @property
+    @cached_property
     def token_keys(self) -> tuple[TokenKey, ...]:
         """What this client's tokens may be signed with."""
-        return self._token_keys
+        secrets = (shared_secret(each.get_secret_value()) for each in self.token_secrets)
+        return (*secrets, *(public_key(pem) for pem in self.token_public_keys))
 
     @property
     def mode(self) -> Literal["test", "live"] | None:
@@ -152,9 +150,9 @@ def load_clients(path: Path, *, livemode: bool) -> Clients:
     clients, wrong = {}, []
     for client_id, table in tables.items():
         try:
-            clients[client_id] = Client.model_validate({**table, "id": client_id})
-        except ValidationError as error:
-            wrong += [f"{client_id}: {_complaint(each)}" for each in error.errors()]
+            clients[client_id] = fill(Client, {**table, "id": client_id})
+        except Faults as faults:
+            wrong += [f"{client_id}: {_complaint(each)}" for each in faults.found]
     wrong += _shared_keys(clients) + _other_mode(clients, livemode=livemode)
     if wrong:
         raise ClientsFileError("CLIENTS_FILE: " + "; ".join(map(_shown, wrong)))
@@ -180,17 +178,10 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _complaint(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return message
-    name = str(error["loc"][0])
-    if error["type"] == "extra_forbidden":
-        return f"{name} is not an entry of a client"
-    field = Client.model_fields.get(name)
-    if error["type"] != "value_error" and field is not None and field.description:
-        message = field.description
-    return f"{name} {message}"
+def _complaint(fault: Fault) -> str:
+    if fault.kind == "unknown":
+        return f"{fault.name} is not an entry of a client"
+    return f"{fault.name} {fault.rule}" if fault.name else fault.rule
 
 
 def _shared_keys(clients: Mapping[str, Client]) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from msgspec import Struct
 
 from access.errors import Forbidden, TooManyRequests, Unauthorized
 from api_description.errors import ERROR, Answers, responses
-from api_description.fields import described
+from api_description.fields import described, schema_of
 from payment.errors import (
     BadRequest,
     CardRefused,
@@ -239,7 +239,7 @@ def _webhook(answers: Answers) -> dict[str, Any]:
 def _asks(
     name: str,
     summary: str,
-    model: type[BaseModel],
+    model: type[Struct],
     answer: dict[str, Any],
     errors: dict[str, Any],
 ) -> dict[str, Any]:
@@ -263,9 +263,7 @@ def _guarded(operation: dict[str, Any], *, guarded: bool) -> dict[str, Any]:
 
 
 def _order_status() -> dict[str, Any]:
-    schema = TypeAdapter(OrderStatus).json_schema()
-    for field in schema["properties"].values():
-        field.pop("title", None)
+    schema = schema_of(OrderStatus)
     return {
         "type": "object",
         "description": OrderStatus.__doc__,

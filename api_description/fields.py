@@ -1,10 +1,11 @@
-"""The rules of a field that pydantic checks in code, as JSON Schema; the same tables make both."""
+"""The rules that code of ours checks, as JSON Schema; the same tables make both."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from msgspec import Struct
+from msgspec.json import schema_components
 
 from payment.currencies import CURRENCIES
 from payment.metadata import MAX_NAME_CHARACTERS, MAX_NAMES, MAX_VALUE_CHARACTERS, OURS
@@ -30,7 +31,7 @@ def _any_case(code: str) -> str:
     return "".join(f"[{letter}{letter.upper()}]" for letter in code)
 
 
-# Laid over what pydantic's model says of itself.
+# Laid over what a struct says of itself.
 FIELDS: dict[str, Schema] = {
     "amount": {"examples": [1099]},
     "order_id": _NAME,
@@ -79,10 +80,10 @@ FIELDS: dict[str, Schema] = {
 }
 
 
-def described(model: type[BaseModel]) -> Schema:
-    """Return a model's JSON Schema with the rules of FIELDS, and without pydantic's titles."""
-    schema = model.model_json_schema()
-    required = schema.get("required", [])
+def described(model: type[Struct]) -> Schema:
+    """Return a struct's JSON Schema with the rules of FIELDS."""
+    schema = schema_of(model)
+    required = schema["required"]
     properties = {
         name: _field(name, given, required=name in required)
         for name, given in schema["properties"].items()
@@ -93,6 +94,13 @@ def described(model: type[BaseModel]) -> Schema:
         "required": required,
         "additionalProperties": False,
     }
+
+
+def schema_of(model: type) -> Schema:
+    """Return the JSON Schema of a struct or a dataclass, as msgspec has it."""
+    _, found = schema_components([model])
+    schema: Schema = found[model.__name__]
+    return schema
 
 
 def _field(name: str, given: Schema, *, required: bool) -> Schema:

@@ -28,10 +28,11 @@ with atheris.instrument_imports():
     from web_request import PlainRequestParser
 
 from gunicorn.http.parser import RequestParser
-from pydantic import SecretStr
 
-SECRET = SecretStr("whsec_fuzz")
-CLIENTS = Clients({"a": Client(id="a", token_secrets=[SecretStr("x" * 64)])})
+from secret_text import Secret
+
+SECRET = Secret("whsec_fuzz")
+CLIENTS = Clients({"a": Client(id="a", token_secrets=[Secret("x" * 64)])})
 
 ORDER = {"order_id": "A-1", "amount": 1099, "currency": "usd"}
 EVERYTHING = {

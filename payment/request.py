@@ -5,18 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from msgspec import Struct
+from msgspec.structs import asdict
 
+from field_rules import Faults, fill, rule
 from payment.complaints import bad_request
 from payment.currencies import MAX_AMOUNT, MIN_AMOUNT, check_amount, currency_code
 from payment.metadata import check_room, checked_metadata
@@ -24,9 +18,58 @@ from payment.method_options import checked_options
 from payment.method_types import check_types, checked_types, types_param
 from payment.text import descriptor_suffix, email, free_text, order_name
 
-Fields = TypeVar("Fields", bound=BaseModel)
+Fields = TypeVar("Fields", bound=Struct)
 
-OrderName = Annotated[str, BeforeValidator(order_name)]
+OrderName = Annotated[str, rule("must be text or an integer", first=order_name)]
+Amount = Annotated[
+    int, rule(f"must be an integer from {MIN_AMOUNT} to {MAX_AMOUNT}", ge=MIN_AMOUNT, le=MAX_AMOUNT)
+]
+AmountOfCurrency = Annotated[
+    int,
+    rule(
+        f"must be an integer from {MIN_AMOUNT} to {MAX_AMOUNT}, "
+        "in the smallest unit of the currency",
+        ge=MIN_AMOUNT,
+        le=MAX_AMOUNT,
+    ),
+]
+Currency = Annotated[
+    str, rule("must be the three letters of a currency, like usd", then=currency_code)
+]
+MethodTypes = Annotated[
+    list[str], rule('must be a list of Stripe\'s types, like ["card"]', then=checked_types)
+]
+MethodOptions = Annotated[
+    dict[str, Any], rule("must be an object of types to their options", then=checked_options)
+]
+Metadata = Annotated[
+    dict[str, str],
+    rule("must be an object of names to texts; put numbers in quotes", then=checked_metadata),
+]
+Description = Annotated[
+    str,
+    rule("must be text of 1 to 1000 characters", then=free_text, min_length=1, max_length=1000),
+]
+Email = Annotated[
+    str, rule("must be an e-mail address of at most 512 characters", then=email, max_length=512)
+]
+Customer = Annotated[
+    str,
+    rule(
+        "must be the id of a Customer, like cus_NffrFeUfNV2Hib", pattern="cus_[A-Za-z0-9_]{1,250}"
+    ),
+]
+CaptureMethod = Annotated[
+    Literal["automatic", "automatic_async", "manual"],
+    rule("must be automatic, automatic_async or manual"),
+]
+FutureUsage = Annotated[
+    Literal["on_session", "off_session"], rule("must be on_session or off_session")
+]
+DescriptorSuffix = Annotated[
+    str,
+    rule("must be text of 1 to 22 characters", then=descriptor_suffix, min_length=1, max_length=22),
+]
 
 # Sent to Stripe under their own names, where they were given.
 _AS_STRIPES = (
@@ -39,58 +82,27 @@ _AS_STRIPES = (
     "statement_descriptor_suffix",
 )
 
-
 _to_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
-class OrderFields(BaseModel):
+class OrderFields(Struct, frozen=True, kw_only=True):
     """What both a creation and an update may say, normalised: two that mean the same are equal.
 
-    Each description is the rule that a client is told when the field breaks it.
+    Each rule is what a client is told when the field breaks it.
     """
 
-    # Built with the first of its kind; a creation is ready for its first.
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
-    )
-
-    amount: int = Field(
-        ge=MIN_AMOUNT,
-        le=MAX_AMOUNT,
-        description=f"must be an integer from {MIN_AMOUNT} to {MAX_AMOUNT}, "
-        "in the smallest unit of the currency",
-    )
+    amount: AmountOfCurrency
     order_id: OrderName
     client_id: OrderName | None = None
-    payment_method_types: Annotated[list[str], AfterValidator(checked_types)] | None = Field(
-        None, description='must be a list of Stripe\'s types, like ["card"]'
-    )
-    payment_method_options: Annotated[dict[str, Any], AfterValidator(checked_options)] | None = (
-        Field(None, description="must be an object of types to their options")
-    )
-    metadata: Annotated[dict[str, str], AfterValidator(checked_metadata)] | None = Field(
-        None, description="must be an object of names to texts; put numbers in quotes"
-    )
-    description: Annotated[str, AfterValidator(free_text)] | None = Field(
-        None, min_length=1, max_length=1000, description="must be text of 1 to 1000 characters"
-    )
-    receipt_email: Annotated[str, AfterValidator(email)] | None = Field(
-        None, max_length=512, description="must be an e-mail address of at most 512 characters"
-    )
-    customer: str | None = Field(
-        None,
-        pattern="^cus_[A-Za-z0-9_]{1,250}$",
-        description="must be the id of a Customer, like cus_NffrFeUfNV2Hib",
-    )
-    capture_method: Literal["automatic", "automatic_async", "manual"] | None = Field(
-        None, description="must be automatic, automatic_async or manual"
-    )
-    setup_future_usage: Literal["on_session", "off_session"] | None = Field(
-        None, description="must be on_session or off_session"
-    )
-    statement_descriptor_suffix: Annotated[str, AfterValidator(descriptor_suffix)] | None = Field(
-        None, min_length=1, max_length=22, description="must be text of 1 to 22 characters"
-    )
+    payment_method_types: MethodTypes | None = None
+    payment_method_options: MethodOptions | None = None
+    metadata: Metadata | None = None
+    description: Description | None = None
+    receipt_email: Email | None = None
+    customer: Customer | None = None
+    capture_method: CaptureMethod | None = None
+    setup_future_usage: FutureUsage | None = None
+    statement_descriptor_suffix: DescriptorSuffix | None = None
 
     def given_params(self, api_version: str) -> dict[str, Any]:
         """Return what is sent to Stripe of the fields that are named as Stripe's."""
@@ -105,7 +117,7 @@ class OrderFields(BaseModel):
         Names sorted, defaults written out, absent and empty fields left out: it stays the same
         across a deploy that adds an optional field.
         """
-        given = _given(self.model_dump())
+        given = _given(asdict(self))
         return _to_json(given)
 
     @property
@@ -114,22 +126,17 @@ class OrderFields(BaseModel):
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
 
-class PaymentRequest(OrderFields):
+class PaymentRequest(OrderFields, frozen=True, kw_only=True):
     """What a client asks for."""
 
-    model_config = ConfigDict(defer_build=False)
+    currency: Currency = "usd"
 
-    currency: Annotated[str, AfterValidator(currency_code)] = Field(
-        "usd", description="must be the three letters of a currency, like usd"
-    )
-
-    @model_validator(mode="after")
-    def _fields_agree(self) -> Self:
+    def __post_init__(self) -> None:
+        """Check what the fields are together. Raises ValueError."""
         check_amount(self.amount, self.currency)
         check_room(self.metadata, 1 if self.client_id is None else 2)
         options = self.payment_method_options or {}
         check_types(self.payment_method_types or [], self.currency, options)
-        return self
 
     def stripe_params(self, api_version: str) -> dict[str, Any]:
         """Return what is sent to Stripe: the same request gives the same text, name by name."""
@@ -150,9 +157,9 @@ def check_request(given: Mapping[str, Any], kind: type[Fields]) -> Fields:
     """
     said = {name: value for name, value in given.items() if value is not None}
     try:
-        return kind.model_validate(said)
-    except ValidationError as wrong:
-        raise bad_request(wrong, kind) from None
+        return fill(kind, said)
+    except Faults as wrong:
+        raise bad_request(wrong.found) from None
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

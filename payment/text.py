@@ -6,6 +6,7 @@ import re
 
 # Tab and line breaks are text; the rest is a sender's mistake, or somebody's attempt at a log.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 MAX_NAME_OF_ORDER = 200
 
@@ -27,9 +28,14 @@ def order_name(given: object) -> str:
 
 
 def free_text(given: str) -> str:
-    """Return the text; raises ValueError for control characters other than tab and line breaks."""
+    """Return the text; raises ValueError for control characters other than tab and line breaks.
+
+    Half of a surrogate pair, which no text in UTF-8 has, can be in what a token signs.
+    """
     if _CONTROL.search(given):
         raise ValueError("must not hold control characters")
+    if _SURROGATE.search(given):
+        raise ValueError("must not hold half of a surrogate pair")
     return given
 
 

@@ -142,7 +142,7 @@ class AfterBench(FlowBench):
         return self.orders.update(UpdateRequest(order_id=order_id, amount=amount, **more))
 
     def cancel(self, order_id: str = "A-1") -> Any:
-        return self.orders.cancel(CancelRequest.model_validate({"order_id": order_id}))
+        return self.orders.cancel(CancelRequest(order_id=order_id))
 
     def reconcile(self, *, dry_run: bool = False, days: float = 7) -> dict[str, Any]:
         run = Reconciler(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS, dry_run=dry_run)

@@ -7,9 +7,9 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
-from pydantic import SecretStr
 
 from payment.request import PaymentRequest
+from secret_text import Secret
 from settings import Settings
 from stripe_back_end_api import create_app
 
@@ -45,7 +45,7 @@ class FakePayments:
 def app_of(payments: FakePayments, **settings: Any) -> Flask:
     """The service with these payments."""
     injected: Any = payments
-    return create_app(Settings(stripe_secret_key=SecretStr("sk_test_fake"), **settings), injected)
+    return create_app(Settings(stripe_secret_key=Secret("sk_test_fake"), **settings), injected)
 
 
 def served() -> Flask:

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from secret_text import Secret
 from settings import SettingsError
 from tests.fake_payments import FakePayments, app_of, client_of
 from tests.shop import API_KEYS, bearer, clients_file, entry, token
@@ -204,6 +205,6 @@ def test_a_forwarded_address_counts_only_behind_as_many_proxies_as_told() -> Non
 
 def test_a_redis_that_is_down_does_not_close_the_shop() -> None:
     client = client_of(
-        FakePayments(), rate_limit_per_address=2, key_store_url="redis://127.0.0.1:1"
+        FakePayments(), rate_limit_per_address=2, key_store_url=Secret("redis://127.0.0.1:1")
     )
     assert codes(client, 3) == [200, 200, 429]

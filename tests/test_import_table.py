@@ -40,6 +40,15 @@ ONLY = {
     "prometheus_client": {"metrics."},
     "tenacity": {"stripe_retry"},
     "dotenv": {"settings"},
+    "msgspec": {
+        "field_rules",
+        "settings",
+        "payment.request",
+        "payment.order_requests",
+        "access.clients",
+        "api_description.",
+        "stripe_sdk",
+    },
 }
 
 # Loaded by who needs them only: they cost every start, and memory in every process.
@@ -48,6 +57,8 @@ LAZY |= {"flask_cors", "flask_limiter", "limits"}
 
 # Each floor may look at those beneath it, and at itself.
 FLOORS = [
+    {"secret_text"},
+    {"field_rules"},
     {"key_store"},
     {"setting_checks"},
     {"settings"},

@@ -10,10 +10,10 @@ import pytest
 import stripe
 from flask import Flask
 from flask.testing import FlaskClient
-from pydantic import SecretStr
 
 from key_store.contract import StoreUnavailable
 from payment.body import MAX_EVENT_BYTES
+from secret_text import Secret
 from settings import Settings
 from stripe_back_end_api import create_app
 from stripe_payment import Payments
@@ -29,11 +29,11 @@ class Service:
     def __init__(self, **settings: Any) -> None:
         self.bench = AfterBench()
         given = {
-            "stripe_webhook_secret": SecretStr(f"whsec_old,{SECRET}"),
-            "key_store_url": SecretStr("sqlite:///never-opened.db"),
+            "stripe_webhook_secret": Secret(f"whsec_old,{SECRET}"),
+            "key_store_url": Secret("sqlite:///never-opened.db"),
             **settings,
         }
-        key = SecretStr("sk_test_shop")
+        key = Secret("sk_test_shop")
         checked = Settings(stripe_secret_key=key, order_events_delivery="separate", **given)
         self.app: Flask = create_app(checked, Payments(self.bench.tools, checked))
         self.client: FlaskClient = self.app.test_client()
@@ -312,7 +312,7 @@ def test_deliver_without_a_listener_says_so(service: Service) -> None:
 
 def test_what_is_due_is_delivered_at_a_shell() -> None:
     with ShopListener([500]) as shop:
-        service = Service(order_events_url=shop.url, order_events_secret=SecretStr("whsec_shop"))
+        service = Service(order_events_url=shop.url, order_events_secret=Secret("whsec_shop"))
         service.webhook(paid_event(service))
         assert service.run("deliver", "--once").output == "0 delivered\n"
         service.bench.now += 2
@@ -325,7 +325,7 @@ def test_what_is_due_is_delivered_at_a_shell() -> None:
 
 @pytest.mark.parametrize("command", ["reconcile", "deliver --once", "orders list --unknown"])
 def test_a_command_does_not_pretend_to_see_anothers_memory(command: str) -> None:
-    service = Service(key_store_url=SecretStr("memory://"))
+    service = Service(key_store_url=Secret("memory://"))
     ran = service.run(*command.split())
     assert ran.exit_code == 1
     assert "only the service itself can see" in ran.output

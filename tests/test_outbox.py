@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 import stripe
-from pydantic import SecretStr
 
 from order_events import signature
 from payment.follow_up import follow_up_of
 from payment.outbox import unparked
 from sandbox.events import signature as sandbox_signature
+from secret_text import Secret
 from stripe_webhook import read_event
 from tests.after_bench import AfterBench
 
@@ -152,6 +152,6 @@ def test_ours_is_the_signature_that_stripe_makes() -> None:
 
 
 def test_we_verify_what_stripe_signs() -> None:
-    secrets = SecretStr("whsec_old, whsec_new")
+    secrets = Secret("whsec_old, whsec_new")
     theirs = stripe.WebhookSignature.generate_signature_header(BODY.decode(), "whsec_new", 1_000)
     assert read_event(BODY, theirs, secrets, lambda: 1_200.0) is None

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from payment.currencies import CURRENCIES, THREE_DECIMAL, WHOLE_UNITS, ZERO_DECIMAL
+from payment.errors import BadRequest
 from payment.json_body import read_json_object
 from payment.request import PaymentRequest, check_request
 from sandbox import currencies as sandbox_currencies
@@ -251,5 +251,31 @@ def test_the_same_fingerprint_sends_the_same_text(names: list[str], types: list[
 
 
 def test_a_request_cannot_be_changed() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
-        parsed().amount = 1
+    with pytest.raises(AttributeError, match="immutable"):
+        parsed().amount = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("order_id", "A\ud800"),
+        ("client_id", "\udfff"),
+        ("currency", "us\ud800"),
+        ("description", "x\ud800"),
+        ("receipt_email", "\ud800@b.cd"),
+        ("customer", "cus_\ud800"),
+        ("statement_descriptor_suffix", "A\ud800"),
+        ("payment_method_types", ["card\ud800"]),
+        ("payment_method_options", {"card": {"a": "\ud800"}}),
+        ("payment_method_options", {"card": {"a\ud800": 1}}),
+        ("metadata", {"a": "\ud800"}),
+        ("metadata", {"a\ud800": "b"}),
+        ("capture_method", "\ud800"),
+        ("\ud800", "x"),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_wherever_it_comes_from(field: str, value: Any) -> None:
+    """A body cannot hold one, but what a token signs is read by the token's library."""
+    with pytest.raises(BadRequest) as caught:
+        check_request({"amount": 100, "order_id": "A-1", field: value}, PaymentRequest)
+    assert str(caught.value).encode()

@@ -126,7 +126,7 @@ def test_an_error_is_the_sdk_s_and_nothing_is_sent_twice(
     assert len(recorder.sent) == 1
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"", b"\xff\xfe", b'{"id": '])
+@pytest.mark.parametrize("content", [b"<html>", b"", b"\xff\xfe", b'{"id": ', b"[" * 60_000])
 def test_200_without_json_is_the_sdk_s_error_too(content: bytes) -> None:
     recorder = Recorder(content)
     with pytest.raises((stripe.APIError, ValueError)):
