@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -42,8 +41,7 @@ def rule(
     return Meta(description=text, extra=ours, extra_json_schema=schema, **bounds)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """What is wrong with a field. `name` is empty where it is about several."""
 
     kind: Literal["missing", "unknown", "broken"]
@@ -59,8 +57,7 @@ class Faults(ValueError):
         self.found = found
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     type: Any
     text: str
     first: Check | None
@@ -80,8 +77,7 @@ class _Field:
         return value if self.then is None or value is None else self.then(value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fields:
+class _Fields(Struct, frozen=True):
     known: Mapping[str, _Field]
     required: frozenset[str]
 

@@ -81,7 +81,7 @@ def _line(row: Row) -> str:
     return (
         f"| {row.server} | {row.rate:,.0f} | {row.rate_ratio:.2f} | {row.p50:.1f} "
         f"| {row.p50_ratio:.2f} | {row.p99:.0f} | {row.cpu_ms:.2f} | {row.failed} "
-        f"| {row.first_answer_seconds:.1f} | {row.worker_mb:.0f} |"
+        f"| {row.first_answer_seconds:.2f} | {row.worker_mb:.0f} |"
     )
 
 
