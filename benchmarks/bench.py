@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks import cpu_split, servers, steady
+from benchmarks import cpu_split, servers, start, steady
 from benchmarks.load import Load, press
 from benchmarks.picture import draw
 from benchmarks.results import Result, check, summed_up, table
@@ -30,7 +30,7 @@ from benchmarks.servers import Server
 from tests.servers import Postgres, Redis
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["hold", "fast", "cpu", "replay", "steady"]
+PARTS = ["hold", "fast", "cpu", "replay", "steady", "start"]
 TABLE, NUMBERS, PICTURE = HERE / "results.md", HERE / "results.json", HERE / "results.svg"
 
 
@@ -45,6 +45,8 @@ class Scenario:
     servers: tuple[Server, ...]
     stripe_seconds: float = 0.0
     script: str = "new_orders"
+    # Of the seconds that were asked for.
+    longer: int = 1
 
 
 def scenarios(on_stores: tuple[Server, ...]) -> list[Scenario]:
@@ -55,6 +57,7 @@ def scenarios(on_stores: tuple[Server, ...]) -> list[Scenario]:
         Scenario(
             "hold", "New orders, Stripe answers in 300 ms, 400 connections", servers.NODE, 400,
             (servers.node(), *on_stores, servers.tutorial(256), servers.fastapi()), 0.3,
+            longer=3,
         ),
         Scenario(
             "fast", "New orders, Stripe answers at once, 16 connections", servers.SAMPLE, 16,
@@ -71,7 +74,7 @@ def scenarios(on_stores: tuple[Server, ...]) -> list[Scenario]:
 def measure(scenario: Scenario, server: Server, seconds: int) -> Load:
     """Start everything afresh, press, and end it."""
     with stand_in(scenario.stripe_seconds), running(server) as found:
-        load = press(found, scenario.connections, seconds, scenario.script)
+        load = press(found, scenario.connections, seconds * scenario.longer, scenario.script)
         return replace(
             load,
             first_answer_seconds=found.first_answer_seconds,
@@ -109,7 +112,10 @@ def main() -> int:
         split = [
             cpu_split.measure(each, options.seconds) for each in stores if "cpu" in options.only
         ]
+        begun = "start" in options.only
+        starts = start.measure((servers.flask_sample(), *stores, servers.node())) if begun else []
     text = table(results) + (steady.table(calm) if calm else "")
+    text += start.table(starts) if starts else ""
     text += cpu_split.table(split) if split else ""
     text = f"{measured_with()}\n\n{text}"
     print(text)

@@ -76,7 +76,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
                 if probe.recv(100):
                     return
         except OSError:
-            time.sleep(0.01)
+            time.sleep(0.002)
     raise RuntimeError(f"nobody answers on port {port}")
 
 

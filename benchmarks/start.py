@@ -1,0 +1,64 @@
+"""From the start of a server to its first answer, and the memory of a worker that has done nothing.
+
+Starts are taken in turn, one of each server after the other, and a ratio within its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.running import running, stand_in
+from benchmarks.servers import Server
+
+STARTS = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Medians; the ratio is to the first server's."""
+
+    server: str
+    first_answer_seconds: float
+    ratio: float
+    idle_worker_mb: float
+
+
+def measure(servers: Sequence[Server]) -> list[Start]:
+    """Start each once for its files to be read and compiled, then each again and again."""
+    with stand_in():
+        for server in servers:
+            _start(server)
+        turns = [[_start(server) for server in servers] for _ in range(STARTS)]
+    return [
+        Start(
+            server.name,
+            median(turn[place][0] for turn in turns),
+            median(turn[place][0] / turn[0][0] for turn in turns),
+            median(turn[place][1] for turn in turns),
+        )
+        for place, server in enumerate(servers)
+    ]
+
+
+def table(found: Sequence[Start]) -> str:
+    """Return them as Markdown."""
+    lines = [
+        f"## Start, median of {STARTS} in turn",
+        "",
+        f"| server | first answer s | of {found[0].server} | MB a worker, idle |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {each.server} | {each.first_answer_seconds:.3f} | {each.ratio:.2f} "
+            f"| {each.idle_worker_mb:.0f} |"
+            for each in found
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _start(server: Server) -> tuple[float, float]:
+    with running(server) as found:
+        return found.first_answer_seconds, found.worker_bytes() / 1e6
