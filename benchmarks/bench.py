@@ -121,7 +121,9 @@ def main() -> int:
     print(text)
     if options.check:
         return check(results, json.loads(NUMBERS.read_text()))
-    if options.write:
+    if options.write and set(options.only) < set(PARTS):
+        print("Not kept: these are some of the parts, and the kept table has all.")
+    elif options.write:
         TABLE.write_text(text)
         NUMBERS.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
         PICTURE.write_text(draw(results))

@@ -5,6 +5,7 @@ Starts are taken in turn, one of each server after the other, and a ratio within
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -13,6 +14,9 @@ from benchmarks.running import running, stand_in
 from benchmarks.servers import Server
 
 STARTS = 11
+
+# The server before has ended, and the kernel is done with it.
+SETTLE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +64,6 @@ def table(found: Sequence[Start]) -> str:
 
 
 def _start(server: Server) -> tuple[float, float]:
+    time.sleep(SETTLE_SECONDS)
     with running(server) as found:
         return found.first_answer_seconds, found.worker_bytes() / 1e6
