@@ -20,9 +20,11 @@ from secret_text import Secret
 Kind = TypeVar("Kind", bound=Struct)
 Check = Callable[[Any], Any]
 
+WRONG_TYPE = "is not of the right type"
+
 
 def rule(
-    text: str,
+    text: str | None = None,
     *,
     first: Check | None = None,
     then: Check | None = None,
@@ -34,7 +36,7 @@ def rule(
     `first` prepares what was given, before its type is looked at; `then` is called with what has
     the right type. Both return the value, or raise ValueError with a rule of their own. `pattern`
     is of the whole text; msgspec's own would let a line break follow. `bounds` are msgspec's: ge,
-    le, gt, lt, min_length, max_length.
+    le, gt, lt, min_length, max_length. Without a text, `first` or `then` say all that is to say.
     """
     schema = None if pattern is None else {"pattern": f"^({pattern})$"}
     ours = {"first": first, "then": then, "pattern": pattern and re.compile(pattern)}
@@ -72,9 +74,11 @@ class _Field(Struct, frozen=True):
             value = convert(value, self.type, dec_hook=_of_text)
         except ValidationError:
             raise ValueError(self.text) from None
-        if self.pattern is not None and value is not None and not self.pattern.fullmatch(value):
+        if value is None:
+            return None
+        if self.pattern is not None and not self.pattern.fullmatch(value):
             raise ValueError(self.text)
-        return value if self.then is None or value is None else self.then(value)
+        return value if self.then is None else self.then(value)
 
 
 class _Fields(Struct, frozen=True):
@@ -119,8 +123,8 @@ def _field(annotation: Any) -> _Field:
     for each in (annotation, *get_args(annotation)):
         for said in getattr(each, "__metadata__", ()):
             if isinstance(said, Meta) and said.extra is not None:
-                return _Field(annotation, said.description or "", **said.extra)
-    return _Field(annotation, "is not of the right type", None, None, None)
+                return _Field(annotation, said.description or WRONG_TYPE, **said.extra)
+    return _Field(annotation, WRONG_TYPE, None, None, None)
 
 
 def _faults(fields: _Fields, given: Mapping[str, Any], broken: Mapping[str, str]) -> list[Fault]:

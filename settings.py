@@ -48,9 +48,9 @@ class SettingsError(Exception):
     """The environment does not make a service; the message is one line for a person."""
 
 
-_SecretKey = Annotated[Secret, rule("must be a key", then=secret_key)]
-_PublishableKey = Annotated[str, rule("must be a key", then=publishable_key)]
-_WebhookSecrets = Annotated[Secret, rule("must be a secret", then=webhook_secrets)]
+_SecretKey = Annotated[Secret, rule(then=secret_key)]
+_PublishableKey = Annotated[str, rule(then=publishable_key)]
+_WebhookSecrets = Annotated[Secret, rule(then=webhook_secrets)]
 _Version = Annotated[
     str,
     rule(
@@ -69,9 +69,9 @@ _BudgetSeconds = Annotated[
     float, rule("must be seconds, from 1 to 120", first=number, ge=1, le=120)
 ]
 _CacheSeconds = Annotated[float, rule("must be a number from 0 to 10", first=number, ge=0, le=10)]
-_StoreUrl = Annotated[Secret, rule("must be a URL", then=store_url)]
+_StoreUrl = Annotated[Secret, rule(then=store_url)]
 _Delivery = Annotated[Literal["embedded", "separate"], rule("must be embedded or separate")]
-_Url = Annotated[str, rule("must be an address", then=http_url)]
+_Url = Annotated[str, rule(then=http_url)]
 _Host = Annotated[str, rule("must be a host name or an IP address", pattern="[A-Za-z0-9._:%-]+")]
 _Port = Annotated[int, rule("must be an integer from 1 to 65535", first=whole, ge=1, le=65535)]
 _Workers = Annotated[int, rule("must be an integer from 1 to 512", first=whole, ge=1, le=512)]
@@ -80,10 +80,10 @@ _Proxies = Annotated[int, rule("must be an integer from 0 to 10", first=whole, g
 _PerMinute = Annotated[
     int, rule("must be requests a minute, 0 for no limit", first=whole, ge=0, le=1_000_000)
 ]
-_Origins = Annotated[str, rule("must be origins", then=origins)]
-_Hazards = Annotated[str, rule("must be names", then=hazards)]
+_Origins = Annotated[str, rule(then=origins)]
+_Hazards = Annotated[str, rule(then=hazards)]
 _Switch = Annotated[bool, rule("must be 1 or 0", first=switch)]
-_File = Annotated[Path, rule("must be a path")]
+_File = Annotated[Path, rule()]
 _LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], rule("must be DEBUG, INFO, WARNING or ERROR")
 ]

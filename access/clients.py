@@ -94,8 +94,6 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
         key = self.stripe_secret_key
         if key is not None and not re.match("[rs]k_(test|live)_", key.get_secret_value()):
             raise ValueError("stripe_secret_key must begin with sk_ or rk_, test_ or live_")
-        # Here, and not with the first token: a key may be one that cannot be used.
-        _ = self.token_keys
 
     @cached_property
     def token_keys(self) -> tuple[TokenKey, ...]:

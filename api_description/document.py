@@ -209,9 +209,8 @@ def _status(answers: Answers, *, guarded: bool) -> dict[str, Any]:
 
 def _of_query(field: dict[str, Any]) -> dict[str, Any]:
     """In a query everything is text, and there is no null."""
-    choices = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
-    nested = [c for each in choices for c in each.get("anyOf", [each])]
-    return next(each for each in nested if each.get("type") == "string" or "enum" in each)
+    choices = field.get("anyOf", [field])
+    return {**next(each for each in choices if each.get("type") != "null"), "type": "string"}
 
 
 def _webhook(answers: Answers) -> dict[str, Any]:

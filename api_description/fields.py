@@ -15,10 +15,9 @@ from payment.text import MAX_NAME_OF_ORDER
 Schema = dict[str, Any]
 
 _NAME: Schema = {
-    "anyOf": [
-        {"type": "string", "minLength": 1, "maxLength": MAX_NAME_OF_ORDER},
-        {"type": "integer"},
-    ],
+    "type": ["string", "integer"],
+    "minLength": 1,
+    "maxLength": MAX_NAME_OF_ORDER,
     "description": f"text of 1 to {MAX_NAME_OF_ORDER} printable characters, or an integer, which "
     "is taken as its decimal text",
     "examples": ["A-1"],
@@ -104,7 +103,7 @@ def schema_of(model: type) -> Schema:
 
 
 def _field(name: str, given: Schema, *, required: bool) -> Schema:
-    kept = {key: value for key, value in given.items() if key not in ("title", "default", "anyOf")}
+    kept = {key: value for key, value in given.items() if key not in ("default", "anyOf")}
     choices = [each for each in given.get("anyOf", []) if each != {"type": "null"}]
     if given.get("default") is not None:
         kept["default"] = given["default"]

@@ -20,7 +20,7 @@ from payment.text import descriptor_suffix, email, free_text, order_name
 
 Fields = TypeVar("Fields", bound=Struct)
 
-OrderName = Annotated[str, rule("must be text or an integer", first=order_name)]
+OrderName = Annotated[str, rule(first=order_name)]
 Amount = Annotated[
     int, rule(f"must be an integer from {MIN_AMOUNT} to {MAX_AMOUNT}", ge=MIN_AMOUNT, le=MAX_AMOUNT)
 ]

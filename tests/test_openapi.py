@@ -39,6 +39,13 @@ def test_every_field_of_the_model_is_described_and_no_other(document: Any) -> No
             assert field.get("description"), name
 
 
+def test_an_order_may_be_a_number_as_it_is_described(document: Any) -> None:
+    properties = document["components"]["schemas"]["PaymentRequest"]["properties"]
+    assert properties["order_id"]["type"] == ["string", "integer"]
+    assert "anyOf" not in properties["order_id"]
+    assert properties["client_id"]["anyOf"][0]["type"] == ["string", "integer"]
+
+
 def rules(document: Any, status: int, path: str) -> Any:
     found = document["paths"][path]["post"]["responses"][str(status)]
     return found, found["content"]["application/json"]["schema"]["allOf"][1]["properties"]
