@@ -7,8 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import psycopg
 from psycopg import Cursor, errors
@@ -34,7 +33,7 @@ CROWD_SECONDS = 0.00005
 LATE_SECONDS, TRIPS = 0.25, 4
 
 OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
-TOGETHER = ("claim_together", "replace_together")
+TOGETHER = "write_together"
 
 # The server has undone the whole statement, or does not know how to run it: nothing was written,
 # and each may be run alone.
@@ -51,6 +50,8 @@ NO_ANSWER = "PostgreSQL did not answer, or not in time"
 
 Row = tuple[Any, ...]
 JsonRow = dict[str, Any]
+Kind = Literal["claims", "replacements"]
+Write = tuple[Kind, JsonRow]
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -65,10 +66,15 @@ class PostgresStore:
         self._migrated = False
         self._migrating = threading.Lock()
         self._sql = {
-            name: statement("postgres", f"{name}.sql").encode() for name in (*OPERATIONS, *TOGETHER)
+            name: statement("postgres", f"{name}.sql").encode() for name in (*OPERATIONS, TOGETHER)
         }
-        self._claims = self._combiner("claim_together")
-        self._replacements = self._combiner("replace_together")
+        self._writes: Combiner[Write, Row | None] = Combiner(
+            self._write,
+            pace_seconds=PACE_SECONDS,
+            crowd_seconds=CROWD_SECONDS,
+            late_seconds=LATE_SECONDS,
+            trips=TRIPS,
+        )
         try:
             self.ping()
         except StoreUnavailable:
@@ -76,7 +82,7 @@ class PostgresStore:
 
     def claim(self, record: KeyRecord) -> KeyRecord:
         give_up_at = self._give_up_at()
-        row = self._claims.do(_json_row(record), give_up_at)
+        row = self._writes.do(("claims", _json_row(record)), give_up_at)
         if row is None:
             row = self._run("claim", _row(record), _all, give_up_at)[0]
         return record if row[1] is None else _record(row)
@@ -88,7 +94,7 @@ class PostgresStore:
     def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
         give_up_at = self._give_up_at()
         fence = {"current_owner": current.owner, "current_version": current.version}
-        if self._replacements.do(_json_row(new) | fence, give_up_at):
+        if self._writes.do(("replacements", _json_row(new) | fence), give_up_at):
             return True
         return self._run("replace", _row(new) | _fence(current), _count, give_up_at) == 1
 
@@ -117,33 +123,30 @@ class PostgresStore:
     def _give_up_at(self) -> float:
         return time.monotonic() + self._timeout_seconds
 
-    def _combiner(self, name: str) -> Combiner[JsonRow, Row | None]:
-        return Combiner(
-            partial(self._together, name),
-            pace_seconds=PACE_SECONDS,
-            crowd_seconds=CROWD_SECONDS,
-            late_seconds=LATE_SECONDS,
-            trips=TRIPS,
-        )
-
-    def _together(
-        self, name: str, batch: Sequence[JsonRow], give_up_at: float
-    ) -> Sequence[Row | None]:
+    def _write(self, batch: Sequence[Write], give_up_at: float) -> Sequence[Row | None]:
         """Run one statement for many; None is for those who must go alone.
 
         They are those that it left alone, the second of one order, and all if it was undone.
         """
         if len(batch) == 1:
             return (None,)
-        firsts = {row["hex"]: row for row in reversed(batch)}
-        values = {"rows": json.dumps([*firsts.values()])}
+        firsts = {(kind, row["hex"]): row for kind, row in reversed(batch)}
+        values = {
+            # In one order in all processes, or two that claim the same would wait for each other.
+            of: json.dumps([firsts[write] for write in sorted(firsts) if write[0] == of])
+            for of in get_args(Kind)
+        }
         try:
-            done = {row[0].hex(): row for row in self._once(name, values, _all, give_up_at)}
+            rows = self._once(TOGETHER, values, _all, give_up_at)
         except UNDONE:
             return [None] * len(batch)
         except psycopg.Error as trouble:
             raise StoreUnavailable(NO_ANSWER) from trouble
-        return [done.get(row["hex"]) if firsts[row["hex"]] is row else None for row in batch]
+        done = {(kind, key.hex()): (key, *columns) for kind, key, *columns in rows}
+        return [
+            done.get((kind, row["hex"])) if firsts[kind, row["hex"]] is row else None
+            for kind, row in batch
+        ]
 
     def _run(
         self,

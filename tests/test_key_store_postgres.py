@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -148,11 +149,11 @@ def test_a_batch_looks_keys_up_however_small_the_table_was(url: str, store: KeyS
     store.ping()
     with psycopg.connect(url) as connection:
         connection.execute("SET plan_cache_mode = force_generic_plan")
-        for name in ("claim_together", "replace_together"):
-            sql = statement("postgres", f"{name}.sql").replace("%(rows)s", "$1")
-            plan = connection.execute(f"EXPLAIN (GENERIC_PLAN) {sql}".encode()).fetchall()
-            assert "Index Scan using key_records_pkey" in str(plan)
-            assert "Seq Scan" not in str(plan)
+        sql = statement("postgres", "write_together.sql")
+        sql = sql.replace("%(claims)s", "$1").replace("%(replacements)s", "$2")
+        plan = str(connection.execute(f"EXPLAIN (GENERIC_PLAN) {sql}".encode()).fetchall())
+        assert plan.count("Index Scan using key_records_pkey") == 3
+        assert "Seq Scan" not in plan
 
 
 def test_the_tables_are_made_by_one_at_a_time(url: str, postgres_server: Postgres) -> None:
@@ -175,3 +176,31 @@ def test_a_role_that_may_not_make_the_tables_keeps_no_lock(postgres_server: Post
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     assert postgres_server.run(locks) == [(0,)]
     store.close()
+
+
+def test_two_processes_that_claim_the_same_orders_do_not_wait_for_each_other(
+    postgres_server: Postgres,
+) -> None:
+    """PostgreSQL ends such a wait after a second, by undoing one of the two statements."""
+    orders, rounds = 30, 150
+    url = postgres_server.new_url()
+    stores = [open_key_store(url, timeout_seconds=20) for _ in range(2)]
+    deadlocks = "SELECT sum(deadlocks) FROM pg_stat_database"
+    before = postgres_server.run(deadlocks)
+    shuffle = random.Random(7)
+    with ThreadPoolExecutor(2 * orders) as pool:
+        for taken in range(rounds):
+            turns = [shuffle.sample(range(orders), orders) for _ in stores]
+            claims = [
+                (
+                    number,
+                    pool.submit(store.claim, record(f"{taken}-{number}", owner=str(id(store)))),
+                )
+                for both in zip(*turns, strict=True)
+                for store, number in zip(stores, both, strict=True)
+            ]
+            owners = {(number, claim.result(20).owner) for number, claim in claims}
+            assert len(owners) == orders
+    assert postgres_server.run(deadlocks) == before
+    for store in stores:
+        store.close()

@@ -1,0 +1,101 @@
+-- Many claims and many replacements in one statement: one transaction, one commit. `done` says of
+-- which of them a row tells; a claim and a replacement that has none is made by itself.
+--
+-- Claims: a row that comes back with a NULL was inserted, any other is what was there before. A
+-- claim that met another one in mid-air has no row.
+--
+-- Replacements: no row that is locked is waited for. Whoever holds it then holds up that order
+-- alone, and two of these statements cannot wait for each other's replacements.
+--
+-- All see the table as it was before: what is claimed here is not replaced here, and no row is
+-- written twice.
+--
+-- `one` is 1 in every row: the planner, who takes a function's rows for a hundred, takes what is
+-- left for one, and looks each key up in the index however small the table was when it planned.
+WITH wanted AS (
+    SELECT decode(hex, 'hex') AS key, attempt, fingerprint, params, state, owner, locked_until,
+        first_sent_at, updated_at, version, saved_5xx, payment_intent_id, payment_status,
+        follow_up, due_at
+    FROM json_to_recordset(%(claims)s::json) AS row_of (
+        one bigint, hex text, attempt bigint, fingerprint text, params text, state text,
+        owner text, locked_until float8, first_sent_at float8, updated_at float8, version bigint,
+        saved_5xx boolean, payment_intent_id text, payment_status text, follow_up text,
+        due_at float8
+    )
+    WHERE one = 1
+),
+
+held AS (
+    SELECT record.*
+    FROM wanted JOIN key_records AS record ON record.key = wanted.key
+),
+
+claimed AS (
+    INSERT INTO key_records (
+        key, attempt, fingerprint, params, state, owner, locked_until, first_sent_at, updated_at,
+        version, saved_5xx, payment_intent_id, payment_status, follow_up, due_at
+    )
+    SELECT * FROM wanted WHERE key NOT IN (SELECT key FROM held)
+    ON CONFLICT (key) DO NOTHING
+    RETURNING key
+),
+
+newer AS (
+    SELECT decode(hex, 'hex') AS key, attempt, fingerprint, params, state, owner, locked_until,
+        first_sent_at, updated_at, version, saved_5xx, payment_intent_id, payment_status,
+        follow_up, due_at, current_owner, current_version
+    FROM json_to_recordset(%(replacements)s::json) AS row_of (
+        one bigint, hex text, attempt bigint, fingerprint text, params text, state text,
+        owner text, locked_until float8, first_sent_at float8, updated_at float8, version bigint,
+        saved_5xx boolean, payment_intent_id text, payment_status text, follow_up text,
+        due_at float8, current_owner text, current_version bigint
+    )
+    WHERE one = 1
+),
+
+free AS (
+    SELECT newer.*
+    FROM newer JOIN key_records AS record ON record.key = newer.key
+    WHERE record.owner = newer.current_owner AND record.version = newer.current_version
+    FOR UPDATE OF record SKIP LOCKED
+),
+
+replaced AS (
+    UPDATE key_records AS record
+    SET
+        attempt = free.attempt,
+        fingerprint = free.fingerprint,
+        params = free.params,
+        state = free.state,
+        owner = free.owner,
+        locked_until = free.locked_until,
+        first_sent_at = free.first_sent_at,
+        updated_at = free.updated_at,
+        version = free.version,
+        saved_5xx = free.saved_5xx,
+        payment_intent_id = free.payment_intent_id,
+        payment_status = free.payment_status,
+        follow_up = free.follow_up,
+        due_at = free.due_at
+    FROM free
+    WHERE
+        record.key = free.key
+        AND record.owner = free.current_owner AND record.version = free.current_version
+    RETURNING record.key
+)
+
+SELECT
+    'claims' AS done, key, attempt, fingerprint, params, state, owner, locked_until,
+    first_sent_at, updated_at, version, saved_5xx, payment_intent_id, payment_status, follow_up,
+    due_at
+FROM held
+UNION ALL
+SELECT
+    'claims', key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL
+FROM claimed
+UNION ALL
+SELECT
+    'replacements', key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL
+FROM replaced
