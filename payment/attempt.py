@@ -32,7 +32,12 @@ PART_OF_TIME_LEFT = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The attempt can hold no payable PaymentIntent whose secret was released (rule 3)."""
+    """The attempt can hold no payable PaymentIntent whose secret was released (rule 3).
+
+    `failed`: what this request was answered under its key, where that was a saved 5xx.
+    """
+
+    failed: PaymentError | None = None
 
 
 class Attempt(Ownership):
@@ -92,7 +97,7 @@ class Attempt(Ownership):
             )
         except PaymentError as failed:
             if claims.must_look_up(self._record, self._tools.clock()):
-                self._release(failed, saved_5xx=True)
+                self.release(failed, saved_5xx=True)
                 raise
             found = []
         known = {each.id: each for each in (intent, *found)}
@@ -141,7 +146,7 @@ class Attempt(Ownership):
             return Over()
         # Whoever used it, a process that is being replaced perhaps, is at it for no longer than a
         # lock holds.
-        self._release(misused.error)
+        self.release(misused.error)
         raise InFlight(
             "This order was just asked for with other parameters; ask again.",
             retry_after_seconds=self._tools.timing.lock / 10,
@@ -159,23 +164,27 @@ class Attempt(Ownership):
         """Rule 8: nothing is final. Only a saved 5xx can be got past in this request."""
         # A 500 to a takeover's send may be a saved one whose replay does not say so.
         if not unclear.saved_5xx and not (self._inherited and unclear.answered_500):
-            self._release(unclear.error)
+            self.release(unclear.error)
             raise unclear.error
         if unclear.from_before and not self._inherited:
             # Our very first send met a replay: the store lost an older record.
-            return self._look_up(self._tools.clock() - LOST_RECORD_SECONDS, saved_5xx=True)
-        return self._look_up(self._record.first_sent_at, saved_5xx=True)
+            return self._look_up(self._tools.clock() - LOST_RECORD_SECONDS, unclear.error)
+        return self._look_up(self._record.first_sent_at, unclear.error)
 
     # Looking for what the attempt may have made.
 
-    def _look_up(self, since: float, *, saved_5xx: bool = False) -> Created | Over | None:
-        """Rules 3 and 4: adopt what there is; nothing there, and the attempt is over."""
+    def _look_up(self, since: float, failed: PaymentError | None = None) -> Created | Over | None:
+        """Rules 3 and 4: adopt what there is; nothing there, and the attempt is over.
+
+        `failed`: the saved 5xx that has just been answered under the key.
+        """
+        saved_5xx = failed is not None
         adoption = self._search(since, saved_5xx=saved_5xx)
         if adoption.chosen is None and saved_5xx and self._paused():
             adoption = self._search(since, saved_5xx=saved_5xx)
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
-        return Over() if self._end_all(adoption.strays) else None
+        return Over(failed) if self._end_all(adoption.strays) else None
 
     def _paused(self) -> bool:
         """Wait before a second look; tell whether there is time for one."""
@@ -192,5 +201,5 @@ class Attempt(Ownership):
         try:
             return self._stripe.find(self._record.order, since, self._deadline)
         except PaymentError as failed:
-            self._release(failed, saved_5xx=saved_5xx)
+            self.release(failed, saved_5xx=saved_5xx)
             raise

@@ -12,19 +12,26 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from key_store.contract import KeyRecord, StoreUnavailable
 from payment import claims
 from payment.attempt import Attempt, Over
 from payment.claims import Step, Wanted
 from payment.deadline import Deadline
-from payment.errors import InFlight, Misconfigured, OrderReused, StoreDown
+from payment.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
 from payment.idempotency import SentParams
 from payment.intents import CANCELED, TAKEN, Intent
+from payment.ownership import Ownership
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Owned, Tools
 
 # Rule 10's bound: how many attempts one request may go through.
 MAX_ATTEMPTS_PER_REQUEST = 10
+
+# Of these, how many may end with a saved 5xx: one new key gets past a failure of Stripe's, more
+# only make more of what must be looked at later.
+MAX_FAILED_ATTEMPTS_PER_REQUEST = 2
 
 # The first wait for another owner, its growth, and its most: a creation takes 0.3 s or so.
 FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
@@ -48,7 +55,7 @@ class _Request:
         self._tools, self._store, self._wanted = tools, tools.store, wanted
         self._deadline = deadline
         self._stripe_deadline = deadline.earlier(tools.timing.store)
-        self._attempts = 0
+        self._attempts = self._failed_attempts = 0
         self._owner: str | None = None
         self._poll_seconds = FIRST_POLL_SECONDS
 
@@ -73,8 +80,8 @@ class _Request:
         match attempt.carry_out():
             case Created() as answer:
                 return answer
-            case Over():
-                return self._begin_next(attempt.record)
+            case Over(failed):
+                return self._begin_next(attempt.record, failed)
             case None:
                 return self._look_again()
 
@@ -114,14 +121,21 @@ class _Request:
         return self._store.read(self._wanted.order) or self._claim()
 
     def _take(
-        self, held: KeyRecord, mine: KeyRecord, *, inherited: bool = False
+        self,
+        held: KeyRecord,
+        mine: KeyRecord,
+        *,
+        inherited: bool = False,
+        failed: PaymentError | None = None,
     ) -> Owned | KeyRecord:
         """Rule 5: become the owner if the record is still what we read, else follow it.
 
         Not where a slow store would not let us write down in time what came of it.
         """
         if self._stripe_deadline.left() <= self._tools.timing.store:
-            raise InFlight("There is no time left to create this order now; ask again.")
+            self._give_up(
+                held, failed, "There is no time left to create this order now; ask again."
+            )
         if not self._store.replace(held, mine):
             return self._look_again()
         self._owner = mine.owner
@@ -131,20 +145,34 @@ class _Request:
         )
         return Owned(mine, inherited)
 
-    def _begin_next(self, record: KeyRecord) -> Owned | KeyRecord:
-        """Rule 3: whoever calls this has seen that the record's attempt is over."""
-        self._attempts += 1
-        if self._attempts >= MAX_ATTEMPTS_PER_REQUEST:
-            self._give_up(record)
-            raise InFlight("This order went through many attempts in a row; ask again.")
-        mine = claims.next_attempt(record, self._wanted, self._tools.lease())
-        return self._take(record, mine)
+    def _begin_next(
+        self, record: KeyRecord, failed: PaymentError | None = None
+    ) -> Owned | KeyRecord:
+        """Rule 3: whoever calls this has seen that the record's attempt is over.
 
-    def _give_up(self, record: KeyRecord) -> None:
-        """Let go of an attempt that may be ours; it stays pending, for the next request."""
-        if record.state == "pending":
-            now = self._tools.clock()
-            self._store.replace(record, claims.released(record, "too_many_attempts", now))
+        `failed`: it ended with a saved 5xx in this request.
+        """
+        self._attempts += 1
+        self._failed_attempts += failed is not None
+        if (
+            self._attempts >= MAX_ATTEMPTS_PER_REQUEST
+            or self._failed_attempts >= MAX_FAILED_ATTEMPTS_PER_REQUEST
+        ):
+            self._give_up(record, failed, "This order went through many attempts; ask again.")
+        mine = claims.next_attempt(record, self._wanted, self._tools.lease())
+        return self._take(record, mine, failed=failed)
+
+    def _give_up(self, record: KeyRecord, failed: PaymentError | None, message: str) -> NoReturn:
+        """Let go of an attempt that is ours, and say what failed, or else the message.
+
+        The next request need not wait for the lock, as nobody is at it.
+        """
+        why = failed or InFlight(message)
+        if record.state == "pending" and record.owner == self._owner:
+            owned = Owned(record, inherited=False)
+            ours = Ownership(self._tools, self._wanted, owned, self._stripe_deadline)
+            ours.release(why, saved_5xx=failed is not None)
+        raise why
 
     def _serve(self, record: KeyRecord) -> Owned | KeyRecord | Created:
         """Answer the recorded PaymentIntent as it is now; a canceled one makes room (rule 3)."""

@@ -98,7 +98,7 @@ class Ownership:
         if theirs.payment_intent_id != intent.id:
             self._cancel(intent)
 
-    def _release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
+    def release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
         """Leave the order unknown, for the next request to resolve."""
         now = self._tools.clock()
         try:
@@ -122,7 +122,7 @@ class Ownership:
             if not self._cancel(stray):
                 changed = StripeFailed("A PaymentIntent of this order could not be canceled.")
                 # The key would not show what has become of the stray: look again.
-                self._release(changed, saved_5xx=True)
+                self.release(changed, saved_5xx=True)
                 raise changed
         return True
 

@@ -78,6 +78,34 @@ def test_a_saved_500_is_got_past(bench: FlowBench, kind: str, should_retry: bool
     assert len(bench.made()) == 1
 
 
+@pytest.mark.parametrize("should_retry", [None, False])
+def test_a_stripe_that_goes_on_failing_is_said_so_and_holds_nothing_up(
+    bench: FlowBench, should_retry: bool | None
+) -> None:
+    """Each key with a 500 may have an object that appears later: a request makes two at most."""
+    bench.break_creation("error_500_without_object", count=None, should_retry=should_retry)
+    for attempts in (2, 4, 6):
+        with pytest.raises(StripeFailed):
+            bench.ask()
+        assert bench.record().attempt == attempts
+    bench.sandbox.faults.clear()
+    asked_at = bench.now
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert bench.now - asked_at < 5
+
+
+@pytest.mark.parametrize("seconds", [4.0, 6.0, 8.0, 9.0, 10.0, 12.0])
+def test_an_order_whose_time_runs_out_is_free_at_once(bench: FlowBench, seconds: float) -> None:
+    bench.break_creation("error_500_without_object", count=None)
+    with pytest.raises(StripeFailed):
+        bench.ask_within(seconds)
+    bench.sandbox.faults.clear()
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert "waited" not in bench.whats()
+
+
 def test_an_object_that_appears_a_moment_after_its_500_is_found(bench: FlowBench) -> None:
     bench.break_creation("late_object", seconds=2.5)
     created = bench.ask()
