@@ -37,11 +37,13 @@ from key_store.shared_directory import shared_directory
 from live_money import refuse_unsafe
 from metrics.beside_gunicorn import open_exporter
 from settings import SettingsError, load_settings
+from web_reload import check_before_reload
 from web_worker import WebWorker
+from wiring import clients_of
 
 try:
     settings = load_settings()
-    refuse_unsafe(settings)
+    refuse_unsafe(settings, clients_of(settings))
 except SettingsError as wrong:
     sys.stderr.write(f"{wrong}\n")
     raise SystemExit(1) from None
@@ -137,8 +139,9 @@ if exporter:
     raw_env.append(f"PROMETHEUS_MULTIPROC_DIR={exporter.directory}")
 
 
-def on_starting(_: Any) -> None:
+def on_starting(server: Any) -> None:
     """Make room for the descriptors of every thread; let Prometheus ask; load the code."""
+    check_before_reload(server)
     if exporter:
         exporter.start()
     _allow_descriptors()

@@ -6,35 +6,43 @@ Beside settings.py and not in it: a script may use a live key as it likes, the s
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from setting_checks import names
 from settings import SANDBOX_WEBHOOK_SECRET, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from access.clients import Clients
 
 # Where nobody's Stripe is, but a sandbox may be.
 _LOCAL_NAMES = ("localhost", "sandbox", "host.docker.internal")
 
 
-def refuse_unsafe(settings: Settings) -> None:
+def refuse_unsafe(settings: Settings, clients: Clients | None = None) -> None:
     """Raise SettingsError, one line, where live money would be in danger.
 
-    What ALLOW_UNSAFE_LIVE names is let through.
+    What ALLOW_UNSAFE_LIVE names is let through. `clients` are those of the clients file.
     """
     if not settings.livemode:
         return
     found = [
         f"{what} ({remedy}, or ALLOW_UNSAFE_LIVE={name})"
-        for name, what, remedy in _hazards(settings)
+        for name, what, remedy in _hazards(settings, clients)
         if name not in settings.allowed_hazards
     ]
     if found:
         raise SettingsError(f"Settings: a live STRIPE_SECRET_KEY with {'; with '.join(found)}")
 
 
-def _hazards(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def _hazards(settings: Settings, clients: Clients | None) -> Iterator[tuple[str, str, str]]:
     """Yield name, what is dangerous, and the remedy."""
     base = urlsplit(settings.stripe_api_base or "https://api.stripe.com")
-    webhook_secret = settings.stripe_webhook_secret
+    webhook_secrets = [settings.stripe_webhook_secret]
+    webhook_secrets += [each.stripe_webhook_secret for each in clients or ()]
     if settings.clients_file is None:
         yield "open_access", "open access: anybody can ask for any order", "set CLIENTS_FILE"
     if settings.key_store_url.get_secret_value().startswith("memory:"):
@@ -47,17 +55,28 @@ def _hazards(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "sandbox_address", "STRIPE_API_BASE on this machine", "leave STRIPE_API_BASE empty"
     if settings.flask_debug or settings.log_level == "DEBUG":
         yield "debug", "FLASK_DEBUG or LOG_LEVEL=DEBUG", "unset FLASK_DEBUG, set LOG_LEVEL=INFO"
-    if webhook_secret and SANDBOX_WEBHOOK_SECRET in webhook_secret.get_secret_value().split(","):
+    if any(
+        SANDBOX_WEBHOOK_SECRET in names(each.get_secret_value()) for each in webhook_secrets if each
+    ):
         yield (
             "sandbox_secret",
-            "the sandbox's STRIPE_WEBHOOK_SECRET, which everybody knows",
+            "the sandbox's webhook secret, which everybody knows",
             "take the endpoint's own from Stripe's dashboard",
         )
 
 
 def _is_local(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower() in _LOCAL_NAMES or host.lower().endswith(".localhost")
-    return not address.is_global
+    name = host.lower().rstrip(".")
+    if name in _LOCAL_NAMES or name.endswith(".localhost"):
+        return True
+    address = _address(name)
+    return address is not None and not address.is_global
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return what a name is as an address; as the resolver reads it, 127.1 is one, too."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(name)
+    with suppress(OSError):
+        return ipaddress.ip_address(socket.inet_aton(name))
+    return None

@@ -213,6 +213,15 @@ def environment() -> dict[str, str]:
     return {**{name: text for name, text in beneath.items() if text is not None}, **os.environ}
 
 
+def environ_for_gunicorn() -> dict[str, str]:
+    """Return the process's environment without the settings that are empty, which are not set.
+
+    gunicorn reads WEB_CONCURRENCY, too, and takes an empty one for a number.
+    """
+    ours = {name.upper() for name in names_of(Settings)}
+    return {name: text for name, text in os.environ.items() if text.strip() or name not in ours}
+
+
 def _complaint(fault: Fault) -> str:
     if fault.kind == "missing":
         return (

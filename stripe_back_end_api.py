@@ -20,7 +20,7 @@ from metrics.opening import Uncounted
 from order_commands import add_commands, is_serving
 from order_events import start_courier, start_second_looks
 from payment.request import PaymentRequest
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, environ_for_gunicorn, load_settings
 from stripe_payment import Payments
 from web import front_door
 from web.app import App
@@ -180,7 +180,7 @@ def main() -> None:
     except SettingsError as wrong:
         sys.exit(str(wrong))
     server = [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"]
-    os.execv(sys.executable, server)  # noqa: S606
+    os.execve(sys.executable, server, environ_for_gunicorn())  # noqa: S606
 
 
 if __name__ == "__main__":

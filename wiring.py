@@ -37,14 +37,15 @@ class Parts:
 
 def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
     """Open everything; `payments` is for those who bring their own. Raises SettingsError."""
-    refuse_unsafe(settings)
-    clients = _clients_of(settings)
+    clients = clients_of(settings)
+    refuse_unsafe(settings, clients)
     counting = open_counting(settings)
     payments = payments or _open_payments(settings, clients, counting)
     return Parts(settings, clients, counting, payments)
 
 
-def _clients_of(settings: Settings) -> Clients | None:
+def clients_of(settings: Settings) -> Clients | None:
+    """Return who may ask; None where anybody may. Raises SettingsError."""
     if settings.clients_file is None:
         return None
     # Its cryptography is a third of all memory: for those only who have clients.

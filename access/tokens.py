@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,10 @@ def _check_instants(claims: dict[str, Any], now: float) -> None:
 
 
 def _instant(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Python's JSON knows NaN, which no instant is after."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _not_ours() -> Unauthorized:

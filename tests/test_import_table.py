@@ -73,7 +73,7 @@ FLOORS = [
     {"web"},
     {"stripe_back_end_api"},
     {"web_exchange", "web_request"},
-    {"web_worker"},
+    {"web_worker", "web_reload"},
     {"gunicorn"},
 ]
 OURS = set().union(*FLOORS)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from live_money import refuse_unsafe
 from setting_checks import HAZARDS
 from settings import SettingsError, load_settings
 from stripe_back_end_api import create_app
+from tests.shop import clients_file, entry
 
 SAFE = {
     "STRIPE_SECRET_KEY": "sk_live_hunter2",
@@ -20,11 +23,15 @@ DANGERS = [
     ({"KEY_STORE_URL": ""}, "memory_store", "set KEY_STORE_URL"),
     ({"STRIPE_API_BASE": "https://127.0.0.1:12111"}, "sandbox_address", "leave STRIPE_API_BASE"),
     ({"STRIPE_API_BASE": "https://localhost"}, "sandbox_address", "leave STRIPE_API_BASE"),
+    ({"STRIPE_API_BASE": "https://localhost."}, "sandbox_address", "leave STRIPE_API_BASE"),
+    ({"STRIPE_API_BASE": "https://127.1"}, "sandbox_address", "leave STRIPE_API_BASE"),
+    ({"STRIPE_API_BASE": "https://0x7f000001"}, "sandbox_address", "leave STRIPE_API_BASE"),
     ({"STRIPE_API_BASE": "https://[::1]:1"}, "sandbox_address", "leave STRIPE_API_BASE"),
     ({"STRIPE_API_BASE": "http://stripe.example"}, "plain_http", "https://"),
     ({"FLASK_DEBUG": "1"}, "debug", "unset FLASK_DEBUG"),
     ({"LOG_LEVEL": "DEBUG"}, "debug", "LOG_LEVEL=INFO"),
     ({"STRIPE_WEBHOOK_SECRET": "whsec_x,whsec_sandbox"}, "sandbox_secret", "dashboard"),
+    ({"STRIPE_WEBHOOK_SECRET": "whsec_x, whsec_sandbox"}, "sandbox_secret", "dashboard"),
 ]
 
 
@@ -57,6 +64,13 @@ def test_several_dangers_are_all_named() -> None:
 
 def test_a_safe_service_starts() -> None:
     refuse_unsafe(load_settings(SAFE))
+
+
+def test_a_clients_own_sandbox_secret_is_a_danger_too(tmp_path: Path) -> None:
+    entry_of_a = entry("shop-a") + '\nstripe_webhook_secret = "whsec_sandbox"'
+    environ = {**SAFE, "CLIENTS_FILE": str(clients_file(tmp_path, entry_of_a))}
+    with pytest.raises(SettingsError, match="ALLOW_UNSAFE_LIVE=sandbox_secret"):
+        create_app(load_settings(environ))
 
 
 def test_every_opt_out_is_for_a_danger_that_is_tested() -> None:

@@ -206,6 +206,35 @@ def test_a_restart_by_signal_runs_a_new_version_and_keeps_what_workers_share(
         assert len(lines) == len(set(lines))
 
 
+def test_a_restart_by_signal_into_what_cannot_start_changes_nothing(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    code, clients = _copy_of_the_code(tmp_path), clients_file(tmp_path)
+    with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}, code) as service:
+        before = service.workers()
+        wrong = [
+            ("an end without a sentence", clients, "[clients.shop-a", "is not TOML"),
+            ("a setting", code / ".env", "LOG_LEVEL=loud", "LOG_LEVEL: must be"),
+            (
+                "a version",
+                code / "wiring.py",
+                "import nothing_of_that_name",
+                "nothing_of_that_name",
+            ),
+        ]
+        for what, file, text, complaint in wrong:
+            kept = file.read_bytes() if file.exists() else b""
+            file.write_text(text, "utf-8")
+            os.kill(_master(service), signal.SIGHUP)
+            _until(lambda: complaint in service.log(), seconds=20)  # noqa: B023
+            assert service.workers() == before, what
+            assert service.get("/healthz").status_code == 200, what
+            file.write_bytes(kept)
+        assert service.log().count("Nothing was replaced. ") == len(wrong)
+        _replace_the_workers(service)
+        assert service.get("/healthz").status_code == 200
+
+
 HEALTHZ = 'payments_requests_total{route="/healthz",status="200"}'
 
 

@@ -77,6 +77,21 @@ def test_wrong_settings_stop_gunicorn_without_a_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_wrong_clients_file_stops_gunicorn_before_it_listens(tmp_path: Path) -> None:
+    wrong = {"STRIPE_SECRET_KEY": "sk_test_abc", "CLIENTS_FILE": str(tmp_path / "none.toml")}
+    done = run(*GUNICORN, "stripe_back_end_api:app", **wrong)
+    assert done.returncode == 1
+    assert done.stderr == "CLIENTS_FILE: cannot be read: No such file or directory\n"
+
+
+def test_an_empty_setting_of_the_environment_is_not_set() -> None:
+    """As Docker passes the lines of .env.example on; gunicorn itself reads WEB_CONCURRENCY."""
+    empty = {"WEB_CONCURRENCY": " ", "LOG_LEVEL": "", "METRICS_PORT": ""}
+    check = {"STRIPE_SECRET_KEY": "sk_test_abc", "GUNICORN_CMD_ARGS": "--check-config"}
+    done = run("stripe_back_end_api.py", **check, **empty)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Of a gunicorn that serves the HTTP layer with payments played by hand."""

@@ -1,0 +1,51 @@
+"""`kill -HUP` of the gunicorn master, tried first: what could not start must not end what runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+# A start takes a quarter of a second; a store that does not answer, some seconds more.
+CHECK_SECONDS = 20.0
+
+
+def check_before_reload(master: Any) -> None:
+    """Let the master replace its workers only by what starts in a process of its own.
+
+    gunicorn's master ends where it cannot read its settings, and where a new worker cannot boot.
+    """
+    reload = master.handle_hup
+
+    def handle_hup() -> None:
+        complaint = _complaint(master.cfg)
+        if complaint is None:
+            reload()
+        else:
+            master.log.error("Nothing was replaced. %s", complaint)
+
+    master.handle_hup = handle_hup
+
+
+def _complaint(cfg: Any) -> str | None:
+    """Start as far as gunicorn does to check; return why that is no service."""
+    command = [sys.executable, "-m", "gunicorn", "--check-config", *sys.argv[1:]]
+    try:
+        tried = subprocess.run(  # noqa: S603 - our own command line
+            command,
+            # What the master was started with, without what it set for its workers.
+            env=cfg.env_orig,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            timeout=CHECK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"The new version did not start within {CHECK_SECONDS:.0f} s."
+    if tried.returncode == 0:
+        return None
+    said = tried.stderr.strip().splitlines()
+    return said[-1] if said else f"The new version ended with {tried.returncode}."
