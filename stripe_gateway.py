@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import stripe
@@ -29,6 +31,10 @@ PAGE_SIZE = 100
 # is looked for in the list, which is read-after-write.
 LIST_REACH_SECONDS = 3600.0
 
+# What a send makes is made within this time of its end, or so seldom that the search, the looks
+# after an attempt that was given up, and the reconciler are enough: nobody was given its secret.
+LATE_SECONDS = 300.0
+
 # How far our clock and Stripe's may be apart.
 CLOCK_SKEW_SECONDS = 30.0
 
@@ -37,7 +43,18 @@ EXTRA_SEARCH_SECONDS = 3.0
 
 T = TypeVar("T")
 
-Page = tuple[list[Intent], Any]
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page of Stripe's holds of ours, and how the next one is asked for.
+
+    A list's with the id of its last object, a search's with what it calls next_page.
+    """
+
+    intents: list[Intent]
+    has_more: bool
+    last_id: str | None
+    next_page: str | None = None
 
 
 class StripeGateway:
@@ -113,32 +130,48 @@ class StripeGateway:
             return None
 
     def walk(self, since: float, page_seconds: float) -> Iterator[Intent]:
-        """Yield what was made since then; see StripePort."""
-        return self._list(since, lambda: Deadline.after(page_seconds))
+        """Yield what was made since then for an order; see StripePort."""
+        return self._list(since, None, lambda: Deadline.after(page_seconds), _names_an_order)
 
-    def find(self, order: Order, since: float, deadline: Deadline) -> list[Intent]:
+    def find(
+        self, order: Order, since: float, deadline: Deadline, sent_until: float | None = None
+    ) -> list[Intent]:
         """Return what Stripe has for the order; see StripePort."""
-        reach = self._clock() - LIST_REACH_SECONDS
+        now = self._clock()
+        reach = now - LIST_REACH_SECONDS
+        if sent_until is None or sent_until < since:
+            # Just now; or a clock was set back.
+            sent_until = now
+        until = sent_until + LATE_SECONDS + CLOCK_SKEW_SECONDS
         if since >= reach:
             elder = self._search_a_moment(order, deadline)
+            listed = self._list_of(order, since, until, deadline)
         else:
-            elder, since = self._search_all(order, since, reach, deadline)
-        listed = self._list(since - CLOCK_SKEW_SECONDS, lambda: deadline)
-        found = {intent.id: intent for intent in listed if intent.is_of(order)}
+            elder, searched = self._search_all(order, deadline)
+            within_reach = not searched or until >= reach
+            earliest = max(since, reach) if searched else since
+            listed = self._list_of(order, earliest, until, deadline) if within_reach else []
+        found = {intent.id: intent for intent in listed}
         for intent in elder:
-            if intent.is_of(order) and intent.id not in found:
+            if intent.id not in found:
                 # The search shows the past.
                 found[intent.id] = self.retrieve(intent.id, deadline)
-        return list(found.values())
+        return [intent for intent in found.values() if intent.is_of(order)]
 
-    def _search_all(
-        self, order: Order, since: float, reach: float, deadline: Deadline
-    ) -> tuple[list[Intent], float]:
-        """Search; where an account has no search, the list must go back to the very start."""
+    def _list_of(
+        self, order: Order, since: float, until: float, deadline: Deadline
+    ) -> list[Intent]:
+        """What the list shows of an order; `until` is left out where it lies ahead."""
+        latest = until if until < self._clock() else None
+        since -= CLOCK_SKEW_SECONDS
+        return list(self._list(since, latest, lambda: deadline, _names(order)))
+
+    def _search_all(self, order: Order, deadline: Deadline) -> tuple[list[Intent], bool]:
+        """Search; tell whether the account has one: else the list must go back to the start."""
         try:
-            return list(self._search(order, deadline)), reach
+            return list(self._search(order, deadline)), True
         except (Refused, NoSuchIntent):
-            return [], since
+            return [], False
 
     def _search_a_moment(self, order: Order, deadline: Deadline) -> list[Intent]:
         """What the list does not show where two clocks are far apart; it need not answer."""
@@ -149,28 +182,40 @@ class StripeGateway:
             return []
 
     def _search(self, order: Order, deadline: Deadline) -> Iterator[Intent]:
+        wanted = _names(order)
         params: dict[str, Any] = {"query": _query(order), "limit": PAGE_SIZE}
         while True:
             call = Call("get", f"{INTENTS}/search", params)
-            page, more = self._ask(call, deadline, _read_search_page)
-            yield from page
-            if not more:
+            page = self._ask(call, deadline, lambda answer: _read_search_page(answer, wanted))
+            yield from page.intents
+            if page.next_page is None:
                 return
-            params = {**params, "page": more}
+            params = {**params, "page": page.next_page}
 
-    def _list(self, since: float, deadline: Callable[[], Deadline]) -> Iterator[Intent]:
+    def _list(
+        self,
+        since: float,
+        until: float | None,
+        deadline: Callable[[], Deadline],
+        wanted: Callable[[Mapping[str, Any]], bool],
+    ) -> Iterator[Intent]:
         """Every page: an order may lie on any of them."""
-        params: dict[str, Any] = {"created": {"gte": int(since)}, "limit": PAGE_SIZE}
+        created = {"gte": int(since)} | ({} if until is None else {"lte": math.ceil(until)})
+        params: dict[str, Any] = {"created": created, "limit": PAGE_SIZE}
         while True:
             try:
-                page, more = self._ask(Call("get", INTENTS, params), deadline(), _read_list_page)
+                page = self._ask(
+                    Call("get", INTENTS, params),
+                    deadline(),
+                    lambda answer: _read_page(answer, wanted),
+                )
             except (Refused, NoSuchIntent) as refused:
                 # Nothing that the client asked for: it must not be told to mend its request.
                 raise StripeFailed("Stripe did not list the PaymentIntents.") from refused
-            yield from page
-            if not more or not page:
+            yield from page.intents
+            if not page.has_more or page.last_id is None:
                 return
-            params = {**params, "starting_after": page[-1].id}
+            params = {**params, "starting_after": page.last_id}
 
     def _try(self, call: Call, deadline: Deadline, read: Callable[[Answer], Made]) -> Outcome:
         try:
@@ -225,16 +270,36 @@ def _is_replay(answer: Answer) -> bool:
     return answer.headers.get("idempotent-replayed") == "true"
 
 
-def _read_list_page(answer: Answer) -> Page:
-    return _intents(answer.body), answer.body.get("has_more") is True
+def _read_page(answer: Answer, wanted: Callable[[Mapping[str, Any]], bool]) -> Page:
+    """Read a page of a list or of a search, and of its objects those that are wanted.
 
-
-def _read_search_page(answer: Answer) -> Page:
-    more = answer.body.get("has_more") is True
-    return _intents(answer.body), more and answer.body["next_page"]
-
-
-def _intents(body: Any) -> list[Intent]:
-    if not isinstance(body["data"], list):
+    Other software's may lack what ours have, a client_secret say, and are none of our business.
+    """
+    rows = answer.body["data"]
+    if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
         raise UnreadableIntent("not a list")
-    return [read_intent(each) for each in body["data"]]
+    return Page(
+        intents=[read_intent(each) for each in rows if wanted(each)],
+        has_more=answer.body.get("has_more") is True,
+        last_id=rows[-1]["id"] if rows else None,
+    )
+
+
+def _read_search_page(answer: Answer, wanted: Callable[[Mapping[str, Any]], bool]) -> Page:
+    page = _read_page(answer, wanted)
+    return replace(page, next_page=answer.body["next_page"]) if page.has_more else page
+
+
+def _names(order: Order) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether an object's metadata names this order."""
+    return lambda found: _metadata(found) == (order.order_id, order.client_id)
+
+
+def _names_an_order(found: Mapping[str, Any]) -> bool:
+    return _metadata(found)[0] is not None
+
+
+def _metadata(found: Mapping[str, Any]) -> tuple[Any, Any]:
+    metadata = found.get("metadata")
+    given = metadata if isinstance(metadata, dict) else {}
+    return given.get("order_id"), given.get("client_id")

@@ -45,7 +45,7 @@ class Attempt(Ownership):
 
     def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
         super().__init__(tools, wanted, owned, deadline)
-        self._inherited = owned.inherited
+        self._inherited, self._sent_until = owned.inherited, owned.sent_until
         self._sent = SentParams.parse(owned.record.params)
 
     def carry_out(self) -> Created | Over | None:
@@ -54,7 +54,7 @@ class Attempt(Ownership):
         Raises PaymentError where Stripe said no, or did not say; the record then says so too.
         """
         if claims.must_look_up(self._record, self._tools.clock()):
-            return self._look_up(self._record.first_sent_at)
+            return self._look_up(self._record.first_sent_at, sent_until=self._sent_until)
         # Rule 2: the key and the params are the record's own, whoever sends them.
         order, number = self._record.order, self._record.attempt
         key = idempotency_key(order.client_id, order.order_id, number)
@@ -92,8 +92,9 @@ class Attempt(Ownership):
         The latter happens where a clock was set back, so look for an elder (rule 4).
         """
         try:
+            # Our own is known, so that only what was sent before it is to be found.
             found = self._stripe.find(
-                self._record.order, self._record.first_sent_at, self._deadline
+                self._record.order, self._record.first_sent_at, self._deadline, self._sent_until
             )
         except PaymentError as failed:
             if claims.must_look_up(self._record, self._tools.clock()):
@@ -173,13 +174,20 @@ class Attempt(Ownership):
 
     # Looking for what the attempt may have made.
 
-    def _look_up(self, since: float, failed: PaymentError | None = None) -> Created | Over | None:
+    def _look_up(
+        self,
+        since: float,
+        failed: PaymentError | None = None,
+        *,
+        sent_until: float | None = None,
+    ) -> Created | Over | None:
         """Rules 3 and 4: adopt what there is; nothing there, and the attempt is over.
 
-        `failed`: the saved 5xx that has just been answered under the key.
+        `failed`: the saved 5xx that has just been answered under the key. `sent_until`: when the
+        last send had ended; None: just now.
         """
         saved_5xx = failed is not None
-        adoption = self._search(since, saved_5xx=saved_5xx)
+        adoption = self._search(since, sent_until, saved_5xx=saved_5xx)
         if adoption.chosen is None and saved_5xx and self._paused():
             adoption = self._search(since, saved_5xx=saved_5xx)
         if adoption.chosen is not None:
@@ -194,12 +202,15 @@ class Attempt(Ownership):
         self._tools.sleep(pause)
         return True
 
-    def _search(self, since: float, *, saved_5xx: bool = False) -> Adoption:
-        return choose(self._find(since, saved_5xx=saved_5xx), self._sent.params)
+    def _search(
+        self, since: float, sent_until: float | None = None, *, saved_5xx: bool = False
+    ) -> Adoption:
+        found = self._find(since, sent_until, saved_5xx=saved_5xx)
+        return choose(found, self._sent.params)
 
-    def _find(self, since: float, *, saved_5xx: bool = False) -> list[Intent]:
+    def _find(self, since: float, sent_until: float | None, *, saved_5xx: bool) -> list[Intent]:
         try:
-            return self._stripe.find(self._record.order, since, self._deadline)
+            return self._stripe.find(self._record.order, since, self._deadline, sent_until)
         except PaymentError as failed:
             self.release(failed, saved_5xx=saved_5xx)
             raise

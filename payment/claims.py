@@ -220,7 +220,7 @@ def _to_be_looked_at(record: KeyRecord, now: float) -> KeyRecord:
     kept = follow_up_of(record)
     since = min(kept.look_since or record.first_sent_at, record.first_sent_at)
     looks = tuple(now + seconds for seconds in LOOKS_AFTER_SECONDS)
-    return with_follow_up(record, looks=looks, look_since=since)
+    return with_follow_up(record, looks=looks, look_since=since, look_until=now)
 
 
 def _next_version(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:

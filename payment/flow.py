@@ -55,7 +55,8 @@ class _Request:
         self._tools, self._store, self._wanted = tools, tools.store, wanted
         self._deadline = deadline
         self._stripe_deadline = deadline.earlier(tools.timing.store)
-        self._attempts = self._failed_attempts = 0
+        self._attempts = 0
+        self._failed_attempts: set[int] = set()
         self._owner: str | None = None
         self._poll_seconds = FIRST_POLL_SECONDS
 
@@ -143,7 +144,7 @@ class _Request:
         self._tools.saw(
             ("taken_over" if inherited else "claimed") if again else "next_attempt", mine
         )
-        return Owned(mine, inherited)
+        return Owned(mine, inherited, sent_until=held.locked_until)
 
     def _begin_next(
         self, record: KeyRecord, failed: PaymentError | None = None
@@ -153,10 +154,11 @@ class _Request:
         `failed`: it ended with a saved 5xx in this request.
         """
         self._attempts += 1
-        self._failed_attempts += failed is not None
+        if failed is not None:
+            self._failed_attempts.add(record.attempt)
         if (
             self._attempts >= MAX_ATTEMPTS_PER_REQUEST
-            or self._failed_attempts >= MAX_FAILED_ATTEMPTS_PER_REQUEST
+            or len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST
         ):
             self._give_up(record, failed, "This order went through many attempts; ask again.")
         mine = claims.next_attempt(record, self._wanted, self._tools.lease())

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from key_store.contract import KeyRecord
@@ -88,6 +88,8 @@ class FollowUp:
     """Instants, the next one first."""
     look_since: float = 0.0
     """When the first of the attempts that were given up was sent first."""
+    look_until: float = 0.0
+    """When the last of them was given up."""
 
     @property
     def due_at(self) -> float | None:
@@ -107,9 +109,13 @@ class FollowUp:
         return json.dumps(kept, separators=(",", ":"))
 
 
+_NAMES = frozenset(each.name for each in fields(FollowUp))
+
+
 def follow_up_of(record: KeyRecord) -> FollowUp:
-    """Read a record's follow-up."""
-    kept: dict[str, Any] = json.loads(record.follow_up) if record.follow_up else {}
+    """Read a record's follow-up. What a newer version has written beside it is left out."""
+    given: dict[str, Any] = json.loads(record.follow_up) if record.follow_up else {}
+    kept = {name: value for name, value in given.items() if name in _NAMES}
     pending = kept.pop("pending", None)
     lists = {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
     lists["queue"] = tuple(OrderEvent(**each) for each in kept.get("queue", ()))

@@ -140,7 +140,9 @@ class Reconciler:
             self.tally.closed += 1
 
     def _would_resolve(self, record: KeyRecord) -> None:
-        found = self._tools.stripe.find(record.order, record.first_sent_at, self._deadline())
+        found = self._tools.stripe.find(
+            record.order, record.first_sent_at, self._deadline(), record.locked_until
+        )
         adoption = choose(found, SentParams.parse(record.params).params)
         self.tally.canceled += len(adoption.strays)
         if adoption.chosen is None:

@@ -27,9 +27,8 @@ def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | 
     if not tools.store.replace(record, mine):
         return tools.store.read(record.order)
     wanted = Wanted(record.order, record.fingerprint, record.params)
-    attempt = Attempt(
-        tools, wanted, Owned(mine, inherited=True), deadline.earlier(tools.timing.store)
-    )
+    owned = Owned(mine, inherited=True, sent_until=record.locked_until)
+    attempt = Attempt(tools, wanted, owned, deadline.earlier(tools.timing.store))
     try:
         end = attempt.carry_out()
     except Refused:

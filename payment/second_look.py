@@ -65,7 +65,8 @@ class SecondLooks:
     def _look(self, record: KeyRecord) -> bool:
         tools = self.tools_of(record.order.client_id)
         deadline = Deadline.after(self.budget_seconds)
-        found = tools.stripe.find(record.order, follow_up_of(record).look_since, deadline)
+        kept = follow_up_of(record)
+        found = tools.stripe.find(record.order, kept.look_since, deadline, kept.look_until or None)
         held = tools.store.read(record.order)
         if held is None or held.version != record.version:
             # What was found may be a new attempt's own.

@@ -32,11 +32,14 @@ class StripePort(Protocol):
         """
         ...
 
-    def find(self, order: Order, since: float, deadline: Deadline) -> list[Intent]:
+    def find(
+        self, order: Order, since: float, deadline: Deadline, sent_until: float | None = None
+    ) -> list[Intent]:
         """Return every PaymentIntent whose metadata names the order, as it is now.
 
-        `since` (Unix seconds): when the first of them may have been made. Reads the whole of
-        the list since then, and the search for what is older than the list reaches. Raises a
+        `since` (Unix seconds): when the first of them may have been made. `sent_until`: when the
+        last send that may have made one had ended; None: just now. Reads the whole of the list
+        between them, and the search for what is older than the list reaches. Raises a
         PaymentError where Stripe did not say all.
         """
         ...

@@ -25,10 +25,14 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """An attempt that is ours to send. `inherited`: somebody else may have sent it before."""
+    """An attempt that is ours to send. `inherited`: somebody else may have sent it before.
+
+    `sent_until`: when the last of those sends had ended (Unix seconds); None: not long ago.
+    """
 
     record: KeyRecord
     inherited: bool
+    sent_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,6 +266,70 @@ def test_an_account_without_search_is_listed_from_the_start(
     assert _query(http.calls[-1].request.url)["created[gte]"] == [str(int(NOW) - 100_030)]
 
 
+def test_other_softwares_payment_intents_may_be_as_they_like(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    """Stripe types a client_secret as one that may be null."""
+    others: list[dict[str, Any]] = [
+        intent("pi_2", client_secret=None, metadata={}),
+        intent("pi_3", client_secret=None, metadata={"order_id": "B-2"}),
+        intent("pi_4", metadata=None, amount=None, created=None),
+        {"id": "pi_5"},
+    ]
+    page = {"data": [*others, intent("pi_1")], "has_more": False}
+    http.get(f"{URL}/search", json=page)
+    http.get(URL, json=page)
+    assert [each.id for each in gateway.find(ORDER, NOW - 10, soon())] == ["pi_1"]
+
+
+@pytest.mark.parametrize("ours", [{"client_secret": None}, {"id": 7}, {"object": "charge"}])
+def test_one_of_the_orders_own_must_be_readable(
+    gateway: Gateway, http: responses.RequestsMock, ours: dict[str, Any]
+) -> None:
+    http.get(f"{URL}/search", json={"data": [], "has_more": False})
+    http.get(URL, json={"data": [intent("pi_1", **ours)], "has_more": False})
+    with pytest.raises(StripeFailed):
+        gateway.find(ORDER, NOW - 10, soon())
+
+
+def test_what_was_sent_long_ago_is_not_looked_for_in_the_list(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    """A busy account's list of an hour is longer than a request has time to read."""
+    http.get(f"{URL}/search", json={"data": [intent("pi_1")], "has_more": False})
+    http.get(f"{URL}/pi_1", json=intent("pi_1"))
+    found = gateway.find(ORDER, NOW - 100_000, soon(), NOW - 4000)
+    assert [each.id for each in found] == ["pi_1"]
+    assert len(http.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("since", "sent_until", "window"),
+    [
+        (NOW - 3000, NOW - 2900, (NOW - 3030, NOW - 2570)),
+        (NOW - 9000, NOW - 3700, (NOW - 3630, NOW - 3370)),
+        (NOW - 3000, NOW - 100, (NOW - 3030, None)),
+        (NOW - 3000, None, (NOW - 3030, None)),
+        (NOW - 3000, NOW - 3500, (NOW - 3030, None)),
+    ],
+    ids=["young", "old", "just now", "not known", "clock set back"],
+)
+def test_the_list_is_read_for_the_time_in_which_something_may_have_been_made(
+    gateway: Gateway,
+    http: responses.RequestsMock,
+    since: float,
+    sent_until: float | None,
+    window: tuple[float, float | None],
+) -> None:
+    http.get(f"{URL}/search", json={"data": [], "has_more": False})
+    http.get(URL, json={"data": [], "has_more": False})
+    assert gateway.find(ORDER, since, soon(), sent_until) == []
+    asked = _query(http.calls[-1].request.url)
+    earliest, latest = window
+    assert asked["created[gte]"] == [str(int(earliest))]
+    assert asked.get("created[lte]") == (None if latest is None else [str(int(latest))])
+
+
 def test_a_search_that_fails_is_no_proof_of_absence(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:

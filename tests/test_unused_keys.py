@@ -61,7 +61,9 @@ class KeyedStripe:
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
         return self.made[intent_id]
 
-    def find(self, order: Order, since: float, deadline: Deadline) -> list[Intent]:
+    def find(
+        self, order: Order, since: float, deadline: Deadline, sent_until: float | None = None
+    ) -> list[Intent]:
         return [each for each in self.made.values() if each.is_of(order)]
 
     def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:
