@@ -5,8 +5,6 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from key_store.contract import StoreUnavailable
 from payment import claims
 from payment.adoption import Adoption, choose
@@ -17,7 +15,7 @@ from payment.idempotency import SentParams, idempotency_key
 from payment.intents import Intent
 from payment.outcome import Declined, KeyMisused, Made, Unclear
 from payment.ownership import Ownership
-from payment.tools import Created, Owned, Tools
+from payment.tools import Created, Over, Owned, Tools
 
 # Stripe keeps a key for a day at least: how far back a PaymentIntent may lie whose record the
 # store has lost.
@@ -28,16 +26,6 @@ LOST_RECORD_SECONDS = 24 * 3600.0
 # its call to Stripe within less than half a second.
 MOST_PAUSE_SECONDS, LEAST_PAUSE_SECONDS = 2.0, 0.5
 PART_OF_TIME_LEFT = 1 / 3
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """The attempt can hold no payable PaymentIntent whose secret was released (rule 3).
-
-    `failed`: what this request was answered under its key, where that was a saved 5xx.
-    """
-
-    failed: PaymentError | None = None
 
 
 class Attempt(Ownership):
@@ -70,15 +58,17 @@ class Attempt(Ownership):
 
     # What Stripe said.
 
-    def _made(self, made: Made) -> Created | None:
+    def _made(self, made: Made) -> Created | Over | None:
         if made.replayed:
             return self._made_before(made.intent)
         if self._inherited:
             return self._made_at_last(made.intent)
         return self._finish(Adoption(made.intent, ()), "created", of_key=True)
 
-    def _made_before(self, then: Intent) -> Created | None:
+    def _made_before(self, then: Intent) -> Created | Over | None:
         """A saved answer shows the PaymentIntent as it was: record it, then look at it."""
+        if claims.is_ending(self._record, then):
+            return self._ended(then)
         now = self._tools.clock()
         try:
             self._write(lambda record: claims.created(record, then, now))
@@ -86,7 +76,7 @@ class Attempt(Ownership):
             return self._unrecorded(self._stripe.retrieve(then.id, self._deadline))
         return None
 
-    def _made_at_last(self, intent: Intent) -> Created | None:
+    def _made_at_last(self, intent: Intent) -> Created | Over | None:
         """Our resend made a new one: no earlier send arrived, or Stripe forgot the key.
 
         The latter happens where a clock was set back, so look for an elder (rule 4).
@@ -141,8 +131,7 @@ class Attempt(Ownership):
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
         if adoption.strays:
-            self._adopt_lost(*adoption.strays)
-            return None
+            return self._adopt_lost(*adoption.strays)
         if self._tools.clock() - self._record.first_sent_at >= self._tools.timing.lock:
             return Over()
         # Whoever used it, a process that is being replaced perhaps, is at it for no longer than a
@@ -153,13 +142,16 @@ class Attempt(Ownership):
             retry_after_seconds=self._tools.timing.lock / 10,
         ) from misused.error
 
-    def _adopt_lost(self, newest: Intent, *others: Intent) -> None:
+    def _adopt_lost(self, newest: Intent, *others: Intent) -> Over | None:
         """Its client_secret may be out, so it stays the order's, whatever it costs (rule 4)."""
         if self._end_all(others):
+            if claims.is_ending(self._record, newest):
+                return self._ended(newest)
             now = self._tools.clock()
             self._write(
                 lambda record: self._tools.telling(claims.adopted(record, newest, now), newest)
             )
+        return None
 
     def _unclear(self, unclear: Unclear) -> Created | Over | None:
         """Rule 8: nothing is final. Only a saved 5xx can be got past in this request."""

@@ -20,18 +20,23 @@ def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) ->
     Raises NoLongerOpen once it is paid or being paid, NotFound, InFlight.
     """
     stripe_deadline = deadline.earlier(tools.timing.store)
+    record = known_record(tools, order, deadline)
+    assert record.payment_intent_id
+    intent = fetch(tools, record, stripe_deadline)
+    if intent.status != CANCELED:
+        intent = _cancel(tools, record.payment_intent_id, reason, stripe_deadline)
     for _ in range(MAX_TRIES):
-        record = known_record(tools, order, deadline)
-        assert record.payment_intent_id
-        intent = fetch(tools, record, stripe_deadline)
-        if intent.status != CANCELED:
-            intent = _cancel(tools, record.payment_intent_id, reason, stripe_deadline)
         if record.payment_status == CANCELED:
             return intent
         canceled = claims.seen(record, intent, tools.clock(), "canceled")
         if tools.store.replace(record, tools.telling(canceled, intent)):
             tools.saw("canceled", record)
             return intent
+        held = tools.store.read(order)
+        if held is None or held.payment_intent_id != intent.id:
+            # Created again meanwhile, which nobody has asked us to cancel.
+            return intent
+        record = held
     raise InFlight("This order is being changed by other requests right now.")
 
 

@@ -16,10 +16,10 @@ from enum import Enum, auto
 from typing import Any
 
 from key_store.contract import KeyRecord, Order
-from payment.follow_up import follow_up_of, with_follow_up
+from payment.follow_up import MAX_ENDING, follow_up_of, with_follow_up
 from payment.history import noted
 from payment.idempotency import FIRST_ATTEMPT
-from payment.intents import CANCELED, Intent
+from payment.intents import CANCELED, TAKEN, Intent
 
 # Stripe may prune a key once it is 24 h old, and a pruned key makes a new object; an hour for
 # clocks that differ and for a request that is still under way.
@@ -214,6 +214,18 @@ def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = Fals
 def touched(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
     """Something happened beside the creation: only the follow-up changes."""
     return _next_version(record, now, what, **facts)
+
+
+def ending(record: KeyRecord, stray_id: str, now: float) -> KeyRecord:
+    """A PaymentIntent that is not the recorded one is about to be canceled."""
+    others = tuple(each for each in follow_up_of(record).ending if each != stray_id)
+    noted_now = _next_version(record, now, "ending", payment_intent_id=stray_id)
+    return with_follow_up(noted_now, ending=(*others, stray_id)[-MAX_ENDING:])
+
+
+def is_ending(record: KeyRecord, intent: Intent) -> bool:
+    """Whether somebody cancels it, so that it must not be given out; one that is taken is not."""
+    return intent.status not in TAKEN and intent.id in follow_up_of(record).ending
 
 
 def _to_be_looked_at(record: KeyRecord, now: float) -> KeyRecord:

@@ -8,6 +8,7 @@
     changes    updates of the PaymentIntent: the last one, those before it, the one under way
     refused    an attempt whose key may hold a no of Stripe's to other parameters
     looks      when to look for what an attempt that was given up may have made after all
+    ending     PaymentIntents that are not the order's and are canceled: none is recorded any more
 
 Written together with the state that it follows from, in one KeyStore.replace: that is the
 transaction.
@@ -27,6 +28,9 @@ MAX_WEBHOOKS = 20
 
 # Beyond what was paid, which is kept for ever.
 MAX_TOLD = 20
+
+# A cancellation lasts seconds, and an order has a stray or none.
+MAX_ENDING = 20
 
 # A late copy of an update is recognised among this many of the last ones.
 MAX_CHANGES = 20
@@ -88,6 +92,8 @@ class FollowUp:
     """Instants, the next one first."""
     look_since: float = 0.0
     """When the first of the attempts that were given up was sent first."""
+    ending: tuple[str, ...] = ()
+    """Written down before the first of them is canceled, so that nobody adopts it meanwhile."""
     look_until: float = 0.0
     """When the last of them was given up."""
 

@@ -13,9 +13,9 @@ from payment.adoption import Adoption
 from payment.claims import Wanted
 from payment.deadline import Deadline
 from payment.errors import PaymentError, StoreDown, StripeFailed
-from payment.intents import Intent
+from payment.intents import CANCELED, Intent
 from payment.stripe_port import NoSuchIntent
-from payment.tools import Created, Owned, Tools
+from payment.tools import Created, Over, Owned, Tools
 
 
 class Ownership:
@@ -47,7 +47,9 @@ class Ownership:
         self._record = held
         return True
 
-    def _finish(self, adoption: Adoption, what: str, *, of_key: bool = False) -> Created | None:
+    def _finish(
+        self, adoption: Adoption, what: str, *, of_key: bool = False
+    ) -> Created | Over | None:
         """Rule 6: the owner of this attempt records it, or it is not given out.
 
         `of_key`: Stripe answers the same PaymentIntent to the same key, so that a lost write
@@ -57,6 +59,8 @@ class Ownership:
         assert intent is not None
         if not self._end_all(adoption.strays):
             return None
+        if claims.is_ending(self._record, intent):
+            return self._ended(intent)
         now = self._tools.clock()
         try:
             written = self._write(
@@ -73,6 +77,14 @@ class Ownership:
             return None
         self._tools.saw(what, self._record, status=intent.status)
         return self._answer(intent)
+
+    def _ended(self, intent: Intent) -> Over | None:
+        """Somebody cancels it as a stray: once it is canceled, the attempt holds nothing (rule 3).
+
+        That it is ending was written before this attempt was claimed: while a record is pending,
+        nobody settles strays.
+        """
+        return Over() if self._end_all((intent,)) else None
 
     def _answer(self, intent: Intent) -> Created | None:
         same = self._record.fingerprint == self._wanted.fingerprint
@@ -129,9 +141,13 @@ class Ownership:
     def _cancel(self, stray: Intent) -> bool:
         """Cancel one; tell whether it can be paid no longer."""
         try:
-            done = self._stripe.cancel(stray.id, "duplicate", self._deadline)
+            done = (
+                self._stripe.cancel(stray.id, "duplicate", self._deadline)
+                # Somebody else's cancellation may have come first.
+                or self._stripe.retrieve(stray.id, self._deadline).status == CANCELED
+            )
         except (PaymentError, NoSuchIntent):
-            done = None
+            done = False
         what = "stray_canceled" if done else "stray_left"
         self._tools.saw(what, self._record, payment_intent_id=stray.id)
-        return done is not None
+        return bool(done)

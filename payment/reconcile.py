@@ -20,7 +20,7 @@ from payment import claims
 from payment.adoption import choose
 from payment.deadline import Deadline
 from payment.errors import PaymentError, StripeFailed
-from payment.happening import Happening
+from payment.happening import Fact, Happening
 from payment.idempotency import SentParams
 from payment.intents import CANCELED, TAKEN, Intent
 from payment.known_order import fetch
@@ -198,7 +198,7 @@ class Reconciler:
         if stray.status not in TAKEN:
             self.tally.canceled += 1
         elif record.payment_status in TAKEN:
-            self._alarm("two_paid", record.order, stray.id)
+            self._alarm(record.order, stray.id, record.payment_intent_id)
         else:
             self.tally.adopted += 1
 
@@ -245,15 +245,16 @@ class Reconciler:
             self.tally.paid_late += 1
             self._named(happening)
         elif happening.what == "two_taken":
-            self._alarm("two_paid", happening.order, str(happening.facts["payment_intent_id"]))
+            facts = happening.facts
+            self._alarm(happening.order, facts["payment_intent_id"], facts["beside"])
 
     def _named(self, happening: Happening) -> None:
         intent_id = happening.facts["payment_intent_id"]
         self.tally.alarms.append(f"{happening.what}: {_name(happening.order)} {intent_id}")
 
-    def _alarm(self, what: str, order: Order, intent_id: str) -> None:
+    def _alarm(self, order: Order, paid: Fact, beside: Fact) -> None:
         self.tally.two_paid += 1
-        self.tally.alarms.append(f"{what}: {_name(order)} {intent_id}")
+        self.tally.alarms.append(f"two_paid: {_name(order)} {paid} beside {beside}")
 
     def _order_of(self, intent: Intent) -> Order | None:
         order_id = intent.metadata.get("order_id")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from key_store.contract import KeyRecord
 from payment import claims
-from payment.attempt import Attempt, Over
+from payment.attempt import Attempt
 from payment.claims import Wanted
 from payment.deadline import Deadline
 from payment.errors import Refused
-from payment.tools import Owned, Tools
+from payment.tools import Over, Owned, Tools
 
 
 def is_unknown(record: KeyRecord, now: float) -> bool:

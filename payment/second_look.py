@@ -14,6 +14,7 @@ from key_store.contract import KeyRecord
 from payment.deadline import Deadline
 from payment.errors import PaymentError
 from payment.follow_up import follow_up_of, with_follow_up
+from payment.intents import Intent
 from payment.strays import settle_stray
 from payment.tools import Tools
 
@@ -67,17 +68,30 @@ class SecondLooks:
         deadline = Deadline.after(self.budget_seconds)
         kept = follow_up_of(record)
         found = tools.stripe.find(record.order, kept.look_since, deadline, kept.look_until or None)
-        held = tools.store.read(record.order)
-        if held is None or held.version != record.version:
-            # What was found may be a new attempt's own.
-            return False
         others = (each for each in found if each.payable and each.id != record.payment_intent_id)
-        return all(settle_stray(tools, record, each, deadline) is not None for each in others)
+        return all(self._settled(tools, record, each, deadline) for each in others)
+
+    def _settled(self, tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> bool:
+        held = self._held(record)
+        return held is not None and settle_stray(tools, held, stray, deadline) is not None
+
+    def _held(self, record: KeyRecord) -> KeyRecord | None:
+        """Return the record as it is now; None where what was found may be a new attempt's own."""
+        held = self.tools.store.read(record.order)
+        return held if held is not None and _place(held) == _place(record) else None
 
     def _tick_off(self, mine: KeyRecord) -> bool:
         """A record that changed meanwhile keeps the look, for later: it is cheap."""
-        left = follow_up_of(mine).looks[1:]
-        return self.tools.store.replace(mine, _with_looks(mine, left))
+        held = self._held(mine)
+        if held is None:
+            return False
+        return self.tools.store.replace(held, _with_looks(held, follow_up_of(held).looks[1:]))
+
+
+def _place(record: KeyRecord) -> tuple[object, ...]:
+    """What an owner changes, and a note does not."""
+    looks = follow_up_of(record).looks
+    return record.attempt, record.state, record.payment_intent_id, looks
 
 
 def _has_look(record: KeyRecord, now: float) -> bool:

@@ -19,11 +19,16 @@ def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadl
     """Cancel a stray, or raise the alarm if its payment is taken; return what became of it.
 
     Nobody was given its client_secret, or it could not be paid any more when another was
-    recorded. One that is paid all the same is recorded, once the recorded one is canceled, so
-    that the order is not paid twice; if that is paid too, a person must look. None: the record
-    changed meanwhile, look again. Raises PaymentError.
+    recorded; and nobody adopts it once the record says that it is ending. One that is paid all
+    the same is recorded, once the recorded one is canceled, so that the order is not paid twice;
+    if that is paid too, a person must look. None: the record changed meanwhile, look again.
+    Raises PaymentError.
     """
     if stray.status not in TAKEN and stray.status != CANCELED:
+        ending = claims.ending(record, stray.id, tools.clock())
+        if not tools.store.replace(record, ending):
+            return None
+        record = ending
         canceled = tools.stripe.cancel(stray.id, "duplicate", deadline)
         if canceled:
             tools.saw("stray_canceled", record, payment_intent_id=stray.id)
@@ -51,7 +56,8 @@ def _settle_paid(tools: Tools, record: KeyRecord, paid: Intent, deadline: Deadli
 
 def _two_paid(tools: Tools, record: KeyRecord, paid: Intent) -> str | None:
     """Said every time, written down once."""
-    tools.saw("two_taken", record, payment_intent_id=paid.id, status=paid.status)
+    beside = record.payment_intent_id
+    tools.saw("two_taken", record, payment_intent_id=paid.id, status=paid.status, beside=beside)
     said = ((each["what"], each.get("payment_intent_id")) for each in entries_of(record.follow_up))
     if (TWO_PAID, paid.id) in said:
         return TWO_PAID

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from key_store.contract import KeyRecord, KeyStore
 from payment.claims import Lease
+from payment.errors import PaymentError
 from payment.happening import Happening, Observe, ignore
 from payment.intents import Intent
 from payment.news import told
@@ -33,6 +34,16 @@ class Owned:
     record: KeyRecord
     inherited: bool
     sent_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The attempt can hold no payable PaymentIntent whose secret was released (rule 3).
+
+    `failed`: what this request was answered under its key, where that was a saved 5xx.
+    """
+
+    failed: PaymentError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from payment.errors import NoLongerOpen, NotFound, StripeFailed
 from payment.order_requests import OrderRequest
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench
+from tests.sandbox_in_process import INTENTS
 
 
 @pytest.fixture
@@ -86,6 +87,18 @@ def test_a_crash_between_any_two_steps_is_put_right_by_the_next_request(bench: A
         assert bench.payable(order_id) == [again]
         step += 1
     assert step > 5
+
+
+@pytest.mark.parametrize("step", range(16))
+def test_an_order_that_is_created_again_meanwhile_is_not_canceled_twice(
+    bench: AfterBench, step: int
+) -> None:
+    first = bench.ask().intent.id
+    bench.sandbox.faults.order(FaultOrder("lost_after", Match("POST", f"{INTENTS}/{first}/cancel")))
+    given: list[str] = []
+    bench.meanwhile(step, lambda: given.append(bench.ask().intent.id))
+    assert bench.cancel().id == first
+    assert bench.payable() == [each for each in given if each != first]
 
 
 def test_the_status_says_what_happened_and_no_secret(bench: AfterBench) -> None:

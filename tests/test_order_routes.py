@@ -261,14 +261,16 @@ def test_reconcile_prints_a_table(service: Service) -> None:
 
 
 def test_reconcile_says_by_its_exit_code_that_an_order_is_paid_twice(service: Service) -> None:
-    service.bench.pay(service.create())
+    own = service.create()
+    service.bench.pay(own)
     stray = service.bench.stray("A-1")
     service.bench.pay(stray)
     service.bench.apply_all()
     ran = service.run("reconcile", "--json", "--since", "2020-01-01")
     assert ran.exit_code == 2
     found = json.loads(ran.output)
-    assert (found["two_paid"], found["alarms"]) == (1, [f"two_paid: order 'A-1' {stray}"])
+    alarm = f"two_paid: order 'A-1' {stray} beside {own}"
+    assert (found["two_paid"], found["alarms"]) == (1, [alarm])
 
 
 def test_a_dry_reconcile_changes_nothing(service: Service) -> None:

@@ -74,14 +74,15 @@ def test_an_old_attempt_that_made_nothing_is_closed_and_nothing_is_made(bench: A
 
 
 def test_an_order_that_is_paid_twice_is_an_alarm_each_time(bench: AfterBench) -> None:
-    bench.pay(bench.ask().intent.id)
+    own = bench.ask().intent.id
+    bench.pay(own)
     bench.reconcile()
     stray = bench.stray("A-1")
     bench.pay(stray)
     for _ in range(2):
         counts = bench.reconcile()
         assert counts["two_paid"] == 1
-        assert counts["alarms"] == [f"two_paid: order 'A-1' {stray}"]
+        assert counts["alarms"] == [f"two_paid: order 'A-1' {stray} beside {own}"]
 
 
 def test_a_paid_order_that_the_store_has_lost_is_recorded(bench: AfterBench) -> None:

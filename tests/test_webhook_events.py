@@ -12,6 +12,7 @@ from payment.order_requests import OrderRequest
 from payment.webhook_events import StripeEvent
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench, Crash
+from tests.sandbox_in_process import INTENTS
 
 DAY = 86_400.0
 
@@ -250,6 +251,31 @@ def test_a_stray_is_canceled(bench: AfterBench) -> None:
     assert bench.apply(bench.events()[-1]) == "stray_canceled"
     assert bench.payable() == [own]
     assert stray != own
+
+
+@pytest.mark.parametrize("step", range(24))
+def test_a_stray_that_is_being_canceled_is_adopted_by_nobody(bench: AfterBench, step: int) -> None:
+    """Whoever asks meanwhile is given one that stays payable."""
+    bench.break_creation("late_object", seconds=14.0)
+    bench.break_creation("lost_before", skip=1, count=2)
+    with pytest.raises(StripeFailed):
+        bench.ask_within(9.0)
+    with pytest.raises(NotFound):
+        bench.cancel()
+    assert bench.record().state == "rejected"
+    bench.now += 20
+    bench.sandbox.settle()
+    (late,) = bench.payable()
+    (event,) = bench.events()
+    bench.sandbox.faults.order(
+        FaultOrder("lost_before", Match("POST", f"{INTENTS}/{late}/cancel"), count=2)
+    )
+    given: list[str] = []
+    bench.meanwhile(step, lambda: given.append(bench.ask().intent.id))
+    bench.apply(event)
+    bench.at_step.clear()
+    assert bench.payable() == given
+    assert [bench.ask().intent.id] == bench.payable()
 
 
 def test_a_late_object_of_a_saved_500_is_canceled(bench: AfterBench) -> None:

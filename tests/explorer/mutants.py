@@ -97,7 +97,7 @@ def _adopts_nothing() -> AbstractContextManager[Any]:
 def _cancels_afterwards() -> AbstractContextManager[Any]:
     real = Attempt._finish
 
-    def finish(self: Attempt, adoption: Adoption, *more: Any, **named: Any) -> Created | None:
+    def finish(self: Attempt, adoption: Adoption, *more: Any, **named: Any) -> Any:
         answer = real(self, Adoption(adoption.chosen, ()), *more, **named)
         for stray in adoption.strays:
             self._cancel(stray)
