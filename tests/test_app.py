@@ -52,10 +52,11 @@ def test_a_route_is_found_where_flask_finds_it(method: str, path: str) -> None:
     assert found[0] == found[1]
 
 
-def test_a_websocket_is_refused() -> None:
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+@pytest.mark.parametrize("protocol", ["websocket", "WebSocket", "h2c"])
+def test_a_wish_for_another_protocol_is_ignored(protocol: str) -> None:
+    upgrade = {"Connection": "Upgrade", "Upgrade": protocol}
     response = client_of(FakePayments()).get("/healthz", headers=upgrade)
-    assert (response.status_code, response.get_json()["code"]) == (400, "bad_request")
+    assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
 
 
 def test_an_answer_without_a_body_says_so() -> None:

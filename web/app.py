@@ -68,8 +68,11 @@ class App(Flask):
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Bind the routes to a request, whatever its Host."""
-        if request is None or "HTTP_UPGRADE" in request.environ:
+        """Bind the routes to a request, whatever its Host, and whatever protocol it would rather.
+
+        A server may ignore Upgrade (RFC 9110, 7.8), and one that speaks HTTP/1.1 alone does.
+        """
+        if request is None:
             return super().create_url_adapter(request)
         return MapAdapter(
             self.url_map,
