@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +10,13 @@ import pytest
 from key_store.contract import Order, StoreUnavailable
 from payment.errors import InFlight, NotFound, StoreDown, StripeFailed
 from payment.order_requests import OrderRequest
+from payment.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
 from payment.webhook_events import StripeEvent
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench, Crash
 from tests.sandbox_in_process import INTENTS
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "after-creation.md"
 
 DAY = 86_400.0
 
@@ -276,6 +280,19 @@ def test_a_stray_that_is_being_canceled_is_adopted_by_nobody(bench: AfterBench, 
     bench.at_step.clear()
     assert bench.payable() == given
     assert [bench.ask().intent.id] == bench.payable()
+
+
+def test_a_stray_that_is_canceled_already_is_gone(bench: AfterBench) -> None:
+    bench.ask()
+    bench.stray("A-1")
+    event = bench.events()[-1]
+    assert [bench.apply(event), bench.apply(event)] == ["stray_canceled", "gone"]
+    assert bench.apply(last(bench, "canceled")) == "gone"
+
+
+@pytest.mark.parametrize("outcome", [GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID])
+def test_what_became_of_a_stray_is_in_the_table_of_outcomes(outcome: str) -> None:
+    assert f"| 200 `{outcome}` |" in DOCUMENT.read_text("utf-8")
 
 
 def test_a_late_object_of_a_saved_500_is_canceled(bench: AfterBench) -> None:
