@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from access.errors import Forbidden, TooManyRequests, Unauthorized
-from api_description.errors import ERROR, Answers, responses
+from api_description.errors import ERROR, EVENT_BODY, JSON_BODY, Answers, responses
 from api_description.fields import described, schema_of
 from payment.errors import (
     BadRequest,
@@ -152,8 +152,8 @@ def _create(answers: Answers, *, guarded: bool) -> dict[str, Any]:
         "createPaymentIntent",
         "Give the order its PaymentIntent",
         PaymentRequest,
-        _answer("The order's PaymentIntent", _CREATED),
-        responses(_kinds(OrderReused, guarded=guarded), answers),
+        _replayable("The order's PaymentIntent", _CREATED),
+        responses(_kinds(OrderReused, guarded=guarded), answers, JSON_BODY),
     )
     said = (
         "The same order gives the same PaymentIntent, however often it is asked for. Look at "
@@ -167,8 +167,8 @@ def _update(answers: Answers, *, guarded: bool) -> dict[str, Any]:
         "updatePaymentIntent",
         "Change the order's PaymentIntent while it can be paid",
         UpdateRequest,
-        _answer("The PaymentIntent as it is now", _CHANGED),
-        responses(_kinds(NotFound, Changed, NoLongerOpen, guarded=guarded), answers),
+        _replayable("The PaymentIntent as it is now", _CHANGED),
+        responses(_kinds(NotFound, Changed, NoLongerOpen, guarded=guarded), answers, JSON_BODY),
     )
     return _guarded(operation, guarded=guarded)
 
@@ -179,7 +179,7 @@ def _cancel(answers: Answers, *, guarded: bool) -> dict[str, Any]:
         "Cancel the order's PaymentIntent",
         CancelRequest,
         _answer("The PaymentIntent as it is now", _CHANGED),
-        responses(_kinds(NotFound, Changed, NoLongerOpen, guarded=guarded), answers),
+        responses(_kinds(NotFound, Changed, NoLongerOpen, guarded=guarded), answers, JSON_BODY),
     )
     return _guarded(operation, guarded=guarded)
 
@@ -196,13 +196,14 @@ def _status(answers: Answers, *, guarded: bool) -> dict[str, Any]:
         for name, field in model["properties"].items()
     ]
     status = {"$ref": "#/components/schemas/OrderStatus"}
-    errors = responses(_kinds(NotFound, guarded=guarded), answers)
-    bodiless = {code: each for code, each in errors.items() if code not in ("413", "415")}
     operation = {
         "operationId": "getPaymentIntent",
         "summary": "What is known of an order",
         "parameters": [*query, _REQUEST_ID],
-        "responses": {"200": _answer("The order", status), **bodiless},
+        "responses": {
+            "200": _answer("The order", status),
+            **responses(_kinds(NotFound, guarded=guarded), answers),
+        },
     }
     return _guarded(operation, guarded=guarded)
 
@@ -222,7 +223,7 @@ def _webhook(answers: Answers) -> dict[str, Any]:
     }
     event = {"type": "object", "description": "Stripe's Event"}
     kinds = tuple(kind for kind in OF_PAYMENTS if kind not in (Refused, CardRefused))
-    found = responses(kinds, answers)
+    found = responses(kinds, answers, EVENT_BODY)
     refused = found["400"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
     refused["code"]["enum"] = ["webhook_secret_missing", "invalid_signature", "malformed_json"]
     return {
@@ -243,13 +244,12 @@ def _asks(
     errors: dict[str, Any],
 ) -> dict[str, Any]:
     request = {"$ref": f"#/components/schemas/{model.__name__}"}
-    headers = {"Idempotent-Replayed": {"schema": {"const": "true"}}}
     return {
         "operationId": name,
         "summary": summary,
         "parameters": [_REQUEST_ID],
         "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
-        "responses": {"200": {**answer, "headers": headers}, **errors},
+        "responses": {"200": answer, **errors},
     }
 
 
@@ -296,3 +296,8 @@ def _plain(
 
 def _answer(text: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _replayable(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    headers = {"Idempotent-Replayed": {"schema": {"const": "true"}}}
+    return {**_answer(text, schema), "headers": headers}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from payment.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 from payment.errors import NoLongerOpen, PaymentError, Refused
 from payment.intents import CANCELED, TAKEN
 
@@ -19,11 +21,9 @@ BAD_REQUESTS = {
 }
 OTHER_WORDS = {401: ("token_expired",), 403: ("token_mismatch",)}
 
-# What the framework answers, on every address.
-OF_HTTP = {
-    404: "There is nothing at this address",
-    405: "This address does not take this method: see the Allow header",
-}
+# Why a body is not read.
+JSON_BODY = {413: f"The body is larger than {MAX_BODY_BYTES} bytes", 415: "Not JSON in UTF-8"}
+EVENT_BODY = {413: f"The body is larger than {MAX_EVENT_BYTES} bytes"}
 
 ERROR: dict[str, Any] = {
     "type": "object",
@@ -38,24 +38,26 @@ ERROR: dict[str, Any] = {
             "very same request again, after Retry-After; stop: a person must look",
         },
         "request_id": {"type": "string", "description": "Stripe's own id of the request"},
-        "status": {"type": "string", "description": "of the PaymentIntent, where it matters"},
+        "status": {"type": "string", "description": "of a PaymentIntent that is not open any more"},
+        "amount": {"type": "integer", "description": "of an order that changed, where it is known"},
+        "revision": {"type": "integer", "description": "of an order that changed: its updates"},
     },
+    "additionalProperties": False,
 }
 
 
-def responses(kinds: Iterable[type[PaymentError]], answers: Answers) -> dict[str, Any]:
-    """Return OpenAPI's responses for errors of these kinds."""
+def responses(
+    kinds: Iterable[type[PaymentError]],
+    answers: Answers,
+    body: Mapping[int, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return OpenAPI's responses for errors of these kinds, and for a body that is not read."""
     rows: dict[int, list[type[PaymentError]]] = defaultdict(list)
     for kind in kinds:
         rows[answers[kind][0]].append(kind)
     found = {str(status): _response(status, rows[status], answers) for status in sorted(rows)}
-    if "400" in found:
-        for status in (413, 415):
-            found[str(status)] = _shaped(
-                "The body is larger than 64 KiB" if status == 413 else "Not JSON in UTF-8",
-                BAD_REQUESTS[status],
-                ["fix_request"],
-            )
+    for status, text in body.items():
+        found[str(status)] = _shaped(text, BAD_REQUESTS[status], ["fix_request"])
     return dict(sorted(found.items()))
 
 

@@ -26,8 +26,9 @@ from types import MappingProxyType
 
 
 class PaymentError(Exception):
-    """`message` is a sentence for a person and holds no secret; `code` is a word for a program.
+    """An internal error; the log has its traceback.
 
+    `message` is a sentence for a person and holds no secret; `code` is a word for a program;
     `facts` is what a program may need beside them to go on.
     """
 
@@ -51,7 +52,10 @@ class PaymentError(Exception):
 
 
 class BadRequest(PaymentError):
-    """The request breaks a rule; `param` names the field, where there is one."""
+    """The request breaks a rule, which the sentence says, with the field where there is one.
+
+    `param` names that field.
+    """
 
     code = "invalid_parameter"
 
@@ -85,7 +89,7 @@ class NotFound(PaymentError):
 
 
 class Changed(PaymentError):
-    """The order is not what the caller took it for; `facts` says what it is now."""
+    """The order is not what the caller took it for; `revision` and `amount` say what it is now."""
 
     code = "changed"
 

@@ -10,10 +10,12 @@ from msgspec.structs import fields
 
 from api_description.document import document as guarded_document
 from field_rules import names_of
+from payment.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 from payment.errors import CardRefused, Changed, NoLongerOpen, NotFound, PaymentError, Refused
 from payment.intents import STATUSES
 from payment.order_requests import CancelRequest, UpdateRequest
 from payment.request import PaymentRequest
+from secret_text import Secret
 from tests.fake_payments import Answer, FakePayments, client_of
 from tests.test_api import ORDER, PATH, ROWS, ask
 from web.errors import ANSWERS
@@ -46,6 +48,11 @@ def test_an_order_may_be_a_number_as_it_is_described(document: Any) -> None:
     assert properties["client_id"]["anyOf"][0]["type"] == ["string", "integer"]
 
 
+def described_responses(document: Any) -> list[tuple[str, Any]]:
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    return [answer for operation in operations for answer in operation["responses"].items()]
+
+
 def rules(document: Any, status: int, path: str) -> Any:
     found = document["paths"][path]["post"]["responses"][str(status)]
     return found, found["content"]["application/json"]["schema"]["allOf"][1]["properties"]
@@ -63,8 +70,47 @@ def test_every_error_is_described_as_it_is_answered(
         assert code in shape["code"]["enum"]
     if "Retry-After" in response.headers:
         assert "Retry-After" in said["headers"]
-    allowed = document["components"]["schemas"]["Error"]["properties"]
-    assert set(response.get_json()) <= set(allowed)
+
+
+def test_the_shape_of_an_error_is_what_errors_hold(document: Any) -> None:
+    schema = document["components"]["schemas"]["Error"]
+    changed, over = Changed("x", revision=1, amount=5), NoLongerOpen("succeeded")
+    held = {
+        name
+        for error in (changed, over, Refused("x", request_id="req_1"))
+        for name in ask(error).get_json()
+    }
+    assert set(schema["properties"]) == held
+    assert schema["additionalProperties"] is False
+
+
+def test_descriptions_of_errors_name_nothing_that_no_error_holds(document: Any) -> None:
+    held = {*document["components"]["schemas"]["Error"]["properties"], "payment_"}
+    for status, response in described_responses(document):
+        if status != "200":
+            assert set(re.findall(r"`(\w+)`", response["description"])) <= held
+
+
+@pytest.mark.parametrize(("path", "limit"), [(PATH, MAX_BODY_BYTES), ("/webhook", MAX_EVENT_BYTES)])
+def test_how_large_a_body_may_be_is_described(document: Any, path: str, limit: int) -> None:
+    client = client_of(FakePayments(), stripe_webhook_secret=Secret("whsec_x"))
+    answer = client.post(path, data=b" " * (limit + 1), content_type="application/json")
+    assert answer.status_code == 413
+    assert answer.get_json()["error"] == rules(document, 413, path)[0]["description"]
+
+
+def test_an_event_may_be_of_any_content_type(document: Any) -> None:
+    assert "415" not in document["paths"]["/webhook"]["post"]["responses"]
+
+
+def test_a_replay_is_described_where_one_is_told(document: Any) -> None:
+    told = {
+        path
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        if "Idempotent-Replayed" in operation["responses"]["200"].get("headers", {})
+    }
+    assert told == {PATH, UPDATE}
 
 
 @pytest.mark.parametrize("status", sorted(STATUSES))
