@@ -131,7 +131,7 @@ def document(answers: Answers, *, guarded: bool) -> dict[str, Any]:
         "components": {
             "schemas": {
                 "Error": ERROR,
-                "PaymentRequest": described(PaymentRequest),
+                "PaymentRequest": described(PaymentRequest, signed=guarded),
                 "UpdateRequest": described(UpdateRequest),
                 "CancelRequest": described(CancelRequest),
                 "OrderStatus": _order_status(),
@@ -159,6 +159,8 @@ def _create(answers: Answers, *, guarded: bool) -> dict[str, Any]:
         "The same order gives the same PaymentIntent, however often it is asked for. Look at "
         "`status` before you ask for money: a paid order answers `succeeded`."
     )
+    if guarded:
+        said += " What an order's token signs may be left out; with an API key it must be said."
     return _guarded({**operation, "description": said}, guarded=guarded)
 
 
@@ -185,12 +187,12 @@ def _cancel(answers: Answers, *, guarded: bool) -> dict[str, Any]:
 
 
 def _status(answers: Answers, *, guarded: bool) -> dict[str, Any]:
-    model = described(StatusRequest)
+    model = described(StatusRequest, signed=guarded)
     query = [
         {
             "name": name,
             "in": "query",
-            "required": name in model["required"] and not guarded,
+            "required": name in model["required"],
             "schema": _of_query(field),
         }
         for name, field in model["properties"].items()

@@ -79,10 +79,13 @@ FIELDS: dict[str, Schema] = {
 }
 
 
-def described(model: type[Struct]) -> Schema:
-    """Return a struct's JSON Schema with the rules of FIELDS."""
+def described(model: type[Struct], *, signed: bool = False) -> Schema:
+    """Return a struct's JSON Schema with the rules of FIELDS.
+
+    `signed`: an order's token may say all of it, so that no field need be in the request.
+    """
     schema = schema_of(model)
-    required = schema["required"]
+    required = [] if signed else schema["required"]
     properties = {
         name: _field(name, given, required=name in required)
         for name, given in schema["properties"].items()

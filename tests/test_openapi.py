@@ -11,7 +11,14 @@ from msgspec.structs import fields
 from api_description.document import document as guarded_document
 from field_rules import names_of
 from payment.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
-from payment.errors import CardRefused, Changed, NoLongerOpen, NotFound, PaymentError, Refused
+from payment.errors import (
+    CardRefused,
+    Changed,
+    NoLongerOpen,
+    NotFound,
+    PaymentError,
+    Refused,
+)
 from payment.intents import STATUSES
 from payment.order_requests import CancelRequest, UpdateRequest
 from payment.request import PaymentRequest
@@ -46,6 +53,16 @@ def test_an_order_may_be_a_number_as_it_is_described(document: Any) -> None:
     assert properties["order_id"]["type"] == ["string", "integer"]
     assert "anyOf" not in properties["order_id"]
     assert properties["client_id"]["anyOf"][0]["type"] == ["string", "integer"]
+
+
+def test_what_a_token_signs_need_not_be_in_the_request() -> None:
+    guarded = guarded_document(ANSWERS, guarded=True)
+    schemas = guarded["components"]["schemas"]
+    assert schemas["PaymentRequest"]["required"] == []
+    assert {"type": "null"} in schemas["PaymentRequest"]["properties"]["amount"]["anyOf"]
+    query = guarded["paths"]["/payment-intent"]["get"]["parameters"]
+    assert not any(each["required"] for each in query)
+    assert schemas["UpdateRequest"]["required"] == ["amount", "order_id"]
 
 
 def described_responses(document: Any) -> list[tuple[str, Any]]:
