@@ -28,7 +28,7 @@ def check_room(metadata: dict[str, str] | None, ours: int) -> None:
     if metadata and len(metadata) > room:
         raise ValueError(
             f"metadata: may have at most {room} names here: Stripe takes {MAX_NAMES}, "
-            f"and {' and '.join(OURS[:ours])} {'is' if ours == 1 else 'are'} added"
+            f"and {' and '.join(OURS[:ours])} {'is one' if ours == 1 else 'are two'} of them"
         )
 
 

@@ -104,6 +104,10 @@ class OrderFields(Struct, frozen=True, kw_only=True):
     setup_future_usage: FutureUsage | None = None
     statement_descriptor_suffix: DescriptorSuffix | None = None
 
+    def __post_init__(self) -> None:
+        """Check that the order's own names fit beside the client's. Raises ValueError."""
+        check_room(self.metadata, 1 if self.client_id is None else 2)
+
     def given_params(self, api_version: str) -> dict[str, Any]:
         """Return what is sent to Stripe of the fields that are named as Stripe's."""
         return {
@@ -134,7 +138,7 @@ class PaymentRequest(OrderFields, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what the fields are together. Raises ValueError."""
         check_amount(self.amount, self.currency)
-        check_room(self.metadata, 1 if self.client_id is None else 2)
+        super().__post_init__()
         options = self.payment_method_options or {}
         check_types(self.payment_method_types or [], self.currency, options)
 

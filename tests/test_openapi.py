@@ -12,6 +12,7 @@ from api_description.document import document as guarded_document
 from field_rules import names_of
 from payment.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 from payment.errors import (
+    BadRequest,
     CardRefused,
     Changed,
     NoLongerOpen,
@@ -21,7 +22,7 @@ from payment.errors import (
 )
 from payment.intents import STATUSES
 from payment.order_requests import CancelRequest, UpdateRequest
-from payment.request import PaymentRequest
+from payment.request import PaymentRequest, check_request
 from secret_text import Secret
 from tests.fake_payments import Answer, FakePayments, client_of
 from tests.test_api import ORDER, PATH, ROWS, ask
@@ -63,6 +64,18 @@ def test_what_a_token_signs_need_not_be_in_the_request() -> None:
     query = guarded["paths"]["/payment-intent"]["get"]["parameters"]
     assert not any(each["required"] for each in query)
     assert schemas["UpdateRequest"]["required"] == ["amount", "order_id"]
+
+
+@pytest.mark.parametrize("model", [PaymentRequest, UpdateRequest])
+def test_as_many_names_of_metadata_are_taken_as_are_described(
+    document: Any, model: type[PaymentRequest | UpdateRequest]
+) -> None:
+    properties = document["components"]["schemas"][model.__name__]["properties"]
+    most = properties["metadata"]["anyOf"][0]["maxProperties"]
+    names = {str(n): "" for n in range(most)}
+    assert check_request({**ORDER, "metadata": names}, model).metadata == names
+    with pytest.raises(BadRequest, match=f"metadata: may have at most {most} names"):
+        check_request({**ORDER, "metadata": {**names, "more": ""}}, model)
 
 
 def described_responses(document: Any) -> list[tuple[str, Any]]:

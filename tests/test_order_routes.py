@@ -222,6 +222,11 @@ def test_a_paid_order_says_so(service: Service, path: str) -> None:
         ("/update-payment-intent", {"amount": 5, "amuont": 6}, "invalid_parameter"),
         ("/update-payment-intent", {"amount": 5, "expected_amount": "4"}, "invalid_parameter"),
         ("/update-payment-intent", {"amount": 5, "metadata": {"order_id": "B"}}, None),
+        (
+            "/update-payment-intent",
+            {"amount": 5, "metadata": {str(n): "" for n in range(50)}},
+            None,
+        ),
         ("/cancel-payment-intent", {"reason": "bored"}, "invalid_parameter"),
         ("/cancel-payment-intent", {"order_id": ""}, "invalid_parameter"),
     ],

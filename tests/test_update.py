@@ -54,6 +54,16 @@ def test_an_update_changes_the_orders_one_payment_intent(bench: AfterBench) -> N
     assert len(bench.made()) == 1
 
 
+def test_an_update_leaves_room_in_the_metadata_for_the_orders_own_names(bench: AfterBench) -> None:
+    """Stripe merges it with what is there: one more name would be the 51st."""
+    bench.ask()
+    names = {str(n): "x" for n in range(49)}
+    bench.update(1500, metadata=names)
+    assert len(bench.made()[0]["metadata"]) == 50
+    with pytest.raises(ValueError, match="metadata: may have at most 49 names here"):
+        bench.update(1500, metadata={**names, "more": "x"})
+
+
 def test_after_an_update_a_creation_with_the_new_amount_is_served(bench: AfterBench) -> None:
     first = bench.ask().intent.id
     bench.update(1500)
