@@ -13,6 +13,7 @@ import pytest
 
 from key_store.contract import Order
 from payment.happening import Happening
+from secret_text import redacted
 from stripe_retry import Meaning, RetryDetails, Verdict
 from stripe_send import Send
 from telemetry import (
@@ -21,7 +22,6 @@ from telemetry import (
     begin_request,
     correlation_id,
     end_request,
-    redacted,
     start_logging,
     tell_happening,
     tell_request,
@@ -83,7 +83,9 @@ def test_the_correlation_id_is_in_the_line() -> None:
     [
         ("key sk_test_4eC39Hq.", "key [redacted]."),
         ("key rk_live_4eC39Hq", "key [redacted]"),
+        ("my_sk_live_4eC39Hq", "my_[redacted]"),
         ("whsec_a+b/c=", "[redacted]"),
+        ("x_whsec_abc", "x_[redacted]"),
         ("pi_3Abc_secret_Def", "pi_3Abc[redacted]"),
         ("token eyJhbGci.eyJzdWIi.sig-1", "token [redacted]"),
         (f"key api_{'0' * 40}", "key [redacted]"),

@@ -10,9 +10,9 @@ from typing import Any
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-import telemetry
 from access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment import errors
+from secret_text import redacted
 from web.front_door import too_many_requests
 
 log = logging.getLogger("stripe_back_end_api")
@@ -102,7 +102,7 @@ def _error(
 ) -> Response:
     if status >= 500 and not message.startswith(FAILED):
         message = f"{FAILED}: {message}"
-    body = {"error": telemetry.redacted(message), "code": code, "action": action}
+    body = {"error": redacted(message), "code": code, "action": action}
     body |= {name: value for name, value in (facts or {}).items() if value is not None}
     g.error_code = code
     response = jsonify(body)
