@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
 from field_rules import Fault
 from payment.errors import BadRequest
+from secret_text import redacted
 
 # A body of 64 KiB can hold thousands of unknown names; a person reads a few.
 MAX_SENTENCES = 5
 
-# A name that is shown must look like a misspelt field, not like a secret or a page of HTML.
-_SHOWN = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
+# As many of a name as tell a person which one it is.
+MAX_CHARACTERS = 40
+
+# The numbers of cards have 12 to 19.
+SECRET_DIGITS = 12
+
+_PLAIN = re.compile(f"[A-Za-z][A-Za-z_]{{0,{MAX_CHARACTERS - 1}}}")
+
+# What a page would take for more than text, as JSON may write it, too.
+_OF_PAGES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&'"}
 
 
 def bad_request(faults: Sequence[Fault]) -> BadRequest:
@@ -24,12 +34,33 @@ def bad_request(faults: Sequence[Fault]) -> BadRequest:
     sentences = list(dict.fromkeys(map(_sentence, faults)))
     hidden = len(sentences) - MAX_SENTENCES
     more = [f"and {hidden} more"] if hidden > 0 else []
-    param = sentences[0].partition(":")[0]
+    param = faults[0].name or sentences[0].partition(":")[0]
     return BadRequest("; ".join(sentences[:MAX_SENTENCES] + more), param=param)
 
 
 def _sentence(fault: Fault) -> str:
-    if fault.kind == "unknown":
-        shown = fault.name if _SHOWN.fullmatch(fault.name) else "a field"
-        return f"{shown}: is not a field of this request"
-    return f"{fault.name}: {fault.rule}" if fault.name else fault.rule
+    if not fault.name and fault.kind == "broken":
+        return fault.rule
+    rule = "is not a field of this request" if fault.kind == "unknown" else fault.rule
+    return f"{_shown(fault.name)}: {rule}"
+
+
+def _shown(name: str) -> str:
+    """Return a name that a stranger chose: not where it may be a secret in the wrong place.
+
+    One that does not look like a field is JSON text in ASCII, so that it can neither pass for
+    another line or sentence nor hide a character that nobody sees.
+    """
+    if redacted(name) != name or sum(map(str.isdigit, name)) >= SECRET_DIGITS:
+        return "a field"
+    return name if _PLAIN.fullmatch(name) else f'"{_beginning(name)}"'
+
+
+def _beginning(name: str) -> str:
+    shown = ""
+    for character in name:
+        escaped = json.dumps(character)[1:-1].translate(_OF_PAGES)
+        if len(shown + escaped) > MAX_CHARACTERS:
+            return f"{shown}…"
+        shown += escaped
+    return shown

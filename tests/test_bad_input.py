@@ -287,10 +287,29 @@ INVALID: dict[str, tuple[str, Any]] = {
     "Amount": ("Amount", {"Amount": 100}),
     "confirm": ("confirm", {"confirm": True}),
     "idempotency_key": ("idempotency_key", {"idempotency_key": "x"}),
-    "name empty": ("a field", {"": 1}),
-    "name of a page": ("a field", {"<script>alert(1)</script>": 1}),
-    "name of 60,000": ("a field", {"x" * 60_000: 1}),
-    "name of a proto": ("a field", {"__proto__": {"amount": 1}}),
+    "name empty": ('""', {"": 1}),
+    "name of a page": (
+        r'"\u003cscript\u003ealert(1)\u003c/script…"',
+        {"<script>alert(1)</script>": 1},
+    ),
+    "name of 60,000": (f'"{"x" * 40}…"', {"x" * 60_000: 1}),
+    "name of an emoji 60 times": (r'"' + r"\ud83c\udf4e" * 3 + '…"', {"🍎" * 60: 1}),
+    "name of a proto": ('"__proto__"', {"__proto__": {"amount": 1}}),
+    "name with a hyphen": ('"order-id"', {"order-id": "A-1"}),
+    "name with a space": ('"order id"', {"order id": "A-1"}),
+    "name with a space behind": ('"order_id "', {"order_id ": "A-1"}),
+    "name with an underscore in front": ('"_x"', {"_x": 1}),
+    "name with a dot": ('"a.b"', {"a.b": 1}),
+    "name with a digit": ('"line2"', {"line2": 1}),
+    "name with an umlaut": (r'"\u00e4mount"', {"ämount": 1}),
+    "name with a Cyrillic letter": (r'"\u0430mount"', {"\u0430mount": 1}),
+    "name with a zero-width space": (r'"amount\u200b"', {"amount\u200b": 1}),
+    "name with a bidi override": (r'"\u202eamount"', {"\u202eamount": 1}),
+    "name with a line break": (r'"a\nb"', {"a\nb": 1}),
+    "name with an escape": (r'"\u001b[31m"', {"\x1b[31m": 1}),
+    "name with a quote": (r'"a\"b"', {'a"b': 1}),
+    "name of a sentence": ('"a; amount', {"a; amount: must be 5": 1}),
+    "name of a card": ("a field", {"4242 4242 4242 4242": 1}),
     "name self": ("self", {"self": 1}),
     "name model_config": ("model_config", {"model_config": {"extra": "allow"}}),
 }
@@ -350,10 +369,29 @@ def test_thousands_of_unknown_names_get_a_short_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["sk_test_4eC39HqLyjWDarjtT1zdp7dc", "pi_1_secret_2", "sk_test_abc", "whsec_abc"]
+    "secret",
+    [
+        "sk_test_4eC39HqLyjWDarjtT1zdp7dc",
+        "my_rk_live_4eC39",
+        "pi_1_secret_2",
+        "sk_test_abc",
+        "whsec_abc",
+        "x" * 38 + " sk_live_4eC39",
+        "Bearer abc.def",
+        f"api_{'a' * 32}",
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJvcmRlcl9pZCI6ImEifQ.abc",
+        "4242424242424242",
+        "4242-4242-4242-4242",
+    ],
 )
 def test_a_secret_in_the_place_of_a_name_is_not_told_back(secret: str) -> None:
-    assert secret not in refusal(json.dumps({**VALID, secret: 1}).encode())[2]
+    message = refusal(json.dumps({**VALID, secret: 1}).encode())[2]
+    assert message == "a field: is not a field of this request"
+
+
+def test_five_names_of_any_characters_get_a_short_answer() -> None:
+    many = {f"{n}{character * 60}": 1 for n, character in enumerate("\x00<🍎\U000e0001ä")}
+    assert len(refusal(json.dumps({**VALID, **many}).encode())[2]) < 500
 
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 2 * 1024 * 1024])
