@@ -69,10 +69,9 @@ def _float(digits: str) -> float:
     return number
 
 
-def _int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        _refuse(f"The JSON holds an integer of more than {MAX_DIGITS} digits")
-    return int(digits)
+def _int(digits: str) -> int | float:
+    """A longer one becomes what no field takes, so that its field is named."""
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
 # Made once: `json.loads` would make one for each body.

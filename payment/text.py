@@ -20,7 +20,8 @@ def order_name(given: object) -> str:
         given = str(given)
     if not isinstance(given, str) or not 1 <= len(given) <= MAX_NAME_OF_ORDER:
         raise ValueError(
-            f"must be text of 1 to {MAX_NAME_OF_ORDER} printable characters, or an integer"
+            f"must be text of 1 to {MAX_NAME_OF_ORDER} printable characters, "
+            "or an integer of as many digits"
         )
     if not given.isprintable() or not given.strip():
         raise ValueError("must hold printable characters only, and not only spaces")
