@@ -19,6 +19,7 @@ from live_money import refuse_unsafe
 from metrics.opening import Uncounted
 from order_commands import add_commands, is_serving
 from order_events import start_courier, start_second_looks
+from payment.query import read_query
 from payment.request import PaymentRequest
 from settings import Settings, SettingsError, environ_for_gunicorn, load_settings
 from stripe_payment import Payments
@@ -94,7 +95,8 @@ def _add_routes(app: Flask, parts: Parts) -> None:
 
     @app.get("/config")
     def config() -> Response:
-        client = parts.clients.get(request.args.get("client_id", "")) if parts.clients else None
+        client_id = read_query(request.query_string).get("client_id", "")
+        client = parts.clients.get(client_id) if parts.clients else None
         key = client.stripe_publishable_key if client else None
         account = {"stripe_account": client.stripe_account} if client else {}
         return jsonify(publishable_key=key or settings.stripe_publishable_key, **account)

@@ -282,7 +282,9 @@ def _config(answers: Answers) -> dict[str, Any]:
         "schema": {"type": "string"},
         "description": "Whose, where one service takes payments for several clients.",
     }
-    operation = _plain("What a page may know", _CONFIG, responses([TooManyRequests], answers))
+    operation = _plain(
+        "What a page may know", _CONFIG, responses([BadRequest, TooManyRequests], answers)
+    )
     return {**operation, "parameters": [client_id, _REQUEST_ID]}
 
 

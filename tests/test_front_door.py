@@ -90,6 +90,14 @@ def test_config_is_the_clients_own(tmp_path: Path) -> None:
     assert found == {"publishable_key": "pk_test_b", "stripe_account": "acct_b"}
 
 
+@pytest.mark.parametrize("query", ["client_id=shop-a&client_id=shop-b", "client_id=\xff"])
+def test_a_query_of_config_that_is_not_clear_is_refused(tmp_path: Path, query: str) -> None:
+    client, _ = guarded(tmp_path, entry("shop-a"), entry("shop-b"))
+    answer = client.get("/config", environ_overrides={"QUERY_STRING": query})
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_parameter")
+    assert answer.get_json()["error"].startswith("client_id: ")
+
+
 # Origins.
 
 SHOP = "https://shop-a.example"

@@ -182,6 +182,41 @@ def test_a_status_that_cannot_be_given(
     assert (answer.status_code, answer.json["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("order_id=A-1&order_id=A-2", "order_id: is given more than once"),
+        ("order_id=A-1&order_id=A-1", "order_id: is given more than once"),
+        ("order_id=A-1&refresh=true&refresh=false", "refresh: is given more than once"),
+        ("order_id=A-1&order%5Fid=", "order_id: is given more than once"),
+        ("order_id=A-1&x-y=1&x-y=2", '"x-y": is given more than once'),
+        ("order_id=%ff", "order_id: must be text in UTF-8"),
+        ("order_id=A-1&client_id=%ed%a0%80", "client_id: must be text in UTF-8"),
+        ("order_id=A-1&%ff=1", '"\\udcff": must be text in UTF-8'),
+        ("order_id=A-1&order-id=2", '"order-id": is not a field of this request'),
+    ],
+)
+def test_a_query_that_two_readers_could_read_differently_is_refused(
+    service: Service, query: str, told: str
+) -> None:
+    service.create()
+    answer = service.client.get(f"/payment-intent?{query}")
+    assert answer.json is not None
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_parameter")
+    assert answer.json["error"].startswith(told)
+
+
+@pytest.mark.parametrize(
+    "query", ["order_id=Z\xc3\xbc-1", "order_id=Z%C3%BC%2D1", "order_id=Z\xff"]
+)
+def test_a_query_may_hold_bytes_as_they_are(service: Service, query: str) -> None:
+    """As a server hands them over: one character for each byte."""
+    service.create("Zü-1")
+    path = "/payment-intent"
+    answer = service.client.get(path, environ_overrides={"QUERY_STRING": query})
+    assert answer.status_code == (400 if "\xff" in query else 200)
+
+
 def test_an_update_and_its_replay(service: Service) -> None:
     intent_id = service.create()
     answer = service.post("/update-payment-intent", amount=1500, expected_amount=1099)

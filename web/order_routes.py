@@ -10,6 +10,7 @@ from flask import Flask, Response, jsonify, request
 from payment.body import MAX_EVENT_BYTES, read_body
 from payment.intents import Intent
 from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
+from payment.query import read_query
 from stripe_webhook import read_event
 from web.asked import asked, asked_in_body
 from web.front_door import access
@@ -22,7 +23,7 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
 
     @app.get("/payment-intent")
     def payment_intent() -> Response:
-        wanted = asked(request.args.to_dict(), StatusRequest)
+        wanted = asked(read_query(request.query_string), StatusRequest)
         orders = payments.orders_of(wanted.client_id)
         return jsonify(asdict(orders.status(wanted, refresh=wanted.refresh == "true")))
 

@@ -1,0 +1,41 @@
+"""What stands behind the ? of an address, as strictly read as a body."""
+
+from __future__ import annotations
+
+from collections import Counter
+from urllib.parse import parse_qsl
+
+from field_rules import Fault
+from payment.complaints import bad_request
+
+
+def read_query(query: bytes) -> dict[str, str]:
+    """Return the fields of a query.
+
+    What two readers could take for two things is refused: a name given twice, and what is not
+    UTF-8. Raises BadRequest, which names the field.
+    """
+    text = query.decode("utf-8", "surrogateescape")
+    pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
+    counts = Counter(name for name, _ in pairs)
+    faults = [_twice(name) for name, count in counts.items() if count > 1]
+    faults += [_not_text(name) for name, value in pairs if not _is_text(name + value)]
+    if faults:
+        raise bad_request(faults)
+    return dict(pairs)
+
+
+def _twice(name: str) -> Fault:
+    return Fault("broken", name, "is given more than once: which value counts is not clear")
+
+
+def _not_text(name: str) -> Fault:
+    return Fault("broken", name, "must be text in UTF-8")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
