@@ -51,7 +51,7 @@ FIELDS: dict[str, Schema] = {
     "payment_method_options": {
         "type": "object",
         "propertyNames": {"pattern": _TYPE},
-        "additionalProperties": {"type": "object"},
+        "additionalProperties": {"type": "object", "minProperties": 1},
     },
     "metadata": {
         "type": "object",

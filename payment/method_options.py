@@ -27,6 +27,9 @@ def checked_options(given: dict[str, Any]) -> dict[str, Any]:
 def _checked(value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise ValueError(f"must not be nested more than {MAX_DEPTH} deep")
+    if value in ([], {}):
+        # Nothing at all would be sent of it, whatever it was meant to say.
+        raise ValueError("must hold no empty list or object: Stripe's form cannot say one")
     if isinstance(value, dict):
         return {_checked_name(name): _checked(value[name], depth + 1) for name in sorted(value)}
     if isinstance(value, list):

@@ -20,6 +20,13 @@ VALID: dict[str, Any] = {"amount": 100, "order_id": "A-1"}
 
 MANDATE = {"payment_schedule": "sporadic", "transaction_type": "personal"}
 
+EMPTY_OPTIONS: list[dict[str, Any]] = [
+    {"card": {}},
+    {"card": {"a": []}},
+    {"card": {"a": {}}},
+    {"card": {"a": [{}]}},
+]
+
 
 def post(body: bytes) -> TestResponse:
     """Post the bytes, and hold the answer to what every refusal must be."""
@@ -48,7 +55,7 @@ def refusal(body: bytes) -> tuple[int, str, str]:
 
 
 def nested(depth: int) -> dict[str, Any]:
-    return {"a": nested(depth - 1)} if depth else {}
+    return {"a": nested(depth - 1) if depth else 1}
 
 
 def acss(**terms: Any) -> dict[str, Any]:
@@ -213,6 +220,13 @@ INVALID: dict[str, tuple[str, Any]] = {
         {"payment_method_options": {"card": {"a][b": 1}}},
     ),
     "options of a bracket": ("payment_method_options", {"payment_method_options": {"card][": {}}}),
+    **{
+        f"options with {wrong} inside": (
+            "payment_method_options",
+            {"payment_method_options": {"acss_debit": {"mandate_options": MANDATE}, **wrong}},
+        )
+        for wrong in EMPTY_OPTIONS
+    },
     "options with a float": (
         "payment_method_options",
         {"payment_method_options": {"card": {"a": 1.5}}},
