@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from access.errors import Forbidden, TooManyRequests, Unauthorized
-from api_description.errors import ERROR, EVENT_BODY, JSON_BODY, Answers, responses
+from api_description.errors import ERROR, EVENT_BODY, JSON_BODY, UNREADABLE, Answers, responses
 from api_description.fields import described, schema_of
 from payment.errors import (
     BadRequest,
@@ -227,7 +227,12 @@ def _webhook(answers: Answers) -> dict[str, Any]:
     kinds = tuple(kind for kind in OF_PAYMENTS if kind not in (Refused, CardRefused))
     found = responses(kinds, answers, EVENT_BODY)
     refused = found["400"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
-    refused["code"]["enum"] = ["webhook_secret_missing", "invalid_signature", "malformed_json"]
+    refused["code"]["enum"] = [
+        "webhook_secret_missing",
+        "invalid_signature",
+        "malformed_json",
+        UNREADABLE,
+    ]
     return {
         "operationId": "receiveEvent",
         "summary": "Take an event of Stripe's",

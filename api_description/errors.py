@@ -13,9 +13,12 @@ from payment.intents import CANCELED, TAKEN
 
 Answers = Mapping[type[Exception], tuple[int, str]]
 
+# What the server itself answers, on every address, to what is not HTTP.
+UNREADABLE = "bad_request"
+
 # Of one class, but told apart by status or word.
 BAD_REQUESTS = {
-    400: ("malformed_json", "missing_parameter", "invalid_parameter"),
+    400: ("malformed_json", "missing_parameter", "invalid_parameter", UNREADABLE),
     413: ("too_large",),
     415: ("not_json",),
 }
@@ -62,10 +65,10 @@ def responses(
 
 
 def _response(status: int, kinds: list[type[PaymentError]], answers: Answers) -> dict[str, Any]:
-    words = [*_words(status, kinds)]
+    stripes_too = any(issubclass(kind, Refused) for kind in kinds)
     actions = sorted({answers[kind][1] for kind in kinds})
     text = " ".join((kind.__doc__ or "").partition("\n")[0] for kind in kinds)
-    found = _shaped(text, [] if any(issubclass(k, Refused) for k in kinds) else words, actions)
+    found = _shaped(text, _words(status, kinds), actions, stripes_too=stripes_too)
     headers = {}
     if any(kind.retry_after_seconds for kind in kinds):
         headers["Retry-After"] = {"schema": {"type": "integer", "minimum": 1}}
@@ -85,9 +88,11 @@ def _words(status: int, kinds: list[type[PaymentError]]) -> Iterable[str]:
     yield from OTHER_WORDS.get(status, ())
 
 
-def _shaped(text: str, words: Iterable[str], actions: list[str]) -> dict[str, Any]:
-    rules: dict[str, Any] = {"action": {"enum": actions}}
-    if words:
-        rules["code"] = {"enum": list(words)}
+def _shaped(
+    text: str, words: Iterable[str], actions: list[str], *, stripes_too: bool = False
+) -> dict[str, Any]:
+    """`stripes_too`: Stripe's own words may stand in place of ours."""
+    code = {"examples" if stripes_too else "enum": list(words)}
+    rules = {"action": {"enum": actions}, "code": code}
     error = {"allOf": [{"$ref": "#/components/schemas/Error"}, {"properties": rules}]}
     return {"description": text, "content": {"application/json": {"schema": error}}}

@@ -46,7 +46,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
 def _row(status: str, response: dict[str, Any]) -> str:
     schema = response["content"]["application/json"]["schema"]
     rules = schema["allOf"][1]["properties"] if "allOf" in schema else {}
-    words = rules.get("code", {}).get("enum") or (["Stripe's own"] if rules else [])
+    code = rules.get("code", {})
+    words = [*code["examples"], "Stripe's own"] if "examples" in code else code.get("enum", [])
     actions = rules.get("action", {}).get("enum", [])
     cells = [status, ", ".join(words), ", ".join(actions), response["description"]]
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"

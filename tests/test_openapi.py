@@ -26,7 +26,7 @@ from payment.request import PaymentRequest, check_request
 from secret_text import Secret
 from tests.fake_payments import Answer, FakePayments, client_of
 from tests.test_api import ORDER, PATH, ROWS, ask
-from web.errors import ANSWERS
+from web.errors import ANSWERS, UNREADABLE
 
 UPDATE = "/update-payment-intent"
 
@@ -172,8 +172,25 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     assert not re.findall(r"<script|<link|<img|https?://", text)
     for name in names_of(PaymentRequest):
         assert f"<code>{name}</code>" in text
-    for word in ("in_flight", "order_reused", "store_unavailable"):
+    for word in (
+        "bad_request",
+        "invalid_parameter",
+        "Stripe&#x27;s own",
+        "in_flight",
+        "order_reused",
+        "store_unavailable",
+    ):
         assert word in text
+
+
+def test_what_is_not_http_is_described_wherever_a_400_is(document: Any) -> None:
+    """Stripe's own codes may stand beside ours, so that ours are examples there."""
+    found = [response for status, response in described_responses(document) if status == "400"]
+    assert len(found) > 5
+    for response in found:
+        _, shape = response["content"]["application/json"]["schema"]["allOf"]
+        code = shape["properties"]["code"]
+        assert UNREADABLE[0] in code.get("enum", code.get("examples"))
 
 
 def test_the_error_classes_have_sentences() -> None:
