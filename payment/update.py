@@ -271,7 +271,9 @@ def _shows(intent: Intent, change: Change) -> bool:
     wanted: Mapping[str, Any] = SentParams.parse(change.sent).params
     named = wanted.get("metadata", {}).items()
     return all(intent.raw.get(name) == wanted[name] for name in _SHOWN if name in wanted) and all(
-        intent.metadata.get(name) == value for name, value in named
+        # Stripe takes an empty text for the wish that there be no such name.
+        intent.metadata.get(name, "") == value
+        for name, value in named
     )
 
 

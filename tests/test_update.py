@@ -179,6 +179,14 @@ def test_an_update_whose_answer_is_lost_is_settled_before_another(
     assert len({key for key in used if key}) == 2
 
 
+def test_a_name_of_metadata_that_is_taken_away_is_seen_to_be_gone(bench: AfterBench) -> None:
+    bench.ask()
+    bench.update(1099, metadata={"note": "gift"})
+    break_updates(bench, "error_500_with_object", count=1)
+    assert bench.update(1099, metadata={"note": ""}).revision == 2
+    assert "note" not in bench.made()[0]["metadata"]
+
+
 def test_an_old_update_is_not_sent_again(bench: AfterBench) -> None:
     """Its key is forgotten after a day: sent again, it would be carried out now."""
     bench.ask()
