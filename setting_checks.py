@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from key_store import SCHEMES
+from key_store import checked_url
 from secret_text import Secret
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
@@ -98,8 +98,4 @@ def http_url(value: str) -> str:
 
 def store_url(value: Secret) -> Secret:
     """A secret because the URL may carry a password."""
-    scheme = urlsplit(value.get_secret_value()).scheme
-    if scheme not in SCHEMES:
-        allowed = ", ".join(f"{name}://" for name in SCHEMES)
-        raise ValueError(f"unknown scheme: use one of {allowed}")
-    return value
+    return Secret(checked_url(value.get_secret_value()))

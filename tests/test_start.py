@@ -20,6 +20,8 @@ BODY = b'{"amount": 100, "order_id": "A-1"}'
 # A developer's own .env lies beneath it, so that what is wrong must be in the environment.
 WRONG = {"STRIPE_SECRET_KEY": "sk_test_abc", "PORT": "hunter2", "LOG_LEVEL": "hunter2"}
 
+KEY = {"STRIPE_SECRET_KEY": "sk_test_abc"}
+
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:0"]
 
 
@@ -75,6 +77,23 @@ def test_wrong_settings_stop_gunicorn_without_a_traceback() -> None:
     assert done.returncode != 0
     assert "Settings: PORT: must be" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*GUNICORN, "stripe_back_end_api:app"],
+        ["stripe_back_end_api.py"],
+        ["-m", "flask", "--app", "stripe_back_end_api", "deliver"],
+    ],
+    ids=["gunicorn", "python", "command"],
+)
+def test_a_wrong_store_stops_the_start_with_one_line(arguments: list[str]) -> None:
+    done = run(*arguments, KEY_STORE_URL="postgresql://u:hunter2@h:notaport/d", **KEY)
+    assert done.returncode in (1, 3)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Settings: KEY_STORE_URL: a postgresql URL is postgresql://")
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
