@@ -12,6 +12,7 @@ from key_store import checked_url
 from secret_text import Secret
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
+SECRET_KEY = rf"({'|'.join(SECRET_KEY_PREFIXES)})[A-Za-z0-9_]+"
 
 # As browsers send it: lower case, no path, and nothing that could be read as a pattern.
 ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
@@ -33,9 +34,11 @@ SWITCHES = {
 
 
 def secret_key(value: Secret) -> Secret:
-    text = value.get_secret_value()
-    if not text.startswith(SECRET_KEY_PREFIXES) or not text.isascii() or not text.isprintable():
-        raise ValueError(f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)}")
+    if not re.fullmatch(SECRET_KEY, value.get_secret_value()):
+        raise ValueError(
+            f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)} "
+            "and go on with letters, digits and underscores"
+        )
     return value
 
 

@@ -20,6 +20,8 @@ WRONG = [
     ("STRIPE_SECRET_KEY", "pk_test_hunter2", "sk_test_"),
     ("STRIPE_SECRET_KEY", "sk_test_hunter2\nX-Evil: 1", "sk_test_"),
     ("STRIPE_SECRET_KEY", "sk_test_hunter2é", "sk_test_"),
+    ("STRIPE_SECRET_KEY", "sk_test_", "letters, digits and underscores"),
+    ("STRIPE_SECRET_KEY", "rk_live_hunter 2", "letters, digits and underscores"),
     ("STRIPE_PUBLISHABLE_KEY", "sk_test_hunter2", "pk_test_ or pk_live_"),
     ("STRIPE_WEBHOOK_SECRET", "whsec_hunter2,,x", "separated by commas"),
     ("STRIPE_API_BASE", "hunter2", "https://api.stripe.com"),
