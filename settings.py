@@ -13,8 +13,9 @@ from msgspec import Struct, field
 from field_rules import Fault, Faults, fill, names_of, rule
 from secret_text import Secret
 from setting_checks import (
+    base_url,
     hazards,
-    http_url,
+    listener_url,
     names,
     number,
     origins,
@@ -71,7 +72,8 @@ _BudgetSeconds = Annotated[
 _CacheSeconds = Annotated[float, rule("must be a number from 0 to 10", first=number, ge=0, le=10)]
 _StoreUrl = Annotated[Secret, rule(then=store_url)]
 _Delivery = Annotated[Literal["embedded", "separate"], rule("must be embedded or separate")]
-_Url = Annotated[str, rule(then=http_url)]
+_BaseUrl = Annotated[str, rule(then=base_url)]
+_ListenerUrl = Annotated[str, rule(then=listener_url)]
 _Host = Annotated[str, rule("must be a host name or an IP address", pattern="[A-Za-z0-9._:%-]+")]
 _Port = Annotated[int, rule("must be an integer from 1 to 65535", first=whole, ge=1, le=65535)]
 _Workers = Annotated[int, rule("must be an integer from 1 to 512", first=whole, ge=1, le=512)]
@@ -98,14 +100,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     stripe_secret_key: _SecretKey
     stripe_publishable_key: _PublishableKey | None = None
     stripe_webhook_secret: _WebhookSecrets | None = None
-    stripe_api_base: _Url | None = None
+    stripe_api_base: _BaseUrl | None = None
     stripe_api_version: _Version | None = None
     stripe_max_attempts: _Attempts = 3
     stripe_connect_timeout_seconds: _ConnectSeconds = 3.0
     stripe_read_timeout_seconds: _ReadSeconds = 10.0
     request_budget_seconds: _BudgetSeconds = 25.0
     key_store_url: _StoreUrl = Secret("memory://")
-    order_events_url: _Url | None = None
+    order_events_url: _ListenerUrl | None = None
     order_events_secret: _WebhookSecrets | None = None
     order_events_delivery: _Delivery = "embedded"
     host: _Host = "127.0.0.1"
@@ -125,7 +127,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     prometheus_multiproc_dir: _File | None = None
     log_level: _LogLevel = "INFO"
     checkout_demo: _Switch = False
-    demo_stage_url: _Url | None = None
+    demo_stage_url: _BaseUrl | None = None
 
     def __post_init__(self) -> None:
         """Check what they are together. Raises ValueError."""

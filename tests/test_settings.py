@@ -26,6 +26,28 @@ WRONG = [
     ("STRIPE_WEBHOOK_SECRET", "whsec_hunter2,,x", "separated by commas"),
     ("STRIPE_API_BASE", "hunter2", "https://api.stripe.com"),
     ("STRIPE_API_BASE", "ftp://hunter2", "https://api.stripe.com"),
+    *(
+        (name, f"https://{rest}", "with no user")
+        for name in ("STRIPE_API_BASE", "ORDER_EVENTS_URL", "DEMO_STAGE_URL")
+        for rest in (
+            "hunter.example:port",
+            "hunter.example:0",
+            "hunter.example:65536",
+            "hunter .example",
+            "hünter.example",
+            "-hunter.example",
+            "hunter..example",
+            "",
+            "me:hunter2@api.example",
+            "hunter.example/#part",
+            "hunter.example/a path",
+            "[hunter",
+            "[::1",
+            "[:::]",
+        )
+    ),
+    ("STRIPE_API_BASE", "https://hunter.example/?a=1", "query"),
+    ("DEMO_STAGE_URL", "https://hunter.example?", "query"),
     ("STRIPE_API_VERSION", "hunter2", "2026-10-28.endive"),
     ("STRIPE_MAX_ATTEMPTS", "0", "from 1 to 10"),
     ("STRIPE_MAX_ATTEMPTS", "hunter2", "integer"),
@@ -82,6 +104,21 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(name: str, value: str, al
 def test_a_setting_may_be_written_as_people_do(name: str, texts: list[str], value: object) -> None:
     for text in texts:
         assert getattr(load_settings({**KEY, name: text}), name.lower()) == value
+
+
+def test_an_address_may_be_written_as_people_do() -> None:
+    for text in ("HTTPS://api.stripe.com", "https://api.stripe.com/"):
+        assert load_settings({**KEY, "STRIPE_API_BASE": text}).stripe_api_base == (
+            "https://api.stripe.com"
+        )
+    for text in ("http://[::1]:1", "http://a_container:65535/v0", "http://10.0.0.1"):
+        assert load_settings({**KEY, "STRIPE_API_BASE": text}).stripe_api_base == text
+
+
+def test_a_shop_s_address_stays_as_it_is_written() -> None:
+    url = "https://shop.example:8443/events/?token=a/"
+    given = {**KEY, "ORDER_EVENTS_URL": url, "ORDER_EVENTS_SECRET": "s"}
+    assert load_settings(given).order_events_url == url
 
 
 def test_several_wrong_settings_are_all_named() -> None:
