@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from msgspec import Struct, field
 
 from field_rules import Fault, Faults, fill, names_of, rule
@@ -207,12 +208,31 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def environment() -> dict[str, str]:
     """Return the environment over what `.env` says. Raises SettingsError."""
+    beneath: dict[str, str | None] = {}
+    # Without interpolation: a password may hold ${.
+    for line in parse_stream(StringIO(_text_of_dotenv())):
+        if line.error:
+            raise SettingsError(
+                f"Settings: .env: line {_number_of(line)} cannot be read: it must be NAME=value"
+            )
+        if line.key is not None:
+            beneath[line.key] = line.value
+    return {**{name: text for name, text in beneath.items() if text is not None}, **os.environ}
+
+
+def _number_of(line: Binding) -> int:
+    """Blank lines before it are part of it."""
+    given = line.original.string
+    return line.original.line + given.count("\n") - given.lstrip().count("\n")
+
+
+def _text_of_dotenv() -> str:
+    """Return what it says, once: it may be a pipe. Nothing where there is no such file."""
+    path = Path.cwd() / ".env"
     try:
-        # No interpolation: a password may hold ${.
-        beneath = dotenv_values(Path.cwd() / ".env", interpolate=False)
+        return path.read_text("utf-8") if path.exists() and not path.is_dir() else ""
     except (OSError, UnicodeDecodeError) as wrong:
         raise SettingsError("Settings: .env cannot be read: it must be UTF-8 text") from wrong
-    return {**{name: text for name, text in beneath.items() if text is not None}, **os.environ}
 
 
 def _complaint(fault: Fault) -> str:

@@ -189,6 +189,17 @@ def test_an_unreadable_dotenv_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
         load_settings()
 
 
+@pytest.mark.parametrize("line", ["PORT 4243 hunter2", "PORT='hunter2", "=hunter2"])
+def test_a_line_of_dotenv_that_is_none_is_told(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text(f"STRIPE_SECRET_KEY=sk_test_abc\n# why\n\n{line}\nHOST=::1\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == ("Settings: .env: line 4 cannot be read: it must be NAME=value")
+
+
 def test_the_example_holds_every_setting_with_its_default() -> None:
     example = {name: text or "" for name, text in dotenv_values(ROOT / ".env.example").items()}
     assert set(example) == {name.upper() for name in names_of(Settings)}
