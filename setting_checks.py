@@ -5,8 +5,10 @@ Beside settings.py, which is about where settings come from and what they are to
 
 from __future__ import annotations
 
+import os
 import re
 from ipaddress import IPv6Address
+from pathlib import Path
 
 from key_store import checked_url
 from secret_text import Secret
@@ -98,6 +100,12 @@ def switch(text: str) -> bool | str:
 
 def names(value: str) -> list[str]:
     return [part.strip() for part in value.split(",")]
+
+
+def writable_directory(value: Path) -> Path:
+    if not value.is_dir() or not os.access(value, os.W_OK | os.X_OK):
+        raise ValueError("must be a directory that exists and may be written to")
+    return value
 
 
 def base_url(value: str) -> str:

@@ -26,6 +26,7 @@ from setting_checks import (
     switch,
     webhook_secrets,
     whole,
+    writable_directory,
 )
 
 # No account can own it, so that it says by itself that Stripe's address is the sandbox's.
@@ -87,6 +88,7 @@ _Origins = Annotated[str, rule(then=origins)]
 _Hazards = Annotated[str, rule(then=hazards)]
 _Switch = Annotated[bool, rule("must be 1 or 0", first=switch)]
 _File = Annotated[Path, rule()]
+_Directory = Annotated[Path, rule(then=writable_directory)]
 _LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], rule("must be DEBUG, INFO, WARNING or ERROR")
 ]
@@ -125,7 +127,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     flask_debug: _Switch = False
     metrics_host: _Host = "127.0.0.1"
     metrics_port: _Port | None = None
-    prometheus_multiproc_dir: _File | None = None
+    prometheus_multiproc_dir: _Directory | None = None
     log_level: _LogLevel = "INFO"
     checkout_demo: _Switch = False
     demo_stage_url: _BaseUrl | None = None

@@ -71,6 +71,8 @@ WRONG = [
     ("ANSWER_CACHE_SECONDS", "-inf", "from 0 to 10"),
     ("FLASK_DEBUG", "hunter2", "1 or 0"),
     ("CHECKOUT_DEMO", "2", "1 or 0"),
+    ("PROMETHEUS_MULTIPROC_DIR", "/nonexistent/hunter2", "directory that exists"),
+    ("PROMETHEUS_MULTIPROC_DIR", __file__, "directory that exists"),
     ("LOG_LEVEL", "info", "DEBUG, INFO, WARNING or ERROR"),
     ("LOG_LEVEL", "hunter2", "DEBUG, INFO, WARNING or ERROR"),
 ]

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.service_process import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 PATH = "/create-payment-intent"
 BODY = b'{"amount": 100, "order_id": "A-1"}'
@@ -23,6 +25,7 @@ WRONG = {"STRIPE_SECRET_KEY": "sk_test_abc", "PORT": "hunter2", "LOG_LEVEL": "hu
 KEY = {"STRIPE_SECRET_KEY": "sk_test_abc"}
 
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:0"]
+SERVICE = [*GUNICORN, "stripe_back_end_api:app"]
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +85,7 @@ def test_wrong_settings_stop_gunicorn_without_a_traceback() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        [*GUNICORN, "stripe_back_end_api:app"],
+        SERVICE,
         ["stripe_back_end_api.py"],
         ["-m", "flask", "--app", "stripe_back_end_api", "deliver"],
     ],
@@ -94,6 +97,32 @@ def test_a_wrong_store_stops_the_start_with_one_line(arguments: list[str]) -> No
     (line,) = done.stderr.splitlines()
     assert line.startswith("Settings: KEY_STORE_URL: a postgresql URL is postgresql://")
     assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
+def test_metrics_that_nobody_could_ask_for_stop_the_start(host: str, tmp_path: Path) -> None:
+    done = run(*SERVICE, METRICS_HOST=host, METRICS_PORT="9464", TMPDIR=str(tmp_path), **KEY)
+    assert done.returncode == 1
+    assert "Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_taken_port_for_metrics_stops_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run(*SERVICE, METRICS_PORT=port, TMPDIR=str(tmp_path), **KEY)
+    assert done.returncode == 1
+    assert "METRICS_PORT: cannot be listened on: Address already in use\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_look_at_the_configuration_leaves_nothing_behind(tmp_path: Path) -> None:
+    environ = {**KEY, "METRICS_PORT": str(free_port()), "TMPDIR": str(tmp_path)}
+    done = run(*SERVICE, "--check-config", **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
