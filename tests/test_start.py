@@ -25,6 +25,7 @@ WRONG = {"STRIPE_SECRET_KEY": "sk_test_abc", "PORT": "hunter2", "LOG_LEVEL": "hu
 KEY = {"STRIPE_SECRET_KEY": "sk_test_abc"}
 
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:0"]
+COMMAND = ["-m", "flask", "--app", "stripe_back_end_api"]
 SERVICE = [*GUNICORN, "stripe_back_end_api:app"]
 
 
@@ -61,7 +62,7 @@ def test_a_name_that_it_does_not_have_is_an_attribute_error() -> None:
     [
         ["stripe_back_end_api.py"],
         ["-c", "from stripe_back_end_api import app"],
-        ["-m", "flask", "--app", "stripe_back_end_api", "run", "--port", "0"],
+        [*COMMAND, "run", "--port", "0"],
     ],
     ids=["python", "import", "flask run"],
 )
@@ -87,7 +88,7 @@ def test_wrong_settings_stop_gunicorn_without_a_traceback() -> None:
     [
         SERVICE,
         ["stripe_back_end_api.py"],
-        ["-m", "flask", "--app", "stripe_back_end_api", "deliver"],
+        [*COMMAND, "deliver"],
     ],
     ids=["gunicorn", "python", "command"],
 )
@@ -97,6 +98,16 @@ def test_a_wrong_store_stops_the_start_with_one_line(arguments: list[str]) -> No
     (line,) = done.stderr.splitlines()
     assert line.startswith("Settings: KEY_STORE_URL: a postgresql URL is postgresql://")
     assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", [["--once"], ["--parked", "--once"]])
+def test_deliver_says_that_the_store_is_down(options: list[str]) -> None:
+    environ = {"KEY_STORE_URL": f"redis://127.0.0.1:{free_port()}", **KEY}
+    shop = {"ORDER_EVENTS_URL": "http://shop.example", "ORDER_EVENTS_SECRET": "whsec_shop"}
+    done = run(*COMMAND, "deliver", *options, **environ, **shop)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("\nError: the key store does not answer\n")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
