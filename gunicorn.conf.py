@@ -142,8 +142,7 @@ if exporter:
 def on_starting(server: Any) -> None:
     """Make room for the descriptors of every thread; let Prometheus ask; load the code."""
     check_before_reload(server)
-    if exporter:
-        exporter.start()
+    _start_exporter()
     _allow_descriptors()
     _load_code()
     os.register_at_fork(
@@ -151,6 +150,17 @@ def on_starting(server: Any) -> None:
         after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS),
         after_in_child=_end_when_told,
     )
+
+
+def _start_exporter() -> None:
+    if exporter and settings.metrics_port:
+        try:
+            exporter.start(settings.metrics_host, settings.metrics_port)
+        except OSError as wrong:
+            sys.stderr.write(
+                f"Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: {wrong.strerror}\n"
+            )
+            raise SystemExit(1) from None
 
 
 def _allow_descriptors() -> None:

@@ -21,6 +21,7 @@ from payment.chores import Courier
 from payment.errors import PaymentError
 from payment.order_requests import OrderRequest
 from payment.outbox import unparked
+from payment.text import order_name
 
 if TYPE_CHECKING:
     from payment.reconcile import Tally
@@ -93,11 +94,12 @@ def _deliver(settings: Settings, payments: Payments) -> click.Command:
         courier = open_courier(settings, payments)
         if courier is None:
             raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
-        if parked:
-            click.echo(f"{unparked(payments.orders.tools.store, time.time())} to try again")
-        if once:
-            click.echo(f"{courier.run_once()} delivered")
-            return
+        with _plain_errors():
+            if parked:
+                click.echo(f"{unparked(payments.orders.tools.store, time.time())} to try again")
+            if once:
+                click.echo(f"{courier.run_once()} delivered")
+                return
         _run_until_told(courier)
 
     return deliver
@@ -110,8 +112,8 @@ def _orders(settings: Settings, payments: Payments) -> click.Group:
         _refuse_memory(settings)
 
     @orders.command("show")
-    @click.argument("order_id")
-    @click.option("--client", "client_id", help="Whose order it is.")
+    @click.argument("order_id", callback=_name)
+    @click.option("--client", "client_id", callback=_name, help="Whose order it is.")
     @click.option("--refresh", is_flag=True, help="Ask Stripe first.")
     def show(order_id: str, client_id: str | None, refresh: bool) -> None:
         """Print what is known of an order, and what happened to it."""
@@ -157,6 +159,13 @@ def _walk(steps: Iterable[object]) -> None:
     with click.progressbar(steps, label="orders", show_pos=True, file=sys.stderr) as bar:
         for _ in bar:
             pass
+
+
+def _name(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    try:
+        return None if given is None else order_name(given)
+    except ValueError as wrong:
+        raise click.BadParameter(str(wrong)) from None
 
 
 def _instant(since: str) -> float:

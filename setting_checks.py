@@ -5,16 +5,27 @@ Beside settings.py, which is about where settings come from and what they are to
 
 from __future__ import annotations
 
+import os
 import re
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address
+from pathlib import Path
 
-from key_store import SCHEMES
+from key_store import checked_url
 from secret_text import Secret
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
+SECRET_KEY = rf"({'|'.join(SECRET_KEY_PREFIXES)})[!-~]+"
 
 # As browsers send it: lower case, no path, and nothing that could be read as a pattern.
 ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
+
+# Names as DNS has them, and underscores, which those of containers have; no user, no fragment.
+_LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = rf"{_LABEL}(\.{_LABEL})*\.?|\[(?P<ipv6>[0-9a-f:.]+)\]"
+ADDRESS = re.compile(
+    rf"https?://({_HOST})(:(?P<port>[0-9]{{1,5}}))?(/[^\s?#]*)?(\?[^\s#]*)?",
+    re.ASCII | re.IGNORECASE,
+)
 
 # What a live key is refused with, and may be allowed with: live_money.py says of each why.
 HAZARDS = (
@@ -33,9 +44,10 @@ SWITCHES = {
 
 
 def secret_key(value: Secret) -> Secret:
-    text = value.get_secret_value()
-    if not text.startswith(SECRET_KEY_PREFIXES) or not text.isascii() or not text.isprintable():
-        raise ValueError(f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)}")
+    if not re.fullmatch(SECRET_KEY, value.get_secret_value()):
+        raise ValueError(
+            f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)} and go on without spaces"
+        )
     return value
 
 
@@ -89,17 +101,45 @@ def names(value: str) -> list[str]:
     return [part.strip() for part in value.split(",")]
 
 
-def http_url(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme not in ("http", "https") or not url.hostname or not value.isprintable():
-        raise ValueError("must be an address like https://api.stripe.com")
-    return value.rstrip("/")
+def writable_directory(value: Path) -> Path:
+    if not value.is_dir() or not os.access(value, os.W_OK | os.X_OK):
+        raise ValueError("must be a directory that exists and may be written to")
+    return value
+
+
+def base_url(value: str) -> str:
+    """What paths are put behind."""
+    if "?" in value or not _is_address(value):
+        raise ValueError(
+            "must be an address like https://api.stripe.com, with no user, query or fragment"
+        )
+    return _lower_scheme(value).rstrip("/")
+
+
+def listener_url(value: str) -> str:
+    """What is posted to, as it is written."""
+    if not _is_address(value):
+        raise ValueError(
+            "must be an address like https://shop.example/order-events, with no user or fragment"
+        )
+    return _lower_scheme(value)
+
+
+def _is_address(value: str) -> bool:
+    found = ADDRESS.fullmatch(value)
+    if not found or not value.isprintable() or not 1 <= int(found["port"] or 80) <= 65535:
+        return False
+    try:
+        return not found["ipv6"] or bool(IPv6Address(found["ipv6"]))
+    except ValueError:
+        return False
+
+
+def _lower_scheme(value: str) -> str:
+    scheme, _, rest = value.partition(":")
+    return f"{scheme.lower()}:{rest}"
 
 
 def store_url(value: Secret) -> Secret:
     """A secret because the URL may carry a password."""
-    scheme = urlsplit(value.get_secret_value()).scheme
-    if scheme not in SCHEMES:
-        allowed = ", ".join(f"{name}://" for name in SCHEMES)
-        raise ValueError(f"unknown scheme: use one of {allowed}")
-    return value
+    return Secret(checked_url(value.get_secret_value()))

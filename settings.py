@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from msgspec import Struct, field
 
 from field_rules import Fault, Faults, fill, names_of, rule
 from secret_text import Secret
 from setting_checks import (
+    base_url,
     hazards,
-    http_url,
+    listener_url,
     names,
     number,
     origins,
@@ -24,6 +26,7 @@ from setting_checks import (
     switch,
     webhook_secrets,
     whole,
+    writable_directory,
 )
 
 # No account can own it, so that it says by itself that Stripe's address is the sandbox's.
@@ -71,7 +74,8 @@ _BudgetSeconds = Annotated[
 _CacheSeconds = Annotated[float, rule("must be a number from 0 to 10", first=number, ge=0, le=10)]
 _StoreUrl = Annotated[Secret, rule(then=store_url)]
 _Delivery = Annotated[Literal["embedded", "separate"], rule("must be embedded or separate")]
-_Url = Annotated[str, rule(then=http_url)]
+_BaseUrl = Annotated[str, rule(then=base_url)]
+_ListenerUrl = Annotated[str, rule(then=listener_url)]
 _Host = Annotated[str, rule("must be a host name or an IP address", pattern="[A-Za-z0-9._:%-]+")]
 _Port = Annotated[int, rule("must be an integer from 1 to 65535", first=whole, ge=1, le=65535)]
 _Workers = Annotated[int, rule("must be an integer from 1 to 512", first=whole, ge=1, le=512)]
@@ -84,6 +88,7 @@ _Origins = Annotated[str, rule(then=origins)]
 _Hazards = Annotated[str, rule(then=hazards)]
 _Switch = Annotated[bool, rule("must be 1 or 0", first=switch)]
 _File = Annotated[Path, rule()]
+_Directory = Annotated[Path, rule(then=writable_directory)]
 _LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"], rule("must be DEBUG, INFO, WARNING or ERROR")
 ]
@@ -98,14 +103,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     stripe_secret_key: _SecretKey
     stripe_publishable_key: _PublishableKey | None = None
     stripe_webhook_secret: _WebhookSecrets | None = None
-    stripe_api_base: _Url | None = None
+    stripe_api_base: _BaseUrl | None = None
     stripe_api_version: _Version | None = None
     stripe_max_attempts: _Attempts = 3
     stripe_connect_timeout_seconds: _ConnectSeconds = 3.0
     stripe_read_timeout_seconds: _ReadSeconds = 10.0
     request_budget_seconds: _BudgetSeconds = 25.0
     key_store_url: _StoreUrl = Secret("memory://")
-    order_events_url: _Url | None = None
+    order_events_url: _ListenerUrl | None = None
     order_events_secret: _WebhookSecrets | None = None
     order_events_delivery: _Delivery = "embedded"
     host: _Host = "127.0.0.1"
@@ -122,10 +127,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     flask_debug: _Switch = False
     metrics_host: _Host = "127.0.0.1"
     metrics_port: _Port | None = None
-    prometheus_multiproc_dir: _File | None = None
+    prometheus_multiproc_dir: _Directory | None = None
     log_level: _LogLevel = "INFO"
     checkout_demo: _Switch = False
-    demo_stage_url: _Url | None = None
+    demo_stage_url: _BaseUrl | None = None
 
     def __post_init__(self) -> None:
         """Check what they are together. Raises ValueError."""
@@ -205,12 +210,31 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def environment() -> dict[str, str]:
     """Return the environment over what `.env` says. Raises SettingsError."""
+    beneath: dict[str, str | None] = {}
+    # Without interpolation: a password may hold ${.
+    for line in parse_stream(StringIO(_text_of_dotenv())):
+        if line.error:
+            raise SettingsError(
+                f"Settings: .env: line {_number_of(line)} cannot be read: it must be NAME=value"
+            )
+        if line.key is not None:
+            beneath[line.key] = line.value
+    return {**{name: text for name, text in beneath.items() if text is not None}, **os.environ}
+
+
+def _number_of(line: Binding) -> int:
+    """Blank lines before it are part of it."""
+    given = line.original.string
+    return line.original.line + given.count("\n") - given.lstrip().count("\n")
+
+
+def _text_of_dotenv() -> str:
+    """Return what it says, once: it may be a pipe. Nothing where there is no such file."""
+    path = Path.cwd() / ".env"
     try:
-        # No interpolation: a password may hold ${.
-        beneath = dotenv_values(Path.cwd() / ".env", interpolate=False)
+        return path.read_text("utf-8") if path.exists() and not path.is_dir() else ""
     except (OSError, UnicodeDecodeError) as wrong:
         raise SettingsError("Settings: .env cannot be read: it must be UTF-8 text") from wrong
-    return {**{name: text for name, text in beneath.items() if text is not None}, **os.environ}
 
 
 def environ_for_gunicorn() -> dict[str, str]:

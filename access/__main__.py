@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 import hashlib
 import secrets
+import sys
+
+from payment.text import order_name
 
 
 def main() -> None:
     """Print the entry, and the API key, which is kept nowhere."""
     parser = argparse.ArgumentParser(prog="python -m access", description=__doc__)
     parser.add_argument("name", help="the client's id, as in client_id")
-    name = parser.parse_args().name.replace("\\", "\\\\").replace('"', '\\"')
+    try:
+        given = order_name(parser.parse_args().name)
+    except ValueError as wrong:
+        sys.exit(f"The name {wrong}")
+    name = given.replace("\\", "\\\\").replace('"', '\\"')
     key = f"api_{secrets.token_hex(32)}"
     print(f"# The API key, for the shop's server; it is shown only now: {key}")  # noqa: T201
     print(  # noqa: T201

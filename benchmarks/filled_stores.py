@@ -24,6 +24,7 @@ from redis import Redis as Client
 from key_store import KeyStore, open_key_store, shared_memory_store
 from key_store.contract import Order
 from key_store.memory import MemoryStore
+from key_store.shared_directory import PREFIX
 from payment import claims
 from payment.idempotency import SentParams
 from payment.intents import Intent
@@ -153,7 +154,7 @@ def memory(orders: int) -> Iterator[Bench]:
 
 @contextmanager
 def sqlite(_: int, durable: bool = True) -> Iterator[Bench]:
-    directory = tempfile.mkdtemp()
+    directory = tempfile.mkdtemp(prefix=PREFIX)
     path = f"{directory}/keys.db"
     hurried = shared_memory_store(path, timeout_seconds=60)
     store = open_key_store(f"sqlite:///{path}", timeout_seconds=60) if durable else hurried

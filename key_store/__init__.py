@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from pathlib import Path
 
 from key_store.contract import KeyStore
 from key_store.memory import DEFAULT_MAX_ORDERS, MemoryStore
 
-__all__ = ["SCHEMES", "KeyStore", "open_key_store", "shared_memory_store"]
+__all__ = ["SCHEMES", "KeyStore", "checked_url", "open_key_store", "shared_memory_store"]
 
 SCHEMES = ("memory", "sqlite", "postgresql", "redis", "rediss")
 
+UNKNOWN = f"unknown scheme: use one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
+
 DEFAULT_TIMEOUT_SECONDS = 2.0
+
+
+def checked_url(url: str) -> str:
+    """Return what `open_key_store` takes: the URL, its scheme in lower case.
+
+    A file's directory must be there. Nothing is opened, and only the driver of the store that is
+    named is loaded. Raises ValueError with the rule, which never shows the URL.
+    """
+    scheme, _, rest = url.partition(":")
+    url = f"{scheme.lower()}:{rest}"
+    match scheme.lower():
+        case "memory":
+            _shared_path(url)
+        case "sqlite":
+            from key_store.sqlite import look_at_place, sqlite_path
+
+            look_at_place(sqlite_path(url))
+        case "postgresql":
+            from key_store.postgres_pool import conninfo
+
+            conninfo(url, DEFAULT_TIMEOUT_SECONDS)
+        case "redis" | "rediss":
+            from key_store.redis import open_redis
+
+            open_redis(url, DEFAULT_TIMEOUT_SECONDS)
+        case _:
+            raise ValueError(UNKNOWN)
+    return url
 
 
 def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:
     """Open the store that `url` names, in the process that uses it.
 
-    `memory:///path` is what `memory://` means to several processes (gunicorn.conf.py makes the
-    path). `timeout_seconds` bounds each operation. A server that is down does not stop the start:
-    operations raise StoreUnavailable until it is back. Raises ValueError, which never shows the
-    URL, for a scheme that is not one of SCHEMES and for a URL that is no such store's.
+    `memory:///path` is what `memory://` means to several processes: a file in the directory that
+    gunicorn.conf.py makes. `timeout_seconds` bounds each operation. A server that is down does not
+    stop the start: operations raise StoreUnavailable until it is back. Raises ValueError, which
+    never shows the URL, for a scheme that is not one of SCHEMES and for a URL that is no such
+    store's.
     """
-    match urlsplit(url).scheme:
+    match url.partition(":")[0]:
         case "memory":
-            path = url.removeprefix("memory://")
+            path = _shared_path(url)
             if path:
                 return shared_memory_store(path, timeout_seconds=timeout_seconds)
             return MemoryStore(DEFAULT_MAX_ORDERS)
@@ -41,8 +72,7 @@ def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
 
             return RedisStore(url, timeout_seconds=timeout_seconds)
         case _:
-            allowed = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-            raise ValueError(f"unknown key store: use one of {allowed}")
+            raise ValueError(UNKNOWN)
 
 
 def shared_memory_store(path: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:
@@ -53,3 +83,21 @@ def shared_memory_store(path: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_S
     from key_store.sqlite import SqliteStore
 
     return SqliteStore(path, timeout_seconds=timeout_seconds, durable=False)
+
+
+def _shared_path(url: str) -> str:
+    """Return the file of a shared memory, the empty text where one process has its own."""
+    path = url.removeprefix("memory://")
+    if path == url or (path and not _is_shared(Path(path).parent)):
+        raise ValueError("a memory URL is memory:// with nothing behind it")
+    return path
+
+
+def _is_shared(directory: Path) -> bool:
+    """Not beside `shared_directory`, which stays as it was while `kill -HUP` brings new code."""
+    from tempfile import gettempdir
+
+    from key_store.shared_directory import MEMORY, PREFIX
+
+    ours = directory.parent in (MEMORY, Path(gettempdir())) and directory.name.startswith(PREFIX)
+    return ours and directory.is_dir()

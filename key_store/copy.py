@@ -7,10 +7,14 @@ broke off is begun again.
 from __future__ import annotations
 
 import argparse
+import logging
+import sys
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
-from key_store import open_key_store
-from key_store.contract import KeyStore
+from key_store import checked_url, open_key_store
+from key_store.contract import KeyStore, StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,60 @@ def copy(source: KeyStore, target: KeyStore) -> Copied:
     return Copied(carried, there_before)
 
 
+class CannotCopyError(Exception):
+    """The message is one line for a person, and shows no URL."""
+
+
 def main() -> None:
-    """Copy, and say how many."""
+    """Copy, and say how many, or why not."""
     parser = argparse.ArgumentParser(prog="python -m key_store.copy", description=__doc__)
     parser.add_argument("source", metavar="FROM", help="KEY_STORE_URL until now")
     parser.add_argument("target", metavar="TO", help="KEY_STORE_URL from now on")
     options = parser.parse_args()
-    source, target = open_key_store(options.source), open_key_store(options.target)
-    done = copy(source, target)
+    # What a store warns of, the service says when it starts.
+    logging.getLogger("key_store").setLevel(logging.ERROR)
+    try:
+        done = _copy_between(_source(options.source), _checked("TO", options.target))
+    except CannotCopyError as wrong:
+        sys.exit(str(wrong))
     print(f"{done.carried} records carried over, {done.there_before} were there")  # noqa: T201
-    source.close()
-    target.close()
+
+
+def _source(given: str) -> str:
+    url = _checked("FROM", given)
+    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).exists():
+        raise CannotCopyError("FROM: there is no such SQLite file")
+    return url
+
+
+def _checked(name: str, given: str) -> str:
+    try:
+        url = checked_url(given)
+    except ValueError as wrong:
+        raise CannotCopyError(f"{name}: {wrong}") from None
+    if url.startswith("memory:"):
+        raise CannotCopyError(f"{name}: only the service itself can see what memory:// holds")
+    return url
+
+
+def _copy_between(source_url: str, target_url: str) -> Copied:
+    with (
+        closing(open_key_store(source_url)) as source,
+        closing(open_key_store(target_url)) as target,
+    ):
+        _look_for("FROM", source)
+        _look_for("TO", target)
+        try:
+            return copy(source, target)
+        except StoreUnavailable as wrong:
+            raise CannotCopyError(f"Broken off, begin again: {wrong}") from wrong
+
+
+def _look_for(name: str, store: KeyStore) -> None:
+    try:
+        store.ping()
+    except StoreUnavailable as wrong:
+        raise CannotCopyError(f"{name}: {wrong}") from wrong
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class PostgresPool:
         # says for each request that the store did not answer.
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         self._pool = ConnectionPool(
-            _conninfo(url, timeout_seconds),
+            conninfo(url, timeout_seconds),
             connection_class=BoundedConnection,
             kwargs={"autocommit": True},
             min_size=0,
@@ -115,7 +115,14 @@ def _hung_up(connection: BoundedConnection) -> bool:
     return bool(poll.poll(0))
 
 
-def _conninfo(url: str, timeout_seconds: float) -> str:
+def _look_at_ports(given: str) -> None:
+    """Raise ValueError for what libpq itself would find out only when it connects."""
+    for port in given.split(","):
+        if port and not (port.isdecimal() and 1 <= int(port) <= 65535):
+            raise ValueError
+
+
+def conninfo(url: str, timeout_seconds: float) -> str:
     """Add bounds to the URL, where it does not set its own. Raises ValueError, which hides it."""
     bounds: dict[str, str | int | None] = {
         "connect_timeout": math.ceil(timeout_seconds),
@@ -127,8 +134,7 @@ def _conninfo(url: str, timeout_seconds: float) -> str:
     }
     try:
         given = conninfo_to_dict(url)
-        for port in str(given.get("port") or "5432").split(","):
-            int(port)
+        _look_at_ports(str(given.get("port") or ""))
         return make_conninfo("", **(bounds | given))
     except (psycopg.Error, ValueError):
         raise ValueError(

@@ -7,10 +7,12 @@ evict, or that loses its data, can take one away.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from redis import BlockingConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
@@ -52,7 +54,7 @@ class RedisStore:
     """KeyStore in Redis 6.2 or newer. A server that is down at the start is asked at each use."""
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        self._redis = _open(url, timeout_seconds)
+        self._redis = open_redis(url, timeout_seconds)
         self._due = DueIndex(self._redis)
         self._scripts = {name: Script.of(statement("redis", f"{name}.lua")) for name in SCRIPTS}
         self._trips = Trips(self._redis)
@@ -170,7 +172,15 @@ def _reported() -> Iterator[None]:
         raise StoreUnavailable(NO_ANSWER) from trouble
 
 
-def _open(url: str, timeout_seconds: float) -> Redis:
+def _look_at(url: SplitResult) -> None:
+    """Raise ValueError for what the driver would pass over, or find out when it connects."""
+    if not re.fullmatch("(/[0-9]*)?", url.path) or url.fragment or url.port == 0:
+        raise ValueError
+    if not re.fullmatch("[!-~]*", url.hostname or ""):
+        raise ValueError
+
+
+def open_redis(url: str, timeout_seconds: float) -> Redis:
     """Make a client, which connects when it is first used. Raises ValueError, which hides the URL.
 
     Half the time-out for each wait: a connection that is made and an answer that does not come
@@ -178,6 +188,7 @@ def _open(url: str, timeout_seconds: float) -> Redis:
     """
     half = timeout_seconds / 2
     try:
+        _look_at(urlsplit(url))
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=POOL_SIZE,

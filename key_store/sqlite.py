@@ -43,6 +43,12 @@ def sqlite_path(url: str) -> str:
     return path
 
 
+def look_at_place(path: str) -> None:
+    """Raise ValueError where no such file can be made."""
+    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or "."):
+        raise ValueError("a sqlite URL names a file in a directory that exists")
+
+
 Write = tuple[str, Mapping[str, Any]]
 
 

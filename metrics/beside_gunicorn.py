@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
 DIRECTORY_PREFIX = "payments-metrics-"
+
+# How often an exporter looks whether its master lives.
+PARENT_SECONDS = 2.0
+
+# The exporter of a master that was killed is gone by then.
+FREE_SECONDS = PARENT_SECONDS + 2.0
 
 
 class Exporter:
@@ -19,9 +30,14 @@ class Exporter:
         self._made = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
         self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self._stop_with, os.getpid())
 
-    def start(self) -> None:
-        """Start it, on an empty directory: counts of processes that are gone are not ours."""
+    def start(self, host: str, port: int) -> None:
+        """Start it, on an empty directory: counts of processes that are gone are not ours.
+
+        Raises OSError where it could not listen.
+        """
+        _wait_for_address(host, port)
         for left in self.directory.glob("*.db"):
             left.unlink()
         self._process = subprocess.Popen(
@@ -41,6 +57,33 @@ class Exporter:
             self._process.wait(timeout=10)
         if self._made:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _stop_with(self, master: int) -> None:
+        """However it ends, and before it began; a worker ends without us."""
+        if os.getpid() == master:
+            self.stop()
+
+
+def _wait_for_address(host: str, port: int) -> None:
+    """Look whether one could listen there. Raises OSError."""
+    patience = time.monotonic() + FREE_SECONDS
+    while True:
+        try:
+            return _listen(host, port)
+        except OSError as wrong:
+            if wrong.errno != errno.EADDRINUSE or time.monotonic() > patience:
+                raise
+        time.sleep(0.05)
+
+
+def _listen(host: str, port: int) -> None:
+    """For a moment, as the exporter will."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = found[0]
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        probe.listen()
 
 
 @cache

@@ -17,12 +17,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 import telemetry
 from key_store import open_key_store
+from metrics.beside_gunicorn import PARENT_SECONDS
 from metrics.names import Names
 from metrics.sampling import start_sampling
 from settings import Settings, SettingsError, load_settings
-
-# How often it is looked whether the master lives.
-PARENT_SECONDS = 2.0
 
 
 def serve(settings: Settings, registry: CollectorRegistry) -> Any:
@@ -46,7 +44,10 @@ def main() -> None:
         signal.signal(name, lambda *_: stop.set())
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(settings.prometheus_multiproc_dir))  # type: ignore[no-untyped-call]
-    server = serve(settings, registry)
+    try:
+        server = serve(settings, registry)
+    except OSError as wrong:
+        sys.exit(f"Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: {wrong.strerror}")
     url = settings.key_store_url.get_secret_value()
     if url != "memory://":
         start_sampling(open_key_store(url), Names(CollectorRegistry()))

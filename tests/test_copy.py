@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from key_store import open_key_store
 from key_store.copy import Copied, copy
 from key_store.memory import MemoryStore
+from tests.sandbox_process import ROOT
+from tests.servers import free_port
 from tests.test_metrics import record
 
 
@@ -27,3 +33,55 @@ def test_what_the_target_has_is_left_alone() -> None:
     target.claim(record("A-1", 2.0))
     copy(source, target)
     assert [each.locked_until for each in target.scan()] == [2.0]
+
+
+def run(source: str, target: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "key_store.copy", source, target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_copy_at_a_shell_says_how_many(tmp_path: Path) -> None:
+    source = open_key_store(f"sqlite:///{tmp_path}/old.db")
+    source.claim(record("A-1", 1.0))
+    source.close()
+    done = run(f"SQLITE:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db")
+    assert (done.stdout, done.stderr) == ("1 records carried over, 0 were there\n", "")
+
+
+def test_a_source_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    done = run(f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db")
+    assert (done.returncode, done.stderr) == (1, "FROM: there is no such SQLite file\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "line"),
+    [
+        ("mysql://me:hunter2@host", "redis://host", "FROM: unknown scheme: use one of "),
+        ("redis://host", "postgresql://me:hunter2@host:port", "TO: a postgresql URL is "),
+        ("redis://host", "memory://", "TO: only the service itself can see "),
+        ("sqlite:///{text}", "redis://host", "FROM: the SQLite file cannot be used now"),
+        ("redis://:hunter2@{nobody}", "sqlite:///{new}", "FROM: Redis did not answer"),
+        ("sqlite:///{old}", "postgresql://me:hunter2@{nobody}/db", "TO: PostgreSQL did not"),
+    ],
+)
+def test_a_store_that_cannot_be_copied_is_told_in_one_line(
+    source: str, target: str, line: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text(
+        "not a data base, but text that is long enough for a header\n" * 9
+    )
+    (tmp_path / "old").touch()
+    places = {name: str(tmp_path / name) for name in ("text", "old", "new")}
+    places["nobody"] = f"127.0.0.1:{free_port()}"
+    done = run(source.format(**places), target.format(**places))
+    assert (done.returncode, done.stdout) == (1, "")
+    (told,) = done.stderr.splitlines()
+    assert told.startswith(line)
+    assert "hunter2" not in told

@@ -9,9 +9,11 @@ import traceback
 
 import pytest
 
-from key_store import SCHEMES, open_key_store
+from key_store import SCHEMES, checked_url, open_key_store
 from key_store.contract import StoreUnavailable
+from key_store.shared_directory import shared_directory
 from key_store.sqlite import sqlite_path
+from settings import SettingsError, load_settings
 from tests.key_stores import record
 from tests.sandbox_process import ROOT
 from tests.servers import Postgres, Redis, free_port
@@ -24,14 +26,33 @@ WRONG = [
     "sqlite:///",
     "sqlite:///:memory:",
     "sqlite:///keys.db?mode=hunter2",
+    "memory:",
+    "memory://hunter2",
+    "memory:////tmp/hunter2/orders.db",
     "postgresql://me:hunter2@host:port/db",
     "postgresql://me:hunter2@host/db?nosuch=hunter2",
     "postgresql://me:hunter2%zz@host/db",
+    "postgresql://me:hunter2 x@host/db",
+    "postgresql://me:hunter2@[::1/db",
+    "postgresql://me:hunter2@host:99999/db",
+    "postgresql://me:hunter2@host:0/db",
+    "postgresql:hunter2",
     "redis://me:hunter2@host:port/0",
     "redis://me:hunter2@host/0?nosuch=hunter2",
     "redis://me:hunter2@host/0?db=hunter2",
+    "redis://me:hunter2@host/0?socket_timeout=abc",
+    "redis://me:hunter2@host/abc",
+    "redis://me:hunter2@host/0/1",
+    "redis://me:hunter2#@host/0",
+    "redis://me:hunter2@host:65536/0",
+    "redis://me:hunter2@a host/0",
     "redis://[hunter2",
+    "rediss://me:hunter2@host?ssl_cert_reqs=zzz",
 ]
+
+
+# A store may find its directory later, the start of a service may not.
+NO_PLACE = ["sqlite:////nonexistent-hunter2/keys.db", "sqlite:////tmp", "sqlite:///keys.db/"]
 
 
 @pytest.mark.parametrize("url", WRONG)
@@ -39,6 +60,40 @@ def test_a_wrong_url_is_an_error_that_does_not_show_it(url: str) -> None:
     with pytest.raises(ValueError) as caught:
         open_key_store(url)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("url", [*(url for url in WRONG if url), *NO_PLACE])
+def test_the_settings_stop_at_a_wrong_url(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"STRIPE_SECRET_KEY": "sk_test_abc", "KEY_STORE_URL": url})
+    scheme = url.partition(":")[0].replace("rediss", "redis")
+    rule = f"a {scheme} URL" if scheme in SCHEMES else "unknown scheme: use one of memory://"
+    assert str(caught.value).startswith(f"Settings: KEY_STORE_URL: {rule}")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///keys.db",
+        "postgresql:///db?host=/tmp",
+        "postgresql://me:p%20w@one:5432,two:5433/db",
+        "postgresql://one,two/db",
+        "redis://host",
+        "rediss://me:p%20w@host:6379/1?ssl_cert_reqs=none",
+    ],
+)
+def test_a_scheme_may_be_in_capitals(url: str) -> None:
+    scheme, _, rest = url.partition(":")
+    assert checked_url(f"{scheme.upper()}:{rest}") == checked_url(url) == url
+
+
+def test_shared_memory_is_what_the_master_made() -> None:
+    url = f"memory://{shared_directory()}/orders.db"
+    assert checked_url(url) == url
+    for wrong in (f"{shared_directory()}-gone/orders.db", f"{shared_directory()}/../orders.db"):
+        with pytest.raises(ValueError):
+            checked_url(f"memory://{wrong}")
 
 
 def test_an_unknown_scheme_is_told_the_known_ones() -> None:
@@ -54,7 +109,8 @@ def test_a_sqlite_path_is_relative_or_absolute() -> None:
 
 def test_a_driver_is_loaded_only_for_its_store() -> None:
     code = "import sys, key_store; print(*({'sqlite3', 'psycopg', 'redis'} & set(sys.modules)))"
-    asked = [sys.executable, "-c", f"{code}; key_store.open_key_store('memory://')"]
+    store = "key_store.open_key_store(key_store.checked_url('memory://'))"
+    asked = [sys.executable, "-c", f"import key_store; {store}; {code}"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

@@ -54,6 +54,22 @@ def test_the_metrics_are_those_of_every_worker_and_outlive_one(sandbox: SandboxP
         exported(port)
 
 
+def test_the_metrics_are_there_again_after_a_master_s_death(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """Its exporter holds the port for two more seconds."""
+    port = free_port()
+    environ = {"METRICS_PORT": str(port), "TMPDIR": str(tmp_path)}
+    with ServiceProcess(sandbox.url, environ) as service:
+        beside = psutil.Process(_master(service)).children()
+        exporter = next(each for each in beside if each.pid not in service.workers())
+        service.kill_the_master()
+        service.start()
+        exporter.wait(timeout=10)
+        _until(lambda: _listens(port))
+        assert value(exported(port), HEALTHZ) >= 1
+
+
 def test_no_secret_is_in_the_metrics(sandbox: SandboxProcess, tmp_path: Path) -> None:
     port = free_port()
     clients = clients_file(tmp_path)
@@ -247,6 +263,11 @@ def _change(file: Path, old: str, new: str) -> None:
     text = file.read_text("utf-8")
     assert old in text
     file.write_text(text.replace(old, new), "utf-8")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _more(answers: list[int | str], count: int = 40) -> None:

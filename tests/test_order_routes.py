@@ -352,6 +352,15 @@ def test_deliver_without_a_listener_says_so(service: Service) -> None:
     )
 
 
+@pytest.mark.parametrize("arguments", [["a\udcff"], ["A-1", "--client", "a\udcff"], [""]])
+def test_an_order_that_cannot_be_is_refused_at_a_shell(
+    service: Service, arguments: list[str]
+) -> None:
+    ran = service.run("orders", "show", *arguments)
+    assert ran.exit_code == 2
+    assert "printable characters" in ran.output
+
+
 def test_what_is_due_is_delivered_at_a_shell() -> None:
     with ShopListener([500]) as shop:
         service = Service(order_events_url=shop.url, order_events_secret=Secret("whsec_shop"))

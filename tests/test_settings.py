@@ -20,10 +20,34 @@ WRONG = [
     ("STRIPE_SECRET_KEY", "pk_test_hunter2", "sk_test_"),
     ("STRIPE_SECRET_KEY", "sk_test_hunter2\nX-Evil: 1", "sk_test_"),
     ("STRIPE_SECRET_KEY", "sk_test_hunter2é", "sk_test_"),
+    ("STRIPE_SECRET_KEY", "sk_test_", "go on without spaces"),
+    ("STRIPE_SECRET_KEY", "rk_live_hunter 2", "go on without spaces"),
     ("STRIPE_PUBLISHABLE_KEY", "sk_test_hunter2", "pk_test_ or pk_live_"),
     ("STRIPE_WEBHOOK_SECRET", "whsec_hunter2,,x", "separated by commas"),
     ("STRIPE_API_BASE", "hunter2", "https://api.stripe.com"),
     ("STRIPE_API_BASE", "ftp://hunter2", "https://api.stripe.com"),
+    *(
+        (name, f"https://{rest}", "with no user")
+        for name in ("STRIPE_API_BASE", "ORDER_EVENTS_URL", "DEMO_STAGE_URL")
+        for rest in (
+            "hunter.example:port",
+            "hunter.example:0",
+            "hunter.example:65536",
+            "hunter .example",
+            "hünter.example",
+            "-hunter.example",
+            "hunter..example",
+            "",
+            "me:hunter2@api.example",
+            "hunter.example/#part",
+            "hunter.example/a path",
+            "[hunter",
+            "[::1",
+            "[:::]",
+        )
+    ),
+    ("STRIPE_API_BASE", "https://hunter.example/?a=1", "query"),
+    ("DEMO_STAGE_URL", "https://hunter.example?", "query"),
     ("STRIPE_API_VERSION", "hunter2", "2026-10-28.endive"),
     ("STRIPE_MAX_ATTEMPTS", "0", "from 1 to 10"),
     ("STRIPE_MAX_ATTEMPTS", "hunter2", "integer"),
@@ -47,6 +71,8 @@ WRONG = [
     ("ANSWER_CACHE_SECONDS", "-inf", "from 0 to 10"),
     ("FLASK_DEBUG", "hunter2", "1 or 0"),
     ("CHECKOUT_DEMO", "2", "1 or 0"),
+    ("PROMETHEUS_MULTIPROC_DIR", "/nonexistent/hunter2", "directory that exists"),
+    ("PROMETHEUS_MULTIPROC_DIR", __file__, "directory that exists"),
     ("LOG_LEVEL", "info", "DEBUG, INFO, WARNING or ERROR"),
     ("LOG_LEVEL", "hunter2", "DEBUG, INFO, WARNING or ERROR"),
 ]
@@ -80,6 +106,21 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(name: str, value: str, al
 def test_a_setting_may_be_written_as_people_do(name: str, texts: list[str], value: object) -> None:
     for text in texts:
         assert getattr(load_settings({**KEY, name: text}), name.lower()) == value
+
+
+def test_an_address_may_be_written_as_people_do() -> None:
+    for text in ("HTTPS://api.stripe.com", "https://api.stripe.com/"):
+        assert load_settings({**KEY, "STRIPE_API_BASE": text}).stripe_api_base == (
+            "https://api.stripe.com"
+        )
+    for text in ("http://[::1]:1", "http://a_container:65535/v0", "http://10.0.0.1"):
+        assert load_settings({**KEY, "STRIPE_API_BASE": text}).stripe_api_base == text
+
+
+def test_a_shop_s_address_stays_as_it_is_written() -> None:
+    url = "https://shop.example:8443/events/?token=a/"
+    given = {**KEY, "ORDER_EVENTS_URL": url, "ORDER_EVENTS_SECRET": "s"}
+    assert load_settings(given).order_events_url == url
 
 
 def test_several_wrong_settings_are_all_named() -> None:
@@ -148,6 +189,17 @@ def test_an_unreadable_dotenv_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match=r"\.env cannot be read"):
         load_settings()
+
+
+@pytest.mark.parametrize("line", ["PORT 4243 hunter2", "PORT='hunter2", "=hunter2"])
+def test_a_line_of_dotenv_that_is_none_is_told(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text(f"STRIPE_SECRET_KEY=sk_test_abc\n# why\n\n{line}\nHOST=::1\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == ("Settings: .env: line 4 cannot be read: it must be NAME=value")
 
 
 def test_the_example_holds_every_setting_with_its_default() -> None:

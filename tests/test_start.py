@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.service_process import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 PATH = "/create-payment-intent"
 BODY = b'{"amount": 100, "order_id": "A-1"}'
@@ -20,7 +22,11 @@ BODY = b'{"amount": 100, "order_id": "A-1"}'
 # A developer's own .env lies beneath it, so that what is wrong must be in the environment.
 WRONG = {"STRIPE_SECRET_KEY": "sk_test_abc", "PORT": "hunter2", "LOG_LEVEL": "hunter2"}
 
+KEY = {"STRIPE_SECRET_KEY": "sk_test_abc"}
+
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:0"]
+COMMAND = ["-m", "flask", "--app", "stripe_back_end_api"]
+SERVICE = [*GUNICORN, "stripe_back_end_api:app"]
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +62,7 @@ def test_a_name_that_it_does_not_have_is_an_attribute_error() -> None:
     [
         ["stripe_back_end_api.py"],
         ["-c", "from stripe_back_end_api import app"],
-        ["-m", "flask", "--app", "stripe_back_end_api", "run", "--port", "0"],
+        [*COMMAND, "run", "--port", "0"],
     ],
     ids=["python", "import", "flask run"],
 )
@@ -90,6 +96,59 @@ def test_an_empty_setting_of_the_environment_is_not_set() -> None:
     check = {"STRIPE_SECRET_KEY": "sk_test_abc", "GUNICORN_CMD_ARGS": "--check-config"}
     done = run("stripe_back_end_api.py", **check, **empty)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        SERVICE,
+        ["stripe_back_end_api.py"],
+        [*COMMAND, "deliver"],
+    ],
+    ids=["gunicorn", "python", "command"],
+)
+def test_a_wrong_store_stops_the_start_with_one_line(arguments: list[str]) -> None:
+    done = run(*arguments, KEY_STORE_URL="postgresql://u:hunter2@h:notaport/d", **KEY)
+    assert done.returncode in (1, 3)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Settings: KEY_STORE_URL: a postgresql URL is postgresql://")
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", [["--once"], ["--parked", "--once"]])
+def test_deliver_says_that_the_store_is_down(options: list[str]) -> None:
+    environ = {"KEY_STORE_URL": f"redis://127.0.0.1:{free_port()}", **KEY}
+    shop = {"ORDER_EVENTS_URL": "http://shop.example", "ORDER_EVENTS_SECRET": "whsec_shop"}
+    done = run(*COMMAND, "deliver", *options, **environ, **shop)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("\nError: the key store does not answer\n")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
+def test_metrics_that_nobody_could_ask_for_stop_the_start(host: str, tmp_path: Path) -> None:
+    done = run(*SERVICE, METRICS_HOST=host, METRICS_PORT="9464", TMPDIR=str(tmp_path), **KEY)
+    assert done.returncode == 1
+    assert "Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_taken_port_for_metrics_stops_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run(*SERVICE, METRICS_PORT=port, TMPDIR=str(tmp_path), **KEY)
+    assert done.returncode == 1
+    assert "METRICS_PORT: cannot be listened on: Address already in use\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_look_at_the_configuration_leaves_nothing_behind(tmp_path: Path) -> None:
+    environ = {**KEY, "METRICS_PORT": str(free_port()), "TMPDIR": str(tmp_path)}
+    done = run(*SERVICE, "--check-config", **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
