@@ -28,7 +28,10 @@ gc.set_threshold(LOADED_OBJECTS)
 # `kill -HUP` reads this file again, maybe of a new version: what it imports must be of the same.
 # These hold what all workers share, for as long as the master lives.
 STAYS = {"key_store.shared_directory", "metrics.beside_gunicorn"}
-OURS = {path.stem for path in Path(__file__).parent.iterdir()}
+HERE = Path(__file__).parent
+OURS = {path.stem for path in HERE.glob("*.py")} | {
+    p.parent.name for p in HERE.glob("*/__init__.py")
+}
 for name in set(sys.modules) - STAYS:
     if name.partition(".")[0] in OURS:
         del sys.modules[name]

@@ -206,6 +206,8 @@ def test_a_restart_by_signal_runs_a_new_version_and_keeps_what_workers_share(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
     code, port = _copy_of_the_code(tmp_path), free_port()
+    # Named as a module of Python's own, which must stay as it is.
+    (code / "abc.txt").touch()
     with ServiceProcess(sandbox.url, {"METRICS_PORT": str(port)}, code) as service:
         service.create("A-1")
         _change(
