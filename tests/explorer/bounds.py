@@ -19,6 +19,7 @@ CORE = (
     "new order",
     "unknown, made, two amounts",
     "given out unrecorded, a late one beside it, key old",
+    "given up, made late",
 )
 
 # What is drawn by seed beyond that.

@@ -68,6 +68,12 @@ class Judge:
         if not (record and held and record.locked_until > self._world.now):
             self.owner, self.owner_until = None, 0.0
 
+    def none_was_taken_back(self) -> None:
+        """Rule 4: what was given out is no stray."""
+        for each in self._world.intents():
+            if each["id"] in self.out and each["cancellation_reason"] == "duplicate":
+                raise Broken("rule 4: what was given out was canceled as a stray")
+
     def one_call(self) -> None:
         """Rule 7: where nothing goes wrong, the order costs one creation."""
         if self.creations > 1:

@@ -94,6 +94,10 @@ def _adopts_nothing() -> AbstractContextManager[Any]:
     return patch.object(attempt, "choose", lambda *_: Adoption(None, ()))
 
 
+def _adopts_what_is_ending() -> AbstractContextManager[Any]:
+    return patch.object(claims, "is_ending", lambda *_: False)
+
+
 def _cancels_afterwards() -> AbstractContextManager[Any]:
     real = Attempt._finish
 
@@ -157,6 +161,7 @@ class Mutant:
 NEW, EDITED = ("new order",), ("new order, two amounts",)
 BESIDE = ("given out unrecorded, a late one beside it, key old",)
 UNRECORDED = ("given out unrecorded",)
+LATE = ("given up, made late",)
 REJECTED = ("rejected, record lost",)
 GIVE_UP = _steps({Step.TAKE_OVER: Step.BEGIN_NEXT})
 NO_WAIT = _steps({Step.WAIT: Step.TAKE_OVER})
@@ -167,6 +172,7 @@ MUTANTS = (
     Mutant(3, "an unknown attempt is given up for the next", NEW, GIVE_UP),
     Mutant(4, "a look-up adopts nothing", BESIDE, _adopts_nothing),
     Mutant(4, "strays are canceled once the other one is recorded", BESIDE, _cancels_afterwards),
+    Mutant(4, "what is being canceled is adopted", LATE, _adopts_what_is_ending),
     Mutant(5, "a claim reads, then writes", NEW, store_of=ReadsThenWrites),
     Mutant(6, "a stale owner's write goes through", EDITED, store_of=Unfenced),
     Mutant(7, "a lock that still holds is taken over", NEW, NO_WAIT),

@@ -22,6 +22,7 @@ class Scenario:
 
     `fresh`: nothing happened before, so one creation is enough.
     `within_the_day`: no day passes in the run, because the store lost what Stripe forgets then.
+    `event`: Stripe tells of a PaymentIntent that is not recorded, while workers ask.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Scenario:
     last: tuple[int, ...] = (1099,)
     fresh: bool = False
     within_the_day: bool = False
+    event: bool = False
 
 
 def nothing(world: World) -> None:
@@ -93,6 +95,18 @@ def saved_500_late(world: World) -> None:
     world.sandbox.faults.order(FaultOrder("lost_after", CREATE, skip=2, count=3))
     assert isinstance(world.ask(1099), PaymentError)
     world.sandbox.faults.clear()
+    world.sleep(40)
+
+
+def given_up_late(world: World) -> None:
+    """The reconciler closed the attempt, and then its object showed up: nobody has its secret."""
+    world.sandbox.faults.order(FaultOrder("late_object", CREATE, seconds=30.0))
+    world.sandbox.faults.order(FaultOrder("lost_before", CREATE, skip=1, count=2))
+    assert isinstance(world.ask(1099), PaymentError)
+    world.sandbox.faults.clear()
+    record = world.resolve()
+    assert record
+    assert record.state == "rejected"
     world.sleep(40)
 
 
@@ -169,6 +183,7 @@ SCENARIOS = (
     Scenario("saved 500", saved_500),
     Scenario("saved 500, made", saved_500_made),
     Scenario("saved 500, made late; attempt 2 unknown", saved_500_late),
+    Scenario("given up, made late", given_up_late, (1099,), event=True),
     Scenario("rejected, record lost", rejected_unrecorded, within_the_day=True),
     Scenario("given out unrecorded", given_unrecorded),
     Scenario("given out unrecorded, a late one beside it, key old", given_unrecorded_and_late),

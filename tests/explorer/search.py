@@ -11,7 +11,7 @@ from tests.explorer.choices import Budget, Drawn, Guide, Path
 from tests.explorer.judge import Broken
 from tests.explorer.scenarios import Scenario
 from tests.explorer.wires import StepStore
-from tests.explorer.world import Pruned, Worker, World
+from tests.explorer.world import Hook, Pruned, Worker, World
 
 StoreOf = Callable[[StepStore], KeyStore]
 
@@ -88,9 +88,13 @@ class Explorer:
         amounts = self._scenario.amounts
         asked = [amounts[i % len(amounts)] for i in range(workers or len(amounts))]
         team = [Worker(world, f"w{i + 1}", amount) for i, amount in enumerate(asked)]
+        if self._scenario.event:
+            team.append(Hook(world, "hook", amounts[0]))
         world.run(team, lambda current: self._look(world, current, guide, known))
         if self._scenario.fresh:
             self._fresh(world, guide, budget.faults - guide.left.faults)
+        if self._scenario.event:
+            world.judge.none_was_taken_back()
         end = hash(world.state())
         if end not in self._ends:
             world.judge.end(self._scenario.last)

@@ -9,15 +9,18 @@ from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from key_store.contract import KeyRecord, KeyStore, Order
+from key_store.contract import KeyRecord, KeyStore, Order, StoreUnavailable
 from key_store.memory import MemoryStore
 from payment import flow
 from payment.claims import Wanted
 from payment.deadline import Deadline
 from payment.errors import PaymentError
+from payment.follow_up import follow_up_of
 from payment.happening import Happening
 from payment.idempotency import SentParams
+from payment.resolve import resolve
 from payment.tools import Created, Timing, Tools
+from payment.webhook_events import StripeEvent, apply_event
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from stripe_gateway import StripeGateway
@@ -83,11 +86,15 @@ class Worker:
         self.wanted = wanted_of(self.amount, self.tools.stripe.api_version)
         self.thread = greenlet(self._run)
 
+    def work(self, deadline: Deadline) -> None:
+        """Ask for the order."""
+        self.outcome = flow.create_once(self.tools, self.wanted, deadline)
+        self.world.judge.released(self, self.outcome.intent.id)
+
     def _run(self) -> None:
         deadline = Deadline.after(BUDGET_SECONDS, self.world.clock)
         try:
-            self.outcome = flow.create_once(self.tools, self.wanted, deadline)
-            self.world.judge.released(self, self.outcome.intent.id)
+            self.work(deadline)
         except PaymentError as error:
             self.outcome = error
         except Exception as bug:
@@ -118,7 +125,7 @@ class Worker:
     def notice(self, found: object) -> None:
         """Take in what this worker came to know, and when: its state follows from that."""
         if isinstance(found, KeyRecord):
-            found = replace(found, follow_up="")
+            found = _essence(found)
         self.digest = hash((self.digest, self.world.now, found))
 
     def owner(self) -> str:
@@ -132,6 +139,20 @@ class Worker:
         if happening.what != "waited":
             self.polls = 0
         self.world.judge.saw(self, happening.what)
+
+
+class Hook(Worker):
+    """Stripe's event of a PaymentIntent that the record does not know."""
+
+    def work(self, deadline: Deadline) -> None:
+        """Settle it."""
+        (found,) = self.world.intents()
+        about = (found["id"], ORDER)
+        event = StripeEvent("evt_1", "payment_intent.created", ORDER.livemode, *about)
+        try:
+            apply_event(self.tools, event, deadline)
+        except StoreUnavailable:
+            self.world.judge.saw(self, "unrecorded")
 
 
 class World:
@@ -172,20 +193,17 @@ class World:
 
     def ask(self, amount: int) -> Created | PaymentError:
         """One more request, with nothing going wrong and nobody else there."""
-        names = itertools.count()
-        tools = Tools(
-            self._store_of(self.store),  # type: ignore[arg-type]
-            self._gateway(SandboxTransport(self.sandbox), self.sleep),
-            TIMING,
-            clock=self.clock,
-            sleep=self.sleep,
-            owner=lambda: f"last.{self.now}.{next(names)}",
-        )
-        deadline = Deadline.after(BUDGET_SECONDS, self.clock)
+        tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
         try:
             return flow.create_once(tools, wanted_of(amount, tools.stripe.api_version), deadline)
         except PaymentError as error:
             return error
+
+    def resolve(self) -> KeyRecord | None:
+        """Settle the order as the reconciler does, with nothing going wrong."""
+        record = self.store.read(ORDER)
+        assert record
+        return resolve(self._calm_tools(), record, Deadline.after(BUDGET_SECONDS, self.clock))
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -309,7 +327,7 @@ class World:
         books = self.sandbox.books.values()
         return (
             self.now,
-            record and replace(record, follow_up=""),
+            record and _essence(record),
             tuple((each["id"], each["status"]) for each in self.intents()),
             tuple(_keys(each.keys) for each in books),
             tuple((due.at, due.kind) for each in books for due in each.ledger.due),
@@ -326,9 +344,25 @@ class World:
         )
         return hash((self.state(), workers, turn, self.judge.owner_until, self.judge.creations))
 
+    def _calm_tools(self) -> Tools:
+        names = itertools.count()
+        return Tools(
+            self._store_of(self.store),  # type: ignore[arg-type]
+            self._gateway(SandboxTransport(self.sandbox), self.sleep),
+            TIMING,
+            clock=self.clock,
+            sleep=self.sleep,
+            owner=lambda: f"last.{self.now}.{next(names)}",
+        )
+
     def _gateway(self, transport: Any, sleep: Callable[[float], None]) -> StripeGateway:
         policy = RetryPolicy(sleep=sleep, uniform=lambda _, high: high)
         return StripeGateway("sk_test_shop", transport, policy=policy, clock=self.clock)
+
+
+def _essence(record: KeyRecord) -> tuple[KeyRecord, tuple[str, ...]]:
+    """A record without its history, on which nothing depends."""
+    return replace(record, follow_up=""), follow_up_of(record).ending
 
 
 def _keys(keys: Any) -> tuple[Any, ...]:
