@@ -81,7 +81,7 @@ class Payments:
     ) -> None:
         """`gateways`: to the accounts of those clients that have one of their own, by client_id."""
         self._tools, self._settings = tools, settings
-        self._flight: SingleFlight[Created] = SingleFlight()
+        self._flight: SingleFlight[tuple[Order, str], Created] = SingleFlight()
         self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
         self.orders = self._orders(tools)
         self._of_client = {
@@ -123,8 +123,9 @@ class Payments:
             yield orders.tools, partial(eq, own)
 
     def forget(self, order: Order) -> None:
-        """Keep no answer from before now: the order's PaymentIntent changed."""
+        """Give nobody who comes from now on what was asked for before: the order changed."""
         self._cache.forget(order)
+        self._flight.part(lambda key: key[0] == order)
 
     def ready(self) -> None:
         """Return if the key store answers. Raises StoreDown; never calls Stripe."""

@@ -19,7 +19,7 @@ from key_store.contract import KeyRecord, Order
 from payment.follow_up import MAX_ENDING, follow_up_of, with_follow_up
 from payment.history import noted
 from payment.idempotency import FIRST_ATTEMPT
-from payment.intents import CANCELED, TAKEN, Intent
+from payment.intents import CANCELED, OVER, TAKEN, Intent
 
 # Stripe may prune a key once it is 24 h old, and a pruned key makes a new object; an hour for
 # clocks that differ and for a request that is still under way.
@@ -178,10 +178,12 @@ def adopted(record: KeyRecord, intent: Intent, now: float, what: str = "adopted"
 def seen(
     record: KeyRecord, intent: Intent, now: float, what: str = "seen", **facts: str | int
 ) -> KeyRecord:
-    """The recorded PaymentIntent as it is now."""
+    """The recorded PaymentIntent as it is now. What says otherwise of one that is over is older."""
+    over = record.payment_status in OVER and record.payment_intent_id == intent.id
+    status = record.payment_status if over else intent.status
     noted_now = _next_version(record, now, what, status=intent.status, **facts)
     return with_follow_up(
-        replace(noted_now, payment_status=intent.status),
+        replace(noted_now, payment_status=status),
         amount=intent.amount,
         currency=intent.currency,
     )
@@ -218,9 +220,21 @@ def touched(record: KeyRecord, now: float, what: str, **facts: str | int) -> Key
 
 def ending(record: KeyRecord, stray_id: str, now: float) -> KeyRecord:
     """A PaymentIntent that is not the recorded one is about to be canceled."""
-    others = tuple(each for each in follow_up_of(record).ending if each != stray_id)
     noted_now = _next_version(record, now, "ending", payment_intent_id=stray_id)
-    return with_follow_up(noted_now, ending=(*others, stray_id)[-MAX_ENDING:])
+    return _with_ending(noted_now, stray_id)
+
+
+def replaced(adopted: KeyRecord, former_id: str, now: float) -> KeyRecord:
+    """What was recorded before is about to be canceled, because the adopted one is paid.
+
+    It is looked at later, too, in case whoever is to cancel it dies.
+    """
+    return _to_be_looked_at(_with_ending(adopted, former_id), now)
+
+
+def _with_ending(record: KeyRecord, intent_id: str) -> KeyRecord:
+    others = tuple(each for each in follow_up_of(record).ending if each != intent_id)
+    return with_follow_up(record, ending=(*others, intent_id)[-MAX_ENDING:])
 
 
 def is_ending(record: KeyRecord, intent: Intent) -> bool:

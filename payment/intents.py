@@ -15,6 +15,9 @@ CANCELED = "canceled"
 # Money is on its way or there: never replaced, never updated, never failed over (rule 11).
 TAKEN = frozenset({"processing", "requires_capture", "succeeded"})
 
+# Nothing follows on these.
+OVER = frozenset({CANCELED, "succeeded"})
+
 STATUSES = TAKEN | {
     CANCELED,
     "requires_payment_method",

@@ -97,7 +97,7 @@ class Outbox:
 
     def _saw(self, what: str, record: KeyRecord, event: OrderEvent, status: int | None) -> None:
         facts: dict[str, Fact] = {
-            "event": event.id,
+            "event_id": event.id,
             "type": event.type,
             "tries": event.tries,
             "status": status,

@@ -19,7 +19,7 @@ from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.adoption import choose
 from payment.deadline import Deadline
-from payment.errors import PaymentError, StripeFailed
+from payment.errors import InFlight, PaymentError, StripeFailed
 from payment.happening import Fact, Happening
 from payment.idempotency import SentParams
 from payment.intents import CANCELED, TAKEN, Intent
@@ -39,6 +39,11 @@ MAX_TRIES = 5
 SLOW = frozenset({"processing", "requires_capture", "requires_action"})
 
 SUCCEEDED = "succeeded"
+
+# What of an order was looked at, beside the PaymentIntents of the list by their ids.
+UNKNOWN, SLOW_RAIL = "unknown", "slow rail"
+
+CHANGING = "This order is being changed by other requests right now."
 
 
 @dataclass(slots=True)
@@ -87,7 +92,7 @@ class Reconciler:
         self._tools = replace(tools, observe=self._count)
         self._livemode, self._budget, self._dry_run = livemode, budget_seconds, dry_run
         self._orders: set[Order] = set()
-        self._left: set[Order] = set()
+        self._left: set[tuple[Order, str]] = set()
         self._walked: set[str] = set()
 
     def steps(self, since: float) -> Iterator[Order]:
@@ -98,30 +103,34 @@ class Reconciler:
         """
         for record in self._tools.store.scan("pending"):
             if self._is_ours(record) and is_unknown(record, self._tools.clock()):
-                yield self._check(record.order, partial(self._unknown, record))
+                yield self._check(record.order, UNKNOWN, partial(self._unknown, record))
         for intent in self._tools.stripe.walk(since, self._budget):
             order = self._order_of(intent)
             if order is not None:
                 self._walked.add(intent.id)
-                yield self._check(order, partial(self._listed, order, intent))
+                yield self._check(order, intent.id, partial(self._listed, order, intent))
         for record in self._tools.store.scan("created"):
             if self._is_ours(record) and self._is_slow(record):
-                yield self._check(record.order, partial(self._slow, record))
+                yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
 
-    def _check(self, order: Order, work: Callable[[], None]) -> Order:
+    def _check(self, order: Order, subject: str, work: Callable[[], None]) -> Order:
+        """Do the work on one thing about an order; what failed stays so, whatever else succeeds.
+
+        But an order that is looked at in the list is not unknown any more.
+        """
         self._orders.add(order)
         self.tally.checked = len(self._orders)
         try:
             work()
-            self._left.discard(order)
+            self._left -= {(order, subject), (order, UNKNOWN)}
         except PaymentError as failed:
-            self._left.add(order)
+            self._left.add((order, subject))
             log.warning(
                 "an order was not resolved: %s",
                 failed.message,
                 extra={"order": order.order_id, "client": order.client_id},
             )
-        self.tally.unresolved = len(self._left)
+        self.tally.unresolved = len({order for order, _ in self._left})
         return order
 
     # Unknown orders.
@@ -156,6 +165,7 @@ class Reconciler:
             record = self._tools.store.read(order)
             if self._settled(order, record, intent):
                 return
+        raise InFlight(CHANGING)
 
     def _settled(self, order: Order, record: KeyRecord | None, intent: Intent) -> bool:
         """Whether nothing is left to do about it; False where the record changed meanwhile."""
@@ -230,6 +240,7 @@ class Reconciler:
             if self._own(record, intent):
                 return
             record = self._tools.store.read(record.order) or record
+        raise InFlight(CHANGING)
 
     def _is_slow(self, record: KeyRecord) -> bool:
         return record.payment_status in SLOW and record.payment_intent_id not in self._walked

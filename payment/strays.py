@@ -20,20 +20,24 @@ def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadl
 
     Nobody was given its client_secret, or it could not be paid any more when another was
     recorded; and nobody adopts it once the record says that it is ending. One that is paid all
-    the same is recorded, once the recorded one is canceled, so that the order is not paid twice;
-    if that is paid too, a person must look. None: the record changed meanwhile, look again.
-    Raises PaymentError.
+    the same is recorded, and the recorded one canceled in its stead, so that the order is not
+    paid twice; if that is paid too, a person must look. None: the record changed meanwhile, look
+    again. Raises PaymentError.
     """
-    if stray.status not in TAKEN and stray.status != CANCELED:
-        ending = claims.ending(record, stray.id, tools.clock())
-        if not tools.store.replace(record, ending):
-            return None
-        record = ending
-        canceled = tools.stripe.cancel(stray.id, "duplicate", deadline)
-        if canceled:
-            tools.saw("stray_canceled", record, payment_intent_id=stray.id)
-            return STRAY_CANCELED
-        stray = tools.stripe.retrieve(stray.id, deadline)
+    if stray.status == CANCELED:
+        return GONE
+    if stray.status in TAKEN:
+        return _settle_paid(tools, record, stray, deadline)
+    ending = claims.ending(record, stray.id, tools.clock())
+    return _end(tools, ending, stray, deadline) if tools.store.replace(record, ending) else None
+
+
+def _end(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> str | None:
+    """Cancel what the record says is ending."""
+    if tools.stripe.cancel(stray.id, "duplicate", deadline):
+        tools.saw("stray_canceled", record, payment_intent_id=stray.id)
+        return STRAY_CANCELED
+    stray = tools.stripe.retrieve(stray.id, deadline)
     if stray.status == CANCELED:
         return GONE
     if stray.status not in TAKEN:
@@ -42,15 +46,22 @@ def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadl
 
 
 def _settle_paid(tools: Tools, record: KeyRecord, paid: Intent, deadline: Deadline) -> str | None:
+    """Record it, and only then cancel the one that was recorded: else a request that sees that one
+    canceled, and not yet that the order is paid, would make another.
+    """
     own = _recorded(tools, record, deadline)
     if own is not None and own.status in TAKEN:
         return _two_paid(tools, record, paid)
-    if own is not None and own.payable and not tools.stripe.cancel(own.id, "duplicate", deadline):
-        return None
-    adopted = claims.adopted(record, paid, tools.clock(), "adopted, paid")
-    if not tools.store.replace(record, tools.telling(adopted, paid)):
+    now = tools.clock()
+    adopted = claims.adopted(record, paid, now, "adopted, paid")
+    if own is not None and own.payable:
+        adopted = claims.replaced(adopted, own.id, now)
+    adopted = tools.telling(adopted, paid)
+    if not tools.store.replace(record, adopted):
         return None
     tools.saw("stray_paid", record, payment_intent_id=paid.id, status=paid.status)
+    if own is not None and own.payable:
+        _end(tools, adopted, own, deadline)
     return STRAY_PAID
 
 

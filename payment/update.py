@@ -204,9 +204,18 @@ class _Update:
             self._record.payment_intent_id, sent, change.key, self._deadline
         )
         if isinstance(outcome, Made):
-            self._write(change, outcome.intent)
-            return outcome.intent
+            intent = self._as_it_is(change) if outcome.replayed else outcome.intent
+            self._write(change, intent)
+            return intent
         return self._failed(change, outcome)
+
+    def _as_it_is(self, change: Change) -> Intent:
+        """A saved answer shows the PaymentIntent as it was."""
+        try:
+            return fetch(self._tools, self._record, self._deadline)
+        except PaymentError:
+            self._release(change)
+            raise
 
     def _failed(self, change: Change, outcome: Outcome) -> Intent:
         """An update sets, it does not add: the PaymentIntent itself shows whether it arrived."""
@@ -230,7 +239,9 @@ class _Update:
             kept, now = follow_up_of(record), self._tools.clock()
             if kept.pending is None or kept.pending.key != change.key:
                 return
-            if self._tools.store.replace(record, _over(record, change, intent, now)):
+            unchanged = record.version == self._record.version
+            over = _over(record, change, intent, now, unchanged=unchanged)
+            if self._tools.store.replace(record, over):
                 if intent:
                     self._tools.saw("updated", record, revision=change.revision)
                 return
@@ -253,11 +264,19 @@ class _Update:
         return Changed(message, revision=kept.revision, amount=amount)
 
 
-def _over(record: KeyRecord, change: Change, intent: Intent | None, now: float) -> KeyRecord:
+def _over(
+    record: KeyRecord, change: Change, intent: Intent | None, now: float, *, unchanged: bool
+) -> KeyRecord:
+    """`unchanged`: since the PaymentIntent was asked for, so that the record knows no later."""
     if intent is None:
         over = claims.touched(record, now, "update came to nothing", revision=change.revision)
         return with_follow_up(over, pending=None)
-    over = claims.seen(record, intent, now, "updated", revision=change.revision)
+    if unchanged:
+        over = claims.seen(record, intent, now, "updated", revision=change.revision)
+    else:
+        over = claims.touched(record, now, "updated", revision=change.revision)
+        if record.payment_intent_id == intent.id:
+            over = with_follow_up(over, amount=intent.amount, currency=intent.currency)
     return with_follow_up(over, pending=None, revision=change.revision)
 
 

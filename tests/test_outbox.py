@@ -63,6 +63,9 @@ def test_after_three_days_an_event_is_parked_with_an_alarm_and_can_be_tried_agai
         bench.deliver()
     assert 72 * HOUR <= bench.now - started < 75 * HOUR
     assert bench.whats().count("event_parked") == 1
+    # Facts are spread over the log's line, whose own names they must not take.
+    lines = {"time", "level", "logger", "event", "correlation_id"}
+    assert not any(lines & set(each.facts) for each in bench.seen)
     assert bench.record().follow_up.count('"parked":true') == 1
     bench.shop.down = False
     assert unparked(bench.store, bench.now) == 1

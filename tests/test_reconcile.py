@@ -85,6 +85,26 @@ def test_an_order_that_is_paid_twice_is_an_alarm_each_time(bench: AfterBench) ->
         assert counts["alarms"] == [f"two_paid: order 'A-1' {stray} beside {own}"]
 
 
+@pytest.mark.parametrize("paid", [False, True])
+def test_what_stripe_did_not_tell_of_one_stays_unresolved_whatever_it_tells_of_another(
+    bench: AfterBench, *, paid: bool
+) -> None:
+    """The list is newest first: the order's own comes after the stray, and is as it should be."""
+    own = bench.ask().intent.id
+    bench.now += 5
+    stray = bench.stray("A-1")
+    if paid:
+        for each in (own, stray):
+            bench.pay(each)
+        bench.apply(bench.events()[-2])
+    path = f"/v1/payment_intents/{stray}"
+    bench.sandbox.faults.order(FaultOrder("error_503", Match("GET", f"{path}$"), count=3))
+    assert bench.reconcile()["unresolved"] == 1
+    counts = bench.reconcile()
+    assert "unresolved" not in counts
+    assert counts["two_paid" if paid else "canceled"] == 1
+
+
 def test_a_paid_order_that_the_store_has_lost_is_recorded(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     bench.pay(intent_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,26 @@ def never() -> str:
     raise AssertionError("a follower leads")
 
 
+def test_nobody_joins_a_flight_that_began_before_a_change() -> None:
+    flight, before, after = SingleFlight[tuple[str, int], str](), Leader("before"), Leader("after")
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(flight.run, ("A-1", 1), before, 10)
+        assert before.started.wait(10)
+        flight.part(lambda key: key[0] == "B-1")
+        flight.part(lambda key: key[0] == "A-1")
+        second = pool.submit(flight.run, ("A-1", 1), after, 10)
+        assert after.started.wait(10)
+        before.go.set()
+        assert first.result(10) == ("before", False)
+        # The first has landed, and the second is still there to be joined.
+        assert list(flight._flights) == [("A-1", 1)]
+        after.go.set()
+        assert second.result(10) == ("after", False)
+    assert not flight._flights
+
+
 def test_fifty_at_the_same_moment_cost_one_call() -> None:
-    flight, leader, joined = SingleFlight[str](), Leader(), threading.Semaphore(0)
+    flight, leader, joined = SingleFlight[Any, str](), Leader(), threading.Semaphore(0)
     with ThreadPoolExecutor(50) as pool:
         first = pool.submit(flight.run, Key(), leader, 10)
         assert leader.started.wait(10)
@@ -61,7 +80,7 @@ def test_fifty_at_the_same_moment_cost_one_call() -> None:
 
 @pytest.mark.parametrize("outcome", [ValueError("no"), TimeoutError("of the leader")])
 def test_a_follower_shares_the_leaders_failure(outcome: Exception) -> None:
-    flight, leader = SingleFlight[str](), Leader(outcome)
+    flight, leader = SingleFlight[Any, str](), Leader(outcome)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(flight.run, Key(), leader, 10)
         assert leader.started.wait(10)
@@ -72,7 +91,7 @@ def test_a_follower_shares_the_leaders_failure(outcome: Exception) -> None:
 
 
 def test_a_follower_waits_no_longer_than_it_says() -> None:
-    flight, leader = SingleFlight[str](), Leader()
+    flight, leader = SingleFlight[Any, str](), Leader()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(flight.run, "A-1", leader, 10)
         assert leader.started.wait(10)
@@ -83,7 +102,7 @@ def test_a_follower_waits_no_longer_than_it_says() -> None:
 
 
 def test_other_orders_do_not_wait() -> None:
-    flight, leader = SingleFlight[str](), Leader()
+    flight, leader = SingleFlight[Any, str](), Leader()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(flight.run, "A-1", leader, 10)
         assert leader.started.wait(10)
@@ -92,5 +111,5 @@ def test_other_orders_do_not_wait() -> None:
 
 
 def test_whoever_comes_after_the_landing_leads_again() -> None:
-    flight: SingleFlight[int] = SingleFlight()
+    flight: SingleFlight[Any, int] = SingleFlight()
     assert [flight.run("A-1", lambda n=n: n, 1)[0] for n in range(3)] == [0, 1, 2]  # type: ignore[misc]

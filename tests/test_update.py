@@ -19,6 +19,7 @@ from payment.errors import (
     Refused,
     StripeFailed,
 )
+from payment.order_requests import OrderRequest
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench
 
@@ -185,6 +186,38 @@ def test_a_name_of_metadata_that_is_taken_away_is_seen_to_be_gone(bench: AfterBe
     break_updates(bench, "error_500_with_object", count=1)
     assert bench.update(1099, metadata={"note": ""}).revision == 2
     assert "note" not in bench.made()[0]["metadata"]
+
+
+@pytest.mark.parametrize("step", range(12))
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_answer_from_before_the_payment_does_not_undo_it(
+    bench: AfterBench, step: int, *, lost: bool
+) -> None:
+    intent_id = bench.ask().intent.id
+    if lost:
+        break_updates(bench, "lost_after")
+
+    def paid() -> None:
+        bench.pay(intent_id)
+        bench.apply_all()
+
+    bench.meanwhile(step, paid)
+    outcome(lambda: bench.update(1500))
+    bench.at_step.clear()
+    if bench.made()[0]["status"] == "succeeded":
+        assert bench.record().payment_status == "succeeded"
+        assert bench.orders.status(OrderRequest(order_id="A-1")).paid
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_an_answer_from_before_the_cancellation_does_not_undo_it(
+    bench: AfterBench, step: int
+) -> None:
+    bench.ask()
+    bench.meanwhile(step, bench.cancel)
+    outcome(lambda: bench.update(1500))
+    if not bench.at_step:
+        assert bench.record().payment_status == "canceled"
 
 
 def test_an_old_update_is_not_sent_again(bench: AfterBench) -> None:

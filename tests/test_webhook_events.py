@@ -10,6 +10,7 @@ import pytest
 from key_store.contract import Order, StoreUnavailable
 from payment.errors import InFlight, NotFound, StoreDown, StripeFailed
 from payment.order_requests import OrderRequest
+from payment.second_look import SecondLooks
 from payment.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
 from payment.webhook_events import StripeEvent
 from sandbox.faults import FaultOrder, Match
@@ -293,6 +294,39 @@ def test_a_stray_that_is_canceled_already_is_gone(bench: AfterBench) -> None:
 @pytest.mark.parametrize("outcome", [GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID])
 def test_what_became_of_a_stray_is_in_the_table_of_outcomes(outcome: str) -> None:
     assert f"| 200 `{outcome}` |" in DOCUMENT.read_text("utf-8")
+
+
+@pytest.mark.parametrize("step", range(16))
+def test_a_stray_that_is_paid_makes_room_for_no_other(bench: AfterBench, step: int) -> None:
+    bench.ask()
+    stray = bench.stray("A-1")
+    bench.pay(stray)
+    answers: list[Any] = []
+    bench.meanwhile(step, lambda: answers.append(bench.ask().intent))
+    assert bench.apply(last(bench, "succeeded")) == "stray_paid"
+    bench.at_step.clear()
+    assert len(bench.made()) == 2
+    assert bench.payable() == [stray]
+    assert bench.ask().intent.status == "succeeded"
+
+
+@pytest.mark.parametrize("step", range(16))
+def test_a_crash_while_a_paid_stray_is_settled_leaves_nothing_to_pay(
+    bench: AfterBench, step: int
+) -> None:
+    bench.ask()
+    stray = bench.stray("A-1")
+    bench.pay(stray)
+    event = last(bench, "succeeded")
+    bench.crashing(step, lambda: bench.apply(event))
+    bench.ask()
+    looks = SecondLooks(bench.tools, lambda _: bench.tools, 25.0)
+    for seconds in (60.0, 3600.0):
+        bench.now += seconds
+        for record in looks.waiting(10):
+            looks.deliver(record)
+    bench.apply({**event, "id": "evt_again"})
+    assert bench.payable() == [stray]
 
 
 def test_a_late_object_of_a_saved_500_is_canceled(bench: AfterBench) -> None:
