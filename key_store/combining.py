@@ -18,9 +18,6 @@ from key_store.contract import StoreUnavailable
 # One trip takes no more, so that its length is bounded; hundreds of threads rarely fill it.
 MOST = 64
 
-# A pace grows no longer than this, whatever the crowd: what a person does not notice.
-MOST_PACE_SECONDS = 0.010
-
 Op = TypeVar("Op")
 Result = TypeVar("Result")
 
@@ -31,9 +28,8 @@ class Combiner(Generic[Op, Result]):
     `run` is given a batch and the instant of `clock` at which it must have ended; it returns one
     result for each, in their order. What it raises is StoreUnavailable to all but the leader.
 
-    Trips begin `pace_seconds` apart, so that each has company when many come; or `crowd_seconds`
-    for each thread that takes turns, where that is more: hundreds have long waits of other kinds,
-    and trips of few cost more in all. A thread after which no other came need not wait for itself.
+    Trips begin `pace_seconds` apart, so that each has company when many come. A thread after which
+    no other came need not wait for itself.
     Nobody waits for a trip longer than `late_seconds` while fewer than `trips` are under way.
     """
 
@@ -42,14 +38,13 @@ class Combiner(Generic[Op, Result]):
         run: Callable[[Sequence[Op], float], Sequence[Result]],
         *,
         pace_seconds: float = 0.0,
-        crowd_seconds: float = 0.0,
         late_seconds: float = threading.TIMEOUT_MAX,
         trips: int = 1,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._run, self._clock, self._sleep = run, clock, sleep
-        self._pace_seconds, self._crowd_seconds = pace_seconds, crowd_seconds
+        self._pace_seconds = pace_seconds
         self._late_seconds, self._trips = late_seconds, trips
         # What follows is changed under the mutex only. Somebody waits only while a trip is under
         # way: each that ends makes one of those who wait the leader of the next.
@@ -58,8 +53,7 @@ class Combiner(Generic[Op, Result]):
         self._under_way = 0
         self._leader_to_be: _Member[Op, Result] | None = None
         self._last_began_at = -math.inf
-        self._came = 0
-        self._last_came: dict[int, int] = {}
+        self._last_comer = 0
 
     def do(self, op: Op, give_up_at: float) -> Result:
         """Run `op`, perhaps with others; return its result or raise StoreUnavailable by then."""
@@ -77,9 +71,7 @@ class Combiner(Generic[Op, Result]):
         """Lead if nobody is under way, else wait; tell which."""
         thread = threading.get_ident()
         with self._mutex:
-            mine.others = self._came - self._last_came.get(thread, self._came - 1)
-            self._came += 1
-            self._last_came[thread] = self._came
+            mine.has_company, self._last_comer = self._last_comer != thread, thread
             if self._under_way:
                 self._waiting[mine] = None
             else:
@@ -101,10 +93,8 @@ class Combiner(Generic[Op, Result]):
             return True
 
     def _lead(self, mine: _Member[Op, Result], give_up_at: float) -> None:
-        crowd_seconds = min(self._crowd_seconds * mine.others, MOST_PACE_SECONDS)
-        pace_seconds = max(self._pace_seconds, crowd_seconds)
-        early_seconds = self._last_began_at + pace_seconds - self._clock()
-        if early_seconds > 0 and mine.others:
+        early_seconds = self._last_began_at + self._pace_seconds - self._clock()
+        if early_seconds > 0 and mine.has_company:
             self._sleep(early_seconds)
         batch = self._take_along(mine)
         failure: BaseException | None = None
@@ -157,12 +147,12 @@ class Combiner(Generic[Op, Result]):
 class _Member(Generic[Op, Result]):
     """One who waits: for the result, or for the lead."""
 
-    __slots__ = ("_failure", "_results", "_turn", "leads", "op", "others")
+    __slots__ = ("_failure", "_results", "_turn", "has_company", "leads", "op")
 
     def __init__(self, op: Op) -> None:
         self.op, self.leads = op, False
-        # How many came since this thread came before.
-        self.others = 0
+        # Whether another thread was the last to come.
+        self.has_company = True
         self._results: tuple[Result, ...] = ()
         self._failure: BaseException | None = None
         # A bare lock, held until wake(): one change of threads each, and nothing else.

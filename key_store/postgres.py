@@ -26,9 +26,6 @@ PAGE_RECORDS = 500
 # Batches begin so far apart, while many write: about what a commit takes.
 PACE_SECONDS = 0.002
 
-# With hundreds of threads so much for each: fewer statements are 5 to 9 % more orders a second.
-CROWD_SECONDS = 0.00005
-
 # A batch that lasts longer waits for something, and others go beside it: up to so many.
 LATE_SECONDS, TRIPS = 0.25, 4
 
@@ -71,7 +68,6 @@ class PostgresStore:
         self._writes: Combiner[Write, Row | None] = Combiner(
             self._write,
             pace_seconds=PACE_SECONDS,
-            crowd_seconds=CROWD_SECONDS,
             late_seconds=LATE_SECONDS,
             trips=TRIPS,
         )

@@ -109,22 +109,6 @@ def test_a_trip_that_comes_soon_after_anothers_waits_for_company(pool: ThreadPoo
     assert slept == [pytest.approx(0.0005)]
 
 
-@pytest.mark.parametrize(
-    ("threads", "pace_seconds"), [(2, 0.002), (10, 0.002), (100, 0.005), (400, 0.010)]
-)
-def test_the_more_threads_take_turns_the_farther_apart_trips_begin(
-    threads: int, pace_seconds: float
-) -> None:
-    slept: list[float] = []
-    trips = Trips(pace_seconds=0.002, crowd_seconds=5e-5, clock=lambda: 100.0, sleep=slept.append)
-    trips.first_may_end.set()
-    trips.combiner.do(0, 200.0)
-    mine = trips.combiner._last_came[threading.get_ident()]
-    trips.combiner._came = mine + threads
-    trips.combiner.do(1, 200.0)
-    assert slept == [pytest.approx(pace_seconds)]
-
-
 def test_a_thread_does_not_wait_for_itself() -> None:
     slept: list[float] = []
     trips = Trips(pace_seconds=1.0, clock=lambda: 100.0, sleep=slept.append)
