@@ -106,7 +106,7 @@ class ClientSocket(socket.socket):
 
     def is_readable(self, seconds: float) -> bool:
         """Wait for something to read, or for the client to hang up."""
-        return seconds > 0 and bool(self._readable.poll(seconds * 1000))
+        return seconds >= 0 and bool(self._readable.poll(seconds * 1000))
 
     def _send_slowly(self, unsent: memoryview) -> None:
         super().settimeout(ANSWER_SECONDS)
@@ -149,7 +149,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         return False
 
     def accept(self, listener: Any) -> None:
-        """Let a new connection wait for its first byte in the poller."""
+        """Let a new connection wait for its first byte in the poller, if that is not there yet."""
         try:
             accepted, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -163,6 +163,10 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         if conn.common_environ and reads_plainly(self.cfg):
             conn.parser = PlainRequestParser(self.cfg, client, address)
         self.nr_conns += 1
+        if client.is_readable(0):
+            conn.data_ready = True
+            self.enqueue_req(conn)
+            return
         self.pending_conns.append(conn)
         speaks = partial(self.on_pending_socket_readable, conn)
         self.poller.register(client, selectors.EVENT_READ, speaks)
