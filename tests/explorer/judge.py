@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from payment.errors import OrderReused
+from payment.errors import InFlight, OrderReused
 from payment.tools import Created
 
 if TYPE_CHECKING:
@@ -98,6 +98,11 @@ class Judge:
 
     def _answered(self, amounts: Sequence[int]) -> Created:
         answers = [self._world.ask(amount) for amount in amounts]
+        if self._world.within_the_day and all(isinstance(each, InFlight) for each in answers):
+            # Stripe knows the key with the parameters of a request whose record is lost: whoever
+            # sent it may be at it for as long as a lock holds.
+            self._world.sleep(self._world.lock_seconds)
+            answers = [self._world.ask(amount) for amount in amounts]
         given = [answer for answer in answers if isinstance(answer, Created)]
         if not given:
             raise Broken(f"stuck: {'; '.join(_shown(answer) for answer in answers)}")

@@ -146,8 +146,7 @@ class Hook(Worker):
 
     def work(self, deadline: Deadline) -> None:
         """Settle it."""
-        (found,) = self.world.intents()
-        about = (found["id"], ORDER)
+        about = (self.world.intents()[0]["id"], ORDER)
         event = StripeEvent("evt_1", "payment_intent.created", ORDER.livemode, *about)
         try:
             apply_event(self.tools, event, deadline)
