@@ -15,7 +15,14 @@ from key_store.contract import Order
 from payment.deadline import Deadline
 from payment.errors import PaymentError, Refused, StripeFailed
 from payment.idempotency import SentParams
-from payment.intents import Intent, UnreadableIntent, read_intent, same_intent, same_order
+from payment.intents import (
+    Intent,
+    UnreadableIntent,
+    names_order,
+    read_intent,
+    same_intent,
+    same_order,
+)
 from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment.stripe_port import NoSuchIntent
 from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed
@@ -291,15 +298,9 @@ def _read_search_page(answer: Answer, wanted: Callable[[Mapping[str, Any]], bool
 
 
 def _names(order: Order) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether an object's metadata names this order."""
-    return lambda found: _metadata(found) == (order.order_id, order.client_id)
+    return lambda found: names_order(found.get("metadata"), order)
 
 
 def _names_an_order(found: Mapping[str, Any]) -> bool:
-    return _metadata(found)[0] is not None
-
-
-def _metadata(found: Mapping[str, Any]) -> tuple[Any, Any]:
     metadata = found.get("metadata")
-    given = metadata if isinstance(metadata, dict) else {}
-    return given.get("order_id"), given.get("client_id")
+    return isinstance(metadata, dict) and metadata.get("order_id") is not None

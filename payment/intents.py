@@ -51,10 +51,7 @@ class Intent:
 
     def is_of(self, order: Order) -> bool:
         """Whether its metadata names this order."""
-        return (
-            self.metadata.get("order_id") == order.order_id
-            and self.metadata.get("client_id") == order.client_id
-        )
+        return names_order(self.metadata, order)
 
     def costs(self, params: Mapping[str, Any]) -> bool:
         """Whether it asks for what these parameters ask for."""
@@ -64,6 +61,14 @@ class Intent:
         """Whether it says that it asks for something else than these parameters do."""
         said = {"amount": self.amount, "currency": self.currency}
         return any(value is not None and value != params[name] for name, value in said.items())
+
+
+def names_order(metadata: object, order: Order) -> bool:
+    """Whether a PaymentIntent's metadata names this order."""
+    if not isinstance(metadata, Mapping):
+        return False
+    named = metadata.get("order_id"), metadata.get("client_id")
+    return named == (order.order_id, order.client_id)
 
 
 def read_intent(found: Any) -> Intent:
