@@ -302,5 +302,7 @@ def _names(order: Order) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def _names_an_order(found: Mapping[str, Any]) -> bool:
+    """Whether it may be ours: other software may write an order_id, too, and ours have a secret."""
     metadata = found.get("metadata")
-    return isinstance(metadata, dict) and metadata.get("order_id") is not None
+    named = isinstance(metadata, dict) and metadata.get("order_id") is not None
+    return named and found.get("client_secret") is not None

@@ -282,6 +282,15 @@ def test_other_softwares_payment_intents_may_be_as_they_like(
     assert [each.id for each in gateway.find(ORDER, NOW - 10, soon())] == ["pi_1"]
 
 
+def test_a_walk_passes_over_what_is_not_ours(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    """One that has no client_secret can be paid by nobody whom we told of it."""
+    others = [intent("pi_2", client_secret=None), intent("pi_3", metadata={})]
+    http.get(URL, json={"data": [*others, intent("pi_1")], "has_more": False})
+    assert [each.id for each in gateway.walk(NOW - 10, 5.0)] == ["pi_1"]
+
+
 @pytest.mark.parametrize("ours", [{"client_secret": None}, {"id": 7}, {"object": "charge"}])
 def test_one_of_the_orders_own_must_be_readable(
     gateway: Gateway, http: responses.RequestsMock, ours: dict[str, Any]
