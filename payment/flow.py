@@ -21,7 +21,7 @@ from payment.claims import Step, Wanted
 from payment.deadline import Deadline
 from payment.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
 from payment.idempotency import SentParams
-from payment.intents import CANCELED, TAKEN, Intent
+from payment.intents import CANCELED, Intent
 from payment.ownership import Ownership
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Over, Owned, Tools
@@ -189,12 +189,10 @@ class _Request:
         return Created(intent, replayed=True)
 
     def _is_of_another_price(self, record: KeyRecord, intent: Intent) -> bool:
-        """The shopper must not be asked for another amount than the shop asks for; once it is
-        taken, nobody is asked any more.
-        """
+        """The shopper must not be asked for another amount than the shop asks for."""
         if record.fingerprint == claims.LOST_FINGERPRINT:
             return not intent.costs(self._params())
-        return intent.status not in TAKEN and intent.costs_otherwise(self._params())
+        return intent.asks_otherwise(self._params())
 
     def _retrieve(self, record: KeyRecord) -> Intent:
         assert record.payment_intent_id

@@ -57,10 +57,14 @@ class Intent:
         """Whether it asks for what these parameters ask for."""
         return (self.amount, self.currency) == (params["amount"], params["currency"])
 
-    def costs_otherwise(self, params: Mapping[str, Any]) -> bool:
-        """Whether it says that it asks for something else than these parameters do."""
+    def asks_otherwise(self, params: Mapping[str, Any]) -> bool:
+        """Whether it says that it asks the shopper for something else than these parameters do.
+
+        Once it is taken, nobody is asked any more.
+        """
         said = {"amount": self.amount, "currency": self.currency}
-        return any(value is not None and value != params[name] for name, value in said.items())
+        differs = any(value is not None and value != params[name] for name, value in said.items())
+        return differs and self.status not in TAKEN
 
 
 def names_order(metadata: object, order: Order) -> bool:

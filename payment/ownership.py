@@ -13,6 +13,7 @@ from payment.adoption import Adoption
 from payment.claims import Wanted
 from payment.deadline import Deadline
 from payment.errors import PaymentError, StoreDown, StripeFailed
+from payment.idempotency import SentParams
 from payment.intents import CANCELED, Intent
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Over, Owned, Tools
@@ -91,12 +92,16 @@ class Ownership:
         return Created(intent, replayed=False) if same else None
 
     def _unrecorded(self, intent: Intent) -> Created:
-        """Rule 9: the answer goes out while nobody else can have taken the lock."""
+        """Rule 9: the answer goes out while nobody else can have taken the lock.
+
+        Not where the write arrived after all, and an update came in between.
+        """
         timing = self._tools.timing
         held = self._tools.clock() < self._record.locked_until - timing.lock_margin / 2
         in_time = self._deadline.left() > -timing.lock_margin / 2
         answer = self._answer(intent)
-        if not (held and in_time and intent.payable and answer):
+        updated = intent.asks_otherwise(SentParams.parse(self._record.params).params)
+        if not (held and in_time and intent.payable and answer) or updated:
             raise StoreDown("The key store does not answer; ask again.")
         self._tools.saw("unrecorded", self._record, status=intent.status)
         return answer

@@ -12,6 +12,8 @@ from key_store.memory import MemoryStore
 from payment.deadline import Deadline
 from payment.errors import StoreDown, StripeFailed
 from payment.flow import create_once
+from payment.order_requests import UpdateRequest
+from payment.update import update_order
 from sandbox.faults import FaultOrder, Match
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryPolicy
@@ -20,6 +22,7 @@ from tests.sandbox_in_process import INTENTS
 from tests.sandbox_transport import SandboxTransport
 
 HEADERS = {"authorization": "Bearer sk_test_shop"}
+RETRIEVE = Match(method="GET", path="/v1/payment_intents/")
 CANCEL = Match(method="POST", path="/v1/payment_intents/")
 LATE = b"amount=1099&currency=usd&metadata[order_id]=A-1"
 
@@ -129,3 +132,33 @@ def test_a_key_is_not_sent_again_by_a_machine_that_slept_for_a_day_before_its_re
     assert slept
     assert bench.ask().intent.id == first.intent.id
     assert bench.payable() == [first.intent.id]
+
+
+class LosesItsAnswer(MemoryStore):
+    """Takes in that the order's PaymentIntent is known, and then says that it failed, once."""
+
+    def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
+        kept = super().replace(current, new)
+        if current.state == "pending" and new.state == "created":
+            raise StoreUnavailable("lost")
+        return kept
+
+
+def test_what_an_update_changed_meanwhile_is_not_given_out_for_the_former_amount() -> None:
+    bench = FlowBench(LosesItsAnswer())
+    bench.break_creation("lost_after", count=3)
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    # The replay of the creation is looked at as it is now, and Stripe is slow with that.
+    bench.sandbox.faults.order(FaultOrder("error_503", RETRIEVE, count=1))
+    request = UpdateRequest(order_id="A-1", amount=2000)
+
+    def update(_: float) -> None:
+        bench.on_sleep = lambda _: None
+        deadline = Deadline.after(25.0, lambda: bench.now)
+        assert update_order(bench.another(), bench.wanted().order, request, deadline)
+
+    bench.on_sleep = update
+    with pytest.raises(StoreDown):
+        bench.ask(amount=1099)
+    assert bench.ask(amount=2000).intent.amount == 2000

@@ -26,6 +26,10 @@ CORE = (
 EDGE = Budget(faults=4, switches=8)
 
 
+# Those whose schedules can be gone through.
+PLAIN = tuple(number for number, each in enumerate(SCENARIOS) if not each.crowd)
+
+
 def suite_budget(scenario: Scenario) -> Budget:
     """How far the suite goes in this scenario."""
     return SUITE_CORE if scenario.name in CORE else SUITE

@@ -11,14 +11,18 @@ from unittest.mock import patch
 
 from key_store.contract import KeyRecord, KeyStore
 from key_store.memory import MemoryStore
-from payment import attempt, claims, flow
+from payment import attempt, cancel, claims, flow, update
 from payment.adoption import Adoption
 from payment.attempt import Attempt
 from payment.claims import Step
 from payment.errors import Refused, StoreDown
+from payment.follow_up import FollowUp, follow_up_of
 from payment.idempotency import idempotency_key
 from payment.outcome import Declined
+from payment.reconcile import Reconciler
+from payment.second_look import SecondLooks
 from payment.tools import Created
+from tests.explorer import actors
 from tests.explorer.wires import StepStore
 
 
@@ -142,6 +146,63 @@ def _paid_is_replaced() -> AbstractContextManager[Any]:
     return patch.object(flow._Request, "_serve", serve)
 
 
+def _claims_no_revision() -> AbstractContextManager[Any]:
+    """An update looks at none that is under way."""
+
+    def alone(record: KeyRecord) -> FollowUp:
+        return replace(follow_up_of(record), pending=None)
+
+    return patch.object(update, "follow_up_of", alone)
+
+
+def _forgets_the_unanswered() -> AbstractContextManager[Any]:
+    def settle(self: Any, pending: Any, intent: Any) -> None:
+        self._write(pending, None)
+
+    return patch.object(update._Update, "_settle", settle)
+
+
+def _update_has_the_last_word() -> AbstractContextManager[Any]:
+    real = update._over
+
+    def over(record: KeyRecord, change: Any, intent: Any, now: float, **_: Any) -> KeyRecord:
+        done = real(record, change, intent, now, unchanged=True)
+        return replace(done, payment_status=intent.status) if intent else done
+
+    return patch.object(update, "_over", over)
+
+
+def _cancels_what_came_since() -> AbstractContextManager[Any]:
+    real = cancel.cancel_order
+
+    def twice(tools: Any, order: Any, reason: str, deadline: Any) -> Any:
+        canceled = real(tools, order, reason, deadline)
+        held = tools.store.read(order)
+        again = held.state == "created" and held.payment_intent_id != canceled.id
+        return real(tools, order, reason, deadline) if again else canceled
+
+    return patch.object(actors, "cancel_order", twice)
+
+
+def _looks_at_any_record() -> AbstractContextManager[Any]:
+    def held(self: Any, record: KeyRecord) -> KeyRecord | None:
+        found: KeyRecord | None = self.tools.store.read(record.order)
+        return found
+
+    return patch.object(SecondLooks, "_held", held)
+
+
+def _walks_over_the_owner() -> AbstractContextManager[Any]:
+    def settled(self: Any, order: Any, record: KeyRecord | None, intent: Any) -> bool:
+        if record is None:
+            return bool(self._lost(order, intent))
+        if record.payment_intent_id != intent.id:
+            return bool(self._stray(record, intent))
+        return bool(self._own(record, intent))
+
+    return patch.object(Reconciler, "_settled", settled)
+
+
 def _same(store: Any) -> KeyStore:
     found: KeyStore = store
     return found
@@ -163,21 +224,31 @@ BESIDE = ("given out unrecorded, a late one beside it, key old",)
 UNRECORDED = ("given out unrecorded",)
 LATE = ("given up, made late",)
 REJECTED = ("rejected, record lost",)
+UPDATED, TWICE = ("created, and updated",), ("created, and updated twice",)
+CANCELED = ("created, and canceled",)
+LOOKED = ("given up, made late, and looked at",)
+WALKED = ("unknown, made, and walked", "saved 500, and walked", "given up, made late, and walked")
 GIVE_UP = _steps({Step.TAKE_OVER: Step.BEGIN_NEXT})
 NO_WAIT = _steps({Step.WAIT: Step.TAKE_OVER})
 
 MUTANTS = (
     Mutant(1, "the claim is stored with the result", NEW, store_of=ClaimsLater),
     Mutant(2, "each call has a key of its own", ("record lost",), _key_per_call),
+    Mutant(2, "an update without an answer is forgotten", TWICE, _forgets_the_unanswered),
     Mutant(3, "an unknown attempt is given up for the next", NEW, GIVE_UP),
     Mutant(4, "a look-up adopts nothing", BESIDE, _adopts_nothing),
     Mutant(4, "strays are canceled once the other one is recorded", BESIDE, _cancels_afterwards),
     Mutant(4, "what is being canceled is adopted", LATE, _adopts_what_is_ending),
     Mutant(5, "a claim reads, then writes", NEW, store_of=ReadsThenWrites),
     Mutant(6, "a stale owner's write goes through", EDITED, store_of=Unfenced),
+    Mutant(6, "an update claims no revision", TWICE, _claims_no_revision),
+    Mutant(6, "a cancellation is of what came since", CANCELED, _cancels_what_came_since),
+    Mutant(6, "a look takes an owner's own for a stray", LOOKED, _looks_at_any_record),
+    Mutant(6, "a walk takes an owner's own for a stray", WALKED, _walks_over_the_owner),
     Mutant(7, "a lock that still holds is taken over", NEW, NO_WAIT),
     Mutant(8, "what is not definitive is final", UNRECORDED, _unclear_is_final),
     Mutant(9, "no answer where the last write failed", NEW, _unrecorded_fails),
     Mutant(10, "an older rejection is taken for a new one", REJECTED, _old_no_is_new),
     Mutant(11, "a paid one is replaced", ("paid",), _paid_is_replaced),
+    Mutant(11, "an update's answer has the last word", UPDATED, _update_has_the_last_word),
 )

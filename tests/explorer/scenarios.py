@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from payment.errors import PaymentError
 from payment.idempotency import idempotency_key
 from payment.tools import Created
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match
+from tests.explorer.actors import Actor, Canceler, Hook, Looker, Updater, Walker
 from tests.explorer.world import HEADERS, HOUR, ORDER, World
 
 CREATE = Match(method="POST", path="/v1/payment_intents$")
@@ -22,7 +24,8 @@ class Scenario:
 
     `fresh`: nothing happened before, so one creation is enough.
     `within_the_day`: no day passes in the run, because the store lost what Stripe forgets then.
-    `event`: Stripe tells of a PaymentIntent that is not recorded, while workers ask.
+    `beside`: who else is at the order, by name, while these ask.
+    `crowd`: too many to go through every schedule of them, so that schedules are drawn.
     """
 
     name: str
@@ -31,7 +34,8 @@ class Scenario:
     last: tuple[int, ...] = (1099,)
     fresh: bool = False
     within_the_day: bool = False
-    event: bool = False
+    beside: Mapping[str, Actor] = field(default_factory=dict)
+    crowd: bool = False
 
 
 def nothing(world: World) -> None:
@@ -165,6 +169,12 @@ def given_unrecorded_and_late(world: World) -> None:
 
 
 EDITED = (1099, 2000)
+ONE = (1099,)
+UPDATE: dict[str, Actor] = {"update": Updater}
+TWO_UPDATES: dict[str, Actor] = {"update": Updater, "other": partial(Updater, amount=3000)}
+CANCEL: dict[str, Actor] = {"cancel": Canceler}
+WALK: dict[str, Actor] = {"walk": Walker}
+ALL: dict[str, Actor] = {**UPDATE, **CANCEL, **WALK, "hook": Hook, "look": Looker}
 
 SCENARIOS = (
     Scenario("new order", nothing, fresh=True),
@@ -183,7 +193,7 @@ SCENARIOS = (
     Scenario("saved 500", saved_500),
     Scenario("saved 500, made", saved_500_made),
     Scenario("saved 500, made late; attempt 2 unknown", saved_500_late),
-    Scenario("given up, made late", given_up_late, (1099,), event=True),
+    Scenario("given up, made late", given_up_late, (1099,), beside={"hook": Hook}),
     Scenario("rejected, record lost", rejected_unrecorded, within_the_day=True),
     Scenario("given out unrecorded", given_unrecorded),
     Scenario("given out unrecorded, a late one beside it, key old", given_unrecorded_and_late),
@@ -195,5 +205,26 @@ SCENARIOS = (
         (10, 1099),
         (1099, 10),
         within_the_day=True,
+    ),
+    Scenario("created, and updated", created, EDITED, EDITED, beside=UPDATE),
+    Scenario("created, and updated twice", created, (), (1099, 2000, 3000), beside=TWO_UPDATES),
+    Scenario("created, canceled, updated", created, (), EDITED, beside={**CANCEL, **UPDATE}),
+    Scenario("created, and canceled", created, beside=CANCEL),
+    Scenario("unknown, made, and updated", unknown_made, (), EDITED, beside=UPDATE),
+    Scenario("unknown, made, and canceled", unknown_made, ONE, beside=CANCEL),
+    Scenario("unknown, made, and walked", unknown_made, ONE, beside=WALK),
+    Scenario("saved 500, and walked", saved_500, ONE, beside=WALK),
+    Scenario("given up, made late, and looked at", given_up_late, ONE, beside={"look": Looker}),
+    Scenario("given up, made late, and walked", given_up_late, ONE, beside=WALK),
+    Scenario(
+        "given out unrecorded, a late one beside it, and walked",
+        given_unrecorded_and_late,
+        ONE,
+        beside=WALK,
+    ),
+    Scenario("created, and all at it", created, EDITED, EDITED, beside=ALL, crowd=True),
+    Scenario("unknown, made, and all at it", unknown_made, EDITED, EDITED, beside=ALL, crowd=True),
+    Scenario(
+        "given up, made late, and all at it", given_up_late, EDITED, EDITED, beside=ALL, crowd=True
     ),
 )

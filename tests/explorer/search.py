@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from key_store.contract import KeyStore
+from tests.explorer.actors import Asker, Canceler, Updater, Worker
 from tests.explorer.choices import Budget, Drawn, Guide, Path
 from tests.explorer.judge import Broken
 from tests.explorer.scenarios import Scenario
 from tests.explorer.wires import StepStore
-from tests.explorer.world import Hook, Pruned, Worker, World
+from tests.explorer.world import Pruned, World
 
 StoreOf = Callable[[StepStore], KeyStore]
 
@@ -86,18 +87,20 @@ class Explorer:
         world = World(guide, self._store_of, within_the_day=self._scenario.within_the_day)
         self._scenario.before(world)
         amounts = self._scenario.amounts
-        asked = [amounts[i % len(amounts)] for i in range(workers or len(amounts))]
-        team = [Worker(world, f"w{i + 1}", amount) for i, amount in enumerate(asked)]
-        if self._scenario.event:
-            team.append(Hook(world, "hook", amounts[0]))
+        asked = [amounts[i % len(amounts)] for i in range(workers or len(amounts)) if amounts]
+        team: list[Worker] = [
+            Asker(world, f"w{i + 1}", amount=amount) for i, amount in enumerate(asked)
+        ]
+        team += [of(world, name) for name, of in self._scenario.beside.items()]
         world.run(team, lambda current: self._look(world, current, guide, known))
         if self._scenario.fresh:
             self._fresh(world, guide, budget.faults - guide.left.faults)
-        if self._scenario.event:
-            world.judge.none_was_taken_back()
+        world.judge.none_was_taken_back()
+        world.judge.canceled_once(sum(isinstance(each, Canceler) for each in team))
         end = hash(world.state())
         if end not in self._ends:
-            world.judge.end(self._scenario.last)
+            update = any(isinstance(each, Updater) for each in team)
+            world.judge.end(self._scenario.last, update=update)
             self._ends.add(end)
 
     def _fresh(self, world: World, guide: Guide, faults: int) -> None:

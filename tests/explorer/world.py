@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import GreenletExit
 
-from key_store.contract import KeyRecord, KeyStore, Order, StoreUnavailable
+from key_store.contract import KeyRecord, KeyStore, Order
 from key_store.memory import MemoryStore
 from payment import flow
 from payment.claims import Wanted
 from payment.deadline import Deadline
 from payment.errors import PaymentError
-from payment.follow_up import follow_up_of
-from payment.happening import Happening
+from payment.follow_up import FollowUp, follow_up_of
 from payment.idempotency import SentParams
+from payment.order_requests import UpdateRequest
 from payment.resolve import resolve
 from payment.tools import Created, Timing, Tools
-from payment.webhook_events import StripeEvent, apply_event
+from payment.update import Updated, update_order
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryPolicy
 from tests.explorer.choices import Guide, Option
-from tests.explorer.judge import Broken, Judge
-from tests.explorer.wires import FINE, StepStore, StepTransport
+from tests.explorer.judge import Judge
+from tests.explorer.wires import StepStore, StepTransport
 from tests.sandbox_transport import SandboxTransport
+
+if TYPE_CHECKING:
+    from tests.explorer.actors import Worker
 
 NOW = 1_800_000_000.0
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")
@@ -46,9 +49,6 @@ JUMPS = {
     "25 hours pass": 25 * HOUR,
 }
 
-# From this many polls in a row on, one poll is as good as another: none of them forks.
-DULL_POLLS = 2
-
 
 class Pruned(Exception):
     """Everything from here on was explored before."""
@@ -60,98 +60,6 @@ def wanted_of(amount: int, api_version: str, **more: Any) -> Wanted:
     params = {"amount": amount, "currency": "usd", "metadata": metadata, **more}
     sent = SentParams(api_version, params).text()
     return Wanted(ORDER, f"print of {amount} {sorted(more)}", sent)
-
-
-@dataclass(eq=False)
-class Worker:
-    """One request in a process of its own."""
-
-    world: World
-    name: str
-    amount: int
-    throughout: str | None = None
-    wakes_at: float = 0.0
-    alive: bool = True
-    polls: int = 0
-    digest: int = 0
-    leased_at: float = 0.0
-    claim: str = ""
-    outcome: Created | PaymentError | None = None
-    at: str = "start"
-    thread: greenlet = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.owners = itertools.count()
-        self.tools = self.world.tools(self)
-        self.wanted = wanted_of(self.amount, self.tools.stripe.api_version)
-        self.thread = greenlet(self._run)
-
-    def work(self, deadline: Deadline) -> None:
-        """Ask for the order."""
-        self.outcome = flow.create_once(self.tools, self.wanted, deadline)
-        self.world.judge.released(self, self.outcome.intent.id)
-
-    def _run(self) -> None:
-        deadline = Deadline.after(BUDGET_SECONDS, self.world.clock)
-        try:
-            self.work(deadline)
-        except PaymentError as error:
-            self.outcome = error
-        except Exception as bug:
-            raise bug if isinstance(bug, Broken) else Broken(f"a bug: {bug!r}") from bug
-        self.alive = False
-
-    def pause(self, at: str) -> None:
-        """Let the world decide who goes on."""
-        self.at = at
-        parent = getcurrent().parent
-        assert parent
-        parent.switch()
-        if not self.alive:
-            raise GreenletExit
-
-    def sleep(self, seconds: float) -> None:
-        """Pause until the clock is there."""
-        self.wakes_at = self.world.now + seconds
-        self.polls += 1
-        self.pause("asleep")
-
-    def choose(self, what: str, options: Sequence[Option]) -> str:
-        """Let the guide choose, unless this is one poll of many."""
-        if self.polls > DULL_POLLS:
-            return FINE.name
-        return self.world.guide.choose(f"{self.name} {what}", options)
-
-    def notice(self, found: object) -> None:
-        """Take in what this worker came to know, and when: its state follows from that."""
-        if isinstance(found, KeyRecord):
-            found = _essence(found)
-        self.digest = hash((self.digest, self.world.now, found))
-
-    def owner(self) -> str:
-        """A name for a claim."""
-        self.leased_at = self.world.now
-        self.claim = f"{self.name}.{next(self.owners)}"
-        return self.claim
-
-    def saw(self, happening: Happening) -> None:
-        """Hand on what the flow tells."""
-        if happening.what != "waited":
-            self.polls = 0
-        self.world.judge.saw(self, happening.what)
-
-
-class Hook(Worker):
-    """Stripe's event of a PaymentIntent that the record does not know."""
-
-    def work(self, deadline: Deadline) -> None:
-        """Settle it."""
-        about = (self.world.intents()[0]["id"], ORDER)
-        event = StripeEvent("evt_1", "payment_intent.created", ORDER.livemode, *about)
-        try:
-            apply_event(self.tools, event, deadline)
-        except StoreUnavailable:
-            self.world.judge.saw(self, "unrecorded")
 
 
 class World:
@@ -195,6 +103,15 @@ class World:
         tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
         try:
             return flow.create_once(tools, wanted_of(amount, tools.stripe.api_version), deadline)
+        except PaymentError as error:
+            return error
+
+    def update(self, amount: int) -> Updated | PaymentError:
+        """One more update, in the same way."""
+        tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
+        request = UpdateRequest(order_id=ORDER.order_id, amount=amount)
+        try:
+            return update_order(tools, ORDER, request, deadline)
         except PaymentError as error:
             return error
 
@@ -263,7 +180,7 @@ class World:
             Option(name, switches=0 if i == 0 or (free and self._ready(each)) else 1)
             for i, (name, each) in enumerate(ways.items())
         ]
-        if current.polls <= DULL_POLLS:
+        if not current.dull:
             options += self._events(current)
         chosen = self.guide.choose(f"{current.name} at {current.at}", options)
         if chosen in ways:
@@ -326,12 +243,13 @@ class World:
         books = self.sandbox.books.values()
         return (
             self.now,
-            record and _essence(record),
-            tuple((each["id"], each["status"]) for each in self.intents()),
+            record and essence(record),
+            tuple((each["id"], each["status"], each["amount"]) for each in self.intents()),
             tuple(_keys(each.keys) for each in books),
             tuple((due.at, due.kind) for each in books for due in each.ledger.due),
             tuple(at for at, _ in self.executing),
             frozenset(self.judge.out),
+            tuple(self.judge.updates.items()),
         )
 
     def signature(self, current: Worker) -> int:
@@ -359,9 +277,9 @@ class World:
         return StripeGateway("sk_test_shop", transport, policy=policy, clock=self.clock)
 
 
-def _essence(record: KeyRecord) -> tuple[KeyRecord, tuple[str, ...]]:
+def essence(record: KeyRecord) -> tuple[KeyRecord, FollowUp]:
     """A record without its history, on which nothing depends."""
-    return replace(record, follow_up=""), follow_up_of(record).ending
+    return replace(record, follow_up=""), replace(follow_up_of(record), history=())
 
 
 def _keys(keys: Any) -> tuple[Any, ...]:
