@@ -12,7 +12,7 @@ import signal
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger
 
@@ -38,7 +38,7 @@ for name in set(sys.modules) - STAYS:
 
 from key_store.shared_directory import shared_directory
 from live_money import refuse_unsafe
-from metrics.beside_gunicorn import open_exporter
+from metrics.beside_gunicorn import listen_for_a_moment, open_exporter
 from settings import SettingsError, load_settings
 from web_reload import check_before_reload
 from web_worker import WebWorker
@@ -145,6 +145,8 @@ if exporter:
 def on_starting(server: Any) -> None:
     """Make room for the descriptors of every thread; let Prometheus ask; load the code."""
     check_before_reload(server)
+    if server.cfg.bind == [bind]:
+        _try_host()
     _start_exporter()
     _allow_descriptors()
     _load_code()
@@ -155,15 +157,25 @@ def on_starting(server: Any) -> None:
     )
 
 
+def _try_host() -> None:
+    """gunicorn would try five times. For a port that is taken that is right: who has it may end."""
+    try:
+        listen_for_a_moment(settings.host, 0)
+    except OSError as wrong:
+        _refuse("HOST", wrong)
+
+
 def _start_exporter() -> None:
     if exporter and settings.metrics_port:
         try:
             exporter.start(settings.metrics_host, settings.metrics_port)
         except OSError as wrong:
-            sys.stderr.write(
-                f"Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: {wrong.strerror}\n"
-            )
-            raise SystemExit(1) from None
+            _refuse("METRICS_HOST, METRICS_PORT", wrong)
+
+
+def _refuse(names: str, wrong: OSError) -> NoReturn:
+    sys.stderr.write(f"Settings: {names}: cannot be listened on: {wrong.strerror}\n")
+    raise SystemExit(1) from None
 
 
 def _allow_descriptors() -> None:

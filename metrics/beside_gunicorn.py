@@ -69,15 +69,15 @@ def _wait_for_address(host: str, port: int) -> None:
     patience = time.monotonic() + FREE_SECONDS
     while True:
         try:
-            return _listen(host, port)
+            return listen_for_a_moment(host, port)
         except OSError as wrong:
             if wrong.errno != errno.EADDRINUSE or time.monotonic() > patience:
                 raise
         time.sleep(0.05)
 
 
-def _listen(host: str, port: int) -> None:
-    """For a moment, as the exporter will."""
+def listen_for_a_moment(host: str, port: int) -> None:
+    """Raise OSError where nobody could listen there; port 0 is any."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
     with socket.socket(family) as probe:

@@ -134,6 +134,14 @@ def test_metrics_that_nobody_could_ask_for_stop_the_start(host: str, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
+def test_a_host_that_is_not_this_machine_stops_the_start_with_one_line(host: str) -> None:
+    done = run("-m", "gunicorn", "stripe_back_end_api:app", HOST=host, **KEY)
+    assert done.returncode == 1
+    assert "Settings: HOST: cannot be listened on: " in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_taken_port_for_metrics_stops_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
