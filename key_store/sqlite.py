@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from key_store.combining import Combiner
@@ -31,6 +33,11 @@ BUSY_SECONDS = 0.01
 PACE_SECONDS = 0.002
 
 UNUSABLE = "the SQLite file cannot be used now"
+
+# In POSIX a process that closes any descriptor of a file loses all its locks on it. SQLite's tell
+# other processes that the file is in use: without them, whoever closes it deletes the log under
+# those who still write to it. So nobody but SQLite may open what may be open already.
+_making = threading.Lock()
 
 OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
 
@@ -162,8 +169,7 @@ class SqliteStore:
             self.close()
 
     def _connect(self) -> sqlite3.Connection:
-        # What is sent to Stripe may hold an e-mail address: nobody else's to read.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make(self._path)
         connection = sqlite3.connect(
             self._path,
             timeout=self._busy_seconds,
@@ -210,6 +216,15 @@ class _Lent:
         self._connection.close()
         if isinstance(error, sqlite3.Error | OSError):
             raise StoreUnavailable(UNUSABLE) from error
+
+
+def _make(path: str) -> None:
+    """Make the file unless it is there, and never open one that is."""
+    only_new = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    # One after the other, or a second thread might have it in use before it is closed here.
+    with _making, suppress(FileExistsError):
+        # What is sent to Stripe may hold an e-mail address: nobody else's to read.
+        os.close(os.open(os.path.realpath(path), only_new, 0o600))
 
 
 def _fence(current: KeyRecord) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +150,26 @@ def test_a_disk_that_is_full_is_said_so_and_breaks_nothing(path: Path) -> None:
     assert process.exitcode == 0
     store = open_key_store(f"sqlite:///{path}")
     assert {held.order.order_id for held in store.scan()} == {"A-1", "A-3"}
+    store.close()
+
+
+def read_in_another_process(path: Path) -> str:
+    """As sqlite3 and the commands do: the last one who closes the file ends its log."""
+    read = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute(sys.argv[2]))"
+    command = [sys.executable, "-c", f"{read}; c.close()", str(path)]
+    counted = [*command, "SELECT count(*) FROM key_records"]
+    return subprocess.run(counted, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_another_process_that_closes_the_file_takes_nothing_away(path: Path) -> None:
+    store = SqliteStore(str(path), timeout_seconds=5)
+    with store._lent():
+        # Another thread's connection, while the first is in use.
+        store.claim(record("A-1"))
+    assert len(store._idle) == 2
+    assert read_in_another_process(path) == "(1,)"
+    store.claim(record("A-2"))
+    assert read_in_another_process(path) == "(2,)"
     store.close()
 
 
