@@ -33,6 +33,7 @@ BUSY_SECONDS = 0.01
 PACE_SECONDS = 0.002
 
 UNUSABLE = "the SQLite file cannot be used now"
+REPLACED = "the SQLite file was removed, or another one has its place"
 
 # In POSIX a process that closes any descriptor of a file loses all its locks on it. SQLite's tell
 # other processes that the file is in use: without them, whoever closes it deletes the log under
@@ -70,6 +71,7 @@ class SqliteStore:
         self._durable = durable
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
+        self._file: tuple[int, int] | None = None
         self._sql = {name: statement("sqlite", f"{name}.sql") for name in OPERATIONS}
         # What is never flushed takes microseconds: to wait for company would only cost, and of
         # hundreds of threads that each wait for the file the later ones had better ask seldom.
@@ -158,6 +160,9 @@ class SqliteStore:
     def _connection(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreUnavailable("the key store is closed")
+        if self._file and self._file != _identity(self._path):
+            # Some would go on with the old one and some begin a new one, which knows no order.
+            raise StoreUnavailable(REPLACED)
         try:
             return self._idle.pop()
         except IndexError:
@@ -169,7 +174,9 @@ class SqliteStore:
             self.close()
 
     def _connect(self) -> sqlite3.Connection:
-        _make(self._path)
+        if self._file is None:
+            _make(self._path)
+        found = _identity(self._path)
         connection = sqlite3.connect(
             self._path,
             timeout=self._busy_seconds,
@@ -181,6 +188,7 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
+        self._file = self._file or found
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -225,6 +233,12 @@ def _make(path: str) -> None:
     with _making, suppress(FileExistsError):
         # What is sent to Stripe may hold an e-mail address: nobody else's to read.
         os.close(os.open(os.path.realpath(path), only_new, 0o600))
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Which file it is, whatever its name. Raises OSError where there is none."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _fence(current: KeyRecord) -> dict[str, Any]:

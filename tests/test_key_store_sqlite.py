@@ -173,6 +173,22 @@ def test_another_process_that_closes_the_file_takes_nothing_away(path: Path) -> 
     store.close()
 
 
+def test_a_file_that_is_gone_or_replaced_is_not_taken_for_an_empty_one(path: Path) -> None:
+    store = SqliteStore(str(path), timeout_seconds=5)
+    store.claim(record())
+    moved = path.rename(path.with_name("moved"))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            store.claim(record(owner="second"))
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(StoreUnavailable):
+        store.claim(record(owner="second"))
+    moved.rename(path)
+    assert store.claim(record(owner="second")) == record()
+    store.close()
+
+
 def test_threads_leave_no_more_connections_than_were_used_at_once(path: Path) -> None:
     store = SqliteStore(str(path), timeout_seconds=5)
     for number in range(20):
