@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -61,11 +62,16 @@ class PostgresPool:
 
     @contextmanager
     def connection(self, give_up_at: float) -> Iterator[BoundedConnection]:
-        """Lend a connection; one that failed in mid-statement is closed on return."""
+        """Lend a connection; one that failed in mid-statement, or may not write, is not kept."""
         connection = self._live(give_up_at)
         connection.give_up_at = give_up_at
         try:
             yield connection
+        except errors.ReadOnlySqlTransaction:
+            # After a failover another server answers to the name, while this one lives on and
+            # never hangs up; and a session that began read-only stays so.
+            connection.close()
+            raise
         finally:
             connection.give_up_at = math.inf
             self._pool.putconn(connection)

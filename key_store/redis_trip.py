@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis, RedisError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Command = tuple[Any, ...]
@@ -69,11 +69,17 @@ class Trips:
         try:
             packed = connection.pack_commands([one for each in sent for one in each])
             connection.send_packed_command(packed)
-            return [_answer([_read(connection, give_up_at) for _ in each]) for each in sent]
+            answers = [_answer([_read(connection, give_up_at) for _ in each]) for each in sent]
         except BaseException:
             # What it still has to say would be taken for the next one's answer.
             connection.disconnect()
             raise
+        else:
+            if any(_is_read_only(each) for each in answers):
+                # After a failover another server answers to the name, while this one lives on as
+                # a copy and need not hang up.
+                connection.disconnect()
+            return answers
         finally:
             self._pool.release(connection)
 
@@ -92,3 +98,9 @@ def _answer(answers: list[Any]) -> Any:
     """Return what the script said, unless Redis refused any of its commands."""
     refused = next((each for each in answers if isinstance(each, RedisError)), None)
     return refused or answers[len(answers) // 2]
+
+
+def _is_read_only(answer: Any) -> bool:
+    """Redis 6 names the reason of a script's failure in its text only."""
+    refused = isinstance(answer, ResponseError) and "READONLY" in str(answer)
+    return refused or isinstance(answer, ReadOnlyError)

@@ -204,3 +204,21 @@ def test_two_processes_that_claim_the_same_orders_do_not_wait_for_each_other(
     assert postgres_server.run(deadlocks) == before
     for store in stores:
         store.close()
+
+
+def test_a_session_that_may_not_write_is_not_kept(postgres_server: Postgres) -> None:
+    """After a failover the name is another server's, while the old one lives on."""
+    postgres_server.run("CREATE ROLE moved LOGIN SUPERUSER")
+    url = postgres_server.new_url().replace("postgres:secret-word", "moved")
+    open_key_store(url, timeout_seconds=20).close()
+    postgres_server.run("ALTER ROLE moved SET default_transaction_read_only = on")
+    store = open_key_store(url, timeout_seconds=20)
+    sessions = "SELECT pid FROM pg_stat_activity WHERE usename = 'moved'"
+    before = set(postgres_server.run(sessions))
+    assert before
+    with pytest.raises(StoreUnavailable):
+        store.claim(record())
+    end = time.monotonic() + 20
+    while before & set(postgres_server.run(sessions)):
+        assert time.monotonic() < end
+    store.close()

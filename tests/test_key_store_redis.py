@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from redis import Redis as Client
 
+from key_store.contract import StoreUnavailable
 from key_store.order_key import order_key
 from key_store.redis import RedisStore
 from key_store.redis_due import DUE, DueIndex, entry_of
@@ -82,3 +83,20 @@ def test_data_that_was_lost_is_no_record_and_no_error(store: RedisStore, client:
     client.script_flush()
     assert store.due(NOW, 10) == []
     assert store.claim(record(owner="second")).owner == "second"
+
+
+def test_a_server_that_became_a_copy_is_not_kept(store: RedisStore, client: Client) -> None:
+    """The name may be another server's by now."""
+    store.claim(record())
+    before = store_connections(client)
+    client.replicaof("127.0.0.1", 1)
+    with pytest.raises(StoreUnavailable):
+        store.claim(record("A-2"))
+    client.replicaof("NO", "ONE")
+    assert store.claim(record("A-2")) == record("A-2")
+    assert not before & store_connections(client)
+
+
+def store_connections(client: Client) -> set[str]:
+    own = str(client.client_id())
+    return {each["id"] for each in client.client_list() if each["id"] != own}
