@@ -144,16 +144,39 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
             return True
         self.alive = False
         self.set_accept_enabled(False)
-        for each in self.sockets:
-            each.close()
         return False
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Leave the port, too, where a worker that ends will accept no more."""
+        super().set_accept_enabled(enabled)
+        if not (enabled or self.alive):
+            self._leave_port()
+
+    def _leave_port(self) -> None:
+        """Take those who have connected; whoever comes later is refused, and may go elsewhere.
+
+        gunicorn's workers would hold the port, without accepting, until the last request is
+        answered, and hang up on all who connected meanwhile.
+        """
+        while self.sockets:
+            listener, waiting = self.sockets.pop(), True
+            while waiting and self.nr_conns < self.worker_connections:
+                waiting = self._accepts(listener)
+            listener.close()
+
     def accept(self, listener: Any) -> None:
-        """Let a new connection wait for its first byte in the poller, if that is not there yet."""
+        """Take a new connection."""
+        self._accepts(listener)
+
+    def _accepts(self, listener: Any) -> bool:
+        """Let a new connection wait for its first byte in the poller, if that is not there yet.
+
+        Tells whether there was one.
+        """
         try:
             accepted, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return
+            return False
         client = ClientSocket(fileno=accepted.detach()).prepare()
         conn = TConn(self.cfg, client, address, listener.getsockname())
         conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
@@ -166,10 +189,11 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         if client.is_readable(0):
             conn.data_ready = True
             self.enqueue_req(conn)
-            return
+            return True
         self.pending_conns.append(conn)
         speaks = partial(self.on_pending_socket_readable, conn)
         self.poller.register(client, selectors.EVENT_READ, speaks)
+        return True
 
     def handle(self, conn: Any) -> Any:
         """Serve a connection, in a thread, for as long as it has the next request ready."""

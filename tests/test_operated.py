@@ -300,3 +300,24 @@ def test_sigterm_answers_what_is_in_flight_and_takes_no_more(sandbox: SandboxPro
         assert [answer.result().status_code for answer in slow] == [200] * 6
     assert seconds < 10
     assert sandbox.state().payable == 6
+
+
+def test_sigterm_refuses_who_comes_later_at_once(sandbox: SandboxProcess) -> None:
+    """A proxy asks another server then; a connection that is taken and dropped fails for it."""
+    sandbox.faults([{"kind": "slow", "seconds": 3, "count": None, "match": {"order_id": "slow-"}}])
+    with ServiceProcess(sandbox.url) as service, ThreadPoolExecutor(6) as threads:
+        slow = [threads.submit(service.create, f"slow-{number}") for number in range(6)]
+        _until(lambda: sandbox.fired().get("slow", 0) >= 6)
+        os.kill(_master(service), signal.SIGTERM)
+        _until(lambda: not _is_taken(service.port))
+        assert not any(answer.done() for answer in slow)
+        assert [answer.result().status_code for answer in slow] == [200] * 6
+
+
+def _is_taken(port: int) -> bool:
+    """Whether a connection is."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
