@@ -74,7 +74,13 @@ class Courier:
         except StoreError:
             log.warning("the key store does not answer: nothing is delivered or looked at again")
             return False
-        return sum(pool.map(self._deliver, waiting)) > 0
+        try:
+            done = pool.map(self._deliver, waiting)
+        except RuntimeError:
+            # The process ends, and its pools take nothing more: it is left to the others.
+            self.stop()
+            return False
+        return sum(done) > 0
 
     def _deliver(self, record: KeyRecord) -> bool:
         try:
