@@ -115,17 +115,22 @@ class FollowUp:
         return json.dumps(kept, separators=(",", ":"))
 
 
-_NAMES = frozenset(each.name for each in fields(FollowUp))
+_NAMES = {kind: {each.name for each in fields(kind)} for kind in (FollowUp, Change, OrderEvent)}
 
 
 def follow_up_of(record: KeyRecord) -> FollowUp:
     """Read a record's follow-up. What a newer version has written beside it is left out."""
     given: dict[str, Any] = json.loads(record.follow_up) if record.follow_up else {}
-    kept = {name: value for name, value in given.items() if name in _NAMES}
+    kept = _known(FollowUp, given)
     pending = kept.pop("pending", None)
     lists = {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
-    lists["queue"] = tuple(OrderEvent(**each) for each in kept.get("queue", ()))
-    return FollowUp(**{**kept, **lists, "pending": Change(**pending) if pending else None})
+    lists["queue"] = tuple(OrderEvent(**_known(OrderEvent, each)) for each in kept.get("queue", ()))
+    change = Change(**_known(Change, pending)) if pending else None
+    return FollowUp(**{**kept, **lists, "pending": change})
+
+
+def _known(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in _NAMES[kind]}
 
 
 def with_follow_up(record: KeyRecord, **changes: Any) -> KeyRecord:

@@ -1,0 +1,33 @@
+"""What a record keeps beside its state, as versions before and after this one read it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+from payment.follow_up import Change, FollowUp, OrderEvent, follow_up_of, with_follow_up
+from tests.key_stores import record
+
+KEPT = FollowUp(
+    webhooks=("evt_1",),
+    told=("order.paid",),
+    queue=(OrderEvent("oev_1", "order.paid", 1.0, {"amount": 1099}),),
+    amount=1099,
+    revision=1,
+    last_revision=2,
+    pending=Change(2, 1, "f", "{}", "key", 1.0, 2.0),
+    looks=(15.0, 120.0),
+    ending=("pi_1",),
+)
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert follow_up_of(replace(record(), follow_up=KEPT.text())) == KEPT
+    assert follow_up_of(with_follow_up(record(), amount=5)) == FollowUp(amount=5)
+
+
+def test_names_of_a_newer_version_are_passed_over_wherever_they_stand() -> None:
+    newer = asdict(KEPT) | {"tomorrow": [1]}
+    newer["queue"] = [each | {"tomorrow": 1} for each in newer["queue"]]
+    newer["pending"] |= {"tomorrow": 1}
+    assert follow_up_of(replace(record(), follow_up=json.dumps(newer))) == KEPT
