@@ -6,33 +6,21 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import stripe
 
 from key_store.contract import Order
 from payment.deadline import Deadline
-from payment.errors import PaymentError, Refused, StripeFailed
+from payment.errors import PaymentError, Refused
 from payment.idempotency import SentParams
-from payment.intents import (
-    Intent,
-    UnreadableIntent,
-    names_order,
-    read_intent,
-    same_intent,
-    same_order,
-)
+from payment.intents import Intent, names_order, read_intent, same_intent, same_order
 from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment.stripe_port import NoSuchIntent
+from stripe_pages import INTENTS, Pages, Stretch, Wanted
 from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed
 from stripe_sdk import Answer, Call
 from stripe_send import Send, Sender, error_of
-
-INTENTS = "/v1/payment_intents"
-
-# Stripe's most for one page.
-PAGE_SIZE = 100
 
 # The search lags behind by an hour at most, in an outage (docs.stripe.com/search): what is younger
 # is looked for in the list, which is read-after-write.
@@ -49,19 +37,6 @@ CLOCK_SKEW_SECONDS = 30.0
 EXTRA_SEARCH_SECONDS = 3.0
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a page of Stripe's holds of ours, and how the next one is asked for.
-
-    A list's with the id of its last object, a search's with what it calls next_page.
-    """
-
-    intents: list[Intent]
-    has_more: bool
-    last_id: str | None
-    next_page: str | None = None
 
 
 class StripeGateway:
@@ -82,6 +57,7 @@ class StripeGateway:
     ) -> None:
         self.api_version: str = api_version or stripe.api_version or ""
         self._clock = clock
+        self._pages = Pages(self._ask)
         self._sender = Sender(
             api_key,
             transport,
@@ -138,7 +114,8 @@ class StripeGateway:
 
     def walk(self, since: float, page_seconds: float) -> Iterator[Intent]:
         """Yield what was made since then for an order; see StripePort."""
-        return self._list(since, None, lambda: Deadline.after(page_seconds), _names_an_order)
+        stretch = Stretch(int(since), None)
+        return self._pages.in_turn(stretch, lambda: Deadline.after(page_seconds), _names_an_order)
 
     def find(
         self, order: Order, since: float, deadline: Deadline, sent_until: float | None = None
@@ -169,14 +146,14 @@ class StripeGateway:
         self, order: Order, since: float, until: float, deadline: Deadline
     ) -> list[Intent]:
         """What the list shows of an order; `until` is left out where it lies ahead."""
-        latest = until if until < self._clock() else None
-        since -= CLOCK_SKEW_SECONDS
-        return list(self._list(since, latest, lambda: deadline, _names(order)))
+        latest = math.ceil(until) if until < self._clock() else None
+        stretch = Stretch(int(since - CLOCK_SKEW_SECONDS), latest)
+        return self._pages.all(stretch, deadline, _names(order))
 
     def _search_all(self, order: Order, deadline: Deadline) -> tuple[list[Intent], bool]:
         """Search; tell whether the account has one: else the list must go back to the start."""
         try:
-            return list(self._search(order, deadline)), True
+            return self._search(order, deadline), True
         except (Refused, NoSuchIntent):
             return [], False
 
@@ -184,45 +161,12 @@ class StripeGateway:
         """What the list does not show where two clocks are far apart; it need not answer."""
         soon = min(deadline.at, deadline.monotonic() + EXTRA_SEARCH_SECONDS)
         try:
-            return list(self._search(order, Deadline(soon, deadline.monotonic)))
+            return self._search(order, Deadline(soon, deadline.monotonic))
         except (PaymentError, NoSuchIntent):
             return []
 
-    def _search(self, order: Order, deadline: Deadline) -> Iterator[Intent]:
-        wanted = _names(order)
-        params: dict[str, Any] = {"query": _query(order), "limit": PAGE_SIZE}
-        while True:
-            call = Call("get", f"{INTENTS}/search", params)
-            page = self._ask(call, deadline, lambda answer: _read_search_page(answer, wanted))
-            yield from page.intents
-            if page.next_page is None:
-                return
-            params = {**params, "page": page.next_page}
-
-    def _list(
-        self,
-        since: float,
-        until: float | None,
-        deadline: Callable[[], Deadline],
-        wanted: Callable[[Mapping[str, Any]], bool],
-    ) -> Iterator[Intent]:
-        """Every page: an order may lie on any of them."""
-        created = {"gte": int(since)} | ({} if until is None else {"lte": math.ceil(until)})
-        params: dict[str, Any] = {"created": created, "limit": PAGE_SIZE}
-        while True:
-            try:
-                page = self._ask(
-                    Call("get", INTENTS, params),
-                    deadline(),
-                    lambda answer: _read_page(answer, wanted),
-                )
-            except (Refused, NoSuchIntent) as refused:
-                # Nothing that the client asked for: it must not be told to mend its request.
-                raise StripeFailed("Stripe did not list the PaymentIntents.") from refused
-            yield from page.intents
-            if not page.has_more or page.last_id is None:
-                return
-            params = {**params, "starting_after": page.last_id}
+    def _search(self, order: Order, deadline: Deadline) -> list[Intent]:
+        return list(self._pages.search(_query(order), deadline, _names(order)))
 
     def _try(self, call: Call, deadline: Deadline, read: Callable[[Answer], Made]) -> Outcome:
         try:
@@ -277,27 +221,7 @@ def _is_replay(answer: Answer) -> bool:
     return answer.headers.get("idempotent-replayed") == "true"
 
 
-def _read_page(answer: Answer, wanted: Callable[[Mapping[str, Any]], bool]) -> Page:
-    """Read a page of a list or of a search, and of its objects those that are wanted.
-
-    Other software's may lack what ours have, a client_secret say, and are none of our business.
-    """
-    rows = answer.body["data"]
-    if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
-        raise UnreadableIntent("not a list")
-    return Page(
-        intents=[read_intent(each) for each in rows if wanted(each)],
-        has_more=answer.body.get("has_more") is True,
-        last_id=rows[-1]["id"] if rows else None,
-    )
-
-
-def _read_search_page(answer: Answer, wanted: Callable[[Mapping[str, Any]], bool]) -> Page:
-    page = _read_page(answer, wanted)
-    return replace(page, next_page=answer.body["next_page"]) if page.has_more else page
-
-
-def _names(order: Order) -> Callable[[Mapping[str, Any]], bool]:
+def _names(order: Order) -> Wanted:
     return lambda found: names_order(found.get("metadata"), order)
 
 

@@ -115,7 +115,8 @@ class FollowUp:
         return json.dumps(kept, separators=(",", ":"))
 
 
-_NAMES = {kind: {each.name for each in fields(kind)} for kind in (FollowUp, Change, OrderEvent)}
+_KINDS = (FollowUp, Change, OrderEvent)
+_NAMES: dict[type, set[str]] = {kind: {each.name for each in fields(kind)} for kind in _KINDS}
 
 
 def follow_up_of(record: KeyRecord) -> FollowUp:

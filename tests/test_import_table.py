@@ -64,7 +64,7 @@ FLOORS = [
     {"settings"},
     {"payment"},
     {"access", "telemetry", "live_money", "metrics", "stripe_retry", "stripe_sdk", "stripe_send"},
-    {"stripe_gateway", "stripe_connection", "stripe_transport", "stripe_webhook"},
+    {"stripe_gateway", "stripe_pages", "stripe_connection", "stripe_transport", "stripe_webhook"},
     {"api_description", "checkout"},
     {"stripe_payment"},
     {"order_events"},

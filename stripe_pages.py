@@ -1,0 +1,177 @@
+"""Stripe's PaymentIntents page by page; where an account makes very many, slices side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from payment.deadline import Deadline
+from payment.errors import Refused, StripeFailed
+from payment.intents import Intent, UnreadableIntent, read_intent
+from payment.stripe_port import NoSuchIntent
+from stripe_sdk import Answer, Call
+
+INTENTS = "/v1/payment_intents"
+
+# Stripe's most for one page.
+PAGE_SIZE = 100
+
+# A page takes Stripe some 0.4 s, so that a request has time for about fifty of them, one after the
+# other: five and a half minutes of an account that makes fifteen a second. What is more than a few
+# is read in slices of time; more at once would only meet Stripe's limiter.
+PAGES_IN_TURN, SLICES = 5, 6
+
+# How many look-ups of a process read in slices at a time; any other reads its pages in turn.
+SLICED_AT_A_TIME = 2
+
+T = TypeVar("T")
+
+Wanted = Callable[[Mapping[str, Any]], bool]
+Deadlines = Callable[[], Deadline]
+
+
+class Ask(Protocol):
+    """Sends a call and reads its answer, within the deadline; raises PaymentError, NoSuchIntent."""
+
+    def __call__(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Whole seconds of Stripe's clock, the first and the last included; None: up to now."""
+
+    first: int
+    last: int | None
+
+    @property
+    def filter(self) -> dict[str, int]:
+        """Stripe's parameter."""
+        return {"gte": self.first} | ({} if self.last is None else {"lte": self.last})
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page holds of what is wanted, and how the next one is asked for: a list's with the id
+    of its last object, a search's with what it calls next_page. `oldest`: when that was made.
+    """
+
+    intents: list[Intent]
+    has_more: bool
+    last_id: str | None
+    oldest: int | None
+    next_page: str | None = None
+
+
+class Pages:
+    """Reads lists and searches to their ends; shared by all threads. What is not wanted is passed
+    over unread.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._sliced = threading.BoundedSemaphore(SLICED_AT_A_TIME)
+
+    def in_turn(self, stretch: Stretch, deadline: Deadlines, wanted: Wanted) -> Iterator[Intent]:
+        """Yield what was made in a stretch, newest first. `deadline` is asked for each page's."""
+        for page in self._list(stretch, deadline, wanted):
+            yield from page.intents
+
+    def all(self, stretch: Stretch, deadline: Deadline, wanted: Wanted) -> list[Intent]:
+        """Return what was made in a stretch; one of its objects may be there twice."""
+        found: list[Intent] = []
+        for number, page in enumerate(self._list(stretch, lambda: deadline, wanted), start=1):
+            found += page.intents
+            many = page.has_more and number >= PAGES_IN_TURN
+            if many and page.oldest is not None and self._sliced.acquire(blocking=False):
+                try:
+                    rest = Stretch(stretch.first, page.oldest)
+                    return found + self._side_by_side(rest, deadline, wanted)
+                finally:
+                    self._sliced.release()
+        return found
+
+    def search(self, query: str, deadline: Deadline, wanted: Wanted) -> Iterator[Intent]:
+        """Yield what Stripe's search finds."""
+        params: dict[str, Any] = {"query": query, "limit": PAGE_SIZE}
+        while True:
+            call = Call("get", f"{INTENTS}/search", params)
+            page = self._ask(call, deadline, lambda answer: _read_search_page(answer, wanted))
+            yield from page.intents
+            if page.next_page is None:
+                return
+            params = {**params, "page": page.next_page}
+
+    def _list(self, stretch: Stretch, deadline: Deadlines, wanted: Wanted) -> Iterator[Page]:
+        params: dict[str, Any] = {"created": stretch.filter, "limit": PAGE_SIZE}
+        while True:
+            call = Call("get", INTENTS, params)
+            try:
+                page = self._ask(call, deadline(), lambda answer: _read_page(answer, wanted))
+            except (Refused, NoSuchIntent) as refused:
+                # Nothing that the client asked for: it must not be told to mend its request.
+                raise StripeFailed("Stripe did not list the PaymentIntents.") from refused
+            yield page
+            if not page.has_more or page.last_id is None:
+                return
+            params = {**params, "starting_after": page.last_id}
+
+    def _side_by_side(self, rest: Stretch, deadline: Deadline, wanted: Wanted) -> list[Intent]:
+        """Each slice ends by the deadline, and soon after one of them has failed."""
+        failed = threading.Event()
+
+        def read(stretch: Stretch) -> list[Intent]:
+            found: list[Intent] = []
+            try:
+                for page in self._list(stretch, lambda: deadline, wanted):
+                    found += page.intents
+                    if failed.is_set():
+                        break
+            except BaseException:
+                failed.set()
+                raise
+            return found
+
+        slices = cut(rest, SLICES)
+        with ThreadPoolExecutor(len(slices), thread_name_prefix="pages") as pool:
+            try:
+                tasks = [pool.submit(copy_context().run, read, each) for each in slices]
+            except RuntimeError:
+                # The process ends, and its pools take nothing more.
+                return read(rest)
+            return [intent for task in tasks for intent in task.result()]
+
+
+def cut(stretch: Stretch, most: int) -> list[Stretch]:
+    """Cut a stretch that has a last second into `most` pieces, or fewer of a second each."""
+    assert stretch.last is not None
+    seconds = max(1, stretch.last - stretch.first + 1)
+    pieces = min(most, seconds)
+    begins = [stretch.first + seconds * piece // pieces for piece in range(pieces + 1)]
+    return [Stretch(begins[i], begins[i + 1] - 1) for i in range(pieces)]
+
+
+def _read_page(answer: Answer, wanted: Wanted) -> Page:
+    """Read a page of a list or of a search, and of its objects those that are wanted.
+
+    Other software's may lack what ours have, a client_secret say, and are none of our business.
+    """
+    rows = answer.body["data"]
+    if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
+        raise UnreadableIntent("not a list")
+    has_more, last = answer.body.get("has_more") is True, rows[-1] if rows else {}
+    oldest = last.get("created")
+    return Page(
+        intents=[read_intent(each) for each in rows if wanted(each)],
+        has_more=has_more,
+        last_id=last["id"] if rows else None,
+        oldest=oldest if isinstance(oldest, int) else None,
+    )
+
+
+def _read_search_page(answer: Answer, wanted: Wanted) -> Page:
+    page = _read_page(answer, wanted)
+    return replace(page, next_page=answer.body["next_page"]) if page.has_more else page
