@@ -13,7 +13,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from operator import eq
@@ -176,6 +176,7 @@ def open_payments(
     settings: Settings,
     *,
     accounts: Mapping[str, Account] | None = None,
+    listed: Collection[str] | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     observe: Observe = ignore,
@@ -185,7 +186,8 @@ def open_payments(
 ) -> Payments:
     """Open the key store and Stripe's connections, and put everything together.
 
-    `clock` gives Unix seconds; `sleep` is what waits between sends and polls.
+    `clock` gives Unix seconds; `sleep` is what waits between sends and polls. `listed`: the clients
+    whose accounts are known; None where there is no list, and all are in the one account.
     """
     store = open_key_store(
         settings.key_store_url.get_secret_value(), timeout_seconds=settings.store_timeout_seconds
@@ -198,6 +200,7 @@ def open_payments(
         for client_id, account in (accounts or {}).items()
     }
     tools = _tools(settings, measured(store), gateway, clock, sleep, observe)
+    tools = replace(tools, serves=_served(settings, listed))
     return Payments(tools, settings, gateways)
 
 
@@ -247,6 +250,14 @@ def _tools(
     timing = Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds)
     listened = settings.order_events_url is not None
     return Tools(store, gateway, timing, clock, sleep, observe=observe, listened=listened)
+
+
+def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Order], bool]:
+    """Orders of nobody are older than the list, and in the one account that there was then."""
+    return lambda order: (
+        order.livemode == settings.livemode
+        and (listed is None or order.client_id is None or order.client_id in listed)
+    )
 
 
 def generate_idempotency_key(order_id: str | int, client_id: str | None = None) -> str:

@@ -69,6 +69,7 @@ def _open_payments(settings: Settings, clients: Clients | None, counting: Uncoun
     return open_payments(
         settings,
         accounts=_accounts_of(clients),
+        listed=None if clients is None else {client.id for client in clients},
         observe=observe,
         tell=tell,
         tell_retry=telemetry.tell_retry,

@@ -21,6 +21,10 @@ from payment.tools import Tools
 # While one process looks, no other does; also the wait after a look that Stripe did not answer.
 CLAIM_SECONDS = 30.0
 
+# How long a look that only another service can take is put off here: else those of a mode that is
+# not served any more would stand before all that is due.
+OTHERS_SECONDS = 600.0
+
 # How far a search for looks goes past records that wait for something else: some 20 MB of them.
 MOST_DUE = 12_800
 
@@ -52,6 +56,12 @@ class SecondLooks:
     def deliver(self, record: KeyRecord) -> bool:
         """Take the next look of a record; tell whether that is done."""
         now, looks = self.tools.clock(), follow_up_of(record).looks
+        if not self.tools.serves(record.order):
+            # What its metadata names in our account is of the other mode, or of another client.
+            self.tools.store.replace(
+                record, _with_looks(record, (now + OTHERS_SECONDS, *looks[1:]))
+            )
+            return False
         if record.state == "pending" and record.locked_until > now:
             # Its owner is at work; afterwards there is something to hold against it.
             return False

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from key_store.contract import KeyRecord, KeyStore
+from key_store.contract import KeyRecord, KeyStore, Order
 from payment.claims import Lease
 from payment.errors import PaymentError
 from payment.happening import Happening, Observe, ignore
@@ -75,6 +75,8 @@ class Tools:
     observe: Observe = ignore
     listened: bool = False
     """Whether a shop listens to order events: without one, none are kept for it."""
+    serves: Callable[[Order], bool] = lambda _: True
+    """Whether the order is in the account that `stripe` speaks to, as far as is known here."""
 
     def lease(self) -> Lease:
         """Return the terms of a claim that is made now."""

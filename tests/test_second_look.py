@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from key_store.contract import KeyRecord
+from key_store.contract import KeyRecord, Order
 from payment.claims import LOOKS_AFTER_SECONDS
 from payment.follow_up import follow_up_of
-from payment.second_look import SecondLooks
+from payment.second_look import OTHERS_SECONDS, SecondLooks
 from sandbox.faults import FaultOrder, Match
+from settings import load_settings
+from stripe_payment import open_payments
 from tests.flow_bench import CREATE, FlowBench
 from tests.sandbox_in_process import INTENTS
 
@@ -73,6 +77,34 @@ def test_a_look_that_stripe_does_not_answer_is_taken_later(bench: FlowBench) -> 
     bench.now += 120
     assert looks(bench).deliver(*waiting(bench))
     assert bench.payable() == [own]
+
+
+def test_a_look_in_another_account_is_left_to_those_who_serve_it(bench: FlowBench) -> None:
+    """In live mode, a test order's number names the live order's own PaymentIntent."""
+    own = late_object(bench, seconds=10.0)
+    bench.sandbox.settle()
+    bench.now += LOOKS_AFTER_SECONDS[0]
+    theirs, bench.tools = bench.tools, replace(bench.tools, serves=lambda _: False)
+    both, sends = bench.payable(), bench.sandbox.log.shown_counts()
+    assert not looks(bench).deliver(*waiting(bench))
+    assert (bench.payable(), bench.sandbox.log.shown_counts()) == (both, sends)
+    assert waiting(bench) == []
+    bench.now += OTHERS_SECONDS
+    bench.tools = theirs
+    assert looks(bench).deliver(*waiting(bench))
+    assert bench.payable() == [own]
+
+
+def test_a_service_serves_the_orders_of_its_mode_and_its_clients() -> None:
+    settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_shop"})
+    listed = open_payments(settings, listed={"shop-a"}).orders.tools.serves
+    assert listed(Order(livemode=False, client_id="shop-a", order_id="A-1"))
+    assert listed(Order(livemode=False, client_id=None, order_id="A-1"))
+    assert not listed(Order(livemode=False, client_id="shop-b", order_id="A-1"))
+    assert not listed(Order(livemode=True, client_id="shop-a", order_id="A-1"))
+    anybody = open_payments(settings).orders.tools.serves
+    assert anybody(Order(livemode=False, client_id="shop-b", order_id="A-1"))
+    assert not anybody(Order(livemode=True, client_id="shop-b", order_id="A-1"))
 
 
 def test_two_that_look_at_once_do_it_once(bench: FlowBench) -> None:
