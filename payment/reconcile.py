@@ -25,7 +25,7 @@ from payment.idempotency import SentParams
 from payment.intents import CANCELED, TAKEN, Intent
 from payment.known_order import fetch
 from payment.news import told
-from payment.resolve import is_unknown, resolve
+from payment.resolve import check_served, is_unknown, resolve
 from payment.strays import settle_stray
 from payment.tools import Tools
 from payment.webhook_events import adopt_lost
@@ -149,6 +149,7 @@ class Reconciler:
             self.tally.closed += 1
 
     def _would_resolve(self, record: KeyRecord) -> None:
+        check_served(self._tools, record.order)
         found = self._tools.stripe.find(
             record.order, record.first_sent_at, self._deadline(), record.locked_until
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from key_store.contract import KeyRecord
+from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.attempt import Attempt
 from payment.claims import Wanted
 from payment.deadline import Deadline
-from payment.errors import Refused
+from payment.errors import Misconfigured, Refused
 from payment.tools import Over, Owned, Tools
 
 
@@ -16,13 +16,24 @@ def is_unknown(record: KeyRecord, now: float) -> bool:
     return record.state == "pending" and record.locked_until <= now
 
 
+def check_served(tools: Tools, order: Order) -> None:
+    """Raise Misconfigured for an order whose account is not known here: in another its key makes
+    another PaymentIntent, which is then recorded and which its client cannot reach.
+    """
+    if not tools.serves(order):
+        raise Misconfigured(
+            "This order's client is not in CLIENTS_FILE, so its account is not known."
+        )
+
+
 def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | None:
     """Do what the next request for an unknown order would do, and return its record then.
 
     The very same way: the lock, the same key and params, or a look-up (rules 2 to 5). Where
     nothing came of the attempt it is closed, and the next request begins another; none is begun
-    here, because nobody asks. Raises PaymentError where Stripe did not say.
+    here, because nobody asks. Raises PaymentError where Stripe did not say, or is not to be asked.
     """
+    check_served(tools, record.order)
     mine = claims.taken_over(record, tools.lease())
     if not tools.store.replace(record, mine):
         return tools.store.read(record.order)

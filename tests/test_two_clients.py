@@ -20,23 +20,27 @@ from tests.shop import API_KEYS, bearer, clients_file, entry, token
 PATH = "/create-payment-intent"
 
 
+SHOP_A = entry("shop-a", 'stripe_account = "acct_shopA"')
+SHOP_B = entry(
+    "shop-b", 'stripe_secret_key = "sk_test_shopB"', 'stripe_webhook_secret = "whsec_ofShopB"'
+)
+
+
 @pytest.fixture
 def client(sandbox: SandboxProcess, tmp_path: Path) -> FlaskClient:
     """shop-a pays into a connected account, shop-b into one with a key of its own."""
-    path = clients_file(
-        tmp_path,
-        entry("shop-a", 'stripe_account = "acct_shopA"'),
-        entry(
-            "shop-b",
-            'stripe_secret_key = "sk_test_shopB"',
-            'stripe_webhook_secret = "whsec_ofShopB"',
-        ),
-    )
+    return service(sandbox, tmp_path, SHOP_A, SHOP_B)
+
+
+def service(sandbox: SandboxProcess, directory: Path, *clients: str, **more: str) -> FlaskClient:
+    """One with these entries in its clients file, on the one store of the directory."""
     environ = {
         "STRIPE_SECRET_KEY": "sk_test_sandbox",
         "STRIPE_API_BASE": sandbox.url,
-        "CLIENTS_FILE": str(path),
-        "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
+        "STRIPE_WEBHOOK_SECRET": "whsec_ofTheService",
+        "CLIENTS_FILE": str(clients_file(directory, *clients)),
+        "KEY_STORE_URL": f"sqlite:///{directory}/keys.db",
+        **more,
     }
     return create_app(load_settings(environ)).test_client()
 
@@ -188,7 +192,35 @@ def test_the_reconciler_looks_for_each_order_in_its_own_account(
         sandbox.pay(
             create(client, API_KEYS[shop], order_id="A-1", amount=1099)["payment_intent_id"]
         )
-    result = client.application.test_cli_runner().invoke(args=["reconcile", "--json"])
-    tally = json.loads(result.output.splitlines()[-1])
+    tally, exit_code = reconciled(client)
     assert (tally["checked"], tally["paid_late"], tally["unresolved"]) == (2, 2, 0)
-    assert result.exit_code == 0
+    assert exit_code == 0
+
+
+def reconciled(client: FlaskClient, *options: str) -> tuple[dict[str, Any], int]:
+    ran = client.application.test_cli_runner().invoke(args=["reconcile", "--json", *options])
+    return json.loads(ran.output.splitlines()[-1]), ran.exit_code
+
+
+@pytest.mark.parametrize("kind", ["lost_before", "lost_after"])
+def test_an_order_of_a_client_that_was_taken_out_is_made_in_no_other_account(
+    sandbox: SandboxProcess, tmp_path: Path, kind: str
+) -> None:
+    """Put back into the file, the client gets its PaymentIntent, in its own account."""
+    once = {"STRIPE_MAX_ATTEMPTS": "1"}
+    both = service(sandbox, tmp_path, SHOP_A, SHOP_B, **once)
+    sandbox.faults([{"kind": kind, "count": 1, "match": {"method": "POST"}}])
+    lost = create(both, API_KEYS["shop-b"], order_id="A-1", amount=1099)
+    assert lost["code"] == "stripe_unreachable"
+    left = service(sandbox, tmp_path, SHOP_A, **once)
+    for options in (), ("--dry-run",):
+        tally, exit_code = reconciled(left, *options)
+        assert (tally["adopted"], tally["unresolved"], exit_code) == (0, 1, 1)
+    body = event("pi_1", "A-1", "shop-b")
+    answer = left.post("/webhook", data=body, headers=signed(body, "whsec_ofTheService"))
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "misconfigured")
+    again = service(sandbox, tmp_path, SHOP_A, SHOP_B, **once)
+    made = create(again, API_KEYS["shop-b"], order_id="A-1", amount=1099)
+    path = f"/v1/payment_intents/{made['payment_intent_id']}"
+    assert sandbox.send("GET", path, api_key="sk_test_shopB").status_code == 200
+    assert sandbox.state().order("A-1", "shop-b").count == 1
