@@ -45,6 +45,8 @@ JITTER = (0.75, 1.25)
 # A send that has less time than this is not worth its risk of a cut answer.
 LEAST_SEND_SECONDS = 0.3
 
+# The longest wait that is believed: a rate is free again within seconds, an outage over in a day.
+MOST_RETRY_AFTER_SECONDS = 86_400.0
 
 T = TypeVar("T")
 
@@ -144,13 +146,16 @@ def _seconds(text: str | None) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
-        pass
-    else:
-        return max(0.0, seconds) if math.isfinite(seconds) else None
+        seconds = _seconds_until(text)
+    return min(max(0.0, seconds), MOST_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None
+
+
+def _seconds_until(text: str) -> float:
+    """Return NaN for what is no date; a number in it may be too large for one."""
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
+        return parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 @dataclass(frozen=True, slots=True)

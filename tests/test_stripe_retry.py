@@ -49,7 +49,18 @@ def test_should_retry_overrides_the_status(status: int, asked: str, again: bool)
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("3", 3.0), ("0.5", 0.5), ("-1", 0.0), ("soon", None), ("", None)],
+    [
+        ("3", 3.0),
+        ("0.5", 0.5),
+        ("-1", 0.0),
+        ("1e300", 86_400.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
+        ("soon", None),
+        ("", None),
+        ("inf", None),
+        ("Thu, 1 Jan 2026 00:00:00 +99999999999999999999", None),
+        ("1 Jan 99999999999999999999 00:00:00 GMT", None),
+    ],
 )
 def test_retry_after_is_read(text: str, seconds: float | None) -> None:
     assert judge(429, {"retry-after": text}, None).retry_after_seconds == seconds
