@@ -210,7 +210,7 @@ class _Update:
         return self._failed(change, outcome)
 
     def _as_it_is(self, change: Change) -> Intent:
-        """A saved answer shows the PaymentIntent as it was."""
+        """Fetch it: a saved answer shows it as it was, and a failure not at all."""
         try:
             return fetch(self._tools, self._record, self._deadline)
         except PaymentError:
@@ -223,7 +223,7 @@ class _Update:
         if isinstance(outcome, Unclear) and not outcome.saved_5xx:
             self._release(change)
             raise outcome.error
-        intent = fetch(self._tools, self._record, self._deadline)
+        intent = self._as_it_is(change)
         arrived = _shows(intent, change) and not _first_no(outcome)
         self._write(change, intent if arrived else None)
         if arrived:

@@ -244,6 +244,22 @@ def test_a_saved_500_does_not_hold_the_order_up(
     assert amount(bench) == 1500
 
 
+@pytest.mark.parametrize("kind", ["error_500_with_object", "error_500_without_object"])
+def test_a_look_that_fails_after_a_saved_500_leaves_the_order_to_the_next_update(
+    bench: AfterBench, kind: str
+) -> None:
+    """Nobody is at it: neither the same update nor another waits for the lock."""
+    bench.ask()
+    break_updates(bench, kind, should_retry=False)
+    bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), skip=1, count=3))
+    before = bench.now
+    with pytest.raises(StripeFailed):
+        bench.update(1500)
+    assert bench.update(2000).intent.amount == 2000
+    assert bench.now - before < bench.tools.timing.lock
+    assert amount(bench) == 2000
+
+
 def test_a_refusal_is_told_and_leaves_the_order_as_it_was(bench: AfterBench) -> None:
     bench.ask()
     with pytest.raises(Refused) as raised:
