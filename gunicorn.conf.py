@@ -145,6 +145,7 @@ if exporter:
 def on_starting(server: Any) -> None:
     """Make room for the descriptors of every thread; let Prometheus ask; load the code."""
     check_before_reload(server)
+    server.first_workers = workers
     if server.cfg.bind == [bind]:
         _try_host()
     _start_exporter()
@@ -205,7 +206,8 @@ def _end_when_told() -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Find a worker the core that its siblings use least."""
+    """Find a worker the core that its siblings use least; tell it whether it replaces another."""
+    worker.replaces = worker.age > server.first_workers
     used = Counter(each.core for each in server.WORKERS.values())
     worker.core = min(cores, key=lambda core: used[core], default=None)
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 # A start takes a quarter of a second; a store that does not answer, some seconds more.
 CHECK_SECONDS = 20.0
+
+
+class ChangedSinceError(Exception):
+    """What was tried a moment ago has been edited, and is no service any more."""
 
 
 def check_before_reload(master: Any) -> None:
@@ -15,16 +20,37 @@ def check_before_reload(master: Any) -> None:
 
     gunicorn's master ends where it cannot read its settings, and where a new worker cannot boot.
     """
-    reload = master.handle_hup
+    reload, master.app.reload = master.handle_hup, _raising(master.app)
 
     def handle_hup() -> None:
         complaint = _complaint(master.cfg)
-        if complaint is None:
-            reload()
-        else:
+        try:
+            if complaint is None:
+                reload()
+        except ChangedSinceError:
+            complaint = "What was tried has been edited since; the line before this says why."
+        if complaint is not None:
             master.log.error("Nothing was replaced. %s", complaint)
 
     master.handle_hup = handle_hup
+
+
+def _raising(app: Any) -> Callable[[], None]:
+    """Return what reads the settings anew; it raises ChangedSinceError and does not end the master.
+
+    Only around this: new workers, which end by SystemExit, begin within the rest of a reload.
+    """
+    read = app.reload
+
+    def read_anew() -> None:
+        kept = app.cfg
+        try:
+            read()
+        except SystemExit as wrong:
+            app.cfg = kept
+            raise ChangedSinceError from wrong
+
+    return read_anew
 
 
 def _complaint(cfg: Any) -> str | None:

@@ -42,6 +42,9 @@ STAY_SECONDS = 0.02
 # Longer than any request computes without waiting for anything.
 SWITCH_SECONDS = 0.05
 
+# Before another worker is started in place of one that could not: it takes half a second of CPU.
+NEXT_TRY_SECONDS = 1.0
+
 # How long a closing connection is read on, so that the answer is not lost with what is unread.
 CLOSE_SECONDS = 0.5
 
@@ -124,6 +127,8 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
     request_seconds = REQUEST_SECONDS
     # Whether what `common_environ` leaves out is asked for by other ways than gunicorn's settings.
     asked_for_more = False
+    # Whether the service had all its workers before this one began.
+    replaces = False
 
     def init_process(self) -> None:
         """Let a thread work until it waits for something, as each soon does.
@@ -134,6 +139,21 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         # gunicorn asks for twenty settings a request, each through two functions.
         self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Build the service; where that fails, only the first workers end it as a whole.
+
+        A file of settings may be half written when a worker is replaced: the others go on with
+        what they have read, and the next one reads it anew.
+        """
+        try:
+            super().load_wsgi()
+        except (Exception, SystemExit) as failed:
+            if not self.replaces:
+                raise
+            self.log.critical("This worker cannot start; another will try: %r", failed)
+            time.sleep(NEXT_TRY_SECONDS)
+            raise SystemExit(1) from None
 
     def is_parent_alive(self) -> bool:
         """Leave the port as soon as the master is gone, for the one that comes after it.

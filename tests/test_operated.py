@@ -229,7 +229,7 @@ def test_a_restart_by_signal_into_what_cannot_start_changes_nothing(
 ) -> None:
     code, clients = _copy_of_the_code(tmp_path), clients_file(tmp_path)
     with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}, code) as service:
-        before = service.workers()
+        before = _workers_that_have_read_all(service)
         wrong = [
             ("an end without a sentence", clients, "[clients.shop-a", "is not TOML"),
             ("a setting", code / ".env", "LOG_LEVEL=loud", "LOG_LEVEL: must be"),
@@ -251,6 +251,60 @@ def test_a_restart_by_signal_into_what_cannot_start_changes_nothing(
         assert service.log().count("Nothing was replaced. ") == len(wrong)
         _replace_the_workers(service)
         assert service.get("/healthz").status_code == 200
+
+
+def test_a_file_that_is_edited_after_the_try_changes_nothing(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    code, clients = _copy_of_the_code(tmp_path), clients_file(tmp_path)
+    good, edited = clients.read_text(), tmp_path / "edited.toml"
+    edited.write_text("[clients.shop-a")
+    _change(
+        code / "web_reload.py",
+        "    if tried.returncode == 0:\n",
+        f"    import os\n    if os.path.exists({str(edited)!r}):\n"
+        f"        os.replace({str(edited)!r}, {str(clients)!r})\n"
+        "    if tried.returncode == 0:\n",
+    )
+    with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}, code) as service:
+        before = _workers_that_have_read_all(service)
+        os.kill(_master(service), signal.SIGHUP)
+        _until(lambda: "Nothing was replaced. " in service.log(), seconds=20)
+        assert "is not TOML" in service.log()
+        assert service.workers() == before
+        assert service.get("/healthz").status_code == 200
+        clients.write_text(good)
+        _replace_the_workers(service)
+        assert service.get("/healthz").status_code == 200
+
+
+def test_a_worker_that_ends_while_a_file_is_half_written_does_not_end_the_others(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    clients = clients_file(tmp_path)
+    good = clients.read_text()
+    with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}) as service:
+        victim, other = _workers_that_have_read_all(service)
+        clients.write_text("[clients.shop-a")
+        assert service.kill_a_worker() == victim
+        _until(lambda: "This worker cannot start" in service.log())
+        assert service.get("/healthz").status_code == 200
+        clients.write_text(good)
+        _until(lambda: _boots_after(service.log(), "This worker cannot start"))
+        _until(lambda: len(service.workers()) == 2)
+        assert other in service.workers()
+        assert service.get("/healthz").status_code == 200
+
+
+def _workers_that_have_read_all(service: ServiceProcess) -> list[int]:
+    """A worker starts threads only once it is put together; the first one answers before that."""
+    workers = service.workers()
+    _until(lambda: all(psutil.Process(each).num_threads() > 1 for each in workers))
+    return workers
+
+
+def _boots_after(log: str, line: str) -> bool:
+    return "Booting worker" in log[log.rindex(line) :]
 
 
 HEALTHZ = 'payments_requests_total{route="/healthz",status="200"}'
