@@ -76,13 +76,22 @@ class ShopListener:
 
 
 def open_courier(settings: Settings, payments: Payments) -> Courier | None:
-    """Return a deliverer of the store's events; None where no shop listens."""
+    """Return a deliverer of this mode's events; None where no shop listens."""
     if settings.order_events_url is None or settings.order_events_secret is None:
         return None
     named = settings.order_events_secret.get_secret_value().split(",")
     tools = payments.orders.tools
     shop = ShopListener(settings.order_events_url, [each.strip() for each in named], tools.clock)
-    return Courier(Outbox(tools.store, shop, tools.clock, tools.observe))
+    livemode = settings.livemode
+    return Courier(
+        Outbox(
+            tools.store,
+            shop,
+            tools.clock,
+            tools.observe,
+            ours=lambda order: order.livemode == livemode,
+        )
+    )
 
 
 def start_second_looks(settings: Settings, payments: Payments) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from key_store.contract import KeyRecord, KeyStore
+from key_store.contract import KeyRecord, KeyStore, Order
 from payment import claims
+from payment.chores import due_for
 from payment.follow_up import OrderEvent, follow_up_of, with_follow_up
 from payment.happening import Fact, Happening, Observe, ignore
 from payment.news import KEEP_TRYING_SECONDS
@@ -35,18 +36,24 @@ Post = Callable[[bytes], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Delivers from one store to one shop; holds no state, so that any number may do it."""
+    """Delivers from one store to one shop; holds no state, so that any number may do it.
+
+    `ours`: whose events the shop is told; the store may hold the other mode's, too.
+    """
 
     store: KeyStore
     post: Post
     clock: Callable[[], float]
     observe: Observe = ignore
     uniform: Callable[[float, float], float] = random.uniform
+    ours: Callable[[Order], bool] = lambda _: True
 
     def waiting(self, limit: int) -> list[KeyRecord]:
         """Return records with an event whose time has come, in no order: see `deliver`."""
         now = self.clock()
-        due = [each for each in self.store.due(now, limit) if _has_event(each, now)]
+        due = due_for(
+            self.store, now, limit, lambda each: _has_event(each, now) and self.ours(each.order)
+        )
         # Several deliverers begin at different ends.
         return random.sample(due, len(due))
 

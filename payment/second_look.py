@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from key_store.contract import KeyRecord
+from payment.chores import due_for
 from payment.deadline import Deadline
 from payment.errors import PaymentError
 from payment.follow_up import follow_up_of, with_follow_up
@@ -20,13 +21,6 @@ from payment.tools import Tools
 
 # While one process looks, no other does; also the wait after a look that Stripe did not answer.
 CLAIM_SECONDS = 30.0
-
-# How long a look that only another service can take is put off here: else those of a mode that is
-# not served any more would stand before all that is due.
-OTHERS_SECONDS = 600.0
-
-# How far a search for looks goes past records that wait for something else: some 20 MB of them.
-MOST_DUE = 12_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +35,18 @@ class SecondLooks:
     budget_seconds: float
 
     def waiting(self, limit: int) -> list[KeyRecord]:
-        """Return records with a look whose time has come.
+        """Return records with a look whose time has come, in the accounts that are served here.
 
-        Events that nobody delivers, while the shop or the deliverer is down, stand before them.
+        Metadata in our account names no order of the other mode, or of another account's client.
         """
-        now, asked = self.tools.clock(), limit
-        while True:
-            due = self.tools.store.due(now, asked)
-            found = [each for each in due if _has_look(each, now)]
-            if len(found) >= limit or len(due) < asked or asked >= MOST_DUE:
-                return found[:limit]
-            asked = min(asked * 8, MOST_DUE)
+        now, serves = self.tools.clock(), self.tools.serves
+        return due_for(
+            self.tools.store, now, limit, lambda each: _has_look(each, now) and serves(each.order)
+        )
 
     def deliver(self, record: KeyRecord) -> bool:
         """Take the next look of a record; tell whether that is done."""
         now, looks = self.tools.clock(), follow_up_of(record).looks
-        if not self.tools.serves(record.order):
-            # What its metadata names in our account is of the other mode, or of another client.
-            self.tools.store.replace(
-                record, _with_looks(record, (now + OTHERS_SECONDS, *looks[1:]))
-            )
-            return False
         if record.state == "pending" and record.locked_until > now:
             # Its owner is at work; afterwards there is something to hold against it.
             return False

@@ -121,7 +121,7 @@ class _Update:
         if self._tools.store.replace(self._record, taken):
             self._record = taken
             try:
-                self._send(mine)
+                self._send(mine, sent_before=True)
             except PaymentError:
                 if follow_up_of(self._current()).pending:
                     raise
@@ -197,7 +197,7 @@ class _Update:
 
     # Sending, and writing down what came of it.
 
-    def _send(self, change: Change) -> Intent:
+    def _send(self, change: Change, *, sent_before: bool = False) -> Intent:
         assert self._record.payment_intent_id
         sent = SentParams.parse(change.sent)
         outcome = self._tools.stripe.update(
@@ -207,7 +207,7 @@ class _Update:
             intent = self._as_it_is(change) if outcome.replayed else outcome.intent
             self._write(change, intent)
             return intent
-        return self._failed(change, outcome)
+        return self._failed(change, outcome, sent_before=sent_before)
 
     def _as_it_is(self, change: Change) -> Intent:
         """Fetch it: a saved answer shows it as it was, and a failure not at all."""
@@ -217,14 +217,14 @@ class _Update:
             self._release(change)
             raise
 
-    def _failed(self, change: Change, outcome: Outcome) -> Intent:
+    def _failed(self, change: Change, outcome: Outcome, *, sent_before: bool) -> Intent:
         """An update sets, it does not add: the PaymentIntent itself shows whether it arrived."""
         assert not isinstance(outcome, Made)
         if isinstance(outcome, Unclear) and not outcome.saved_5xx:
             self._release(change)
             raise outcome.error
         intent = self._as_it_is(change)
-        arrived = _shows(intent, change) and not _first_no(outcome)
+        arrived = _shows(intent, change) and (sent_before or not _first_no(outcome))
         self._write(change, intent if arrived else None)
         if arrived:
             return intent
@@ -260,7 +260,8 @@ class _Update:
 
     def _changed(self, message: str, intent: Intent | None) -> Changed:
         kept = self._kept
-        amount = intent.amount if intent else kept.amount
+        asked = SentParams.parse(self._record.params).params.get("amount")
+        amount = intent.amount if intent else kept.amount or asked
         return Changed(message, revision=kept.revision, amount=amount)
 
 

@@ -8,13 +8,17 @@ from dataclasses import replace
 import pytest
 import stripe
 
-from order_events import signature
-from payment.follow_up import follow_up_of
+from key_store.contract import Order
+from order_events import open_courier, signature
+from payment.follow_up import OrderEvent, follow_up_of, with_follow_up
 from payment.outbox import unparked
 from sandbox.events import signature as sandbox_signature
 from secret_text import Secret
+from settings import load_settings
+from stripe_payment import open_payments
 from stripe_webhook import read_event
 from tests.after_bench import AfterBench
+from tests.key_stores import NOW, record
 
 HOUR = 3600.0
 
@@ -77,8 +81,8 @@ def test_after_three_days_an_event_is_parked_with_an_alarm_and_can_be_tried_agai
 def test_two_deliverers_do_not_post_the_same_event(bench: AfterBench, step: int) -> None:
     found = bench.store.due(bench.now, 10)
     bench.meanwhile(step, bench.deliver)
-    for record in found:
-        bench.outbox.deliver(record)
+    for each in found:
+        bench.outbox.deliver(each)
     assert len(bench.shop.bodies) == 1
 
 
@@ -125,6 +129,22 @@ def test_a_lost_store_makes_no_second_event(bench: AfterBench) -> None:
     bench.deliver()
     assert len(bench.shop.bodies) == 2
     assert len(bench.shop.told()) == 1
+
+
+def test_a_shop_is_told_of_the_orders_of_its_mode_wherever_the_others_stand() -> None:
+    """A test and a live service on one store have a listener each."""
+    secret = "whsec_" + "0" * 40
+    shop = {"ORDER_EVENTS_URL": "http://127.0.0.1:1/", "ORDER_EVENTS_SECRET": secret}
+    settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_shop", **shop})
+    payments = open_payments(settings, clock=lambda: NOW)
+    store = payments.orders.tools.store
+    for number in range(300):
+        event = OrderEvent("evt", "order.paid", NOW, {}, next_at=NOW - 300 + number, until=9e9)
+        mode = Order(livemode=number < 299, client_id=None, order_id=f"A-{number}")
+        store.claim(with_follow_up(record(mode), queue=(event,)))
+    courier = open_courier(settings, payments)
+    assert courier
+    assert [each.order.order_id for each in courier._chore.waiting(10)] == ["A-299"]
 
 
 def test_without_a_listener_nothing_is_kept_for_one() -> None:

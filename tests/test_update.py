@@ -18,8 +18,11 @@ from payment.errors import (
     PaymentError,
     Refused,
     StripeFailed,
+    StripeUnreachable,
 )
+from payment.follow_up import follow_up_of
 from payment.order_requests import OrderRequest
+from payment.outcome import Declined
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench
 
@@ -334,3 +337,30 @@ def test_a_crash_between_any_two_steps_of_an_update_leaves_it_whole(bench: After
         assert isinstance(outcome(partial(bench.update, 1500, order_id)), Changed)
         step += 1
     assert step > 8
+
+
+def test_a_no_to_a_resend_says_nothing_of_the_first_send(
+    bench: AfterBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limiters and validation stand before the idempotency layer."""
+    bench.ask()
+    break_updates(bench, "lost_after", count=3)
+    assert isinstance(outcome(lambda: bench.update(1500)), StripeUnreachable)
+    no = Declined(Refused("no"), replayed=False, after_unresolved=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.tools.stripe, "update", lambda *_: no)
+        again = bench.update(1500)
+    assert (again.revision, again.replayed) == (1, True)
+    assert (amount(bench), follow_up_of(bench.record()).revision) == (1500, 1)
+
+
+def test_who_meets_an_update_under_way_is_told_the_amount_as_it_is_known(
+    bench: AfterBench,
+) -> None:
+    bench.ask()
+    bench.sandbox.faults.order(FaultOrder("lost_after", UPDATE, count=3))
+    seen: list[Any] = []
+    bench.on_sleep = lambda _: seen.append(outcome(lambda: bench.update(2000)))
+    outcome(lambda: bench.update(1500))
+    assert isinstance(seen[0], Changed)
+    assert seen[0].facts == {"revision": 0, "amount": 1099}
