@@ -152,15 +152,18 @@ class Canceler(Worker):
         return canceled
 
 
+@dataclass(eq=False)
 class Hook(Worker):
     """Stripe's event of the order's first PaymentIntent, wherever the record stands."""
+
+    kind: str = "payment_intent.created"
 
     def work(self, deadline: Deadline) -> object:
         made = self.world.intents()
         if not made:
             return None
         about = (made[0]["id"], ORDER)
-        event = StripeEvent("evt_1", "payment_intent.created", ORDER.livemode, *about)
+        event = StripeEvent(f"evt_{self.name}", self.kind, ORDER.livemode, *about)
         try:
             return apply_event(self.tools, event, deadline)
         except StoreUnavailable:

@@ -173,8 +173,9 @@ ONE = (1099,)
 UPDATE: dict[str, Actor] = {"update": Updater}
 TWO_UPDATES: dict[str, Actor] = {"update": Updater, "other": partial(Updater, amount=3000)}
 CANCEL: dict[str, Actor] = {"cancel": Canceler}
+NEWS: dict[str, Actor] = {"news": partial(Hook, kind="payment_intent.processing")}
 WALK: dict[str, Actor] = {"walk": Walker}
-ALL: dict[str, Actor] = {**UPDATE, **CANCEL, **WALK, "hook": Hook, "look": Looker}
+ALL: dict[str, Actor] = {**UPDATE, **CANCEL, **WALK, **NEWS, "hook": Hook, "look": Looker}
 
 SCENARIOS = (
     Scenario("new order", nothing, fresh=True),
@@ -210,6 +211,7 @@ SCENARIOS = (
     Scenario("created, and updated twice", created, (), (1099, 2000, 3000), beside=TWO_UPDATES),
     Scenario("created, canceled, updated", created, (), EDITED, beside={**CANCEL, **UPDATE}),
     Scenario("created, and canceled", created, beside=CANCEL),
+    Scenario("created, and told of", created, EDITED, EDITED, beside={**NEWS, **UPDATE}),
     Scenario("unknown, made, and updated", unknown_made, (), EDITED, beside=UPDATE),
     Scenario("unknown, made, and canceled", unknown_made, ONE, beside=CANCEL),
     Scenario("unknown, made, and walked", unknown_made, ONE, beside=WALK),
