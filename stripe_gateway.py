@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,9 @@ CLOCK_SKEW_SECONDS = 30.0
 
 # For a look into the search that only adds to what the list tells.
 EXTRA_SEARCH_SECONDS = 3.0
+
+# A header's text: docs.stripe.com/api/idempotent_requests.
+_KEY = re.compile("[ -~]{1,255}")
 
 T = TypeVar("T")
 
@@ -80,9 +84,9 @@ class StripeGateway:
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Send a creation; see StripePort. Raises ValueError for a key that is not one."""
-        if not key.isascii() or not 0 < len(key) <= 255:
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
             # The SDK turns an empty key into a random one, silently.
-            raise ValueError("an idempotency key is 1 to 255 ASCII characters")
+            raise ValueError("an idempotency key is 1 to 255 printable ASCII characters")
         call = Call("post", INTENTS, sent.params, key, sent.api_version)
         # A machine that was suspended in mid-call has another idea of how old the key is.
         latest = self._clock() + deadline.left() + CLOCK_SKEW_SECONDS

@@ -10,6 +10,7 @@ What can go wrong is drawn in payment.errors.
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
 from collections import deque
@@ -260,18 +261,24 @@ def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Ord
     )
 
 
-def generate_idempotency_key(order_id: str | int, client_id: str | None = None) -> str:
+def generate_idempotency_key(order_id: str | int, client_id: str | int | None = None) -> str:
     """Return the idempotency key of an order's first attempt.
 
     A pure function: the same order gives the same text in every process, on every machine and
     after every restart. An integer stands for its decimal text. Hashed, so that neither the
-    order nor the client can be read from it. Raises ValueError for a blank `order_id`.
+    order nor the client can be read from it. Raises ValueError for a blank name, TypeError for
+    what is neither text nor integer.
     """
-    if isinstance(order_id, bool) or not isinstance(order_id, str | int):
-        raise TypeError("order_id must be a text or an integer")
-    if not str(order_id).strip():
-        raise ValueError("order_id must not be blank")
-    return key_of(client_id, str(order_id))
+    client = None if client_id is None else _name("client_id", client_id)
+    return key_of(client, _name("order_id", order_id))
+
+
+def _name(field_name: str, given: str | int) -> str:
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        raise TypeError(f"{field_name} must be a text or an integer")
+    if not str(given).strip():
+        raise ValueError(f"{field_name} must not be blank")
+    return str(given)
 
 
 def create_payment_intent(
@@ -285,11 +292,11 @@ def create_payment_intent(
     `amount` in the smallest currency unit. With an `idempotency_key`, calling again within a
     day gives the same PaymentIntent; without one, each call makes another. Any failure of
     Stripe's is logged and gives None. Reads STRIPE_SECRET_KEY and the other STRIPE_ settings.
-    Raises SettingsError where they are wrong.
+    Raises SettingsError where they are wrong, ValueError for what can be no key, like an empty one.
     """
-    gateway = _gateway_of(load_settings())
+    gateway = _gateway_of(load_settings(), os.getpid())
     sent = SentParams(gateway.api_version, _params(amount, currency, metadata))
-    key = idempotency_key or f"once-{uuid.uuid4().hex}"
+    key = f"once-{uuid.uuid4().hex}" if idempotency_key is None else idempotency_key
     outcome = gateway.create(sent, key, Deadline.after(HELPER_BUDGET_SECONDS))
     if isinstance(outcome, Made):
         found = gateway.client.deserialize(dict(outcome.intent.raw), api_mode="V1")
@@ -299,8 +306,11 @@ def create_payment_intent(
 
 
 @lru_cache(maxsize=1)
-def _gateway_of(settings: Settings) -> StripeGateway:
-    """Keep the connections from call to call."""
+def _gateway_of(settings: Settings, _: int) -> StripeGateway:
+    """Keep the connections from call to call, but not into another process.
+
+    A child that was forked would read the answers of its parent, and of its siblings.
+    """
     # Looked up at each wait, so that a caller's test may put its own time.sleep in place.
     return open_gateway(
         settings, open_transport(settings), sleep=lambda seconds: time.sleep(seconds)

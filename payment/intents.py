@@ -112,9 +112,15 @@ def same_order(found: Intent, params: Mapping[str, Any]) -> Intent:
     sent = params.get("metadata") or {}
     both_named = "order_id" in sent and "order_id" in found.metadata
     names = ("order_id", "client_id")
-    if both_named and any(found.metadata.get(name) != sent.get(name) for name in names):
+    if both_named and any(_kept(found.metadata, name) != _kept(sent, name) for name in names):
         raise UnreadableIntent("a PaymentIntent of another order")
     return found
+
+
+def _kept(metadata: Mapping[str, Any], name: str) -> str:
+    """Return the value as Stripe keeps it: as text, and nothing where there is none."""
+    value = metadata.get(name)
+    return "" if value is None else str(value)
 
 
 def _text(value: object) -> bool:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -72,10 +73,26 @@ def test_an_integer_is_its_decimal_text() -> None:
     assert generate_idempotency_key(42) == generate_idempotency_key("42")
 
 
+def test_an_integer_client_is_its_decimal_text() -> None:
+    assert generate_idempotency_key("A-1", 7) == generate_idempotency_key("A-1", "7")
+
+
 @pytest.mark.parametrize("blank", ["", "  "])
 def test_a_blank_order_has_no_key(blank: str) -> None:
     with pytest.raises(ValueError, match="order_id"):
         generate_idempotency_key(blank)
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_client_has_no_key(blank: str) -> None:
+    with pytest.raises(ValueError, match="client_id"):
+        generate_idempotency_key("A-1", blank)
+
+
+@pytest.mark.parametrize("names", [(None,), (1.5,), (True,), ("A-1", []), ("A-1", True)])
+def test_what_names_nothing_has_no_key(names: Any) -> None:
+    with pytest.raises(TypeError, match="must be a text or an integer"):
+        generate_idempotency_key(*names)
 
 
 def test_a_payment_intent_is_stripes_object(stripe_http: responses.RequestsMock) -> None:
@@ -90,6 +107,24 @@ def test_a_payment_intent_is_stripes_object(stripe_http: responses.RequestsMock)
         "currency": "usd",
         "metadata[order_id]": "A-1",
     }
+
+
+@pytest.mark.parametrize("given", [{"order_id": 42}, {"order_id": "42", "client_id": ""}])
+def test_metadata_that_stripe_keeps_as_text_is_still_the_order_s(
+    stripe_http: responses.RequestsMock, given: dict[str, Any]
+) -> None:
+    stripe_http.post(URL, json={**INTENT, "metadata": {"order_id": "42"}})
+    assert create_payment_intent(1099, metadata=given) is not None
+    assert len(stripe_http.calls) == 1
+
+
+@pytest.mark.parametrize("key", ["", 0, 7, b"key-1", "key\n1", "x" * 256])
+def test_what_is_no_key_is_refused_and_never_replaced_by_a_random_one(
+    stripe_http: responses.RequestsMock, key: Any
+) -> None:
+    with pytest.raises(ValueError, match="idempotency key"):
+        create_payment_intent(1099, idempotency_key=key)
+    assert len(stripe_http.calls) == 0
 
 
 def test_a_network_error_is_sent_again_under_the_same_key(
