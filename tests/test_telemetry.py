@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,3 +190,18 @@ def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture
 def test_two_paid_for_one_order_is_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
     tell_happening(Happening("two_taken", Order(True, None, "A-1"), 1))
     assert caplog.records[0].levelname == "ERROR"
+
+
+def test_the_lines_of_others_may_show_what_ours_do_not(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])
+    start_logging("INFO", io.StringIO())
+    # gunicorn's own lines name the process as a number.
+    caplog.handler.setFormatter(logging.Formatter("%(process)d %(thread)d %(filename)s"))
+    logging.getLogger("gunicorn.error").warning("Booting worker")
+    tell_request(status=200)
+    theirs, ours = caplog.text.splitlines()
+    here = f"{os.getpid()} {threading.get_ident()}"
+    assert theirs == f"{here} {Path(__file__).name}"
+    assert ours.startswith(here)
