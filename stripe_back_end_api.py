@@ -26,6 +26,7 @@ from stripe_payment import Payments
 from web import front_door
 from web.app import App
 from web.asked import asked_in_body
+from web.each_process import EachProcess
 from web.errors import ANSWERS, add_error_handlers
 from web.order_routes import add_order_routes
 from wiring import Parts, open_parts
@@ -60,6 +61,8 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         start_courier(settings, parts.payments)
     if payments is None and is_serving():
         start_second_looks(settings, parts.payments)
+    if payments is None:
+        app.wsgi_app = EachProcess(app.wsgi_app, lambda: create_app(settings))  # type: ignore[method-assign]
     return app
 
 

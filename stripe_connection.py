@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stripe_answer import Answer, read_answer
-from stripe_resolver import resolver
+from stripe_resolver import Address, Resolver
 
 # What is between us and Stripe forgets a silent connection, some after a minute, without a word.
 IDLE_SECONDS = 50.0
@@ -61,6 +61,8 @@ class Pool:
         self._host, self._port, self._tls = host, port, tls
         self._keep = keep
         self._connect_seconds, self._read_seconds = connect_seconds, read_seconds
+        # Not one for all pools: a fork leaves behind the threads that it waits for.
+        self._resolver = Resolver()
         self._idle: list[_Connection] = []
         weakref.finalize(self, _close_all, self._idle)
 
@@ -107,7 +109,9 @@ class Pool:
             connection.close()
         current_send.may_have_left = False
         ends_at = min(current_send.ends_at, time.monotonic() + self._connect_seconds)
-        return _Connection(_connected(self._host, self._port, self._tls, ends_at))
+        addresses = self._resolver.addresses(self._host, self._port, _until(ends_at))
+        sock = _first_to_connect(self._host, addresses, ends_at)
+        return _Connection(_secured(sock, self._host, self._tls, ends_at))
 
     def _give_back(self, connection: _Connection) -> None:
         if connection.reusable and len(self._idle) < self._keep:
@@ -197,8 +201,9 @@ def _close_all(connections: list[_Connection]) -> None:
         connections.pop().close()
 
 
-def _connected(host: str, port: int, tls: ssl.SSLContext | None, ends_at: float) -> socket.socket:
-    sock = _first_to_connect(host, port, ends_at)
+def _secured(
+    sock: socket.socket, host: str, tls: ssl.SSLContext | None, ends_at: float
+) -> socket.socket:
     if tls is None:
         return sock
     try:
@@ -209,9 +214,9 @@ def _connected(host: str, port: int, tls: ssl.SSLContext | None, ends_at: float)
         raise
 
 
-def _first_to_connect(host: str, port: int, ends_at: float) -> socket.socket:
+def _first_to_connect(host: str, addresses: list[Address], ends_at: float) -> socket.socket:
     failed = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in resolver.addresses(host, port, _until(ends_at)):
+    for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

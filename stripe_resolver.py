@@ -41,6 +41,3 @@ class Resolver:
         finally:
             with self._lock:
                 del self._asked[host, port]
-
-
-resolver = Resolver()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,9 @@ BATCH = 200
 
 # How long an event may wait in an idle service.
 POLL_SECONDS = 1.0
+
+# A server that loads the service before it forks its workers does so within milliseconds.
+FORK_SECONDS = 1.0
 
 
 # How far a search goes past records that are due for something else: some 20 MB of them.
@@ -60,11 +64,17 @@ class Courier:
     def __init__(self, chore: Chore, poll_seconds: float = POLL_SECONDS) -> None:
         self._chore, self._poll_seconds = chore, poll_seconds
         self._stop = threading.Event()
+        self._begun = False
 
     def start(self) -> threading.Thread:
-        """Work in a thread that ends with the process."""
-        thread = threading.Thread(target=self.run, name="chores", daemon=True)
+        """Work in a thread that ends with the process.
+
+        A process that forks at once leaves it to its children, which serve in its place: a store
+        that it opened (a SQLite file above all) must not be open in them.
+        """
+        thread = threading.Thread(target=self._run_unless_forked, name="chores", daemon=True)
         thread.start()
+        os.register_at_fork(after_in_parent=self._forked)
         return thread
 
     def stop(self) -> None:
@@ -77,6 +87,15 @@ class Courier:
             while not self._stop.is_set():
                 if not self._round(pool):
                     self._stop.wait(self._poll_seconds)
+
+    def _run_unless_forked(self) -> None:
+        if not self._stop.wait(FORK_SECONDS):
+            self._begun = True
+            self.run()
+
+    def _forked(self) -> None:
+        if not self._begun:
+            self.stop()
 
     def run_once(self) -> int:
         """Do what is due now; return how many records that was."""

@@ -1,0 +1,135 @@
+"""What is built before a fork works after it: servers that load first, scripts that fork."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.key_stores import SERVERS, Place
+from tests.sandbox_process import ROOT, SandboxProcess
+from tests.scripted_server import ScriptedServer, say
+
+BODY = json.dumps(
+    {"id": "pi_1", "object": "payment_intent", "client_secret": "pi_1_secret_x", "amount": 1}
+).encode()
+INTENT = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+
+# As `gunicorn --preload` and uWSGI do it: load, fork, serve in the children. Each asks twice, so
+# that the second child is forked beside a parent that is as it was.
+LOADED_FIRST = """
+import json, os, sys, threading
+from stripe_back_end_api import app
+
+def served(order):
+    client = app.test_client()
+    answer = client.post("/create-payment-intent", json={"amount": 100, "order_id": order})
+    chores = [thread.name for thread in threading.enumerate()].count("chores")
+    return [answer.status_code, answer.json.get("payment_intent_id"), chores]
+
+open_before = [name for name in os.listdir(sys.argv[1])] if sys.argv[1] else []
+for order in ("A-1", "A-2", "A-1"):
+    reads, writes = os.pipe()
+    if os.fork() == 0:
+        os.write(writes, json.dumps(served(order)).encode())
+        os._exit(0)
+    os.wait()
+    print(os.read(reads, 4096).decode(), flush=True)
+print(json.dumps(open_before), flush=True)
+os._exit(0)
+"""
+
+# A parent with a connection to Stripe, and a child.
+SCRIPT_FORKS = """
+import os
+from stripe_payment import create_payment_intent
+
+assert create_payment_intent(1)
+if os.fork() == 0:
+    os._exit(0 if create_payment_intent(1) else 1)
+assert os.wait()[1] == 0
+assert create_payment_intent(1)
+"""
+
+# A parent that waits for a name server when it forks; the child's is a better one.
+FORKS_IN_A_LOOK_UP = """
+import os, socket, threading
+
+asked, answered = threading.Event(), threading.Event()
+look_up, parent = socket.getaddrinfo, os.getpid()
+
+def slow(*of):
+    if os.getpid() == parent:
+        asked.set()
+        answered.wait(20)
+    return look_up(*of)
+
+socket.getaddrinfo = slow
+from stripe_payment import create_payment_intent
+
+threading.Thread(target=create_payment_intent, args=(1,)).start()
+asked.wait(20)
+if os.fork() == 0:
+    os._exit(0 if create_payment_intent(1) else 1)
+status = os.wait()[1]
+answered.set()
+assert status == 0
+"""
+
+
+def run(script: str, argument: str = "", **environ: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, argument],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "STRIPE_SECRET_KEY": "sk_test_abc",
+            **environ,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("place", ["sqlite", *SERVERS], indirect=True)
+def test_a_service_that_was_loaded_before_the_fork_serves_in_every_child(
+    place: Place, sandbox: SandboxProcess
+) -> None:
+    said = run(LOADED_FIRST, **_service(sandbox, place.where)).splitlines()
+    first, second, again = (json.loads(line) for line in said[:3])
+    assert [first[0], second[0], again[0]] == [200, 200, 200]
+    assert first[1] == again[1] != second[1]
+
+
+def test_the_chores_go_on_in_the_children(quick_path: Path, sandbox: SandboxProcess) -> None:
+    url = f"sqlite:///{quick_path / 'keys.db'}"
+    said = run(LOADED_FIRST, str(quick_path), **_service(sandbox, url)).splitlines()
+    assert [json.loads(line)[2] for line in said[:3]] == [1, 1, 1]
+    # SQLite's file was not opened by the parent, whose locks the children would take for theirs.
+    assert json.loads(said[3]) == []
+
+
+@pytest.mark.parametrize("script", [SCRIPT_FORKS, FORKS_IN_A_LOOK_UP])
+def test_a_child_has_connections_and_look_ups_of_its_own(script: str) -> None:
+    with ScriptedServer(say(INTENT)) as stripe:
+        run(script, STRIPE_API_BASE=stripe.url)
+    assert stripe.connections == 2
+
+
+def _service(sandbox: SandboxProcess, url: str) -> dict[str, Any]:
+    return {
+        "STRIPE_SECRET_KEY": "sk_test_sandbox",
+        "STRIPE_API_BASE": sandbox.url,
+        "KEY_STORE_URL": url,
+        "LOG_LEVEL": "ERROR",
+    }
