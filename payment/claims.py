@@ -18,7 +18,7 @@ from typing import Any
 from key_store.contract import KeyRecord, Order
 from payment.follow_up import MAX_ENDING, follow_up_of, with_follow_up
 from payment.history import noted
-from payment.idempotency import FIRST_ATTEMPT
+from payment.idempotency import FIRST_ATTEMPT, SentParams
 from payment.intents import CANCELED, OVER, TAKEN, Intent
 
 # Stripe may prune a key once it is 24 h old, and a pruned key makes a new object; an hour for
@@ -178,15 +178,35 @@ def adopted(record: KeyRecord, intent: Intent, now: float, what: str = "adopted"
 def seen(
     record: KeyRecord, intent: Intent, now: float, what: str = "seen", **facts: str | int
 ) -> KeyRecord:
-    """The recorded PaymentIntent as it is now. What says otherwise of one that is over is older."""
+    """The recorded PaymentIntent as it is now. What says otherwise of one that is over is older.
+
+    Where it asks for something else than the record's parameters, it was updated without the
+    record's knowledge (by hand, or the record went back): its own price tells from then on
+    whether a creation is the same.
+    """
+    updated = intent.asks_otherwise(SentParams.parse(record.params).params)
     over = record.payment_status in OVER and record.payment_intent_id == intent.id
     status = record.payment_status if over else intent.status
     noted_now = _next_version(record, now, what, status=intent.status, **facts)
     return with_follow_up(
-        replace(noted_now, payment_status=status),
+        replace(
+            noted_now,
+            payment_status=status,
+            fingerprint=LOST_FINGERPRINT if updated else record.fingerprint,
+        ),
         amount=intent.amount,
         currency=intent.currency,
     )
+
+
+def is_news(record: KeyRecord, intent: Intent) -> bool:
+    """Whether the recorded PaymentIntent shows another status or price than the record."""
+    kept, params = follow_up_of(record), SentParams.parse(record.params).params
+    known = {
+        "amount": params.get("amount") if kept.amount is None else kept.amount,
+        "currency": kept.currency or params.get("currency"),
+    }
+    return intent.status != record.payment_status or intent.shows_otherwise(known)
 
 
 def rejected(record: KeyRecord, code: str, now: float, *, in_doubt: bool = False) -> KeyRecord:

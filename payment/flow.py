@@ -21,7 +21,7 @@ from payment.claims import Step, Wanted
 from payment.deadline import Deadline
 from payment.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
 from payment.idempotency import SentParams
-from payment.intents import CANCELED, Intent
+from payment.intents import CANCELED, TAKEN, Intent
 from payment.ownership import Ownership
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Over, Owned, Tools
@@ -182,6 +182,8 @@ class _Request:
         if intent.status == CANCELED:
             return self._begin_next(record)
         if self._is_of_another_price(record, intent):
+            if claims.is_news(record, intent):
+                self._note(record, intent)
             raise _reused()
         if intent.status != record.payment_status:
             self._note(record, intent)
@@ -189,9 +191,12 @@ class _Request:
         return Created(intent, replayed=True)
 
     def _is_of_another_price(self, record: KeyRecord, intent: Intent) -> bool:
-        """The shopper must not be asked for another amount than the shop asks for."""
+        """The shopper must not be asked for another amount than the shop asks for.
+
+        Once it is taken, nobody is asked any more.
+        """
         if record.fingerprint == claims.LOST_FINGERPRINT:
-            return not intent.costs(self._params())
+            return intent.status not in TAKEN and not intent.costs(self._params())
         return intent.asks_otherwise(self._params())
 
     def _retrieve(self, record: KeyRecord) -> Intent:

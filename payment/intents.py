@@ -62,9 +62,12 @@ class Intent:
 
         Once it is taken, nobody is asked any more.
         """
+        return self.shows_otherwise(params) and self.status not in TAKEN
+
+    def shows_otherwise(self, params: Mapping[str, Any]) -> bool:
+        """Whether it says another amount or currency than these parameters do."""
         said = {"amount": self.amount, "currency": self.currency}
-        differs = any(value is not None and value != params[name] for name, value in said.items())
-        return differs and self.status not in TAKEN
+        return any(value is not None and value != params[name] for name, value in said.items())
 
 
 def names_order(metadata: object, order: Order) -> bool:

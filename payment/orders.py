@@ -86,7 +86,7 @@ class Orders:
         if record is None or record.payment_intent_id is None:
             return
         intent = fetch(self.tools, record, self._deadline().earlier(self.tools.timing.store))
-        if intent.status != record.payment_status:
+        if claims.is_news(record, intent):
             seen = claims.seen(record, intent, self.tools.clock())
             self.tools.store.replace(record, self.tools.telling(seen, intent))
 

@@ -49,7 +49,7 @@ CHANGING = "This order is being changed by other requests right now."
 @dataclass(slots=True)
 class Tally:
     """How many orders. `adopted`: their PaymentIntent is recorded now; `closed`: nothing came of
-    their attempt; `noted`: their status changed otherwise than to paid.
+    their attempt; `noted`: their status changed otherwise than to paid, or their price.
     """
 
     checked: int = 0
@@ -231,7 +231,7 @@ class Reconciler:
 
     def _is_news(self, record: KeyRecord, intent: Intent) -> bool:
         untold = self._tools.listened and told(record, intent, 0.0) is not record
-        return untold or intent.status != record.payment_status
+        return untold or claims.is_news(record, intent)
 
     # Slow rails.
 

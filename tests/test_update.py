@@ -364,3 +364,39 @@ def test_who_meets_an_update_under_way_is_told_the_amount_as_it_is_known(
     outcome(lambda: bench.update(1500))
     assert isinstance(seen[0], Changed)
     assert seen[0].facts == {"revision": 0, "amount": 1099}
+
+
+def _by_an_event(bench: AfterBench) -> None:
+    bench.fail(bench.record().payment_intent_id or "")
+    bench.apply(bench.events()[-1])
+
+
+def _by_a_creation(bench: AfterBench) -> None:
+    with pytest.raises(OrderReused):
+        bench.ask()
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        lambda bench: bench.orders.status(OrderRequest(order_id="A-1"), refresh=True),
+        lambda bench: bench.reconcile(),
+        _by_an_event,
+        _by_a_creation,
+    ],
+)
+def test_an_update_that_the_record_does_not_know_is_learned(
+    bench: AfterBench, shown: Callable[[AfterBench], object]
+) -> None:
+    first = bench.ask().intent.id
+    before = bench.record()
+    bench.update(1500)
+    # A backup was restored.
+    bench.store.forget(bench.record())
+    bench.store.claim(before)
+    shown(bench)
+    assert bench.orders.status(OrderRequest(order_id="A-1")).amount == 1500
+    assert bench.ask(amount=1500).intent.id == first
+    with pytest.raises(OrderReused):
+        bench.ask()
+    assert bench.reconcile() == {"checked": 1}
