@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 import psycopg
@@ -16,7 +17,7 @@ import pytest
 from key_store import KeyStore, open_key_store
 from key_store.contract import KeyRecord, StoreUnavailable
 from key_store.order_key import order_key
-from key_store.postgres_schema import LOCK
+from key_store.postgres_schema import migrate
 from key_store.row import as_row
 from key_store.statements import statement
 from tests.key_stores import order, record
@@ -156,15 +157,40 @@ def test_a_batch_looks_keys_up_however_small_the_table_was(url: str, store: KeyS
         assert "Seq Scan" not in plan
 
 
-def test_the_tables_are_made_by_one_at_a_time(url: str, postgres_server: Postgres) -> None:
+def test_whoever_makes_the_tables_second_waits_and_goes_on(
+    url: str, postgres_server: Postgres
+) -> None:
     with ThreadPoolExecutor(1) as pool:
         with psycopg.connect(url) as first:
-            first.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+            first.execute(statement("postgres", "versions.sql").encode())
             second = pool.submit(open_key_store, url, timeout_seconds=20)
             until_somebody_waits(postgres_server, second)
         opened = second.result(20)
     assert opened.claim(record()) == record()
     opened.close()
+
+
+class Pooled:
+    """As PgBouncer in transaction mode: each statement goes to the next session."""
+
+    def __init__(self, sessions: Sequence[psycopg.Connection[Any]]) -> None:
+        self._sessions = cycle(sessions)
+
+    def execute(self, *statement: Any) -> Any:
+        return next(self._sessions).execute(*statement)
+
+
+def test_making_the_tables_leaves_no_lock_in_a_session_of_a_pooler(
+    url: str, postgres_server: Postgres
+) -> None:
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    with (
+        psycopg.connect(url, autocommit=True) as one,
+        psycopg.connect(url, autocommit=True) as two,
+        psycopg.connect(url, autocommit=True) as three,
+    ):
+        migrate(Pooled((one, two, three)))  # type: ignore[arg-type]
+        assert postgres_server.run(locks) == [(0,)]
 
 
 def test_a_role_that_may_not_make_the_tables_keeps_no_lock(postgres_server: Postgres) -> None:
