@@ -57,7 +57,12 @@ def _reconcile(settings: Settings, payments: Payments) -> click.Command:
     @click.option("--since", default=DEFAULT_SINCE, help="30m, 12h, 7d, or a day: 2026-11-01.")
     @click.option("--dry-run", is_flag=True, help="Change nothing.")
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-    def reconcile(since: str, dry_run: bool, as_json: bool) -> None:
+    @click.option(
+        "--restored",
+        is_flag=True,
+        help="After a backup: record lost orders that are not paid, too.",
+    )
+    def reconcile(since: str, dry_run: bool, as_json: bool, restored: bool) -> None:
         """Put right what a crash or a lost webhook left behind.
 
         Exit code 2: an order was paid twice. 1: an order could not be resolved.
@@ -71,6 +76,7 @@ def _reconcile(settings: Settings, payments: Payments) -> click.Command:
                 livemode=settings.livemode,
                 budget_seconds=settings.request_budget_seconds,
                 dry_run=dry_run,
+                restored=restored,
                 of_client=of_client,
             )
             for tools, of_client in payments.accounts()

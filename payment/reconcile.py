@@ -83,14 +83,20 @@ class Reconciler:
         livemode: bool,
         budget_seconds: float,
         dry_run: bool = False,
+        restored: bool = False,
         of_client: Callable[[str | None], bool] = lambda _: True,
     ) -> None:
-        """`of_client`: whose orders are in the account; the others are not to be looked for."""
+        """`of_client`: whose orders are in the account; the others are not to be looked for.
+
+        `restored`: the store went back to a backup, so that what names an order which it does not
+        know is that order's, paid or not.
+        """
         self._of_client = of_client
         self.tally = Tally()
         self._observe = tools.observe
         self._tools = replace(tools, observe=self._count)
         self._livemode, self._budget, self._dry_run = livemode, budget_seconds, dry_run
+        self._restored = restored
         self._orders: set[Order] = set()
         self._left: set[tuple[Order, str]] = set()
         self._walked: set[str] = set()
@@ -179,7 +185,11 @@ class Reconciler:
         return self._own(record, intent)
 
     def _lost(self, order: Order, intent: Intent) -> bool:
-        if intent.status not in TAKEN:
+        """The store knows nothing of the order. The list begins with what was made last (rule 4).
+
+        Other software may make what is not paid, and its orders are no business of ours.
+        """
+        if not (intent.status in TAKEN or (self._restored and intent.payable)):
             return True
         if not self._dry_run and not adopt_lost(self._tools, order, intent):
             return False

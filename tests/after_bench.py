@@ -144,8 +144,16 @@ class AfterBench(FlowBench):
     def cancel(self, order_id: str = "A-1") -> Any:
         return self.orders.cancel(CancelRequest(order_id=order_id))
 
-    def reconcile(self, *, dry_run: bool = False, days: float = 7) -> dict[str, Any]:
-        run = Reconciler(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS, dry_run=dry_run)
+    def reconcile(
+        self, *, dry_run: bool = False, restored: bool = False, days: float = 7
+    ) -> dict[str, Any]:
+        run = Reconciler(
+            self.tools,
+            livemode=False,
+            budget_seconds=BUDGET_SECONDS,
+            dry_run=dry_run,
+            restored=restored,
+        )
         for _ in run.steps(self.now - days * 86_400):
             pass
         return {name: count for name, count in run.tally.shown().items() if count}

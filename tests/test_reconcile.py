@@ -105,6 +105,25 @@ def test_what_stripe_did_not_tell_of_one_stays_unresolved_whatever_it_tells_of_a
     assert counts["two_paid" if paid else "canceled"] == 1
 
 
+def test_a_restored_store_learns_what_was_made_since_its_backup(bench: AfterBench) -> None:
+    """A day later the key makes another, and a shopper may hold the first one still."""
+    own = bench.ask().intent.id
+    bench.store.forget(bench.record())
+    late = bench.stray("A-1")
+    canceled = bench.ask("A-2").intent.id
+    bench.cancel("A-2")
+    bench.store.forget(bench.record("A-2"))
+    bench.now += 60
+    assert bench.reconcile() == {"checked": 2}
+    assert bench.record() is None
+    assert bench.reconcile(restored=True, dry_run=True) == {"checked": 2, "adopted": 2}
+    assert bench.reconcile(restored=True) == {"checked": 2, "adopted": 1, "canceled": 1}
+    assert bench.record("A-2") is None
+    bench.now += 25 * 3600
+    assert {bench.ask().intent.id} == set(bench.payable()) < {own, late}
+    assert bench.ask("A-2").intent.id != canceled
+
+
 def test_a_paid_order_that_the_store_has_lost_is_recorded(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     bench.pay(intent_id)
