@@ -140,8 +140,10 @@ class Pages:
             try:
                 tasks = [pool.submit(copy_context().run, read, each) for each in slices]
             except RuntimeError:
-                # The process ends, and its pools take nothing more.
-                return read(rest)
+                # The process ends, and its pools take nothing more; or it may have no more threads.
+                # What some of them have begun is read here once more: their failures are not ours.
+                failed.set()
+                return list(self.in_turn(rest, lambda: deadline, wanted))
             return [intent for task in tasks for intent in task.result()]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ from payment.deadline import Deadline
 from payment.errors import StripeFailed
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
+from sandbox.moment import Rules
 from stripe_gateway import StripeGateway
 from stripe_pages import PAGES_IN_TURN, SLICES, Stretch, cut
 from stripe_retry import RetryPolicy
@@ -34,7 +36,9 @@ class Crowd:
 
     def __init__(self) -> None:
         self.now = NOW
-        self.sandbox = Sandbox(lambda: self.now, seed=1)
+        # The search knows none of them yet: what is found is found in the list.
+        rules = Rules(search_lag_seconds=2 * SECONDS)
+        self.sandbox = Sandbox(lambda: self.now, seed=1, rules=rules)
         self.ours: set[str] = set()
         for number in range(OTHERS):
             self.now = NOW + SECONDS * number / OTHERS
@@ -116,6 +120,20 @@ def test_who_comes_while_others_read_in_slices_reads_in_turn(crowd: Crowd) -> No
 def test_a_process_that_ends_reads_in_turn(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     def submit(*_: object) -> None:
         raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
+    assert crowd.find() == crowd.ours
+
+
+def test_a_slice_that_fails_where_no_other_could_begin_hides_nothing(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def submit(_: object, run: Callable[..., object], *slice_: object) -> None:
+        crowd.sandbox.faults.order(FaultOrder("error_503", LIST, count=None))
+        with suppress(StripeFailed):
+            run(*slice_)
+        crowd.sandbox.faults.clear()
+        raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
     assert crowd.find() == crowd.ours
