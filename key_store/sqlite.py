@@ -176,6 +176,9 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         if self._file is None:
             _make(self._path)
+        if not os.access(self._path, os.R_OK | os.W_OK):
+            # SQLite would open it all the same, and only writes would fail: nobody is ready so.
+            raise StoreUnavailable(UNUSABLE)
         found = _identity(self._path)
         connection = sqlite3.connect(
             self._path,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,9 @@ from key_store.contract import StoreUnavailable
 from key_store.row import as_row
 from key_store.sqlite import SqliteStore
 from tests.key_stores import order, record
+
+# Root may write whatever the file says; this user may not.
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -151,6 +156,31 @@ def test_a_disk_that_is_full_is_said_so_and_breaks_nothing(path: Path) -> None:
     store = open_key_store(f"sqlite:///{path}")
     assert {held.order.order_id for held in store.scan()} == {"A-1", "A-3"}
     store.close()
+
+
+def is_not_ready_as_nobody(path: str) -> None:
+    if os.getuid() == 0:
+        os.setuid(NOBODY)
+    store = SqliteStore(path, timeout_seconds=5)
+    with pytest.raises(StoreUnavailable):
+        store.ping()
+
+
+def test_a_file_that_may_only_be_read_is_not_ready() -> None:
+    """As after a command that somebody else ran."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o777)
+        path = Path(directory) / "keys.db"
+        store = SqliteStore(str(path), timeout_seconds=5)
+        store.claim(record())
+        store.close()
+        path.chmod(0o444)
+        process = multiprocessing.get_context("spawn").Process(
+            target=is_not_ready_as_nobody, args=(str(path),)
+        )
+        process.start()
+        process.join(30)
+        assert process.exitcode == 0
 
 
 def read_in_another_process(path: Path) -> str:
