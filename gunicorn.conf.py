@@ -26,7 +26,8 @@ LOADED_OBJECTS = 500_000
 gc.set_threshold(LOADED_OBJECTS)
 
 # `kill -HUP` reads this file again, maybe of a new version: what it imports must be of the same.
-# These hold what all workers share, for as long as the master lives.
+# These hold what all workers share, for as long as the master lives: at a reload they may be an
+# older version's, in which a name that is new here is not to be found.
 STAYS = {"key_store.shared_directory", "metrics.beside_gunicorn"}
 HERE = Path(__file__).parent
 OURS = {path.stem for path in HERE.glob("*.py")} | {
@@ -38,7 +39,7 @@ for name in set(sys.modules) - STAYS:
 
 from key_store.shared_directory import shared_directory
 from live_money import refuse_unsafe
-from metrics.beside_gunicorn import listen_for_a_moment, open_exporter
+from metrics import beside_gunicorn
 from settings import SettingsError, load_settings
 from web_reload import check_before_reload
 from web_worker import WebWorker
@@ -136,7 +137,9 @@ shares_memory = workers > 1 and settings.key_store_url.get_secret_value() == "me
 if shares_memory:
     raw_env.append(f"KEY_STORE_URL=memory://{shared_directory()}/orders.db")
 
-exporter = open_exporter(settings.prometheus_multiproc_dir) if settings.metrics_port else None
+exporter = None
+if settings.metrics_port:
+    exporter = beside_gunicorn.open_exporter(settings.prometheus_multiproc_dir)
 if exporter:
     # prometheus_client looks for it when it is imported: before any worker begins.
     raw_env.append(f"PROMETHEUS_MULTIPROC_DIR={exporter.directory}")
@@ -161,7 +164,7 @@ def on_starting(server: Any) -> None:
 def _try_host() -> None:
     """gunicorn would try five times. For a port that is taken that is right: who has it may end."""
     try:
-        listen_for_a_moment(settings.host, 0)
+        beside_gunicorn.listen_for_a_moment(settings.host, 0)
     except OSError as wrong:
         _refuse("HOST", wrong)
 
@@ -207,7 +210,8 @@ def _end_when_told() -> None:
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Find a worker the core that its siblings use least; tell it whether it replaces another."""
-    worker.replaces = worker.age > server.first_workers
+    # A master that an older version started was told no number, and has had all its workers.
+    worker.replaces = worker.age > getattr(server, "first_workers", 0)
     used = Counter(each.core for each in server.WORKERS.values())
     worker.core = min(cores, key=lambda core: used[core], default=None)
 

@@ -224,6 +224,23 @@ def test_a_restart_by_signal_runs_a_new_version_and_keeps_what_workers_share(
         assert len(lines) == len(set(lines))
 
 
+def test_a_restart_by_signal_takes_over_from_an_older_version(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """Whose master keeps what workers share, and was told less when it started."""
+    code = _copy_of_the_code(tmp_path)
+    conf, beside = code / "gunicorn.conf.py", code / "metrics" / "beside_gunicorn.py"
+    new = {file: file.read_text("utf-8") for file in (conf, beside)}
+    _change(conf, "    if server.cfg.bind == [bind]:\n        _try_host()\n", "")
+    _change(conf, "    server.first_workers = workers\n", "")
+    _change(beside, "listen_for_a_moment", "_listen")
+    with ServiceProcess(sandbox.url, {"METRICS_PORT": str(free_port())}, code) as service:
+        for file, text in new.items():
+            file.write_text(text, "utf-8")
+        _replace_the_workers(service)
+        assert service.get("/healthz").status_code == 200
+
+
 def test_a_restart_by_signal_into_what_cannot_start_changes_nothing(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
