@@ -7,12 +7,17 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+# Not a name of it: at a reload it may be an older version's.
+from metrics import beside_gunicorn
+
 # A start takes a quarter of a second; a store that does not answer, some seconds more.
 CHECK_SECONDS = 20.0
 
+EDITED = "What was tried has been edited since; the line before this says why."
 
-class ChangedSinceError(Exception):
-    """What was tried a moment ago has been edited, and is no service any more."""
+
+class NotReplacedError(Exception):
+    """The message is why what was tried a moment ago is no service after all."""
 
 
 def check_before_reload(master: Any) -> None:
@@ -27,8 +32,8 @@ def check_before_reload(master: Any) -> None:
         try:
             if complaint is None:
                 reload()
-        except ChangedSinceError:
-            complaint = "What was tried has been edited since; the line before this says why."
+        except NotReplacedError as late:
+            complaint = str(late)
         if complaint is not None:
             master.log.error("Nothing was replaced. %s", complaint)
 
@@ -36,7 +41,7 @@ def check_before_reload(master: Any) -> None:
 
 
 def _raising(app: Any) -> Callable[[], None]:
-    """Return what reads the settings anew; it raises ChangedSinceError and does not end the master.
+    """Return what reads the settings anew; it raises NotReplacedError and does not end the master.
 
     Only around this: new workers, which end by SystemExit, begin within the rest of a reload.
     """
@@ -46,11 +51,23 @@ def _raising(app: Any) -> Callable[[], None]:
         kept = app.cfg
         try:
             read()
+            _try_addresses(set(app.cfg.address) - set(kept.address))
         except SystemExit as wrong:
             app.cfg = kept
-            raise ChangedSinceError from wrong
+            raise NotReplacedError(EDITED) from wrong
+        except OSError as wrong:
+            app.cfg = kept
+            named = f"HOST, PORT: cannot be listened on: {wrong.strerror}"
+            raise NotReplacedError(named) from wrong
 
     return read_anew
+
+
+def _try_addresses(new: set[Any]) -> None:
+    """gunicorn would hang up the old ones first, and end where it cannot have a new one."""
+    for address in new:
+        if isinstance(address, tuple):
+            beside_gunicorn.listen_for_a_moment(*address)
 
 
 def _complaint(cfg: Any) -> str | None:

@@ -250,6 +250,8 @@ def test_a_restart_by_signal_into_what_cannot_start_changes_nothing(
         wrong = [
             ("an end without a sentence", clients, "[clients.shop-a", "is not TOML"),
             ("a setting", code / ".env", "LOG_LEVEL=loud", "LOG_LEVEL: must be"),
+            ("no address", code / ".env", "HOST=192.0.2.1", "HOST, PORT: cannot be listened on"),
+            ("one in use", code / ".env", "HOST=0.0.0.0", "listened on: Address already in use"),
             (
                 "a version",
                 code / "wiring.py",
