@@ -102,7 +102,8 @@ def _deliver(settings: Settings, payments: Payments) -> click.Command:
             raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
         with _plain_errors():
             if parked:
-                click.echo(f"{unparked(payments.orders.tools.store, time.time())} to try again")
+                store, livemode = payments.orders.tools.store, settings.livemode
+                click.echo(f"{unparked(store, time.time(), livemode=livemode)} to try again")
             if once:
                 click.echo(f"{courier.run_once()} delivered")
                 return

@@ -117,10 +117,12 @@ def _has_event(record: KeyRecord, now: float) -> bool:
     return event is not None and event.next_at <= now
 
 
-def unparked(store: KeyStore, now: float) -> int:
-    """Let every parked event be tried again for three more days; return how many they were."""
+def unparked(store: KeyStore, now: float, *, livemode: bool) -> int:
+    """Let a mode's parked events be tried again for three more days; return how many they were."""
     count = 0
     for record in store.scan():
+        if record.order.livemode != livemode:
+            continue
         queue = follow_up_of(record).queue
         parked = [event for event in queue if event.parked]
         if parked:
