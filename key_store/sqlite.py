@@ -160,13 +160,19 @@ class SqliteStore:
     def _connection(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreUnavailable("the key store is closed")
-        if self._file and self._file != _identity(self._path):
+        if self._file and not self._is_in_place():
             # Some would go on with the old one and some begin a new one, which knows no order.
             raise StoreUnavailable(REPLACED)
         try:
             return self._idle.pop()
         except IndexError:
             return self._connect()
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self._file == _identity(self._path)
+        except FileNotFoundError:
+            return False
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         self._idle.append(connection)

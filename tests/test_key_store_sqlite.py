@@ -19,7 +19,7 @@ import pytest
 from key_store import open_key_store, shared_memory_store
 from key_store.contract import StoreUnavailable
 from key_store.row import as_row
-from key_store.sqlite import SqliteStore
+from key_store.sqlite import REPLACED, SqliteStore
 from tests.key_stores import order, record
 
 # Root may write whatever the file says; this user may not.
@@ -208,11 +208,11 @@ def test_a_file_that_is_gone_or_replaced_is_not_taken_for_an_empty_one(path: Pat
     store.claim(record())
     moved = path.rename(path.with_name("moved"))
     for _ in range(2):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match=REPLACED):
             store.claim(record(owner="second"))
     assert not path.exists()
     path.touch()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match=REPLACED):
         store.claim(record(owner="second"))
     moved.rename(path)
     assert store.claim(record(owner="second")) == record()
