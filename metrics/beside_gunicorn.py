@@ -40,8 +40,9 @@ class Exporter:
         _wait_for_address(host, port)
         for left in self.directory.glob("*.db"):
             left.unlink()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "metrics.exporter"], cwd=Path(__file__).resolve().parent.parent
+        self._process = subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "metrics.exporter", str(os.getpid())],
+            cwd=Path(__file__).resolve().parent.parent,
         )
 
     def forget(self, worker: int) -> None:

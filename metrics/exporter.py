@@ -1,7 +1,7 @@
 """Where Prometheus asks: a small server on METRICS_PORT, beside the workers.
 
 `python -m metrics.exporter` adds up what all workers wrote to PROMETHEUS_MULTIPROC_DIR, and looks
-into the key store itself. gunicorn.conf.py starts and ends it.
+into the key store itself. gunicorn.conf.py starts and ends it, with its own process id behind that.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ def main() -> None:
     url = settings.key_store_url.get_secret_value()
     if url != "memory://":
         start_sampling(open_key_store(url), Names(CollectorRegistry()))
-    master = os.getppid()
-    # A master that was killed cannot end us, and the next one needs the port.
+    # A master that was killed cannot end us, and the next one needs the port. It says who it is, as
+    # it may be gone by now.
+    master = int(sys.argv[1]) if sys.argv[1:] else os.getppid()
     while not stop.wait(PARENT_SECONDS) and os.getppid() == master:
         pass
     server.shutdown()

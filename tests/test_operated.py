@@ -7,6 +7,8 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -68,6 +70,17 @@ def test_the_metrics_are_there_again_after_a_master_s_death(
         exporter.wait(timeout=10)
         _until(lambda: _listens(port))
         assert value(exported(port), HEALTHZ) >= 1
+
+
+def test_the_exporter_of_a_master_that_died_before_it_served_ends(tmp_path: Path) -> None:
+    """Else it would hold the port for ever, and no service could start."""
+    environ = {
+        "STRIPE_SECRET_KEY": "sk_test_x",
+        "METRICS_PORT": str(free_port()),
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
+    }
+    command = [sys.executable, "-m", "metrics.exporter", str(os.getppid())]
+    subprocess.run(command, cwd=ROOT, env=environ, timeout=20, check=True)
 
 
 def test_no_secret_is_in_the_metrics(sandbox: SandboxProcess, tmp_path: Path) -> None:
