@@ -41,7 +41,7 @@ from key_store.shared_directory import shared_directory
 from live_money import refuse_unsafe
 from metrics import beside_gunicorn
 from settings import SettingsError, load_settings
-from web_reload import check_before_reload
+from web_reload import check_before_reload, try_address
 from web_worker import WebWorker
 from wiring import clients_of
 
@@ -148,7 +148,7 @@ if exporter:
 def on_starting(server: Any) -> None:
     """Make room for the descriptors of every thread; let Prometheus ask; load the code."""
     check_before_reload(server)
-    server.first_workers = workers
+    server.first_workers = server.cfg.workers
     if server.cfg.bind == [bind]:
         _try_host()
     _start_exporter()
@@ -164,7 +164,7 @@ def on_starting(server: Any) -> None:
 def _try_host() -> None:
     """gunicorn would try five times. For a port that is taken that is right: who has it may end."""
     try:
-        beside_gunicorn.listen_for_a_moment(settings.host, 0)
+        try_address(settings.host, 0)
     except OSError as wrong:
         _refuse("HOST", wrong)
 

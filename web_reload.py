@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
-
-# Not a name of it: at a reload it may be an older version's.
-from metrics import beside_gunicorn
 
 # A start takes a quarter of a second; a store that does not answer, some seconds more.
 CHECK_SECONDS = 20.0
@@ -67,7 +65,16 @@ def _try_addresses(new: set[Any]) -> None:
     """gunicorn would hang up the old ones first, and end where it cannot have a new one."""
     for address in new:
         if isinstance(address, tuple):
-            beside_gunicorn.listen_for_a_moment(*address)
+            try_address(*address)
+
+
+def try_address(host: str, port: int) -> None:
+    """Raise OSError where gunicorn could not listen: a name is IPv4 to it. Port 0 is any."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        probe.listen()
 
 
 def _complaint(cfg: Any) -> str | None:

@@ -70,15 +70,15 @@ def _wait_for_address(host: str, port: int) -> None:
     patience = time.monotonic() + FREE_SECONDS
     while True:
         try:
-            return listen_for_a_moment(host, port)
+            return _listen(host, port)
         except OSError as wrong:
             if wrong.errno != errno.EADDRINUSE or time.monotonic() > patience:
                 raise
         time.sleep(0.05)
 
 
-def listen_for_a_moment(host: str, port: int) -> None:
-    """Raise OSError where nobody could listen there; port 0 is any."""
+def _listen(host: str, port: int) -> None:
+    """For a moment, as the exporter will."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
     with socket.socket(family) as probe:

@@ -240,16 +240,14 @@ def test_a_restart_by_signal_runs_a_new_version_and_keeps_what_workers_share(
 def test_a_restart_by_signal_takes_over_from_an_older_version(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
-    """Whose master keeps what workers share, and was told less when it started."""
+    """Whose master was told less when it started."""
     code = _copy_of_the_code(tmp_path)
-    conf, beside = code / "gunicorn.conf.py", code / "metrics" / "beside_gunicorn.py"
-    new = {file: file.read_text("utf-8") for file in (conf, beside)}
+    conf = code / "gunicorn.conf.py"
+    new = conf.read_text("utf-8")
     _change(conf, "    if server.cfg.bind == [bind]:\n        _try_host()\n", "")
-    _change(conf, "    server.first_workers = workers\n", "")
-    _change(beside, "listen_for_a_moment", "_listen")
+    _change(conf, "    server.first_workers = server.cfg.workers\n", "")
     with ServiceProcess(sandbox.url, {"METRICS_PORT": str(free_port())}, code) as service:
-        for file, text in new.items():
-            file.write_text(text, "utf-8")
+        conf.write_text(new, "utf-8")
         _replace_the_workers(service)
         assert service.get("/healthz").status_code == 200
 
