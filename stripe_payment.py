@@ -200,8 +200,16 @@ def open_payments(
         client_id: open_gateway(settings, transport, account, **given)
         for client_id, account in (accounts or {}).items()
     }
-    tools = _tools(settings, measured(store), gateway, clock, sleep, observe)
-    tools = replace(tools, serves=_served(settings, listed))
+    tools = Tools(
+        measured(store),
+        gateway,
+        Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds),
+        clock,
+        sleep,
+        observe=observe,
+        listened=settings.order_events_url is not None,
+        serves=_served(settings, listed),
+    )
     return Payments(tools, settings, gateways)
 
 
@@ -238,19 +246,6 @@ def open_gateway(
         tell=tell,
         tell_retry=tell_retry,
     )
-
-
-def _tools(
-    settings: Settings,
-    store: KeyStore,
-    gateway: StripePort,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-    observe: Observe,
-) -> Tools:
-    timing = Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds)
-    listened = settings.order_events_url is not None
-    return Tools(store, gateway, timing, clock, sleep, observe=observe, listened=listened)
 
 
 def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Order], bool]:

@@ -24,7 +24,6 @@ POLL_SECONDS = 1.0
 # A server that loads the service before it forks its workers does so within milliseconds.
 FORK_SECONDS = 1.0
 
-
 # How far a search goes past records that are due for something else: some 20 MB of them.
 MOST_DUE = 12_800
 

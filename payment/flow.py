@@ -181,12 +181,10 @@ class _Request:
         intent = self._retrieve(record)
         if intent.status == CANCELED:
             return self._begin_next(record)
-        if self._is_of_another_price(record, intent):
-            if claims.is_news(record, intent):
-                self._note(record, intent)
-            raise _reused()
-        if intent.status != record.payment_status:
+        if claims.is_news(record, intent):
             self._note(record, intent)
+        if self._is_of_another_price(record, intent):
+            raise _reused()
         self._tools.saw("replayed", record, status=intent.status)
         return Created(intent, replayed=True)
 
