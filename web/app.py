@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from flask import Flask, Request, Response
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.datastructures import Headers
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import Map, MapAdapter, Rule
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -51,6 +52,34 @@ class NoSessions(SessionInterface):
         return self._none
 
 
+class Routes(MapAdapter):
+    """The routes as one request sees them; a path without parameters is looked up as it is.
+
+    werkzeug finds it with a function that refers to itself: eight objects a request that only the
+    garbage collector frees, all requests waiting for it (0.1 s at a time, on a busy worker).
+    """
+
+    def __init__(self, routes: Map, fixed: Mapping[tuple[str, str], Rule], asked: Request) -> None:
+        super().__init__(
+            routes,
+            server_name="",
+            script_name="/",
+            subdomain="",
+            url_scheme=asked.scheme,
+            path_info=asked.path,
+            default_method=asked.method,
+        )
+        self._fixed = fixed
+
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the rule, or its endpoint, and the values in the path, as werkzeug does."""
+        asks_for_another = args or kwargs.keys() - {"return_rule"}
+        rule = self._fixed.get((self.path_info, self.default_method))
+        if rule is None or asks_for_another:
+            return super().match(*args, **kwargs)
+        return (rule if kwargs.get("return_rule") else rule.endpoint), {}
+
+
 class App(Flask):
     """Flask, with views and hooks that are plain functions, found by path and method alone."""
 
@@ -74,12 +103,14 @@ class App(Flask):
         """
         if request is None:
             return super().create_url_adapter(request)
-        return MapAdapter(
-            self.url_map,
-            server_name="",
-            script_name="/",
-            subdomain="",
-            url_scheme=request.scheme,
-            path_info=request.path,
-            default_method=request.method,
-        )
+        return Routes(self.url_map, self._fixed_paths, request)
+
+    @cached_property
+    def _fixed_paths(self) -> dict[tuple[str, str], Rule]:
+        """By path and method; Flask takes no further route once it has had a request."""
+        found: dict[tuple[str, str], Rule] = {}
+        for rule in self.url_map.iter_rules():
+            if "<" not in rule.rule:
+                for method in rule.methods or ():
+                    found.setdefault((rule.rule, method), rule)
+        return found
