@@ -12,7 +12,10 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +53,54 @@ def test_a_shared_memory_file_is_never_flushed(path: Path) -> None:
     store = shared_memory_store(str(path))
     store.claim(record())
     assert synchronous(store) == 0
+    store.close()
+
+
+class WriteAlone(sqlite3.Connection):
+    """Fails where two writes of this process are at the file at once."""
+
+    busy = threading.Lock()
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if not sql.lstrip().upper().startswith(("INSERT", "UPDATE")):
+            return super().execute(sql, *values)
+        assert self.busy.acquire(blocking=False)
+        try:
+            return super().execute(sql, *values)
+        finally:
+            self.busy.release()
+
+
+def test_threads_take_turns_at_a_shared_memory_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who meets another there sleeps for milliseconds, where a write takes 0.02 ms."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=WriteAlone))
+    store = shared_memory_store(str(path), timeout_seconds=20.0)
+
+    def write(number: int) -> bool:
+        mine = record(f"A-{number}")
+        return store.claim(mine) == mine and store.replace(mine, replace(mine, version=2))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(write, range(500)))
+    store.close()
+
+
+def test_a_thread_waits_for_its_turn_no_longer_than_for_the_file(path: Path) -> None:
+    store = shared_memory_store(str(path), timeout_seconds=0.2)
+    store.claim(record())
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(store.claim, record(f"B-{number}")) for number in range(8)]
+        failed = [each.exception() for each in asked]
+    assert {type(each) for each in failed} == {StoreUnavailable}
+    assert time.monotonic() - began < 8 * 0.2
+    other.rollback()
+    assert store.claim(record("B-1")) == record("B-1")
     store.close()
 
 
