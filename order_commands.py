@@ -24,9 +24,9 @@ from payment.outbox import unparked
 from payment.text import order_name
 
 if TYPE_CHECKING:
+    from payment.payments import Payments
     from payment.reconcile import Tally
     from settings import Settings
-    from stripe_payment import Payments
 
 # Stripe sends an event for three days, and then a weekend may lie before anybody looks.
 DEFAULT_SINCE = "7d"

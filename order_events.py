@@ -21,8 +21,8 @@ from payment.outbox import Outbox
 from payment.second_look import SecondLooks
 
 if TYPE_CHECKING:
+    from payment.payments import Payments
     from settings import Settings
-    from stripe_payment import Payments
 
 SIGNATURE_HEADER = "Order-Signature"
 

@@ -19,10 +19,10 @@ from live_money import refuse_unsafe
 from metrics.opening import Uncounted
 from order_commands import add_commands, is_serving
 from order_events import start_courier, start_second_looks
+from payment.payments import Payments
 from payment.query import read_query
 from payment.request import PaymentRequest
 from settings import Settings, SettingsError, environ_for_gunicorn, load_settings
-from stripe_payment import Payments
 from web import front_door
 from web.app import App
 from web.asked import asked_in_body

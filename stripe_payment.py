@@ -1,8 +1,8 @@
 """Create a PaymentIntent once per order: the way in for Python callers and for the web service.
 
 A script or a notebook calls `create_payment_intent` with a key from `generate_idempotency_key`.
-The web service opens `Payments`, which adds the record of each order, so that the promise holds
-for longer than Stripe remembers a key. Both send through the same gateway and retry loop.
+The web service opens `payment.payments`, which adds the record of each order, so that the promise
+holds for longer than Stripe remembers a key. Both send through the same gateway and retry loop.
 
 What can go wrong is drawn in payment.errors.
 """
@@ -13,39 +13,28 @@ import logging
 import os
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
-from operator import eq
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
 
 import stripe
 
 from key_store import KeyStore, open_key_store
-from key_store.contract import Order, StoreUnavailable
-from payment.answer_cache import AnswerCache
-from payment.claims import Wanted
+from key_store.contract import Order
 from payment.deadline import Deadline
-from payment.errors import InFlight, Overloaded, StoreDown
-from payment.flow import create_once
 from payment.happening import Observe, ignore
 from payment.idempotency import SentParams
 from payment.idempotency import idempotency_key as key_of
-from payment.orders import Orders
 from payment.outcome import Made
-from payment.single_flight import SingleFlight, WaitedTooLongError
-from payment.stripe_port import StripePort
-from payment.tools import Created, Timing, Tools
+from payment.payments import Payments
+from payment.tools import Timing, Tools
 from secret_text import Secret
 from settings import LOCK_MARGIN_SECONDS, Settings, load_settings
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryDetails, RetryPolicy
 from stripe_send import Send
 from stripe_transport import SharedTransport
-
-if TYPE_CHECKING:
-    from payment.request import PaymentRequest
 
 log = logging.getLogger(__name__)
 
@@ -54,123 +43,11 @@ HELPER_BUDGET_SECONDS = 40.0
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentAnswer:
-    """What the shop's front end is given. `replayed`: the order already had it."""
-
-    payment_intent_id: str
-    client_secret: str = field(repr=False)
-    status: str
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Account:
     """A client's own Stripe account: a secret key of its own, a Connect account, or both."""
 
     secret_key: Secret | None = None
     connected: str | None = None
-
-
-class Payments:
-    """Creates each order's PaymentIntent once; shared by all threads of a process."""
-
-    def __init__(
-        self,
-        tools: Tools,
-        settings: Settings,
-        gateways: Mapping[str, StripePort] | None = None,
-    ) -> None:
-        """`gateways`: to the accounts of those clients that have one of their own, by client_id."""
-        self._tools, self._settings = tools, settings
-        self._flight: SingleFlight[tuple[Order, str], Created] = SingleFlight()
-        self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
-        self.orders = self._orders(tools)
-        self._of_client = {
-            client_id: self._orders(replace(tools, stripe=gateway))
-            for client_id, gateway in (gateways or {}).items()
-        }
-        # To take one and to give it back is one step of a deque's, and of no lock of Python's.
-        self._places = deque(range(settings.max_in_flight))
-
-    def create(self, request: PaymentRequest) -> PaymentAnswer:
-        """Return the order's PaymentIntent within REQUEST_BUDGET_SECONDS.
-
-        Raises PaymentError.
-        """
-        deadline = Deadline.after(self._settings.request_budget_seconds)
-        order = Order(self._settings.livemode, request.client_id, request.order_id)
-        fingerprint = request.fingerprint
-        cached = self._cache.get(order, fingerprint)
-        if cached is not None:
-            return cached
-        wanted = Wanted(order, fingerprint, self._params(request))
-        try:
-            place = self._places.pop()
-        except IndexError:
-            raise Overloaded("Too many requests are waiting for Stripe right now.") from None
-        try:
-            return self._create(wanted, deadline)
-        finally:
-            self._places.append(place)
-
-    def orders_of(self, client_id: str | None) -> Orders:
-        """Return what a client's orders are worked on with: its account, and the one store."""
-        return self._of_client.get(client_id or "", self.orders)
-
-    def accounts(self) -> Iterator[tuple[Tools, Callable[[str | None], bool]]]:
-        """Yield each account's tools, and which clients' orders are in it."""
-        yield self._tools, lambda client_id: client_id not in self._of_client
-        for own, orders in self._of_client.items():
-            yield orders.tools, partial(eq, own)
-
-    def forget(self, order: Order) -> None:
-        """Give nobody who comes from now on what was asked for before: the order changed."""
-        self._cache.forget(order)
-        self._flight.part(lambda key: key[0] == order)
-
-    def ready(self) -> None:
-        """Return if the key store answers. Raises StoreDown; never calls Stripe."""
-        try:
-            self._tools.store.ping()
-        except StoreUnavailable as down:
-            raise StoreDown("The key store does not answer.") from down
-
-    def close(self) -> None:
-        """Release every connection. No call may follow."""
-        self._tools.store.close()
-        if isinstance(self._tools.stripe, StripeGateway):
-            self._tools.stripe.close()
-
-    def _orders(self, tools: Tools) -> Orders:
-        return Orders(
-            tools,
-            livemode=self._settings.livemode,
-            budget_seconds=self._settings.request_budget_seconds,
-            changed=self.forget,
-        )
-
-    def _create(self, wanted: Wanted, deadline: Deadline) -> PaymentAnswer:
-        asked_at = self._cache.now()
-        try:
-            created, shared = self._flight.run(
-                (wanted.order, wanted.fingerprint),
-                lambda: create_once(self.orders_of(wanted.order.client_id).tools, wanted, deadline),
-                deadline.left(),
-            )
-        except WaitedTooLongError:
-            raise InFlight("This order is being created by another request right now.") from None
-        intent = created.intent
-        answer = PaymentAnswer(
-            intent.id, intent.client_secret, intent.status, created.replayed or shared
-        )
-        if self._cache and not shared:
-            replay = replace(answer, replayed=True)
-            self._cache.put(wanted.order, wanted.fingerprint, replay, asked_at)
-        return answer
-
-    def _params(self, request: PaymentRequest) -> str:
-        version = self.orders_of(request.client_id).tools.stripe.api_version
-        return SentParams(version, request.stripe_params(version)).text()
 
 
 def open_payments(
@@ -210,7 +87,7 @@ def open_payments(
         listened=settings.order_events_url is not None,
         serves=_served(settings, listed),
     )
-    return Payments(tools, settings, gateways)
+    return Payments(tools, settings, gateways, hang_up=gateway.close)
 
 
 def open_transport(settings: Settings) -> SharedTransport:

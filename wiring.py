@@ -9,9 +9,10 @@ import telemetry
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted, open_counting
 from payment.happening import Happening
+from payment.payments import Payments
 from secret_text import Secret
 from settings import Settings, SettingsError
-from stripe_payment import Account, Payments, open_payments
+from stripe_payment import Account, open_payments
 from stripe_send import Send
 
 if TYPE_CHECKING:

@@ -19,10 +19,11 @@ from typing import Any, cast
 
 import telemetry
 from key_store.contract import KeyStore
+from payment.payments import Payments
 from payment.stripe_port import StripePort
 from settings import load_settings
 from stripe_back_end_api import create_app
-from stripe_payment import Payments, open_payments
+from stripe_payment import open_payments
 
 # Between requests the server's; its time is what is left of the process's.
 SERVER, FRAMEWORK, VALIDATION, FLOW, LOG, STORE, STRIPE, ORDERS = range(8)

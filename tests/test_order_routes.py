@@ -13,10 +13,10 @@ from flask.testing import FlaskClient
 
 from key_store.contract import StoreUnavailable
 from payment.body import MAX_EVENT_BYTES
+from payment.payments import Payments
 from secret_text import Secret
 from settings import Settings
 from stripe_back_end_api import create_app
-from stripe_payment import Payments
 from tests.after_bench import AfterBench
 from tests.shop_listener import ShopListener
 

@@ -1,0 +1,146 @@
+"""Payments: each order's one PaymentIntent, for all who ask at the same moment; and its orders.
+
+The flow is payment.flow's. Here stand what is shared by the threads of a process: one flight for
+those who ask for the same thing, the short cache of answers, and a bound on how many wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import eq
+from typing import TYPE_CHECKING
+
+from key_store.contract import Order, StoreUnavailable
+from payment.answer_cache import AnswerCache
+from payment.claims import Wanted
+from payment.deadline import Deadline
+from payment.errors import InFlight, Overloaded, StoreDown
+from payment.flow import create_once
+from payment.idempotency import SentParams
+from payment.orders import Orders
+from payment.single_flight import SingleFlight, WaitedTooLongError
+from payment.stripe_port import StripePort
+from payment.tools import Created, Tools
+
+if TYPE_CHECKING:
+    from payment.request import PaymentRequest
+    from settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentAnswer:
+    """What the shop's front end is given. `replayed`: the order already had it."""
+
+    payment_intent_id: str
+    client_secret: str = field(repr=False)
+    status: str
+    replayed: bool
+
+
+class Payments:
+    """Creates each order's PaymentIntent once; shared by all threads of a process."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        settings: Settings,
+        gateways: Mapping[str, StripePort] | None = None,
+        *,
+        hang_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`gateways`: to the accounts of those clients that have one of their own, by client_id.
+
+        `hang_up` closes the connections to Stripe.
+        """
+        self._tools, self._settings, self._hang_up = tools, settings, hang_up
+        self._flight: SingleFlight[tuple[Order, str], Created] = SingleFlight()
+        self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
+        self.orders = self._orders(tools)
+        self._of_client = {
+            client_id: self._orders(replace(tools, stripe=gateway))
+            for client_id, gateway in (gateways or {}).items()
+        }
+        # To take one and to give it back is one step of a deque's, and of no lock of Python's.
+        self._places = deque(range(settings.max_in_flight))
+
+    def create(self, request: PaymentRequest) -> PaymentAnswer:
+        """Return the order's PaymentIntent within REQUEST_BUDGET_SECONDS.
+
+        Raises PaymentError.
+        """
+        deadline = Deadline.after(self._settings.request_budget_seconds)
+        order = Order(self._settings.livemode, request.client_id, request.order_id)
+        fingerprint = request.fingerprint
+        cached = self._cache.get(order, fingerprint)
+        if cached is not None:
+            return cached
+        wanted = Wanted(order, fingerprint, self._params(request))
+        try:
+            place = self._places.pop()
+        except IndexError:
+            raise Overloaded("Too many requests are waiting for Stripe right now.") from None
+        try:
+            return self._create(wanted, deadline)
+        finally:
+            self._places.append(place)
+
+    def orders_of(self, client_id: str | None) -> Orders:
+        """Return what a client's orders are worked on with: its account, and the one store."""
+        return self._of_client.get(client_id or "", self.orders)
+
+    def accounts(self) -> Iterator[tuple[Tools, Callable[[str | None], bool]]]:
+        """Yield each account's tools, and which clients' orders are in it."""
+        yield self._tools, lambda client_id: client_id not in self._of_client
+        for own, orders in self._of_client.items():
+            yield orders.tools, partial(eq, own)
+
+    def forget(self, order: Order) -> None:
+        """Give nobody who comes from now on what was asked for before: the order changed."""
+        self._cache.forget(order)
+        self._flight.part(lambda key: key[0] == order)
+
+    def ready(self) -> None:
+        """Return if the key store answers. Raises StoreDown; never calls Stripe."""
+        try:
+            self._tools.store.ping()
+        except StoreUnavailable as down:
+            raise StoreDown("The key store does not answer.") from down
+
+    def close(self) -> None:
+        """Release every connection. No call may follow."""
+        self._tools.store.close()
+        self._hang_up()
+
+    def _orders(self, tools: Tools) -> Orders:
+        return Orders(
+            tools,
+            livemode=self._settings.livemode,
+            budget_seconds=self._settings.request_budget_seconds,
+            changed=self.forget,
+        )
+
+    def _create(self, wanted: Wanted, deadline: Deadline) -> PaymentAnswer:
+        asked_at = self._cache.now()
+        try:
+            created, shared = self._flight.run(
+                (wanted.order, wanted.fingerprint),
+                lambda: create_once(self.orders_of(wanted.order.client_id).tools, wanted, deadline),
+                deadline.left(),
+            )
+        except WaitedTooLongError:
+            raise InFlight("This order is being created by another request right now.") from None
+        intent = created.intent
+        answer = PaymentAnswer(
+            intent.id, intent.client_secret, intent.status, created.replayed or shared
+        )
+        if self._cache and not shared:
+            replay = replace(answer, replayed=True)
+            self._cache.put(wanted.order, wanted.fingerprint, replay, asked_at)
+        return answer
+
+    def _params(self, request: PaymentRequest) -> str:
+        version = self.orders_of(request.client_id).tools.stripe.api_version
+        return SentParams(version, request.stripe_params(version)).text()
