@@ -227,7 +227,11 @@ def _first_to_connect(host: str, addresses: list[Address], ends_at: float) -> so
             failed = error
         else:
             return sock
-    raise failed
+    try:
+        raise failed
+    finally:
+        # Its traceback refers to this frame: nothing would free the two but the garbage collector.
+        del failed
 
 
 def _until(instant: float) -> float:

@@ -25,11 +25,18 @@ class Resolver:
     def addresses(self, host: str, port: int, seconds: float) -> list[Address]:
         """Return the host's addresses. Raises TimeoutError, or OSError where it has none."""
         with self._lock:
-            answer = self._asked.get((host, port))
-            if answer is None:
-                answer = self._asked[host, port] = Future()
-                threading.Thread(target=self._ask, args=(host, port, answer), daemon=True).start()
+            answer = self._asked.get((host, port)) or self._begin(host, port)
         return answer.result(timeout=seconds)
+
+    def _begin(self, host: str, port: int) -> Future[list[Address]]:
+        """Ask in a thread: nobody waits for one that could not be started."""
+        answer: Future[list[Address]] = Future()
+        try:
+            threading.Thread(target=self._ask, args=(host, port, answer), daemon=True).start()
+        except RuntimeError as full:
+            raise OSError(f"{host}: {full}") from full
+        self._asked[host, port] = answer
+        return answer
 
     def _ask(self, host: str, port: int, answer: Future[list[Address]]) -> None:
         try:

@@ -180,6 +180,8 @@ class RetryPolicy:
         try:
             return send()
         except SendFailed as failed:
+            if not failed.verdict.again or self.max_sends == 1:
+                raise
             # The loop begins with this failure: nearly every send needs no loop, which costs as
             # much as reading the answer.
             return self._go_on(_after(failed, send), deadline, tell)

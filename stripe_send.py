@@ -131,7 +131,8 @@ class Sender:
         except FAILURES as failure:
             verdict = self._judge(failure)
             call.note(verdict)
-            raise SendFailed(verdict) from failure
+            # Nobody reads its traceback, which refers to the frames that refer to it.
+            raise SendFailed(verdict) from failure.with_traceback(None)
         finally:
             self._told(call, time.monotonic() - started, verdict)
 

@@ -20,8 +20,16 @@ from gunicorn.http.wsgi import Response
 _AS_CGI = {"CONTENT-TYPE": "CONTENT_TYPE", "CONTENT-LENGTH": "CONTENT_LENGTH"}
 
 
+# Of a body that nobody has read, gunicorn reads so much away at most, and then hangs up.
+MOST_UNREAD_BYTES = 64 * 1024
+
+
 class Answer(Response):  # type: ignore[misc]
     """gunicorn's answer; the date is made once a second."""
+
+    def should_close(self) -> bool:
+        """Tell, also where too much is left to be read away: the next request would be lost."""
+        return bool(super().should_close() or leaves_too_much(self.req))
 
     def default_headers(self) -> list[str]:
         """Return what every answer begins with."""
@@ -89,3 +97,10 @@ def environ_of(req: Any, common: Mapping[str, Any]) -> dict[str, Any]:
 def is_read(req: Any) -> bool:
     """Whether nothing is left of a request's body on its connection."""
     return getattr(req.body.reader, "length", None) == 0
+
+
+def leaves_too_much(req: Any) -> bool:
+    """Whether more may be left of it than gunicorn reads away before it hangs up."""
+    reader = req.body.reader
+    unfinished_chunks = getattr(reader, "parser", None) is not None
+    return unfinished_chunks or getattr(reader, "length", 0) > MOST_UNREAD_BYTES

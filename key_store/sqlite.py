@@ -26,7 +26,8 @@ PAGE_RECORDS = 500
 WAL_PAUSE_SECONDS = 0.01
 
 # SQLite looks again after 1, 2 and 5 ms, and then ever more seldom, so that whoever has waited
-# long is the last to have its turn. One writer of each process asks anew before that.
+# long is the last to have its turn. One writer of each process asks anew before that, and looks at
+# the clock: it may have had its turn just before its time was over.
 BUSY_SECONDS = 0.01
 
 # Batches begin so far apart, while many write: about what a flush to a disk takes.
@@ -77,10 +78,8 @@ class SqliteStore:
         # turns, all the same: who meets another at the file sleeps there for 1, 2, 5 ms and more.
         self._batches: Combiner[Write, int | None] | None = None
         self._turn = threading.Lock()
-        self._busy_seconds = timeout_seconds
         if durable:
             self._batches = Combiner(self._write, pace_seconds=PACE_SECONDS)
-            self._busy_seconds = BUSY_SECONDS
 
     def claim(self, record: KeyRecord) -> KeyRecord:
         """The insert alone decides; reading first only spares a replay the wait for a disk."""
@@ -136,7 +135,7 @@ class SqliteStore:
 
     def _write_in_turn(self, write: Write, give_up_at: float) -> int:
         if not self._turn.acquire(timeout=max(0.0, give_up_at - time.monotonic())):
-            raise StoreUnavailable("another process holds the SQLite file")
+            raise StoreUnavailable("the SQLite file was busy for too long")
         try:
             return self._write_alone(write, give_up_at)
         finally:
@@ -199,7 +198,7 @@ class SqliteStore:
         found = _identity(self._path)
         connection = sqlite3.connect(
             self._path,
-            timeout=self._busy_seconds,
+            timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
         )

@@ -63,18 +63,20 @@ class AnswerCache(Generic[T]):
         with self._lock:
             if self._changed_since(order, asked_at):
                 return
-            self._kept[order] = _Kept(fingerprint, asked_at + self._seconds, answer)
-            self._kept.move_to_end(order)
-            if len(self._kept) > MAX_ANSWERS:
-                self._kept.popitem(last=False)
+            self._keep(order, _Kept(fingerprint, asked_at + self._seconds, answer))
 
     def forget(self, order: Order) -> None:
         """Drop the order's answer, and those that are on their way: it changed just now."""
         if not self._seconds:
             return
         with self._lock:
-            self._kept[order] = _Kept("", self._monotonic(), None)
-            self._kept.move_to_end(order)
+            self._keep(order, _Kept("", self._monotonic(), None))
+
+    def _keep(self, order: Order, kept: _Kept[T]) -> None:
+        self._kept[order] = kept
+        self._kept.move_to_end(order)
+        if len(self._kept) > MAX_ANSWERS:
+            self._kept.popitem(last=False)
 
     def _changed_since(self, order: Order, asked_at: float) -> bool:
         kept = self._kept.get(order)

@@ -70,3 +70,11 @@ def test_the_oldest_go_first(clock: Clock) -> None:
         cache.put(order, "print", "answer", asked_at=100.0)
     assert cache.get(orders[0], "print") is None
     assert cache.get(orders[1], "print") == "answer"
+
+
+def test_marks_of_changed_orders_are_as_many_as_answers_at_most(clock: Clock) -> None:
+    """Most are of orders that another process answered."""
+    cache: AnswerCache[str] = AnswerCache(2.0, clock)
+    for number in range(answer_cache.MAX_ANSWERS + 5):
+        cache.forget(Order(False, None, str(number)))
+    assert len(cache._kept) == answer_cache.MAX_ANSWERS

@@ -80,29 +80,62 @@ def test_no_answer_sets_a_cookie() -> None:
         assert "Cookie" not in response.headers.get("Vary", "")
 
 
-def test_orders_leave_nothing_to_the_garbage_collector(sandbox: SandboxProcess) -> None:
-    """While it looks, every request waits: with 400 connections up to a fifth of a second."""
-    app = create_app(
-        Settings(stripe_secret_key=Secret("sk_test_fake"), stripe_api_base=sandbox.url)
-    )
-    asked = [
-        EnvironBuilder(PATH, method="POST", json=ORDER | {"order_id": str(number)})
-        for number in range(60)
-    ]
-    statuses: list[str] = []
+def garbage_of(app: Flask, asked: list[EnvironBuilder], status: str) -> int:
+    """How many objects of these requests only the garbage collector frees; some are a warm-up."""
+    begun = 10
 
     def ask(builder: EnvironBuilder) -> None:
-        statuses.append(run_wsgi_app(app, builder.get_environ())[1])
+        assert run_wsgi_app(app, builder.get_environ())[1] == status
 
-    for builder in asked[:10]:
+    for builder in asked[:begun]:
         ask(builder)
     gc.collect()
     gc.disable()
     try:
-        for builder in asked[10:]:
+        for builder in asked[begun:]:
             ask(builder)
-        found = gc.collect()
+        return gc.collect()
     finally:
         gc.enable()
-    assert statuses == ["200 OK"] * 60
-    assert found < 50
+
+
+def orders(count: int, **fields: Any) -> list[EnvironBuilder]:
+    return [
+        EnvironBuilder(PATH, method="POST", json=ORDER | {"order_id": f"G-{number}", **fields})
+        for number in range(count)
+    ]
+
+
+@pytest.fixture
+def app(sandbox: SandboxProcess) -> Flask:
+    return create_app(Settings(stripe_secret_key=Secret("sk_test_g"), stripe_api_base=sandbox.url))
+
+
+def test_orders_leave_nothing_to_the_garbage_collector(app: Flask) -> None:
+    """While it looks, every request waits: with 400 connections up to a fifth of a second."""
+    assert garbage_of(app, orders(60), "200 OK") < 50
+
+
+@pytest.mark.parametrize(
+    ("order", "status"),
+    [
+        ({"order_id": "G-1", "amount": 200}, "422 UNPROCESSABLE ENTITY"),
+        ({"order_id": "R-1", "currency": "usd", "amount": 1}, "400 BAD REQUEST"),
+    ],
+)
+def test_nor_do_refusals(app: Flask, order: dict[str, Any], status: str) -> None:
+    """A traceback refers to frames that refer to the error: a whole request, with its order."""
+    garbage_of(app, orders(11), "200 OK")
+    assert garbage_of(app, orders(60, **order), status) < 50
+
+
+@pytest.mark.parametrize("unreachable", ["http://127.0.0.1:1"])
+def test_nor_does_a_stripe_that_cannot_be_reached(unreachable: str) -> None:
+    app = create_app(
+        Settings(
+            stripe_secret_key=Secret("sk_test_g"),
+            stripe_api_base=unreachable,
+            stripe_max_attempts=1,
+        )
+    )
+    assert garbage_of(app, orders(60), "503 SERVICE UNAVAILABLE") < 50

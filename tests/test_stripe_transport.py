@@ -365,6 +365,22 @@ def test_those_who_ask_for_one_host_share_one_look_up() -> None:
     assert asked == ["a.example"]
 
 
+def test_a_thread_that_cannot_be_started_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or nobody of this process would ever find the host again."""
+    resolver = Resolver(lambda *_: [])
+
+    def full(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as machine:
+        machine.setattr(threading.Thread, "start", full)
+        with pytest.raises(OSError, match="can't start new thread"):
+            resolver.addresses("stripe.example", 443, 1.0)
+    assert resolver.addresses("stripe.example", 443, 1.0) == []
+
+
 def _start_connecting(port: int) -> socket.socket:
     """Fill the queue of a listener that accepts nobody."""
     sock = socket.socket()

@@ -142,6 +142,29 @@ def test_what_gunicorn_is_asked_for_it_does(settings: dict[str, str], client: An
     assert common_environ(cfg, client, SERVER) is None
 
 
+@pytest.mark.parametrize(
+    ("framing", "body", "read_first", "last"),
+    [
+        ("Content-Length: 65536", b"a" * 65536, 0, b"keep-alive"),
+        ("Content-Length: 65537", b"a" * 65537, 0, b"close"),
+        ("Content-Length: 65537", b"a" * 65537, 65537, b"keep-alive"),
+        ("Transfer-Encoding: chunked", b"1\r\na\r\n0\r\n\r\n", 0, b"close"),
+        ("Transfer-Encoding: chunked", b"1\r\na\r\n0\r\n\r\n", 2, b"keep-alive"),
+    ],
+)
+def test_a_connection_says_that_it_ends_where_too_much_is_left_on_it(
+    framing: str, body: bytes, read_first: int, last: bytes
+) -> None:
+    wire = Wire()
+    req = read(f"POST / HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode() + body)
+    req.body.read(read_first)
+    answer = Answer(req, wire, CFG)
+    answer.start_response("401 UNAUTHORIZED", [("Content-Length", "0")])
+    answer.close()
+    assert b"Connection: " + last in wire.sent
+    assert answer.should_close() == (last == b"close")
+
+
 def test_a_body_that_was_not_read_is_known() -> None:
     req = read(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
     assert not is_read(req)

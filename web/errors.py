@@ -64,6 +64,7 @@ def add_error_handlers(app: Flask) -> None:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
         if status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
+        _let_go(error)
         return response
 
     @app.errorhandler(429)
@@ -76,12 +77,27 @@ def add_error_handlers(app: Flask) -> None:
         code, message = HTTP_ERRORS.get(status, UNREADABLE)
         response = _error(status, code, message, "fix_request")
         response.headers.extend(_allowed_methods(error))
+        _let_go(error)
         return response
 
     @app.errorhandler(Exception)
     def bug(error: Exception) -> Response:
         log.error("internal error", exc_info=error)
         return _error(500, "internal", "an internal error", "stop")
+
+
+def _let_go(error: BaseException) -> None:
+    """Drop the tracebacks of what is an answer: nobody reads them.
+
+    They refer to frames that refer to the error: a whole request, with its order, would stay until
+    the garbage collector comes, for which all requests wait.
+    """
+    held: list[BaseException | None] = [error]
+    while held:
+        each = held.pop()
+        if each is not None and each.__traceback__ is not None:
+            each.__traceback__ = None
+            held += [each.__cause__, each.__context__]
 
 
 def answer_to(error: errors.PaymentError) -> tuple[int, str]:
