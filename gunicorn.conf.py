@@ -132,8 +132,9 @@ control_socket_disable = True
 
 raw_env: list[str] = []
 
-# A dict of its own in each worker would forget what the others did.
-shares_memory = workers > 1 and settings.key_store_url.get_secret_value() == "memory://"
+# A dict of its own in each worker would forget what the others did: also those that SIGTTIN adds,
+# and those that went at a SIGHUP.
+shares_memory = settings.key_store_url.get_secret_value() == "memory://"
 if shares_memory:
     raw_env.append(f"KEY_STORE_URL=memory://{shared_directory()}/orders.db")
 

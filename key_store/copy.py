@@ -1,7 +1,7 @@
 """`python -m key_store.copy FROM TO`: carry every record to another store.
 
-For a service that is stopped. What the target already has is left as it is, so that a copy that
-broke off is begun again.
+For a service that is stopped. A copy that broke off is begun again: what the target already has is
+left as it is. Where the two differ, one store has served since, and only a person knows which.
 """
 
 from __future__ import annotations
@@ -9,32 +9,47 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from key_store import checked_url, open_key_store
-from key_store.contract import KeyStore, StoreUnavailable
+from key_store.contract import KeyStore, Order, StoreUnavailable
+
+# Of the orders whose records differ, so many are named.
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How many records were carried over, and how many the target had."""
+    """How many records were carried over, how many the target had, and which it has otherwise."""
 
     carried: int
     there_before: int
+    differing: tuple[Order, ...] = ()
 
 
-def copy(source: KeyStore, target: KeyStore) -> Copied:
-    """Carry every record over, in one go; raises StoreUnavailable."""
+def copy(source: KeyStore, target: KeyStore, *, overwrite: bool = False) -> Copied:
+    """Carry every record over, in one go; raises StoreUnavailable.
+
+    `overwrite`: what the target has otherwise is replaced. A record that is older than what the
+    service did since would let it make a second PaymentIntent.
+    """
     carried = there_before = 0
+    differing: list[Order] = []
     for record in source.scan():
-        if target.read(record.order) is not None:
+        held = target.read(record.order)
+        if held == record:
             there_before += 1
+        elif held is not None and not overwrite:
+            differing.append(record.order)
         else:
+            if held is not None:
+                target.forget(held)
             target.claim(record)
             carried += 1
-    return Copied(carried, there_before)
+    return Copied(carried, there_before, tuple(differing))
 
 
 class CannotCopyError(Exception):
@@ -46,14 +61,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m key_store.copy", description=__doc__)
     parser.add_argument("source", metavar="FROM", help="KEY_STORE_URL until now")
     parser.add_argument("target", metavar="TO", help="KEY_STORE_URL from now on")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="where TO has a record otherwise, take FROM's: TO has not served",
+    )
     options = parser.parse_args()
     # What a store warns of, the service says when it starts.
     logging.getLogger("key_store").setLevel(logging.ERROR)
     try:
-        done = _copy_between(_source(options.source), _checked("TO", options.target))
+        done = _copy_between(
+            _source(options.source), _checked("TO", options.target), overwrite=options.overwrite
+        )
     except CannotCopyError as wrong:
         sys.exit(str(wrong))
     print(f"{done.carried} records carried over, {done.there_before} were there")  # noqa: T201
+    if done.differing:
+        sys.exit(_differing(done.differing))
+
+
+def _differing(orders: Sequence[Order]) -> str:
+    named = ", ".join(repr(each.order_id) for each in orders[:NAMED])
+    more = ", ..." if len(orders) > NAMED else ""
+    return (
+        f"{len(orders)} records are not the same in TO ({named}{more}): one of the two has served "
+        "since they were carried over. Do not start with TO: where it was FROM that served, copy "
+        "again with --overwrite"
+    )
 
 
 def _source(given: str) -> str:
@@ -73,7 +107,7 @@ def _checked(name: str, given: str) -> str:
     return url
 
 
-def _copy_between(source_url: str, target_url: str) -> Copied:
+def _copy_between(source_url: str, target_url: str, *, overwrite: bool) -> Copied:
     with (
         closing(open_key_store(source_url)) as source,
         closing(open_key_store(target_url)) as target,
@@ -81,7 +115,7 @@ def _copy_between(source_url: str, target_url: str) -> Copied:
         _look_for("FROM", source)
         _look_for("TO", target)
         try:
-            return copy(source, target)
+            return copy(source, target, overwrite=overwrite)
         except StoreUnavailable as wrong:
             raise CannotCopyError(f"Broken off, begin again: {wrong}") from wrong
 

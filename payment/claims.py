@@ -150,6 +150,11 @@ def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
     )
 
 
+def put_off(begun: KeyRecord, now: float) -> KeyRecord:
+    """An attempt that begins with nobody at it: the next request is the first to send its key."""
+    return replace(begun, locked_until=now)
+
+
 def created(record: KeyRecord, intent: Intent, now: float, what: str = "created") -> KeyRecord:
     """The order's PaymentIntent is known."""
     return replace(

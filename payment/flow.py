@@ -134,9 +134,8 @@ class _Request:
         Not where a slow store would not let us write down in time what came of it.
         """
         if self._stripe_deadline.left() <= self._tools.timing.store:
-            self._give_up(
-                held, failed, "There is no time left to create this order now; ask again."
-            )
+            message = "There is no time left to create this order now; ask again."
+            self._give_up(held, failed, message, mine if mine.attempt > held.attempt else None)
         if not self._store.replace(held, mine):
             return self._look_again()
         self._owner = mine.owner
@@ -164,17 +163,38 @@ class _Request:
         mine = claims.next_attempt(record, self._wanted, self._tools.lease())
         return self._take(record, mine, failed=failed)
 
-    def _give_up(self, record: KeyRecord, failed: PaymentError | None, message: str) -> NoReturn:
+    def _give_up(
+        self,
+        record: KeyRecord,
+        failed: PaymentError | None,
+        message: str,
+        begun: KeyRecord | None = None,
+    ) -> NoReturn:
         """Let go of an attempt that is ours, and say what failed, or else the message.
 
-        The next request need not wait for the lock, as nobody is at it.
+        The next request need not wait for the lock, as nobody is at it. `begun`: the attempt that
+        could follow, as this one is over (rule 3).
         """
         why = failed or InFlight(message)
-        if record.state == "pending" and record.owner == self._owner:
+        ours = record.state == "pending" and record.owner == self._owner
+        if ours and not (begun and self._put_off(record, begun)):
             owned = Owned(record, inherited=False)
-            ours = Ownership(self._tools, self._wanted, owned, self._stripe_deadline)
-            ours.release(why, saved_5xx=failed is not None)
+            mine = Ownership(self._tools, self._wanted, owned, self._stripe_deadline)
+            mine.release(why, saved_5xx=failed is not None)
         raise why
+
+    def _put_off(self, record: KeyRecord, begun: KeyRecord) -> bool:
+        """Write down that the next attempt begins, for a request with more time to send it.
+
+        What it took to find out would take the next request as long, and leave it as little time.
+        """
+        try:
+            written = self._store.replace(record, claims.put_off(begun, self._tools.clock()))
+        except StoreUnavailable:
+            return False
+        if written:
+            self._tools.saw("put_off", begun)
+        return written
 
     def _serve(self, record: KeyRecord) -> Owned | KeyRecord | Created:
         """Answer the recorded PaymentIntent as it is now; a canceled one makes room (rule 3)."""

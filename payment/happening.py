@@ -15,7 +15,7 @@ class Happening:
     """One thing that happened to an order. `what` is one of a few words, to be counted by.
 
     claimed, waited, taken_over, created, replayed, adopted, rejected, unknown, next_attempt,
-    stale_owner, unrecorded, stray_canceled, stray_left, two_taken, shared; after creation:
+    put_off, stale_owner, unrecorded, stray_canceled, stray_left, two_taken, shared; after creation:
     webhook, stray_paid, updated, canceled, event_delivered, event_failed, event_parked.
     """
 

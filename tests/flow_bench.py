@@ -34,6 +34,8 @@ class FlowBench:
         self.store = store or MemoryStore()
         self.seen: list[Happening] = []
         self.on_sleep: Callable[[float], None] = lambda _: None
+        # How long Stripe takes for each answer.
+        self.send_seconds = 0.0
         self._owners = itertools.count()
         self.tools = self.another()
 
@@ -41,7 +43,7 @@ class FlowBench:
         """The tools of another process on the same store."""
         gateway = StripeGateway(
             "sk_test_shop",
-            SandboxTransport(self.sandbox),
+            SandboxTransport(self.sandbox, self._pass),
             policy=RetryPolicy(sleep=self.sleep, uniform=lambda _, high: high),
             clock=lambda: self.now,
         )
@@ -58,6 +60,9 @@ class FlowBench:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
         self.on_sleep(seconds)
+
+    def _pass(self, what: str) -> None:
+        self.now += self.send_seconds if what == "answer" else 0.0
 
     def wanted(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Wanted:
         params = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,17 +28,19 @@ def test_every_record_arrives_as_it_was(tmp_path: Path) -> None:
     target.close()
 
 
-def test_what_the_target_has_is_left_alone() -> None:
+def test_what_the_target_has_otherwise_is_left_alone_and_told() -> None:
     source, target = MemoryStore(), MemoryStore()
     source.claim(record("A-1", 1.0))
     target.claim(record("A-1", 2.0))
-    copy(source, target)
+    assert copy(source, target) == Copied(0, 0, (record("A-1", 1.0).order,))
     assert [each.locked_until for each in target.scan()] == [2.0]
+    assert copy(source, target, overwrite=True) == Copied(carried=1, there_before=0)
+    assert [each.locked_until for each in target.scan()] == [1.0]
 
 
-def run(source: str, target: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "key_store.copy", source, target],
+        [sys.executable, "-m", "key_store.copy", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -52,6 +55,26 @@ def test_a_copy_at_a_shell_says_how_many(tmp_path: Path) -> None:
     source.close()
     done = run(f"SQLITE:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db")
     assert (done.stdout, done.stderr) == ("1 records carried over, 0 were there\n", "")
+
+
+def test_a_source_that_served_after_a_copy_is_not_taken_for_copied(tmp_path: Path) -> None:
+    """An order that was canceled and made again there would get a second PaymentIntent."""
+    stores = f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db"
+    source = open_key_store(stores[0])
+    before = record("A-1", 1.0)
+    source.claim(before)
+    run(*stores)
+    assert source.replace(before, replace(before, version=2, payment_intent_id="pi_2"))
+    source.close()
+    done = run(*stores)
+    assert (done.returncode, done.stdout) == (1, "0 records carried over, 0 were there\n")
+    (told,) = done.stderr.splitlines()
+    assert told.startswith("1 records are not the same in TO ('A-1'): ")
+    done = run(*stores, "--overwrite")
+    assert (done.returncode, done.stdout) == (0, "1 records carried over, 0 were there\n")
+    target = open_key_store(stores[1])
+    assert [each.payment_intent_id for each in target.scan()] == ["pi_2"]
+    target.close()
 
 
 def test_a_source_that_is_not_there_is_not_made(tmp_path: Path) -> None:

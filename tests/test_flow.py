@@ -36,6 +36,20 @@ def test_a_new_order_costs_one_send(bench: FlowBench) -> None:
     assert bench.record().payment_intent_id == created.intent.id
 
 
+def test_what_leaves_no_time_to_send_is_not_found_out_again_by_each_request(
+    bench: FlowBench,
+) -> None:
+    """A look-up that fills the time of a request would fill that of every later one."""
+    bench.break_creation("error_500_without_object", should_retry=False)
+    bench.send_seconds = 10.6
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    assert "put_off" in bench.whats()
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert bench.record().attempt == 2
+
+
 def test_the_same_order_again_is_fetched(bench: FlowBench) -> None:
     first, second = bench.ask(), bench.ask()
     assert (second.intent.id, second.replayed) == (first.intent.id, True)

@@ -17,6 +17,7 @@ import pytest
 from key_store.shared_directory import LOCK, PREFIX, shared_directory
 from tests.sandbox_process import ROOT, SandboxProcess
 from tests.service_process import ServiceProcess
+from tests.shop_listener import until
 
 HUNG = 60
 
@@ -46,12 +47,16 @@ def test_the_workers_of_a_memory_store_know_each_other_s_orders(
     assert sandbox.state().payment_intents == 1
 
 
-def test_one_worker_needs_no_shared_memory(sandbox: SandboxProcess, base: Path) -> None:
-    before = set(base.glob(f"{PREFIX}*"))
+def test_a_single_worker_s_orders_outlive_it(sandbox: SandboxProcess, base: Path) -> None:
+    """It is replaced when it dies and at SIGHUP, and joined by another at SIGTTIN."""
     with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service:
-        assert service.create("A-1").status_code == 200
-        # Another service on this machine may take its own away meanwhile.
-    assert set(base.glob(f"{PREFIX}*")) <= before
+        first = service.create("A-1").json()
+        sandbox.advance(25 * 3600)
+        victim = service.kill_a_worker()
+        until(lambda: service.workers() not in ([], [victim]))
+        again = service.create("A-1").json()
+    assert again["payment_intent_id"] == first["payment_intent_id"]
+    assert sandbox.state().payment_intents == 1
 
 
 def test_a_killed_service_s_memory_is_removed_by_the_next_start(base: Path) -> None:
