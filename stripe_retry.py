@@ -66,13 +66,19 @@ class Meaning(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One failed send, understood. `status` is None where no answer came."""
+    """One failed send, understood. `status` is None where no answer came.
+
+    `original_request`: the id of the request whose answer Stripe saved under the key, which is
+    `request_id` itself where this send was the first (docs.stripe.com/api/request_ids).
+    """
 
     meaning: Meaning
     again: bool
     status: int | None = None
     replayed: bool = False
     retry_after_seconds: float | None = None
+    request_id: str | None = None
+    original_request: str | None = None
 
     @property
     def saved_5xx(self) -> bool:
@@ -114,7 +120,8 @@ def judge(status: int | None, headers: Mapping[str, str], kind: str | None) -> V
     if asked in ("true", "false") and not (replayed and meaning is Meaning.FAILED):
         again = asked == "true"
     wait = _seconds(headers.get("retry-after"))
-    return Verdict(meaning, again, status, replayed, wait)
+    ids = headers.get("request-id"), headers.get("original-request")
+    return Verdict(meaning, again, status, replayed, wait, *ids)
 
 
 def _row(status: int | None, kind: str | None, *, replayed: bool) -> tuple[Meaning, bool]:

@@ -32,12 +32,16 @@ class Call:
     api_version: str | None = None
     sends: int = 0
     unresolved: int = 0
+    request_ids: set[str] = field(default_factory=set)
+    """Stripe's ids of the sends that were answered by a failure."""
     may_send: Callable[[], bool] = lambda: True
     """Asked before each send: a wait before it may have lasted longer than it should."""
 
     def note(self, verdict: Verdict) -> None:
         """Count a failed send. A limited one never reached the idempotency layer."""
         self.unresolved += verdict.meaning is not Meaning.LIMITED
+        if verdict.request_id:
+            self.request_ids.add(verdict.request_id)
 
     @property
     def after_unresolved(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from key_store.contract import KeyStore, StoreUnavailable
 from metrics.names import Names
+from payment.resolve import is_unknown
 
 # Prometheus asks every 15 s as a rule; a look goes through all pending records, which are few.
 SAMPLE_SECONDS = 15.0
@@ -19,7 +20,7 @@ log = logging.getLogger("metrics")
 def sample(store: KeyStore, names: Names, now: float) -> None:
     """Look once. `now` in Unix seconds. Raises StoreUnavailable."""
     pending = store.scan("pending")
-    names.unknown_orders.set(sum(1 for record in pending if record.locked_until <= now))
+    names.unknown_orders.set(sum(is_unknown(record, now) for record in pending))
     oldest = store.due(now, 1)
     names.outbox_age_seconds.set(now - (oldest[0].due_at or now) if oldest else 0.0)
 

@@ -17,10 +17,6 @@ from payment.outcome import Declined, KeyMisused, Made, Unclear
 from payment.ownership import Ownership
 from payment.tools import Created, Over, Owned, Tools
 
-# Stripe keeps a key for a day at least: how far back a PaymentIntent may lie whose record the
-# store has lost.
-LOST_RECORD_SECONDS = 24 * 3600.0
-
 # The object of a 500 may appear after its answer, mostly a moment after: a second look costs less
 # than a stray. It takes a third of the time left at most, for there is more to do, and is not worth
 # its call to Stripe within less than half a second.
@@ -34,6 +30,7 @@ class Attempt(Ownership):
     def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
         super().__init__(tools, wanted, owned, deadline)
         self._inherited, self._sent_until = owned.inherited, owned.sent_until
+        self._began_at = tools.clock()
         self._sent = SentParams.parse(owned.record.params)
 
     def carry_out(self) -> Created | Over | None:
@@ -42,7 +39,7 @@ class Attempt(Ownership):
         Raises PaymentError where Stripe said no, or did not say; the record then says so too.
         """
         if claims.must_look_up(self._record, self._tools.clock()):
-            return self._look_up(self._record.first_sent_at, sent_until=self._sent_until)
+            return self._look_up(sent_until=self._sent_until)
         # Rule 2: the key and the params are the record's own, whoever sends them.
         order, number = self._record.order, self._record.attempt
         key = idempotency_key(order.client_id, order.order_id, number)
@@ -105,7 +102,7 @@ class Attempt(Ownership):
         if not first_send and not no.replayed:
             # Limiters and validation stand before the idempotency layer: a no to a resend says
             # nothing of the first send.
-            adoption = self._search(self._record.first_sent_at)
+            adoption = self._search(claims.earliest_use(self._record))
             if adoption.chosen is not None:
                 return self._finish(adoption, "adopted")
         self._reject(no, in_doubt=not first_send and not no.replayed)
@@ -126,8 +123,8 @@ class Attempt(Ownership):
         the record of that use.
         """
         if claims.was_refused(self._record):
-            return self._look_up(self._record.first_sent_at)
-        adoption = self._search(self._tools.clock() - LOST_RECORD_SECONDS)
+            return self._look_up()
+        adoption = self._search(claims.earliest_use(self._record))
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
         if adoption.strays:
@@ -159,32 +156,32 @@ class Attempt(Ownership):
         if not unclear.saved_5xx and not (self._inherited and unclear.answered_500):
             self.release(unclear.error)
             raise unclear.error
-        if unclear.from_before and not self._inherited:
-            # Our very first send met a replay: the store lost an older record.
-            return self._look_up(self._tools.clock() - LOST_RECORD_SECONDS, unclear.error)
-        return self._look_up(self._record.first_sent_at, unclear.error)
+        since = self._began_at if unclear.of_this_call else None
+        return self._look_up(unclear.error, since=since)
 
     # Looking for what the attempt may have made.
 
     def _look_up(
         self,
-        since: float,
         failed: PaymentError | None = None,
         *,
+        since: float | None = None,
         sent_until: float | None = None,
     ) -> Created | Over | None:
         """Rules 3 and 4: adopt what there is; nothing there, and the attempt is over.
 
-        `failed`: the saved 5xx that has just been answered under the key. `sent_until`: when the
-        last send had ended; None: just now.
+        `failed`: the saved 5xx that has just been answered under the key. `since`: when the key
+        was used first, where that is certain; None: the whole life of the key. `sent_until`: when
+        the last send had ended; None: just now.
         """
+        since = claims.earliest_use(self._record) if since is None else since
         saved_5xx = failed is not None
         adoption = self._search(since, sent_until, saved_5xx=saved_5xx)
         if adoption.chosen is None and saved_5xx and self._paused():
             adoption = self._search(since, saved_5xx=saved_5xx)
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
-        return Over(failed) if self._end_all(adoption.strays) else None
+        return Over(failed, looked_up=True) if self._end_all(adoption.strays) else None
 
     def _paused(self) -> bool:
         """Wait before a second look; tell whether there is time for one."""

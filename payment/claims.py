@@ -25,10 +25,18 @@ from payment.intents import CANCELED, OVER, TAKEN, Intent
 # clocks that differ and for a request that is still under way.
 KEY_LIFE_SECONDS = 23 * 3600.0
 
+# How far before `first_sent_at` the key may have been used, where the store lost an older record:
+# for as long as Stripe keeps a key.
+LOST_RECORD_SECONDS = 24 * 3600.0
+
 # The fingerprint of an adopted PaymentIntent whose request was lost with the store: whether a
 # request is the same is then told from amount and currency.
 LOST_FINGERPRINT = ""
 
+
+# No lock lasts longer: the longest budget that the settings allow (120 s), the lock's margin of
+# 10 s, and as much again for two clocks that differ.
+LONGEST_LOCK_SECONDS = 140.0
 
 # An attempt that was given up may have its object all the same, moments or an hour after a 500
 # (docs.stripe.com/error-low-level: the outcome of a 500 is indeterminate).
@@ -69,10 +77,28 @@ def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
     if record.state == "rejected":
         return Step.ASK_AGAIN
     if record.state == "pending":
-        return Step.WAIT if record.locked_until > now else Step.TAKE_OVER
+        return Step.WAIT if holds(record.locked_until, now) else Step.TAKE_OVER
     if record.fingerprint in (fingerprint, LOST_FINGERPRINT):
         return Step.SERVE
     return Step.BEGIN_NEXT if record.payment_status == CANCELED else Step.REFUSE
+
+
+def holds(until: float, now: float) -> bool:
+    """Whether a lock that was written with this end still holds.
+
+    An end further ahead than any lock lasts was written by a clock that ran ahead: the lock is
+    over, because its owner may be dead and nobody could wait for it. Rule 2 makes that safe.
+    """
+    return now < until <= now + LONGEST_LOCK_SECONDS
+
+
+def earliest_use(record: KeyRecord) -> float:
+    """When the attempt's key may have been used first (Unix seconds), by a lost record too.
+
+    A key that Stripe still answers may have been used by a record that the store has lost since,
+    so a look-up reaches back by the whole life of a key.
+    """
+    return record.first_sent_at - LOST_RECORD_SECONDS
 
 
 def must_look_up(record: KeyRecord, now: float) -> bool:
@@ -129,8 +155,16 @@ def was_refused(record: KeyRecord) -> bool:
     return follow_up_of(record).refused == record.attempt
 
 
-def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
-    """A new attempt: a new key, and the parameters of whoever asks now (rule 3)."""
+def next_attempt(
+    record: KeyRecord, wanted: Wanted, lease: Lease, *, looked_up: bool = False
+) -> KeyRecord:
+    """A new attempt: a new key, and the parameters of the request that begins it (rule 3).
+
+    The record may have gone back to an older version (a failover, a restored backup), so that its
+    lost versions may have sent the new key already, at any time since the record's own key. The
+    age of the new key is therefore counted from there, unless the caller has just looked up what
+    was made since (`looked_up`).
+    """
     attempt = record.attempt + 1
     claimed = _next_version(record, lease.now, "claimed", attempt=attempt)
     if record.state == "pending":
@@ -143,7 +177,7 @@ def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
         state="pending",
         owner=lease.owner,
         locked_until=lease.now + lease.seconds,
-        first_sent_at=lease.now,
+        first_sent_at=lease.now if looked_up else min(record.first_sent_at, lease.now),
         saved_5xx=False,
         payment_intent_id=None,
         payment_status=None,

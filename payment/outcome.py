@@ -46,13 +46,14 @@ class KeyMisused:
 class Unclear:
     """`saved_5xx`: the key answers with a 5xx for ever, so sending it again is no use.
 
-    `from_before`: that 5xx was saved before the first send of this call.
+    `of_this_call`: Stripe names a send of this very call as the one whose answer it saved, so
+    that nothing used the key before.
     `answered_500`: the last answer was a 500, which may be a saved one that does not say so.
     """
 
     error: PaymentError
     saved_5xx: bool
-    from_before: bool = False
+    of_this_call: bool = False
     answered_500: bool = False
 
 

@@ -157,7 +157,7 @@ class Reconciler:
     def _would_resolve(self, record: KeyRecord) -> None:
         check_served(self._tools, record.order)
         found = self._tools.stripe.find(
-            record.order, record.first_sent_at, self._deadline(), record.locked_until
+            record.order, claims.earliest_use(record), self._deadline(), record.locked_until
         )
         adoption = choose(found, SentParams.parse(record.params).params)
         self.tally.canceled += len(adoption.strays)

@@ -13,7 +13,7 @@ from payment.tools import Over, Owned, Tools
 
 def is_unknown(record: KeyRecord, now: float) -> bool:
     """Whether nobody is at the order, and what was sent for it may have arrived or not."""
-    return record.state == "pending" and record.locked_until <= now
+    return record.state == "pending" and not claims.holds(record.locked_until, now)
 
 
 def check_served(tools: Tools, order: Order) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from key_store.contract import KeyRecord
+from payment import claims
 from payment.chores import due_for
 from payment.deadline import Deadline
 from payment.errors import PaymentError
@@ -47,7 +48,7 @@ class SecondLooks:
     def deliver(self, record: KeyRecord) -> bool:
         """Take the next look of a record; tell whether that is done."""
         now, looks = self.tools.clock(), follow_up_of(record).looks
-        if record.state == "pending" and record.locked_until > now:
+        if record.state == "pending" and claims.holds(record.locked_until, now):
             # Its owner is at work; afterwards there is something to hold against it.
             return False
         mine = _with_looks(record, (now + CLAIM_SECONDS, *looks[1:]))

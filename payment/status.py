@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from key_store.contract import KeyRecord
+from payment import claims
 from payment.follow_up import follow_up_of
 from payment.history import entries_of
 from payment.idempotency import SentParams
@@ -61,4 +62,4 @@ def _status(record: KeyRecord, now: float) -> str:
         return record.payment_status or "unknown"
     if record.state == "rejected":
         return "rejected"
-    return "in_flight" if record.locked_until > now else "unknown"
+    return "in_flight" if claims.holds(record.locked_until, now) else "unknown"

@@ -41,9 +41,11 @@ class Over:
     """The attempt can hold no payable PaymentIntent whose secret was released (rule 3).
 
     `failed`: what this request was answered under its key, where that was a saved 5xx.
+    `looked_up`: a look-up has just found nothing payable of the order, whatever key made it.
     """
 
     failed: PaymentError | None = None
+    looked_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class _Update:
 
     def run(self) -> Updated | None:
         pending = self._kept.pending
-        if pending and pending.until > self._tools.clock():
+        if pending and claims.holds(pending.until, self._tools.clock()):
             raise self._under_way(pending)
         intent = fetch(self._tools, self._record, self._deadline)
         if intent.status in TAKEN or intent.status == CANCELED:

@@ -195,7 +195,7 @@ def test_a_saved_500_is_told_by_its_replay_whatever_its_body(
     http.post(URL, status=500, body=body, headers={"Idempotent-Replayed": "true"})
     outcome = gateway.create(SENT, "key-1", soon())
     assert isinstance(outcome, Unclear)
-    assert (outcome.saved_5xx, outcome.from_before) == (True, False)
+    assert (outcome.saved_5xx, outcome.of_this_call) == (True, False)
     assert len(http.calls) == 2
 
 

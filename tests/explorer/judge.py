@@ -41,6 +41,8 @@ class Judge:
         self.updates: dict[tuple[str, int], int] = {}
         """The amount of each update that was answered, by PaymentIntent and revision."""
         self.creations = 0
+        self.went_back = False
+        """Whether the store lost writes: what only the record knew may then be forgotten."""
         self._known: dict[str, str | None] = {}
         self.owner: Worker | None = None
         self.claim = ""
@@ -54,12 +56,18 @@ class Judge:
         if intent.status not in TAKEN and intent.amount != amount:
             raise Broken("what was given out asks for another amount than the shop does")
 
+    def record_went_back(self) -> None:
+        """The store lost writes: the promise holds, but not what only the record knew."""
+        self.went_back = True
+        self._known.clear()
+        self.owner, self.owner_until = None, 0.0
+
     def updated(self, done: Updated, amount: int) -> None:
         """The shop is told that its update stands."""
         place = done.intent.id, done.revision
         if done.intent.amount != amount:
             raise Broken("an update was answered with another amount")
-        if self.updates.setdefault(place, amount) != amount:
+        if self.updates.setdefault(place, amount) != amount and not self.went_back:
             raise Broken("two updates were given one revision")
 
     def canceled(self, canceled: Intent) -> None:
@@ -87,7 +95,7 @@ class Judge:
         """Rule 5: one owner at a time, until its lock runs out."""
         if what in BECAME_OWNER:
             other = self.owner not in (None, worker)
-            if other and self.owner_until > self._world.now:
+            if other and self.owner_until > self._world.now and not self.went_back:
                 raise Broken("rule 5: two owners at a time")
             self.owner, self.claim = worker, worker.claim
             self.owner_until = worker.leased_at + self._world.lock_seconds
@@ -97,7 +105,7 @@ class Judge:
         record = self._world.store.read(self._world.order)
         if record is not None and record.payment_intent_id is not None:
             known = self._known.get(record.payment_intent_id)
-            if known in OVER and record.payment_status != known:
+            if known in OVER and record.payment_status != known and not self.went_back:
                 raise Broken("rule 11: the record says otherwise of what was over")
             self._known[record.payment_intent_id] = record.payment_status
         held = record is not None and record.state == "pending" and record.owner == self.claim
@@ -105,7 +113,9 @@ class Judge:
             self.owner, self.owner_until = None, 0.0
 
     def none_was_taken_back(self) -> None:
-        """Rule 4: what was given out in this run is no stray."""
+        """Rule 4: what was given out in this run is no stray, while the record knows of it."""
+        if self.went_back:
+            return
         for each in self._world.intents():
             if each["id"] in self.given and each["cancellation_reason"] == "duplicate":
                 raise Broken("rule 4: what was given out was canceled as a stray")
@@ -117,7 +127,7 @@ class Judge:
             for each in self._world.intents()
             if each["cancellation_reason"] == "requested_by_customer"
         ]
-        if len(wanted) > cancelers:
+        if len(wanted) > cancelers and not self.went_back:
             raise Broken("one request canceled two PaymentIntents")
 
     def one_call(self) -> None:
@@ -151,6 +161,8 @@ class Judge:
     def _updates_stand(self) -> None:
         """The shop was told so: the last one that was answered is what is asked for, and known."""
         record = self._world.store.read(self._world.order)
+        if self.went_back:
+            return
         if record is None or record.state != "created" or record.payment_intent_id is None:
             return
         kept, intent = follow_up_of(record), self._at_stripe(record.payment_intent_id)
@@ -173,7 +185,8 @@ class Judge:
 
     def _answered(self, amounts: Sequence[int]) -> Created:
         answers = [self._world.ask(amount) for amount in amounts]
-        if self._world.within_the_day and all(isinstance(each, InFlight) for each in answers):
+        may_wait = self._world.within_the_day or self.went_back
+        if may_wait and all(isinstance(each, InFlight) for each in answers):
             # Stripe knows the key with the parameters of a request whose record is lost: whoever
             # sent it may be at it for as long as a lock holds.
             self._world.sleep(self._world.lock_seconds)

@@ -143,6 +143,8 @@ class StepTransport(stripe.HTTPClient):
         if self._worker.world.now - left_at > MOST_UNDER_WAY_SECONDS:
             self._worker.notice("too late")
             raise _lost()
+        if parts.path.endswith("/search"):
+            self._worker.world.search_begins(self._worker)
         fault = self._fault(what, WRITES.get(what, OTHER))
         wanted = (
             method.upper(),

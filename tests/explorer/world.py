@@ -23,6 +23,7 @@ from payment.tools import Created, Timing, Tools
 from payment.update import Updated, update_order
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
+from sandbox.moment import Rules
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryPolicy
 from tests.explorer.choices import Guide, Option
@@ -50,6 +51,43 @@ JUMPS = {
 }
 
 
+# Stripe's search lags by an hour at worst (docs.stripe.com/search), which is the default here.
+WORST_LAG = "lags an hour"
+LAGS = {WORST_LAG: HOUR, "lags a minute": 60.0, "lags not at all": 0.0}
+
+LOST = "the record is lost"
+
+
+class RememberingStore(MemoryStore):
+    """Keeps every version of the order's record, so that a run can go back to any of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.versions: list[KeyRecord] = []
+
+    def _put(self, record: KeyRecord) -> None:
+        super()._put(record)
+        self.versions.append(record)
+
+    def older(self) -> dict[str, KeyRecord]:
+        """The versions before the present one, by the name of the way there."""
+        return {
+            f"the record goes back by {back}": version
+            for back, version in enumerate(reversed(self.versions[:-1]), start=1)
+        }
+
+    def go_back(self, version: KeyRecord) -> None:
+        """Become what a copy that is behind has: the later versions are gone."""
+        self.versions = self.versions[: self.versions.index(version)]
+        self._put(version)
+
+    def lose(self) -> None:
+        """Know nothing of the order any more."""
+        self._records.clear()
+        self._due.clear()
+        self.versions = []
+
+
 class Pruned(Exception):
     """Everything from here on was explored before."""
 
@@ -75,8 +113,9 @@ class World:
         self.now = NOW
         self.order, self.lock_seconds = ORDER, TIMING.lock
         self.guide = guide
-        self.sandbox = Sandbox(self.clock, seed=1)
-        self.store = MemoryStore()
+        self.sandbox = Sandbox(self.clock, Rules(search_lag_seconds=LAGS[WORST_LAG]), seed=1)
+        self.lag: str | None = None
+        self.store = RememberingStore()
         self.within_the_day = within_the_day
         self.judge = Judge(self)
         self.workers: list[Worker] = []
@@ -137,6 +176,24 @@ class World:
         """Every PaymentIntent, in order of arrival."""
         books = self.sandbox.books.values()
         return [record.intent for each in books for record in each.ledger.records.values()]
+
+    def search_begins(self, worker: Worker) -> None:
+        """How far the search lags is chosen where a run first depends on it, and costs nothing."""
+        if self.lag is None:
+            self.lag = worker.choose("GET search", tuple(Option(name) for name in LAGS))
+            lag_seconds = LAGS.get(self.lag, LAGS[WORST_LAG])
+            self.sandbox.rules = replace(self.sandbox.rules, search_lag_seconds=lag_seconds)
+
+    def go_back(self, version: KeyRecord) -> None:
+        """A failover to a copy that is behind, or a restored backup."""
+        self.store.go_back(version)
+        self.judge.record_went_back()
+
+    def lose_record(self) -> None:
+        """Stripe's own key keeps the promise then, for a day: none passes from here on."""
+        self.store.lose()
+        self.within_the_day = True
+        self.judge.record_went_back()
 
     def act(self, intent_id: str, verb: str) -> None:
         """Do what the shopper, or the shop by hand, does to a PaymentIntent."""
@@ -211,6 +268,10 @@ class World:
                 yield Option(jump, faults=1)
         if self.executing:
             yield Option("Stripe executes", switches=1)
+        for way in self.store.older():
+            yield Option(way, faults=1)
+        if self.store.versions and self.now - NOW < HOUR:
+            yield Option(LOST, faults=1)
         if self._open():
             yield Option("the shopper pays", faults=1)
             yield Option("the shop cancels", faults=1)
@@ -227,6 +288,10 @@ class World:
         elif what in JUMPS:
             self.now += JUMPS[what]
             self.settle()
+        elif what == LOST:
+            self.lose_record()
+        elif version := self.store.older().get(what):
+            self.go_back(version)
         elif what == "Stripe executes":
             self.executing = [(0.0, execution) for _, execution in self.executing]
             self.settle()
@@ -243,7 +308,9 @@ class World:
         books = self.sandbox.books.values()
         return (
             self.now,
+            self.lag,
             record and essence(record),
+            tuple(map(essence, self.store.versions[:-1])) if self.guide.left.faults else (),
             tuple((each["id"], each["status"], each["amount"]) for each in self.intents()),
             tuple(_keys(each.keys) for each in books),
             tuple((due.at, due.kind) for each in books for due in each.ledger.due),
