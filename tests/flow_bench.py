@@ -22,6 +22,7 @@ from tests.sandbox_transport import SandboxTransport
 
 NOW = 1_800_000_000.0
 BUDGET_SECONDS = 25.0
+KEY = "Bearer sk_test_shop"
 CREATE = Match(method="POST", path="/v1/payment_intents$")
 
 
@@ -84,6 +85,13 @@ class FlowBench:
 
     def break_creation(self, kind: str, **more: Any) -> None:
         self.sandbox.faults.order(FaultOrder(kind, CREATE, **more))
+
+    def act(self, intent_id: str, verb: str) -> None:
+        """Confirm or cancel a PaymentIntent, as the shopper or the shop does."""
+        body = b"payment_method=pm_card_visa&return_url=https://shop.example"
+        path, headers = f"/v1/payment_intents/{intent_id}/{verb}", {"authorization": KEY}
+        answer = self.sandbox.handle("POST", path, headers, body if verb == "confirm" else b"")
+        assert answer.status == 200, answer.body
 
     def record(self, order_id: str = "A-1") -> Any:
         return self.store.read(Order(livemode=False, client_id=None, order_id=order_id))

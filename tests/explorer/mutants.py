@@ -203,6 +203,23 @@ def _walks_over_the_owner() -> AbstractContextManager[Any]:
     return patch.object(Reconciler, "_settled", settled)
 
 
+def _looks_back_to_the_record() -> AbstractContextManager[Any]:
+    return patch.object(claims, "earliest_use", lambda record: record.first_sent_at)
+
+
+def _key_is_new_on_an_old_record() -> AbstractContextManager[Any]:
+    real = claims.next_attempt
+
+    def next_attempt(record: KeyRecord, wanted: Any, lease: Any, **_: Any) -> KeyRecord:
+        return real(record, wanted, lease, looked_up=True)
+
+    return patch.object(claims, "next_attempt", next_attempt)
+
+
+def _any_lock_ahead_holds() -> AbstractContextManager[Any]:
+    return patch.object(claims, "holds", lambda until, now: until > now)
+
+
 def _same(store: Any) -> KeyStore:
     found: KeyStore = store
     return found
@@ -228,6 +245,9 @@ UPDATED, TWICE = ("created, and updated",), ("created, and updated twice",)
 CANCELED = ("created, and canceled",)
 LOOKED = ("given up, made late, and looked at",)
 WALKED = ("unknown, made, and walked", "saved 500, and walked", "given up, made late, and walked")
+LOST_500 = ("saved 500, adopted, record lost",)
+WENT_BACK = ("canceled, attempt 2 lost a day ago",)
+AHEAD = ("claimed by a clock hours ahead",)
 GIVE_UP = _steps({Step.TAKE_OVER: Step.BEGIN_NEXT})
 NO_WAIT = _steps({Step.WAIT: Step.TAKE_OVER})
 
@@ -236,10 +256,13 @@ MUTANTS = (
     Mutant(2, "each call has a key of its own", ("record lost",), _key_per_call),
     Mutant(2, "an update without an answer is forgotten", TWICE, _forgets_the_unanswered),
     Mutant(3, "an unknown attempt is given up for the next", NEW, GIVE_UP),
+    Mutant(3, "a look-up reaches back to the record only", LOST_500, _looks_back_to_the_record),
+    Mutant(3, "a key on an old record is taken for new", WENT_BACK, _key_is_new_on_an_old_record),
     Mutant(4, "a look-up adopts nothing", BESIDE, _adopts_nothing),
     Mutant(4, "strays are canceled once the other one is recorded", BESIDE, _cancels_afterwards),
     Mutant(4, "what is being canceled is adopted", LATE, _adopts_what_is_ending),
     Mutant(5, "a claim reads, then writes", NEW, store_of=ReadsThenWrites),
+    Mutant(5, "a lock that ends hours ahead holds", AHEAD, _any_lock_ahead_holds),
     Mutant(6, "a stale owner's write goes through", EDITED, store_of=Unfenced),
     Mutant(6, "an update claims no revision", TWICE, _claims_no_revision),
     Mutant(6, "a cancellation is of what came since", CANCELED, _cancels_what_came_since),

@@ -150,6 +150,36 @@ def _forget(world: World) -> None:
     assert world.store.forget(record)
 
 
+def lost_after_saved_500(world: World) -> None:
+    """The object of a saved 500 was adopted and given out, and the store lost the order."""
+    world.sandbox.faults.order(FaultOrder("error_500_with_object", CREATE))
+    created(world)
+    world.sleep(60)
+    _forget(world)
+
+
+def canceled_went_back(world: World) -> None:
+    """Attempt 1 was canceled, attempt 2 is out, and the store went back to attempt 1."""
+    canceled(world)
+    created(world)
+    world.go_back(next(each for each in reversed(world.store.versions) if each.attempt == 1))
+
+
+def canceled_went_back_old(world: World) -> None:
+    """... and Stripe forgot the key of attempt 2."""
+    canceled_went_back(world)
+    world.sleep(25 * HOUR)
+
+
+def claimed_by_a_clock_ahead(world: World) -> None:
+    """The worker whose clock is three hours ahead claimed the order, and was killed."""
+    unknown_not_made(world)
+    record = world.store.read(ORDER)
+    assert record
+    ahead = replace(record, version=record.version + 1, locked_until=world.now + 3 * HOUR)
+    assert world.store.replace(record, ahead)
+
+
 def given_unrecorded(world: World) -> None:
     """Rule 9: the answer went out, and the store did not take it in."""
     created(world)
@@ -200,6 +230,10 @@ SCENARIOS = (
     Scenario("given out unrecorded, a late one beside it, key old", given_unrecorded_and_late),
     Scenario("record lost", lost_record, within_the_day=True),
     Scenario("record lost, attempt 1 canceled", lost_canceled, within_the_day=True),
+    Scenario("claimed by a clock hours ahead", claimed_by_a_clock_ahead),
+    Scenario("saved 500, adopted, record lost", lost_after_saved_500, within_the_day=True),
+    Scenario("canceled, attempt 2 lost", canceled_went_back),
+    Scenario("canceled, attempt 2 lost a day ago", canceled_went_back_old),
     Scenario(
         "record lost, attempt 1 rejected",
         lost_rejection,

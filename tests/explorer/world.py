@@ -113,7 +113,7 @@ class World:
         self.now = NOW
         self.order, self.lock_seconds = ORDER, TIMING.lock
         self.guide = guide
-        self.sandbox = Sandbox(self.clock, Rules(search_lag_seconds=LAGS[WORST_LAG]), seed=1)
+        self.sandbox = Sandbox(self.clock, seed=1, rules=Rules(search_lag_seconds=LAGS[WORST_LAG]))
         self.lag: str | None = None
         self.store = RememberingStore()
         self.within_the_day = within_the_day

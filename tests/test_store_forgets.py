@@ -1,0 +1,144 @@
+"""The store loses an order's record, or goes back to an older version of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from key_store.contract import KeyRecord
+from key_store.memory import MemoryStore
+from payment import claims
+from payment.errors import PaymentError
+from payment.resolve import is_unknown
+from sandbox.faults import FaultOrder, Match
+from settings import LOCK_MARGIN_SECONDS, SettingsError, load_settings
+from tests.flow_bench import FlowBench
+
+CREATE = Match(method="POST", path="/v1/payment_intents$")
+HOUR = 3600.0
+
+
+def lose_record(bench: FlowBench) -> None:
+    assert bench.store.forget(bench.record())
+
+
+def go_back(bench: FlowBench, version: KeyRecord) -> None:
+    lose_record(bench)
+    assert bench.store.claim(version) is version
+
+
+@pytest.fixture(params=[0.0, 60.0, HOUR], ids=lambda lag: f"search lags {lag:.0f} s")
+def bench(request: pytest.FixtureRequest) -> FlowBench:
+    bench = FlowBench(MemoryStore())
+    bench.sandbox.rules = replace(bench.sandbox.rules, search_lag_seconds=request.param)
+    return bench
+
+
+@pytest.mark.parametrize("lost", ["lost_before", "lost_after", "error_503"])
+def test_a_saved_500_after_a_lost_record_makes_no_second_one(bench: FlowBench, lost: str) -> None:
+    bench.sandbox.faults.order(FaultOrder("error_500_with_object", CREATE))
+    first = bench.ask(amount=1099).intent.id
+    lose_record(bench)
+    bench.now += 60
+    bench.sandbox.faults.order(FaultOrder(lost, CREATE))
+    assert bench.ask(amount=1099).intent.id == first
+    assert bench.payable() == [first]
+
+
+def test_a_saved_500_found_by_the_next_owner_makes_no_second_one(bench: FlowBench) -> None:
+    bench.sandbox.faults.order(FaultOrder("error_500_with_object", CREATE))
+    first = bench.ask(amount=1099).intent.id
+    lose_record(bench)
+    bench.now += 60
+    bench.sandbox.faults.order(FaultOrder("lost_before", CREATE, count=3))
+    with pytest.raises(PaymentError):
+        bench.ask(amount=1099)
+    bench.now += 60
+    assert bench.ask(amount=1099).intent.id == first
+    assert bench.payable() == [first]
+
+
+def test_other_parameters_after_a_lost_record_make_no_second_one(bench: FlowBench) -> None:
+    first = bench.ask(amount=1099).intent.id
+    lose_record(bench)
+    bench.now += 60
+    bench.sandbox.faults.order(FaultOrder("unauthorized", CREATE))
+    for amount in (10, 2000, 2000):
+        try:
+            bench.ask(amount=amount)
+        except PaymentError:
+            bench.now += 60
+    assert len(bench.payable()) == 1
+    assert bench.payable() == [first] or bench.record().payment_intent_id == bench.payable()[0]
+
+
+@pytest.mark.parametrize("end", ["payable", "paid"])
+def test_a_record_that_went_back_a_day_ago_makes_no_second_one(bench: FlowBench, end: str) -> None:
+    canceled = bench.ask(amount=1099).intent.id
+    before = bench.record()
+    bench.act(canceled, "cancel")
+    second = bench.ask(amount=1099).intent.id
+    if end == "paid":
+        bench.act(second, "confirm")
+    go_back(bench, before)
+    bench.now += 25 * HOUR
+    assert bench.ask(amount=1099).intent.id == second
+    assert bench.payable() == [second]
+
+
+def test_a_note_on_a_record_that_went_back_does_not_make_it_young(bench: FlowBench) -> None:
+    canceled = bench.ask(amount=1099).intent.id
+    before = bench.record()
+    bench.act(canceled, "cancel")
+    second = bench.ask(amount=1099).intent.id
+    go_back(bench, before)
+    bench.now += 25 * HOUR
+    noted = claims.touched(bench.record(), bench.now, "seen")
+    assert bench.store.replace(bench.record(), noted)
+    assert bench.ask(amount=1099).intent.id == second
+
+
+def test_an_attempt_begun_again_within_the_day_ages_with_the_lost_one(bench: FlowBench) -> None:
+    canceled = bench.ask(amount=1099).intent.id
+    before = bench.record()
+    bench.act(canceled, "cancel")
+    second = bench.ask(amount=1099).intent.id
+    go_back(bench, before)
+    bench.now += 22 * HOUR
+    bench.sandbox.faults.order(FaultOrder("lost_before", CREATE, count=3))
+    with pytest.raises(PaymentError):
+        bench.ask(amount=1099)
+    # Stripe forgets the key two hours later, which is a day after its first use.
+    bench.now += 3 * HOUR
+    assert bench.ask(amount=1099).intent.id == second
+    assert bench.payable() == [second]
+
+
+def test_an_old_canceled_order_gets_its_next_one(bench: FlowBench) -> None:
+    canceled = bench.ask(amount=1099).intent.id
+    bench.act(canceled, "cancel")
+    bench.now += 100 * HOUR
+    second = bench.ask(amount=1099).intent.id
+    assert bench.payable() == [second] != [canceled]
+    assert bench.ask(amount=1099).intent.id == second
+
+
+def test_a_lock_hours_ahead_is_over(bench: FlowBench) -> None:
+    bench.sandbox.faults.order(FaultOrder("lost_before", CREATE, count=3))
+    with pytest.raises(PaymentError):
+        bench.ask(amount=1099)
+    record = bench.record()
+    ahead = replace(record, version=record.version + 1, locked_until=bench.now + 3 * HOUR)
+    assert bench.store.replace(record, ahead)
+    assert is_unknown(ahead, bench.now)
+    made = bench.ask(amount=1099).intent.id
+    assert bench.payable() == [made]
+
+
+def test_the_longest_budget_has_no_lock_that_is_taken_for_one_of_a_fast_clock() -> None:
+    longest, environ = "120", {"STRIPE_SECRET_KEY": "sk_test_x"}
+    settings = load_settings({**environ, "REQUEST_BUDGET_SECONDS": longest})
+    assert settings.lock_seconds + LOCK_MARGIN_SECONDS <= claims.LONGEST_LOCK_SECONDS
+    with pytest.raises(SettingsError):
+        load_settings({**environ, "REQUEST_BUDGET_SECONDS": "120.1"})
