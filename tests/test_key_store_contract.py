@@ -12,7 +12,7 @@ from key_store import KeyStore
 from key_store.contract import KeyRecord, Order
 from tests.key_stores import ASCII_SERVER, NOW, STORES, Place, order, record
 
-pytestmark = pytest.mark.parametrize("place", (*STORES, ASCII_SERVER), indirect=True)
+pytestmark = pytest.mark.parametrize("place", [*STORES, ASCII_SERVER], indirect=True)
 
 # Orders that a careless key would take for one another, or for something else.
 TRICKY = (
