@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,7 @@ from key_store import open_key_store, refuse_unusable
 from key_store.contract import StoreUnavailable
 from tests.key_stores import order, record
 from tests.sandbox_process import ROOT
-from tests.servers import Postgres, free_port
+from tests.servers import Postgres, Redis, free_port
 
 EVERY_CHARACTER = '{"a":"é 名 🛒 \\\\ \\""}'
 
@@ -106,3 +109,28 @@ def test_such_a_database_stops_the_start_with_one_line(postgres_server: Postgres
     )
     assert "secret-word" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["decode_responses=True", "encoding=latin-1"])
+def test_a_redis_url_does_not_pick_the_encoding(option: str, redis_server: Redis) -> None:
+    store = open_key_store(f"{redis_server.new_url()}?{option}")
+    full = record("名", params=EVERY_CHARACTER)
+    assert store.claim(full) == full
+    assert store.read(order("名")) == full
+    assert list(store.scan()) == [full]
+    store.close()
+
+
+def test_a_sqlite_file_of_utf_16_takes_no_order(
+    quick_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite reads U+FFFF there as U+FFFD, so that two orders would share a key."""
+    path = quick_path / "keys.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA encoding = 'UTF-16le'")
+        made.execute("CREATE TABLE other (n)")
+    store = open_key_store(f"sqlite:///{path}")
+    with pytest.raises(StoreUnavailable, match="encoding is not UTF-8"):
+        store.claim(record())
+    assert "encoding is not UTF-8" in caplog.text
+    store.close()
