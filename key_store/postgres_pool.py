@@ -6,7 +6,7 @@ import logging
 import math
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -170,6 +170,16 @@ def _look_at_ports(given: str) -> None:
             raise ValueError
 
 
+class NoUserError(Exception):
+    """Neither the URL nor the system names a user: no connection could ever be made."""
+
+
+def _names_user(given: Mapping[str, object]) -> bool:
+    """Whether the URL, PGUSER, a service file or the system names the user, as libpq will look."""
+    defaults = {each.keyword: each.val for each in psycopg.pq.Conninfo.get_defaults()}
+    return any(given.get(name) or defaults.get(name.encode()) for name in ("user", "service"))
+
+
 def conninfo(url: str, timeout_seconds: float) -> str:
     """Add bounds to the URL, where it does not set its own. Raises ValueError, which hides it."""
     bounds: dict[str, str | int | None] = {
@@ -183,8 +193,15 @@ def conninfo(url: str, timeout_seconds: float) -> str:
     try:
         given = conninfo_to_dict(url)
         _look_at_ports(str(given.get("port") or ""))
+        if not _names_user(given):
+            raise NoUserError
         # Over what the URL, PGCLIENTENCODING, the role and the database say.
         return make_conninfo("", **(bounds | given | {"client_encoding": "utf8"}))
+    except NoUserError:
+        raise ValueError(
+            "a postgresql URL must name its user, postgresql://user:password@host/database, "
+            "where this process's own user has no name"
+        ) from None
     except (psycopg.Error, ValueError):
         raise ValueError(
             "a postgresql URL is postgresql://user:password@host:5432/database; a password's "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,3 +68,23 @@ def test_nothing_is_written_to_the_home_directory(sandbox: SandboxProcess, tmp_p
     with ServiceProcess(sandbox.url, only(HOME=str(tmp_path))) as service:
         assert service.create("A-1").status_code == 200
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_root
+def test_a_postgresql_url_without_a_user_stops_a_nameless_one() -> None:
+    done = subprocess.run(
+        [*NAMELESS, sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "STRIPE_SECRET_KEY": "sk_test_abc",
+            "KEY_STORE_URL": "postgresql://db.invalid/shop",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Settings: KEY_STORE_URL: a postgresql URL must name its user")
+    assert len(done.stderr.splitlines()) == 1
