@@ -174,10 +174,11 @@ class NoUserError(Exception):
     """Neither the URL nor the system names a user: no connection could ever be made."""
 
 
-def _names_user(given: Mapping[str, object]) -> bool:
-    """Whether the URL, PGUSER, a service file or the system names the user, as libpq will look."""
+def _look_for_user(given: Mapping[str, object]) -> None:
+    """Raise NoUserError unless the URL, PGUSER, a service file or the system names the user."""
     defaults = {each.keyword: each.val for each in psycopg.pq.Conninfo.get_defaults()}
-    return any(given.get(name) or defaults.get(name.encode()) for name in ("user", "service"))
+    if not any(given.get(name) or defaults.get(name.encode()) for name in ("user", "service")):
+        raise NoUserError
 
 
 def conninfo(url: str, timeout_seconds: float) -> str:
@@ -193,8 +194,7 @@ def conninfo(url: str, timeout_seconds: float) -> str:
     try:
         given = conninfo_to_dict(url)
         _look_at_ports(str(given.get("port") or ""))
-        if not _names_user(given):
-            raise NoUserError
+        _look_for_user(given)
         # Over what the URL, PGCLIENTENCODING, the role and the database say.
         return make_conninfo("", **(bounds | given | {"client_encoding": "utf8"}))
     except NoUserError:
