@@ -37,6 +37,7 @@ for name in set(sys.modules) - STAYS:
     if name.partition(".")[0] in OURS:
         del sys.modules[name]
 
+from key_store import refuse_unusable
 from key_store.shared_directory import shared_directory
 from live_money import refuse_unsafe
 from metrics import beside_gunicorn
@@ -152,6 +153,7 @@ def on_starting(server: Any) -> None:
     server.first_workers = server.cfg.workers
     if server.cfg.bind == [bind]:
         _try_host()
+    _look_at_store()
     _start_exporter()
     _allow_descriptors()
     _load_code()
@@ -168,6 +170,15 @@ def _try_host() -> None:
         try_address(settings.host, 0)
     except OSError as wrong:
         _refuse("HOST", wrong)
+
+
+def _look_at_store() -> None:
+    """Here and not in each worker: one that is replaced must not end a service that runs."""
+    try:
+        refuse_unusable(settings.key_store_url.get_secret_value(), settings.store_timeout_seconds)
+    except ValueError as wrong:
+        sys.stderr.write(f"Settings: KEY_STORE_URL: {wrong}\n")
+        raise SystemExit(1) from None
 
 
 def _start_exporter() -> None:

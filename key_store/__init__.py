@@ -7,7 +7,14 @@ from pathlib import Path
 from key_store.contract import KeyStore
 from key_store.memory import DEFAULT_MAX_ORDERS, MemoryStore
 
-__all__ = ["SCHEMES", "KeyStore", "checked_url", "open_key_store", "shared_memory_store"]
+__all__ = [
+    "SCHEMES",
+    "KeyStore",
+    "checked_url",
+    "open_key_store",
+    "refuse_unusable",
+    "shared_memory_store",
+]
 
 SCHEMES = ("memory", "sqlite", "postgresql", "redis", "rediss")
 
@@ -42,6 +49,17 @@ def checked_url(url: str) -> str:
         case _:
             raise ValueError(UNKNOWN)
     return url
+
+
+def refuse_unusable(url: str, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+    """Raise ValueError, one line, where the server is there and cannot hold every order.
+
+    A server that is down does not stop the start.
+    """
+    if url.startswith("postgresql:"):
+        from key_store import postgres_pool
+
+        postgres_pool.refuse_unusable(url, timeout_seconds)
 
 
 def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:

@@ -129,7 +129,7 @@ class PostgresStore:
         firsts = {(kind, row["hex"]): row for kind, row in reversed(batch)}
         values = {
             # In one order in all processes, or two that claim the same would wait for each other.
-            of: json.dumps([firsts[write] for write in sorted(firsts) if write[0] == of])
+            of: _as_json([firsts[write] for write in sorted(firsts) if write[0] == of])
             for of in get_args(Kind)
         }
         try:
@@ -169,7 +169,9 @@ class PostgresStore:
     ) -> T:
         self._migrate_once(give_up_at)
         with self._pool.connection(give_up_at) as connection:
-            return take(connection.execute(self._sql[name], values))
+            # As text, the server would write numbers as its extra_float_digits says, which may drop
+            # most of an instant.
+            return take(connection.execute(self._sql[name], values, binary=True))
 
     def _migrate_once(self, give_up_at: float) -> None:
         if self._migrated:
@@ -183,6 +185,11 @@ class PostgresStore:
                 self._migrated = True
         finally:
             self._migrating.release()
+
+
+def _as_json(rows: Sequence[JsonRow]) -> str:
+    """Characters as they are: a SQL_ASCII server refuses an escape beyond ASCII."""
+    return json.dumps(rows, ensure_ascii=False)
 
 
 def _row(record: KeyRecord) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import logging
 import math
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,16 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 # Connections of one process. An operation holds one for about a millisecond, so that ten serve
 # thousands of requests a second; PostgreSQL takes 100 from all processes unless told otherwise.
 POOL_SIZE = 10
+
+# What holds every character. SQL_ASCII keeps the bytes that it is sent, and we send UTF-8.
+ENCODINGS = ("UTF8", "SQL_ASCII")
+
+CANNOT_HOLD = (
+    "the PostgreSQL database's encoding is {}, which cannot hold every order: "
+    "make a database with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+)
+
+log = logging.getLogger(__name__)
 
 # How often whoever waits for a connection looks whether none can be made: a person's "at once".
 LOOK_SECONDS = 0.05
@@ -43,6 +53,7 @@ class PostgresPool:
     def __init__(self, url: str, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
         self._failures = 0
+        self._complained: str | None = None
         # Its lines for each failed connection would fill the log of a service under load, which
         # says for each request that the store did not answer.
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
@@ -100,7 +111,11 @@ class PostgresPool:
                     raise
 
     def _configure(self, connection: BoundedConnection) -> None:
-        """Not in the start-up options: PgBouncer refuses those."""
+        """Look at the encoding, and bound the statements.
+
+        Not in the start-up options: PgBouncer refuses those.
+        """
+        self._refuse_encoding(connection)
         connection.give_up_at = time.monotonic() + self._timeout_seconds
         milliseconds = max(1, round(self._timeout_seconds * 1000))
         connection.execute(
@@ -108,8 +123,35 @@ class PostgresPool:
         )
         connection.give_up_at = math.inf
 
+    def _refuse_encoding(self, connection: BoundedConnection) -> None:
+        """Raise OperationalError where a database cannot hold every order; log why, once."""
+        wrong = complaint_of(connection)
+        if wrong and wrong != self._complained:
+            log.error("No order is taken: %s", wrong)
+        self._complained = wrong
+        if wrong:
+            raise psycopg.OperationalError(wrong)
+
     def _count_failure(self, _: object) -> None:
         self._failures += 1
+
+
+def complaint_of(connection: psycopg.Connection[Any]) -> str | None:
+    """Return why the database cannot hold every order, or None where it can."""
+    told = connection.pgconn.parameter_status(b"server_encoding")
+    encoding = told.decode() if told else "unknown"
+    return None if encoding in ENCODINGS else CANNOT_HOLD.format(encoding)
+
+
+def refuse_unusable(url: str, timeout_seconds: float) -> None:
+    """Raise ValueError where the database cannot hold every order; one that is down may come."""
+    try:
+        with psycopg.connect(conninfo(url, timeout_seconds)) as connection:
+            wrong = complaint_of(connection)
+    except psycopg.Error:
+        return
+    if wrong:
+        raise ValueError(wrong)
 
 
 def _hung_up(connection: BoundedConnection) -> bool:
@@ -128,6 +170,17 @@ def _look_at_ports(given: str) -> None:
             raise ValueError
 
 
+class NoUserError(Exception):
+    """Neither the URL nor the system names a user: no connection could ever be made."""
+
+
+def _look_for_user(given: Mapping[str, object]) -> None:
+    """Raise NoUserError unless the URL, PGUSER, a service file or the system names the user."""
+    defaults = {each.keyword: each.val for each in psycopg.pq.Conninfo.get_defaults()}
+    if not any(given.get(name) or defaults.get(name.encode()) for name in ("user", "service")):
+        raise NoUserError
+
+
 def conninfo(url: str, timeout_seconds: float) -> str:
     """Add bounds to the URL, where it does not set its own. Raises ValueError, which hides it."""
     bounds: dict[str, str | int | None] = {
@@ -141,7 +194,14 @@ def conninfo(url: str, timeout_seconds: float) -> str:
     try:
         given = conninfo_to_dict(url)
         _look_at_ports(str(given.get("port") or ""))
-        return make_conninfo("", **(bounds | given))
+        _look_for_user(given)
+        # Over what the URL, PGCLIENTENCODING, the role and the database say.
+        return make_conninfo("", **(bounds | given | {"client_encoding": "utf8"}))
+    except NoUserError:
+        raise ValueError(
+            "a postgresql URL must name its user, postgresql://user:password@host/database, "
+            "where this process's own user has no name"
+        ) from None
     except (psycopg.Error, ValueError):
         raise ValueError(
             "a postgresql URL is postgresql://user:password@host:5432/database; a password's "

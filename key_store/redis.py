@@ -199,6 +199,10 @@ def open_redis(url: str, timeout_seconds: float) -> Redis:
             protocol=2,
             driver_info=None,
         )
+        # Over what the URL says: records are bytes of UTF-8, and read as such.
+        pool.connection_kwargs.update(
+            encoding="utf-8", encoding_errors="strict", decode_responses=False
+        )
         pool.connection_class(**pool.connection_kwargs)
     except (TypeError, ValueError, RedisError):
         raise ValueError(

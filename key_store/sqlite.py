@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -33,6 +34,10 @@ BUSY_SECONDS = 0.01
 # Batches begin so far apart, while many write: about what a flush to a disk takes.
 PACE_SECONDS = 0.002
 
+# In UTF-16, SQLite takes some characters for others: two orders could share a key.
+NOT_UTF8 = (
+    "the SQLite file's encoding is not UTF-8: name a new file, which the service makes itself"
+)
 UNUSABLE = "the SQLite file cannot be used now"
 REPLACED = "the SQLite file was removed, or another one has its place"
 
@@ -57,6 +62,8 @@ def look_at_place(path: str) -> None:
     if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or "."):
         raise ValueError("a sqlite URL names a file in a directory that exists")
 
+
+log = logging.getLogger(__name__)
 
 Write = tuple[str, Mapping[str, Any]]
 
@@ -212,6 +219,9 @@ class SqliteStore:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         give_up_at = self._give_up_at()
+        if _patiently(connection, "PRAGMA encoding", (), give_up_at).fetchone()[0] != "UTF-8":
+            log.error("No order is taken: %s", NOT_UTF8)
+            raise StoreUnavailable(NOT_UTF8)
         synchronous = "FULL" if self._durable else "OFF"
         _patiently(connection, f"PRAGMA synchronous = {synchronous}", (), give_up_at)
         _use_wal(connection, give_up_at)

@@ -15,6 +15,7 @@ from key_store.contract import KeyRecord, Order
 from tests.servers import QUICK_DISK, Postgres, Redis, Server
 
 SERVERS = ("postgresql", "redis")
+ASCII_SERVER = "postgresql-sql-ascii"
 SHARED = ("sqlite", "shared-memory", *SERVERS)
 STORES = ("memory", *SHARED)
 
@@ -71,6 +72,10 @@ SERVER_FIXTURES = {"postgresql": "postgres_server", "redis": "redis_server"}
 def place(request: pytest.FixtureRequest, quick_path: Path) -> Iterator[Place]:
     """A place with nothing in it, of the store that the test's parameter names."""
     name = request.param
+    if name == ASCII_SERVER:
+        ascii_server: Postgres = request.getfixturevalue("postgres_server")
+        yield Place(name, ascii_server.new_database("SQL_ASCII"))
+        return
     if name not in SERVERS:
         where = {"memory": "memory://", "shared-memory": str(quick_path / "shared.db")}
         yield Place(name, where.get(name, f"sqlite:///{quick_path / 'keys.db'}"))

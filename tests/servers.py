@@ -158,6 +158,16 @@ class Postgres(Server):
         self.run(f"CREATE SCHEMA {name}")
         return f"{self.url()}?options=-c%20search_path%3D{name}"
 
+    def new_database(self, encoding: str) -> str:
+        """The URL of a database of its own, in that encoding."""
+        self._schemas += 1
+        name = f"orders_{self._schemas}"
+        self.run(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 "
+            "LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+        return f"{self.url().rpartition('/')[0]}/{name}"
+
     def url(self, password: str = "secret-word") -> str:
         """Where a client finds it."""
         return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -44,8 +44,10 @@ class ServiceProcess:
         api_base: str,
         environ: Mapping[str, str | None] | None = None,
         root: Path = ROOT,
+        started_by: Sequence[str] = (),
     ) -> None:
-        """`root` is where its code lies."""
+        """`root` is where its code lies; `started_by` is a command that becomes the service."""
+        self._started_by = started_by
         self._root = root
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -67,7 +69,7 @@ class ServiceProcess:
         """Start it and wait until it answers and every worker is there."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
+                [*self._started_by, sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
                 cwd=self._root,
                 env=self._environ,
                 stdout=log,

@@ -10,9 +10,9 @@ import pytest
 
 from key_store import KeyStore
 from key_store.contract import KeyRecord, Order
-from tests.key_stores import NOW, STORES, Place, order, record
+from tests.key_stores import ASCII_SERVER, NOW, STORES, Place, order, record
 
-pytestmark = pytest.mark.parametrize("place", STORES, indirect=True)
+pytestmark = pytest.mark.parametrize("place", [*STORES, ASCII_SERVER], indirect=True)
 
 # Orders that a careless key would take for one another, or for something else.
 TRICKY = (

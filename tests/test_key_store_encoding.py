@@ -1,0 +1,136 @@
+"""What a PostgreSQL server's configuration must not change: what is stored, and what is read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from key_store import open_key_store, refuse_unusable
+from key_store.contract import StoreUnavailable
+from tests.key_stores import order, record
+from tests.sandbox_process import ROOT
+from tests.servers import Postgres, Redis, free_port
+
+EVERY_CHARACTER = '{"a":"é 名 🛒 \\\\ \\""}'
+
+# What a role or a database may have been given.
+ROLE_SETTINGS = (
+    "extra_float_digits = -15",
+    "bytea_output = escape",
+    "client_encoding = 'LATIN1'",
+    "DateStyle = 'German'",
+    "IntervalStyle = sql_standard",
+    "TimeZone = 'Asia/Kathmandu'",
+)
+
+
+@pytest.mark.parametrize("setting", ROLE_SETTINGS)
+def test_a_setting_of_the_role_changes_nothing(setting: str, postgres_server: Postgres) -> None:
+    role = f"role_{ROLE_SETTINGS.index(setting)}"
+    postgres_server.run(f"CREATE ROLE {role} LOGIN SUPERUSER")
+    postgres_server.run(f"ALTER ROLE {role} SET {setting}")
+    url = postgres_server.new_url().replace("postgres:secret-word", role)
+    store = open_key_store(url, timeout_seconds=20)
+    full = record(params=EVERY_CHARACTER, first_sent_at=1_800_000_000.123456, due_at=0.1 + 0.2)
+    store.claim(full)
+    assert store.read(order()) == full
+    assert list(store.scan()) == [full]
+    store.close()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "UTF8"])
+def test_orders_that_come_together_keep_every_character(
+    encoding: str, postgres_server: Postgres
+) -> None:
+    store = open_key_store(postgres_server.new_database(encoding), timeout_seconds=20)
+    records = [record(f"名-{n}", params=EVERY_CHARACTER, owner=f"ö{n}") for n in range(60)]
+    with ThreadPoolExecutor(30) as pool:
+        assert list(pool.map(store.claim, records)) == records
+    assert {each.order.order_id: each for each in store.scan()} == {
+        each.order.order_id: each for each in records
+    }
+    store.close()
+
+
+def test_the_environment_does_not_pick_the_encoding(
+    postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    store = open_key_store(postgres_server.new_url(), timeout_seconds=20)
+    full = record(params=EVERY_CHARACTER)
+    assert store.claim(full) == full
+    assert store.read(order()) == full
+    store.close()
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "EUC_JP"])
+def test_a_database_that_cannot_hold_every_order_takes_none(
+    encoding: str, postgres_server: Postgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = postgres_server.new_database(encoding)
+    with pytest.raises(ValueError, match=f"encoding is {encoding}, .* ENCODING 'UTF8'"):
+        refuse_unusable(url)
+    store = open_key_store(url)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            store.claim(record())
+    lines = [line for line in caplog.messages if f"encoding is {encoding}" in line]
+    assert len(lines) == 1
+    assert {each.levelno for each in caplog.records if encoding in each.message} == {logging.ERROR}
+    store.close()
+
+
+def test_a_server_that_is_down_is_not_refused() -> None:
+    refuse_unusable(f"postgresql://me:hunter2@127.0.0.1:{free_port()}/db", 0.5)
+
+
+def test_such_a_database_stops_the_start_with_one_line(postgres_server: Postgres) -> None:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "STRIPE_SECRET_KEY": "sk_test_abc",
+        "KEY_STORE_URL": postgres_server.new_database("LATIN1"),
+        "PORT": str(free_port()),
+    }
+    command = [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "Settings: KEY_STORE_URL: the PostgreSQL database's encoding is LATIN1"
+    )
+    assert "secret-word" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["decode_responses=True", "encoding=latin-1"])
+def test_a_redis_url_does_not_pick_the_encoding(option: str, redis_server: Redis) -> None:
+    store = open_key_store(f"{redis_server.new_url()}?{option}")
+    full = record("名", params=EVERY_CHARACTER)
+    assert store.claim(full) == full
+    assert store.read(order("名")) == full
+    assert list(store.scan()) == [full]
+    store.close()
+
+
+def test_a_sqlite_file_of_utf_16_takes_no_order(
+    quick_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite reads U+FFFF there as U+FFFD, so that two orders would share a key."""
+    path = quick_path / "keys.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA encoding = 'UTF-16le'")
+        made.execute("CREATE TABLE other (n)")
+    store = open_key_store(f"sqlite:///{path}")
+    with pytest.raises(StoreUnavailable, match="encoding is not UTF-8"):
+        store.claim(record())
+    assert "encoding is not UTF-8" in caplog.text
+    store.close()
