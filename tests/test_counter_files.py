@@ -28,6 +28,19 @@ for number in range(2000):
 assert counter.labels("kind 7")._value.get() == 1
 """
 
+STORE = """
+import sys
+from key_store.contract import KeyRecord, Order, StoreUnavailable
+from key_store.sqlite import SqliteStore
+store = SqliteStore(sys.argv[1], timeout_seconds=1.0, durable=False)
+try:
+    for number in range(100_000):
+        order = Order(False, None, str(number))
+        store.claim(KeyRecord(order, 1, "f", "{}" * 500, "pending", "me", 0.0, 0.0, 0.0))
+except StoreUnavailable:
+    print("refused")
+"""
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
@@ -93,3 +106,15 @@ def test_a_full_directory_serves_without_counting(
         assert service.create("no-room").status_code == 200
         assert service.workers() == before
         assert "No room for the counts" in service.log()
+
+
+def test_a_full_memory_file_system_refuses_orders_and_kills_nobody(small_disk: Path) -> None:
+    """SQLite maps its -shm file: its pages are written before they are mapped."""
+    done = subprocess.run(
+        [sys.executable, "-c", STORE, str(small_disk / "orders.db")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr

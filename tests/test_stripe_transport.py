@@ -229,7 +229,7 @@ def test_a_kept_connection_that_was_closed_is_replaced() -> None:
     assert server.connections == 2
 
 
-SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n\"evil\""
+SECOND = b'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"evil"'
 
 
 @pytest.mark.parametrize("tls", [False, True])

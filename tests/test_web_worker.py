@@ -8,10 +8,11 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -27,6 +28,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 # gunicorn.conf.py adds 32.
 MAX_IN_FLIGHT, THREADS = 1, 33
+PLACES = THREADS + 256
 
 
 class Quick(WebWorker):
@@ -35,10 +37,18 @@ class Quick(WebWorker):
     request_seconds = 0.5
 
 
+class Patient(WebWorker):
+    """Patient for longer than a test."""
+
+    request_seconds = 60.0
+
+
 def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
     """Say how long the body was; break where the path says so."""
     if environ["PATH_INFO"] == "/unanswered":
         raise RuntimeError("no answer")
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
     if environ["SCRIPT_NAME"]:
         start_response("200 OK", [])
         return [environ["PATH_INFO"].encode()]
@@ -54,12 +64,12 @@ def broken(body: bytes) -> Iterator[bytes]:
 
 
 @contextmanager
-def served(**environ: str) -> Iterator[int]:
+def served(worker: str = "Quick", **environ: str) -> Iterator[int]:
     """Serve `app` by one worker; give its port."""
     number = free_port()
     module = "tests.test_web_worker"
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-k", f"{module}.Quick", f"{module}:app"],
+        [sys.executable, "-m", "gunicorn", "-k", f"{module}.{worker}", f"{module}:app"],
         cwd=ROOT,
         env={
             "STRIPE_SECRET_KEY": "sk_test_x",
@@ -132,6 +142,29 @@ def test_more_slow_clients_than_threads_delay_the_others_by_their_time_at_most(p
     assert seconds_of_an_answer(port) < 3
     for each in slow:
         each.close()
+
+
+def test_silent_clients_beyond_the_places_delay_nobody(port: int) -> None:
+    with _renewed(port, 3 * PLACES, b""):
+        assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
+
+
+def test_kept_connections_without_a_request_make_room(port: int) -> None:
+    with _renewed(port, 2 * PLACES, GET):
+        assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
+
+
+def test_half_sent_requests_delay_nobody() -> None:
+    with served(worker="Patient") as port, _renewed(port, 3 * PLACES, POST + b"12345"):
+        # The clients that are turned away and come again take most of a busy machine's time.
+        assert max(seconds_of_an_answer(port) for _ in range(5)) < 3
+
+
+def test_a_request_that_is_whole_keeps_its_place() -> None:
+    with served(worker="Patient") as port, connect(port) as client:
+        client.sendall(GET.replace(b" / ", b" /slow "))
+        with _renewed(port, 3 * PLACES, b""):
+            assert answer(client) == "0"
 
 
 def test_a_request_in_pieces_that_come_in_time_is_served(port: int) -> None:
@@ -256,6 +289,33 @@ def test_an_answer_larger_than_the_kernel_takes_at_once_arrives() -> None:
         read = reader.submit(_read, theirs, len(large))
         ours.sendall(large)
         assert read.result() == large
+
+
+@contextmanager
+def _renewed(port: int, number: int, says: bytes) -> Iterator[None]:
+    """Hold so many connections that say this and no more; open each anew when it is closed."""
+    ended = threading.Event()
+
+    def hold(part: int) -> None:
+        clients: list[socket.socket] = []
+        while not ended.is_set():
+            with suppress(OSError):
+                clients.append(connect(port))
+                clients[-1].sendall(says)
+            if len(clients) >= part:
+                clients.pop(0).close()
+                ended.wait(0.005)
+        for client in clients:
+            client.close()
+
+    with ThreadPoolExecutor(4) as holders:
+        for _ in range(4):
+            holders.submit(hold, number // 4)
+        time.sleep(0.5)
+        try:
+            yield
+        finally:
+            ended.set()
 
 
 def _pair() -> tuple[ClientSocket, socket.socket]:
