@@ -145,7 +145,11 @@ if shares_memory:
 
 exporter = None
 if settings.metrics_port:
-    exporter = beside_gunicorn.open_exporter(settings.prometheus_multiproc_dir)
+    try:
+        exporter = beside_gunicorn.open_exporter(settings.prometheus_multiproc_dir)
+    except OSError as full:
+        sys.stderr.write(f"METRICS_PORT: no directory for the counts, so none: {full.strerror}\n")
+        raw_env.append("METRICS_PORT=")
 if exporter:
     # prometheus_client looks for it when it is imported: before any worker begins.
     raw_env.append(f"PROMETHEUS_MULTIPROC_DIR={exporter.directory}")

@@ -188,7 +188,7 @@ class _Incoming(io.RawIOBase):
         # TLS may hold what it has read of the socket already.
         return bool(self._tls and self._tls.pending()) or self.is_readable(0)
 
-    def left_in(self, reader: io.BufferedReader) -> bool:
+    def left_in(self, reader: io.BufferedReader[_Incoming]) -> bool:
         """Whether a reader of this one has read more than was asked of it."""
         self._answered = True
         try:

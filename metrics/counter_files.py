@@ -11,7 +11,7 @@ import mmap
 import os
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
 from prometheus_client import mmap_dict, values
 
@@ -22,6 +22,9 @@ FIRST_BYTES = 1 << 16
 
 class AllocatedDict(mmap_dict.MmapedDict):
     """prometheus_client's dict in a file; in memory alone where the file cannot have its space."""
+
+    _f: BinaryIO | None  # type: ignore[assignment]
+    _m: Any
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
         """Allocate the file, then map it."""

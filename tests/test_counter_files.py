@@ -84,12 +84,13 @@ def test_an_allocated_file_is_read_as_any_other(tmp_path: Path) -> None:
     name = str(tmp_path / "counter_1.db")
     counts = AllocatedDict(name)
     for number in range(3000):
-        counts.write_value(f"key {number}", float(number), 0.0)
+        counts.write_value(f"key {number}", float(number), 0.0)  # type: ignore[no-untyped-call]
     counts.close()
-    found = {key.strip(): value for key, value, *_ in MmapedDict.read_all_values_from_file(name)}
+    entries = MmapedDict.read_all_values_from_file(name)  # type: ignore[no-untyped-call]
+    found = {key.strip(): value for key, value, *_ in entries}
     assert found == {f"key {number}": float(number) for number in range(3000)}
     again = AllocatedDict(name)
-    assert again.read_value("key 2999") == (2999.0, 0.0)
+    assert again.read_value("key 2999") == (2999.0, 0.0)  # type: ignore[no-untyped-call]
     again.close()
 
 

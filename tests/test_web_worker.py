@@ -299,12 +299,12 @@ def _renewed(port: int, number: int, says: bytes) -> Iterator[None]:
     def hold(part: int) -> None:
         clients: list[socket.socket] = []
         while not ended.is_set():
-            with suppress(OSError):
-                clients.append(connect(port))
-                clients[-1].sendall(says)
-            if len(clients) >= part:
-                clients.pop(0).close()
-                ended.wait(0.005)
+            clients = [client for client in clients if _is_open(client)]
+            while len(clients) < part and not ended.is_set():
+                with suppress(OSError):
+                    clients.append(connect(port))
+                    clients[-1].sendall(says)
+            ended.wait(0.5)
         for client in clients:
             client.close()
 
@@ -316,6 +316,20 @@ def _renewed(port: int, number: int, says: bytes) -> Iterator[None]:
             yield
         finally:
             ended.set()
+
+
+def _is_open(client: socket.socket) -> bool:
+    """Whether the server keeps it; what it answered is read."""
+    client.setblocking(False)
+    try:
+        said = client.recv(65536)
+    except BlockingIOError:
+        return True
+    except OSError:
+        said = b""
+    if not said:
+        client.close()
+    return bool(said)
 
 
 def _pair() -> tuple[ClientSocket, socket.socket]:
