@@ -264,13 +264,30 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
     def _make_room(self) -> None:
         """Close the oldest silent connections, so that there is a place for the next one."""
         while self.alive and self.nr_conns >= self.worker_connections:
-            silent = self.pending_conns or self.keepalived_conns
-            if not silent:
+            conn = self._longest_silent()
+            if conn is None:
                 return
-            conn = silent.popleft()
             self.poller.unregister(conn.sock)
             self.nr_conns -= 1
             conn.close()
+
+    def _longest_silent(self) -> Any:
+        """Take it out of those that wait; None where each has said something by now."""
+        waits = [
+            (conns[0].timeout - seconds, conns)
+            for conns, seconds in (
+                (self.pending_conns, FIRST_BYTE_SECONDS),
+                (self.keepalived_conns, self.cfg.keepalive),
+            )
+            if conns
+        ]
+        for _, conns in sorted(waits, key=lambda wait: wait[0]):
+            # What has arrived may be a whole request, which the poller has not told of yet.
+            conn = next((each for each in conns if not each.sock.is_readable(0)), None)
+            if conn is not None:
+                conns.remove(conn)
+                return conn
+        return None
 
     def handle(self, conn: Any) -> Any:
         """Serve a connection, in a thread, for as long as it has the next request ready."""

@@ -19,8 +19,8 @@ import psutil
 import pytest
 import requests
 
-from tests.sandbox_process import ROOT
-from tests.service_process import free_port
+from tests.sandbox_process import ROOT, SandboxProcess
+from tests.service_process import ServiceProcess, free_port
 from web_worker import ClientSocket, WebWorker
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
@@ -158,6 +158,17 @@ def test_half_sent_requests_delay_nobody() -> None:
     with served(worker="Patient") as port, _renewed(port, 3 * PLACES, POST + b"12345"):
         # The clients that are turned away and come again take most of a busy machine's time.
         assert max(seconds_of_an_answer(port) for _ in range(5)) < 3
+
+
+@pytest.mark.parametrize("says", [b"", POST + b"12345"])
+def test_an_order_is_paid_among_silent_clients(sandbox: SandboxProcess, says: bytes) -> None:
+    environ = {"WEB_CONCURRENCY": "1", "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT)}
+    with ServiceProcess(sandbox.url, environ) as service:
+        with _renewed(service.port, 3 * PLACES, says):
+            began = time.monotonic()
+            assert service.get("/healthz").status_code == 200
+            assert service.create("among-silent-clients").status_code == 200
+            assert time.monotonic() - began < 3
 
 
 def test_a_request_that_is_whole_keeps_its_place() -> None:
