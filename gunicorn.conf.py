@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
@@ -88,7 +89,11 @@ OF_STORES = {
     "rediss": ("key_store.redis",),
 }
 OF_CLIENTS = ("access.tokens", "web.rates")
-OF_METRICS = ("metrics.counting", "metrics.names")
+OF_METRICS = ("metrics.counter_files", "metrics.counting", "metrics.names")
+
+# A worker that ends sooner than this has a cause that the next one may meet, too. Before that one
+# is started, the master waits: each costs half a second of CPU.
+SHORT_LIFE_SECONDS, NEXT_WORKER_SECONDS = 5.0, 1.0
 
 # What ends a worker.
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -141,7 +146,11 @@ if shares_memory:
 
 exporter = None
 if settings.metrics_port:
-    exporter = beside_gunicorn.open_exporter(settings.prometheus_multiproc_dir)
+    try:
+        exporter = beside_gunicorn.open_exporter(settings.prometheus_multiproc_dir)
+    except OSError as full:
+        sys.stderr.write(f"METRICS_PORT: no directory for the counts, so none: {full.strerror}\n")
+        raw_env.append("METRICS_PORT=")
 if exporter:
     # prometheus_client looks for it when it is imported: before any worker begins.
     raw_env.append(f"PROMETHEUS_MULTIPROC_DIR={exporter.directory}")
@@ -224,6 +233,10 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Find a worker the core that its siblings use least; tell it whether it replaces another."""
     # A master that an older version started was told no number, and has had all its workers.
     worker.replaces = worker.age > getattr(server, "first_workers", 0)
+    if getattr(server, "lost_a_young_one", False):
+        server.lost_a_young_one = False
+        time.sleep(NEXT_WORKER_SECONDS)
+    worker.began_at = time.monotonic()
     used = Counter(each.core for each in server.WORKERS.values())
     worker.core = min(cores, key=lambda core: used[core], default=None)
 
@@ -246,8 +259,11 @@ def post_worker_init(_: Any) -> None:
     gc.set_threshold(GARBAGE_OBJECTS)
 
 
-def child_exit(_: Any, worker: Any) -> None:
+def child_exit(server: Any, worker: Any) -> None:
     """Keep what a worker counted, and forget what it said of now."""
+    life = time.monotonic() - getattr(worker, "began_at", 0.0)
+    if life < SHORT_LIFE_SECONDS and len(server.WORKERS) < server.num_workers:
+        server.lost_a_young_one = True
     if exporter:
         exporter.forget(worker.pid)
 

@@ -18,6 +18,9 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 # More than any answer has, and little enough to read in vain.
 MOST_LINE_BYTES, MOST_HEADERS = 65536, 256
 
+# RFC 9110: 408 ends a connection, and 421 asks for another one.
+LAST_STATUSES = (408, 421)
+
 
 class UnreadableAnswer(OSError):
     """What came is not HTTP, or broke off."""
@@ -60,7 +63,7 @@ def read_answer(incoming: BinaryIO) -> Answer:
         minor, status, headers = _head(incoming)
     body, delimited = _body(incoming, status, headers)
     said = headers.get("connection", "") or ""
-    last = minor == 0 or not delimited or "close" in said.lower()
+    last = minor == 0 or not delimited or "close" in said.lower() or status in LAST_STATUSES
     return Answer(status, headers, body, last)
 
 
@@ -103,7 +106,8 @@ def _body(incoming: BinaryIO, status: int, headers: Headers) -> tuple[bytes, boo
     if coding is not None:
         if coding.lower() != "chunked":
             raise UnreadableAnswer("an unknown transfer coding")
-        return b"".join(_chunks(incoming)), True
+        # With a length beside it the end is in dispute (RFC 9112, 6.3).
+        return b"".join(_chunks(incoming)), length is None
     if length is None:
         return incoming.read(), False
     if not _LENGTH.fullmatch(length):

@@ -137,17 +137,21 @@ class _Connection:
         self.reusable = True
 
     def is_alive(self) -> bool:
-        """Whether it may be used again: anything to read now is its end."""
+        """Whether it may be used again.
+
+        Nothing may be there to read: it is the end, or would be taken for the next answer.
+        """
         young = time.monotonic() - self._used_at < IDLE_SECONDS
-        return young and not self._incoming.is_readable(0)
+        return young and not self._incoming.holds_more()
 
     def exchange(self, request: bytes, read_seconds: float) -> Answer:
         """Write the request and read its answer."""
         current_send.may_have_left = True
         self._write(request)
         self._incoming.ends_at = min(current_send.ends_at, time.monotonic() + read_seconds)
-        answer = read_answer(io.BufferedReader(self._incoming, READ_BYTES))
-        self.reusable = not answer.last
+        reader = io.BufferedReader(self._incoming, READ_BYTES)
+        answer = read_answer(reader)
+        self.reusable = not answer.last and not self._incoming.left_in(reader)
         self._used_at = time.monotonic()
         return answer
 
@@ -169,6 +173,7 @@ class _Incoming(io.RawIOBase):
 
     def __init__(self, sock: socket.socket) -> None:
         self.ends_at = math.inf
+        self._answered = False
         self._sock = sock
         self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
         self._readable = select.poll()
@@ -178,14 +183,29 @@ class _Incoming(io.RawIOBase):
         """Wait for something to read, the end included."""
         return bool(self._readable.poll(seconds * 1000))
 
+    def holds_more(self) -> bool:
+        """Whether something is there to read, the end included."""
+        # TLS may hold what it has read of the socket already.
+        return bool(self._tls and self._tls.pending()) or self.is_readable(0)
+
+    def left_in(self, reader: io.BufferedReader[_Incoming]) -> bool:
+        """Whether a reader of this one has read more than was asked of it."""
+        self._answered = True
+        try:
+            # It would read on where it holds nothing.
+            return bool(reader.peek())
+        finally:
+            self._answered = False
+
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Any) -> int | None:
+        if self._answered:
+            return None
         while True:
             left = _until(self.ends_at)
-            # TLS may hold what it has read of the socket already.
-            if (self._tls is None or not self._tls.pending()) and not self.is_readable(left):
+            if not (self._tls and self._tls.pending()) and not self.is_readable(left):
                 continue
             try:
                 return self._sock.recv_into(buffer)

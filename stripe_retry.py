@@ -8,11 +8,19 @@
 | 400 idempotency_error               | misused  | no         | saved: something else   |
 | 400, 402, 404                       | no       | no         | saved, but validation   |
 | 401, 403                            | config   | no         | not saved               |
+| 408, 421, 425 of Stripe's edge      | unknown  | yes        | not saved: not executed |
 | 409 idempotency_key_in_use          | busy     | yes        | not yet saved           |
 | 429, lock_timeout                   | limited  | yes        | not saved               |
 | 5xx                                 | failed   | yes        | 500 saved, 503 not      |
 | 5xx that is a replay                | failed   | no         | saved: for ever         |
+| any other that is a replay          | unknown  | no         | saved: for ever         |
 | anything else                       | unknown  | no         | not known               |
+
+To send the same bytes again under the same key is always safe; it is worth its time only where the
+next answer can be another one. A server in front of Stripe's API answers 408 to a request that did
+not arrive in time, 421 to one on the wrong connection, 425 to one in TLS early data: none of them
+looked at the request. Every other 4xx (405, 410, 411, 413, 414, 415, 424, 431, ...) and every 3xx
+judges the request itself, and would judge it the same again.
 
 `Stripe-Should-Retry: true` or `false` overrides the third column, `Retry-After` the wait.
 Sources: docs.stripe.com/error-low-level, /api/idempotent_requests, /rate-limits.
@@ -134,6 +142,8 @@ def _row(status: int | None, kind: str | None, *, replayed: bool) -> tuple[Meani
             return Meaning.NO, False
         case 401 | 403:
             return Meaning.CONFIG, False
+        case 408 | 421 | 425:
+            return Meaning.UNREADABLE, not replayed
         case 409:
             return Meaning.BUSY, True
         case 429:

@@ -13,6 +13,7 @@ import select
 import selectors
 import socket
 import sys
+import threading
 import time
 from contextlib import suppress
 from functools import partial
@@ -53,6 +54,32 @@ BAD_REQUEST = json.dumps(
 )
 
 
+class UnfinishedRequests:
+    """The connections whose threads wait for the rest of a request, `most` at a time.
+
+    Where one more would wait, the oldest goes: half-sent requests never take every thread.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: set[ClientSocket] = set()
+        self._lock = threading.Lock()
+
+    def wait(self, client: ClientSocket, seconds: float) -> None:
+        """Wait until the client says more, or has to go."""
+        with self._lock:
+            self._waiting.add(client)
+            if len(self._waiting) > self._most:
+                oldest = min(self._waiting, key=lambda each: each.ends_at)
+                self._waiting.remove(oldest)
+                oldest.give_up()
+        try:
+            client.is_readable(seconds)
+        finally:
+            with self._lock:
+                self._waiting.discard(client)
+
+
 class ClientSocket(socket.socket):
     """A client's connection; `ends_at`, an instant of time.monotonic, ends what it reads.
 
@@ -61,6 +88,8 @@ class ClientSocket(socket.socket):
     """
 
     ends_at = 0.0
+    given_up = False
+    unfinished: UnfinishedRequests | None = None
     _head = b""
 
     def prepare(self) -> ClientSocket:
@@ -83,7 +112,7 @@ class ClientSocket(socket.socket):
             try:
                 return super().recv(size, flags)
             except BlockingIOError:
-                self.is_readable(left)
+                self._wait(left)
             left = self.ends_at - time.monotonic()
         return b""
 
@@ -110,6 +139,19 @@ class ClientSocket(socket.socket):
     def is_readable(self, seconds: float) -> bool:
         """Wait for something to read, or for the client to hang up."""
         return seconds >= 0 and bool(self._readable.poll(seconds * 1000))
+
+    def give_up(self) -> None:
+        """Read nothing more; wake the thread that waits for the client."""
+        self.given_up = True
+        self.ends_at = 0.0
+        with suppress(OSError):
+            self.shutdown(socket.SHUT_RD)
+
+    def _wait(self, seconds: float) -> None:
+        if self.unfinished:
+            self.unfinished.wait(self, seconds)
+        else:
+            self.is_readable(seconds)
 
     def _send_slowly(self, unsent: memoryview) -> None:
         super().settimeout(ANSWER_SECONDS)
@@ -138,6 +180,8 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         sys.setswitchinterval(SWITCH_SECONDS)
         # gunicorn asks for twenty settings a request, each through two functions.
         self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
+        # The other half of the threads is left for requests that are whole.
+        self.unfinished = UnfinishedRequests(max(1, self.cfg.threads // 2))
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -198,6 +242,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         except (BlockingIOError, ConnectionAbortedError):
             return False
         client = ClientSocket(fileno=accepted.detach()).prepare()
+        client.unfinished = self.unfinished
         conn = TConn(self.cfg, client, address, listener.getsockname())
         conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
         conn.common_environ = None
@@ -206,6 +251,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         if conn.common_environ and reads_plainly(self.cfg):
             conn.parser = PlainRequestParser(self.cfg, client, address)
         self.nr_conns += 1
+        self._make_room()
         if client.is_readable(0):
             conn.data_ready = True
             self.enqueue_req(conn)
@@ -214,6 +260,34 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         speaks = partial(self.on_pending_socket_readable, conn)
         self.poller.register(client, selectors.EVENT_READ, speaks)
         return True
+
+    def _make_room(self) -> None:
+        """Close the oldest silent connections, so that there is a place for the next one."""
+        while self.alive and self.nr_conns >= self.worker_connections:
+            conn = self._longest_silent()
+            if conn is None:
+                return
+            self.poller.unregister(conn.sock)
+            self.nr_conns -= 1
+            conn.close()
+
+    def _longest_silent(self) -> Any:
+        """Take it out of those that wait; None where each has said something by now."""
+        waits = [
+            (conns[0].timeout - seconds, conns)
+            for conns, seconds in (
+                (self.pending_conns, FIRST_BYTE_SECONDS),
+                (self.keepalived_conns, self.cfg.keepalive),
+            )
+            if conns
+        ]
+        for _, conns in sorted(waits, key=lambda wait: wait[0]):
+            # What has arrived may be a whole request, which the poller has not told of yet.
+            conn = next((each for each in conns if not each.sock.is_readable(0)), None)
+            if conn is not None:
+                conns.remove(conn)
+                return conn
+        return None
 
     def handle(self, conn: Any) -> Any:
         """Serve a connection, in a thread, for as long as it has the next request ready."""
@@ -288,5 +362,8 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
 
     def _close(self, client: ClientSocket) -> None:
         """Close here: the thread of the poller must not wait for a client to hang up."""
+        if client.given_up:
+            client.close()
+            return
         client.ends_at = time.monotonic() + CLOSE_SECONDS
         util.close_graceful(client, timeout=CLOSE_SECONDS)

@@ -43,9 +43,11 @@ def open_counting(settings: Settings) -> Uncounted:
         return Uncounted()
     from prometheus_client import CollectorRegistry
 
+    from metrics import counter_files
     from metrics.counting import Counting
     from metrics.names import Names
 
+    counter_files.install()
     registry = CollectorRegistry()
     names = Names(registry)
     if settings.prometheus_multiproc_dir is None:

@@ -21,9 +21,17 @@ from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed, Verdict
         (404, "invalid_request_error", Meaning.NO, False),
         (401, "invalid_request_error", Meaning.CONFIG, False),
         (403, "invalid_request_error", Meaning.CONFIG, False),
+        (405, None, Meaning.UNREADABLE, False),
+        (408, None, Meaning.UNREADABLE, True),
+        (408, "api_error", Meaning.UNREADABLE, True),
         (409, "invalid_request_error", Meaning.BUSY, True),
+        (409, None, Meaning.BUSY, True),
+        (413, None, Meaning.UNREADABLE, False),
+        (421, None, Meaning.UNREADABLE, True),
         (424, "invalid_request_error", Meaning.UNREADABLE, False),
+        (425, None, Meaning.UNREADABLE, True),
         (429, "invalid_request_error", Meaning.LIMITED, True),
+        (429, None, Meaning.LIMITED, True),
         (500, "api_error", Meaning.FAILED, True),
         (503, None, Meaning.FAILED, True),
     ],
@@ -41,8 +49,14 @@ def test_a_replayed_5xx_is_never_got_past_with_its_key() -> None:
     assert (verdict.again, verdict.saved_5xx) == (False, True)
 
 
+@pytest.mark.parametrize("status", [408, 421, 425])
+def test_a_saved_4xx_of_the_edge_is_not_sent_again(status: int) -> None:
+    verdict = judge(status, {"idempotent-replayed": "true"}, None)
+    assert (verdict.again, verdict.saved_5xx) == (False, False)
+
+
 @pytest.mark.parametrize(("asked", "again"), [("true", True), ("false", False)])
-@pytest.mark.parametrize("status", [400, 409, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 408, 409, 421, 425, 429, 500, 503])
 def test_should_retry_overrides_the_status(status: int, asked: str, again: bool) -> None:
     assert judge(status, {"stripe-should-retry": asked}, "api_error").again is again
 

@@ -229,6 +229,49 @@ def test_a_kept_connection_that_was_closed_is_replaced() -> None:
     assert server.connections == 2
 
 
+SECOND = b'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"evil"'
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("more", [SECOND, b"\r\n", b"x", SECOND * 1000])
+def test_bytes_behind_an_answer_end_its_connection(more: bytes, tls: bool) -> None:
+    client = transport()
+    with ScriptedServer(say(OK + more), tls=tls) as server:
+        assert [post(client, server.url) for _ in range(3)] == [("{}", 200)] * 3
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_bytes_that_follow_an_answer_later_end_its_connection(tls: bool) -> None:
+    client, spoken = transport(), threading.Event()
+
+    def answer_twice(peer: socket.socket) -> None:
+        peer.sendall(OK)
+        answered.wait(5)
+        peer.sendall(SECOND)
+        spoken.set()
+
+    answered = threading.Event()
+    with ScriptedServer(answer_twice, tls=tls) as server:
+        assert post(client, server.url) == ("{}", 200)
+        answered.set()
+        assert spoken.wait(5)
+        server.answer = say(OK)
+        assert post(client, server.url) == ("{}", 200)
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("status", [408, 421])
+def test_what_the_edge_turned_away_is_sent_over_another_connection(status: int) -> None:
+    client = transport()
+    turned_away = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
+    with ScriptedServer(say(turned_away)) as server:
+        assert post(client, server.url) == ("", status)
+        server.answer = say(OK)
+        assert post(client, server.url) == ("{}", 200)
+        assert server.connections == 2
+
+
 def test_threads_share_the_connections() -> None:
     with ScriptedServer() as server, ThreadPoolExecutor(8) as threads:
         client = transport()

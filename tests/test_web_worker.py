@@ -8,18 +8,19 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
 import pytest
 import requests
 
-from tests.sandbox_process import ROOT
-from tests.service_process import free_port
+from tests.sandbox_process import ROOT, SandboxProcess
+from tests.service_process import ServiceProcess, free_port
 from web_worker import ClientSocket, WebWorker
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
@@ -27,6 +28,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 # gunicorn.conf.py adds 32.
 MAX_IN_FLIGHT, THREADS = 1, 33
+PLACES = THREADS + 256
 
 
 class Quick(WebWorker):
@@ -35,10 +37,18 @@ class Quick(WebWorker):
     request_seconds = 0.5
 
 
+class Patient(WebWorker):
+    """Patient for longer than a test."""
+
+    request_seconds = 60.0
+
+
 def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
     """Say how long the body was; break where the path says so."""
     if environ["PATH_INFO"] == "/unanswered":
         raise RuntimeError("no answer")
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
     if environ["SCRIPT_NAME"]:
         start_response("200 OK", [])
         return [environ["PATH_INFO"].encode()]
@@ -54,12 +64,12 @@ def broken(body: bytes) -> Iterator[bytes]:
 
 
 @contextmanager
-def served(**environ: str) -> Iterator[int]:
+def served(worker: str = "Quick", **environ: str) -> Iterator[int]:
     """Serve `app` by one worker; give its port."""
     number = free_port()
     module = "tests.test_web_worker"
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-k", f"{module}.Quick", f"{module}:app"],
+        [sys.executable, "-m", "gunicorn", "-k", f"{module}.{worker}", f"{module}:app"],
         cwd=ROOT,
         env={
             "STRIPE_SECRET_KEY": "sk_test_x",
@@ -132,6 +142,40 @@ def test_more_slow_clients_than_threads_delay_the_others_by_their_time_at_most(p
     assert seconds_of_an_answer(port) < 3
     for each in slow:
         each.close()
+
+
+def test_silent_clients_beyond_the_places_delay_nobody(port: int) -> None:
+    with _renewed(port, 3 * PLACES, b""):
+        assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
+
+
+def test_kept_connections_without_a_request_make_room(port: int) -> None:
+    with _renewed(port, 2 * PLACES, GET):
+        assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
+
+
+def test_half_sent_requests_delay_nobody() -> None:
+    with served(worker="Patient") as port, _renewed(port, 3 * PLACES, POST + b"12345"):
+        # The clients that are turned away and come again take most of a busy machine's time.
+        assert max(seconds_of_an_answer(port) for _ in range(5)) < 3
+
+
+@pytest.mark.parametrize("says", [b"", POST + b"12345"])
+def test_an_order_is_paid_among_silent_clients(sandbox: SandboxProcess, says: bytes) -> None:
+    environ = {"WEB_CONCURRENCY": "1", "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT)}
+    service = ServiceProcess(sandbox.url, environ)
+    with service, _renewed(service.port, 3 * PLACES, says):
+        began = time.monotonic()
+        assert service.get("/healthz").status_code == 200
+        assert service.create("among-silent-clients").status_code == 200
+        assert time.monotonic() - began < 3
+
+
+def test_a_request_that_is_whole_keeps_its_place() -> None:
+    with served(worker="Patient") as port, connect(port) as client:
+        client.sendall(GET.replace(b" / ", b" /slow "))
+        with _renewed(port, 3 * PLACES, b""):
+            assert answer(client) == "0"
 
 
 def test_a_request_in_pieces_that_come_in_time_is_served(port: int) -> None:
@@ -256,6 +300,47 @@ def test_an_answer_larger_than_the_kernel_takes_at_once_arrives() -> None:
         read = reader.submit(_read, theirs, len(large))
         ours.sendall(large)
         assert read.result() == large
+
+
+@contextmanager
+def _renewed(port: int, number: int, says: bytes) -> Iterator[None]:
+    """Hold so many connections that say this and no more; open each anew when it is closed."""
+    ended = threading.Event()
+
+    def hold(part: int) -> None:
+        clients: list[socket.socket] = []
+        while not ended.is_set():
+            clients = [client for client in clients if _is_open(client)]
+            while len(clients) < part and not ended.is_set():
+                with suppress(OSError):
+                    clients.append(connect(port))
+                    clients[-1].sendall(says)
+            ended.wait(0.5)
+        for client in clients:
+            client.close()
+
+    with ThreadPoolExecutor(4) as holders:
+        for _ in range(4):
+            holders.submit(hold, number // 4)
+        time.sleep(0.5)
+        try:
+            yield
+        finally:
+            ended.set()
+
+
+def _is_open(client: socket.socket) -> bool:
+    """Whether the server keeps it; what it answered is read."""
+    client.setblocking(False)
+    try:
+        said = client.recv(65536)
+    except BlockingIOError:
+        return True
+    except OSError:
+        said = b""
+    if not said:
+        client.close()
+    return bool(said)
 
 
 def _pair() -> tuple[ClientSocket, socket.socket]:
