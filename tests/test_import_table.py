@@ -63,6 +63,7 @@ FLOORS = [
     {"setting_checks"},
     {"settings"},
     {"payment"},
+    {"stripe_paths"},
     {"access", "telemetry", "live_money", "metrics", "stripe_retry", "stripe_sdk", "stripe_send"},
     {"stripe_gateway", "stripe_pages", "stripe_connection", "stripe_transport", "stripe_webhook"},
     {"api_description", "checkout"},

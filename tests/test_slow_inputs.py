@@ -1,4 +1,4 @@
-"""No text from outside costs more than its length: every pattern of the service, and the request."""
+"""No text from outside costs more than its length: every pattern, and a whole request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from payment.complaints import bad_request
 from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
 from payment.request import PaymentRequest
 from secret_text import MAX_CHARACTERS, redacted
-from stripe_send import MAX_MESSAGE_CHARACTERS, SendFailed, error_of
+from stripe_retry import SendFailed
+from stripe_send import MAX_MESSAGE_CHARACTERS, error_of
 from tests.sandbox_process import SandboxProcess
 from tests.service_process import ServiceProcess
 from tests.test_import_table import MODULES
@@ -30,9 +31,9 @@ MOST_TIMES = 28
 LEAST_SECONDS = 0.01
 
 HOSTILE = [
-    "-eyJ", "eyJ", "-eyJa.", "eyJa.eyJ", "sk_test_", "-sk_live_a", "_secret_", "pi_a_secret", "-pi_a",
-    "whsec_", "://", "a://b", "Bearer ", "bearer a", "api_", "api_0", "a@", "a@b.", ".", "@", "a",
-    "0", "_", "-", " ", ":", "/", "a: b\r\n", "a:\r\n", "\r\n", "/pi_1", "%41", "\ud800", "[", ",",
+    "-eyJ", "eyJ", "-eyJa.", "eyJa.eyJ", "sk_test_", "-sk_live_a", "_secret_", "pi_a_secret",
+    "-pi_a", "whsec_", "://", "a://b", "Bearer ", "bearer a", "api_", "api_0", "a@", "a@b.", ".",
+    "@", "a", "0", "_", "-", " ", ":", "/", "a: b\r\n", "a:\r\n", "\r\n", "/pi_1", "%41", "\ud800", "[", ",",
     "t=1,v1=",
 ]  # fmt: skip
 ENDS = ["", ".", "@", "\n", "\x00", " x@"]
