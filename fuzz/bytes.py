@@ -18,6 +18,7 @@ with atheris.instrument_imports():
     from access.clients import Client, Clients
     from access.errors import Unauthorized
     from access.tokens import verified_claims
+    from access.webhook_secrets import WebhookSecrets
     from payment.errors import BadRequest
     from payment.json_body import read_json_object
     from payment.order_requests import UpdateRequest
@@ -31,7 +32,7 @@ from gunicorn.http.parser import RequestParser
 
 from secret_text import Secret
 
-SECRET = Secret("whsec_fuzz")
+SECRETS = WebhookSecrets(Secret("whsec_fuzz"), None)
 CLIENTS = Clients({"a": Client(id="a", token_secrets=[Secret("x" * 64)])})
 
 ORDER = {"order_id": "A-1", "amount": 1099, "currency": "usd"}
@@ -92,7 +93,7 @@ def signature(data: bytes) -> None:
     """The signature's header and the body as a stranger sends them: never taken."""
     header, _, body = data.partition(b"\n")
     try:
-        read_event(body, header.decode("latin-1"), SECRET)
+        read_event(body, header.decode("latin-1"), SECRETS)
     except BadRequest:
         return
     raise AssertionError("a forged event was taken")

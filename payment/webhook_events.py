@@ -25,6 +25,9 @@ from payment.stripe_port import NoSuchIntent
 from payment.text import order_name
 from payment.tools import Tools
 
+# Stripe has no such PaymentIntent in the order's account, or the event may not speak of the order.
+NOT_OURS = "not_ours"
+
 CREATED = "payment_intent.created"
 
 # How often a write that lost a race is tried again before Stripe is told to come back later.
@@ -110,7 +113,7 @@ def _apply(
         return "known"
     intent = _fetch(tools, event, deadline)
     if intent is None:
-        return "not_ours"
+        return NOT_OURS
     if not recorded:
         return settle_stray(tools, record, intent, deadline)
     return _write(tools, event, record, intent)
@@ -127,7 +130,7 @@ def _apply_to_lost(tools: Tools, event: StripeEvent, deadline: Deadline) -> str 
     """The store has lost the order: once it is paid, nobody may pay it again."""
     intent = _fetch(tools, event, deadline)
     if intent is None:
-        return "not_ours"
+        return NOT_OURS
     if intent.status not in TAKEN:
         return "unknown_order"
     return "adopted" if adopt_lost(tools, event.order, intent) else None

@@ -26,7 +26,6 @@ ONLY = {
         "stripe_send",
         "stripe_transport",
         "stripe_retry",
-        "stripe_webhook",
     },
     "requests": {"stripe_transport", "stripe_connection", "order_events"},
     "urllib3": {"stripe_transport", "stripe_connection"},
@@ -48,6 +47,7 @@ ONLY = {
         "access.clients",
         "api_description.",
         "stripe_sdk",
+        "stripe_webhook",
     },
 }
 
