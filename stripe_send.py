@@ -189,8 +189,12 @@ def _refused(verdict: Verdict, cause: BaseException | None, request_id: str | No
     message = str(getattr(error, "message", None) or "Stripe refused the request.")
     words = (getattr(error, name, None) for name in ("code", "type"))
     code = next((word for word in map(partial(_plain, _CODE), words) if word), None)
-    message = _SECRETS.sub("****", shortened(message, MAX_MESSAGE_CHARACTERS))
-    return kind(message, code=code, request_id=request_id)
+    return kind(without_secrets(message), code=code, request_id=request_id)
+
+
+def without_secrets(message: str) -> str:
+    """Return the beginning of a message of Stripe's, without keys and client_secrets."""
+    return _SECRETS.sub("****", shortened(message, MAX_MESSAGE_CHARACTERS))
 
 
 def _plain(form: re.Pattern[str], text: object) -> str | None:

@@ -26,7 +26,7 @@ with atheris.instrument_imports():
     from payment.order_requests import UpdateRequest
     from payment.request import PaymentRequest, check_request
     from secret_text import redacted
-    from stripe_send import _SECRETS as secrets_of_stripe
+    from stripe_send import without_secrets
     from stripe_webhook import _parsed as parse_event
     from stripe_webhook import read_event
     from tests.test_web_request import read_by
@@ -129,11 +129,11 @@ def token(data: bytes) -> None:
 
 
 def redaction(data: bytes) -> None:
-    """A text that repeats what it was given, as a log value, a field's name, a message of Stripe's."""
+    """A text that repeats what it was given, as a log value, a name, a message may be."""
     unit, _, end = data.decode("latin-1").partition("\n")
     text = unit * (BODY_CHARACTERS // max(1, len(unit))) + end
     redacted(text)
-    secrets_of_stripe.sub("****", text)
+    without_secrets(text)
     for given in ({text: 1}, {**ORDER, "receipt_email": text}, {**ORDER, "metadata": {text: text}}):
         with suppress(BadRequest):
             check_request(given, PaymentRequest)
