@@ -18,7 +18,8 @@ from payment.idempotency import SentParams
 from payment.intents import Intent, names_order, read_intent, same_intent, same_order
 from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment.stripe_port import NoSuchIntent
-from stripe_pages import INTENTS, Pages, Stretch, Wanted
+from stripe_pages import Pages, Stretch, Wanted
+from stripe_paths import CANCEL, INTENT, INTENTS, path_of
 from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed
 from stripe_sdk import Answer, Call
 from stripe_send import Send, Sender, error_of
@@ -96,12 +97,12 @@ class StripeGateway:
     def update(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Change a PaymentIntent; see StripePort."""
         read = _reader_of(intent_id)
-        call = Call("post", f"{INTENTS}/{intent_id}", sent.params, key, sent.api_version)
+        call = Call("post", path_of(INTENT, intent_id), sent.params, key, sent.api_version)
         return self._try(call, deadline, lambda answer: Made(read(answer), _is_replay(answer)))
 
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
         """Return the PaymentIntent as it is now; see StripePort."""
-        return self._ask(Call("get", f"{INTENTS}/{intent_id}"), deadline, _reader_of(intent_id))
+        return self._ask(Call("get", path_of(INTENT, intent_id)), deadline, _reader_of(intent_id))
 
     def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:
         """Cancel a PaymentIntent; see StripePort. Each call has a key of its own."""
@@ -109,7 +110,7 @@ class StripeGateway:
         key = f"cancel-{intent_id}-{uuid.uuid4().hex}"
         try:
             return self._ask(
-                Call("post", f"{INTENTS}/{intent_id}/cancel", params, key),
+                Call("post", path_of(CANCEL, intent_id), params, key),
                 deadline,
                 _reader_of(intent_id),
             )

@@ -13,9 +13,8 @@ from payment.deadline import Deadline
 from payment.errors import Refused, StripeFailed
 from payment.intents import Intent, UnreadableIntent, read_intent
 from payment.stripe_port import NoSuchIntent
+from stripe_paths import INTENTS, SEARCH
 from stripe_sdk import Answer, Call
-
-INTENTS = "/v1/payment_intents"
 
 # Stripe's most for one page.
 PAGE_SIZE = 100
@@ -98,7 +97,7 @@ class Pages:
         """Yield what Stripe's search finds."""
         params: dict[str, Any] = {"query": query, "limit": PAGE_SIZE}
         while True:
-            call = Call("get", f"{INTENTS}/search", params)
+            call = Call("get", SEARCH, params)
             page = self._ask(call, deadline, lambda answer: _read_search_page(answer, wanted))
             yield from page.intents
             if page.next_page is None:

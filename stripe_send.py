@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import stripe
@@ -27,6 +28,7 @@ from payment.errors import (
     StripeUnreachable,
 )
 from payment.intents import UnreadableIntent
+from secret_text import shortened
 from stripe_retry import (
     LEAST_SEND_SECONDS,
     Meaning,
@@ -58,6 +60,13 @@ FAILURES = (
 stripe.enable_telemetry = False
 
 _SECRETS = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+|\bpi_\w+_secret_\w+")
+
+# Stripe's messages have one or two sentences.
+MAX_MESSAGE_CHARACTERS = 1_000
+
+# A word for a program, as every code of Stripe's is.
+_CODE = re.compile("[A-Za-z0-9_.-]{1,100}")
+_REQUEST_ID = re.compile("[A-Za-z0-9_.-]{1,100}")
 
 
 class Transport(Protocol):
@@ -148,14 +157,14 @@ class Sender:
         return judge(status, headers, kind)
 
     def _told(self, call: Call, seconds: float, verdict: Verdict | None) -> None:
-        request_id = self._keeper.last()[1].get("request-id")
+        request_id = _plain(_REQUEST_ID, self._keeper.last()[1].get("request-id"))
         self._tell(Send(call.method, call.path, call.sends, seconds, request_id, call.key, verdict))
 
 
 def error_of(failed: SendFailed) -> PaymentError:
     """What a caller is told of a call that failed."""
     verdict, cause = failed.verdict, failed.__cause__
-    request_id = getattr(cause, "request_id", None)
+    request_id = _plain(_REQUEST_ID, getattr(cause, "request_id", None))
     match verdict.meaning:
         case Meaning.NO:
             return _refused(verdict, cause, request_id)
@@ -184,5 +193,15 @@ def _refused(verdict: Verdict, cause: BaseException | None, request_id: str | No
     kind = CardRefused if verdict.status == 402 else Refused
     message = str(getattr(error, "message", None) or "Stripe refused the request.")
     words = (getattr(error, name, None) for name in ("code", "type"))
-    code = next((word for word in words if word and isinstance(word, str)), None)
-    return kind(_SECRETS.sub("****", message), code=code, request_id=request_id)
+    code = next((word for word in map(partial(_plain, _CODE), words) if word), None)
+    return kind(without_secrets(message), code=code, request_id=request_id)
+
+
+def without_secrets(message: str) -> str:
+    """Return the beginning of a message of Stripe's, without keys and client_secrets."""
+    return _SECRETS.sub("****", shortened(message, MAX_MESSAGE_CHARACTERS))
+
+
+def _plain(form: re.Pattern[str], text: object) -> str | None:
+    """Return the text if it has this form: Stripe's answer, or a proxy's, may hold anything."""
+    return text if isinstance(text, str) and form.fullmatch(text) else None

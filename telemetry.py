@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from payment.happening import ALARMS, EXPECTED
-from secret_text import redacted
+from secret_text import MAX_CHARACTERS, redacted, shortened
 
 if TYPE_CHECKING:
     from payment.happening import Happening
@@ -40,6 +40,9 @@ _HARMLESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # Enough to find a key in Stripe's dashboard.
 KEY_CHARACTERS = len("order-") + 8
+
+# More than frames of ours and of the libraries, a few causes deep; RecursionError has thousands.
+MAX_TRACE_LINES = 400
 
 _to_json = json.JSONEncoder(default=str).encode
 
@@ -208,12 +211,12 @@ class JsonLines(logging.Formatter):
             "time": _utc(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": shortened(record.getMessage()),
             "correlation_id": correlation_id.get(),
-            **_extra(record),
+            **{name: _short(value) for name, value in _extra(record).items()},
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = _short_trace(self.formatException(record.exc_info))
         return redacted(_to_json(line))
 
 
@@ -223,14 +226,14 @@ class Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line, and its traceback below it."""
         facts = "".join(
-            f" {name}={_escaped(str(value))}"
+            f" {name}={_escaped(shortened(str(value)))}"
             for name, value in _extra(record).items()
             if value is not None
         )
         level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{record.levelname.lower():7}\x1b[0m"
-        line = f"{_utc(record)} {level} {_escaped(record.getMessage())}{facts}"
+        line = f"{_utc(record)} {level} {_escaped(shortened(record.getMessage()))}{facts}"
         if record.exc_info:
-            trace = self.formatException(record.exc_info).splitlines()
+            trace = _short_trace(self.formatException(record.exc_info)).splitlines()
             line = "\n".join([line, *map(_escaped, trace)])
         return redacted(line)
 
@@ -244,6 +247,26 @@ def _escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _short(value: Any) -> Any:
+    """Bound a fact; what is not text is written as its text would be, if that is long."""
+    if isinstance(value, str):
+        return shortened(value)
+    if isinstance(value, (bool, int, float, type(None))):
+        return value
+    text = str(value)
+    return shortened(text) if len(text) > MAX_CHARACTERS else value
+
+
+def _short_trace(text: str) -> str:
+    """Bound a traceback: its lines each, and of many the first and the last."""
+    lines = [shortened(line) for line in text.splitlines()]
+    if len(lines) > MAX_TRACE_LINES:
+        half = MAX_TRACE_LINES // 2
+        left_out = f"… ({len(lines) - MAX_TRACE_LINES} more lines)"
+        lines = [*lines[:half], left_out, *lines[-half:]]
+    return "\n".join(lines)
 
 
 def _utc(record: logging.LogRecord) -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import telemetry
+from access.webhook_secrets import WebhookSecrets
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted, open_counting
 from payment.happening import Happening
 from payment.payments import Payments
-from secret_text import Secret
 from settings import Settings, SettingsError
 from stripe_payment import Account, open_payments
 from stripe_send import Send
@@ -27,13 +27,7 @@ class Parts:
     clients: Clients | None
     counting: Uncounted
     payments: Payments
-
-    @property
-    def webhook_secrets(self) -> Secret | None:
-        """Any of them may have signed an event: what it says is looked up at Stripe anyway."""
-        of_clients = [each.stripe_webhook_secret for each in self.clients or ()]
-        given = [each for each in (self.settings.stripe_webhook_secret, *of_clients) if each]
-        return Secret(",".join(s.get_secret_value() for s in given)) if given else None
+    webhook_secrets: WebhookSecrets
 
 
 def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
@@ -42,7 +36,8 @@ def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
     refuse_unsafe(settings, clients)
     counting = open_counting(settings)
     payments = payments or _open_payments(settings, clients, counting)
-    return Parts(settings, clients, counting, payments)
+    secrets = WebhookSecrets(settings.stripe_webhook_secret, clients)
+    return Parts(settings, clients, counting, payments, secrets)
 
 
 def clients_of(settings: Settings) -> Clients | None:

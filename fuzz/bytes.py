@@ -1,6 +1,7 @@
 """atheris on what reads a stranger's bytes: `python -m fuzz.bytes TARGET -runs=N`.
 
-Nothing but our own errors may come out of a reader, whatever goes in.
+Nothing but our own errors may come out of a reader, whatever goes in, and no input may cost more
+CPU than MOST_SECONDS.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,10 +20,13 @@ with atheris.instrument_imports():
     from access.clients import Client, Clients
     from access.errors import Unauthorized
     from access.tokens import verified_claims
+    from access.webhook_secrets import WebhookSecrets
     from payment.errors import BadRequest
     from payment.json_body import read_json_object
     from payment.order_requests import UpdateRequest
     from payment.request import PaymentRequest, check_request
+    from secret_text import redacted
+    from stripe_send import without_secrets
     from stripe_webhook import _parsed as parse_event
     from stripe_webhook import read_event
     from tests.test_web_request import read_by
@@ -31,8 +36,14 @@ from gunicorn.http.parser import RequestParser
 
 from secret_text import Secret
 
-SECRET = Secret("whsec_fuzz")
+SECRETS = WebhookSecrets(Secret("whsec_fuzz"), None)
 CLIENTS = Clients({"a": Client(id="a", token_secrets=[Secret("x" * 64)])})
+
+# Of one input. The instrumented code is ten times as slow as it is in the service.
+MOST_SECONDS = 1.0
+
+# What is quadratic shows itself at the length of a whole body, whatever the fuzzer's own limit is.
+BODY_CHARACTERS = 64 * 1024
 
 ORDER = {"order_id": "A-1", "amount": 1099, "currency": "usd"}
 EVERYTHING = {
@@ -57,11 +68,21 @@ EVENT = {
 SEEDS: dict[str, list[bytes]] = {
     "json": [json.dumps(each).encode() for each in (ORDER, EVERYTHING)] + [b"\xef\xbb\xbf{}"],
     "event": [json.dumps(EVENT).encode()],
-    "signature": [f"t={int(time.time())},v1={'0' * 64},v0=x\n{json.dumps(EVENT)}".encode()],
+    "signature": [
+        f"t={int(time.time())},v1={'0' * 64},v0=x\n{json.dumps(EVENT)}".encode(),
+        f"t={'9' * 400}{(',v1=' + '0' * 64) * 20}\n{{}}".encode(),
+    ],
     "token": [
         b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJjbGllbnRfaWQiOiJhIn0.AAAA",
         b"eyJhbGciOiJub25lIn0.eyJjbGllbnRfaWQiOiJhIn0.",
         b"eyJhbGciOiJIUzI1NiIsImI2NCI6ZmFsc2UsImNyaXQiOlsiYjY0Il19.eyJjbGllbnRfaWQiOiJhIn0.",
+    ],
+    "redaction": [
+        b"-eyJ\n.",
+        b"eyJa.eyJa.\n",
+        b"sk_test_a \n_secret_",
+        b"://a@\nBearer x",
+        b"a@b.\n@",
     ],
     "head": [
         b"POST /a-b?c=d HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
@@ -92,7 +113,7 @@ def signature(data: bytes) -> None:
     """The signature's header and the body as a stranger sends them: never taken."""
     header, _, body = data.partition(b"\n")
     try:
-        read_event(body, header.decode("latin-1"), SECRET)
+        read_event(body, header.decode("latin-1"), SECRETS)
     except BadRequest:
         return
     raise AssertionError("a forged event was taken")
@@ -107,6 +128,17 @@ def token(data: bytes) -> None:
     raise AssertionError("a forged token was taken")
 
 
+def redaction(data: bytes) -> None:
+    """A text that repeats what it was given, as a log value, a name, a message may be."""
+    unit, _, end = data.decode("latin-1").partition("\n")
+    text = unit * (BODY_CHARACTERS // max(1, len(unit))) + end
+    redacted(text)
+    without_secrets(text)
+    for given in ({text: 1}, {**ORDER, "receipt_email": text}, {**ORDER, "metadata": {text: text}}):
+        with suppress(BadRequest):
+            check_request(given, PaymentRequest)
+
+
 def head(data: bytes) -> None:
     """What a connection brings: read as gunicorn reads it."""
     assert read_by(PlainRequestParser, [data]) == read_by(RequestParser, [data])
@@ -117,8 +149,21 @@ TARGETS = {
     "event": event,
     "signature": signature,
     "token": token,
+    "redaction": redaction,
     "head": head,
 }
+
+
+def in_time(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Return the target, which then also fails for an input that takes too long."""
+
+    def run(data: bytes) -> None:
+        began = time.process_time()
+        target(data)
+        took = time.process_time() - began
+        assert took < MOST_SECONDS, f"an input of {len(data)} bytes took {took:.2f} s"
+
+    return run
 
 
 def main() -> None:
@@ -127,7 +172,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(SEEDS[name]):
             (Path(corpus) / str(number)).write_bytes(seed)
-        atheris.Setup([*sys.argv, corpus], TARGETS[name])
+        atheris.Setup([*sys.argv, corpus], in_time(TARGETS[name]))
         atheris.Fuzz()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING
 from key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
 from metrics.opening import Uncounted
 from metrics.sampling import start_sampling
+from stripe_paths import route_of
 
 if TYPE_CHECKING:
     from metrics.names import Names
     from payment.happening import Happening
     from stripe_send import Send
-
-_ID = re.compile(r"/(?:pi|evt|ch)_\w+")
 
 
 class Counting(Uncounted):
@@ -43,7 +41,7 @@ class Counting(Uncounted):
     def send(self, send: Send) -> None:
         """Count a request to Stripe."""
         outcome = send.verdict.meaning.name.lower() if send.verdict else "ok"
-        operation = f"{send.method.upper()} {_ID.sub('/:id', send.path)}"
+        operation = f"{send.method.upper()} {route_of(send.path)}"
         self._names.sends.labels(operation, outcome).inc()
         self._names.send_seconds.labels(operation).observe(send.seconds)
 

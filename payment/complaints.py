@@ -16,6 +16,9 @@ MAX_SENTENCES = 5
 # As many of a name as tell a person which one it is.
 MAX_CHARACTERS = 40
 
+# A secret that begins behind these is not shown: the name is cut before.
+MAX_READ_CHARACTERS = 200
+
 # The numbers of cards have 12 to 19.
 SECRET_DIGITS = 12
 
@@ -51,6 +54,7 @@ def _shown(name: str) -> str:
     One that does not look like a field is JSON text in ASCII, so that it can neither pass for
     another line or sentence nor hide a character that nobody sees.
     """
+    name = name[:MAX_READ_CHARACTERS]
     if redacted(name) != name or sum(map(str.isdigit, name)) >= SECRET_DIGITS:
         return "a field"
     return name if _PLAIN.fullmatch(name) else f'"{_beginning(name)}"'

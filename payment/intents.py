@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from key_store.contract import Order
 
@@ -24,6 +25,15 @@ STATUSES = TAKEN | {
     "requires_confirmation",
     "requires_action",
 }
+
+
+# As Stripe makes them, and no longer than the ids in its reference may be.
+_INTENT_ID = re.compile("pi_[A-Za-z0-9_]{1,250}")
+
+
+def is_intent_id(found: object) -> TypeGuard[str]:
+    """Whether this has the form of a PaymentIntent's id."""
+    return isinstance(found, str) and _INTENT_ID.fullmatch(found) is not None
 
 
 class UnreadableIntent(ValueError):
@@ -85,7 +95,7 @@ def read_intent(found: Any) -> Intent:
     """
     if not isinstance(found, dict) or found.get("object", KIND) != KIND:
         raise UnreadableIntent("not a PaymentIntent")
-    if not (_text(found.get("id")) and _text(found.get("client_secret"))):
+    if not (is_intent_id(found.get("id")) and _text(found.get("client_secret"))):
         raise UnreadableIntent("a PaymentIntent without id or client_secret")
     return Intent(
         id=found["id"],

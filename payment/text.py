@@ -7,6 +7,10 @@ import re
 # Tab and line breaks are text; the rest is a sender's mistake, or somebody's attempt at a log.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LETTER = re.compile("[A-Za-z]")
+
+# The last dot of the domain is looked for once: a pattern that tries each dot takes quadratic time.
+_EMAIL = re.compile(r"[^@\s]+@(?=[^@\s]+\Z)[^@\s]+\.[^@\s]+")
 
 MAX_NAME_OF_ORDER = 200
 
@@ -42,7 +46,7 @@ def free_text(given: str) -> str:
 
 def email(given: str) -> str:
     """Return the address; raises ValueError for what cannot be one. Stripe looks closer."""
-    if not given.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", given):
+    if not given.isprintable() or not _EMAIL.fullmatch(given):
         raise ValueError("must be an e-mail address")
     return given
 
@@ -52,6 +56,6 @@ def descriptor_suffix(given: str) -> str:
 
     Source: docs.stripe.com/get-started/account/statement-descriptors, "requirements".
     """
-    if not given.isprintable() or not re.search("[A-Za-z]", given) or set(given) & set("<>\\'\"*"):
+    if not given.isprintable() or not _LETTER.search(given) or set(given) & set("<>\\'\"*"):
         raise ValueError("must hold a letter, and none of < > \\ ' \" *")
     return given

@@ -7,9 +7,10 @@ written down; a late `payment_failed` finds the order paid and changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from key_store.contract import KeyRecord, Order
 from payment import claims
@@ -17,16 +18,25 @@ from payment.deadline import Deadline
 from payment.errors import InFlight
 from payment.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
 from payment.idempotency import SentParams
-from payment.intents import TAKEN, Intent
+from payment.intents import TAKEN, Intent, is_intent_id
 from payment.resolve import is_unknown, resolve
 from payment.strays import settle_stray
 from payment.stripe_port import NoSuchIntent
+from payment.text import order_name
 from payment.tools import Tools
+
+# Stripe has no such PaymentIntent in the order's account, or the event may not speak of the order.
+NOT_OURS = "not_ours"
 
 CREATED = "payment_intent.created"
 
 # How often a write that lost a race is tried again before Stripe is told to come back later.
 MAX_TRIES = 5
+
+
+# What is not of these forms is no event of Stripe's about a PaymentIntent.
+_KIND = re.compile("payment_intent\\.[a-z0-9_.]{1,60}")
+_EVENT_ID = re.compile("evt_[A-Za-z0-9_]{1,250}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +55,25 @@ class StripeEvent:
         subject = _object(_object(event, "data"), "object")
         metadata = _object(subject, "metadata")
         order_id, client_id = metadata.get("order_id"), metadata.get("client_id")
-        kind, intent_id = event.get("type"), subject.get("id")
-        if not (isinstance(kind, str) and kind.startswith("payment_intent.")):
+        kind, intent_id, event_id = event.get("type"), subject.get("id"), event.get("id")
+        if not (isinstance(kind, str) and _KIND.fullmatch(kind) and is_intent_id(intent_id)):
             return None
-        if not (isinstance(intent_id, str) and isinstance(order_id, str) and event.get("id")):
+        if not (isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id)):
             return None
-        if not isinstance(client_id, str | None):
-            return None
-        if not all(text.isprintable() for text in (intent_id, order_id, client_id or "")):
+        if not (_is_a_name(order_id) and (client_id is None or _is_a_name(client_id))):
             # No order of ours: half of a surrogate pair, for one, fits into no store.
             return None
         livemode = event.get("livemode") is True
         order = Order(livemode, client_id, order_id)
-        return cls(str(event["id"]), kind, livemode, intent_id, order)
+        return cls(event_id, kind, livemode, intent_id, order)
+
+
+def _is_a_name(found: object) -> TypeGuard[str]:
+    """Whether this is text that an order or a client may be named by."""
+    try:
+        return isinstance(found, str) and order_name(found) == found
+    except ValueError:
+        return False
 
 
 def _object(within: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -97,7 +113,7 @@ def _apply(
         return "known"
     intent = _fetch(tools, event, deadline)
     if intent is None:
-        return "not_ours"
+        return NOT_OURS
     if not recorded:
         return settle_stray(tools, record, intent, deadline)
     return _write(tools, event, record, intent)
@@ -114,7 +130,7 @@ def _apply_to_lost(tools: Tools, event: StripeEvent, deadline: Deadline) -> str 
     """The store has lost the order: once it is paid, nobody may pay it again."""
     intent = _fetch(tools, event, deadline)
     if intent is None:
-        return "not_ours"
+        return NOT_OURS
     if intent.status not in TAKEN:
         return "unknown_order"
     return "adopted" if adopt_lost(tools, event.order, intent) else None

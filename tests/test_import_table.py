@@ -26,7 +26,6 @@ ONLY = {
         "stripe_send",
         "stripe_transport",
         "stripe_retry",
-        "stripe_webhook",
     },
     "requests": {"stripe_transport", "stripe_connection", "order_events"},
     "urllib3": {"stripe_transport", "stripe_connection"},
@@ -48,6 +47,7 @@ ONLY = {
         "access.clients",
         "api_description.",
         "stripe_sdk",
+        "stripe_webhook",
     },
 }
 
@@ -63,6 +63,7 @@ FLOORS = [
     {"setting_checks"},
     {"settings"},
     {"payment"},
+    {"stripe_paths"},
     {"access", "telemetry", "live_money", "metrics", "stripe_retry", "stripe_sdk", "stripe_send"},
     {"stripe_gateway", "stripe_pages", "stripe_connection", "stripe_transport", "stripe_webhook"},
     {"api_description", "checkout"},

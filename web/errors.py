@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment import errors
-from secret_text import redacted
+from secret_text import redacted, shortened
 from web.front_door import too_many_requests
 
 log = logging.getLogger("stripe_back_end_api")
@@ -118,7 +118,7 @@ def _error(
 ) -> Response:
     if status >= 500 and not message.startswith(FAILED):
         message = f"{FAILED}: {message}"
-    body = {"error": redacted(message), "code": code, "action": action}
+    body = {"error": redacted(shortened(message)), "code": code, "action": action}
     body |= {name: value for name, value in (facts or {}).items() if value is not None}
     g.error_code = code
     response = jsonify(body)

@@ -11,6 +11,7 @@ from payment.body import MAX_EVENT_BYTES, read_body
 from payment.intents import Intent
 from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
 from payment.query import read_query
+from payment.webhook_events import NOT_OURS
 from stripe_webhook import read_event
 from web.asked import asked, asked_in_body
 from web.front_door import access
@@ -46,7 +47,11 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
     @app.post("/webhook")
     def webhook() -> Response:
         body = read_body(request.stream.read, request.content_length, MAX_EVENT_BYTES)
-        event = read_event(body, request.headers.get("Stripe-Signature"), parts.webhook_secrets)
+        header, named = request.headers.get("Stripe-Signature"), read_query(request.query_string)
+        signed = read_event(body, header, parts.webhook_secrets, client_id=named.get("client_id"))
+        if signed.foreign:
+            return jsonify(received=True, outcome=NOT_OURS)
+        event = signed.event
         orders = payments.orders_of(event.order.client_id if event else None)
         return jsonify(received=True, outcome=orders.apply(event))
 

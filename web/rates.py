@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Callable
 
-from flask import Flask, request
+from flask import Flask, Response, g, request
 from flask_limiter import ApplicationLimit, Limiter
+from limits import parse
 
+from access.errors import TooManyRequests
 from settings import Settings
 from web.front_door import access
 
-# Asked by machines of our own, often: never limited.
+log = logging.getLogger("stripe_back_end_api")
+
+# Asked by machines of our own, often: never limited but for forged events.
 UNLIMITED = frozenset({"healthz", "readyz", "webhook"})
 
 
@@ -46,6 +52,42 @@ def limit(app: Flask, settings: Settings) -> None:
     )
     limiter.request_filter(lambda: request.method == "OPTIONS" or request.endpoint in UNLIMITED)
     app.extensions["rates"] = limiter
+    if settings.address_limit:
+        _limit_forgeries(app, limiter, settings.address_limit)
+
+
+def _limit_forgeries(app: Flask, limiter: Limiter, per_minute: int) -> None:
+    """Count the events that nobody of ours signed, by their address, and then verify no more."""
+    most = parse(f"{per_minute} per minute")
+
+    def counted() -> str:
+        return f"forgeries/{request.remote_addr}"
+
+    @app.before_request
+    def stop() -> None:
+        if request.endpoint == "webhook" and not _holds(
+            lambda: limiter.limiter.test(most, counted())
+        ):
+            reset_at = limiter.limiter.get_window_stats(most, counted()).reset_time
+            raise TooManyRequests(
+                "Too many events that Stripe did not sign; wait a little",
+                retry_after_seconds=reset_at - time.time(),
+            )
+
+    @app.after_request
+    def count(response: Response) -> Response:
+        if request.endpoint == "webhook" and g.get("error_code") == "invalid_signature":
+            _holds(lambda: limiter.limiter.hit(most, counted()))
+        return response
+
+
+def _holds(ask: Callable[[], bool]) -> bool:
+    """A Redis that is down must not close the shop to Stripe's events."""
+    try:
+        return ask()
+    except Exception:
+        log.warning("unsigned events are not counted", exc_info=True)
+        return True
 
 
 def _client_limit(settings: Settings) -> int:
