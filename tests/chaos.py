@@ -13,8 +13,11 @@ from typing import Any, Self
 
 from requests import RequestException, Session
 
+from key_store import open_key_store
+from key_store.contract import KeyRecord, StoreUnavailable
 from payment.claims import LOOKS_AFTER_SECONDS
 from payment.second_look import CLAIM_SECONDS
+from tests.aging import order_of
 from tests.sandbox_process import SandboxProcess
 from tests.servers import Postgres, Redis
 from tests.service_process import ServiceProcess
@@ -54,6 +57,12 @@ FAULTS: tuple[tuple[str, dict[str, str], int, dict[str, Any]], ...] = (
 # What a 500 made late is a stray until a look finds it: the first one, or the one after a process
 # was killed in the midst of it.
 MOST_LOOK_SECONDS = LOOKS_AFTER_SECONDS[0] + CLAIM_SECONDS + 5.0
+
+# How far Stripe's search lags, one of them a run.
+SEARCH_LAGS_SECONDS = (0.0, 60.0, 3600.0)
+
+# How many of the newest orders a failover may have lost the last writes of.
+RECENT = 12
 
 # The service's clock may not be further from Stripe's than the hour that the rules keep.
 MOST_CLOCK_MOVES_SECONDS = 1800.0
@@ -103,8 +112,19 @@ class Tally:
 class Chaos:
     """Runs clients and trouble side by side, then lets the trouble end and counts."""
 
-    def __init__(self, store: Postgres | Redis, *, seed: int = 1, clients: int = 3) -> None:
-        self._store, self._clients = store, clients
+    def __init__(
+        self,
+        store: Postgres | Redis,
+        *,
+        seed: int = 1,
+        clients: int = 3,
+        forgetful: bool = False,
+        search_lag_seconds: float | None = None,
+    ) -> None:
+        """`forgetful`: records are lost and go back to older versions, as in a failover."""
+        self._store, self._clients, self._forgetful = store, clients, forgetful
+        self._search_lag_seconds = search_lag_seconds
+        self._older: dict[str, KeyRecord] = {}
         self._dice = random.Random(seed)
         self._orders: list[Order] = []
         self._lock = threading.Lock()
@@ -114,7 +134,12 @@ class Chaos:
 
     def __enter__(self) -> Self:
         self.sandbox = self._stack.enter_context(SandboxProcess())
-        environ = {**SETTINGS, "KEY_STORE_URL": self._store.new_url()}
+        lag = self._search_lag_seconds
+        lag = self._dice.choice(SEARCH_LAGS_SECONDS) if lag is None else lag
+        self.sandbox.rules(search_lag_seconds=lag)
+        self.tally.counts[f"search lags, seconds: {lag:.0f}"] += 1
+        self._url = self._store.new_url()
+        environ = {**SETTINGS, "KEY_STORE_URL": self._url}
         self.services = [
             self._stack.enter_context(ServiceProcess(self.sandbox.url, environ)) for _ in range(2)
         ]
@@ -246,6 +271,8 @@ class Chaos:
     def _make_trouble(self) -> None:
         moved = 0.0
         while not self._over.wait(self._dice.uniform(0.5, 2.0)):
+            if self._forgetful:
+                self._forget()
             what = self._dice.choices(
                 ("kill -9 of a worker", "kill -9 of a service", "store restarts", "clock moves"),
                 (8, 1, 1, 3),
@@ -264,8 +291,30 @@ class Chaos:
                 what = "kill -9 of a worker"
                 if not self._kill_a_worker():
                     continue
-            with self._lock:
-                self.tally.counts[f"trouble: {what}"] += 1
+            self._count_trouble(what)
+
+    def _forget(self) -> None:
+        """Lose the newest orders' records, or take them back to what they were a while ago."""
+        with self._lock:
+            recent = [order_of(each.order_id) for each in self._orders[-RECENT:]]
+        store = open_key_store(self._url)
+        try:
+            for order in recent:
+                held, older = store.read(order), self._older.get(order.order_id)
+                if held is None:
+                    continue
+                if self._dice.random() < 0.5 and store.forget(held):
+                    gone_back = older is not None and store.claim(older) == older
+                    self._count_trouble(f"a record {'goes back' if gone_back else 'is lost'}")
+                self._older.setdefault(order.order_id, held)
+        except StoreUnavailable:
+            pass
+        finally:
+            store.close()
+
+    def _count_trouble(self, what: str) -> None:
+        with self._lock:
+            self.tally.counts[f"trouble: {what}"] += 1
 
     def _kill_a_worker(self) -> bool:
         service = self._dice.choice(self.services)

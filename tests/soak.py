@@ -21,17 +21,21 @@ def main() -> int:
     stores = given.store or list(SERVERS)
     failed = False
     for name in stores:
-        tally = soak(name, given.minutes * 60 / len(stores), given.seed)
-        print(f"\n## {name}, seed {given.seed}\n\n{tally.table()}", flush=True)
-        failed |= bool(tally.two_payable or tally.two_given or tally.unanswered)
+        seconds = given.minutes * 60 / len(stores) / 2
+        for forgetful in (False, True):
+            tally = soak(name, seconds, given.seed, forgetful=forgetful)
+            what = "that forgets" if forgetful else "that keeps"
+            print(f"\n## {name} {what}, seed {given.seed}\n\n{tally.table()}", flush=True)
+            failed |= bool(tally.two_given or tally.unanswered)
+            failed |= bool(tally.two_payable) and not forgetful
     return 1 if failed else 0
 
 
-def soak(name: str, seconds: float, seed: int) -> Tally:
+def soak(name: str, seconds: float, seed: int, *, forgetful: bool) -> Tally:
     """One run on one store."""
-    with SERVERS[name]() as store, Chaos(store, seed=seed) as chaos:
+    with SERVERS[name]() as store, Chaos(store, seed=seed, forgetful=forgetful) as chaos:
         tally = chaos.run(seconds, threads=24)
-        for order_id in tally.strays:
+        for order_id in tally.two_given if forgetful else tally.strays:
             print("\n".join(chaos.story_of(order_id)), flush=True)
         return tally
 
