@@ -30,6 +30,7 @@ class Attempt(Ownership):
     def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
         super().__init__(tools, wanted, owned, deadline)
         self._inherited, self._sent_until = owned.inherited, owned.sent_until
+        self._begun = owned.begun
         self._began_at = tools.clock()
         self._sent = SentParams.parse(owned.record.params)
 
@@ -39,7 +40,9 @@ class Attempt(Ownership):
         Raises PaymentError where Stripe said no, or did not say; the record then says so too.
         """
         if claims.must_look_up(self._record, self._tools.clock()):
-            return self._look_up(sent_until=self._sent_until)
+            end = self._look_up(sent_until=self._sent_until)
+            if not (self._begun and isinstance(end, Over) and self._is_new_from_now()):
+                return end
         # Rule 2: the key and the params are the record's own, whoever sends them.
         order, number = self._record.order, self._record.attempt
         key = idempotency_key(order.client_id, order.order_id, number)
@@ -52,6 +55,11 @@ class Attempt(Ownership):
                 return self._key_misused(misused)
             case Unclear() as unclear:
                 return self._unclear(unclear)
+
+    def _is_new_from_now(self) -> bool:
+        """Rule 3: what an older version of this record made is known, so the key may be sent."""
+        now = self._tools.clock()
+        return self._write(lambda record: claims.looked_up(record, now))
 
     # What Stripe said.
 
@@ -181,7 +189,7 @@ class Attempt(Ownership):
             adoption = self._search(since, saved_5xx=saved_5xx)
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
-        return Over(failed, looked_up=True) if self._end_all(adoption.strays) else None
+        return Over(failed) if self._end_all(adoption.strays) else None
 
     def _paused(self) -> bool:
         """Wait before a second look; tell whether there is time for one."""

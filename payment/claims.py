@@ -155,15 +155,13 @@ def was_refused(record: KeyRecord) -> bool:
     return follow_up_of(record).refused == record.attempt
 
 
-def next_attempt(
-    record: KeyRecord, wanted: Wanted, lease: Lease, *, looked_up: bool = False
-) -> KeyRecord:
+def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
     """A new attempt: a new key, and the parameters of the request that begins it (rule 3).
 
     The record may have gone back to an older version (a failover, a restored backup), so that its
     lost versions may have sent the new key already, at any time since the record's own key. The
-    age of the new key is therefore counted from there, unless the caller has just looked up what
-    was made since (`looked_up`).
+    age of the new key is therefore counted from there, until a look-up has shown that nothing was
+    made since (`looked_up`).
     """
     attempt = record.attempt + 1
     claimed = _next_version(record, lease.now, "claimed", attempt=attempt)
@@ -177,11 +175,18 @@ def next_attempt(
         state="pending",
         owner=lease.owner,
         locked_until=lease.now + lease.seconds,
-        first_sent_at=lease.now if looked_up else min(record.first_sent_at, lease.now),
+        first_sent_at=min(record.first_sent_at, lease.now),
         saved_5xx=False,
         payment_intent_id=None,
         payment_status=None,
     )
+
+
+def looked_up(begun: KeyRecord, now: float) -> KeyRecord:
+    """An attempt that sent nothing yet, once a look-up has found nothing of its order: its key is
+    new from now on.
+    """
+    return replace(_next_version(begun, now, "looked up"), first_sent_at=now)
 
 
 def put_off(begun: KeyRecord, now: float) -> KeyRecord:

@@ -81,8 +81,8 @@ class _Request:
         match attempt.carry_out():
             case Created() as answer:
                 return answer
-            case Over(failed, looked_up):
-                return self._begin_next(attempt.record, failed, looked_up=looked_up)
+            case Over(failed):
+                return self._begin_next(attempt.record, failed)
             case None:
                 return self._look_again()
 
@@ -143,15 +143,14 @@ class _Request:
         self._tools.saw(
             ("taken_over" if inherited else "claimed") if again else "next_attempt", mine
         )
-        return Owned(mine, inherited, sent_until=held.locked_until)
+        return Owned(mine, inherited, sent_until=held.locked_until, begun=not again)
 
     def _begin_next(
-        self, record: KeyRecord, failed: PaymentError | None = None, *, looked_up: bool = False
+        self, record: KeyRecord, failed: PaymentError | None = None
     ) -> Owned | KeyRecord:
         """Rule 3: the caller has seen that the record's attempt is over.
 
-        `failed`: it ended with a saved 5xx in this request. `looked_up`: see Over. An attempt on
-        an old record begins with a look-up, because the record may have gone back.
+        `failed`: it ended with a saved 5xx in this request.
         """
         self._attempts += 1
         if failed is not None:
@@ -161,8 +160,7 @@ class _Request:
             or len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST
         ):
             self._give_up(record, failed, "This order went through many attempts; ask again.")
-        lease = self._tools.lease()
-        mine = claims.next_attempt(record, self._wanted, lease, looked_up=looked_up)
+        mine = claims.next_attempt(record, self._wanted, self._tools.lease())
         return self._take(record, mine, failed=failed)
 
     def _give_up(

@@ -29,11 +29,13 @@ class Owned:
     """An attempt that is ours to send. `inherited`: somebody else may have sent it before.
 
     `sent_until`: when the last of those sends had ended (Unix seconds); None: not long ago.
+    `begun`: this request began the attempt, so that no other has sent its key on this record.
     """
 
     record: KeyRecord
     inherited: bool
     sent_until: float | None = None
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,9 @@ class Over:
     """The attempt can hold no payable PaymentIntent whose secret was released (rule 3).
 
     `failed`: what this request was answered under its key, where that was a saved 5xx.
-    `looked_up`: a look-up has just found nothing payable of the order, whatever key made it.
     """
 
     failed: PaymentError | None = None
-    looked_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,8 +210,8 @@ def _looks_back_to_the_record() -> AbstractContextManager[Any]:
 def _key_is_new_on_an_old_record() -> AbstractContextManager[Any]:
     real = claims.next_attempt
 
-    def next_attempt(record: KeyRecord, wanted: Any, lease: Any, **_: Any) -> KeyRecord:
-        return real(record, wanted, lease, looked_up=True)
+    def next_attempt(record: KeyRecord, wanted: Any, lease: Any) -> KeyRecord:
+        return replace(real(record, wanted, lease), first_sent_at=lease.now)
 
     return patch.object(claims, "next_attempt", next_attempt)
 
