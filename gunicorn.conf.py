@@ -42,7 +42,7 @@ from key_store import refuse_unusable
 from key_store.shared_directory import shared_directory
 from live_money import refuse_unsafe
 from metrics import beside_gunicorn
-from settings import SettingsError, load_settings
+from payment_service.settings import SettingsError, load_settings
 from web_reload import check_before_reload, try_address
 from web_worker import WebWorker
 from wiring import clients_of

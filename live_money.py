@@ -1,6 +1,6 @@
 """What a live key refuses to start with: each hazard with its remedy, and its opt-out.
 
-Beside settings.py and not in it: a script may use a live key as it likes, the service may not.
+Beside settings/ and not in it: a script may use a live key as it likes, the service may not.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from setting_checks import names
-from settings import SANDBOX_WEBHOOK_SECRET, Settings, SettingsError
+from payment_service.settings import SANDBOX_WEBHOOK_SECRET, Settings, SettingsError
+from payment_service.settings.checks import names
 
 if TYPE_CHECKING:
     from access.clients import Clients

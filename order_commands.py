@@ -18,15 +18,15 @@ import click
 from key_store.contract import StoreError
 from order_events import open_courier
 from payment.chores import Courier
-from payment.errors import PaymentError
 from payment.order_requests import OrderRequest
 from payment.outbox import unparked
 from payment.text import order_name
+from payment_service.errors import PaymentError
 
 if TYPE_CHECKING:
     from payment.payments import Payments
     from payment.reconcile import Tally
-    from settings import Settings
+    from payment_service.settings import Settings
 
 # Stripe sends an event for three days, and then a weekend may lie before anybody looks.
 DEFAULT_SINCE = "7d"

@@ -22,7 +22,7 @@ from payment.second_look import SecondLooks
 
 if TYPE_CHECKING:
     from payment.payments import Payments
-    from settings import Settings
+    from payment_service.settings import Settings
 
 SIGNATURE_HEADER = "Order-Signature"
 

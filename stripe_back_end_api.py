@@ -22,7 +22,7 @@ from order_events import start_courier, start_second_looks
 from payment.payments import Payments
 from payment.query import read_query
 from payment.request import PaymentRequest
-from settings import Settings, SettingsError, environ_for_gunicorn, load_settings
+from payment_service.settings import Settings, SettingsError, environ_for_gunicorn, load_settings
 from web import front_door
 from web.app import App
 from web.asked import asked_in_body

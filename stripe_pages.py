@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from payment.deadline import Deadline
-from payment.errors import Refused, StripeFailed
 from payment.intents import Intent, UnreadableIntent, read_intent
 from payment.stripe_port import NoSuchIntent
+from payment_service.errors import Refused, StripeFailed
 from stripe_paths import INTENTS, SEARCH
 from stripe_sdk import Answer, Call
 

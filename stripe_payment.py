@@ -4,7 +4,7 @@ A script or a notebook calls `create_payment_intent` with a key from `generate_i
 The web service opens `payment.payments`, which adds the record of each order, so that the promise
 holds for longer than Stripe remembers a key. Both send through the same gateway and retry loop.
 
-What can go wrong is drawn in payment.errors.
+What can go wrong is drawn in payment_service.errors.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from payment.idempotency import idempotency_key as key_of
 from payment.outcome import Made
 from payment.payments import Payments
 from payment.tools import Timing, Tools
-from secret_text import Secret
-from settings import LOCK_MARGIN_SECONDS, Settings, load_settings
+from payment_service.schema.secret import Secret
+from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, load_settings
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryDetails, RetryPolicy
 from stripe_send import Send

@@ -17,7 +17,8 @@ from typing import Protocol, TypeVar
 import stripe
 
 from payment.deadline import Deadline
-from payment.errors import (
+from payment.intents import UnreadableIntent
+from payment_service.errors import (
     CardRefused,
     InFlight,
     Misconfigured,
@@ -27,8 +28,7 @@ from payment.errors import (
     StripeFailed,
     StripeUnreachable,
 )
-from payment.intents import UnreadableIntent
-from secret_text import shortened
+from payment_service.schema.secret import shortened
 from stripe_retry import (
     LEAST_SEND_SECONDS,
     Meaning,

@@ -3,7 +3,7 @@
 A prepared request goes straight to a `requests` adapter, so that the `responses` library can
 answer in Stripe's stead, and from there to connections of our own: requests' Session and urllib3
 cost five times the CPU. Nothing is sent twice here and no redirect is followed: sending again is
-stripe_retry's. HTTP proxies of the environment are not used, because only settings.py reads it.
+stripe_retry's. HTTP proxies of the environment are not used, because only settings/ reads it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from payment.happening import ALARMS, EXPECTED
-from secret_text import MAX_CHARACTERS, redacted, shortened
+from payment_service.schema.secret import MAX_CHARACTERS, redacted, shortened
 
 if TYPE_CHECKING:
     from payment.happening import Happening

@@ -11,7 +11,7 @@ from live_money import refuse_unsafe
 from metrics.opening import Uncounted, open_counting
 from payment.happening import Happening
 from payment.payments import Payments
-from settings import Settings, SettingsError
+from payment_service.settings import Settings, SettingsError
 from stripe_payment import Account, open_payments
 from stripe_send import Send
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from access.errors import Forbidden, Unauthorized
-from field_rules import names_of
 from payment.request import Fields, PaymentRequest, check_request
+from payment_service.schema.fields import names_of
 
 if TYPE_CHECKING:
     from access.clients import Client, Clients

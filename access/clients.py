@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct
 
 from access.keys import MIN_SECRET_BYTES, TokenKey, public_key, shared_secret
-from field_rules import Fault, Faults, fill, rule
 from payment.text import order_name
-from secret_text import Secret
-from setting_checks import ORIGIN
+from payment_service.schema.fields import Fault, Faults, fill, rule
+from payment_service.schema.secret import Secret
+from payment_service.settings.checks import ORIGIN
 
 # More would be a data base's work, and every API key is compared with every other.
 MAX_CLIENTS = 10_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payment.errors import PaymentError
+from payment_service.errors import PaymentError
 
 
 class Unauthorized(PaymentError):

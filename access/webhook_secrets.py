@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from secret_text import Secret
+from payment_service.schema.secret import Secret
 
 if TYPE_CHECKING:
     from access.clients import Client, Clients

@@ -9,7 +9,11 @@ from msgspec import Struct
 from access.errors import Forbidden, TooManyRequests, Unauthorized
 from api_description.errors import ERROR, EVENT_BODY, JSON_BODY, UNREADABLE, Answers, responses
 from api_description.fields import described, schema_of
-from payment.errors import (
+from payment.intents import STATUSES
+from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
+from payment.request import PaymentRequest
+from payment.status import OrderStatus
+from payment_service.errors import (
     BadRequest,
     CardRefused,
     Changed,
@@ -26,10 +30,6 @@ from payment.errors import (
     StripeFailed,
     StripeUnreachable,
 )
-from payment.intents import STATUSES
-from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
-from payment.request import PaymentRequest
-from payment.status import OrderStatus
 
 VERSION = "1.0.0"
 

@@ -21,7 +21,7 @@ import telemetry
 from key_store.contract import KeyStore
 from payment.payments import Payments
 from payment.stripe_port import StripePort
-from settings import load_settings
+from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
 from stripe_payment import open_payments
 

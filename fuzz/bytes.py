@@ -21,11 +21,11 @@ with atheris.instrument_imports():
     from access.errors import Unauthorized
     from access.tokens import verified_claims
     from access.webhook_secrets import WebhookSecrets
-    from payment.errors import BadRequest
     from payment.json_body import read_json_object
     from payment.order_requests import UpdateRequest
     from payment.request import PaymentRequest, check_request
-    from secret_text import redacted
+    from payment_service.errors import BadRequest
+    from payment_service.schema.secret import redacted
     from stripe_send import without_secrets
     from stripe_webhook import _parsed as parse_event
     from stripe_webhook import read_event
@@ -34,7 +34,7 @@ with atheris.instrument_imports():
 
 from gunicorn.http.parser import RequestParser
 
-from secret_text import Secret
+from payment_service.schema.secret import Secret
 
 SECRETS = WebhookSecrets(Secret("whsec_fuzz"), None)
 CLIENTS = Clients({"a": Client(id="a", token_secrets=[Secret("x" * 64)])})

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
 from fuzz.mending import mended, with_printable_texts
-from settings import load_settings
+from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
 from tests.sandbox_process import SandboxProcess
 

@@ -20,7 +20,7 @@ from key_store import open_key_store
 from metrics.beside_gunicorn import PARENT_SECONDS
 from metrics.names import Names
 from metrics.sampling import start_sampling
-from settings import Settings, SettingsError, load_settings
+from payment_service.settings import Settings, SettingsError, load_settings
 
 
 def serve(settings: Settings, registry: CollectorRegistry) -> Any:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from key_store import KeyStore
-from settings import Settings
+from payment_service.settings import Settings
 
 if TYPE_CHECKING:
     from payment.happening import Happening

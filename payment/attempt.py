@@ -10,12 +10,12 @@ from payment import claims
 from payment.adoption import Adoption, choose
 from payment.claims import Wanted
 from payment.deadline import Deadline
-from payment.errors import InFlight, PaymentError
 from payment.idempotency import SentParams, idempotency_key
 from payment.intents import Intent
 from payment.outcome import Declined, KeyMisused, Made, Unclear
 from payment.ownership import Ownership
 from payment.tools import Created, Over, Owned, Tools
+from payment_service.errors import InFlight, PaymentError
 
 # The object of a 500 may appear after its answer, mostly a moment after: a second look costs less
 # than a stray. It takes a third of the time left at most, for there is more to do, and is not worth

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from payment.errors import BadRequest
+from payment_service.errors import BadRequest
 
 MAX_BODY_BYTES = 64 * 1024
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from key_store.contract import Order
 from payment import claims
 from payment.deadline import Deadline
-from payment.errors import InFlight, NoLongerOpen, StripeFailed
 from payment.intents import CANCELED, TAKEN, Intent
 from payment.known_order import fetch, known_record
 from payment.tools import Tools
+from payment_service.errors import InFlight, NoLongerOpen, StripeFailed
 
 MAX_TRIES = 5
 

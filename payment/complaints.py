@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Sequence
 
-from field_rules import Fault
-from payment.errors import BadRequest
-from secret_text import redacted
+from payment_service.errors import BadRequest
+from payment_service.schema.fields import Fault
+from payment_service.schema.secret import redacted
 
 # A body of 64 KiB can hold thousands of unknown names; a person reads a few.
 MAX_SENTENCES = 5

@@ -19,12 +19,12 @@ from payment import claims
 from payment.attempt import Attempt
 from payment.claims import Step, Wanted
 from payment.deadline import Deadline
-from payment.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
 from payment.idempotency import SentParams
 from payment.intents import CANCELED, TAKEN, Intent
 from payment.ownership import Ownership
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Over, Owned, Tools
+from payment_service.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
 
 # Rule 10's bound: how many attempts one request may go through.
 MAX_ATTEMPTS_PER_REQUEST = 10

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-from payment.errors import BadRequest
+from payment_service.errors import BadRequest
 
 # An order_id may be an integer and has at most 200 characters; Python itself reads 4,300 digits.
 MAX_DIGITS = 200

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from field_rules import rule
 from payment.request import Amount, Currency, OrderFields, OrderName
+from payment_service.schema.fields import rule
 
 Reason = Annotated[
     Literal["duplicate", "fraudulent", "requested_by_customer", "abandoned"],

@@ -8,7 +8,6 @@ from key_store.contract import Order, StoreUnavailable
 from payment import claims
 from payment.cancel import cancel_order
 from payment.deadline import Deadline
-from payment.errors import NotFound, StoreDown
 from payment.intents import Intent
 from payment.known_order import fetch
 from payment.order_requests import CancelRequest, OrderRequest, UpdateRequest
@@ -17,6 +16,7 @@ from payment.status import OrderStatus, status_of
 from payment.tools import Tools
 from payment.update import Updated, update_order
 from payment.webhook_events import StripeEvent, apply_event
+from payment_service.errors import NotFound, StoreDown
 
 
 class Orders:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from payment.errors import PaymentError, Refused
 from payment.intents import Intent
+from payment_service.errors import PaymentError, Refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from payment import claims
 from payment.adoption import Adoption
 from payment.claims import Wanted
 from payment.deadline import Deadline
-from payment.errors import PaymentError, StoreDown, StripeFailed
 from payment.idempotency import SentParams
 from payment.intents import CANCELED, Intent
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Over, Owned, Tools
+from payment_service.errors import PaymentError, StoreDown, StripeFailed
 
 
 class Ownership:

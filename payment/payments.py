@@ -17,17 +17,17 @@ from key_store.contract import Order, StoreUnavailable
 from payment.answer_cache import AnswerCache
 from payment.claims import Wanted
 from payment.deadline import Deadline
-from payment.errors import InFlight, Overloaded, StoreDown
 from payment.flow import create_once
 from payment.idempotency import SentParams
 from payment.orders import Orders
 from payment.single_flight import SingleFlight, WaitedTooLongError
 from payment.stripe_port import StripePort
 from payment.tools import Created, Tools
+from payment_service.errors import InFlight, Overloaded, StoreDown
 
 if TYPE_CHECKING:
     from payment.request import PaymentRequest
-    from settings import Settings
+    from payment_service.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from urllib.parse import parse_qsl
 
-from field_rules import Fault
 from payment.complaints import bad_request
+from payment_service.schema.fields import Fault
 
 
 def read_query(query: bytes) -> dict[str, str]:

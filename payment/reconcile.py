@@ -19,7 +19,6 @@ from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.adoption import choose
 from payment.deadline import Deadline
-from payment.errors import InFlight, PaymentError, StripeFailed
 from payment.happening import Fact, Happening
 from payment.idempotency import SentParams
 from payment.intents import CANCELED, TAKEN, Intent
@@ -29,6 +28,7 @@ from payment.resolve import check_served, is_unknown, resolve
 from payment.strays import settle_stray
 from payment.tools import Tools
 from payment.webhook_events import adopt_lost
+from payment_service.errors import InFlight, PaymentError, StripeFailed
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from payment import claims
 from payment.attempt import Attempt
 from payment.claims import Wanted
 from payment.deadline import Deadline
-from payment.errors import Misconfigured, Refused
 from payment.tools import Over, Owned, Tools
+from payment_service.errors import Misconfigured, Refused
 
 
 def is_unknown(record: KeyRecord, now: float) -> bool:

@@ -14,11 +14,11 @@ from key_store.contract import KeyRecord
 from payment import claims
 from payment.chores import due_for
 from payment.deadline import Deadline
-from payment.errors import PaymentError
 from payment.follow_up import follow_up_of, with_follow_up
 from payment.intents import Intent
 from payment.strays import settle_stray
 from payment.tools import Tools
+from payment_service.errors import PaymentError
 
 # While one process looks, no other does; also the wait after a look that Stripe did not answer.
 CLAIM_SECONDS = 30.0

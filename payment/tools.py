@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from key_store.contract import KeyRecord, KeyStore, Order
 from payment.claims import Lease
-from payment.errors import PaymentError
 from payment.happening import Happening, Observe, ignore
 from payment.intents import Intent
 from payment.news import told
 from payment.stripe_port import StripePort
+from payment_service.errors import PaymentError
 
 
 @dataclass(frozen=True, slots=True)

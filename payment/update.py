@@ -20,14 +20,6 @@ from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.currencies import check_amount
 from payment.deadline import Deadline
-from payment.errors import (
-    BadRequest,
-    Changed,
-    InFlight,
-    NoLongerOpen,
-    PaymentError,
-    StripeFailed,
-)
 from payment.follow_up import MAX_CHANGES, Change, follow_up_of, with_follow_up
 from payment.idempotency import PREFIX, SentParams
 from payment.intents import CANCELED, TAKEN, Intent
@@ -35,6 +27,14 @@ from payment.known_order import fetch, known_record
 from payment.order_requests import UpdateRequest
 from payment.outcome import Declined, Made, Outcome, Unclear
 from payment.tools import Tools
+from payment_service.errors import (
+    BadRequest,
+    Changed,
+    InFlight,
+    NoLongerOpen,
+    PaymentError,
+    StripeFailed,
+)
 
 # How often an update looks again after it lost a race for the record's next version.
 MAX_TRIES = 5

@@ -15,7 +15,6 @@ from typing import Any, Self, TypeGuard
 from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.deadline import Deadline
-from payment.errors import InFlight
 from payment.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
 from payment.idempotency import SentParams
 from payment.intents import TAKEN, Intent, is_intent_id
@@ -24,6 +23,7 @@ from payment.strays import settle_stray
 from payment.stripe_port import NoSuchIntent
 from payment.text import order_name
 from payment.tools import Tools
+from payment_service.errors import InFlight
 
 # Stripe has no such PaymentIntent in the order's account, or the event may not speak of the order.
 NOT_OURS = "not_ours"

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from payment_service.settings import Settings, SettingsError, environment, load_settings
 from sandbox.authentication import PUBLISHABLE_KEY, SECRET_KEY
 from sandbox.command_line import DEFAULT_PORT, WEBHOOK_SECRET
-from settings import Settings, SettingsError, environment, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 

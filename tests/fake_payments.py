@@ -9,8 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from payment.request import PaymentRequest
-from secret_text import Secret
-from settings import Settings
+from payment_service.schema.secret import Secret
+from payment_service.settings import Settings
 from stripe_back_end_api import create_app
 
 CLIENT_SECRET = "pi_1_secret_2"

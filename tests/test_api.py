@@ -10,8 +10,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from access.errors import Forbidden, TooManyRequests, Unauthorized
-from payment import errors
-from payment.errors import PaymentError
+from payment_service import errors
+from payment_service.errors import PaymentError
 from tests.fake_payments import CLIENT_SECRET, Answer, FakePayments, client_of
 
 ORDER = {"amount": 100, "order_id": "A-1"}

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from secret_text import Secret
-from settings import Settings
+from payment_service.schema.secret import Secret
+from payment_service.settings import Settings
 from stripe_back_end_api import create_app
 from tests.fake_payments import FakePayments, client_of
 from tests.sandbox_process import SandboxProcess

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from payment.body import MAX_BODY_BYTES, MAX_READ_BYTES, read_body
-from payment.errors import BadRequest
+from payment_service.errors import BadRequest
 
 
 class Trickle(io.RawIOBase):

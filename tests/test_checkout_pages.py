@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from checkout.pages import Demo, open_pages
-from settings import Settings, SettingsError, load_settings
+from payment_service.settings import Settings, SettingsError, load_settings
 from stripe_back_end_api import create_app
 from tests.fake_payments import FakePayments
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import pytest
 from msgspec import Struct
 
-from field_rules import Fault, Faults, fill, names_of, rule
-from secret_text import Secret
+from payment_service.schema.fields import Fault, Faults, fill, names_of, rule
+from payment_service.schema.secret import Secret
 
 
 def _even(value: int) -> int:

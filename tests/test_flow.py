@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from payment.deadline import Deadline
-from payment.errors import (
+from payment.flow import create_once
+from payment_service.errors import (
     InFlight,
     Misconfigured,
     OrderReused,
@@ -16,7 +17,6 @@ from payment.errors import (
     StripeFailed,
     StripeUnreachable,
 )
-from payment.flow import create_once
 from sandbox.faults import FaultOrder, Match
 from tests.flow_bench import FlowBench
 from tests.sandbox_in_process import INTENTS

@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from secret_text import Secret
-from settings import SettingsError
+from payment_service.schema.secret import Secret
+from payment_service.settings import SettingsError
 from tests.fake_payments import FakePayments, app_of, client_of
 from tests.shop import API_KEYS, bearer, clients_file, entry, token
 from web import front_door

@@ -9,9 +9,9 @@ import pytest
 from key_store.contract import KeyRecord, StoreUnavailable
 from key_store.memory import MemoryStore
 from payment import claims
-from payment.errors import InFlight, OrderReused, PaymentError, Refused, StoreDown
 from payment.idempotency import idempotency_key
 from payment.tools import Created
+from payment_service.errors import InFlight, OrderReused, PaymentError, Refused, StoreDown
 from sandbox.execution import Execution
 from tests.flow_bench import FlowBench
 from tests.sandbox_in_process import INTENTS

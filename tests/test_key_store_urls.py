@@ -13,7 +13,7 @@ from key_store import SCHEMES, checked_url, open_key_store
 from key_store.contract import StoreUnavailable
 from key_store.shared_directory import shared_directory
 from key_store.sqlite import sqlite_path
-from settings import SettingsError, load_settings
+from payment_service.settings import SettingsError, load_settings
 from tests.key_stores import record
 from tests.sandbox_process import ROOT
 from tests.servers import Postgres, Redis, free_port

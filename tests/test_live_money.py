@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from live_money import refuse_unsafe
-from setting_checks import HAZARDS
-from settings import SettingsError, load_settings
+from payment_service.settings import SettingsError, load_settings
+from payment_service.settings.checks import HAZARDS
 from stripe_back_end_api import create_app
 from tests.shop import clients_file, entry
 

@@ -11,8 +11,8 @@ import pytest
 from flask.testing import FlaskClient
 
 import telemetry
-from payment.errors import StoreDown
-from settings import load_settings
+from payment_service.errors import StoreDown
+from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
 from tests.fake_payments import FakePayments
 from tests.sandbox_process import SandboxProcess

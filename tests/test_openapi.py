@@ -9,9 +9,11 @@ import pytest
 from msgspec.structs import fields
 
 from api_description.document import document as guarded_document
-from field_rules import names_of
 from payment.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
-from payment.errors import (
+from payment.intents import STATUSES
+from payment.order_requests import CancelRequest, UpdateRequest
+from payment.request import PaymentRequest, check_request
+from payment_service.errors import (
     BadRequest,
     CardRefused,
     Changed,
@@ -20,10 +22,8 @@ from payment.errors import (
     PaymentError,
     Refused,
 )
-from payment.intents import STATUSES
-from payment.order_requests import CancelRequest, UpdateRequest
-from payment.request import PaymentRequest, check_request
-from secret_text import Secret
+from payment_service.schema.fields import names_of
+from payment_service.schema.secret import Secret
 from tests.fake_payments import Answer, FakePayments, client_of
 from tests.test_api import ORDER, PATH, ROWS, ask
 from web.errors import ANSWERS, UNREADABLE

@@ -224,7 +224,7 @@ def test_a_restart_by_signal_runs_a_new_version_and_keeps_what_workers_share(
     with ServiceProcess(sandbox.url, {"METRICS_PORT": str(port)}, code) as service:
         service.create("A-1")
         _change(
-            code / "settings.py",
+            code / "payment_service/settings/__init__.py",
             "    checkout_demo:",
             '    greeting: str = "new"\n    checkout_demo:',
         )

@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from key_store.contract import StoreUnavailable
 from payment.body import MAX_EVENT_BYTES
 from payment.payments import Payments
-from secret_text import Secret
-from settings import Settings
+from payment_service.schema.secret import Secret
+from payment_service.settings import Settings
 from stripe_back_end_api import create_app
 from tests.after_bench import AfterBench
 from tests.shop_listener import ShopListener

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from payment.errors import StripeFailed
+from payment_service.errors import StripeFailed
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench
 

@@ -10,8 +10,8 @@ from key_store.contract import KeyRecord, Order
 from payment.claims import LOOKS_AFTER_SECONDS
 from payment.follow_up import follow_up_of
 from payment.second_look import SecondLooks
+from payment_service.settings import load_settings
 from sandbox.faults import FaultOrder, Match
-from settings import load_settings
 from stripe_payment import open_payments
 from tests.flow_bench import CREATE, FlowBench
 from tests.sandbox_in_process import INTENTS

@@ -9,8 +9,8 @@ from dotenv import dotenv_values
 from msgspec import NODEFAULT
 from msgspec.structs import asdict, fields
 
-from field_rules import names_of
-from settings import Settings, SettingsError, load_settings
+from payment_service.schema.fields import names_of
+from payment_service.settings import Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = {"STRIPE_SECRET_KEY": "sk_test_abc"}

@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from field_rules import names_of
 from payment.complaints import bad_request
 from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
 from payment.request import PaymentRequest
-from secret_text import MAX_CHARACTERS, redacted
+from payment_service.schema.fields import names_of
+from payment_service.schema.secret import MAX_CHARACTERS, redacted
 from stripe_retry import SendFailed
 from stripe_send import MAX_MESSAGE_CHARACTERS, error_of
 from tests.sandbox_process import SandboxProcess
@@ -57,7 +57,7 @@ def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
             if isinstance(value, re.Pattern):
                 yield f"{name}.{attribute}", value
     for kind in (PaymentRequest, UpdateRequest, CancelRequest, StatusRequest):
-        from field_rules import _fields_of
+        from payment_service.schema.fields import _fields_of
 
         for field, rule in _fields_of(kind).known.items():
             if rule.pattern is not None:
@@ -150,7 +150,7 @@ def test_a_message_of_stripes_is_shortened_before_it_is_searched() -> None:
 
 
 def test_a_name_is_cut_before_it_is_searched() -> None:
-    from field_rules import Fault
+    from payment_service.schema.fields import Fault
 
     assert len(bad_request([Fault("unknown", "-eyJ" * 20_000)]).message) < MAX_CHARACTERS
 

@@ -9,10 +9,10 @@ import pytest
 from key_store.contract import KeyRecord
 from key_store.memory import MemoryStore
 from payment import claims
-from payment.errors import PaymentError
 from payment.resolve import is_unknown
+from payment_service.errors import PaymentError
+from payment_service.settings import LOCK_MARGIN_SECONDS, SettingsError, load_settings
 from sandbox.faults import FaultOrder, Match
-from settings import LOCK_MARGIN_SECONDS, SettingsError, load_settings
 from tests.flow_bench import FlowBench
 
 CREATE = Match(method="POST", path="/v1/payment_intents$")

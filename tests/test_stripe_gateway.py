@@ -13,10 +13,16 @@ import responses
 
 from key_store.contract import Order
 from payment.deadline import Deadline
-from payment.errors import CardRefused, Misconfigured, Refused, StripeFailed, StripeUnreachable
 from payment.idempotency import SentParams
 from payment.outcome import Declined, KeyMisused, Made, Unclear
 from payment.stripe_port import NoSuchIntent
+from payment_service.errors import (
+    CardRefused,
+    Misconfigured,
+    Refused,
+    StripeFailed,
+    StripeUnreachable,
+)
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryPolicy
 from stripe_send import Send

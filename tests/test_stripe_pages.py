@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from key_store.contract import Order
 from payment.deadline import Deadline
-from payment.errors import StripeFailed
+from payment_service.errors import StripeFailed
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
 from sandbox.moment import Rules

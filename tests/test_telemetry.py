@@ -16,7 +16,7 @@ import pytest
 
 from key_store.contract import Order
 from payment.happening import Happening
-from secret_text import redacted
+from payment_service.schema.secret import redacted
 from stripe_retry import Meaning, RetryDetails, Verdict
 from stripe_send import Send
 from telemetry import (

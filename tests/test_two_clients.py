@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from settings import load_settings
+from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
 from tests.sandbox_process import SandboxProcess
 from tests.shop import API_KEYS, bearer, clients_file, entry, token

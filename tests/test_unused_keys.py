@@ -13,7 +13,6 @@ from key_store.contract import Order
 from key_store.memory import MemoryStore
 from payment.claims import Wanted
 from payment.deadline import Deadline
-from payment.errors import PaymentError, Refused, StripeFailed
 from payment.flow import create_once
 from payment.follow_up import OrderEvent, with_follow_up
 from payment.idempotency import SentParams
@@ -21,6 +20,7 @@ from payment.intents import Intent, UnreadableIntent, read_intent
 from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment.second_look import SecondLooks
 from payment.tools import Created, Timing, Tools
+from payment_service.errors import PaymentError, Refused, StripeFailed
 from stripe_retry import judge
 
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")

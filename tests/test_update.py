@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from payment.errors import (
+from payment.follow_up import follow_up_of
+from payment.order_requests import OrderRequest
+from payment.outcome import Declined
+from payment_service.errors import (
     BadRequest,
     Changed,
     InFlight,
@@ -20,9 +23,6 @@ from payment.errors import (
     StripeFailed,
     StripeUnreachable,
 )
-from payment.follow_up import follow_up_of
-from payment.order_requests import OrderRequest
-from payment.outcome import Declined
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from key_store.contract import Order, StoreUnavailable
-from payment.errors import InFlight, NotFound, StoreDown, StripeFailed
 from payment.order_requests import OrderRequest
 from payment.second_look import SecondLooks
 from payment.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
 from payment.webhook_events import StripeEvent
+from payment_service.errors import InFlight, NotFound, StoreDown, StripeFailed
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench, Crash
 from tests.sandbox_in_process import INTENTS

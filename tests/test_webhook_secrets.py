@@ -18,8 +18,8 @@ import stripe_webhook
 from access.clients import Client, Clients
 from access.webhook_secrets import MAX_TRIED, Hint, WebhookSecrets
 from payment.body import MAX_EVENT_BYTES
-from payment.errors import BadRequest
-from secret_text import Secret
+from payment_service.errors import BadRequest
+from payment_service.schema.secret import Secret
 from stripe_webhook import read_event
 from tests.fake_payments import FakePayments, client_of
 from tests.shop import clients_file, entry

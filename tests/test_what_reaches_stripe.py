@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from payment.payments import Payments
-from settings import load_settings
+from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
 from tests.flow_bench import FlowBench
 from tests.test_bad_input import INVALID, MALFORMED, VALID

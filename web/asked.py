@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 from flask import Request, request
 
 import telemetry
-from payment import errors
 from payment.body import read_body
 from payment.json_body import read_json_object
 from payment.order_requests import OrderRequest
 from payment.request import OrderFields
+from payment_service import errors
 from web.front_door import access
 
 JSON = "application/json"

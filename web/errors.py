@@ -11,8 +11,8 @@ from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
 from access.errors import Forbidden, TooManyRequests, Unauthorized
-from payment import errors
-from secret_text import redacted, shortened
+from payment_service import errors
+from payment_service.schema.secret import redacted, shortened
 from web.front_door import too_many_requests
 
 log = logging.getLogger("stripe_back_end_api")

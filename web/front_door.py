@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from access.admission import EVERYBODY, Access, admitted
 from access.errors import TooManyRequests, Unauthorized
-from settings import Settings
+from payment_service.settings import Settings
 
 if TYPE_CHECKING:
     from access.clients import Clients

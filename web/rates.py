@@ -12,7 +12,7 @@ from flask_limiter import ApplicationLimit, Limiter
 from limits import parse
 
 from access.errors import TooManyRequests
-from settings import Settings
+from payment_service.settings import Settings
 from web.front_door import access
 
 log = logging.getLogger("stripe_back_end_api")

@@ -12,13 +12,13 @@ from key_store.contract import KeyRecord, StoreUnavailable
 from payment import flow
 from payment.cancel import cancel_order
 from payment.deadline import Deadline
-from payment.errors import PaymentError, StoreDown
 from payment.happening import Happening
 from payment.order_requests import UpdateRequest
 from payment.reconcile import Reconciler
 from payment.second_look import SecondLooks
 from payment.update import update_order
 from payment.webhook_events import StripeEvent, apply_event
+from payment_service.errors import PaymentError, StoreDown
 from tests.explorer.choices import Option
 from tests.explorer.judge import Broken
 from tests.explorer.wires import FINE

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from payment.errors import InFlight, NoLongerOpen, OrderReused
 from payment.follow_up import follow_up_of
 from payment.intents import CANCELED, OVER, TAKEN, Intent
 from payment.tools import Created
 from payment.update import Updated
+from payment_service.errors import InFlight, NoLongerOpen, OrderReused
 
 if TYPE_CHECKING:
     from tests.explorer.actors import Worker

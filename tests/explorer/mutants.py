@@ -15,13 +15,13 @@ from payment import attempt, cancel, claims, flow, update
 from payment.adoption import Adoption
 from payment.attempt import Attempt
 from payment.claims import Step
-from payment.errors import Refused, StoreDown
 from payment.follow_up import FollowUp, follow_up_of
 from payment.idempotency import idempotency_key
 from payment.outcome import Declined
 from payment.reconcile import Reconciler
 from payment.second_look import SecondLooks
 from payment.tools import Created
+from payment_service.errors import Refused, StoreDown
 from tests.explorer import actors
 from tests.explorer.wires import StepStore
 

@@ -14,13 +14,13 @@ from key_store.memory import MemoryStore
 from payment import flow
 from payment.claims import Wanted
 from payment.deadline import Deadline
-from payment.errors import PaymentError
 from payment.follow_up import FollowUp, follow_up_of
 from payment.idempotency import SentParams
 from payment.order_requests import UpdateRequest
 from payment.resolve import resolve
 from payment.tools import Created, Timing, Tools
 from payment.update import Updated, update_order
+from payment_service.errors import PaymentError
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from sandbox.moment import Rules

@@ -1,6 +1,6 @@
 """What each setting may be: functions that return it, or raise ValueError with the rule.
 
-Beside settings.py, which is about where settings come from and what they are together.
+Beside settings/, which is about where settings come from and what they are together.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from key_store import checked_url
-from secret_text import Secret
+from payment_service.schema.secret import Secret
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
 SECRET_KEY = rf"({'|'.join(SECRET_KEY_PREFIXES)})[!-~]+"

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from dotenv.parser import Binding, parse_stream
 from msgspec import Struct, field
 
-from field_rules import Fault, Faults, fill, names_of, rule
-from secret_text import Secret
-from setting_checks import (
+from payment_service.schema.fields import Fault, Faults, fill, names_of, rule
+from payment_service.schema.secret import Secret
+from payment_service.settings.checks import (
     base_url,
     hazards,
     listener_url,

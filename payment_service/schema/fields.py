@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, get_args
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
-from secret_text import Secret
+from payment_service.schema.secret import Secret
 
 Kind = TypeVar("Kind", bound=Struct)
 Check = Callable[[Any], Any]
