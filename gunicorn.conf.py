@@ -29,7 +29,7 @@ gc.set_threshold(LOADED_OBJECTS)
 # `kill -HUP` reads this file again, maybe of a new version: what it imports must be of the same.
 # These hold what all workers share, for as long as the master lives: at a reload they may be an
 # older version's, in which a name that is new here is not to be found.
-STAYS = {"key_store.shared_directory", "metrics.beside_gunicorn"}
+STAYS = {"payment_service.key_store.shared_directory", "metrics.beside_gunicorn"}
 HERE = Path(__file__).parent
 OURS = {path.stem for path in HERE.glob("*.py")} | {
     p.parent.name for p in HERE.glob("*/__init__.py")
@@ -38,10 +38,10 @@ for name in set(sys.modules) - STAYS:
     if name.partition(".")[0] in OURS:
         del sys.modules[name]
 
-from key_store import refuse_unusable
-from key_store.shared_directory import shared_directory
 from live_money import refuse_unsafe
 from metrics import beside_gunicorn
+from payment_service.key_store import refuse_unusable
+from payment_service.key_store.shared_directory import shared_directory
 from payment_service.settings import SettingsError, load_settings
 from web_reload import check_before_reload, try_address
 from web_worker import WebWorker
@@ -82,11 +82,11 @@ DESCRIPTORS_PER_THREAD, OTHER_DESCRIPTORS = 3, 64
 # of our own code for itself.
 SERVICE = ("stripe_back_end_api",)
 OF_STORES = {
-    "sqlite": ("key_store.sqlite",),
-    "memory": ("key_store.sqlite",),
-    "postgresql": ("key_store.postgres",),
-    "redis": ("key_store.redis",),
-    "rediss": ("key_store.redis",),
+    "sqlite": ("payment_service.key_store.sqlite.store",),
+    "memory": ("payment_service.key_store.sqlite.store",),
+    "postgresql": ("payment_service.key_store.postgres.store",),
+    "redis": ("payment_service.key_store.redis.store",),
+    "rediss": ("payment_service.key_store.redis.store",),
 }
 OF_CLIENTS = ("access.tokens", "web.rates")
 OF_METRICS = ("metrics.counter_files", "metrics.counting", "metrics.names")

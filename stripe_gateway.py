@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import stripe
 
-from key_store.contract import Order
 from payment.deadline import Deadline
 from payment.idempotency import SentParams
 from payment.intents import Intent, names_order, read_intent, same_intent, same_order
 from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment.stripe_port import NoSuchIntent
 from payment_service.errors import PaymentError, Refused
+from payment_service.key_store.contract import Order
 from stripe_pages import Pages, Stretch, Wanted
 from stripe_paths import CANCEL, INTENT, INTENTS, path_of
 from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed

@@ -20,8 +20,6 @@ from typing import Any, cast
 
 import stripe
 
-from key_store import KeyStore, open_key_store
-from key_store.contract import Order
 from payment.deadline import Deadline
 from payment.happening import Observe, ignore
 from payment.idempotency import SentParams
@@ -29,6 +27,8 @@ from payment.idempotency import idempotency_key as key_of
 from payment.outcome import Made
 from payment.payments import Payments
 from payment.tools import Timing, Tools
+from payment_service.key_store import KeyStore, open_key_store
+from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
 from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, load_settings
 from stripe_gateway import StripeGateway

@@ -21,13 +21,13 @@ from uuid import uuid4
 import psutil
 from redis import Redis as Client
 
-from key_store import KeyStore, open_key_store, shared_memory_store
-from key_store.contract import Order
-from key_store.memory import MemoryStore
-from key_store.shared_directory import PREFIX
 from payment import claims
 from payment.idempotency import SentParams
 from payment.intents import Intent
+from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
+from payment_service.key_store.contract import Order
+from payment_service.key_store.memory import MemoryStore
+from payment_service.key_store.shared_directory import PREFIX
 from tests.servers import Postgres, Redis
 
 FEW = 1_000

@@ -20,9 +20,6 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import Connection
 from threading import Thread
 
-from key_store import KeyStore, open_key_store
-from key_store.contract import Order
-from key_store.memory import MemoryStore
 from order_events import ShopListener
 from payment import claims
 from payment.chores import Courier
@@ -30,6 +27,9 @@ from payment.idempotency import SentParams
 from payment.intents import Intent
 from payment.news import told
 from payment.outbox import Outbox
+from payment_service.key_store import KeyStore, open_key_store
+from payment_service.key_store.contract import Order
+from payment_service.key_store.memory import MemoryStore
 from tests.servers import Postgres, Redis
 
 SECRET = "whsec_benchmark"

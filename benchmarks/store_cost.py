@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from benchmarks.filled_stores import FEW, STORES, fill, take_order
-from key_store import KeyStore
+from payment_service.key_store import KeyStore
 
 MEASURED = 1_000
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
 from metrics.opening import Uncounted
 from metrics.sampling import start_sampling
+from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
 from stripe_paths import route_of
 
 if TYPE_CHECKING:

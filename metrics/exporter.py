@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
 import telemetry
-from key_store import open_key_store
 from metrics.beside_gunicorn import PARENT_SECONDS
 from metrics.names import Names
 from metrics.sampling import start_sampling
+from payment_service.key_store import open_key_store
 from payment_service.settings import Settings, SettingsError, load_settings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from key_store import KeyStore
+from payment_service.key_store import KeyStore
 from payment_service.settings import Settings
 
 if TYPE_CHECKING:

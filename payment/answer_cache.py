@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from key_store.contract import Order
+from payment_service.key_store.contract import Order
 
 T = TypeVar("T")
 

@@ -5,7 +5,6 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from key_store.contract import StoreUnavailable
 from payment import claims
 from payment.adoption import Adoption, choose
 from payment.claims import Wanted
@@ -16,6 +15,7 @@ from payment.outcome import Declined, KeyMisused, Made, Unclear
 from payment.ownership import Ownership
 from payment.tools import Created, Over, Owned, Tools
 from payment_service.errors import InFlight, PaymentError
+from payment_service.key_store.contract import StoreUnavailable
 
 # The object of a 500 may appear after its answer, mostly a moment after: a second look costs less
 # than a stray. It takes a third of the time left at most, for there is more to do, and is not worth

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from key_store.contract import KeyRecord, KeyStore, StoreError
+from payment_service.key_store.contract import KeyRecord, KeyStore, StoreError
 
 log = logging.getLogger(__name__)
 

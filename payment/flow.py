@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from key_store.contract import KeyRecord, StoreUnavailable
 from payment import claims
 from payment.attempt import Attempt
 from payment.claims import Step, Wanted
@@ -25,6 +24,7 @@ from payment.ownership import Ownership
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Over, Owned, Tools
 from payment_service.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
+from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 
 # Rule 10's bound: how many attempts one request may go through.
 MAX_ATTEMPTS_PER_REQUEST = 10

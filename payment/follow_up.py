@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from key_store.contract import KeyRecord
+from payment_service.key_store.contract import KeyRecord
 
 # Stripe sends an event again for three days; an order has a handful of them.
 MAX_WEBHOOKS = 20

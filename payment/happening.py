@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from key_store.contract import Order
+from payment_service.key_store.contract import Order
 
 Fact = str | int | float | bool | None
 

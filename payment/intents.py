@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from key_store.contract import Order
+from payment_service.key_store.contract import Order
 
 KIND = "payment_intent"
 

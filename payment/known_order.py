@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from key_store.contract import KeyRecord, Order
 from payment.deadline import Deadline
 from payment.intents import Intent
 from payment.resolve import is_unknown, resolve
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Tools
 from payment_service.errors import InFlight, Misconfigured, NotFound
+from payment_service.key_store.contract import KeyRecord, Order
 
 
 def known_record(tools: Tools, order: Order, deadline: Deadline) -> KeyRecord:

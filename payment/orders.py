@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from key_store.contract import Order, StoreUnavailable
 from payment import claims
 from payment.cancel import cancel_order
 from payment.deadline import Deadline
@@ -17,6 +16,7 @@ from payment.tools import Tools
 from payment.update import Updated, update_order
 from payment.webhook_events import StripeEvent, apply_event
 from payment_service.errors import NotFound, StoreDown
+from payment_service.key_store.contract import Order, StoreUnavailable
 
 
 class Orders:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from key_store.contract import KeyRecord, StoreUnavailable
 from payment import claims
 from payment.adoption import Adoption
 from payment.claims import Wanted
@@ -17,6 +16,7 @@ from payment.intents import CANCELED, Intent
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Over, Owned, Tools
 from payment_service.errors import PaymentError, StoreDown, StripeFailed
+from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 
 
 class Ownership:

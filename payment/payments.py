@@ -13,7 +13,6 @@ from functools import partial
 from operator import eq
 from typing import TYPE_CHECKING
 
-from key_store.contract import Order, StoreUnavailable
 from payment.answer_cache import AnswerCache
 from payment.claims import Wanted
 from payment.deadline import Deadline
@@ -24,6 +23,7 @@ from payment.single_flight import SingleFlight, WaitedTooLongError
 from payment.stripe_port import StripePort
 from payment.tools import Created, Tools
 from payment_service.errors import InFlight, Overloaded, StoreDown
+from payment_service.key_store.contract import Order, StoreUnavailable
 
 if TYPE_CHECKING:
     from payment.request import PaymentRequest

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 
-from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.adoption import choose
 from payment.deadline import Deadline
@@ -29,6 +28,7 @@ from payment.strays import settle_stray
 from payment.tools import Tools
 from payment.webhook_events import adopt_lost
 from payment_service.errors import InFlight, PaymentError, StripeFailed
+from payment_service.key_store.contract import KeyRecord, Order
 
 log = logging.getLogger(__name__)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.attempt import Attempt
 from payment.claims import Wanted
 from payment.deadline import Deadline
 from payment.tools import Over, Owned, Tools
 from payment_service.errors import Misconfigured, Refused
+from payment_service.key_store.contract import KeyRecord, Order
 
 
 def is_unknown(record: KeyRecord, now: float) -> bool:

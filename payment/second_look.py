@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from key_store.contract import KeyRecord
 from payment import claims
 from payment.chores import due_for
 from payment.deadline import Deadline
@@ -19,6 +18,7 @@ from payment.intents import Intent
 from payment.strays import settle_stray
 from payment.tools import Tools
 from payment_service.errors import PaymentError
+from payment_service.key_store.contract import KeyRecord
 
 # While one process looks, no other does; also the wait after a look that Stripe did not answer.
 CLAIM_SECONDS = 30.0

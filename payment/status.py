@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from key_store.contract import KeyRecord
 from payment import claims
 from payment.follow_up import follow_up_of
 from payment.history import entries_of
 from payment.idempotency import SentParams
+from payment_service.key_store.contract import KeyRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from key_store.contract import KeyRecord
 from payment import claims
 from payment.deadline import Deadline
 from payment.history import entries_of
@@ -10,6 +9,7 @@ from payment.intents import CANCELED, TAKEN, Intent
 from payment.stripe_port import NoSuchIntent
 from payment.tools import Tools
 from payment_service.errors import StripeFailed
+from payment_service.key_store.contract import KeyRecord
 
 # What became of a stray.
 GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID = "gone", "stray_canceled", "stray_paid", "two_paid"

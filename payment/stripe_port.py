@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from key_store.contract import Order
 from payment.deadline import Deadline
 from payment.idempotency import SentParams
 from payment.intents import Intent
 from payment.outcome import Outcome
+from payment_service.key_store.contract import Order
 
 
 class NoSuchIntent(Exception):

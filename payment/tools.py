@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from key_store.contract import KeyRecord, KeyStore, Order
 from payment.claims import Lease
 from payment.happening import Happening, Observe, ignore
 from payment.intents import Intent
 from payment.news import told
 from payment.stripe_port import StripePort
 from payment_service.errors import PaymentError
+from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.currencies import check_amount
 from payment.deadline import Deadline
@@ -35,6 +34,7 @@ from payment_service.errors import (
     PaymentError,
     StripeFailed,
 )
+from payment_service.key_store.contract import KeyRecord, Order
 
 # How often an update looks again after it lost a race for the record's next version.
 MAX_TRIES = 5

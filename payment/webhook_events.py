@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeGuard
 
-from key_store.contract import KeyRecord, Order
 from payment import claims
 from payment.deadline import Deadline
 from payment.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
@@ -24,6 +23,7 @@ from payment.stripe_port import NoSuchIntent
 from payment.text import order_name
 from payment.tools import Tools
 from payment_service.errors import InFlight
+from payment_service.key_store.contract import KeyRecord, Order
 
 # Stripe has no such PaymentIntent in the order's account, or the event may not speak of the order.
 NOT_OURS = "not_ours"

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from key_store.contract import KeyRecord, Order, State
-from key_store.memory import MemoryStore
 from payment.order_requests import CancelRequest, UpdateRequest
 from payment.orders import Orders
 from payment.outbox import Outbox
 from payment.reconcile import Reconciler
 from payment.webhook_events import StripeEvent
+from payment_service.key_store.contract import KeyRecord, Order, State
+from payment_service.key_store.memory import MemoryStore
 from sandbox import lifecycle
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryPolicy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from key_store import open_key_store
-from key_store.contract import KeyRecord, Order
+from payment_service.key_store import open_key_store
+from payment_service.key_store.contract import KeyRecord, Order
 
 
 def order_of(order_id: str) -> Order:

@@ -6,14 +6,14 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from key_store.contract import KeyStore, Order
-from key_store.memory import MemoryStore
 from payment.claims import Wanted
 from payment.deadline import Deadline
 from payment.flow import create_once
 from payment.happening import Happening
 from payment.idempotency import SentParams
 from payment.tools import Created, Timing, Tools
+from payment_service.key_store.contract import KeyStore, Order
+from payment_service.key_store.memory import MemoryStore
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
 from stripe_gateway import StripeGateway

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from key_store import KeyStore, open_key_store, shared_memory_store
-from key_store.contract import KeyRecord, Order
+from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
+from payment_service.key_store.contract import KeyRecord, Order
 from tests.servers import QUICK_DISK, Postgres, Redis, Server
 
 SERVERS = ("postgresql", "redis")

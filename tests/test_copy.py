@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from key_store import open_key_store
-from key_store.copy import Copied, copy
-from key_store.memory import MemoryStore
+from payment_service.key_store import open_key_store
+from payment_service.key_store.copy import Copied, copy
+from payment_service.key_store.memory import MemoryStore
 from tests.sandbox_process import ROOT
 from tests.servers import free_port
 from tests.test_metrics import record
@@ -40,7 +40,7 @@ def test_what_the_target_has_otherwise_is_left_alone_and_told() -> None:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "key_store.copy", *arguments],
+        [sys.executable, "-m", "payment_service.key_store.copy", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -30,8 +30,8 @@ assert counter.labels("kind 7")._value.get() == 1
 
 STORE = """
 import sys
-from key_store.contract import KeyRecord, Order, StoreUnavailable
-from key_store.sqlite import SqliteStore
+from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
+from payment_service.key_store.sqlite.store import SqliteStore
 store = SqliteStore(sys.argv[1], timeout_seconds=1.0, durable=False)
 try:
     for number in range(100_000):

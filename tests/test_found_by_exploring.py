@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from key_store.contract import KeyRecord, StoreUnavailable
-from key_store.memory import MemoryStore
 from payment.deadline import Deadline
 from payment.flow import create_once
 from payment.order_requests import UpdateRequest
 from payment.update import update_order
 from payment_service.errors import StoreDown, StripeFailed
+from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.key_store.memory import MemoryStore
 from sandbox.faults import FaultOrder, Match
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryPolicy

@@ -16,23 +16,6 @@ PACKAGE = "payment_service"
 
 # What has not moved yet, and where it goes.
 NOT_MOVED: dict[str, str] = {
-    "key_store": "key_store",
-    "key_store.contract": "key_store.contract",
-    "key_store.memory": "key_store.memory",
-    "key_store.copy": "key_store.copy",
-    "key_store.order_key": "key_store.order_key",
-    "key_store.row": "key_store.row",
-    "key_store.shared_directory": "key_store.shared_directory",
-    "key_store.combining": "key_store.group_commit",
-    "key_store.postgres": "key_store.postgres.store",
-    "key_store.postgres_pool": "key_store.postgres.pool",
-    "key_store.postgres_schema": "key_store.postgres.schema",
-    "key_store.redis": "key_store.redis.store",
-    "key_store.redis_due": "key_store.redis.due",
-    "key_store.redis_record": "key_store.redis.record",
-    "key_store.redis_trip": "key_store.redis.pipeline",
-    "key_store.sqlite": "key_store.sqlite.store",
-    "key_store.statements": "key_store.statements",
     "payment.deadline": "gateways.deadline",
     "payment.intents": "gateways.intent",
     "payment.outcome": "gateways.outcome",
@@ -127,15 +110,7 @@ NOT_MOVED: dict[str, str] = {
     "web_request": "server.request_head",
     "web_worker": "server.worker",
 }
-FOLDERS: list[str] = [
-    "access",
-    "api_description",
-    "checkout",
-    "key_store",
-    "metrics",
-    "payment",
-    "web",
-]
+FOLDERS: list[str] = ["access", "api_description", "checkout", "metrics", "payment", "web"]
 
 # What only these may import; an address that ends with a dot stands for all beneath it. Ours are
 # named without the package.

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from key_store.contract import KeyRecord, StoreUnavailable
-from key_store.memory import MemoryStore
 from payment import claims
 from payment.idempotency import idempotency_key
 from payment.tools import Created
 from payment_service.errors import InFlight, OrderReused, PaymentError, Refused, StoreDown
+from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.key_store.memory import MemoryStore
 from sandbox.execution import Execution
 from tests.flow_bench import FlowBench
 from tests.sandbox_in_process import INTENTS

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from key_store.combining import MOST, Combiner
-from key_store.contract import StoreUnavailable
+from payment_service.key_store.contract import StoreUnavailable
+from payment_service.key_store.group_commit import MOST, Combiner
 
 # For what must not happen at all.
 LONG_SECONDS = 20.0

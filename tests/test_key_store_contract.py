@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from key_store import KeyStore
-from key_store.contract import KeyRecord, Order
+from payment_service.key_store import KeyStore
+from payment_service.key_store.contract import KeyRecord, Order
 from tests.key_stores import ASCII_SERVER, NOW, STORES, Place, order, record
 
 pytestmark = pytest.mark.parametrize("place", [*STORES, ASCII_SERVER], indirect=True)

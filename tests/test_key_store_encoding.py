@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from key_store import open_key_store, refuse_unusable
-from key_store.contract import StoreUnavailable
+from payment_service.key_store import open_key_store, refuse_unusable
+from payment_service.key_store.contract import StoreUnavailable
 from tests.key_stores import order, record
 from tests.sandbox_process import ROOT
 from tests.servers import Postgres, Redis, free_port

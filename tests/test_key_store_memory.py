@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from key_store.contract import KeyRecord, StoreUnavailable
-from key_store.memory import KEEP_SECONDS, MemoryStore
+from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.key_store.memory import KEEP_SECONDS, MemoryStore
 from tests.key_stores import NOW, order, record
 
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from key_store import KeyStore, open_key_store, shared_memory_store
-from key_store.contract import KeyRecord, Order
+from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
+from payment_service.key_store.contract import KeyRecord, Order
 from tests.key_stores import NOW, record
 from tests.servers import QUICK_DISK, Postgres, Redis
 

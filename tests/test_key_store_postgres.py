@@ -14,12 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from key_store import KeyStore, open_key_store
-from key_store.contract import KeyRecord, StoreUnavailable
-from key_store.order_key import order_key
-from key_store.postgres_schema import migrate
-from key_store.row import as_row
-from key_store.statements import statement
+from payment_service.key_store import KeyStore, open_key_store
+from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.key_store.order_key import order_key
+from payment_service.key_store.postgres.schema import migrate
+from payment_service.key_store.row import as_row
+from payment_service.key_store.statements import statement
 from tests.key_stores import order, record
 from tests.servers import Postgres
 

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from key_store import KeyStore, open_key_store
+from payment_service.key_store import KeyStore, open_key_store
 from tests.key_stores import SHARED, STORES, Place, order, record
 from tests.servers import Postgres
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from redis import Redis as Client
 
-from key_store.contract import StoreUnavailable
-from key_store.order_key import order_key
-from key_store.redis import RedisStore
-from key_store.redis_due import DUE, DueIndex, entry_of
-from key_store.redis_trip import Call, Script, Trips
+from payment_service.key_store.contract import StoreUnavailable
+from payment_service.key_store.order_key import order_key
+from payment_service.key_store.redis.due import DUE, DueIndex, entry_of
+from payment_service.key_store.redis.pipeline import Call, Script, Trips
+from payment_service.key_store.redis.store import RedisStore
 from tests.key_stores import NOW, order, record
 from tests.servers import Redis
 

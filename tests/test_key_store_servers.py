@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from key_store import KeyStore
-from key_store.contract import StoreUnavailable
+from payment_service.key_store import KeyStore
+from payment_service.key_store.contract import StoreUnavailable
 from tests.key_stores import NOW, SERVERS, Place, order, record
 from tests.servers import Server
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from key_store import open_key_store, shared_memory_store
-from key_store.contract import StoreUnavailable
-from key_store.row import as_row
-from key_store.sqlite import REPLACED, SqliteStore
+from payment_service.key_store import open_key_store, shared_memory_store
+from payment_service.key_store.contract import StoreUnavailable
+from payment_service.key_store.row import as_row
+from payment_service.key_store.sqlite.store import REPLACED, SqliteStore
 from tests.key_stores import order, record
 
 # Root may write whatever the file says; this user may not.

@@ -9,10 +9,10 @@ import traceback
 
 import pytest
 
-from key_store import SCHEMES, checked_url, open_key_store
-from key_store.contract import StoreUnavailable
-from key_store.shared_directory import shared_directory
-from key_store.sqlite import sqlite_path
+from payment_service.key_store import SCHEMES, checked_url, open_key_store
+from payment_service.key_store.contract import StoreUnavailable
+from payment_service.key_store.shared_directory import shared_directory
+from payment_service.key_store.sqlite.store import sqlite_path
 from payment_service.settings import SettingsError, load_settings
 from tests.key_stores import record
 from tests.sandbox_process import ROOT
@@ -108,9 +108,9 @@ def test_a_sqlite_path_is_relative_or_absolute() -> None:
 
 
 def test_a_driver_is_loaded_only_for_its_store() -> None:
-    code = "import sys, key_store; print(*({'sqlite3', 'psycopg', 'redis'} & set(sys.modules)))"
+    code = "import sys; print(*({'sqlite3', 'psycopg', 'redis'} & set(sys.modules)))"
     store = "key_store.open_key_store(key_store.checked_url('memory://'))"
-    asked = [sys.executable, "-c", f"import key_store; {store}; {code}"]
+    asked = [sys.executable, "-c", f"from payment_service import key_store; {store}; {code}"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

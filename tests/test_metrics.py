@@ -10,12 +10,12 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from key_store.contract import KeyRecord, Order, StoreUnavailable
-from key_store.memory import MemoryStore
 from metrics.counting import Counting, MeasuredStore
 from metrics.names import Names
 from metrics.sampling import sample
 from payment.happening import Happening
+from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
+from payment_service.key_store.memory import MemoryStore
 from stripe_retry import Meaning, Verdict
 from stripe_send import Send
 

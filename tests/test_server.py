@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from key_store.shared_directory import LOCK, PREFIX, shared_directory
+from payment_service.key_store.shared_directory import LOCK, PREFIX, shared_directory
 from tests.sandbox_process import ROOT, SandboxProcess
 from tests.service_process import ServiceProcess
 from tests.shop_listener import until
@@ -135,7 +135,7 @@ def test_a_master_s_death_frees_its_port_for_the_next(sandbox: SandboxProcess) -
 def _shared_directory_elsewhere() -> None:
     """Make one in another process, and remove it."""
     make = (
-        "import shutil; from key_store.shared_directory import shared_directory;"
+        "import shutil; from payment_service.key_store.shared_directory import shared_directory;"
         "shutil.rmtree(shared_directory())"
     )
     subprocess.run([sys.executable, "-c", make], cwd=ROOT, check=True)

@@ -42,7 +42,7 @@ ENDS = ["", ".", "@", "\n", "\x00", " x@"]
 CHECKED_BEFORE = {"stripe_answer._HEADER", "web_request._EACH"}
 
 # Only an operator's own words reach these: the settings, the clients file, the command line.
-OPERATORS = {"setting_checks", "order_commands", "key_store.redis"}
+OPERATORS = {"setting_checks", "order_commands", "payment_service.key_store.redis.store"}
 
 
 USED = re.compile(r"\b(_?[A-Z_]+)\.(?:sub|search|findall|finditer)\(")

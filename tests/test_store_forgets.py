@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from key_store.contract import KeyRecord
-from key_store.memory import MemoryStore
 from payment import claims
 from payment.resolve import is_unknown
 from payment_service.errors import PaymentError
+from payment_service.key_store.contract import KeyRecord
+from payment_service.key_store.memory import MemoryStore
 from payment_service.settings import LOCK_MARGIN_SECONDS, SettingsError, load_settings
 from sandbox.faults import FaultOrder, Match
 from tests.flow_bench import FlowBench

@@ -11,7 +11,6 @@ import pytest
 import requests
 import responses
 
-from key_store.contract import Order
 from payment.deadline import Deadline
 from payment.idempotency import SentParams
 from payment.outcome import Declined, KeyMisused, Made, Unclear
@@ -23,6 +22,7 @@ from payment_service.errors import (
     StripeFailed,
     StripeUnreachable,
 )
+from payment_service.key_store.contract import Order
 from stripe_gateway import StripeGateway
 from stripe_retry import RetryPolicy
 from stripe_send import Send

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from key_store.contract import Order
 from payment.deadline import Deadline
 from payment_service.errors import StripeFailed
+from payment_service.key_store.contract import Order
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
 from sandbox.moment import Rules

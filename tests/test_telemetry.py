@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from key_store.contract import Order
 from payment.happening import Happening
+from payment_service.key_store.contract import Order
 from payment_service.schema.secret import redacted
 from stripe_retry import Meaning, RetryDetails, Verdict
 from stripe_send import Send

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from key_store.contract import Order
-from key_store.memory import MemoryStore
 from payment.claims import Wanted
 from payment.deadline import Deadline
 from payment.flow import create_once
@@ -21,6 +19,8 @@ from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment.second_look import SecondLooks
 from payment.tools import Created, Timing, Tools
 from payment_service.errors import PaymentError, Refused, StripeFailed
+from payment_service.key_store.contract import Order
+from payment_service.key_store.memory import MemoryStore
 from stripe_retry import judge
 
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")

@@ -10,7 +10,7 @@ import re
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from key_store import checked_url
+from payment_service.key_store import checked_url
 from payment_service.schema.secret import Secret
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from key_store.contract import KeyRecord, StoreUnavailable
 from payment import flow
 from payment.cancel import cancel_order
 from payment.deadline import Deadline
@@ -19,6 +18,7 @@ from payment.second_look import SecondLooks
 from payment.update import update_order
 from payment.webhook_events import StripeEvent, apply_event
 from payment_service.errors import PaymentError, StoreDown
+from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from tests.explorer.choices import Option
 from tests.explorer.judge import Broken
 from tests.explorer.wires import FINE

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from key_store.contract import KeyRecord, KeyStore
-from key_store.memory import MemoryStore
 from payment import attempt, cancel, claims, flow, update
 from payment.adoption import Adoption
 from payment.attempt import Attempt
@@ -22,6 +20,8 @@ from payment.reconcile import Reconciler
 from payment.second_look import SecondLooks
 from payment.tools import Created
 from payment_service.errors import Refused, StoreDown
+from payment_service.key_store.contract import KeyRecord, KeyStore
+from payment_service.key_store.memory import MemoryStore
 from tests.explorer import actors
 from tests.explorer.wires import StepStore
 

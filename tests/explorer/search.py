@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from key_store.contract import KeyStore
+from payment_service.key_store.contract import KeyStore
 from tests.explorer.actors import Asker, Canceler, Updater, Worker
 from tests.explorer.choices import Budget, Drawn, Guide, Path
 from tests.explorer.judge import Broken

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import stripe
 from greenlet import GreenletExit
 
-from key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
 from sandbox.answers import Response
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit
 
-from key_store.contract import KeyRecord, KeyStore, Order
-from key_store.memory import MemoryStore
 from payment import flow
 from payment.claims import Wanted
 from payment.deadline import Deadline
@@ -21,6 +19,8 @@ from payment.resolve import resolve
 from payment.tools import Created, Timing, Tools
 from payment.update import Updated, update_order
 from payment_service.errors import PaymentError
+from payment_service.key_store.contract import KeyRecord, KeyStore, Order
+from payment_service.key_store.memory import MemoryStore
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from sandbox.moment import Rules

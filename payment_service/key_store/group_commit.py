@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
-from key_store.contract import StoreUnavailable
+from payment_service.key_store.contract import StoreUnavailable
 
 # One trip takes no more, so that its length is bounded; hundreds of threads rarely fill it.
 MOST = 64

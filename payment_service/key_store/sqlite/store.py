@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from key_store.combining import Combiner
-from key_store.contract import KeyRecord, Order, State, StoreUnavailable
-from key_store.order_key import order_key
-from key_store.row import as_record, as_row
-from key_store.statements import statement
+from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.group_commit import Combiner
+from payment_service.key_store.order_key import order_key
+from payment_service.key_store.row import as_record, as_row
+from payment_service.key_store.statements import statement
 
 # What PRAGMA user_version says when every schema_N.sql has been applied.
 SCHEMA_VERSION = 1

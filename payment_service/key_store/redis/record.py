@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields
 
-from key_store.contract import KeyRecord, Order
+from payment_service.key_store.contract import KeyRecord, Order
 
 FIELDS = ("owner", "version", "record")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from redis import Redis
 
-from key_store.contract import KeyRecord
-from key_store.order_key import order_key
-from key_store.redis_trip import Command
-from key_store.statements import statement
+from payment_service.key_store.contract import KeyRecord
+from payment_service.key_store.order_key import order_key
+from payment_service.key_store.redis.pipeline import Command
+from payment_service.key_store.statements import statement
 
 DUE = "payment:due"
 

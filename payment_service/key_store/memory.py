@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
 
 # A record takes about 1.1 kB (benchmarks/store_cost.py): half a million are about 550 MB, the
 # most that a process which was not told otherwise should take of a small machine.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from key_store.contract import KeyStore
-from key_store.memory import DEFAULT_MAX_ORDERS, MemoryStore
+from payment_service.key_store.contract import KeyStore
+from payment_service.key_store.memory import DEFAULT_MAX_ORDERS, MemoryStore
 
 __all__ = [
     "SCHEMES",
@@ -35,15 +35,15 @@ def checked_url(url: str) -> str:
         case "memory":
             _shared_path(url)
         case "sqlite":
-            from key_store.sqlite import look_at_place, sqlite_path
+            from payment_service.key_store.sqlite.store import look_at_place, sqlite_path
 
             look_at_place(sqlite_path(url))
         case "postgresql":
-            from key_store.postgres_pool import conninfo
+            from payment_service.key_store.postgres.pool import conninfo
 
             conninfo(url, DEFAULT_TIMEOUT_SECONDS)
         case "redis" | "rediss":
-            from key_store.redis import open_redis
+            from payment_service.key_store.redis.store import open_redis
 
             open_redis(url, DEFAULT_TIMEOUT_SECONDS)
         case _:
@@ -57,9 +57,9 @@ def refuse_unusable(url: str, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) 
     A server that is down does not stop the start.
     """
     if url.startswith("postgresql:"):
-        from key_store import postgres_pool
+        from payment_service.key_store.postgres import pool
 
-        postgres_pool.refuse_unusable(url, timeout_seconds)
+        pool.refuse_unusable(url, timeout_seconds)
 
 
 def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:
@@ -78,15 +78,15 @@ def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
                 return shared_memory_store(path, timeout_seconds=timeout_seconds)
             return MemoryStore(DEFAULT_MAX_ORDERS)
         case "sqlite":
-            from key_store.sqlite import SqliteStore, sqlite_path
+            from payment_service.key_store.sqlite.store import SqliteStore, sqlite_path
 
             return SqliteStore(sqlite_path(url), timeout_seconds=timeout_seconds)
         case "postgresql":
-            from key_store.postgres import PostgresStore
+            from payment_service.key_store.postgres.store import PostgresStore
 
             return PostgresStore(url, timeout_seconds=timeout_seconds)
         case "redis" | "rediss":
-            from key_store.redis import RedisStore
+            from payment_service.key_store.redis.store import RedisStore
 
             return RedisStore(url, timeout_seconds=timeout_seconds)
         case _:
@@ -98,7 +98,7 @@ def shared_memory_store(path: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_S
 
     As fast as memory, nearly; whoever starts the processes makes the file and removes it.
     """
-    from key_store.sqlite import SqliteStore
+    from payment_service.key_store.sqlite.store import SqliteStore
 
     return SqliteStore(path, timeout_seconds=timeout_seconds, durable=False)
 
@@ -115,7 +115,7 @@ def _is_shared(directory: Path) -> bool:
     """Not beside `shared_directory`, which stays as it was while `kill -HUP` brings new code."""
     from tempfile import gettempdir
 
-    from key_store.shared_directory import MEMORY, PREFIX
+    from payment_service.key_store.shared_directory import MEMORY, PREFIX
 
     ours = directory.parent in (MEMORY, Path(gettempdir())) and directory.name.startswith(PREFIX)
     return ours and directory.is_dir()

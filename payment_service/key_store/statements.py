@@ -1,4 +1,4 @@
-"""SQL and Lua in files of their own: a folder per store, a file per operation."""
+"""SQL and Lua in files of their own, beside their store: a file per operation."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from key_store.contract import KeyRecord
-from key_store.order_key import order_key, order_of
+from payment_service.key_store.contract import KeyRecord
+from payment_service.key_store.order_key import order_key, order_of
 
 COLUMNS = tuple(field.name for field in fields(KeyRecord) if field.name != "order")
 

@@ -12,13 +12,13 @@ from typing import Any, Literal, TypeVar, get_args
 import psycopg
 from psycopg import Cursor, errors
 
-from key_store.combining import Combiner
-from key_store.contract import KeyRecord, Order, State, StoreUnavailable
-from key_store.order_key import order_key
-from key_store.postgres_pool import PostgresPool
-from key_store.postgres_schema import migrate
-from key_store.row import as_record, as_row
-from key_store.statements import statement
+from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.group_commit import Combiner
+from payment_service.key_store.order_key import order_key
+from payment_service.key_store.postgres.pool import PostgresPool
+from payment_service.key_store.postgres.schema import migrate
+from payment_service.key_store.row import as_record, as_row
+from payment_service.key_store.statements import statement
 
 # A scan reads this many records in one statement, which must end within the time-out.
 PAGE_RECORDS = 500

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from key_store.contract import Order
+from payment_service.key_store.contract import Order
 
 NO_CLIENT = "-"
 

@@ -1,4 +1,4 @@
-"""`python -m key_store.copy FROM TO`: carry every record to another store.
+"""`python -m payment_service.key_store.copy FROM TO`: carry every record to another store.
 
 For a service that is stopped. A copy that broke off is begun again: what the target already has is
 left as it is. Where the two differ, one store has served since, and only a person knows which.
@@ -14,8 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from key_store import checked_url, open_key_store
-from key_store.contract import KeyStore, Order, StoreUnavailable
+from payment_service.key_store import checked_url, open_key_store
+from payment_service.key_store.contract import KeyStore, Order, StoreUnavailable
 
 # Of the orders whose records differ, so many are named.
 NAMED = 5
@@ -58,7 +58,9 @@ class CannotCopyError(Exception):
 
 def main() -> None:
     """Copy, and say how many, or why not."""
-    parser = argparse.ArgumentParser(prog="python -m key_store.copy", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m payment_service.key_store.copy", description=__doc__
+    )
     parser.add_argument("source", metavar="FROM", help="KEY_STORE_URL until now")
     parser.add_argument("target", metavar="TO", help="KEY_STORE_URL from now on")
     parser.add_argument(
@@ -68,7 +70,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     # What a store warns of, the service says when it starts.
-    logging.getLogger("key_store").setLevel(logging.ERROR)
+    logging.getLogger("payment_service.key_store").setLevel(logging.ERROR)
     try:
         done = _copy_between(
             _source(options.source), _checked("TO", options.target), overwrite=options.overwrite

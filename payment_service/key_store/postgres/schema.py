@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import errors
 
-from key_store.statements import statement
+from payment_service.key_store.statements import statement
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -18,13 +18,13 @@ from redis import BlockingConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from key_store.combining import Combiner
-from key_store.contract import KeyRecord, Order, State, StoreUnavailable
-from key_store.order_key import order_key, order_of
-from key_store.redis_due import DUE, DueIndex, entry_of
-from key_store.redis_record import FIELDS, as_fields, as_record
-from key_store.redis_trip import Call, Script, Trips
-from key_store.statements import statement
+from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.group_commit import Combiner
+from payment_service.key_store.order_key import order_key, order_of
+from payment_service.key_store.redis.due import DUE, DueIndex, entry_of
+from payment_service.key_store.redis.pipeline import Call, Script, Trips
+from payment_service.key_store.redis.record import FIELDS, as_fields, as_record
+from payment_service.key_store.statements import statement
 
 PREFIX = "payment:order:"
 

@@ -1,0 +1,1 @@
+"""The PostgreSQL store, with its SQL beside it."""

@@ -1,0 +1,1 @@
+"""The Redis store, with its Lua scripts beside it."""
