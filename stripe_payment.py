@@ -20,21 +20,21 @@ from typing import Any, cast
 
 import stripe
 
-from payment.deadline import Deadline
 from payment.happening import Observe, ignore
 from payment.idempotency import SentParams
 from payment.idempotency import idempotency_key as key_of
-from payment.outcome import Made
 from payment.payments import Payments
 from payment.tools import Timing, Tools
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.outcome import Made
+from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.http.transport import SharedTransport
+from payment_service.gateways.stripe.retry import RetryDetails, RetryPolicy
+from payment_service.gateways.stripe.send import Send
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
 from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, load_settings
-from stripe_gateway import StripeGateway
-from stripe_retry import RetryDetails, RetryPolicy
-from stripe_send import Send
-from stripe_transport import SharedTransport
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from payment_service.schema.secret import MAX_CHARACTERS, redacted, shortened
 
 if TYPE_CHECKING:
     from payment.happening import Happening
-    from stripe_retry import RetryDetails
-    from stripe_send import Send
+    from payment_service.gateways.stripe.retry import RetryDetails
+    from payment_service.gateways.stripe.send import Send
 
 # What the record of a line of ours holds its facts in.
 FACTS = "facts"

@@ -11,9 +11,9 @@ from live_money import refuse_unsafe
 from metrics.opening import Uncounted, open_counting
 from payment.happening import Happening
 from payment.payments import Payments
+from payment_service.gateways.stripe.send import Send
 from payment_service.settings import Settings, SettingsError
 from stripe_payment import Account, open_payments
-from stripe_send import Send
 
 if TYPE_CHECKING:
     from access.clients import Clients

@@ -9,7 +9,6 @@ from msgspec import Struct
 from access.errors import Forbidden, TooManyRequests, Unauthorized
 from api_description.errors import ERROR, EVENT_BODY, JSON_BODY, UNREADABLE, Answers, responses
 from api_description.fields import described, schema_of
-from payment.intents import STATUSES
 from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
 from payment.request import PaymentRequest
 from payment.status import OrderStatus
@@ -30,6 +29,7 @@ from payment_service.errors import (
     StripeFailed,
     StripeUnreachable,
 )
+from payment_service.gateways.intent import STATUSES
 
 VERSION = "1.0.0"
 

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from payment.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
-from payment.intents import CANCELED, TAKEN
 from payment_service.errors import NoLongerOpen, PaymentError, Refused
+from payment_service.gateways.intent import CANCELED, TAKEN
 
 Answers = Mapping[type[Exception], tuple[int, str]]
 

@@ -23,7 +23,7 @@ from redis import Redis as Client
 
 from payment import claims
 from payment.idempotency import SentParams
-from payment.intents import Intent
+from payment_service.gateways.intent import Intent
 from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore

@@ -24,9 +24,9 @@ from order_events import ShopListener
 from payment import claims
 from payment.chores import Courier
 from payment.idempotency import SentParams
-from payment.intents import Intent
 from payment.news import told
 from payment.outbox import Outbox
+from payment_service.gateways.intent import Intent
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import telemetry
 from payment.payments import Payments
-from payment.stripe_port import StripePort
+from payment_service.gateways.contract import StripePort
 from payment_service.key_store.contract import KeyStore
 from payment_service.settings import load_settings
 from stripe_back_end_api import create_app

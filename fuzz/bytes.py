@@ -25,10 +25,10 @@ with atheris.instrument_imports():
     from payment.order_requests import UpdateRequest
     from payment.request import PaymentRequest, check_request
     from payment_service.errors import BadRequest
+    from payment_service.gateways.stripe.send import without_secrets
+    from payment_service.gateways.stripe.webhook import _parsed as parse_event
+    from payment_service.gateways.stripe.webhook import read_event
     from payment_service.schema.secret import redacted
-    from stripe_send import without_secrets
-    from stripe_webhook import _parsed as parse_event
-    from stripe_webhook import read_event
     from tests.test_web_request import read_by
     from web_request import PlainRequestParser
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from metrics.opening import Uncounted
 from metrics.sampling import start_sampling
+from payment_service.gateways.stripe.paths import route_of
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
-from stripe_paths import route_of
 
 if TYPE_CHECKING:
     from metrics.names import Names
     from payment.happening import Happening
-    from stripe_send import Send
+    from payment_service.gateways.stripe.send import Send
 
 
 class Counting(Uncounted):

@@ -10,11 +10,11 @@ from payment_service.settings import Settings
 
 if TYPE_CHECKING:
     from payment.happening import Happening
-    from stripe_send import Send
+    from payment_service.gateways.stripe.send import Send
 
 log = logging.getLogger("metrics")
 
-# The last send that is still worth making needs this much of the budget (stripe_retry).
+# The last send that is still worth making needs this much of the budget (gateways.stripe.retry).
 LAST_SEND_SECONDS = 0.3
 
 

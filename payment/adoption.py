@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from payment.intents import TAKEN, Intent
+from payment_service.gateways.intent import TAKEN, Intent
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from payment import claims
 from payment.adoption import Adoption, choose
 from payment.claims import Wanted
-from payment.deadline import Deadline
 from payment.idempotency import SentParams, idempotency_key
-from payment.intents import Intent
-from payment.outcome import Declined, KeyMisused, Made, Unclear
 from payment.ownership import Ownership
 from payment.tools import Created, Over, Owned, Tools
 from payment_service.errors import InFlight, PaymentError
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import Intent
+from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.key_store.contract import StoreUnavailable
 
 # The object of a 500 may appear after its answer, mostly a moment after: a second look costs less

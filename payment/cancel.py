@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from payment import claims
-from payment.deadline import Deadline
-from payment.intents import CANCELED, TAKEN, Intent
 from payment.known_order import fetch, known_record
 from payment.tools import Tools
 from payment_service.errors import InFlight, NoLongerOpen, StripeFailed
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import Order
 
 MAX_TRIES = 5

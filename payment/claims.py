@@ -18,7 +18,7 @@ from typing import Any
 from payment.follow_up import MAX_ENDING, follow_up_of, with_follow_up
 from payment.history import noted
 from payment.idempotency import FIRST_ATTEMPT, SentParams
-from payment.intents import CANCELED, OVER, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
 
 # Stripe may prune a key once it is 24 h old, and a pruned key makes a new object; an hour for

@@ -17,13 +17,13 @@ from typing import NoReturn
 from payment import claims
 from payment.attempt import Attempt
 from payment.claims import Step, Wanted
-from payment.deadline import Deadline
 from payment.idempotency import SentParams
-from payment.intents import CANCELED, TAKEN, Intent
 from payment.ownership import Ownership
-from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Over, Owned, Tools
 from payment_service.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 
 # Rule 10's bound: how many attempts one request may go through.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from payment.deadline import Deadline
-from payment.intents import Intent
 from payment.resolve import is_unknown, resolve
-from payment.stripe_port import NoSuchIntent
 from payment.tools import Tools
 from payment_service.errors import InFlight, Misconfigured, NotFound
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import KeyRecord, Order
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from payment.follow_up import MAX_TOLD, FollowUp, OrderEvent, follow_up_of
 from payment.idempotency import NAMESPACE
-from payment.intents import CANCELED, Intent
+from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import KeyRecord
 
 # Stripe too goes on for three days: a shop that was down over a weekend loses nothing.

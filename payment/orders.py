@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 
 from payment import claims
 from payment.cancel import cancel_order
-from payment.deadline import Deadline
-from payment.intents import Intent
 from payment.known_order import fetch
 from payment.order_requests import CancelRequest, OrderRequest, UpdateRequest
 from payment.resolve import is_unknown
@@ -16,6 +14,8 @@ from payment.tools import Tools
 from payment.update import Updated, update_order
 from payment.webhook_events import StripeEvent, apply_event
 from payment_service.errors import NotFound, StoreDown
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order, StoreUnavailable
 
 

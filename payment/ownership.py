@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from payment import claims
 from payment.adoption import Adoption
 from payment.claims import Wanted
-from payment.deadline import Deadline
 from payment.idempotency import SentParams
-from payment.intents import CANCELED, Intent
-from payment.stripe_port import NoSuchIntent
 from payment.tools import Created, Over, Owned, Tools
 from payment_service.errors import PaymentError, StoreDown, StripeFailed
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from payment.answer_cache import AnswerCache
 from payment.claims import Wanted
-from payment.deadline import Deadline
 from payment.flow import create_once
 from payment.idempotency import SentParams
 from payment.orders import Orders
 from payment.single_flight import SingleFlight, WaitedTooLongError
-from payment.stripe_port import StripePort
 from payment.tools import Created, Tools
 from payment_service.errors import InFlight, Overloaded, StoreDown
+from payment_service.gateways.contract import StripePort
+from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import Order, StoreUnavailable
 
 if TYPE_CHECKING:

@@ -17,10 +17,8 @@ from functools import partial
 
 from payment import claims
 from payment.adoption import choose
-from payment.deadline import Deadline
 from payment.happening import Fact, Happening
 from payment.idempotency import SentParams
-from payment.intents import CANCELED, TAKEN, Intent
 from payment.known_order import fetch
 from payment.news import told
 from payment.resolve import check_served, is_unknown, resolve
@@ -28,6 +26,8 @@ from payment.strays import settle_stray
 from payment.tools import Tools
 from payment.webhook_events import adopt_lost
 from payment_service.errors import InFlight, PaymentError, StripeFailed
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from payment import claims
 from payment.attempt import Attempt
 from payment.claims import Wanted
-from payment.deadline import Deadline
 from payment.tools import Over, Owned, Tools
 from payment_service.errors import Misconfigured, Refused
+from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
 
 

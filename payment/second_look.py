@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from payment import claims
 from payment.chores import due_for
-from payment.deadline import Deadline
 from payment.follow_up import follow_up_of, with_follow_up
-from payment.intents import Intent
 from payment.strays import settle_stray
 from payment.tools import Tools
 from payment_service.errors import PaymentError
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import KeyRecord
 
 # While one process looks, no other does; also the wait after a look that Stripe did not answer.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from payment import claims
-from payment.deadline import Deadline
 from payment.history import entries_of
-from payment.intents import CANCELED, TAKEN, Intent
-from payment.stripe_port import NoSuchIntent
 from payment.tools import Tools
 from payment_service.errors import StripeFailed
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord
 
 # What became of a stray.

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from payment.claims import Lease
 from payment.happening import Happening, Observe, ignore
-from payment.intents import Intent
 from payment.news import told
-from payment.stripe_port import StripePort
 from payment_service.errors import PaymentError
+from payment_service.gateways.contract import StripePort
+from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 
 

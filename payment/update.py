@@ -18,13 +18,10 @@ from typing import Any
 
 from payment import claims
 from payment.currencies import check_amount
-from payment.deadline import Deadline
 from payment.follow_up import MAX_CHANGES, Change, follow_up_of, with_follow_up
 from payment.idempotency import PREFIX, SentParams
-from payment.intents import CANCELED, TAKEN, Intent
 from payment.known_order import fetch, known_record
 from payment.order_requests import UpdateRequest
-from payment.outcome import Declined, Made, Outcome, Unclear
 from payment.tools import Tools
 from payment_service.errors import (
     BadRequest,
@@ -34,6 +31,9 @@ from payment_service.errors import (
     PaymentError,
     StripeFailed,
 )
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
 from payment_service.key_store.contract import KeyRecord, Order
 
 # How often an update looks again after it lost a race for the record's next version.

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeGuard
 
 from payment import claims
-from payment.deadline import Deadline
 from payment.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
 from payment.idempotency import SentParams
-from payment.intents import TAKEN, Intent, is_intent_id
 from payment.resolve import is_unknown, resolve
 from payment.strays import settle_stray
-from payment.stripe_port import NoSuchIntent
 from payment.text import order_name
 from payment.tools import Tools
 from payment_service.errors import InFlight
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import TAKEN, Intent, is_intent_id
 from payment_service.key_store.contract import KeyRecord, Order
 
 # Stripe has no such PaymentIntent in the order's account, or the event may not speak of the order.

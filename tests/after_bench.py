@@ -13,11 +13,11 @@ from payment.orders import Orders
 from payment.outbox import Outbox
 from payment.reconcile import Reconciler
 from payment.webhook_events import StripeEvent
+from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, Order, State
 from payment_service.key_store.memory import MemoryStore
 from sandbox import lifecycle
-from stripe_gateway import StripeGateway
-from stripe_retry import RetryPolicy
 from tests.flow_bench import BUDGET_SECONDS, FlowBench
 from tests.sandbox_transport import SandboxTransport
 

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from payment.claims import Wanted
-from payment.deadline import Deadline
 from payment.flow import create_once
 from payment.happening import Happening
 from payment.idempotency import SentParams
 from payment.tools import Created, Timing, Tools
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
-from stripe_gateway import StripeGateway
-from stripe_retry import RetryPolicy
 from tests.sandbox_transport import SandboxTransport
 
 NOW = 1_800_000_000.0

@@ -9,14 +9,22 @@ from prometheus_client import CollectorRegistry
 
 from metrics.counting import Counting
 from metrics.names import Names
-from payment.deadline import Deadline
 from payment.idempotency import SentParams
-from payment.intents import UnreadableIntent, read_intent
-from payment.stripe_port import NoSuchIntent
 from payment.webhook_events import StripeEvent
-from stripe_gateway import StripeGateway
-from stripe_paths import CANCEL, INTENT, INTENTS, OTHER, SEARCH, path_of, route_of
-from stripe_send import Send
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import UnreadableIntent, read_intent
+from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.paths import (
+    CANCEL,
+    INTENT,
+    INTENTS,
+    OTHER,
+    SEARCH,
+    path_of,
+    route_of,
+)
+from payment_service.gateways.stripe.send import Send
 from tests.sandbox_transport import SandboxTransport
 
 ODD = [

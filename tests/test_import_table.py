@@ -16,21 +16,6 @@ PACKAGE = "payment_service"
 
 # What has not moved yet, and where it goes.
 NOT_MOVED: dict[str, str] = {
-    "payment.deadline": "gateways.deadline",
-    "payment.intents": "gateways.intent",
-    "payment.outcome": "gateways.outcome",
-    "payment.stripe_port": "gateways.contract",
-    "stripe_answer": "gateways.stripe.http.response",
-    "stripe_connection": "gateways.stripe.http.connection",
-    "stripe_resolver": "gateways.stripe.http.resolver",
-    "stripe_transport": "gateways.stripe.http.transport",
-    "stripe_gateway": "gateways.stripe.gateway",
-    "stripe_pages": "gateways.stripe.lists",
-    "stripe_paths": "gateways.stripe.paths",
-    "stripe_retry": "gateways.stripe.retry",
-    "stripe_sdk": "gateways.stripe.api_calls",
-    "stripe_send": "gateways.stripe.send",
-    "stripe_webhook": "gateways.stripe.webhook",
     "payment.chores": "background.loop",
     "order_events": "background.start",
     "order_commands": "cli.orders",

@@ -14,10 +14,10 @@ from metrics.counting import Counting, MeasuredStore
 from metrics.names import Names
 from metrics.sampling import sample
 from payment.happening import Happening
+from payment_service.gateways.stripe.retry import Meaning, Verdict
+from payment_service.gateways.stripe.send import Send
 from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
-from stripe_retry import Meaning, Verdict
-from stripe_send import Send
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 

@@ -10,7 +10,6 @@ from msgspec.structs import fields
 
 from api_description.document import document as guarded_document
 from payment.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
-from payment.intents import STATUSES
 from payment.order_requests import CancelRequest, UpdateRequest
 from payment.request import PaymentRequest, check_request
 from payment_service.errors import (
@@ -22,6 +21,7 @@ from payment_service.errors import (
     PaymentError,
     Refused,
 )
+from payment_service.gateways.intent import STATUSES
 from payment_service.schema.fields import names_of
 from payment_service.schema.secret import Secret
 from tests.fake_payments import Answer, FakePayments, client_of

@@ -12,12 +12,12 @@ from access.webhook_secrets import WebhookSecrets
 from order_events import open_courier, signature
 from payment.follow_up import OrderEvent, follow_up_of, with_follow_up
 from payment.outbox import unparked
+from payment_service.gateways.stripe.webhook import read_event
 from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
 from payment_service.settings import load_settings
 from sandbox.events import signature as sandbox_signature
 from stripe_payment import open_payments
-from stripe_webhook import read_event
 from tests.after_bench import AfterBench
 from tests.key_stores import NOW, record
 

@@ -15,10 +15,10 @@ import pytest
 from payment.complaints import bad_request
 from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
 from payment.request import PaymentRequest
+from payment_service.gateways.stripe.retry import SendFailed
+from payment_service.gateways.stripe.send import MAX_MESSAGE_CHARACTERS, error_of
 from payment_service.schema.fields import names_of
 from payment_service.schema.secret import MAX_CHARACTERS, redacted
-from stripe_retry import SendFailed
-from stripe_send import MAX_MESSAGE_CHARACTERS, error_of
 from tests.sandbox_process import SandboxProcess
 from tests.service_process import ServiceProcess
 from tests.test_import_table import MODULES
@@ -137,7 +137,7 @@ def test_a_token_that_was_cut_is_redacted() -> None:
 def test_a_message_of_stripes_is_shortened_before_it_is_searched() -> None:
     from types import SimpleNamespace
 
-    from stripe_retry import Meaning, Verdict
+    from payment_service.gateways.stripe.retry import Meaning, Verdict
 
     said = SimpleNamespace(message="-eyJ" * 100_000, code="x" * 100_000, type="card_error")
     cause: Any = Exception()

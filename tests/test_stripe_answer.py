@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stripe_answer import Answer, UnreadableAnswer, read_answer
+from payment_service.gateways.stripe.http.response import Answer, UnreadableAnswer, read_answer
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

@@ -11,10 +11,7 @@ import pytest
 import requests
 import responses
 
-from payment.deadline import Deadline
 from payment.idempotency import SentParams
-from payment.outcome import Declined, KeyMisused, Made, Unclear
-from payment.stripe_port import NoSuchIntent
 from payment_service.errors import (
     CardRefused,
     Misconfigured,
@@ -22,11 +19,14 @@ from payment_service.errors import (
     StripeFailed,
     StripeUnreachable,
 )
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
+from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.http.transport import SharedTransport
+from payment_service.gateways.stripe.retry import RetryPolicy
+from payment_service.gateways.stripe.send import Send
 from payment_service.key_store.contract import Order
-from stripe_gateway import StripeGateway
-from stripe_retry import RetryPolicy
-from stripe_send import Send
-from stripe_transport import SharedTransport
 
 URL = "https://api.stripe.com/v1/payment_intents"
 ORDER = Order(livemode=False, client_id="shop", order_id="A-1")

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment.deadline import Deadline
 from payment_service.errors import StripeFailed
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.lists import PAGES_IN_TURN, SLICES, Stretch, cut
+from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import Order
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
 from sandbox.moment import Rules
-from stripe_gateway import StripeGateway
-from stripe_pages import PAGES_IN_TURN, SLICES, Stretch, cut
-from stripe_retry import RetryPolicy
 from tests.sandbox_in_process import INTENTS
 from tests.sandbox_transport import SandboxTransport
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from payment.deadline import Deadline
-from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed, Verdict, judge
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.stripe.retry import (
+    Meaning,
+    RetryDetails,
+    RetryPolicy,
+    SendFailed,
+    Verdict,
+    judge,
+)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from stripe_sdk import Call, HeaderKeeper, Sdk, form
+from payment_service.gateways.stripe.api_calls import Call, HeaderKeeper, Sdk, form
 
 ANSWER = b'{"id": "pi_1"}'
 

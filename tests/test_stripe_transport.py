@@ -14,8 +14,8 @@ import responses
 import stripe
 from requests.exceptions import ConnectionError as Lost
 
-from stripe_resolver import Resolver
-from stripe_transport import NeverSent, SharedTransport
+from payment_service.gateways.stripe.http.resolver import Resolver
+from payment_service.gateways.stripe.http.transport import NeverSent, SharedTransport
 from tests.scripted_server import CERTIFICATE, OK, ScriptedServer, say
 
 HEADERS = {"Authorization": "Bearer sk_test_x", "Idempotency-Key": "key-1"}

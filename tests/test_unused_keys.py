@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from payment.claims import Wanted
-from payment.deadline import Deadline
 from payment.flow import create_once
 from payment.follow_up import OrderEvent, with_follow_up
 from payment.idempotency import SentParams
-from payment.intents import Intent, UnreadableIntent, read_intent
-from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment.second_look import SecondLooks
 from payment.tools import Created, Timing, Tools
 from payment_service.errors import PaymentError, Refused, StripeFailed
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import Intent, UnreadableIntent, read_intent
+from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
+from payment_service.gateways.stripe.retry import judge
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
-from stripe_retry import judge
 
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")
 WRONG, RIGHT = 10, 1099

@@ -10,7 +10,6 @@ import pytest
 
 from payment.follow_up import follow_up_of
 from payment.order_requests import OrderRequest
-from payment.outcome import Declined
 from payment_service.errors import (
     BadRequest,
     Changed,
@@ -23,6 +22,7 @@ from payment_service.errors import (
     StripeFailed,
     StripeUnreachable,
 )
+from payment_service.gateways.outcome import Declined
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench
 

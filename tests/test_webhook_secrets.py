@@ -14,13 +14,13 @@ import stripe
 from hypothesis import given
 from hypothesis import strategies as st
 
-import stripe_webhook
 from access.clients import Client, Clients
 from access.webhook_secrets import MAX_TRIED, Hint, WebhookSecrets
 from payment.body import MAX_EVENT_BYTES
 from payment_service.errors import BadRequest
+from payment_service.gateways.stripe import webhook
+from payment_service.gateways.stripe.webhook import read_event
 from payment_service.schema.secret import Secret
-from stripe_webhook import read_event
 from tests.fake_payments import FakePayments, client_of
 from tests.shop import clients_file, entry
 
@@ -117,13 +117,13 @@ def test_clients_of_one_account_speak_for_each_other() -> None:
 def test_a_forgery_costs_a_few_signatures(monkeypatch: pytest.MonkeyPatch, named: Any) -> None:
     """Counted, not timed: it was one for each of 10,000 secrets."""
     tried: list[str] = []
-    honest = stripe_webhook._is_signed
+    honest = webhook._is_signed
 
     def counted(payload: bytes, signatures: list[str], secret: str) -> bool:
         tried.append(secret)
         return honest(payload, signatures, secret)
 
-    monkeypatch.setattr(stripe_webhook, "_is_signed", counted)
+    monkeypatch.setattr(webhook, "_is_signed", counted)
     body = body_of(named, padding="x" * (MAX_EVENT_BYTES - 1000))
     with pytest.raises(BadRequest):
         read(body, f"t={NOW},v1={'0' * 64}", MANY)

@@ -8,11 +8,11 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 
 from payment.body import MAX_EVENT_BYTES, read_body
-from payment.intents import Intent
 from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
 from payment.query import read_query
 from payment.webhook_events import NOT_OURS
-from stripe_webhook import read_event
+from payment_service.gateways.intent import Intent
+from payment_service.gateways.stripe.webhook import read_event
 from web.asked import asked, asked_in_body
 from web.front_door import access
 from wiring import Parts

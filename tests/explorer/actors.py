@@ -10,7 +10,6 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from payment import flow
 from payment.cancel import cancel_order
-from payment.deadline import Deadline
 from payment.happening import Happening
 from payment.order_requests import UpdateRequest
 from payment.reconcile import Reconciler
@@ -18,6 +17,7 @@ from payment.second_look import SecondLooks
 from payment.update import update_order
 from payment.webhook_events import StripeEvent, apply_event
 from payment_service.errors import PaymentError, StoreDown
+from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from tests.explorer.choices import Option
 from tests.explorer.judge import Broken

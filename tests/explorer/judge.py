@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from payment.follow_up import follow_up_of
-from payment.intents import CANCELED, OVER, TAKEN, Intent
 from payment.tools import Created
 from payment.update import Updated
 from payment_service.errors import InFlight, NoLongerOpen, OrderReused
+from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
 
 if TYPE_CHECKING:
     from tests.explorer.actors import Worker

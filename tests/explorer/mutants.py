@@ -15,11 +15,11 @@ from payment.attempt import Attempt
 from payment.claims import Step
 from payment.follow_up import FollowUp, follow_up_of
 from payment.idempotency import idempotency_key
-from payment.outcome import Declined
 from payment.reconcile import Reconciler
 from payment.second_look import SecondLooks
 from payment.tools import Created
 from payment_service.errors import Refused, StoreDown
+from payment_service.gateways.outcome import Declined
 from payment_service.key_store.contract import KeyRecord, KeyStore
 from payment_service.key_store.memory import MemoryStore
 from tests.explorer import actors

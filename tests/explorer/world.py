@@ -11,7 +11,6 @@ from greenlet import GreenletExit
 
 from payment import flow
 from payment.claims import Wanted
-from payment.deadline import Deadline
 from payment.follow_up import FollowUp, follow_up_of
 from payment.idempotency import SentParams
 from payment.order_requests import UpdateRequest
@@ -19,13 +18,14 @@ from payment.resolve import resolve
 from payment.tools import Created, Timing, Tools
 from payment.update import Updated, update_order
 from payment_service.errors import PaymentError
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from sandbox.moment import Rules
-from stripe_gateway import StripeGateway
-from stripe_retry import RetryPolicy
 from tests.explorer.choices import Guide, Option
 from tests.explorer.judge import Judge
 from tests.explorer.wires import StepStore, StepTransport

@@ -6,8 +6,8 @@ would ask for something else, so that an id is checked wherever a path is built 
 
 from __future__ import annotations
 
-from payment.intents import is_intent_id
-from payment.stripe_port import NoSuchIntent
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.intent import is_intent_id
 
 INTENTS = "/v1/payment_intents"
 SEARCH = f"{INTENTS}/search"

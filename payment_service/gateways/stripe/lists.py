@@ -9,12 +9,12 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from payment.deadline import Deadline
-from payment.intents import Intent, UnreadableIntent, read_intent
-from payment.stripe_port import NoSuchIntent
 from payment_service.errors import Refused, StripeFailed
-from stripe_paths import INTENTS, SEARCH
-from stripe_sdk import Answer, Call
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import Intent, UnreadableIntent, read_intent
+from payment_service.gateways.stripe.api_calls import Answer, Call
+from payment_service.gateways.stripe.paths import INTENTS, SEARCH
 
 # Stripe's most for one page.
 PAGE_SIZE = 100

@@ -19,8 +19,8 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from stripe_answer import Answer, read_answer
-from stripe_resolver import Address, Resolver
+from payment_service.gateways.stripe.http.resolver import Address, Resolver
+from payment_service.gateways.stripe.http.response import Answer, read_answer
 
 # What is between us and Stripe forgets a silent connection, some after a minute, without a word.
 IDLE_SECONDS = 50.0

@@ -1,4 +1,5 @@
-"""One call to Stripe with all its sends: the SDK builds and parses, stripe_retry says what next.
+"""One call to Stripe with all its sends: the SDK builds and parses, gateways.stripe.retry says what
+next.
 
 The SDK's own retries are off, because it neither honours Retry-After nor sends a plain 429 or a
 cut answer again.
@@ -16,8 +17,6 @@ from typing import Protocol, TypeVar
 
 import stripe
 
-from payment.deadline import Deadline
-from payment.intents import UnreadableIntent
 from payment_service.errors import (
     CardRefused,
     InFlight,
@@ -28,8 +27,10 @@ from payment_service.errors import (
     StripeFailed,
     StripeUnreachable,
 )
-from payment_service.schema.secret import shortened
-from stripe_retry import (
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import UnreadableIntent
+from payment_service.gateways.stripe.api_calls import Answer, Call, HeaderKeeper, Sdk
+from payment_service.gateways.stripe.retry import (
     LEAST_SEND_SECONDS,
     Meaning,
     RetryDetails,
@@ -38,7 +39,7 @@ from stripe_retry import (
     Verdict,
     judge,
 )
-from stripe_sdk import Answer, Call, HeaderKeeper, Sdk
+from payment_service.schema.secret import shortened
 
 T = TypeVar("T")
 

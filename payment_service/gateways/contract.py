@@ -1,14 +1,14 @@
-"""What the rules ask of Stripe; stripe_gateway answers it."""
+"""What the rules ask of Stripe; gateways.stripe.gateway answers it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Protocol
 
-from payment.deadline import Deadline
 from payment.idempotency import SentParams
-from payment.intents import Intent
-from payment.outcome import Outcome
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import Intent
+from payment_service.gateways.outcome import Outcome
 from payment_service.key_store.contract import Order
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from payment.intents import Intent
 from payment_service.errors import PaymentError, Refused
+from payment_service.gateways.intent import Intent
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,24 @@ from typing import Any, TypeVar
 
 import stripe
 
-from payment.deadline import Deadline
 from payment.idempotency import SentParams
-from payment.intents import Intent, names_order, read_intent, same_intent, same_order
-from payment.outcome import Declined, KeyMisused, Made, Outcome, Unclear
-from payment.stripe_port import NoSuchIntent
 from payment_service.errors import PaymentError, Refused
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import (
+    Intent,
+    names_order,
+    read_intent,
+    same_intent,
+    same_order,
+)
+from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
+from payment_service.gateways.stripe.api_calls import Answer, Call
+from payment_service.gateways.stripe.lists import Pages, Stretch, Wanted
+from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_of
+from payment_service.gateways.stripe.retry import Meaning, RetryDetails, RetryPolicy, SendFailed
+from payment_service.gateways.stripe.send import Send, Sender, error_of
 from payment_service.key_store.contract import Order
-from stripe_pages import Pages, Stretch, Wanted
-from stripe_paths import CANCEL, INTENT, INTENTS, path_of
-from stripe_retry import Meaning, RetryDetails, RetryPolicy, SendFailed
-from stripe_sdk import Answer, Call
-from stripe_send import Send, Sender, error_of
 
 # The search lags behind by an hour at most, in an outage (docs.stripe.com/search): what is younger
 # is looked for in the list, which is read-after-write.

@@ -3,7 +3,8 @@
 A prepared request goes straight to a `requests` adapter, so that the `responses` library can
 answer in Stripe's stead, and from there to connections of our own: requests' Session and urllib3
 cost five times the CPU. Nothing is sent twice here and no redirect is followed: sending again is
-stripe_retry's. HTTP proxies of the environment are not used, because only settings/ reads it.
+gateways.stripe.retry's. HTTP proxies of the environment are not used, because only settings/ reads
+it.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 
-from stripe_answer import Answer
-from stripe_connection import Pool, current_send
+from payment_service.gateways.stripe.http.connection import Pool, current_send
+from payment_service.gateways.stripe.http.response import Answer
 
 # The connections keep the time themselves.
 _NO_TIMEOUT = Timeout()

@@ -37,7 +37,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeVar
 
-from payment.deadline import Deadline
+from payment_service.gateways.deadline import Deadline
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState

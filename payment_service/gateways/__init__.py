@@ -1,0 +1,1 @@
+"""Payment providers: the contract they fulfil, and a folder for each."""

@@ -1,0 +1,1 @@
+"""Stripe: operations, retries, lists and webhook events."""

@@ -1,0 +1,1 @@
+"""The HTTP client for Stripe: connections, address look-up and response parsing."""
