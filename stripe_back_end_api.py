@@ -17,11 +17,11 @@ from flask import Flask, Response, g, jsonify, request
 import telemetry
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted
-from order_commands import add_commands, is_serving
-from order_events import start_courier, start_second_looks
 from payment.payments import Payments
 from payment.query import read_query
 from payment.request import PaymentRequest
+from payment_service.background.start import start_courier, start_second_looks
+from payment_service.cli.orders import add_commands, is_serving
 from payment_service.settings import Settings, SettingsError, environ_for_gunicorn, load_settings
 from web import front_door
 from web.app import App

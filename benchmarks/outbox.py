@@ -20,12 +20,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import Connection
 from threading import Thread
 
-from order_events import ShopListener
 from payment import claims
-from payment.chores import Courier
 from payment.idempotency import SentParams
 from payment.news import told
 from payment.outbox import Outbox
+from payment_service.background.loop import Courier
+from payment_service.background.start import ShopListener
 from payment_service.gateways.intent import Intent
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from payment import claims
-from payment.chores import due_for
 from payment.follow_up import OrderEvent, follow_up_of, with_follow_up
 from payment.happening import Fact, Happening, Observe, ignore
 from payment.news import KEEP_TRYING_SECONDS
+from payment_service.background.loop import due_for
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 
 # The first wait, doubled each time, and its most: a shop that comes back is told within an hour.

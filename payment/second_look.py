@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from payment import claims
-from payment.chores import due_for
 from payment.follow_up import follow_up_of, with_follow_up
 from payment.strays import settle_stray
 from payment.tools import Tools
+from payment_service.background.loop import due_for
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent

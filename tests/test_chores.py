@@ -10,7 +10,7 @@ from tests.sandbox_process import ROOT
 # As a worker that ends: its threads answer what they have, while the chores go on beside them.
 ENDING = """
 import threading
-from payment.chores import Courier
+from payment_service.background.loop import Courier
 
 class Always:
     def waiting(self, limit):

@@ -16,9 +16,6 @@ PACKAGE = "payment_service"
 
 # What has not moved yet, and where it goes.
 NOT_MOVED: dict[str, str] = {
-    "payment.chores": "background.loop",
-    "order_events": "background.start",
-    "order_commands": "cli.orders",
     "web": "web",
     "web.app": "web.flask_app",
     "web.asked": "web.parse",

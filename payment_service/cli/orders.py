@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from order_events import open_courier
-from payment.chores import Courier
 from payment.order_requests import OrderRequest
 from payment.outbox import unparked
 from payment.text import order_name
+from payment_service.background.loop import Courier
+from payment_service.background.start import open_courier
 from payment_service.errors import PaymentError
 from payment_service.key_store.contract import StoreError
 

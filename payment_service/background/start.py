@@ -16,9 +16,9 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
-from payment.chores import PARALLEL, Courier
 from payment.outbox import Outbox
 from payment.second_look import SecondLooks
+from payment_service.background.loop import PARALLEL, Courier
 
 if TYPE_CHECKING:
     from payment.payments import Payments

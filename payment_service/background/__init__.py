@@ -1,0 +1,1 @@
+"""Background jobs: deliver order events and look for late PaymentIntents."""
