@@ -88,7 +88,7 @@ OF_STORES = {
     "redis": ("payment_service.key_store.redis.store",),
     "rediss": ("payment_service.key_store.redis.store",),
 }
-OF_CLIENTS = ("access.tokens", "web.rates")
+OF_CLIENTS = ("access.tokens", "payment_service.web.rate_limits")
 OF_METRICS = ("metrics.counter_files", "metrics.counting", "metrics.names")
 
 # A worker that ends sooner than this has a cause that the next one may meet, too. Before that one

@@ -18,17 +18,17 @@ import telemetry
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted
 from payment.payments import Payments
-from payment.query import read_query
 from payment.request import PaymentRequest
 from payment_service.background.start import start_courier, start_second_looks
 from payment_service.cli.orders import add_commands, is_serving
 from payment_service.settings import Settings, SettingsError, environ_for_gunicorn, load_settings
-from web import front_door
-from web.app import App
-from web.asked import asked_in_body
-from web.each_process import EachProcess
-from web.errors import ANSWERS, add_error_handlers
-from web.order_routes import add_order_routes
+from payment_service.web import access_control
+from payment_service.web.after_fork import EachProcess
+from payment_service.web.errors import ANSWERS, add_error_handlers
+from payment_service.web.flask_app import App
+from payment_service.web.order_routes import add_order_routes
+from payment_service.web.parse import asked_in_body
+from payment_service.web.query_string import read_query
 from wiring import Parts, open_parts
 
 # gunicorn ends for good, instead of starting the worker again, when one leaves with this code.
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     add_error_handlers(app)
     app.before_request(_begin)
     app.after_request(lambda response: _end(response, parts.counting))
-    front_door.hang(app, settings, parts.clients)
+    access_control.hang(app, settings, parts.clients)
     app.teardown_request(_forget)
     if settings.order_events_delivery == "embedded" and is_serving():
         start_courier(settings, parts.payments)

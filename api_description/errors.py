@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from payment.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 from payment_service.errors import NoLongerOpen, PaymentError, Refused
 from payment_service.gateways.intent import CANCELED, TAKEN
+from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 
 Answers = Mapping[type[Exception], tuple[int, str]]
 

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from payment.body import MAX_BODY_BYTES, MAX_READ_BYTES, read_body
 from payment_service.errors import BadRequest
+from payment_service.web.body import MAX_BODY_BYTES, MAX_READ_BYTES, read_body
 
 
 class Trickle(io.RawIOBase):

@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 
 from payment_service.schema.secret import Secret
 from payment_service.settings import SettingsError
+from payment_service.web import access_control
 from tests.fake_payments import FakePayments, app_of, client_of
 from tests.shop import API_KEYS, bearer, clients_file, entry, token
-from web import front_door
 
 PATH = "/create-payment-intent"
 ORDER = {"amount": 1099, "order_id": "A-1"}
@@ -59,7 +59,7 @@ def test_an_api_key_acts_for_its_client(tmp_path: Path) -> None:
 
 def test_every_route_that_is_not_public_is_closed(tmp_path: Path) -> None:
     app = app_of(FakePayments(), clients_file=clients_file(tmp_path))
-    closed = {rule.endpoint for rule in app.url_map.iter_rules()} - front_door.PUBLIC
+    closed = {rule.endpoint for rule in app.url_map.iter_rules()} - access_control.PUBLIC
     assert "create_payment_intent" in closed
     for rule in app.url_map.iter_rules():
         for method in rule.methods or set():

@@ -9,7 +9,6 @@ import pytest
 from msgspec.structs import fields
 
 from api_description.document import document as guarded_document
-from payment.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 from payment.order_requests import CancelRequest, UpdateRequest
 from payment.request import PaymentRequest, check_request
 from payment_service.errors import (
@@ -24,9 +23,10 @@ from payment_service.errors import (
 from payment_service.gateways.intent import STATUSES
 from payment_service.schema.fields import names_of
 from payment_service.schema.secret import Secret
+from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
+from payment_service.web.errors import ANSWERS, UNREADABLE
 from tests.fake_payments import Answer, FakePayments, client_of
 from tests.test_api import ORDER, PATH, ROWS, ask
-from web.errors import ANSWERS, UNREADABLE
 
 UPDATE = "/update-payment-intent"
 

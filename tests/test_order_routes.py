@@ -11,11 +11,11 @@ import stripe
 from flask import Flask
 from flask.testing import FlaskClient
 
-from payment.body import MAX_EVENT_BYTES
 from payment.payments import Payments
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
+from payment_service.web.body import MAX_EVENT_BYTES
 from stripe_back_end_api import create_app
 from tests.after_bench import AfterBench
 from tests.shop_listener import ShopListener

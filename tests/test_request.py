@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payment.currencies import CURRENCIES, THREE_DECIMAL, WHOLE_UNITS, ZERO_DECIMAL
-from payment.json_body import read_json_object
 from payment.request import PaymentRequest, check_request
 from payment_service.errors import BadRequest
+from payment_service.web.json_object import read_json_object
 from sandbox import currencies as sandbox_currencies
 
 OLD, NEW = "2025-09-30.clover", "2026-10-28.endive"

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from access.clients import Client, Clients
 from access.webhook_secrets import MAX_TRIED, Hint, WebhookSecrets
-from payment.body import MAX_EVENT_BYTES
 from payment_service.errors import BadRequest
 from payment_service.gateways.stripe import webhook
 from payment_service.gateways.stripe.webhook import read_event
 from payment_service.schema.secret import Secret
+from payment_service.web.body import MAX_EVENT_BYTES
 from tests.fake_payments import FakePayments, client_of
 from tests.shop import clients_file, entry
 

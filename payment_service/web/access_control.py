@@ -48,7 +48,7 @@ def hang(
         return
     # In this order: what fails to prove itself is counted by its address before it is sent away.
     app.before_request(lambda: _recognise(clients, clock))
-    from web.rates import limit
+    from payment_service.web.rate_limits import limit
 
     limit(app, settings)
     app.before_request(_admit)

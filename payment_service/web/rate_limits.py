@@ -13,7 +13,7 @@ from limits import parse
 
 from access.errors import TooManyRequests
 from payment_service.settings import Settings
-from web.front_door import access
+from payment_service.web.access_control import access
 
 log = logging.getLogger("stripe_back_end_api")
 

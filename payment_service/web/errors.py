@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service import errors
 from payment_service.schema.secret import redacted, shortened
-from web.front_door import too_many_requests
+from payment_service.web.access_control import too_many_requests
 
 log = logging.getLogger("stripe_back_end_api")
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from payment.body import MAX_EVENT_BYTES, read_body
 from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
-from payment.query import read_query
 from payment.webhook_events import NOT_OURS
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.stripe.webhook import read_event
-from web.asked import asked, asked_in_body
-from web.front_door import access
+from payment_service.web.access_control import access
+from payment_service.web.body import MAX_EVENT_BYTES, read_body
+from payment_service.web.parse import asked, asked_in_body
+from payment_service.web.query_string import read_query
 from wiring import Parts
 
 

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 from flask import Request, request
 
 import telemetry
-from payment.body import read_body
-from payment.json_body import read_json_object
 from payment.order_requests import OrderRequest
 from payment.request import OrderFields
 from payment_service import errors
-from web.front_door import access
+from payment_service.web.access_control import access
+from payment_service.web.body import read_body
+from payment_service.web.json_object import read_json_object
 
 JSON = "application/json"
 
