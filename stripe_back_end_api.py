@@ -118,7 +118,7 @@ def _add_own_description(app: Flask, parts: Parts) -> None:
     @functools.cache
     def described() -> dict[str, Any]:
         # With the first who asks: no start needs to wait for it.
-        from api_description.document import document
+        from payment_service.web.openapi.document import document
 
         return document(ANSWERS, guarded=parts.clients is not None)
 
@@ -128,7 +128,7 @@ def _add_own_description(app: Flask, parts: Parts) -> None:
 
     @app.get("/docs")
     def documentation() -> Response:
-        from api_description.page import CONTENT_SECURITY_POLICY, page
+        from payment_service.web.openapi.page import CONTENT_SECURITY_POLICY, page
 
         response = Response(page(described()), mimetype="text/html")
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
@@ -136,7 +136,7 @@ def _add_own_description(app: Flask, parts: Parts) -> None:
 
 
 def _add_pages(app: Flask, settings: Settings) -> None:
-    from checkout.pages import Demo, open_pages
+    from payment_service.checkout.pages import Demo, open_pages
 
     pages = open_pages(Demo(settings.sandbox_url, settings.demo_stage_url))
 

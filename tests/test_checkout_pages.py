@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from checkout.pages import Demo, open_pages
+from payment_service.checkout.pages import Demo, open_pages
 from payment_service.settings import Settings, SettingsError, load_settings
 from stripe_back_end_api import create_app
 from tests.fake_payments import FakePayments
@@ -99,7 +99,7 @@ def test_the_faults_page_runs_no_foreign_script() -> None:
 
 @pytest.mark.parametrize("name", ["index.html", "faults.html"])
 def test_nothing_is_inline(name: str) -> None:
-    text = (ROOT / "checkout" / name).read_text()
+    text = (ROOT / "payment_service" / "checkout" / name).read_text()
     assert not re.search(r"<style|<script(?![^>]* src=)|\sstyle=|\son\w+=", text)
 
 
@@ -115,7 +115,10 @@ def test_every_file_that_is_referred_to_is_served() -> None:
 
 def test_every_file_in_the_folder_is_served() -> None:
     pages = open_pages(Demo("http://sandbox", "http://stage"))
-    served = {f"/checkout/{file.name}" for file in (ROOT / "checkout").glob("*.[cjs][sv]*")}
+    served = {
+        f"/checkout/{file.name}"
+        for file in (ROOT / "payment_service" / "checkout").glob("*.[cjs][sv]*")
+    }
     assert served <= set(pages)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from msgspec.structs import fields
 
-from api_description.document import document as guarded_document
 from payment.order_requests import CancelRequest, UpdateRequest
 from payment.request import PaymentRequest, check_request
 from payment_service.errors import (
@@ -25,6 +24,7 @@ from payment_service.schema.fields import names_of
 from payment_service.schema.secret import Secret
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 from payment_service.web.errors import ANSWERS, UNREADABLE
+from payment_service.web.openapi.document import document as guarded_document
 from tests.fake_payments import Answer, FakePayments, client_of
 from tests.test_api import ORDER, PATH, ROWS, ask
 

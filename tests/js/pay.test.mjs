@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PaymentError, createPayment, getConfig, oneAtATime, secondsOf } from "../../checkout/pay.js";
+import { PaymentError, createPayment, getConfig, oneAtATime, secondsOf } from "../../payment_service/checkout/pay.js";
 
 const ORDER = { order_id: "A-1", amount: 1099, currency: "usd" };
 const MADE = { payment_intent_id: "pi_1", client_secret: "pi_1_secret_2", status: "requires_payment_method" };

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { explain } from "../../checkout/messages.js";
-import { decimalsOf, formatAmount } from "../../checkout/money.js";
-import { PaymentError } from "../../checkout/pay.js";
+import { explain } from "../../payment_service/checkout/messages.js";
+import { decimalsOf, formatAmount } from "../../payment_service/checkout/money.js";
+import { PaymentError } from "../../payment_service/checkout/pay.js";
 import { complaints, grouped, spacedExpiry } from "../../sandbox/browser/card.js";
 
 const NBSP = "\u00a0";

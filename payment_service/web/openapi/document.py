@@ -7,8 +7,6 @@ from typing import Any
 from msgspec import Struct
 
 from access.errors import Forbidden, TooManyRequests, Unauthorized
-from api_description.errors import ERROR, EVENT_BODY, JSON_BODY, UNREADABLE, Answers, responses
-from api_description.fields import described, schema_of
 from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
 from payment.request import PaymentRequest
 from payment.status import OrderStatus
@@ -30,6 +28,15 @@ from payment_service.errors import (
     StripeUnreachable,
 )
 from payment_service.gateways.intent import STATUSES
+from payment_service.web.openapi.responses import (
+    ERROR,
+    EVENT_BODY,
+    JSON_BODY,
+    UNREADABLE,
+    Answers,
+    responses,
+)
+from payment_service.web.openapi.schemas import described, schema_of
 
 VERSION = "1.0.0"
 
