@@ -17,10 +17,10 @@ from flask import Flask, Response, g, jsonify, request
 import telemetry
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted
-from payment.payments import Payments
-from payment.request import PaymentRequest
 from payment_service.background.start import start_courier, start_second_looks
 from payment_service.cli.orders import add_commands, is_serving
+from payment_service.payments.payments import Payments
+from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, environ_for_gunicorn, load_settings
 from payment_service.web import access_control
 from payment_service.web.after_fork import EachProcess

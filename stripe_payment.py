@@ -1,7 +1,7 @@
 """Create a PaymentIntent once per order: the way in for Python callers and for the web service.
 
 A script or a notebook calls `create_payment_intent` with a key from `generate_idempotency_key`.
-The web service opens `payment.payments`, which adds the record of each order, so that the promise
+The web service opens `payments.payments`, which adds the record of each order, so that the promise
 holds for longer than Stripe remembers a key. Both send through the same gateway and retry loop.
 
 What can go wrong is drawn in payment_service.errors.
@@ -20,11 +20,6 @@ from typing import Any, cast
 
 import stripe
 
-from payment.happening import Observe, ignore
-from payment.idempotency import SentParams
-from payment.idempotency import idempotency_key as key_of
-from payment.payments import Payments
-from payment.tools import Timing, Tools
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Made
 from payment_service.gateways.stripe.gateway import StripeGateway
@@ -33,6 +28,11 @@ from payment_service.gateways.stripe.retry import RetryDetails, RetryPolicy
 from payment_service.gateways.stripe.send import Send
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
+from payment_service.payments.context import Timing, Tools
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.idempotency_key import idempotency_key as key_of
+from payment_service.payments.observer import Observe, ignore
+from payment_service.payments.payments import Payments
 from payment_service.schema.secret import Secret
 from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, load_settings
 

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
-from payment.happening import ALARMS, EXPECTED
+from payment_service.payments.observer import ALARMS, EXPECTED
 from payment_service.schema.secret import MAX_CHARACTERS, redacted, shortened
 
 if TYPE_CHECKING:
-    from payment.happening import Happening
     from payment_service.gateways.stripe.retry import RetryDetails
     from payment_service.gateways.stripe.send import Send
+    from payment_service.payments.observer import Happening
 
 # What the record of a line of ours holds its facts in.
 FACTS = "facts"

@@ -9,9 +9,9 @@ import telemetry
 from access.webhook_secrets import WebhookSecrets
 from live_money import refuse_unsafe
 from metrics.opening import Uncounted, open_counting
-from payment.happening import Happening
-from payment.payments import Payments
 from payment_service.gateways.stripe.send import Send
+from payment_service.payments.observer import Happening
+from payment_service.payments.payments import Payments
 from payment_service.settings import Settings, SettingsError
 from stripe_payment import Account, open_payments
 

@@ -7,7 +7,7 @@ import hashlib
 import secrets
 import sys
 
-from payment.text import order_name
+from payment_service.payments.request.text import order_name
 
 
 def main() -> None:

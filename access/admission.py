@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from access.errors import Forbidden, Unauthorized
-from payment.request import Fields, PaymentRequest, check_request
+from payment_service.payments.request.create import Fields, PaymentRequest, check_request
 from payment_service.schema.fields import names_of
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from uuid import uuid4
 import psutil
 from redis import Redis as Client
 
-from payment import claims
-from payment.idempotency import SentParams
 from payment_service.gateways.intent import Intent
 from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.key_store.shared_directory import PREFIX
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.record import transitions
 from tests.servers import Postgres, Redis
 
 FEW = 1_000
@@ -121,15 +121,15 @@ def take_order(store: KeyStore, number: int) -> None:
         "receipt_email": "shopper@example.com",
         "metadata": {"order_id": order_id, "client_id": "shop-7", "basket": "b-81235"},
     }
-    wanted = claims.Wanted(
+    wanted = transitions.Wanted(
         Order(livemode=False, client_id="shop-7", order_id=order_id),
         "0123456789abcdef" * 4,
         SentParams("2026-10-28.endive", params).text(),
     )
-    mine = claims.first_claim(wanted, claims.Lease(uuid4().hex, NOW, 35.0))
+    mine = transitions.first_claim(wanted, transitions.Lease(uuid4().hex, NOW, 35.0))
     held = store.claim(mine)
     assert held.owner == mine.owner
-    assert store.replace(held, claims.created(held, intent(number), NOW + 0.3))
+    assert store.replace(held, transitions.created(held, intent(number), NOW + 0.3))
 
 
 def intent(number: int) -> Intent:

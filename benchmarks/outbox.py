@@ -20,16 +20,16 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import Connection
 from threading import Thread
 
-from payment import claims
-from payment.idempotency import SentParams
-from payment.news import told
-from payment.outbox import Outbox
 from payment_service.background.loop import Courier
 from payment_service.background.start import ShopListener
 from payment_service.gateways.intent import Intent
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.record import transitions
+from payment_service.payments.shop_events.catalogue import told
+from payment_service.payments.shop_events.outbox import Outbox
 from tests.servers import Postgres, Redis
 
 SECRET = "whsec_benchmark"
@@ -67,10 +67,12 @@ def fill(store: KeyStore, events: int) -> None:
         params = {"amount": 1099, "currency": "usd", "metadata": {"order_id": order.order_id}}
         sent = SentParams("2026-10-28.endive", params).text()
         held = store.claim(
-            claims.first_claim(claims.Wanted(order, "0" * 64, sent), claims.Lease("me", now, 35))
+            transitions.first_claim(
+                transitions.Wanted(order, "0" * 64, sent), transitions.Lease("me", now, 35)
+            )
         )
         paid = Intent(f"pi_{number:024d}", "", "succeeded", 1099, "usd", int(now), {}, {})
-        assert store.replace(held, told(claims.created(held, paid, now), paid, now))
+        assert store.replace(held, told(transitions.created(held, paid, now), paid, now))
 
 
 def measure(store: KeyStore, port: int, events: int, deliverers: int) -> float:

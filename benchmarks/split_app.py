@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import telemetry
-from payment.payments import Payments
 from payment_service.gateways.contract import StripePort
 from payment_service.key_store.contract import KeyStore
+from payment_service.payments.payments import Payments
 from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
 from stripe_payment import open_payments

@@ -21,12 +21,12 @@ with atheris.instrument_imports():
     from access.errors import Unauthorized
     from access.tokens import verified_claims
     from access.webhook_secrets import WebhookSecrets
-    from payment.order_requests import UpdateRequest
-    from payment.request import PaymentRequest, check_request
     from payment_service.errors import BadRequest
     from payment_service.gateways.stripe.send import without_secrets
     from payment_service.gateways.stripe.webhook import _parsed as parse_event
     from payment_service.gateways.stripe.webhook import read_event
+    from payment_service.payments.request.create import PaymentRequest, check_request
+    from payment_service.payments.request.existing_order import UpdateRequest
     from payment_service.schema.secret import redacted
     from payment_service.web.json_object import read_json_object
     from tests.test_web_request import read_by

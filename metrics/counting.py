@@ -13,8 +13,8 @@ from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State
 
 if TYPE_CHECKING:
     from metrics.names import Names
-    from payment.happening import Happening
     from payment_service.gateways.stripe.send import Send
+    from payment_service.payments.observer import Happening
 
 
 class Counting(Uncounted):

@@ -9,8 +9,8 @@ from payment_service.key_store import KeyStore
 from payment_service.settings import Settings
 
 if TYPE_CHECKING:
-    from payment.happening import Happening
     from payment_service.gateways.stripe.send import Send
+    from payment_service.payments.observer import Happening
 
 log = logging.getLogger("metrics")
 

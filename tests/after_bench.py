@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from payment.order_requests import CancelRequest, UpdateRequest
-from payment.orders import Orders
-from payment.outbox import Outbox
-from payment.reconcile import Reconciler
-from payment.webhook_events import StripeEvent
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, Order, State
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.changes.orders import Orders
+from payment_service.payments.changes.webhook import StripeEvent
+from payment_service.payments.recovery.reconcile import Reconciler
+from payment_service.payments.request.existing_order import CancelRequest, UpdateRequest
+from payment_service.payments.shop_events.outbox import Outbox
 from sandbox import lifecycle
 from tests.flow_bench import BUDGET_SECONDS, FlowBench
 from tests.sandbox_transport import SandboxTransport

@@ -13,10 +13,10 @@ from typing import Any, Self
 
 from requests import RequestException, Session
 
-from payment.claims import LOOKS_AFTER_SECONDS
-from payment.second_look import CLAIM_SECONDS
 from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.payments.record.transitions import LOOKS_AFTER_SECONDS
+from payment_service.payments.recovery.late_intents import CLAIM_SECONDS
 from tests.aging import order_of
 from tests.sandbox_process import SandboxProcess
 from tests.servers import Postgres, Redis

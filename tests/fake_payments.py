@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 
-from payment.request import PaymentRequest
+from payment_service.payments.request.create import PaymentRequest
 from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
 from stripe_back_end_api import create_app

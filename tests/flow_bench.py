@@ -6,16 +6,16 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from payment.claims import Wanted
-from payment.flow import create_once
-from payment.happening import Happening
-from payment.idempotency import SentParams
-from payment.tools import Created, Timing, Tools
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.context import Created, Timing, Tools
+from payment_service.payments.creation.create import create_once
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.observer import Happening
+from payment_service.payments.record.transitions import Wanted
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
 from tests.sandbox_transport import SandboxTransport

@@ -14,8 +14,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payment.outbox import unparked
 from payment_service.errors import PaymentError
+from payment_service.payments.shop_events.outbox import unparked
 from sandbox.answers import Refusal
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from payment import answer_cache
-from payment.answer_cache import AnswerCache
 from payment_service.key_store.contract import Order
+from payment_service.payments.creation import answer_cache
+from payment_service.payments.creation.answer_cache import AnswerCache
 
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from payment.request import PaymentRequest
 from payment_service.errors import BadRequest
+from payment_service.payments.request.create import PaymentRequest
 from payment_service.schema.fields import names_of
 from payment_service.web.json_object import read_json_object
 from tests.fake_payments import FakePayments, client_of

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from payment.order_requests import OrderRequest
 from payment_service.errors import NoLongerOpen, NotFound, StripeFailed
+from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench
 from tests.sandbox_in_process import INTENTS

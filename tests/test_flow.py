@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from payment.flow import create_once
 from payment_service.errors import (
     InFlight,
     Misconfigured,
@@ -17,6 +16,7 @@ from payment_service.errors import (
     StripeUnreachable,
 )
 from payment_service.gateways.deadline import Deadline
+from payment_service.payments.creation.create import create_once
 from sandbox.faults import FaultOrder, Match
 from tests.flow_bench import FlowBench
 from tests.sandbox_in_process import INTENTS

@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
-from payment.follow_up import Change, FollowUp, OrderEvent, follow_up_of, with_follow_up
+from payment_service.payments.record.follow_up import (
+    Change,
+    FollowUp,
+    OrderEvent,
+    follow_up_of,
+    with_follow_up,
+)
 from tests.key_stores import record
 
 KEPT = FollowUp(

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from payment.flow import create_once
-from payment.order_requests import UpdateRequest
-from payment.update import update_order
 from payment_service.errors import StoreDown, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.changes.update import update_order
+from payment_service.payments.creation.create import create_once
+from payment_service.payments.request.existing_order import UpdateRequest
 from sandbox.faults import FaultOrder, Match
 from tests.flow_bench import FlowBench
 from tests.sandbox_in_process import INTENTS

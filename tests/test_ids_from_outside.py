@@ -9,8 +9,6 @@ from prometheus_client import CollectorRegistry
 
 from metrics.counting import Counting
 from metrics.names import Names
-from payment.idempotency import SentParams
-from payment.webhook_events import StripeEvent
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import UnreadableIntent, read_intent
@@ -25,6 +23,8 @@ from payment_service.gateways.stripe.paths import (
     route_of,
 )
 from payment_service.gateways.stripe.send import Send
+from payment_service.payments.changes.webhook import StripeEvent
+from payment_service.payments.idempotency_key import SentParams
 from tests.sandbox_transport import SandboxTransport
 
 ODD = [

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from payment import claims
-from payment.idempotency import idempotency_key
-from payment.tools import Created
 from payment_service.errors import InFlight, OrderReused, PaymentError, Refused, StoreDown
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.context import Created
+from payment_service.payments.idempotency_key import idempotency_key
+from payment_service.payments.record import transitions
 from sandbox.execution import Execution
 from tests.flow_bench import FlowBench
 from tests.sandbox_in_process import INTENTS
@@ -135,7 +135,7 @@ def test_triggerdotdev_4953_and_carbon_252_an_old_key_makes_no_second_charge(
 def test_powertools_python_8386_a_record_whose_lock_holds_is_not_reclaimed(
     bench: FlowBench,
 ) -> None:
-    claim = claims.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=60.0))
+    claim = transitions.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=60.0))
     bench.store.claim(claim)
     with pytest.raises(InFlight):
         bench.ask()
@@ -146,11 +146,11 @@ def test_powertools_python_8386_a_record_whose_lock_holds_is_not_reclaimed(
 def test_powertools_typescript_5714_a_late_recovery_does_not_overwrite_a_finished_record(
     bench: FlowBench,
 ) -> None:
-    stale = claims.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=1.0))
+    stale = transitions.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=1.0))
     bench.store.claim(stale)
     bench.now += 2
     finished = bench.ask()
-    assert not bench.store.replace(stale, claims.released(stale, "stripe_error", bench.now))
+    assert not bench.store.replace(stale, transitions.released(stale, "stripe_error", bench.now))
     assert bench.record().payment_intent_id == finished.intent.id
 
 

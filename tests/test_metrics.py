@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 from metrics.counting import Counting, MeasuredStore
 from metrics.names import Names
 from metrics.sampling import sample
-from payment.happening import Happening
 from payment_service.gateways.stripe.retry import Meaning, Verdict
 from payment_service.gateways.stripe.send import Send
 from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.observer import Happening
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 

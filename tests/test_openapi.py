@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from msgspec.structs import fields
 
-from payment.order_requests import CancelRequest, UpdateRequest
-from payment.request import PaymentRequest, check_request
 from payment_service.errors import (
     BadRequest,
     CardRefused,
@@ -20,6 +18,8 @@ from payment_service.errors import (
     Refused,
 )
 from payment_service.gateways.intent import STATUSES
+from payment_service.payments.request.create import PaymentRequest, check_request
+from payment_service.payments.request.existing_order import CancelRequest, UpdateRequest
 from payment_service.schema.fields import names_of
 from payment_service.schema.secret import Secret
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES

@@ -11,8 +11,8 @@ import stripe
 from flask import Flask
 from flask.testing import FlaskClient
 
-from payment.payments import Payments
 from payment_service.key_store.contract import StoreUnavailable
+from payment_service.payments.payments import Payments
 from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
 from payment_service.web.body import MAX_EVENT_BYTES

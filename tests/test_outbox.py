@@ -9,11 +9,11 @@ import pytest
 import stripe
 
 from access.webhook_secrets import WebhookSecrets
-from payment.follow_up import OrderEvent, follow_up_of, with_follow_up
-from payment.outbox import unparked
 from payment_service.background.start import open_courier, signature
 from payment_service.gateways.stripe.webhook import read_event
 from payment_service.key_store.contract import Order
+from payment_service.payments.record.follow_up import OrderEvent, follow_up_of, with_follow_up
+from payment_service.payments.shop_events.outbox import unparked
 from payment_service.schema.secret import Secret
 from payment_service.settings import load_settings
 from sandbox.events import signature as sandbox_signature

@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment.currencies import CURRENCIES, THREE_DECIMAL, WHOLE_UNITS, ZERO_DECIMAL
-from payment.request import PaymentRequest, check_request
 from payment_service.errors import BadRequest
+from payment_service.payments.request.create import PaymentRequest, check_request
+from payment_service.payments.request.currencies import (
+    CURRENCIES,
+    THREE_DECIMAL,
+    WHOLE_UNITS,
+    ZERO_DECIMAL,
+)
 from payment_service.web.json_object import read_json_object
 from sandbox import currencies as sandbox_currencies
 

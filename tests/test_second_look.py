@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from payment.claims import LOOKS_AFTER_SECONDS
-from payment.follow_up import follow_up_of
-from payment.second_look import SecondLooks
 from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.payments.record.follow_up import follow_up_of
+from payment_service.payments.record.transitions import LOOKS_AFTER_SECONDS
+from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.settings import load_settings
 from sandbox.faults import FaultOrder, Match
 from stripe_payment import open_payments

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from payment.single_flight import SingleFlight, WaitedTooLongError
+from payment_service.payments.creation.single_flight import SingleFlight, WaitedTooLongError
 
 
 class Leader:

@@ -12,11 +12,15 @@ from typing import Any
 import psutil
 import pytest
 
-from payment.complaints import bad_request
-from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
-from payment.request import PaymentRequest
 from payment_service.gateways.stripe.retry import SendFailed
 from payment_service.gateways.stripe.send import MAX_MESSAGE_CHARACTERS, error_of
+from payment_service.payments.request.create import PaymentRequest
+from payment_service.payments.request.existing_order import (
+    CancelRequest,
+    StatusRequest,
+    UpdateRequest,
+)
+from payment_service.payments.request.problems import bad_request
 from payment_service.schema.fields import names_of
 from payment_service.schema.secret import MAX_CHARACTERS, redacted
 from tests.sandbox_process import SandboxProcess
@@ -101,7 +105,11 @@ def test_every_pattern_is_compiled_where_it_can_be_enumerated() -> None:
 
 
 def test_the_patterns_are_found() -> None:
-    assert {"secret_text._SECRETS", "stripe_send._SECRETS", "payment.text._EMAIL"} <= set(PATTERNS)
+    assert {
+        "secret_text._SECRETS",
+        "stripe_send._SECRETS",
+        "payment_service.payments.request.text._EMAIL",
+    } <= set(PATTERNS)
     assert len(PATTERNS) > 20
 
 

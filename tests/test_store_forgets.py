@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from payment import claims
-from payment.resolve import is_unknown
 from payment_service.errors import PaymentError
 from payment_service.key_store.contract import KeyRecord
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.creation.resolve import is_unknown
+from payment_service.payments.record import transitions
 from payment_service.settings import LOCK_MARGIN_SECONDS, SettingsError, load_settings
 from sandbox.faults import FaultOrder, Match
 from tests.flow_bench import FlowBench
@@ -94,7 +94,7 @@ def test_a_note_on_a_record_that_went_back_does_not_make_it_young(bench: FlowBen
     second = bench.ask(amount=1099).intent.id
     go_back(bench, before)
     bench.now += 25 * HOUR
-    noted = claims.touched(bench.record(), bench.now, "seen")
+    noted = transitions.touched(bench.record(), bench.now, "seen")
     assert bench.store.replace(bench.record(), noted)
     assert bench.ask(amount=1099).intent.id == second
 
@@ -139,6 +139,6 @@ def test_a_lock_hours_ahead_is_over(bench: FlowBench) -> None:
 def test_the_longest_budget_has_no_lock_that_is_taken_for_one_of_a_fast_clock() -> None:
     longest, environ = "120", {"STRIPE_SECRET_KEY": "sk_test_x"}
     settings = load_settings({**environ, "REQUEST_BUDGET_SECONDS": longest})
-    assert settings.lock_seconds + LOCK_MARGIN_SECONDS <= claims.LONGEST_LOCK_SECONDS
+    assert settings.lock_seconds + LOCK_MARGIN_SECONDS <= transitions.LONGEST_LOCK_SECONDS
     with pytest.raises(SettingsError):
         load_settings({**environ, "REQUEST_BUDGET_SECONDS": "120.1"})

@@ -11,7 +11,6 @@ import pytest
 import requests
 import responses
 
-from payment.idempotency import SentParams
 from payment_service.errors import (
     CardRefused,
     Misconfigured,
@@ -27,6 +26,7 @@ from payment_service.gateways.stripe.http.transport import SharedTransport
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.gateways.stripe.send import Send
 from payment_service.key_store.contract import Order
+from payment_service.payments.idempotency_key import SentParams
 
 URL = "https://api.stripe.com/v1/payment_intents"
 ORDER = Order(livemode=False, client_id="shop", order_id="A-1")

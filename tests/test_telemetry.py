@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from payment.happening import Happening
 from payment_service.gateways.stripe.retry import Meaning, RetryDetails, Verdict
 from payment_service.gateways.stripe.send import Send
 from payment_service.key_store.contract import Order
+from payment_service.payments.observer import Happening
 from payment_service.schema.secret import redacted
 from telemetry import (
     JsonLines,

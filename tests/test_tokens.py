@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from access.admission import Access, admitted
 from access.clients import Clients, load_clients
 from access.errors import Forbidden, Unauthorized
-from payment.order_requests import StatusRequest
-from payment.request import PaymentRequest
 from payment_service.errors import BadRequest
+from payment_service.payments.request.create import PaymentRequest
+from payment_service.payments.request.existing_order import StatusRequest
 from tests.shop import API_KEYS, SECRETS, claims, clients_file, entry, token
 from tests.test_clients import pem
 

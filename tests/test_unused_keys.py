@@ -9,12 +9,6 @@ from typing import Any
 
 import pytest
 
-from payment.claims import Wanted
-from payment.flow import create_once
-from payment.follow_up import OrderEvent, with_follow_up
-from payment.idempotency import SentParams
-from payment.second_look import SecondLooks
-from payment.tools import Created, Timing, Tools
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent, UnreadableIntent, read_intent
@@ -22,6 +16,12 @@ from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome
 from payment_service.gateways.stripe.retry import judge
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.context import Created, Timing, Tools
+from payment_service.payments.creation.create import create_once
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.record.follow_up import OrderEvent, with_follow_up
+from payment_service.payments.record.transitions import Wanted
+from payment_service.payments.recovery.late_intents import SecondLooks
 
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")
 WRONG, RIGHT = 10, 1099

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from payment.follow_up import follow_up_of
-from payment.order_requests import OrderRequest
 from payment_service.errors import (
     BadRequest,
     Changed,
@@ -23,6 +21,8 @@ from payment_service.errors import (
     StripeUnreachable,
 )
 from payment_service.gateways.outcome import Declined
+from payment_service.payments.record.follow_up import follow_up_of
+from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from payment.order_requests import OrderRequest
-from payment.second_look import SecondLooks
-from payment.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
-from payment.webhook_events import StripeEvent
 from payment_service.errors import InFlight, NotFound, StoreDown, StripeFailed
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.changes.webhook import StripeEvent
+from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
+from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
 from tests.after_bench import AfterBench, Crash
 from tests.sandbox_in_process import INTENTS

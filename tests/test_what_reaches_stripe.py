@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from payment.payments import Payments
+from payment_service.payments.payments import Payments
 from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
 from tests.flow_bench import FlowBench

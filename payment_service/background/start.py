@@ -1,6 +1,7 @@
 """Tell the shop: sign an order event, post it, and keep at it in a thread or a process.
 
-The only module that talks to the shop; what is told, and when again, is payment.outbox's.
+The only module that talks to the shop; what is told, and when again, is
+payments.shop_events.outbox's.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
-from payment.outbox import Outbox
-from payment.second_look import SecondLooks
 from payment_service.background.loop import PARALLEL, Courier
+from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.shop_events.outbox import Outbox
 
 if TYPE_CHECKING:
-    from payment.payments import Payments
+    from payment_service.payments.payments import Payments
     from payment_service.settings import Settings
 
 SIGNATURE_HEADER = "Order-Signature"

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payment.order_requests import OrderRequest
-from payment.outbox import unparked
-from payment.text import order_name
 from payment_service.background.loop import Courier
 from payment_service.background.start import open_courier
 from payment_service.errors import PaymentError
 from payment_service.key_store.contract import StoreError
+from payment_service.payments.request.existing_order import OrderRequest
+from payment_service.payments.request.text import order_name
+from payment_service.payments.shop_events.outbox import unparked
 
 if TYPE_CHECKING:
-    from payment.payments import Payments
-    from payment.reconcile import Tally
+    from payment_service.payments.payments import Payments
+    from payment_service.payments.recovery.reconcile import Tally
     from payment_service.settings import Settings
 
 # Stripe sends an event for three days, and then a weekend may lie before anybody looks.
@@ -67,7 +67,7 @@ def _reconcile(settings: Settings, payments: Payments) -> click.Command:
 
         Exit code 2: an order was paid twice. 1: an order could not be resolved.
         """
-        from payment.reconcile import Reconciler, Tally
+        from payment_service.payments.recovery.reconcile import Reconciler, Tally
 
         _refuse_memory(settings)
         works = [

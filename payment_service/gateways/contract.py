@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from payment.idempotency import SentParams
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Outcome
 from payment_service.key_store.contract import Order
+from payment_service.payments.idempotency_key import SentParams
 
 
 class NoSuchIntent(Exception):

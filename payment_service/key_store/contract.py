@@ -3,8 +3,8 @@
     StoreError
     └── StoreUnavailable    the store did not answer in time: nothing is known of the write
 
-Who may do what with a record is decided above the stores, in `payment.claims`; a store only
-promises that each operation is one atomic step. It therefore fits any engine that can insert a
+Who may do what with a record is decided above the stores, in `payments.record.transitions`; a store
+only promises that each operation is one atomic step. It therefore fits any engine that can insert a
 row unless it exists and replace a row if its version is still the one that was read.
 """
 

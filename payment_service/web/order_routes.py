@@ -7,10 +7,14 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
-from payment.webhook_events import NOT_OURS
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.stripe.webhook import read_event
+from payment_service.payments.changes.webhook import NOT_OURS
+from payment_service.payments.request.existing_order import (
+    CancelRequest,
+    StatusRequest,
+    UpdateRequest,
+)
 from payment_service.web.access_control import access
 from payment_service.web.body import MAX_EVENT_BYTES, read_body
 from payment_service.web.parse import asked, asked_in_body

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from flask import Request, request
 
 import telemetry
-from payment.order_requests import OrderRequest
-from payment.request import OrderFields
 from payment_service import errors
+from payment_service.payments.request.create import OrderFields
+from payment_service.payments.request.existing_order import OrderRequest
 from payment_service.web.access_control import access
 from payment_service.web.body import read_body
 from payment_service.web.json_object import read_json_object

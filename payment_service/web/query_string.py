@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from urllib.parse import parse_qsl
 
-from payment.complaints import bad_request
+from payment_service.payments.request.problems import bad_request
 from payment_service.schema.fields import Fault
 
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from payment import flow
-from payment.cancel import cancel_order
-from payment.happening import Happening
-from payment.order_requests import UpdateRequest
-from payment.reconcile import Reconciler
-from payment.second_look import SecondLooks
-from payment.update import update_order
-from payment.webhook_events import StripeEvent, apply_event
 from payment_service.errors import PaymentError, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.payments.changes.cancel import cancel_order
+from payment_service.payments.changes.update import update_order
+from payment_service.payments.changes.webhook import StripeEvent, apply_event
+from payment_service.payments.creation import create
+from payment_service.payments.observer import Happening
+from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.reconcile import Reconciler
+from payment_service.payments.request.existing_order import UpdateRequest
 from tests.explorer.choices import Option
 from tests.explorer.judge import Broken
 from tests.explorer.wires import FINE
@@ -125,7 +125,7 @@ class Asker(Worker):
 
     def work(self, deadline: Deadline) -> object:
         wanted = wanted_of(self.amount, self.tools.stripe.api_version)
-        answer = flow.create_once(self.tools, wanted, deadline)
+        answer = create.create_once(self.tools, wanted, deadline)
         self.world.judge.released(answer.intent, self.amount)
         return answer
 

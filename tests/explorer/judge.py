@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from payment.follow_up import follow_up_of
-from payment.tools import Created
-from payment.update import Updated
 from payment_service.errors import InFlight, NoLongerOpen, OrderReused
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
+from payment_service.payments.changes.update import Updated
+from payment_service.payments.context import Created
+from payment_service.payments.record.follow_up import follow_up_of
 
 if TYPE_CHECKING:
     from tests.explorer.actors import Worker

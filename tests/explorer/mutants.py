@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from payment import attempt, cancel, claims, flow, update
-from payment.adoption import Adoption
-from payment.attempt import Attempt
-from payment.claims import Step
-from payment.follow_up import FollowUp, follow_up_of
-from payment.idempotency import idempotency_key
-from payment.reconcile import Reconciler
-from payment.second_look import SecondLooks
-from payment.tools import Created
 from payment_service.errors import Refused, StoreDown
 from payment_service.gateways.outcome import Declined
 from payment_service.key_store.contract import KeyRecord, KeyStore
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.changes import cancel, update
+from payment_service.payments.context import Created
+from payment_service.payments.creation import attempt, create
+from payment_service.payments.creation.adoption import Adoption
+from payment_service.payments.creation.attempt import Attempt
+from payment_service.payments.idempotency_key import idempotency_key
+from payment_service.payments.record import transitions
+from payment_service.payments.record.follow_up import FollowUp, follow_up_of
+from payment_service.payments.record.transitions import Step
+from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.reconcile import Reconciler
 from tests.explorer import actors
 from tests.explorer.wires import StepStore
 
@@ -74,13 +76,13 @@ class Unfenced(Broken):
 
 
 def _steps(changed: dict[Step, Step]) -> Callable[[], AbstractContextManager[Any]]:
-    real = claims.next_step
+    real = transitions.next_step
 
     def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
         step = real(record, fingerprint, now)
         return changed.get(step, step)
 
-    return lambda: patch.object(claims, "next_step", next_step)
+    return lambda: patch.object(transitions, "next_step", next_step)
 
 
 @contextmanager
@@ -99,7 +101,7 @@ def _adopts_nothing() -> AbstractContextManager[Any]:
 
 
 def _adopts_what_is_ending() -> AbstractContextManager[Any]:
-    return patch.object(claims, "is_ending", lambda *_: False)
+    return patch.object(transitions, "is_ending", lambda *_: False)
 
 
 def _cancels_afterwards() -> AbstractContextManager[Any]:
@@ -136,14 +138,14 @@ def _old_no_is_new() -> AbstractContextManager[Any]:
 
 
 def _paid_is_replaced() -> AbstractContextManager[Any]:
-    real = flow._Request._serve
+    real = create._Request._serve
 
     def serve(self: Any, record: KeyRecord) -> Any:
         if self._retrieve(record).status == "succeeded":
             return self._begin_next(record)
         return real(self, record)
 
-    return patch.object(flow._Request, "_serve", serve)
+    return patch.object(create._Request, "_serve", serve)
 
 
 def _claims_no_revision() -> AbstractContextManager[Any]:
@@ -204,20 +206,20 @@ def _walks_over_the_owner() -> AbstractContextManager[Any]:
 
 
 def _looks_back_to_the_record() -> AbstractContextManager[Any]:
-    return patch.object(claims, "earliest_use", lambda record: record.first_sent_at)
+    return patch.object(transitions, "earliest_use", lambda record: record.first_sent_at)
 
 
 def _key_is_new_on_an_old_record() -> AbstractContextManager[Any]:
-    real = claims.next_attempt
+    real = transitions.next_attempt
 
     def next_attempt(record: KeyRecord, wanted: Any, lease: Any) -> KeyRecord:
         return replace(real(record, wanted, lease), first_sent_at=lease.now)
 
-    return patch.object(claims, "next_attempt", next_attempt)
+    return patch.object(transitions, "next_attempt", next_attempt)
 
 
 def _any_lock_ahead_holds() -> AbstractContextManager[Any]:
-    return patch.object(claims, "holds", lambda until, now: until > now)
+    return patch.object(transitions, "holds", lambda until, now: until > now)
 
 
 def _same(store: Any) -> KeyStore:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from payment.idempotency import idempotency_key
-from payment.tools import Created
 from payment_service.errors import PaymentError
+from payment_service.payments.context import Created
+from payment_service.payments.idempotency_key import idempotency_key
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match
 from tests.explorer.actors import Actor, Canceler, Hook, Looker, Updater, Walker

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit
 
-from payment import flow
-from payment.claims import Wanted
-from payment.follow_up import FollowUp, follow_up_of
-from payment.idempotency import SentParams
-from payment.order_requests import UpdateRequest
-from payment.resolve import resolve
-from payment.tools import Created, Timing, Tools
-from payment.update import Updated, update_order
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.changes.update import Updated, update_order
+from payment_service.payments.context import Created, Timing, Tools
+from payment_service.payments.creation import create
+from payment_service.payments.creation.resolve import resolve
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.record.follow_up import FollowUp, follow_up_of
+from payment_service.payments.record.transitions import Wanted
+from payment_service.payments.request.existing_order import UpdateRequest
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from sandbox.moment import Rules
@@ -141,7 +141,7 @@ class World:
         """One more request, with nothing going wrong and nobody else there."""
         tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
         try:
-            return flow.create_once(tools, wanted_of(amount, tools.stripe.api_version), deadline)
+            return create.create_once(tools, wanted_of(amount, tools.stripe.api_version), deadline)
         except PaymentError as error:
             return error
 

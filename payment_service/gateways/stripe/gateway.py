@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import stripe
 
-from payment.idempotency import SentParams
 from payment_service.errors import PaymentError, Refused
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
@@ -29,6 +28,7 @@ from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_
 from payment_service.gateways.stripe.retry import Meaning, RetryDetails, RetryPolicy, SendFailed
 from payment_service.gateways.stripe.send import Send, Sender, error_of
 from payment_service.key_store.contract import Order
+from payment_service.payments.idempotency_key import SentParams
 
 # The search lags behind by an hour at most, in an outage (docs.stripe.com/search): what is younger
 # is looked for in the list, which is read-after-write.

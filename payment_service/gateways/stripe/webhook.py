@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.json import decode
 
 from access.webhook_secrets import Hint, WebhookSecrets
-from payment.webhook_events import StripeEvent
 from payment_service.errors import BadRequest
+from payment_service.payments.changes.webhook import StripeEvent
 
 # Stripe's own default (docs.stripe.com/webhooks): how old a signature may be, so that a copy that
 # somebody kept is worth nothing. Not a setting, because 0 would switch the check off.

@@ -7,9 +7,6 @@ from typing import Any
 from msgspec import Struct
 
 from access.errors import Forbidden, TooManyRequests, Unauthorized
-from payment.order_requests import CancelRequest, StatusRequest, UpdateRequest
-from payment.request import PaymentRequest
-from payment.status import OrderStatus
 from payment_service.errors import (
     BadRequest,
     CardRefused,
@@ -28,6 +25,13 @@ from payment_service.errors import (
     StripeUnreachable,
 )
 from payment_service.gateways.intent import STATUSES
+from payment_service.payments.changes.status import OrderStatus
+from payment_service.payments.request.create import PaymentRequest
+from payment_service.payments.request.existing_order import (
+    CancelRequest,
+    StatusRequest,
+    UpdateRequest,
+)
 from payment_service.web.openapi.responses import (
     ERROR,
     EVENT_BODY,

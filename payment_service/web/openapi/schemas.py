@@ -7,10 +7,15 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import schema_components
 
-from payment.currencies import CURRENCIES
-from payment.metadata import MAX_NAME_CHARACTERS, MAX_NAMES, MAX_VALUE_CHARACTERS, OURS
-from payment.method_types import MAX_TYPES, TYPE_NAME
-from payment.text import MAX_NAME_OF_ORDER
+from payment_service.payments.request.currencies import CURRENCIES
+from payment_service.payments.request.metadata import (
+    MAX_NAME_CHARACTERS,
+    MAX_NAMES,
+    MAX_VALUE_CHARACTERS,
+    OURS,
+)
+from payment_service.payments.request.method_types import MAX_TYPES, TYPE_NAME
+from payment_service.payments.request.text import MAX_NAME_OF_ORDER
 
 Schema = dict[str, Any]
 

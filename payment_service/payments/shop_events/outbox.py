@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from payment import claims
-from payment.follow_up import OrderEvent, follow_up_of, with_follow_up
-from payment.happening import Fact, Happening, Observe, ignore
-from payment.news import KEEP_TRYING_SECONDS
 from payment_service.background.loop import due_for
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
+from payment_service.payments.observer import Fact, Happening, Observe, ignore
+from payment_service.payments.record import transitions
+from payment_service.payments.record.follow_up import OrderEvent, follow_up_of, with_follow_up
+from payment_service.payments.shop_events.catalogue import KEEP_TRYING_SECONDS
 
 # The first wait, doubled each time, and its most: a shop that comes back is told within an hour.
 FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS = 1.0, 3600.0
@@ -87,7 +87,7 @@ class Outbox:
 
     def _told(self, record: KeyRecord, event: OrderEvent) -> KeyRecord:
         self._saw("event_delivered", record, event, None)
-        told = claims.touched(record, self.clock(), "told the shop", type=event.type)
+        told = transitions.touched(record, self.clock(), "told the shop", type=event.type)
         queue = tuple(each for each in follow_up_of(record).queue if each.id != event.id)
         return with_follow_up(told, queue=queue)
 
@@ -95,7 +95,7 @@ class Outbox:
         now = self.clock()
         if now >= event.until:
             self._saw("event_parked", record, event, status)
-            noted = claims.touched(record, now, "gave up telling the shop", type=event.type)
+            noted = transitions.touched(record, now, "gave up telling the shop", type=event.type)
             return with_follow_up(noted, queue=_changed(noted, replace(event, parked=True)))
         self._saw("event_failed", record, event, status)
         backoff = FIRST_WAIT_SECONDS * 2.0 ** min(event.tries - 1, 30)

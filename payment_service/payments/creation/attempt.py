@@ -5,17 +5,17 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from payment import claims
-from payment.adoption import Adoption, choose
-from payment.claims import Wanted
-from payment.idempotency import SentParams, idempotency_key
-from payment.ownership import Ownership
-from payment.tools import Created, Over, Owned, Tools
 from payment_service.errors import InFlight, PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.key_store.contract import StoreUnavailable
+from payment_service.payments.context import Created, Over, Owned, Tools
+from payment_service.payments.creation.adoption import Adoption, choose
+from payment_service.payments.creation.ownership import Ownership
+from payment_service.payments.idempotency_key import SentParams, idempotency_key
+from payment_service.payments.record import transitions
+from payment_service.payments.record.transitions import Wanted
 
 # The object of a 500 may appear after its answer, mostly a moment after: a second look costs less
 # than a stray. It takes a third of the time left at most, for there is more to do, and is not worth
@@ -39,7 +39,7 @@ class Attempt(Ownership):
 
         Raises PaymentError where Stripe said no, or did not say; the record then says so too.
         """
-        if claims.must_look_up(self._record, self._tools.clock()):
+        if transitions.must_look_up(self._record, self._tools.clock()):
             end = self._look_up(sent_until=self._sent_until)
             if not (self._begun and isinstance(end, Over) and self._is_new_from_now()):
                 return end
@@ -59,7 +59,7 @@ class Attempt(Ownership):
     def _is_new_from_now(self) -> bool:
         """Rule 3: what an older version of this record made is known, so the key may be sent."""
         now = self._tools.clock()
-        return self._write(lambda record: claims.looked_up(record, now))
+        return self._write(lambda record: transitions.looked_up(record, now))
 
     # What Stripe said.
 
@@ -72,11 +72,11 @@ class Attempt(Ownership):
 
     def _made_before(self, then: Intent) -> Created | Over | None:
         """A saved answer shows the PaymentIntent as it was: record it, then look at it."""
-        if claims.is_ending(self._record, then):
+        if transitions.is_ending(self._record, then):
             return self._ended(then)
         now = self._tools.clock()
         try:
-            self._write(lambda record: claims.created(record, then, now))
+            self._write(lambda record: transitions.created(record, then, now))
         except StoreUnavailable:
             return self._unrecorded(self._stripe.retrieve(then.id, self._deadline))
         return None
@@ -92,7 +92,7 @@ class Attempt(Ownership):
                 self._record.order, self._record.first_sent_at, self._deadline, self._sent_until
             )
         except PaymentError as failed:
-            if claims.must_look_up(self._record, self._tools.clock()):
+            if transitions.must_look_up(self._record, self._tools.clock()):
                 self.release(failed, saved_5xx=True)
                 raise
             found = []
@@ -110,7 +110,7 @@ class Attempt(Ownership):
         if not first_send and not no.replayed:
             # Limiters and validation stand before the idempotency layer: a no to a resend says
             # nothing of the first send.
-            adoption = self._search(claims.earliest_use(self._record))
+            adoption = self._search(transitions.earliest_use(self._record))
             if adoption.chosen is not None:
                 return self._finish(adoption, "adopted")
         self._reject(no, in_doubt=not first_send and not no.replayed)
@@ -120,7 +120,9 @@ class Attempt(Ownership):
         """Rule 8: this no is definitive."""
         code = no.error.code
         now = self._tools.clock()
-        if not self._write(lambda record: claims.rejected(record, code, now, in_doubt=in_doubt)):
+        if not self._write(
+            lambda record: transitions.rejected(record, code, now, in_doubt=in_doubt)
+        ):
             return
         self._tools.saw("rejected", self._record, code=code)
         if self._record.fingerprint == self._wanted.fingerprint:
@@ -130,9 +132,9 @@ class Attempt(Ownership):
         """Stripe knows the key with other parameters: it saved its no to them, or the store lost
         the record of that use.
         """
-        if claims.was_refused(self._record):
+        if transitions.was_refused(self._record):
             return self._look_up()
-        adoption = self._search(claims.earliest_use(self._record))
+        adoption = self._search(transitions.earliest_use(self._record))
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
         if adoption.strays:
@@ -150,11 +152,11 @@ class Attempt(Ownership):
     def _adopt_lost(self, newest: Intent, *others: Intent) -> Over | None:
         """Its client_secret may be out, so it stays the order's, whatever it costs (rule 4)."""
         if self._end_all(others):
-            if claims.is_ending(self._record, newest):
+            if transitions.is_ending(self._record, newest):
                 return self._ended(newest)
             now = self._tools.clock()
             self._write(
-                lambda record: self._tools.telling(claims.adopted(record, newest, now), newest)
+                lambda record: self._tools.telling(transitions.adopted(record, newest, now), newest)
             )
         return None
 
@@ -182,7 +184,7 @@ class Attempt(Ownership):
         was used first, where that is certain; None: the whole life of the key. `sent_until`: when
         the last send had ended; None: just now.
         """
-        since = claims.earliest_use(self._record) if since is None else since
+        since = transitions.earliest_use(self._record) if since is None else since
         saved_5xx = failed is not None
         adoption = self._search(since, sent_until, saved_5xx=saved_5xx)
         if adoption.chosen is None and saved_5xx and self._paused():

@@ -1,6 +1,6 @@
 """What a record keeps of its order after creation, as one JSON text in `KeyRecord.follow_up`.
 
-    history    what happened, see payment.history
+    history    what happened, see payments.record.history
     webhooks   ids of Stripe's events that were applied
     told       names of what the shop was told, or is about to be
     queue      events on their way to the shop: the outbox

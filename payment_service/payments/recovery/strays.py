@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from payment import claims
-from payment.history import entries_of
-from payment.tools import Tools
 from payment_service.errors import StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord
+from payment_service.payments.context import Tools
+from payment_service.payments.record import transitions
+from payment_service.payments.record.history import entries_of
 
 # What became of a stray.
 GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID = "gone", "stray_canceled", "stray_paid", "two_paid"
@@ -28,7 +28,7 @@ def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadl
         return GONE
     if stray.status in TAKEN:
         return _settle_paid(tools, record, stray, deadline)
-    ending = claims.ending(record, stray.id, tools.clock())
+    ending = transitions.ending(record, stray.id, tools.clock())
     return _end(tools, ending, stray, deadline) if tools.store.replace(record, ending) else None
 
 
@@ -53,9 +53,9 @@ def _settle_paid(tools: Tools, record: KeyRecord, paid: Intent, deadline: Deadli
     if own is not None and own.status in TAKEN:
         return _two_paid(tools, record, paid)
     now = tools.clock()
-    adopted = claims.adopted(record, paid, now, "adopted, paid")
+    adopted = transitions.adopted(record, paid, now, "adopted, paid")
     if own is not None and own.payable:
-        adopted = claims.replaced(adopted, own.id, now)
+        adopted = transitions.replaced(adopted, own.id, now)
     adopted = tools.telling(adopted, paid)
     if not tools.store.replace(record, adopted):
         return None
@@ -72,7 +72,7 @@ def _two_paid(tools: Tools, record: KeyRecord, paid: Intent) -> str | None:
     said = ((each["what"], each.get("payment_intent_id")) for each in entries_of(record.follow_up))
     if (TWO_PAID, paid.id) in said:
         return TWO_PAID
-    noted = claims.touched(record, tools.clock(), TWO_PAID, payment_intent_id=paid.id)
+    noted = transitions.touched(record, tools.clock(), TWO_PAID, payment_intent_id=paid.id)
     return TWO_PAID if tools.store.replace(record, noted) else None
 
 

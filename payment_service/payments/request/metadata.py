@@ -5,7 +5,7 @@ Source: docs.stripe.com/api/metadata.
 
 from __future__ import annotations
 
-from payment.text import free_text
+from payment_service.payments.request.text import free_text
 
 MAX_NAMES, MAX_NAME_CHARACTERS, MAX_VALUE_CHARACTERS = 50, 40, 500
 

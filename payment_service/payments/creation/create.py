@@ -3,7 +3,7 @@
     create ─→ claim ─→ ┌ WAIT        another owner is at it: look again, a little later
                        ├ TAKE_OVER ┐
                        ├ ASK_AGAIN ┤
-                       ├ BEGIN_NEXT├→ ours ─→ payment.attempt sends, looks up, writes down
+                       ├ BEGIN_NEXT├→ ours ─→ payments.creation.attempt sends, looks up, writes down
                        ├ SERVE       fetch the recorded PaymentIntent
                        └ REFUSE      other parameters
 
@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from payment import claims
-from payment.attempt import Attempt
-from payment.claims import Step, Wanted
-from payment.idempotency import SentParams
-from payment.ownership import Ownership
-from payment.tools import Created, Over, Owned, Tools
 from payment_service.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.payments.context import Created, Over, Owned, Tools
+from payment_service.payments.creation.attempt import Attempt
+from payment_service.payments.creation.ownership import Ownership
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.record import transitions
+from payment_service.payments.record.transitions import Step, Wanted
 
 # Rule 10's bound: how many attempts one request may go through.
 MAX_ATTEMPTS_PER_REQUEST = 10
@@ -68,7 +68,7 @@ class _Request:
 
     def _claim(self) -> Owned | KeyRecord:
         """Rules 1 and 5: one statement of the store makes one owner, before anything is sent."""
-        mine = claims.first_claim(self._wanted, self._tools.lease())
+        mine = transitions.first_claim(self._wanted, self._tools.lease())
         held = self._store.claim(mine)
         if held.owner != mine.owner:
             return held
@@ -87,20 +87,20 @@ class _Request:
                 return self._look_again()
 
     def _follow(self, record: KeyRecord) -> Owned | KeyRecord | Created:
-        match claims.next_step(record, self._wanted.fingerprint, self._tools.clock()):
+        match transitions.next_step(record, self._wanted.fingerprint, self._tools.clock()):
             case Step.WAIT if record.owner == self._owner:
                 # Our own finish met a note that somebody wrote beside it: nobody else is at it.
-                mine = claims.taken_over(record, self._tools.lease())
+                mine = transitions.taken_over(record, self._tools.lease())
                 return self._take(record, mine, inherited=True)
             case Step.WAIT:
                 return self._wait(record)
             case Step.TAKE_OVER:
-                mine = claims.taken_over(record, self._tools.lease())
+                mine = transitions.taken_over(record, self._tools.lease())
                 return self._take(record, mine, inherited=True)
             case Step.BEGIN_NEXT:
                 return self._begin_next(record)
             case Step.ASK_AGAIN:
-                mine = claims.asked_again(record, self._wanted, self._tools.lease())
+                mine = transitions.asked_again(record, self._wanted, self._tools.lease())
                 return self._take(record, mine)
             case Step.SERVE:
                 return self._serve(record)
@@ -160,7 +160,7 @@ class _Request:
             or len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST
         ):
             self._give_up(record, failed, "This order went through many attempts; ask again.")
-        mine = claims.next_attempt(record, self._wanted, self._tools.lease())
+        mine = transitions.next_attempt(record, self._wanted, self._tools.lease())
         return self._take(record, mine, failed=failed)
 
     def _give_up(
@@ -189,7 +189,7 @@ class _Request:
         What it took to find out would take the next request as long, and leave it as little time.
         """
         try:
-            written = self._store.replace(record, claims.put_off(begun, self._tools.clock()))
+            written = self._store.replace(record, transitions.put_off(begun, self._tools.clock()))
         except StoreUnavailable:
             return False
         if written:
@@ -201,7 +201,7 @@ class _Request:
         intent = self._retrieve(record)
         if intent.status == CANCELED:
             return self._begin_next(record)
-        if claims.is_news(record, intent):
+        if transitions.is_news(record, intent):
             self._note(record, intent)
         if self._is_of_another_price(record, intent):
             raise _reused()
@@ -213,7 +213,7 @@ class _Request:
 
         Once it is taken, nobody is asked any more.
         """
-        if record.fingerprint == claims.LOST_FINGERPRINT:
+        if record.fingerprint == transitions.LOST_FINGERPRINT:
             return intent.status not in TAKEN and not intent.costs(self._params())
         return intent.asks_otherwise(self._params())
 
@@ -228,7 +228,7 @@ class _Request:
 
     def _note(self, record: KeyRecord, intent: Intent) -> None:
         """Keep what was seen; the answer does not depend on it."""
-        seen = self._tools.telling(claims.seen(record, intent, self._tools.clock()), intent)
+        seen = self._tools.telling(transitions.seen(record, intent, self._tools.clock()), intent)
         try:
             self._store.replace(record, seen)
         except StoreUnavailable:

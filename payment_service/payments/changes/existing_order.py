@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from payment.resolve import is_unknown, resolve
-from payment.tools import Tools
 from payment_service.errors import InFlight, Misconfigured, NotFound
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.payments.context import Tools
+from payment_service.payments.creation.resolve import is_unknown, resolve
 
 
 def known_record(tools: Tools, order: Order, deadline: Deadline) -> KeyRecord:

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from payment import claims
-from payment.follow_up import follow_up_of, with_follow_up
-from payment.strays import settle_stray
-from payment.tools import Tools
 from payment_service.background.loop import due_for
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import KeyRecord
+from payment_service.payments.context import Tools
+from payment_service.payments.record import transitions
+from payment_service.payments.record.follow_up import follow_up_of, with_follow_up
+from payment_service.payments.recovery.strays import settle_stray
 
 # While one process looks, no other does; also the wait after a look that Stripe did not answer.
 CLAIM_SECONDS = 30.0
@@ -48,7 +48,7 @@ class SecondLooks:
     def deliver(self, record: KeyRecord) -> bool:
         """Take the next look of a record; tell whether that is done."""
         now, looks = self.tools.clock(), follow_up_of(record).looks
-        if record.state == "pending" and claims.holds(record.locked_until, now):
+        if record.state == "pending" and transitions.holds(record.locked_until, now):
             # Its owner is at work; afterwards there is something to hold against it.
             return False
         mine = _with_looks(record, (now + CLAIM_SECONDS, *looks[1:]))

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from payment import claims
-from payment.follow_up import follow_up_of
-from payment.history import entries_of
-from payment.idempotency import SentParams
 from payment_service.key_store.contract import KeyRecord
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.record import transitions
+from payment_service.payments.record.follow_up import follow_up_of
+from payment_service.payments.record.history import entries_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +62,4 @@ def _status(record: KeyRecord, now: float) -> str:
         return record.payment_status or "unknown"
     if record.state == "rejected":
         return "rejected"
-    return "in_flight" if claims.holds(record.locked_until, now) else "unknown"
+    return "in_flight" if transitions.holds(record.locked_until, now) else "unknown"

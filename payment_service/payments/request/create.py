@@ -10,12 +10,17 @@ from typing import Annotated, Any, Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from payment.complaints import bad_request
-from payment.currencies import MAX_AMOUNT, MIN_AMOUNT, check_amount, currency_code
-from payment.metadata import check_room, checked_metadata
-from payment.method_options import checked_options
-from payment.method_types import check_types, checked_types, types_param
-from payment.text import descriptor_suffix, email, free_text, order_name
+from payment_service.payments.request.currencies import (
+    MAX_AMOUNT,
+    MIN_AMOUNT,
+    check_amount,
+    currency_code,
+)
+from payment_service.payments.request.metadata import check_room, checked_metadata
+from payment_service.payments.request.method_options import checked_options
+from payment_service.payments.request.method_types import check_types, checked_types, types_param
+from payment_service.payments.request.problems import bad_request
+from payment_service.payments.request.text import descriptor_suffix, email, free_text, order_name
 from payment_service.schema.fields import Faults, fill, rule
 
 Fields = TypeVar("Fields", bound=Struct)

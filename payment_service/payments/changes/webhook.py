@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeGuard
 
-from payment import claims
-from payment.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
-from payment.idempotency import SentParams
-from payment.resolve import is_unknown, resolve
-from payment.strays import settle_stray
-from payment.text import order_name
-from payment.tools import Tools
 from payment_service.errors import InFlight
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import TAKEN, Intent, is_intent_id
 from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.payments.context import Tools
+from payment_service.payments.creation.resolve import is_unknown, resolve
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.record import transitions
+from payment_service.payments.record.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
+from payment_service.payments.recovery.strays import settle_stray
+from payment_service.payments.request.text import order_name
 
 # Stripe has no such PaymentIntent in the order's account, or the event may not speak of the order.
 NOT_OURS = "not_ours"
@@ -140,7 +140,7 @@ def adopt_lost(tools: Tools, order: Order, intent: Intent) -> bool:
     """Record a paid PaymentIntent of an order that has no record (any more)."""
     params = {"amount": intent.amount, "currency": intent.currency}
     text = SentParams(tools.stripe.api_version, params).text()
-    mine = tools.telling(claims.found(order, intent, text, tools.lease()), intent)
+    mine = tools.telling(transitions.found(order, intent, text, tools.lease()), intent)
     if tools.store.claim(mine).owner != mine.owner:
         return False
     tools.saw("adopted", mine, status=intent.status)
@@ -148,7 +148,7 @@ def adopt_lost(tools: Tools, order: Order, intent: Intent) -> bool:
 
 
 def _write(tools: Tools, event: StripeEvent, record: KeyRecord, intent: Intent) -> str | None:
-    seen = claims.seen(record, intent, tools.clock(), "webhook", type=event.type)
+    seen = transitions.seen(record, intent, tools.clock(), "webhook", type=event.type)
     webhooks = (*follow_up_of(seen).webhooks, event.id)[-MAX_WEBHOOKS:]
     seen = with_follow_up(seen, webhooks=webhooks)
     if not tools.store.replace(record, tools.telling(seen, intent)):

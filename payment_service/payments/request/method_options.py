@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from payment.method_types import TYPE_NAME
-from payment.text import free_text
+from payment_service.payments.request.method_types import TYPE_NAME
+from payment_service.payments.request.text import free_text
 
 MAX_DEPTH = 5
 MAX_TEXT = 5000

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from payment import claims
-from payment.cancel import cancel_order
-from payment.known_order import fetch
-from payment.order_requests import CancelRequest, OrderRequest, UpdateRequest
-from payment.resolve import is_unknown
-from payment.status import OrderStatus, status_of
-from payment.tools import Tools
-from payment.update import Updated, update_order
-from payment.webhook_events import StripeEvent, apply_event
 from payment_service.errors import NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.changes.cancel import cancel_order
+from payment_service.payments.changes.existing_order import fetch
+from payment_service.payments.changes.status import OrderStatus, status_of
+from payment_service.payments.changes.update import Updated, update_order
+from payment_service.payments.changes.webhook import StripeEvent, apply_event
+from payment_service.payments.context import Tools
+from payment_service.payments.creation.resolve import is_unknown
+from payment_service.payments.record import transitions
+from payment_service.payments.request.existing_order import (
+    CancelRequest,
+    OrderRequest,
+    UpdateRequest,
+)
 
 
 class Orders:
@@ -48,7 +52,7 @@ class Orders:
         return status_of(record, self.tools.clock())
 
     def update(self, request: UpdateRequest) -> Updated:
-        """Change the order's PaymentIntent; see payment.update."""
+        """Change the order's PaymentIntent; see payments.changes.update."""
         order = Order(self.livemode, request.client_id, request.order_id)
         try:
             with _StoreErrors():
@@ -57,7 +61,7 @@ class Orders:
             self._changed(order)
 
     def cancel(self, request: CancelRequest) -> Intent:
-        """Cancel the order's PaymentIntent; see payment.cancel."""
+        """Cancel the order's PaymentIntent; see payments.changes.cancel."""
         order = self._order(request)
         try:
             with _StoreErrors():
@@ -66,7 +70,8 @@ class Orders:
             self._changed(order)
 
     def apply(self, event: StripeEvent | None) -> str:
-        """Apply a verified event; see payment.webhook_events. Events of the other mode are not."""
+        """Apply a verified event; see payments.changes.webhook. Events of the other mode are
+        not."""
         if event is None or event.livemode != self.livemode:
             return "ignored"
         try:
@@ -86,8 +91,8 @@ class Orders:
         if record is None or record.payment_intent_id is None:
             return
         intent = fetch(self.tools, record, self._deadline().earlier(self.tools.timing.store))
-        if claims.is_news(record, intent):
-            seen = claims.seen(record, intent, self.tools.clock())
+        if transitions.is_news(record, intent):
+            seen = transitions.seen(record, intent, self.tools.clock())
             self.tools.store.replace(record, self.tools.telling(seen, intent))
 
     def _order(self, request: OrderRequest) -> Order:

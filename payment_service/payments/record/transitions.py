@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
-from payment.follow_up import MAX_ENDING, follow_up_of, with_follow_up
-from payment.history import noted
-from payment.idempotency import FIRST_ATTEMPT, SentParams
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.payments.idempotency_key import FIRST_ATTEMPT, SentParams
+from payment_service.payments.record.follow_up import MAX_ENDING, follow_up_of, with_follow_up
+from payment_service.payments.record.history import noted
 
 # Stripe may prune a key once it is 24 h old, and a pruned key makes a new object; an hour for
 # clocks that differ and for a request that is still under way.

@@ -16,13 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from payment import claims
-from payment.currencies import check_amount
-from payment.follow_up import MAX_CHANGES, Change, follow_up_of, with_follow_up
-from payment.idempotency import PREFIX, SentParams
-from payment.known_order import fetch, known_record
-from payment.order_requests import UpdateRequest
-from payment.tools import Tools
 from payment_service.errors import (
     BadRequest,
     Changed,
@@ -35,6 +28,18 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
 from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.payments.changes.existing_order import fetch, known_record
+from payment_service.payments.context import Tools
+from payment_service.payments.idempotency_key import PREFIX, SentParams
+from payment_service.payments.record import transitions
+from payment_service.payments.record.follow_up import (
+    MAX_CHANGES,
+    Change,
+    follow_up_of,
+    with_follow_up,
+)
+from payment_service.payments.request.currencies import check_amount
+from payment_service.payments.request.existing_order import UpdateRequest
 
 # How often an update looks again after it lost a race for the record's next version.
 MAX_TRIES = 5
@@ -88,7 +93,7 @@ class _Update:
 
     def run(self) -> Updated | None:
         pending = self._kept.pending
-        if pending and claims.holds(pending.until, self._tools.clock()):
+        if pending and transitions.holds(pending.until, self._tools.clock()):
             raise self._under_way(pending)
         intent = fetch(self._tools, self._record, self._deadline)
         if intent.status in TAKEN or intent.status == CANCELED:
@@ -111,12 +116,14 @@ class _Update:
     def _settle(self, pending: Change, intent: Intent) -> None:
         """Find out what became of an update whose answer was lost, and write that down."""
         now = self._tools.clock()
-        if now - pending.at >= claims.KEY_LIFE_SECONDS:
+        if now - pending.at >= transitions.KEY_LIFE_SECONDS:
             # Its key may be forgotten, so that it must not be sent again: it is what it is.
             self._write(pending, intent if _shows(intent, pending) else None)
             return
         mine = replace(pending, until=now + self._tools.timing.lock)
-        taken = claims.touched(self._record, now, "update taken over", revision=pending.revision)
+        taken = transitions.touched(
+            self._record, now, "update taken over", revision=pending.revision
+        )
         taken = with_follow_up(taken, pending=mine)
         if self._tools.store.replace(self._record, taken):
             self._record = taken
@@ -168,12 +175,12 @@ class _Update:
             at=now,
             until=now + self._tools.timing.lock,
         )
-        claimed = claims.touched(self._record, now, "update sent", revision=revision)
+        claimed = transitions.touched(self._record, now, "update sent", revision=revision)
         others = [each for each in self._kept.sent if each != self._print]
         sent = (*others, self._print)[-MAX_CHANGES:]
         claimed = with_follow_up(claimed, pending=change, last_revision=revision, sent=sent)
         # From here on the PaymentIntent's own amount tells whether a creation is the same.
-        claimed = replace(claimed, fingerprint=claims.LOST_FINGERPRINT)
+        claimed = replace(claimed, fingerprint=transitions.LOST_FINGERPRINT)
         if not self._tools.store.replace(self._record, claimed):
             return None
         self._record = claimed
@@ -251,7 +258,7 @@ class _Update:
         record, now = self._current(), self._tools.clock()
         kept = follow_up_of(record).pending
         if kept and kept.key == change.key:
-            released = claims.touched(record, now, "update unknown", revision=change.revision)
+            released = transitions.touched(record, now, "update unknown", revision=change.revision)
             released = with_follow_up(released, pending=replace(change, until=now))
             self._tools.store.replace(record, released)
 
@@ -270,12 +277,12 @@ def _over(
 ) -> KeyRecord:
     """`unchanged`: since the PaymentIntent was asked for, so that the record knows no later."""
     if intent is None:
-        over = claims.touched(record, now, "update came to nothing", revision=change.revision)
+        over = transitions.touched(record, now, "update came to nothing", revision=change.revision)
         return with_follow_up(over, pending=None)
     if unchanged:
-        over = claims.seen(record, intent, now, "updated", revision=change.revision)
+        over = transitions.seen(record, intent, now, "updated", revision=change.revision)
     else:
-        over = claims.touched(record, now, "updated", revision=change.revision)
+        over = transitions.touched(record, now, "updated", revision=change.revision)
         if record.payment_intent_id == intent.id:
             over = with_follow_up(over, amount=intent.amount, currency=intent.currency)
     return with_follow_up(over, pending=None, revision=change.revision)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from payment import claims
-from payment.known_order import fetch, known_record
-from payment.tools import Tools
 from payment_service.errors import InFlight, NoLongerOpen, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import Order
+from payment_service.payments.changes.existing_order import fetch, known_record
+from payment_service.payments.context import Tools
+from payment_service.payments.record import transitions
 
 MAX_TRIES = 5
 
@@ -28,7 +28,7 @@ def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) ->
     for _ in range(MAX_TRIES):
         if record.payment_status == CANCELED:
             return intent
-        canceled = claims.seen(record, intent, tools.clock(), "canceled")
+        canceled = transitions.seen(record, intent, tools.clock(), "canceled")
         if tools.store.replace(record, tools.telling(canceled, intent)):
             tools.saw("canceled", record)
             return intent

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from payment.request import Amount, Currency, OrderFields, OrderName
+from payment_service.payments.request.create import Amount, Currency, OrderFields, OrderName
 from payment_service.schema.fields import rule
 
 Reason = Annotated[

@@ -1,7 +1,8 @@
 """Payments: each order's one PaymentIntent, for all who ask at the same moment; and its orders.
 
-The flow is payment.flow's. Here stand what is shared by the threads of a process: one flight for
-those who ask for the same thing, the short cache of answers, and a bound on how many wait.
+The flow is payments.creation.create's. Here stand what is shared by the threads of a process: one
+flight for those who ask for the same thing, the short cache of answers, and a bound on how many
+wait.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from functools import partial
 from operator import eq
 from typing import TYPE_CHECKING
 
-from payment.answer_cache import AnswerCache
-from payment.claims import Wanted
-from payment.flow import create_once
-from payment.idempotency import SentParams
-from payment.orders import Orders
-from payment.single_flight import SingleFlight, WaitedTooLongError
-from payment.tools import Created, Tools
 from payment_service.errors import InFlight, Overloaded, StoreDown
 from payment_service.gateways.contract import StripePort
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.changes.orders import Orders
+from payment_service.payments.context import Created, Tools
+from payment_service.payments.creation.answer_cache import AnswerCache
+from payment_service.payments.creation.create import create_once
+from payment_service.payments.creation.single_flight import SingleFlight, WaitedTooLongError
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.record.transitions import Wanted
 
 if TYPE_CHECKING:
-    from payment.request import PaymentRequest
+    from payment_service.payments.request.create import PaymentRequest
     from payment_service.settings import Settings
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from payment import claims
-from payment.attempt import Attempt
-from payment.claims import Wanted
-from payment.tools import Over, Owned, Tools
 from payment_service.errors import Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.payments.context import Over, Owned, Tools
+from payment_service.payments.creation.attempt import Attempt
+from payment_service.payments.record import transitions
+from payment_service.payments.record.transitions import Wanted
 
 
 def is_unknown(record: KeyRecord, now: float) -> bool:
     """Whether nobody is at the order, and what was sent for it may have arrived or not."""
-    return record.state == "pending" and not claims.holds(record.locked_until, now)
+    return record.state == "pending" and not transitions.holds(record.locked_until, now)
 
 
 def check_served(tools: Tools, order: Order) -> None:
@@ -34,7 +34,7 @@ def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | 
     here, because nobody asks. Raises PaymentError where Stripe did not say, or is not to be asked.
     """
     check_served(tools, record.order)
-    mine = claims.taken_over(record, tools.lease())
+    mine = transitions.taken_over(record, tools.lease())
     if not tools.store.replace(record, mine):
         return tools.store.read(record.order)
     wanted = Wanted(record.order, record.fingerprint, record.params)
@@ -45,6 +45,6 @@ def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | 
     except Refused:
         end = None
     if isinstance(end, Over):
-        over = claims.rejected(attempt.record, "nothing_made", tools.clock(), in_doubt=True)
+        over = transitions.rejected(attempt.record, "nothing_made", tools.clock(), in_doubt=True)
         tools.store.replace(attempt.record, over)
     return tools.store.read(record.order)

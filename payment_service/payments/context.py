@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from payment.claims import Lease
-from payment.happening import Happening, Observe, ignore
-from payment.news import told
 from payment_service.errors import PaymentError
 from payment_service.gateways.contract import StripePort
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
+from payment_service.payments.observer import Happening, Observe, ignore
+from payment_service.payments.record.transitions import Lease
+from payment_service.payments.shop_events.catalogue import told
 
 
 @dataclass(frozen=True, slots=True)

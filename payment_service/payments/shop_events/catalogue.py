@@ -18,10 +18,10 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from payment.follow_up import MAX_TOLD, FollowUp, OrderEvent, follow_up_of
-from payment.idempotency import NAMESPACE
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import KeyRecord
+from payment_service.payments.idempotency_key import NAMESPACE
+from payment_service.payments.record.follow_up import MAX_TOLD, FollowUp, OrderEvent, follow_up_of
 
 # Stripe too goes on for three days: a shop that was down over a weekend loses nothing.
 KEEP_TRYING_SECONDS = 3 * 86_400.0

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from payment import claims
-from payment.adoption import Adoption
-from payment.claims import Wanted
-from payment.idempotency import SentParams
-from payment.tools import Created, Over, Owned, Tools
 from payment_service.errors import PaymentError, StoreDown, StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.payments.context import Created, Over, Owned, Tools
+from payment_service.payments.creation.adoption import Adoption
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.record import transitions
+from payment_service.payments.record.transitions import Wanted
 
 
 class Ownership:
@@ -60,13 +60,13 @@ class Ownership:
         assert intent is not None
         if not self._end_all(adoption.strays):
             return None
-        if claims.is_ending(self._record, intent):
+        if transitions.is_ending(self._record, intent):
             return self._ended(intent)
         now = self._tools.clock()
         try:
             written = self._write(
                 lambda record: self._tools.telling(
-                    claims.created(record, intent, now, what), intent
+                    transitions.created(record, intent, now, what), intent
                 )
             )
         except StoreUnavailable:
@@ -120,7 +120,7 @@ class Ownership:
         now = self._tools.clock()
         try:
             self._write(
-                lambda record: claims.released(record, error.code, now, saved_5xx=saved_5xx)
+                lambda record: transitions.released(record, error.code, now, saved_5xx=saved_5xx)
             )
         except StoreUnavailable:
             # The lock runs out by itself.

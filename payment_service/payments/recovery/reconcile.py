@@ -15,20 +15,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 
-from payment import claims
-from payment.adoption import choose
-from payment.happening import Fact, Happening
-from payment.idempotency import SentParams
-from payment.known_order import fetch
-from payment.news import told
-from payment.resolve import check_served, is_unknown, resolve
-from payment.strays import settle_stray
-from payment.tools import Tools
-from payment.webhook_events import adopt_lost
 from payment_service.errors import InFlight, PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.payments.changes.existing_order import fetch
+from payment_service.payments.changes.webhook import adopt_lost
+from payment_service.payments.context import Tools
+from payment_service.payments.creation.adoption import choose
+from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
+from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.observer import Fact, Happening
+from payment_service.payments.record import transitions
+from payment_service.payments.recovery.strays import settle_stray
+from payment_service.payments.shop_events.catalogue import told
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class Reconciler:
     def _would_resolve(self, record: KeyRecord) -> None:
         check_served(self._tools, record.order)
         found = self._tools.stripe.find(
-            record.order, claims.earliest_use(record), self._deadline(), record.locked_until
+            record.order, transitions.earliest_use(record), self._deadline(), record.locked_until
         )
         adoption = choose(found, SentParams.parse(record.params).params)
         self.tally.canceled += len(adoption.strays)
@@ -231,7 +231,7 @@ class Reconciler:
         if not self._is_news(record, intent):
             return True
         if not self._dry_run:
-            seen = claims.seen(record, intent, self._tools.clock(), "reconciled")
+            seen = transitions.seen(record, intent, self._tools.clock(), "reconciled")
             if not self._tools.store.replace(record, self._tools.telling(seen, intent)):
                 return False
         paid = intent.status == SUCCEEDED and record.payment_status != SUCCEEDED
@@ -241,7 +241,7 @@ class Reconciler:
 
     def _is_news(self, record: KeyRecord, intent: Intent) -> bool:
         untold = self._tools.listened and told(record, intent, 0.0) is not record
-        return untold or claims.is_news(record, intent)
+        return untold or transitions.is_news(record, intent)
 
     # Slow rails.
 

@@ -1,0 +1,1 @@
+"""Orders after creation: status, update, cancellation and Stripe's events."""

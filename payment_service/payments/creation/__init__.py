@@ -1,0 +1,1 @@
+"""Create the PaymentIntent of an order once."""

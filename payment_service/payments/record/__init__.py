@@ -1,0 +1,1 @@
+"""The record of an order: its states, its transitions and its history."""

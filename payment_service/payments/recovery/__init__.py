@@ -1,0 +1,1 @@
+"""Repair what a crash, a lost webhook or a late PaymentIntent left behind."""
