@@ -29,7 +29,10 @@ gc.set_threshold(LOADED_OBJECTS)
 # `kill -HUP` reads this file again, maybe of a new version: what it imports must be of the same.
 # These hold what all workers share, for as long as the master lives: at a reload they may be an
 # older version's, in which a name that is new here is not to be found.
-STAYS = {"payment_service.key_store.shared_directory", "metrics.beside_gunicorn"}
+STAYS = {
+    "payment_service.key_store.shared_directory",
+    "payment_service.telemetry.metrics.exporter_process",
+}
 HERE = Path(__file__).parent
 OURS = {path.stem for path in HERE.glob("*.py")} | {
     p.parent.name for p in HERE.glob("*/__init__.py")
@@ -38,11 +41,11 @@ for name in set(sys.modules) - STAYS:
     if name.partition(".")[0] in OURS:
         del sys.modules[name]
 
-from live_money import refuse_unsafe
-from metrics import beside_gunicorn
+from payment_service.access.live_mode import refuse_unsafe
 from payment_service.key_store import refuse_unusable
 from payment_service.key_store.shared_directory import shared_directory
 from payment_service.settings import SettingsError, load_settings
+from payment_service.telemetry.metrics import exporter_process
 from web_reload import check_before_reload, try_address
 from web_worker import WebWorker
 from wiring import clients_of
@@ -62,7 +65,9 @@ class JsonLog(Logger):  # type: ignore[misc]
         """Hand everything to the root logger; called again, on the same object, by `kill -HUP`."""
         super().setup(cfg)
         logging.getLogger().handlers.clear()
-        importlib.import_module("telemetry").start_logging(cfg.loglevel.upper())
+        importlib.import_module("payment_service.telemetry.request_log").start_logging(
+            cfg.loglevel.upper()
+        )
         self.error_log.handlers.clear()
         self.error_log.propagate = True
 
@@ -88,8 +93,12 @@ OF_STORES = {
     "redis": ("payment_service.key_store.redis.store",),
     "rediss": ("payment_service.key_store.redis.store",),
 }
-OF_CLIENTS = ("access.tokens", "payment_service.web.rate_limits")
-OF_METRICS = ("metrics.counter_files", "metrics.counting", "metrics.names")
+OF_CLIENTS = ("payment_service.access.tokens", "payment_service.web.rate_limits")
+OF_METRICS = (
+    "payment_service.telemetry.metrics.counter_files",
+    "payment_service.telemetry.metrics.prometheus",
+    "payment_service.telemetry.metrics.definitions",
+)
 
 # A worker that ends sooner than this has a cause that the next one may meet, too. Before that one
 # is started, the master waits: each costs half a second of CPU.
@@ -147,7 +156,7 @@ if shares_memory:
 exporter = None
 if settings.metrics_port:
     try:
-        exporter = beside_gunicorn.open_exporter(settings.prometheus_multiproc_dir)
+        exporter = exporter_process.open_exporter(settings.prometheus_multiproc_dir)
     except OSError as full:
         sys.stderr.write(f"METRICS_PORT: no directory for the counts, so none: {full.strerror}\n")
         raw_env.append("METRICS_PORT=")

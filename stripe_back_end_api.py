@@ -14,14 +14,14 @@ from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 
-import telemetry
-from live_money import refuse_unsafe
-from metrics.opening import Uncounted
+from payment_service.access.live_mode import refuse_unsafe
 from payment_service.background.start import start_courier, start_second_looks
 from payment_service.cli.orders import add_commands, is_serving
 from payment_service.payments.payments import Payments
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, environ_for_gunicorn, load_settings
+from payment_service.telemetry import request_log
+from payment_service.telemetry.metrics.opening import Uncounted
 from payment_service.web import access_control
 from payment_service.web.after_fork import EachProcess
 from payment_service.web.errors import ANSWERS, add_error_handlers
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     """
     if settings is None:
         settings = load_settings()
-        telemetry.start_logging(settings.log_level)
+        request_log.start_logging(settings.log_level)
     parts = open_parts(settings, payments)
     app = App(__name__)
     _add_routes(app, parts)
@@ -151,7 +151,7 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 def _begin() -> None:
     kept = g._get_current_object()
     kept.started = time.monotonic()
-    kept.correlation_id = telemetry.begin_request(request.headers.get("X-Request-ID"))
+    kept.correlation_id = request_log.begin_request(request.headers.get("X-Request-ID"))
 
 
 def _end(response: Response, counting: Uncounted) -> Response:
@@ -163,7 +163,7 @@ def _end(response: Response, counting: Uncounted) -> Response:
     route = asked.url_rule.rule if asked.url_rule else None
     seconds = time.monotonic() - kept.started
     counting.request(route, response.status_code, seconds)
-    telemetry.tell_request(
+    request_log.tell_request(
         method=asked.method,
         route=route,
         status=response.status_code,
@@ -174,7 +174,7 @@ def _end(response: Response, counting: Uncounted) -> Response:
 
 
 def _forget(_: BaseException | None) -> None:
-    telemetry.end_request()
+    request_log.end_request()
 
 
 def main() -> None:

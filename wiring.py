@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import telemetry
-from access.webhook_secrets import WebhookSecrets
-from live_money import refuse_unsafe
-from metrics.opening import Uncounted, open_counting
+from payment_service.access.live_mode import refuse_unsafe
+from payment_service.access.webhook_secrets import WebhookSecrets
 from payment_service.gateways.stripe.send import Send
 from payment_service.payments.observer import Happening
 from payment_service.payments.payments import Payments
 from payment_service.settings import Settings, SettingsError
+from payment_service.telemetry import request_log
+from payment_service.telemetry.metrics.opening import Uncounted, open_counting
 from stripe_payment import Account, open_payments
 
 if TYPE_CHECKING:
-    from access.clients import Clients
+    from payment_service.access.clients import Clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def clients_of(settings: Settings) -> Clients | None:
     if settings.clients_file is None:
         return None
     # Its cryptography is a third of all memory: for those only who have clients.
-    from access.clients import ClientsFileError, load_clients
+    from payment_service.access.clients import ClientsFileError, load_clients
 
     try:
         return load_clients(settings.clients_file, livemode=settings.livemode)
@@ -55,11 +55,11 @@ def clients_of(settings: Settings) -> Clients | None:
 
 def _open_payments(settings: Settings, clients: Clients | None, counting: Uncounted) -> Payments:
     def observe(happening: Happening) -> None:
-        telemetry.tell_happening(happening)
+        request_log.tell_happening(happening)
         counting.happening(happening)
 
     def tell(send: Send) -> None:
-        telemetry.tell_send(send)
+        request_log.tell_send(send)
         counting.send(send)
 
     return open_payments(
@@ -68,7 +68,7 @@ def _open_payments(settings: Settings, clients: Clients | None, counting: Uncoun
         listed=None if clients is None else {client.id for client in clients},
         observe=observe,
         tell=tell,
-        tell_retry=telemetry.tell_retry,
+        tell_retry=request_log.tell_retry,
         measured=counting.measured,
     )
 

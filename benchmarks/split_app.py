@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import telemetry
 from payment_service.gateways.contract import StripePort
 from payment_service.key_store.contract import KeyStore
 from payment_service.payments.payments import Payments
 from payment_service.settings import load_settings
+from payment_service.telemetry import request_log
 from stripe_back_end_api import create_app
 from stripe_payment import open_payments
 
@@ -92,13 +92,13 @@ def timed() -> Callable[..., Any]:
     """Return the WSGI application."""
     watch = StopWatch(Path(os.environ[DIRECTORY]) / str(os.getpid()))
     settings = load_settings()
-    telemetry.start_logging(settings.log_level)
+    request_log.start_logging(settings.log_level)
     root = logging.getLogger()
     root.handlers = [TimedLog(watch, handler) for handler in root.handlers]
     opened = open_payments(
         settings,
-        observe=watch.of(LOG, telemetry.tell_happening),
-        tell=watch.of(LOG, telemetry.tell_send),
+        observe=watch.of(LOG, request_log.tell_happening),
+        tell=watch.of(LOG, request_log.tell_send),
         measured=lambda store: cast(KeyStore, Timed(watch, STORE, store)),
     )
     stripe = cast(StripePort, Timed(watch, STRIPE, opened.orders.tools.stripe))

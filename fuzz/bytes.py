@@ -17,10 +17,10 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports():
-    from access.clients import Client, Clients
-    from access.errors import Unauthorized
-    from access.tokens import verified_claims
-    from access.webhook_secrets import WebhookSecrets
+    from payment_service.access.clients import Client, Clients
+    from payment_service.access.errors import Unauthorized
+    from payment_service.access.tokens import verified_claims
+    from payment_service.access.webhook_secrets import WebhookSecrets
     from payment_service.errors import BadRequest
     from payment_service.gateways.stripe.send import without_secrets
     from payment_service.gateways.stripe.webhook import _parsed as parse_event

@@ -187,7 +187,7 @@ class ServiceProcess:
 
 def _is_a_worker(child: psutil.Process) -> bool:
     with suppress(psutil.Error):
-        return "metrics.exporter" not in child.cmdline()
+        return "payment_service.telemetry.metrics.exporter" not in child.cmdline()
     return False
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service import errors
+from payment_service.access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service.errors import PaymentError
 from tests.fake_payments import CLIENT_SECRET, Answer, FakePayments, client_of
 

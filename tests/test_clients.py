@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from access.clients import ClientsFileError, load_clients
+from payment_service.access.clients import ClientsFileError, load_clients
 from tests.sandbox_process import ROOT
 from tests.shop import API_KEYS, clients_file, entry
 
@@ -103,8 +103,8 @@ def test_nothing_of_a_client_shows_in_its_repr(tmp_path: Path) -> None:
 
 
 def made(name: str) -> subprocess.CompletedProcess[str]:
-    """What `python -m access NAME` says."""
-    asked = [sys.executable, "-m", "access", name]
+    """What `python -m payment_service.access NAME` says."""
+    asked = [sys.executable, "-m", "payment_service.access", name]
     return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from prometheus_client.mmap_dict import MmapedDict
 
-from metrics.counter_files import AllocatedDict
+from payment_service.telemetry.metrics.counter_files import AllocatedDict
 from tests.sandbox_process import ROOT, SandboxProcess
 from tests.service_process import ServiceProcess, free_port
 
 COUNT = """
 import resource, signal, sys
-from metrics import counter_files
+from payment_service.telemetry.metrics import counter_files
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))
 counter_files.install()

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from metrics.counting import Counting
-from metrics.names import Names
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import UnreadableIntent, read_intent
@@ -25,6 +23,8 @@ from payment_service.gateways.stripe.paths import (
 from payment_service.gateways.stripe.send import Send
 from payment_service.payments.changes.webhook import StripeEvent
 from payment_service.payments.idempotency_key import SentParams
+from payment_service.telemetry.metrics.definitions import Names
+from payment_service.telemetry.metrics.prometheus import Counting
 from tests.sandbox_transport import SandboxTransport
 
 ODD = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from live_money import refuse_unsafe
+from payment_service.access.live_mode import refuse_unsafe
 from payment_service.settings import SettingsError, load_settings
 from payment_service.settings.checks import HAZARDS
 from stripe_back_end_api import create_app

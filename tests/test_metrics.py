@@ -10,14 +10,14 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from metrics.counting import Counting, MeasuredStore
-from metrics.names import Names
-from metrics.sampling import sample
 from payment_service.gateways.stripe.retry import Meaning, Verdict
 from payment_service.gateways.stripe.send import Send
 from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.observer import Happening
+from payment_service.telemetry.metrics.definitions import Names
+from payment_service.telemetry.metrics.prometheus import Counting, MeasuredStore
+from payment_service.telemetry.metrics.sampling import sample
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 

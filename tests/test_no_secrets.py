@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-import telemetry
 from payment_service.errors import StoreDown
 from payment_service.settings import load_settings
+from payment_service.telemetry import request_log
 from stripe_back_end_api import create_app
 from tests.fake_payments import FakePayments
 from tests.sandbox_process import SandboxProcess
@@ -31,7 +31,7 @@ def log() -> Iterator[io.StringIO]:
     loggers = {name: logging.getLogger(name) for name in ("stripe", "urllib3", "redis")}
     levels = {name: logger.level for name, logger in loggers.items()}
     root.handlers[:] = []
-    telemetry.start_logging("DEBUG", stream)
+    request_log.start_logging("DEBUG", stream)
     for logger in loggers.values():
         # Even for somebody who turned the SDK's own lines on.
         logger.setLevel(logging.DEBUG)

@@ -79,7 +79,12 @@ def test_the_exporter_of_a_master_that_died_before_it_served_ends(tmp_path: Path
         "METRICS_PORT": str(free_port()),
         "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
     }
-    command = [sys.executable, "-m", "metrics.exporter", str(os.getppid())]
+    command = [
+        sys.executable,
+        "-m",
+        "payment_service.telemetry.metrics.exporter",
+        str(os.getppid()),
+    ]
     subprocess.run(command, cwd=ROOT, env=environ, timeout=20, check=True)
 
 
@@ -114,7 +119,7 @@ def test_no_secret_is_in_the_process_list(sandbox: SandboxProcess, tmp_path: Pat
         answer = service.post("/create-payment-intent", body, Authorization=proof)
         assert answer.status_code == 200
     assert len(lines) == 4
-    assert "metrics.exporter" in " ".join(lines)
+    assert "payment_service.telemetry.metrics.exporter" in " ".join(lines)
     for line in lines:
         for secret in ("sk_test", "whsec", *API_KEYS.values(), *SECRETS.values()):
             assert secret not in line

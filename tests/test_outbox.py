@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import stripe
 
-from access.webhook_secrets import WebhookSecrets
+from payment_service.access.webhook_secrets import WebhookSecrets
 from payment_service.background.start import open_courier, signature
 from payment_service.gateways.stripe.webhook import read_event
 from payment_service.key_store.contract import Order

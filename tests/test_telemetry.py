@@ -19,7 +19,7 @@ from payment_service.gateways.stripe.send import Send
 from payment_service.key_store.contract import Order
 from payment_service.payments.observer import Happening
 from payment_service.schema.secret import redacted
-from telemetry import (
+from payment_service.telemetry.request_log import (
     JsonLines,
     Plain,
     begin_request,

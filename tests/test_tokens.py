@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from access.admission import Access, admitted
-from access.clients import Clients, load_clients
-from access.errors import Forbidden, Unauthorized
+from payment_service.access.admission import Access, admitted
+from payment_service.access.clients import Clients, load_clients
+from payment_service.access.errors import Forbidden, Unauthorized
 from payment_service.errors import BadRequest
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.payments.request.existing_order import StatusRequest

@@ -14,8 +14,8 @@ import stripe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from access.clients import Client, Clients
-from access.webhook_secrets import MAX_TRIED, Hint, WebhookSecrets
+from payment_service.access.clients import Client, Clients
+from payment_service.access.webhook_secrets import MAX_TRIED, Hint, WebhookSecrets
 from payment_service.errors import BadRequest
 from payment_service.gateways.stripe import webhook
 from payment_service.gateways.stripe.webhook import read_event

@@ -27,7 +27,7 @@ ADDRESS = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-# What a live key is refused with, and may be allowed with: live_money.py says of each why.
+# What a live key is refused with, and may be allowed with: access/live_mode.py says of each why.
 HAZARDS = (
     "open_access",
     "memory_store",

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from access.admission import EVERYBODY, Access, admitted
-from access.errors import TooManyRequests, Unauthorized
+from payment_service.access.admission import EVERYBODY, Access, admitted
+from payment_service.access.errors import TooManyRequests, Unauthorized
 from payment_service.settings import Settings
 
 if TYPE_CHECKING:
-    from access.clients import Clients
+    from payment_service.access.clients import Clients
 
 # What anybody may ask; a webhook proves itself by its signature. A route that is not named here
 # needs a token or a key.

@@ -10,8 +10,8 @@ from typing import Any
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service import errors
+from payment_service.access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service.schema.secret import redacted, shortened
 from payment_service.web.access_control import too_many_requests
 

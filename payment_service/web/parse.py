@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from flask import Request, request
 
-import telemetry
 from payment_service import errors
 from payment_service.payments.request.create import OrderFields
 from payment_service.payments.request.existing_order import OrderRequest
+from payment_service.telemetry import request_log
 from payment_service.web.access_control import access
 from payment_service.web.body import read_body
 from payment_service.web.json_object import read_json_object
@@ -28,7 +28,7 @@ def asked_in_body(kind: type[Asked]) -> Asked:
 def asked(given: Mapping[str, Any], kind: type[Asked]) -> Asked:
     """Check what is given; the request's log lines name its order from now on."""
     checked = access().checked(given, kind)
-    telemetry.know(order=checked.order_id, client=checked.client_id)
+    request_log.know(order=checked.order_id, client=checked.client_id)
     return checked
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import decode
 
-from access.webhook_secrets import Hint, WebhookSecrets
+from payment_service.access.webhook_secrets import Hint, WebhookSecrets
 from payment_service.errors import BadRequest
 from payment_service.payments.changes.webhook import StripeEvent
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from access.errors import Forbidden, TooManyRequests, Unauthorized
+from payment_service.access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service.errors import (
     BadRequest,
     CardRefused,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from access.clients import Client, Clients
-from access.errors import Unauthorized
-from access.keys import TokenKey, shared_secret
+from payment_service.access.clients import Client, Clients
+from payment_service.access.errors import Unauthorized
+from payment_service.access.keys import TokenKey, shared_secret
 
 if TYPE_CHECKING:
     from jwt.types import Options

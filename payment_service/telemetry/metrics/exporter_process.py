@@ -41,8 +41,8 @@ class Exporter:
         for left in self.directory.glob("*.db"):
             left.unlink()
         self._process = subprocess.Popen(  # noqa: S603 - our own command line
-            [sys.executable, "-m", "metrics.exporter", str(os.getpid())],
-            cwd=Path(__file__).resolve().parent.parent,
+            [sys.executable, "-m", "payment_service.telemetry.metrics.exporter", str(os.getpid())],
+            cwd=Path(__file__).resolve().parents[3],
         )
 
     def forget(self, worker: int) -> None:

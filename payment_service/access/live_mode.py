@@ -16,7 +16,7 @@ from payment_service.settings import SANDBOX_WEBHOOK_SECRET, Settings, SettingsE
 from payment_service.settings.checks import names
 
 if TYPE_CHECKING:
-    from access.clients import Clients
+    from payment_service.access.clients import Clients
 
 # Where nobody's Stripe is, but a sandbox may be.
 _LOCAL_NAMES = ("localhost", "sandbox", "host.docker.internal")

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from metrics.names import Names
 from payment_service.key_store.contract import KeyStore, StoreUnavailable
 from payment_service.payments.creation.resolve import is_unknown
+from payment_service.telemetry.metrics.definitions import Names
 
 # Prometheus asks every 15 s as a rule; a look goes through all pending records, which are few.
 SAMPLE_SECONDS = 15.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from payment_service.schema.secret import Secret
 
 if TYPE_CHECKING:
-    from access.clients import Client, Clients
+    from payment_service.access.clients import Client, Clients
 
 # As many endpoints as one Stripe account may have.
 MAX_TRIED = 16

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from access.errors import Forbidden, Unauthorized
+from payment_service.access.errors import Forbidden, Unauthorized
 from payment_service.payments.request.create import Fields, PaymentRequest, check_request
 from payment_service.schema.fields import names_of
 
 if TYPE_CHECKING:
-    from access.clients import Client, Clients
+    from payment_service.access.clients import Client, Clients
 
 # What a browser may add to the token's order: it could say the same to Stripe itself when it
 # confirms. The rest is the shop's to say: its books and its customers hang on it.
@@ -82,7 +82,7 @@ def admitted(authorization: str | None, clients: Clients | None, now: float) -> 
     if scheme.lower() != "bearer" or not proof:
         raise Unauthorized("Send Authorization: Bearer, with the order's token or an API key")
     if "." in proof:
-        from access.tokens import verified_claims
+        from payment_service.access.tokens import verified_claims
 
         client, claims = verified_claims(proof, clients, now)
         signed = {name: claims[name] for name in names_of(PaymentRequest) if name in claims}

@@ -1,7 +1,8 @@
 """Where Prometheus asks: a small server on METRICS_PORT, beside the workers.
 
-`python -m metrics.exporter` adds up what all workers wrote to PROMETHEUS_MULTIPROC_DIR, and looks
-into the key store itself. gunicorn.conf.py starts and ends it, with its own process id behind that.
+`python -m payment_service.telemetry.metrics.exporter` adds up what all workers wrote to
+PROMETHEUS_MULTIPROC_DIR, and looks into the key store itself. gunicorn.conf.py starts and ends it,
+with its own process id behind that.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
-import telemetry
-from metrics.beside_gunicorn import PARENT_SECONDS
-from metrics.names import Names
-from metrics.sampling import start_sampling
 from payment_service.key_store import open_key_store
 from payment_service.settings import Settings, SettingsError, load_settings
+from payment_service.telemetry import request_log
+from payment_service.telemetry.metrics.definitions import Names
+from payment_service.telemetry.metrics.exporter_process import PARENT_SECONDS
+from payment_service.telemetry.metrics.sampling import start_sampling
 
 
 def serve(settings: Settings, registry: CollectorRegistry) -> Any:
@@ -38,7 +39,7 @@ def main() -> None:
         sys.exit(str(wrong))
     if settings.metrics_port is None or settings.prometheus_multiproc_dir is None:
         sys.exit("Settings: METRICS_PORT and PROMETHEUS_MULTIPROC_DIR must be set")
-    telemetry.start_logging(settings.log_level)
+    request_log.start_logging(settings.log_level)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())

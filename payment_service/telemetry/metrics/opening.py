@@ -19,7 +19,7 @@ LAST_SEND_SECONDS = 0.3
 
 
 class Uncounted:
-    """Takes what `metrics.counting.Counting` takes, and counts nothing."""
+    """Takes what `telemetry.metrics.prometheus.Counting` takes, and counts nothing."""
 
     def request(self, route: str | None, status: int, seconds: float) -> None:
         """See Counting."""
@@ -43,9 +43,9 @@ def open_counting(settings: Settings) -> Uncounted:
         return Uncounted()
     from prometheus_client import CollectorRegistry
 
-    from metrics import counter_files
-    from metrics.counting import Counting
-    from metrics.names import Names
+    from payment_service.telemetry.metrics import counter_files
+    from payment_service.telemetry.metrics.definitions import Names
+    from payment_service.telemetry.metrics.prometheus import Counting
 
     counter_files.install()
     registry = CollectorRegistry()
@@ -61,14 +61,14 @@ def open_counting(settings: Settings) -> Uncounted:
 
 
 def _serve_here(settings: Settings, registry: object) -> None:
-    from metrics.exporter import serve
+    from payment_service.telemetry.metrics.exporter import serve
 
     try:
         serve(settings, registry)  # type: ignore[arg-type]
     except OSError as taken:
         log.warning(
             "METRICS_PORT is taken: with several processes set PROMETHEUS_MULTIPROC_DIR and run "
-            "python -m metrics.exporter",
+            "python -m payment_service.telemetry.metrics.exporter",
             extra={"reason": taken.strerror},
         )
 

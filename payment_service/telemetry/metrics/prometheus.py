@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from metrics.opening import Uncounted
-from metrics.sampling import start_sampling
 from payment_service.gateways.stripe.paths import route_of
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
+from payment_service.telemetry.metrics.opening import Uncounted
+from payment_service.telemetry.metrics.sampling import start_sampling
 
 if TYPE_CHECKING:
-    from metrics.names import Names
     from payment_service.gateways.stripe.send import Send
     from payment_service.payments.observer import Happening
+    from payment_service.telemetry.metrics.definitions import Names
 
 
 class Counting(Uncounted):

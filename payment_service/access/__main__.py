@@ -1,4 +1,5 @@
-"""`python -m access NAME`: make the secrets of a new client, and show its entry of the file."""
+"""`python -m payment_service.access NAME`: make the secrets of a new client, and show its entry of
+the file."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from payment_service.payments.request.text import order_name
 
 def main() -> None:
     """Print the entry, and the API key, which is kept nowhere."""
-    parser = argparse.ArgumentParser(prog="python -m access", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m payment_service.access", description=__doc__)
     parser.add_argument("name", help="the client's id, as in client_id")
     try:
         given = order_name(parser.parse_args().name)
