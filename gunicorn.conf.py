@@ -44,11 +44,11 @@ for name in set(sys.modules) - STAYS:
 from payment_service.access.live_mode import refuse_unsafe
 from payment_service.key_store import refuse_unusable
 from payment_service.key_store.shared_directory import shared_directory
+from payment_service.server.reload import check_before_reload, try_address
+from payment_service.server.worker import WebWorker
 from payment_service.settings import SettingsError, load_settings
 from payment_service.telemetry.metrics import exporter_process
-from web_reload import check_before_reload, try_address
-from web_worker import WebWorker
-from wiring import clients_of
+from payment_service.wiring import clients_of
 
 try:
     settings = load_settings()

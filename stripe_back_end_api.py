@@ -29,7 +29,7 @@ from payment_service.web.flask_app import App
 from payment_service.web.order_routes import add_order_routes
 from payment_service.web.parse import asked_in_body
 from payment_service.web.query_string import read_query
-from wiring import Parts, open_parts
+from payment_service.wiring import Parts, open_parts
 
 # gunicorn ends for good, instead of starting the worker again, when one leaves with this code.
 WORKER_BOOT_ERROR = 3

@@ -28,9 +28,9 @@ with atheris.instrument_imports():
     from payment_service.payments.request.create import PaymentRequest, check_request
     from payment_service.payments.request.existing_order import UpdateRequest
     from payment_service.schema.secret import redacted
+    from payment_service.server.request_head import PlainRequestParser
     from payment_service.web.json_object import read_json_object
     from tests.test_web_request import read_by
-    from web_request import PlainRequestParser
 
 from gunicorn.http.parser import RequestParser
 

@@ -15,13 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "payment_service"
 
 # What has not moved yet, and where it goes.
-NOT_MOVED: dict[str, str] = {
-    "wiring": "wiring",
-    "web_exchange": "server.exchange",
-    "web_reload": "server.reload",
-    "web_request": "server.request_head",
-    "web_worker": "server.worker",
-}
+NOT_MOVED: dict[str, str] = {}
 FOLDERS: list[str] = []
 
 # What only these may import; an address that ends with a dot stands for all beneath it. Ours are

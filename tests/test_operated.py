@@ -270,7 +270,7 @@ def test_a_restart_by_signal_into_what_cannot_start_changes_nothing(
             ("one in use", code / ".env", "HOST=0.0.0.0", "listened on: Address already in use"),
             (
                 "a version",
-                code / "wiring.py",
+                code / "payment_service/wiring.py",
                 "import nothing_of_that_name",
                 "nothing_of_that_name",
             ),
@@ -295,7 +295,7 @@ def test_a_file_that_is_edited_after_the_try_changes_nothing(
     good, edited = clients.read_text(), tmp_path / "edited.toml"
     edited.write_text("[clients.shop-a")
     _change(
-        code / "web_reload.py",
+        code / "payment_service/server/reload.py",
         "    if tried.returncode == 0:\n",
         f"    import os\n    if os.path.exists({str(edited)!r}):\n"
         f"        os.replace({str(edited)!r}, {str(clients)!r})\n"

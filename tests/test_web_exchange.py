@@ -13,7 +13,7 @@ from gunicorn.http.wsgi import Response, create
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from web_exchange import Answer, common_environ, environ_of, is_read
+from payment_service.server.exchange import Answer, common_environ, environ_of, is_read
 
 CFG = Config()
 CLIENT, SERVER = ("10.0.0.7", 40123), ("127.0.0.1", 4242)

@@ -11,7 +11,12 @@ from gunicorn.http.parser import RequestParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from web_request import MOST_BYTES, PlainRequest, PlainRequestParser, reads_plainly
+from payment_service.server.request_head import (
+    MOST_BYTES,
+    PlainRequest,
+    PlainRequestParser,
+    reads_plainly,
+)
 
 CLIENT = ("10.0.0.7", 40123)
 PLAIN = b"POST /create-payment-intent HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"

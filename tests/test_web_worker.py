@@ -19,9 +19,9 @@ import psutil
 import pytest
 import requests
 
+from payment_service.server.worker import ClientSocket, WebWorker
 from tests.sandbox_process import ROOT, SandboxProcess
 from tests.service_process import ServiceProcess, free_port
-from web_worker import ClientSocket, WebWorker
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -19,7 +19,7 @@ from payment_service.web.access_control import access
 from payment_service.web.body import MAX_EVENT_BYTES, read_body
 from payment_service.web.parse import asked, asked_in_body
 from payment_service.web.query_string import read_query
-from wiring import Parts
+from payment_service.wiring import Parts
 
 
 def add_order_routes(app: Flask, parts: Parts) -> None:

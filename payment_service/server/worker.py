@@ -23,8 +23,8 @@ from gunicorn import util
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from web_exchange import Answer, common_environ, environ_of, is_read
-from web_request import PlainRequestParser, reads_plainly
+from payment_service.server.exchange import Answer, common_environ, environ_of, is_read
+from payment_service.server.request_head import PlainRequestParser, reads_plainly
 
 # A client that connects and says nothing costs a descriptor, not a thread.
 FIRST_BYTE_SECONDS = 20.0

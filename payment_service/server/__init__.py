@@ -1,0 +1,1 @@
+"""The gunicorn worker: reading requests, writing answers and reloading."""
