@@ -11,7 +11,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint requi
 .PHONY: run test check bench bench-check soak fuzz audit lint-deploy pictures lock clean
 
 run: $(VENV)/.run
-	@$(BIN)/python -m sandbox.launch
+	@$(BIN)/python -m dev.run
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest $(ARGS)

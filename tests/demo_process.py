@@ -26,7 +26,7 @@ class DemoProcess:
     def __enter__(self) -> Self:
         port, sandbox_port = free_port(), free_port()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sandbox.launch", "--sandbox-port", str(sandbox_port)],
+            [sys.executable, "-m", "dev.run", "--sandbox-port", str(sandbox_port)],
             cwd=ROOT,
             env={**os.environ, "STRIPE_SECRET_KEY": "", "PORT": str(port)},
             stdout=subprocess.PIPE,

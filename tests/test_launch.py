@@ -26,7 +26,7 @@ class Launched:
         self.port = free_port()
         settings = {"PORT": str(self.port), "WEB_CONCURRENCY": "1", "STRIPE_SECRET_KEY": ""}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sandbox.launch", "--sandbox-port", str(sandbox_port)],
+            [sys.executable, "-m", "dev.run", "--sandbox-port", str(sandbox_port)],
             cwd=ROOT,
             env={**os.environ, **settings, **environ},
             stdout=subprocess.PIPE,
@@ -145,7 +145,7 @@ def test_with_a_key_there_is_no_sandbox() -> None:
 
 def _fails(sandbox_port: int, **environ: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "sandbox.launch", "--sandbox-port", str(sandbox_port)],
+        [sys.executable, "-m", "dev.run", "--sandbox-port", str(sandbox_port)],
         cwd=ROOT,
         env={**os.environ, "STRIPE_SECRET_KEY": "", **environ},
         capture_output=True,

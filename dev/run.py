@@ -39,7 +39,7 @@ class CannotStartError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start what is needed, and stay until it ends or is told to end; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox.launch", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dev.run", description=__doc__)
     parser.add_argument("--sandbox-port", type=int, default=DEFAULT_PORT)
     port: int = parser.parse_args(arguments).sandbox_port
     os.chdir(ROOT)
