@@ -27,7 +27,7 @@ from benchmarks.picture import draw
 from benchmarks.results import Result, check, summed_up, table
 from benchmarks.running import running, stand_in
 from benchmarks.servers import Server
-from tests.servers import Postgres, Redis
+from tests.support.servers import Postgres, Redis
 
 HERE = Path(__file__).resolve().parent
 PARTS = ["hold", "fast", "cpu", "replay", "steady", "start"]

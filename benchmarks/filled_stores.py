@@ -28,7 +28,7 @@ from payment_service.key_store.memory import MemoryStore
 from payment_service.key_store.shared_directory import PREFIX
 from payment_service.payments.idempotency_key import SentParams
 from payment_service.payments.record import transitions
-from tests.servers import Postgres, Redis
+from tests.support.servers import Postgres, Redis
 
 FEW = 1_000
 NOW = 1_800_000_000.0

@@ -30,7 +30,7 @@ from payment_service.payments.idempotency_key import SentParams
 from payment_service.payments.record import transitions
 from payment_service.payments.shop_events.catalogue import told
 from payment_service.payments.shop_events.outbox import Outbox
-from tests.servers import Postgres, Redis
+from tests.support.servers import Postgres, Redis
 
 SECRET = "whsec_benchmark"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

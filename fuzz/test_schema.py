@@ -16,7 +16,7 @@ from schemathesis.checks import CHECKS
 from fuzz.mending import mended, with_printable_texts
 from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
-from tests.sandbox_process import SandboxProcess
+from tests.support.sandbox_process import SandboxProcess
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 

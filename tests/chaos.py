@@ -17,10 +17,10 @@ from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.payments.record.transitions import LOOKS_AFTER_SECONDS
 from payment_service.payments.recovery.late_intents import CLAIM_SECONDS
-from tests.aging import order_of
-from tests.sandbox_process import SandboxProcess
-from tests.servers import Postgres, Redis
-from tests.service_process import ServiceProcess
+from tests.support.aging import order_of
+from tests.support.sandbox_process import SandboxProcess
+from tests.support.servers import Postgres, Redis
+from tests.support.service_process import ServiceProcess
 
 # Small, so that the locks of those who are killed run out within the run.
 BUDGET_SECONDS = 3

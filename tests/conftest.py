@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.key_stores import place, postgres_server, quick_path, redis_server, server, store
-from tests.sandbox_process import SandboxProcess
+from tests.support.key_stores import place, postgres_server, quick_path, redis_server, server, store
+from tests.support.sandbox_process import SandboxProcess
 
 __all__ = ["place", "postgres_server", "quick_path", "redis_server", "server", "store"]
 

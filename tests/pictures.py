@@ -10,10 +10,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from tests.browser import MISSING, find_chromium, open_browser
-from tests.demo_process import DemoProcess
-from tests.sandbox_process import ROOT
-from tests.small_png import smaller
+from tests.support.chromium import MISSING, find_chromium, open_browser
+from tests.support.demo_process import DemoProcess
+from tests.support.sandbox_process import ROOT
+from tests.support.small_png import smaller
 
 FOLDER = ROOT / "docs" / "images"
 

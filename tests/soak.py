@@ -7,7 +7,7 @@ import sys
 import time
 
 from tests.chaos import Chaos, Tally
-from tests.servers import Postgres, Redis
+from tests.support.servers import Postgres, Redis
 
 SERVERS: dict[str, type[Postgres] | type[Redis]] = {"postgresql": Postgres, "redis": Redis}
 

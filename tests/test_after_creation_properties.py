@@ -18,7 +18,7 @@ from payment_service.errors import PaymentError
 from payment_service.payments.shop_events.outbox import unparked
 from sandbox.answers import Refusal
 from sandbox.faults import FaultOrder, Match
-from tests.after_bench import AfterBench
+from tests.support.after_bench import AfterBench
 
 FAULTS = ("lost_before", "lost_after", "error_503", "error_500_with_object", "cut_body")
 

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from payment_service import errors
 from payment_service.access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service.errors import PaymentError
-from tests.fake_payments import CLIENT_SECRET, Answer, FakePayments, client_of
+from tests.support.fake_payments import CLIENT_SECRET, Answer, FakePayments, client_of
 
 ORDER = {"amount": 100, "order_id": "A-1"}
 PATH = "/create-payment-intent"

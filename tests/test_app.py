@@ -15,8 +15,8 @@ from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
 from payment_service.web.flask_app import App
 from stripe_back_end_api import create_app
-from tests.fake_payments import FakePayments, client_of
-from tests.sandbox_process import SandboxProcess
+from tests.support.fake_payments import FakePayments, client_of
+from tests.support.sandbox_process import SandboxProcess
 
 ORDER = {"amount": 100, "order_id": "A-1"}
 PATH = "/create-payment-intent"

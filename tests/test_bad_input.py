@@ -14,7 +14,7 @@ from payment_service.errors import BadRequest
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.schema.fields import names_of
 from payment_service.web.json_object import read_json_object
-from tests.fake_payments import FakePayments, client_of
+from tests.support.fake_payments import FakePayments, client_of
 
 VALID: dict[str, Any] = {"amount": 100, "order_id": "A-1"}
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.key_stores import STORES, Place
-from tests.sandbox_process import ROOT, SandboxProcess
-from tests.service_process import ServiceProcess
+from tests.support.key_stores import STORES, Place
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.service_process import ServiceProcess
 
 # No system gives this one to anybody.
 UID = 1_234_567_890

@@ -9,8 +9,8 @@ import pytest
 from payment_service.errors import NoLongerOpen, NotFound, StripeFailed
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
-from tests.after_bench import AfterBench
-from tests.sandbox_in_process import INTENTS
+from tests.support.after_bench import AfterBench
+from tests.support.sandbox_in_process import INTENTS
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos import SEARCH_LAGS_SECONDS, Chaos
-from tests.servers import Postgres, Redis
+from tests.support.servers import Postgres, Redis
 
 SECONDS = 5
 

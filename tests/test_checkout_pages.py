@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from payment_service.checkout.pages import Demo, open_pages
 from payment_service.settings import Settings, SettingsError, load_settings
 from stripe_back_end_api import create_app
-from tests.fake_payments import FakePayments
+from tests.support.fake_payments import FakePayments
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.sandbox_process import ROOT
+from tests.support.sandbox_process import ROOT
 
 # As a worker that ends: its threads answer what they have, while the chores go on beside them.
 ENDING = """

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from payment_service.access.clients import ClientsFileError, load_clients
-from tests.sandbox_process import ROOT
-from tests.shop import API_KEYS, clients_file, entry
+from tests.support.sandbox_process import ROOT
+from tests.support.shop import API_KEYS, clients_file, entry
 
 
 def pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:

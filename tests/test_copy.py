@@ -12,8 +12,8 @@ import pytest
 from payment_service.key_store import open_key_store
 from payment_service.key_store.copy import Copied, copy
 from payment_service.key_store.memory import MemoryStore
-from tests.sandbox_process import ROOT
-from tests.servers import free_port
+from tests.support.sandbox_process import ROOT
+from tests.support.servers import free_port
 from tests.test_metrics import record
 
 

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client.mmap_dict import MmapedDict
 
 from payment_service.telemetry.metrics.counter_files import AllocatedDict
-from tests.sandbox_process import ROOT, SandboxProcess
-from tests.service_process import ServiceProcess, free_port
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.service_process import ServiceProcess, free_port
 
 COUNT = """
 import resource, signal, sys

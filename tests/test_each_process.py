@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.key_stores import SERVERS, Place
-from tests.sandbox_process import ROOT, SandboxProcess
-from tests.scripted_server import ScriptedServer, say
+from tests.support.key_stores import SERVERS, Place
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.scripted_server import ScriptedServer, say
 
 BODY = json.dumps(
     {"id": "pi_1", "object": "payment_intent", "client_secret": "pi_1_secret_x", "amount": 1}

@@ -18,8 +18,8 @@ from payment_service.errors import (
 from payment_service.gateways.deadline import Deadline
 from payment_service.payments.creation.create import create_once
 from sandbox.faults import FaultOrder, Match
-from tests.flow_bench import FlowBench
-from tests.sandbox_in_process import INTENTS
+from tests.support.flow_bench import FlowBench
+from tests.support.sandbox_in_process import INTENTS
 
 DAY = 24 * 3600.0
 

@@ -12,7 +12,7 @@ from payment_service.payments.record.follow_up import (
     follow_up_of,
     with_follow_up,
 )
-from tests.key_stores import record
+from tests.support.key_stores import record
 
 KEPT = FollowUp(
     webhooks=("evt_1",),

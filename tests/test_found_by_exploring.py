@@ -17,9 +17,9 @@ from payment_service.payments.changes.update import update_order
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.request.existing_order import UpdateRequest
 from sandbox.faults import FaultOrder, Match
-from tests.flow_bench import FlowBench
-from tests.sandbox_in_process import INTENTS
-from tests.sandbox_transport import SandboxTransport
+from tests.support.flow_bench import FlowBench
+from tests.support.sandbox_in_process import INTENTS
+from tests.support.sandbox_transport import SandboxTransport
 
 HEADERS = {"authorization": "Bearer sk_test_shop"}
 RETRIEVE = Match(method="GET", path="/v1/payment_intents/")

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 from payment_service.schema.secret import Secret
 from payment_service.settings import SettingsError
 from payment_service.web import access_control
-from tests.fake_payments import FakePayments, app_of, client_of
-from tests.shop import API_KEYS, bearer, clients_file, entry, token
+from tests.support.fake_payments import FakePayments, app_of, client_of
+from tests.support.shop import API_KEYS, bearer, clients_file, entry, token
 
 PATH = "/create-payment-intent"
 ORDER = {"amount": 1099, "order_id": "A-1"}

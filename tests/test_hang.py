@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.sandbox_process import SandboxProcess
-from tests.servers import Postgres, Redis, free_port
-from tests.service_process import ServiceProcess
+from tests.support.sandbox_process import SandboxProcess
+from tests.support.servers import Postgres, Redis, free_port
+from tests.support.service_process import ServiceProcess
 
 HANGING = 60
 PROMPT_SECONDS = 1.0

@@ -25,7 +25,7 @@ from payment_service.payments.changes.webhook import StripeEvent
 from payment_service.payments.idempotency_key import SentParams
 from payment_service.telemetry.metrics.definitions import Names
 from payment_service.telemetry.metrics.prometheus import Counting
-from tests.sandbox_transport import SandboxTransport
+from tests.support.sandbox_transport import SandboxTransport
 
 ODD = [
     "search?query=x",

@@ -13,8 +13,8 @@ from payment_service.payments.context import Created
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
 from sandbox.execution import Execution
-from tests.flow_bench import FlowBench
-from tests.sandbox_in_process import INTENTS
+from tests.support.flow_bench import FlowBench
+from tests.support.sandbox_in_process import INTENTS
 
 HEADERS = {"authorization": "Bearer sk_test_shop"}
 

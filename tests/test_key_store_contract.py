@@ -10,7 +10,7 @@ import pytest
 
 from payment_service.key_store import KeyStore
 from payment_service.key_store.contract import KeyRecord, Order
-from tests.key_stores import ASCII_SERVER, NOW, STORES, Place, order, record
+from tests.support.key_stores import ASCII_SERVER, NOW, STORES, Place, order, record
 
 pytestmark = pytest.mark.parametrize("place", [*STORES, ASCII_SERVER], indirect=True)
 

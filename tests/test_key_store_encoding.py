@@ -15,9 +15,9 @@ import pytest
 
 from payment_service.key_store import open_key_store, refuse_unusable
 from payment_service.key_store.contract import StoreUnavailable
-from tests.key_stores import order, record
-from tests.sandbox_process import ROOT
-from tests.servers import Postgres, Redis, free_port
+from tests.support.key_stores import order, record
+from tests.support.sandbox_process import ROOT
+from tests.support.servers import Postgres, Redis, free_port
 
 EVERY_CHARACTER = '{"a":"é 名 🛒 \\\\ \\""}'
 

@@ -9,7 +9,7 @@ import pytest
 
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.memory import KEEP_SECONDS, MemoryStore
-from tests.key_stores import NOW, order, record
+from tests.support.key_stores import NOW, order, record
 
 
 def finished(store: MemoryStore, name: str, at: float, due_at: float | None = None) -> KeyRecord:

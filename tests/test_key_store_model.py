@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
 from payment_service.key_store.contract import KeyRecord, Order
-from tests.key_stores import NOW, record
-from tests.servers import QUICK_DISK, Postgres, Redis
+from tests.support.key_stores import NOW, record
+from tests.support.servers import QUICK_DISK, Postgres, Redis
 
 ORDERS = [
     Order(livemode, client, name)

@@ -20,8 +20,8 @@ from payment_service.key_store.order_key import order_key
 from payment_service.key_store.postgres.schema import migrate
 from payment_service.key_store.row import as_row
 from payment_service.key_store.statements import statement
-from tests.key_stores import order, record
-from tests.servers import Postgres
+from tests.support.key_stores import order, record
+from tests.support.servers import Postgres
 
 ISOLATIONS = ("read committed", "repeatable read", "serializable")
 

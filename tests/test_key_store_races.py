@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection
 import pytest
 
 from payment_service.key_store import KeyStore, open_key_store
-from tests.key_stores import SHARED, STORES, Place, order, record
-from tests.servers import Postgres
+from tests.support.key_stores import SHARED, STORES, Place, order, record
+from tests.support.servers import Postgres
 
 PROCESSES = 4
 THREADS = 8

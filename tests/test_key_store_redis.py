@@ -14,8 +14,8 @@ from payment_service.key_store.order_key import order_key
 from payment_service.key_store.redis.due import DUE, DueIndex, entry_of
 from payment_service.key_store.redis.pipeline import Call, Script, Trips
 from payment_service.key_store.redis.store import RedisStore
-from tests.key_stores import NOW, order, record
-from tests.servers import Redis
+from tests.support.key_stores import NOW, order, record
+from tests.support.servers import Redis
 
 
 @pytest.fixture

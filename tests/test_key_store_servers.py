@@ -11,8 +11,8 @@ import pytest
 
 from payment_service.key_store import KeyStore
 from payment_service.key_store.contract import StoreUnavailable
-from tests.key_stores import NOW, SERVERS, Place, order, record
-from tests.servers import Server
+from tests.support.key_stores import NOW, SERVERS, Place, order, record
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.parametrize("place", SERVERS, indirect=True)
 

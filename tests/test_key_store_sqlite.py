@@ -23,7 +23,7 @@ from payment_service.key_store import open_key_store, shared_memory_store
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.row import as_row
 from payment_service.key_store.sqlite.store import REPLACED, SqliteStore
-from tests.key_stores import order, record
+from tests.support.key_stores import order, record
 
 # Root may write whatever the file says; this user may not.
 NOBODY = 65534

@@ -14,9 +14,9 @@ from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.shared_directory import shared_directory
 from payment_service.key_store.sqlite.store import sqlite_path
 from payment_service.settings import SettingsError, load_settings
-from tests.key_stores import record
-from tests.sandbox_process import ROOT
-from tests.servers import Postgres, Redis, free_port
+from tests.support.key_stores import record
+from tests.support.sandbox_process import ROOT
+from tests.support.servers import Postgres, Redis, free_port
 
 WRONG = [
     "mysql://me:hunter2@host/db",

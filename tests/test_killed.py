@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.aging import age, record_of
-from tests.sandbox_process import SandboxProcess
-from tests.servers import Postgres, Redis
-from tests.service_process import ServiceProcess
+from tests.support.aging import age, record_of
+from tests.support.sandbox_process import SandboxProcess
+from tests.support.servers import Postgres, Redis
+from tests.support.service_process import ServiceProcess
 
 DAY_AND_AN_HOUR = 25 * 3600.0
 

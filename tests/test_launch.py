@@ -15,8 +15,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from tests.sandbox_process import ROOT, SandboxProcess
-from tests.service_process import free_port
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.service_process import free_port
 
 
 class Launched:

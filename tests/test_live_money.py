@@ -10,7 +10,7 @@ from payment_service.access.live_mode import refuse_unsafe
 from payment_service.settings import SettingsError, load_settings
 from payment_service.settings.checks import HAZARDS
 from stripe_back_end_api import create_app
-from tests.shop import clients_file, entry
+from tests.support.shop import clients_file, entry
 
 SAFE = {
     "STRIPE_SECRET_KEY": "sk_live_hunter2",

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.sandbox_process import WEBHOOK_SECRET
-from tests.service_process import ServiceProcess, free_port
+from tests.support.sandbox_process import WEBHOOK_SECRET
+from tests.support.service_process import ServiceProcess, free_port
 
 LOCALSTRIPE = Path(sys.executable).with_name("localstripe")
 

@@ -14,9 +14,9 @@ from payment_service.errors import StoreDown
 from payment_service.settings import load_settings
 from payment_service.telemetry import request_log
 from stripe_back_end_api import create_app
-from tests.fake_payments import FakePayments
-from tests.sandbox_process import SandboxProcess
-from tests.shop import API_KEYS, SECRETS, bearer, clients_file, entry, token
+from tests.support.fake_payments import FakePayments
+from tests.support.sandbox_process import SandboxProcess
+from tests.support.shop import API_KEYS, SECRETS, bearer, clients_file, entry, token
 
 PATH = "/create-payment-intent"
 MARK = "hunter2"

@@ -25,7 +25,7 @@ from payment_service.schema.secret import Secret
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 from payment_service.web.errors import ANSWERS, UNREADABLE
 from payment_service.web.openapi.document import document as guarded_document
-from tests.fake_payments import Answer, FakePayments, client_of
+from tests.support.fake_payments import Answer, FakePayments, client_of
 from tests.test_api import ORDER, PATH, ROWS, ask
 
 UPDATE = "/update-payment-intent"

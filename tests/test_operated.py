@@ -19,9 +19,9 @@ import psutil
 import pytest
 import requests
 
-from tests.sandbox_process import ROOT, SandboxProcess
-from tests.service_process import ServiceProcess, free_port
-from tests.shop import API_KEYS, SECRETS, bearer, clients_file
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.service_process import ServiceProcess, free_port
+from tests.support.shop import API_KEYS, SECRETS, bearer, clients_file
 
 ORDERS = 30
 

@@ -17,8 +17,8 @@ from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
 from payment_service.web.body import MAX_EVENT_BYTES
 from stripe_back_end_api import create_app
-from tests.after_bench import AfterBench
-from tests.shop_listener import ShopListener
+from tests.support.after_bench import AfterBench
+from tests.support.shop_listener import ShopListener
 
 SECRET = "whsec_test"
 

@@ -18,8 +18,8 @@ from payment_service.schema.secret import Secret
 from payment_service.settings import load_settings
 from sandbox.events import signature as sandbox_signature
 from stripe_payment import open_payments
-from tests.after_bench import AfterBench
-from tests.key_stores import NOW, record
+from tests.support.after_bench import AfterBench
+from tests.support.key_stores import NOW, record
 
 HOUR = 3600.0
 

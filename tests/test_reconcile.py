@@ -6,7 +6,7 @@ import pytest
 
 from payment_service.errors import StripeFailed
 from sandbox.faults import FaultOrder, Match
-from tests.after_bench import AfterBench
+from tests.support.after_bench import AfterBench
 
 DAY = 86_400.0
 

@@ -10,7 +10,7 @@ from sandbox.answers import Response
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match
-from tests.sandbox_in_process import INTENTS, Shop, error
+from tests.support.sandbox_in_process import INTENTS, Shop, error
 
 ORDER = {"amount": 1099, "currency": "usd", "metadata[order_id]": "A-1"}
 KEY = {"Idempotency_Key": "key-1"}

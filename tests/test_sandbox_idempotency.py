@@ -14,7 +14,7 @@ import pytest
 from requests import Response
 from requests.exceptions import ConnectionError as Lost
 
-from tests.sandbox_process import SandboxProcess
+from tests.support.sandbox_process import SandboxProcess
 
 INTENTS = "/v1/payment_intents"
 ORDER = {"amount": "1099", "currency": "usd", "metadata[order_id]": "A-1"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox_in_process import INTENTS, NOW, Shop, error
+from tests.support.sandbox_in_process import INTENTS, NOW, Shop, error
 
 DAYS = 86_400
 

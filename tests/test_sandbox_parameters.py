@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.form import decode_form
-from tests.sandbox_in_process import INTENTS, Shop, error
+from tests.support.sandbox_in_process import INTENTS, Shop, error
 
 DAHLIA = "2026-06-24.dahlia"
 MANDATE = "payment_method_options[acss_debit][mandate_options]"

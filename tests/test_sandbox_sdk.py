@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import stripe
 
-from tests.sandbox_process import SECRET_KEY, SandboxProcess
+from tests.support.sandbox_process import SECRET_KEY, SandboxProcess
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from requests.exceptions import ChunkedEncodingError, ReadTimeout
 from requests.exceptions import ConnectionError as Lost
 
-from tests.sandbox_process import PUBLISHABLE_KEY, ROOT, SECRET_KEY, SandboxProcess
+from tests.support.sandbox_process import PUBLISHABLE_KEY, ROOT, SECRET_KEY, SandboxProcess
 
 INTENTS = "/v1/payment_intents"
 ORDER = {"amount": "1099", "currency": "usd", "metadata[order_id]": "A-1"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox_process import WEBHOOK_SECRET, SandboxProcess
+from tests.support.sandbox_process import WEBHOOK_SECRET, SandboxProcess
 
 INTENTS = "/v1/payment_intents"
 ORDER = {"amount": "1099", "currency": "usd", "metadata[order_id]": "A-1"}

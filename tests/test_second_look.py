@@ -13,8 +13,8 @@ from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.settings import load_settings
 from sandbox.faults import FaultOrder, Match
 from stripe_payment import open_payments
-from tests.flow_bench import CREATE, FlowBench
-from tests.sandbox_in_process import INTENTS
+from tests.support.flow_bench import CREATE, FlowBench
+from tests.support.sandbox_in_process import INTENTS
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from payment_service.key_store.shared_directory import LOCK, PREFIX, shared_directory
-from tests.sandbox_process import ROOT, SandboxProcess
-from tests.service_process import ServiceProcess
-from tests.shop_listener import until
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.service_process import ServiceProcess
+from tests.support.shop_listener import until
 
 HUNG = 60
 

@@ -23,8 +23,8 @@ from payment_service.payments.request.existing_order import (
 from payment_service.payments.request.problems import bad_request
 from payment_service.schema.fields import names_of
 from payment_service.schema.secret import MAX_CHARACTERS, redacted
-from tests.sandbox_process import SandboxProcess
-from tests.service_process import ServiceProcess
+from tests.support.sandbox_process import SandboxProcess
+from tests.support.service_process import ServiceProcess
 from tests.test_import_table import MODULES
 
 # Eight times the input: eight times the work where it is linear, 64 times where it is quadratic.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service_process import free_port
+from tests.support.service_process import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PATH = "/create-payment-intent"
@@ -163,7 +163,7 @@ def test_a_look_at_the_configuration_leaves_nothing_behind(tmp_path: Path) -> No
 def port() -> Iterator[int]:
     """Of a gunicorn that serves the HTTP layer with payments played by hand."""
     process = subprocess.Popen(
-        [sys.executable, *GUNICORN, "tests.fake_payments:served()"],
+        [sys.executable, *GUNICORN, "tests.support.fake_payments:served()"],
         cwd=ROOT,
         env={**os.environ, "STRIPE_SECRET_KEY": "sk_test_abc", "WEB_CONCURRENCY": "1"},
         stderr=subprocess.PIPE,

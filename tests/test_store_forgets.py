@@ -13,7 +13,7 @@ from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.record import transitions
 from payment_service.settings import LOCK_MARGIN_SECONDS, SettingsError, load_settings
 from sandbox.faults import FaultOrder, Match
-from tests.flow_bench import FlowBench
+from tests.support.flow_bench import FlowBench
 
 CREATE = Match(method="POST", path="/v1/payment_intents$")
 HOUR = 3600.0

@@ -21,8 +21,8 @@ from payment_service.key_store.contract import Order
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
 from sandbox.moment import Rules
-from tests.sandbox_in_process import INTENTS
-from tests.sandbox_transport import SandboxTransport
+from tests.support.sandbox_in_process import INTENTS
+from tests.support.sandbox_transport import SandboxTransport
 
 NOW = 1_800_000_000.0
 HEADERS = {"authorization": "Bearer sk_test_shop"}

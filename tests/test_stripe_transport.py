@@ -16,7 +16,7 @@ from requests.exceptions import ConnectionError as Lost
 
 from payment_service.gateways.stripe.http.resolver import Resolver
 from payment_service.gateways.stripe.http.transport import NeverSent, SharedTransport
-from tests.scripted_server import CERTIFICATE, OK, ScriptedServer, say
+from tests.support.scripted_server import CERTIFICATE, OK, ScriptedServer, say
 
 HEADERS = {"Authorization": "Bearer sk_test_x", "Idempotency-Key": "key-1"}
 BODY = "amount=1099&currency=usd"

@@ -21,7 +21,7 @@ from payment_service.access.errors import Forbidden, Unauthorized
 from payment_service.errors import BadRequest
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.payments.request.existing_order import StatusRequest
-from tests.shop import API_KEYS, SECRETS, claims, clients_file, entry, token
+from tests.support.shop import API_KEYS, SECRETS, claims, clients_file, entry, token
 from tests.test_clients import pem
 
 RSA = rsa.generate_private_key(65537, 2048)

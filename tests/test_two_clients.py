@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 
 from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
-from tests.sandbox_process import SandboxProcess
-from tests.shop import API_KEYS, bearer, clients_file, entry, token
+from tests.support.sandbox_process import SandboxProcess
+from tests.support.shop import API_KEYS, bearer, clients_file, entry, token
 
 PATH = "/create-payment-intent"
 

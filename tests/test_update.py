@@ -24,7 +24,7 @@ from payment_service.gateways.outcome import Declined
 from payment_service.payments.record.follow_up import follow_up_of
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
-from tests.after_bench import AfterBench
+from tests.support.after_bench import AfterBench
 
 UPDATE = Match(method="POST", path="/v1/payment_intents/")
 

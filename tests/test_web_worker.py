@@ -20,8 +20,8 @@ import pytest
 import requests
 
 from payment_service.server.worker import ClientSocket, WebWorker
-from tests.sandbox_process import ROOT, SandboxProcess
-from tests.service_process import ServiceProcess, free_port
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.service_process import ServiceProcess, free_port
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -14,8 +14,8 @@ from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.payments.recovery.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
-from tests.after_bench import AfterBench, Crash
-from tests.sandbox_in_process import INTENTS
+from tests.support.after_bench import AfterBench, Crash
+from tests.support.sandbox_in_process import INTENTS
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "after-creation.md"
 

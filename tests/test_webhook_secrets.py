@@ -21,8 +21,8 @@ from payment_service.gateways.stripe import webhook
 from payment_service.gateways.stripe.webhook import read_event
 from payment_service.schema.secret import Secret
 from payment_service.web.body import MAX_EVENT_BYTES
-from tests.fake_payments import FakePayments, client_of
-from tests.shop import clients_file, entry
+from tests.support.fake_payments import FakePayments, client_of
+from tests.support.shop import clients_file, entry
 
 NOW = 1_800_000_000
 OURS = Secret("whsec_ours")

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from payment_service.payments.payments import Payments
 from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
-from tests.flow_bench import FlowBench
+from tests.support.flow_bench import FlowBench
 from tests.test_bad_input import INVALID, MALFORMED, VALID
 
 SETTINGS = load_settings({"STRIPE_SECRET_KEY": "sk_test_shop"})

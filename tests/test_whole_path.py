@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox_process import WEBHOOK_SECRET, SandboxProcess
-from tests.service_process import ServiceProcess
-from tests.shop_listener import ShopListener, until
+from tests.support.sandbox_process import WEBHOOK_SECRET, SandboxProcess
+from tests.support.service_process import ServiceProcess
+from tests.support.shop_listener import ShopListener, until
 
 SHOP_SECRET = "whsec_shop"
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser import MISSING, find_chromium, open_browser
-from tests.checkout_browser.shopper import NewContext
-from tests.demo_process import DemoProcess
-from tests.sandbox_process import ROOT
+from tests.support.chromium import MISSING, find_chromium, open_browser
+from tests.support.demo_process import DemoProcess
+from tests.support.sandbox_process import ROOT
+from tests.support.shopper import NewContext
 
 # A page is there in a fraction of a second; a machine that does other things besides takes longer.
 PATIENCE_MS = 15_000

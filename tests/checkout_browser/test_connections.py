@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.checkout_browser.shopper import (
+from tests.support.demo_process import DemoProcess
+from tests.support.shopper import (
     CONFIRM,
     PAYS,
     assert_paid_once,
@@ -14,7 +15,6 @@ from tests.checkout_browser.shopper import (
     order_of,
     pay,
 )
-from tests.demo_process import DemoProcess
 
 
 def test_offline_in_mid_post(page: Page, demo: DemoProcess) -> None:

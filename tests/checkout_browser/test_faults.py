@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.checkout_browser.shopper import (
-    NewContext,
-    assert_axe_finds_nothing,
-)
+from tests.support.shopper import NewContext, assert_axe_finds_nothing
 
 PHONE = {"width": 360, "height": 740}
 

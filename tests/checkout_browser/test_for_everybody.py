@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.checkout_browser.shopper import (
+from tests.support.demo_process import DemoProcess
+from tests.support.shopper import (
     DECLINED,
     PAYS,
     SECOND_STEP,
@@ -18,7 +19,6 @@ from tests.checkout_browser.shopper import (
     open_checkout,
     pay,
 )
-from tests.demo_process import DemoProcess
 
 PHONE = {"width": 360, "height": 740}
 NARROWEST = {"width": 320, "height": 640}

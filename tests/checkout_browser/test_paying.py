@@ -7,7 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.checkout_browser.shopper import (
+from tests.support.demo_process import DemoProcess
+from tests.support.shopper import (
     DECLINED,
     PAYS,
     SECOND_STEP,
@@ -19,7 +20,6 @@ from tests.checkout_browser.shopper import (
     pay,
     payments,
 )
-from tests.demo_process import DemoProcess
 
 
 def test_a_typed_card_pays(page: Page, demo: DemoProcess) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.checkout_browser.shopper import (
+from tests.support.demo_process import DemoProcess
+from tests.support.shopper import (
     CONFIRM,
     PAYS,
     SECOND_STEP,
@@ -15,7 +16,6 @@ from tests.checkout_browser.shopper import (
     open_checkout,
     pay,
 )
-from tests.demo_process import DemoProcess
 
 
 def test_a_double_submit_confirms_once(page: Page, demo: DemoProcess) -> None:

@@ -29,7 +29,7 @@ from sandbox.moment import Rules
 from tests.explorer.choices import Guide, Option
 from tests.explorer.judge import Judge
 from tests.explorer.wires import StepStore, StepTransport
-from tests.sandbox_transport import SandboxTransport
+from tests.support.sandbox_transport import SandboxTransport
 
 if TYPE_CHECKING:
     from tests.explorer.actors import Worker

@@ -10,8 +10,8 @@ from typing import Self
 
 import requests
 
-from tests.sandbox_process import ROOT, SandboxProcess
-from tests.service_process import free_port
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.service_process import free_port
 
 
 class DemoProcess:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from requests import Response, Session
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 SECRET_KEY = "sk_test_sandbox"
 PUBLISHABLE_KEY = "pk_test_sandbox"

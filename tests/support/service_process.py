@@ -19,7 +19,7 @@ from requests import Response, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
-from tests.sandbox_process import PUBLISHABLE_KEY, ROOT, SECRET_KEY, WEBHOOK_SECRET
+from tests.support.sandbox_process import PUBLISHABLE_KEY, ROOT, SECRET_KEY, WEBHOOK_SECRET
 
 START_SECONDS = 20.0
 

@@ -49,7 +49,7 @@ def app_of(payments: FakePayments, **settings: Any) -> Flask:
 
 
 def served() -> Flask:
-    """For a server process: `gunicorn "tests.fake_payments:served()"`."""
+    """For a server process: `gunicorn "tests.support.fake_payments:served()"`."""
     return app_of(FakePayments())
 
 

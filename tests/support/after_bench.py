@@ -18,8 +18,8 @@ from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import CancelRequest, UpdateRequest
 from payment_service.payments.shop_events.outbox import Outbox
 from sandbox import lifecycle
-from tests.flow_bench import BUDGET_SECONDS, FlowBench
-from tests.sandbox_transport import SandboxTransport
+from tests.support.flow_bench import BUDGET_SECONDS, FlowBench
+from tests.support.sandbox_transport import SandboxTransport
 
 T = TypeVar("T")
 

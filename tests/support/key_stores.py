@@ -12,7 +12,7 @@ import pytest
 
 from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
 from payment_service.key_store.contract import KeyRecord, Order
-from tests.servers import QUICK_DISK, Postgres, Redis, Server
+from tests.support.servers import QUICK_DISK, Postgres, Redis, Server
 
 SERVERS = ("postgresql", "redis")
 ASCII_SERVER = "postgresql-sql-ascii"

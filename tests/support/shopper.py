@@ -8,7 +8,7 @@ from collections.abc import Callable
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import BrowserContext, FrameLocator, Page, expect
 
-from tests.sandbox_process import OrderState, SandboxProcess
+from tests.support.sandbox_process import OrderState, SandboxProcess
 
 NewContext = Callable[..., BrowserContext]
 

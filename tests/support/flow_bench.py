@@ -18,7 +18,7 @@ from payment_service.payments.observer import Happening
 from payment_service.payments.record.transitions import Wanted
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
-from tests.sandbox_transport import SandboxTransport
+from tests.support.sandbox_transport import SandboxTransport
 
 NOW = 1_800_000_000.0
 BUDGET_SECONDS = 25.0

@@ -1,0 +1,1 @@
+"""Helpers of the tests: real processes, servers, stores, and the sandbox in process."""
