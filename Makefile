@@ -20,7 +20,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
-	$(BIN)/python -m pytest -q tests/test_import_table.py
+	$(BIN)/python -m pytest -q tests/architecture/test_import_table.py
 
 bench: .venv-bench/.done benchmarks/peers/node/node_modules ## this service beside its peers; writes benchmarks/results.*
 	@.venv-bench/bin/python -m benchmarks.bench --write $(ARGS)
@@ -29,10 +29,10 @@ bench-check: .venv-bench/.done benchmarks/peers/node/node_modules ## fails where
 	@.venv-bench/bin/python -m benchmarks.bench --check $(ARGS)
 
 soak: $(VENV)/.test ## kill -9, failing stores and a failing Stripe, for MINUTES=5
-	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
+	@$(BIN)/python -m tests.proof.soak --minutes $(or $(MINUTES),5)
 
 pictures: $(VENV)/.test ## takes the README's pictures of the running demo
-	@$(BIN)/python -m tests.pictures
+	@$(BIN)/python -m tests.browser.pictures
 
 lock: ## writes down the versions that are installed now
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

@@ -30,7 +30,7 @@ with atheris.instrument_imports():
     from payment_service.schema.secret import redacted
     from payment_service.server.request_head import PlainRequestParser
     from payment_service.web.json_object import read_json_object
-    from tests.test_web_request import read_by
+    from tests.unit.server.test_request_head import read_by
 
 from gunicorn.http.parser import RequestParser
 

@@ -1,0 +1,1 @@
+"""Suites that hold every implementation to its contract."""

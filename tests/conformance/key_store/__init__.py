@@ -1,0 +1,1 @@
+"""The contract of the key stores, held against real databases."""

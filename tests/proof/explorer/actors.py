@@ -1,0 +1,189 @@
+"""Whoever touches the order, each in a process of its own: one greenlet an actor."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from payment_service.errors import PaymentError, StoreDown
+from payment_service.gateways.deadline import Deadline
+from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.payments.changes.cancel import cancel_order
+from payment_service.payments.changes.update import update_order
+from payment_service.payments.changes.webhook import StripeEvent, apply_event
+from payment_service.payments.creation import create
+from payment_service.payments.observer import Happening
+from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.reconcile import Reconciler
+from payment_service.payments.request.existing_order import UpdateRequest
+from tests.proof.explorer.choices import Option
+from tests.proof.explorer.judge import Broken
+from tests.proof.explorer.wires import FINE
+from tests.proof.explorer.world import BUDGET_SECONDS, ORDER, World, essence, wanted_of
+
+# From this many polls in a row on, one poll is as good as another: none of them forks.
+DULL_POLLS = 2
+
+# How far back the reconciler's list goes: to before every scenario's beginning.
+WALK_SECONDS = 3 * 24 * 3600.0
+
+
+@dataclass(eq=False)
+class Worker:
+    """One request, or one run of something that works beside requests."""
+
+    world: World
+    name: str
+    throughout: str | None = None
+    wakes_at: float = 0.0
+    alive: bool = True
+    polls: int = 0
+    digest: int = 0
+    leased_at: float = 0.0
+    claim: str = ""
+    outcome: object = None
+    at: str = "start"
+    thread: greenlet = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.owners = itertools.count()
+        self.tools = self.world.tools(self)
+        self.thread = greenlet(self._run)
+
+    def work(self, deadline: Deadline) -> object:
+        """Do it, and return what came of it."""
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        deadline = Deadline.after(BUDGET_SECONDS, self.world.clock)
+        try:
+            self.outcome = self.work(deadline)
+        except PaymentError as error:
+            self.outcome = error
+        except StoreUnavailable:
+            self.outcome = StoreDown("down")
+        except Exception as bug:
+            raise bug if isinstance(bug, Broken) else Broken(f"a bug: {bug!r}") from bug
+        self.alive = False
+
+    @property
+    def dull(self) -> bool:
+        """Whether it only polls by now."""
+        return self.polls > DULL_POLLS
+
+    def pause(self, at: str) -> None:
+        """Let the world decide who goes on."""
+        self.at = at
+        parent = getcurrent().parent
+        assert parent
+        parent.switch()
+        if not self.alive:
+            raise GreenletExit
+
+    def sleep(self, seconds: float) -> None:
+        """Pause until the clock is there."""
+        self.wakes_at = self.world.now + seconds
+        self.polls += 1
+        self.pause("asleep")
+
+    def choose(self, what: str, options: Sequence[Option]) -> str:
+        """Let the guide choose, unless this is one poll of many."""
+        if self.dull:
+            return FINE.name
+        return self.world.guide.choose(f"{self.name} {what}", options)
+
+    def notice(self, found: object) -> None:
+        """Take in what this worker came to know, and when: its state follows from that."""
+        if isinstance(found, KeyRecord):
+            found = essence(found)
+        self.digest = hash((self.digest, self.world.now, found))
+
+    def owner(self) -> str:
+        """A name for a claim."""
+        self.leased_at = self.world.now
+        self.claim = f"{self.name}.{next(self.owners)}"
+        return self.claim
+
+    def saw(self, happening: Happening) -> None:
+        """Hand on what the flow tells."""
+        if happening.what != "waited":
+            self.polls = 0
+        self.world.judge.saw(self, happening.what)
+
+
+Actor = Callable[[World, str], Worker]
+
+
+@dataclass(eq=False)
+class Asker(Worker):
+    """A request that creates the order's PaymentIntent."""
+
+    amount: int = 1099
+
+    def work(self, deadline: Deadline) -> object:
+        wanted = wanted_of(self.amount, self.tools.stripe.api_version)
+        answer = create.create_once(self.tools, wanted, deadline)
+        self.world.judge.released(answer.intent, self.amount)
+        return answer
+
+
+@dataclass(eq=False)
+class Updater(Worker):
+    """A request that changes the order's amount."""
+
+    amount: int = 2000
+
+    def work(self, deadline: Deadline) -> object:
+        request = UpdateRequest(order_id=ORDER.order_id, amount=self.amount)
+        done = update_order(self.tools, ORDER, request, deadline)
+        self.world.judge.updated(done, self.amount)
+        return done
+
+
+class Canceler(Worker):
+    """A request that cancels the order's PaymentIntent."""
+
+    def work(self, deadline: Deadline) -> object:
+        canceled = cancel_order(self.tools, ORDER, "requested_by_customer", deadline)
+        self.world.judge.canceled(canceled)
+        return canceled
+
+
+@dataclass(eq=False)
+class Hook(Worker):
+    """Stripe's event of the order's first PaymentIntent, wherever the record stands."""
+
+    kind: str = "payment_intent.created"
+
+    def work(self, deadline: Deadline) -> object:
+        made = self.world.intents()
+        if not made:
+            return None
+        about = (made[0]["id"], ORDER)
+        event = StripeEvent(f"evt_{self.name}", self.kind, ORDER.livemode, *about)
+        try:
+            return apply_event(self.tools, event, deadline)
+        except StoreUnavailable:
+            self.world.judge.saw(self, "unrecorded")
+            raise
+
+
+class Looker(Worker):
+    """The second look for what an attempt that was given up made after all."""
+
+    def work(self, deadline: Deadline) -> object:
+        looks = SecondLooks(self.tools, lambda _: self.tools, BUDGET_SECONDS)
+        return [looks.deliver(record) for record in looks.waiting(10)]
+
+
+class Walker(Worker):
+    """A run of the reconciler."""
+
+    def work(self, deadline: Deadline) -> object:
+        walk = Reconciler(self.tools, livemode=ORDER.livemode, budget_seconds=BUDGET_SECONDS)
+        for _ in walk.steps(self.world.now - WALK_SECONDS):
+            pass
+        return walk.tally

@@ -1,0 +1,212 @@
+"""What must hold after every step of a run, and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from payment_service.errors import InFlight, NoLongerOpen, OrderReused
+from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
+from payment_service.payments.changes.update import Updated
+from payment_service.payments.context import Created
+from payment_service.payments.record.follow_up import follow_up_of
+
+if TYPE_CHECKING:
+    from tests.proof.explorer.actors import Worker
+    from tests.proof.explorer.world import World
+
+BECAME_OWNER = ("claimed", "taken_over", "next_attempt")
+
+
+# The lock has run out, a late object is there, and Stripe is done with whatever it was sent.
+SETTLED_SECONDS = 121.0
+
+# Of the update at the end.
+LAST_AMOUNT = 5000
+
+
+class Broken(Exception):
+    """The promise does not hold; the message says which line of it."""
+
+
+class Judge:
+    """Keeps what was given out and who owns the order."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.out: set[str] = set()
+        """PaymentIntents whose client_secret left the service."""
+        self.given: set[str] = set()
+        """Those of them that left it in this run."""
+        self.updates: dict[tuple[str, int], int] = {}
+        """The amount of each update that was answered, by PaymentIntent and revision."""
+        self.creations = 0
+        self.went_back = False
+        """Whether the store lost writes: what only the record knew may then be forgotten."""
+        self._known: dict[str, str | None] = {}
+        self.owner: Worker | None = None
+        self.claim = ""
+        self.owner_until = 0.0
+
+    def released(self, intent: Intent, amount: int) -> None:
+        """A client_secret leaves the service, to a shop that asks for this amount."""
+        self.out.add(intent.id)
+        self.given.add(intent.id)
+        self.at_most_one()
+        if intent.status not in TAKEN and intent.amount != amount:
+            raise Broken("what was given out asks for another amount than the shop does")
+
+    def record_went_back(self) -> None:
+        """The store lost writes: the promise holds, but not what only the record knew."""
+        self.went_back = True
+        self._known.clear()
+        self.owner, self.owner_until = None, 0.0
+
+    def updated(self, done: Updated, amount: int) -> None:
+        """The shop is told that its update stands."""
+        place = done.intent.id, done.revision
+        if done.intent.amount != amount:
+            raise Broken("an update was answered with another amount")
+        if self.updates.setdefault(place, amount) != amount and not self.went_back:
+            raise Broken("two updates were given one revision")
+
+    def canceled(self, canceled: Intent) -> None:
+        """The shop is told that nobody can pay it."""
+        if self._at_stripe(canceled.id)["status"] != CANCELED:
+            raise Broken("what can be paid was said to be canceled")
+
+    def _at_stripe(self, intent_id: str) -> dict[str, Any]:
+        return next(each for each in self._world.intents() if each["id"] == intent_id)
+
+    def at_most_one(self) -> None:
+        """The promise."""
+        payable = [e["id"] for e in self._world.intents() if e["status"] != "canceled"]
+        given = [each for each in payable if each in self.out]
+        if len(given) > 1:
+            raise Broken("two payable PaymentIntents were given out")
+
+    def creation_arrives(self) -> None:
+        """Rule 1: the claim is stored before the first byte goes to Stripe."""
+        self.creations += 1
+        if self._world.store.read(self._world.order) is None and not self.went_back:
+            raise Broken("rule 1: a creation was sent with no claim stored")
+
+    def saw(self, worker: Worker, what: str) -> None:
+        """Rule 5: one owner at a time, until its lock runs out."""
+        if what in BECAME_OWNER:
+            other = self.owner not in (None, worker)
+            if other and self.owner_until > self._world.now and not self.went_back:
+                raise Broken("rule 5: two owners at a time")
+            self.owner, self.claim = worker, worker.claim
+            self.owner_until = worker.leased_at + self._world.lock_seconds
+
+    def look(self) -> None:
+        """An owner is one as long as the record says so; what is over stays so."""
+        record = self._world.store.read(self._world.order)
+        if record is not None and record.payment_intent_id is not None:
+            known = self._known.get(record.payment_intent_id)
+            if known in OVER and record.payment_status != known and not self.went_back:
+                raise Broken("rule 11: the record says otherwise of what was over")
+            self._known[record.payment_intent_id] = record.payment_status
+        held = record is not None and record.state == "pending" and record.owner == self.claim
+        if not (record and held and record.locked_until > self._world.now):
+            self.owner, self.owner_until = None, 0.0
+
+    def none_was_taken_back(self) -> None:
+        """Rule 4: what was given out in this run is no stray, while the record knows of it."""
+        if self.went_back:
+            return
+        for each in self._world.intents():
+            if each["id"] in self.given and each["cancellation_reason"] == "duplicate":
+                raise Broken("rule 4: what was given out was canceled as a stray")
+
+    def canceled_once(self, cancelers: int) -> None:
+        """A cancellation is of what the order had, not of what it was given since."""
+        wanted = [
+            each
+            for each in self._world.intents()
+            if each["cancellation_reason"] == "requested_by_customer"
+        ]
+        if len(wanted) > cancelers and not self.went_back:
+            raise Broken("one request canceled two PaymentIntents")
+
+    def one_call(self) -> None:
+        """Rule 7: where nothing goes wrong, the order costs one creation."""
+        if self.creations > 1:
+            raise Broken("rule 7: more than one creation although nothing went wrong")
+
+    def answered(self, name: str) -> None:
+        """Rule 9: a write that fails after success costs nobody an answer."""
+        worker = next(each for each in self._world.workers if each.name == name)
+        if not isinstance(worker.outcome, Created):
+            raise Broken("rule 9: no answer because the last write failed")
+
+    def end(self, amounts: Sequence[int], *, update: bool = False) -> None:
+        """One more request gets the one PaymentIntent, then and a day later.
+
+        `update`: one more update is applied to it, and stands a day later.
+        """
+        world = self._world
+        self.at_most_one()
+        world.sleep(SETTLED_SECONDS)
+        self._updates_stand()
+        first = self._answered(amounts)
+        if update and self._updated(first.intent):
+            amounts = (LAST_AMOUNT,)
+        world.sleep(25 * 3600.0)
+        second = self._answered(amounts)
+        if first.intent.id != second.intent.id:
+            raise Broken("the order got another PaymentIntent a day later")
+
+    def _updates_stand(self) -> None:
+        """The shop was told so: the last one that was answered is what is asked for, and known."""
+        record = self._world.store.read(self._world.order)
+        if self.went_back:
+            return
+        if record is None or record.state != "created" or record.payment_intent_id is None:
+            return
+        kept, intent = follow_up_of(record), self._at_stripe(record.payment_intent_id)
+        answered = [revision for of, revision in self.updates if of == intent["id"]]
+        if max(answered, default=0) > kept.revision:
+            raise Broken("an update that was answered is not in the record")
+        amount = self.updates.get((intent["id"], kept.revision))
+        if kept.pending is None and amount not in (None, intent["amount"]):
+            raise Broken("an update that was answered was undone")
+
+    def _updated(self, intent: Intent) -> bool:
+        """Whether it could be updated."""
+        done = self._world.update(LAST_AMOUNT)
+        if isinstance(done, NoLongerOpen) and intent.status in TAKEN:
+            return False
+        if not isinstance(done, Updated):
+            raise Broken(f"stuck: no update: {_shown(done)}")
+        self.updated(done, LAST_AMOUNT)
+        return True
+
+    def _answered(self, amounts: Sequence[int]) -> Created:
+        answers = [self._world.ask(amount) for amount in amounts]
+        may_wait = self._world.within_the_day or self.went_back
+        if may_wait and all(isinstance(each, InFlight) for each in answers):
+            # Stripe knows the key with the parameters of a request whose record is lost: whoever
+            # sent it may be at it for as long as a lock holds.
+            self._world.sleep(self._world.lock_seconds)
+            answers = [self._world.ask(amount) for amount in amounts]
+        given = [answer for answer in answers if isinstance(answer, Created)]
+        if not given:
+            raise Broken(f"stuck: {'; '.join(_shown(answer) for answer in answers)}")
+        for answer in answers:
+            if not isinstance(answer, Created | OrderReused):
+                raise Broken(f"stuck: {_shown(answer)}")
+        for answer in given:
+            self.out.add(answer.intent.id)
+        self.at_most_one()
+        record = self._world.store.read(self._world.order)
+        if record is None or record.payment_intent_id != given[0].intent.id:
+            raise Broken("the record does not point at what was given out")
+        if given[0].intent.status == CANCELED:
+            raise Broken("a canceled PaymentIntent was given out")
+        return given[0]
+
+
+def _shown(answer: object) -> str:
+    return f"{type(answer).__name__} {getattr(answer, 'code', '')}"

@@ -1,0 +1,266 @@
+"""Where a run begins: what happened to the order before the workers come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from payment_service.errors import PaymentError
+from payment_service.payments.context import Created
+from payment_service.payments.idempotency_key import idempotency_key
+from sandbox.execution import Execution
+from sandbox.faults import FaultOrder, Match
+from tests.proof.explorer.actors import Actor, Canceler, Hook, Looker, Updater, Walker
+from tests.proof.explorer.world import HEADERS, HOUR, ORDER, World
+
+CREATE = Match(method="POST", path="/v1/payment_intents$")
+FIND = Match(method="GET")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`amounts`: what each worker asks for; `last`: one more request for any of these is answered.
+
+    `fresh`: nothing happened before, so one creation is enough.
+    `within_the_day`: no day passes in the run, because the store lost what Stripe forgets then.
+    `beside`: who else is at the order, by name, while these ask.
+    `crowd`: too many to go through every schedule of them, so that schedules are drawn.
+    """
+
+    name: str
+    before: Callable[[World], object]
+    amounts: tuple[int, ...] = (1099, 1099)
+    last: tuple[int, ...] = (1099,)
+    fresh: bool = False
+    within_the_day: bool = False
+    beside: Mapping[str, Actor] = field(default_factory=dict)
+    crowd: bool = False
+
+
+def nothing(world: World) -> None:
+    """The order is new."""
+
+
+def created(world: World) -> Created:
+    """The order has its PaymentIntent, and its client_secret is out."""
+    answer = world.ask(1099)
+    assert isinstance(answer, Created)
+    world.judge.out.add(answer.intent.id)
+    return answer
+
+
+def paid(world: World) -> None:
+    world.act(created(world).intent.id, "confirm")
+
+
+def canceled(world: World) -> None:
+    world.act(created(world).intent.id, "cancel")
+
+
+def _unanswered(world: World, kind: str, *, blind: bool = False) -> None:
+    """A request that met this fault and, where `blind`, could not look for what it had made."""
+    world.sandbox.faults.order(FaultOrder(kind, CREATE, count=3))
+    if blind:
+        world.sandbox.faults.order(FaultOrder("error_503", FIND, count=None))
+    assert isinstance(world.ask(1099), PaymentError)
+    world.sandbox.faults.clear()
+
+
+def unknown_made(world: World) -> None:
+    _unanswered(world, "lost_after")
+
+
+def unknown_not_made(world: World) -> None:
+    _unanswered(world, "lost_before")
+
+
+def unknown_made_old(world: World) -> None:
+    unknown_made(world)
+    world.sleep(23 * HOUR - 30)
+
+
+def unknown_old(world: World) -> None:
+    unknown_not_made(world)
+    world.sleep(25 * HOUR)
+
+
+def saved_500(world: World) -> None:
+    _unanswered(world, "error_500_without_object", blind=True)
+
+
+def saved_500_made(world: World) -> None:
+    _unanswered(world, "error_500_with_object", blind=True)
+
+
+def saved_500_late(world: World) -> None:
+    """Attempt 1 made a PaymentIntent that shows up late; attempt 2 is unknown."""
+    world.sandbox.faults.order(FaultOrder("late_object", CREATE, seconds=30.0))
+    world.sandbox.faults.order(FaultOrder("lost_after", CREATE, skip=2, count=3))
+    assert isinstance(world.ask(1099), PaymentError)
+    world.sandbox.faults.clear()
+    world.sleep(40)
+
+
+def given_up_late(world: World) -> None:
+    """The reconciler closed the attempt, and then its object showed up: nobody has its secret."""
+    world.sandbox.faults.order(FaultOrder("late_object", CREATE, seconds=30.0))
+    world.sandbox.faults.order(FaultOrder("lost_before", CREATE, skip=1, count=2))
+    assert isinstance(world.ask(1099), PaymentError)
+    world.sandbox.faults.clear()
+    record = world.resolve()
+    assert record
+    assert record.state == "rejected"
+    world.sleep(40)
+
+
+def lost_record(world: World) -> None:
+    created(world)
+    _forget(world)
+
+
+def lost_canceled(world: World) -> None:
+    """Attempt 1 was canceled, attempt 2 is out, and the store lost the order."""
+    canceled(world)
+    created(world)
+    _forget(world)
+
+
+def lost_rejection(world: World) -> None:
+    """Stripe's execution refused attempt 1, attempt 2 is out, and the store lost the order."""
+    assert isinstance(world.ask(10), PaymentError)
+    created(world)
+    _forget(world)
+
+
+def rejected_unrecorded(world: World) -> None:
+    """Stripe's execution refused attempt 1, and the store knows nothing of the order."""
+    body = b"amount=1099&currency=usd&metadata[order_id]=A-1"
+    key = {"idempotency-key": idempotency_key(None, ORDER.order_id)}
+    started = world.sandbox.begin("POST", "/v1/payment_intents", {**HEADERS, **key}, body)
+    assert isinstance(started, Execution)
+    params = {**started.admitted.params, "customer": "cus_missing"}
+    refused = replace(started, admitted=replace(started.admitted, params=params))
+    assert world.sandbox.finish(refused).status == 400
+
+
+def _forget(world: World) -> None:
+    record = world.store.read(ORDER)
+    assert record
+    assert world.store.forget(record)
+
+
+def lost_after_saved_500(world: World) -> None:
+    """The object of a saved 500 was adopted and given out, and the store lost the order."""
+    world.sandbox.faults.order(FaultOrder("error_500_with_object", CREATE))
+    created(world)
+    world.sleep(60)
+    _forget(world)
+
+
+def canceled_went_back(world: World) -> None:
+    """Attempt 1 was canceled, attempt 2 is out, and the store went back to attempt 1."""
+    canceled(world)
+    created(world)
+    world.go_back(next(each for each in reversed(world.store.versions) if each.attempt == 1))
+
+
+def canceled_went_back_old(world: World) -> None:
+    """... and Stripe forgot the key of attempt 2."""
+    canceled_went_back(world)
+    world.sleep(25 * HOUR)
+
+
+def claimed_by_a_clock_ahead(world: World) -> None:
+    """The worker whose clock is three hours ahead claimed the order, and was killed."""
+    unknown_not_made(world)
+    record = world.store.read(ORDER)
+    assert record
+    ahead = replace(record, version=record.version + 1, locked_until=world.now + 3 * HOUR)
+    assert world.store.replace(record, ahead)
+
+
+def given_unrecorded(world: World) -> None:
+    """Rule 9: the answer went out, and the store did not take it in."""
+    created(world)
+    record = world.store.read(ORDER)
+    assert record
+    missed = replace(record, state="pending", payment_intent_id=None, payment_status=None)
+    world.store._records[ORDER] = replace(missed, version=missed.version + 1)
+
+
+def given_unrecorded_and_late(world: World) -> None:
+    """... and another one came late, a day ago."""
+    given_unrecorded(world)
+    world.sleep(5)
+    late = b"amount=1099&currency=usd&metadata[order_id]=A-1"
+    assert world.sandbox.handle("POST", "/v1/payment_intents", HEADERS, late).status == 200
+    world.sleep(25 * HOUR)
+
+
+EDITED = (1099, 2000)
+ONE = (1099,)
+UPDATE: dict[str, Actor] = {"update": Updater}
+TWO_UPDATES: dict[str, Actor] = {"update": Updater, "other": partial(Updater, amount=3000)}
+CANCEL: dict[str, Actor] = {"cancel": Canceler}
+NEWS: dict[str, Actor] = {"news": partial(Hook, kind="payment_intent.processing")}
+WALK: dict[str, Actor] = {"walk": Walker}
+ALL: dict[str, Actor] = {**UPDATE, **CANCEL, **WALK, **NEWS, "hook": Hook, "look": Looker}
+
+SCENARIOS = (
+    Scenario("new order", nothing, fresh=True),
+    Scenario("new order, two amounts", nothing, EDITED, EDITED),
+    Scenario("new order, one amount too small", nothing, (10, 1099)),
+    Scenario("created", created),
+    Scenario("created, other amount", created, EDITED, EDITED),
+    Scenario("paid", paid),
+    Scenario("canceled", canceled),
+    Scenario("canceled, two amounts", canceled, EDITED, EDITED),
+    Scenario("unknown, made", unknown_made),
+    Scenario("unknown, made, two amounts", unknown_made, EDITED, EDITED),
+    Scenario("unknown, not made", unknown_not_made),
+    Scenario("unknown, made, key nearly old", unknown_made_old),
+    Scenario("unknown, not made, key old", unknown_old),
+    Scenario("saved 500", saved_500),
+    Scenario("saved 500, made", saved_500_made),
+    Scenario("saved 500, made late; attempt 2 unknown", saved_500_late),
+    Scenario("given up, made late", given_up_late, (1099,), beside={"hook": Hook}),
+    Scenario("rejected, record lost", rejected_unrecorded, within_the_day=True),
+    Scenario("given out unrecorded", given_unrecorded),
+    Scenario("given out unrecorded, a late one beside it, key old", given_unrecorded_and_late),
+    Scenario("record lost", lost_record, within_the_day=True),
+    Scenario("record lost, attempt 1 canceled", lost_canceled, within_the_day=True),
+    Scenario("claimed by a clock hours ahead", claimed_by_a_clock_ahead),
+    Scenario("saved 500, adopted, record lost", lost_after_saved_500, within_the_day=True),
+    Scenario("canceled, attempt 2 lost", canceled_went_back),
+    Scenario("canceled, attempt 2 lost a day ago", canceled_went_back_old),
+    Scenario(
+        "record lost, attempt 1 rejected",
+        lost_rejection,
+        (10, 1099),
+        (1099, 10),
+        within_the_day=True,
+    ),
+    Scenario("created, and updated", created, EDITED, EDITED, beside=UPDATE),
+    Scenario("created, and updated twice", created, (), (1099, 2000, 3000), beside=TWO_UPDATES),
+    Scenario("created, canceled, updated", created, (), EDITED, beside={**CANCEL, **UPDATE}),
+    Scenario("created, and canceled", created, beside=CANCEL),
+    Scenario("created, and told of", created, EDITED, EDITED, beside={**NEWS, **UPDATE}),
+    Scenario("unknown, made, and updated", unknown_made, (), EDITED, beside=UPDATE),
+    Scenario("unknown, made, and canceled", unknown_made, ONE, beside=CANCEL),
+    Scenario("unknown, made, and walked", unknown_made, ONE, beside=WALK),
+    Scenario("saved 500, and walked", saved_500, ONE, beside=WALK),
+    Scenario("given up, made late, and looked at", given_up_late, ONE, beside={"look": Looker}),
+    Scenario("given up, made late, and walked", given_up_late, ONE, beside=WALK),
+    Scenario(
+        "given out unrecorded, a late one beside it, and walked",
+        given_unrecorded_and_late,
+        ONE,
+        beside=WALK,
+    ),
+    Scenario("created, and all at it", created, EDITED, EDITED, beside=ALL, crowd=True),
+    Scenario("unknown, made, and all at it", unknown_made, EDITED, EDITED, beside=ALL, crowd=True),
+    Scenario(
+        "given up, made late, and all at it", given_up_late, EDITED, EDITED, beside=ALL, crowd=True
+    ),
+)

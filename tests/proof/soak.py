@@ -1,0 +1,45 @@
+"""python -m tests.proof.soak --minutes N: the long form of tests/proof/test_chaos.py, with a
+table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.proof.chaos import Chaos, Tally
+from tests.support.servers import Postgres, Redis
+
+SERVERS: dict[str, type[Postgres] | type[Redis]] = {"postgresql": Postgres, "redis": Redis}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.proof.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="in all, shared by the stores")
+    parser.add_argument("--store", choices=SERVERS, action="append")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    stores = given.store or list(SERVERS)
+    failed = False
+    for name in stores:
+        seconds = given.minutes * 60 / len(stores) / 2
+        for forgetful in (False, True):
+            tally = soak(name, seconds, given.seed, forgetful=forgetful)
+            what = "that forgets" if forgetful else "that keeps"
+            print(f"\n## {name} {what}, seed {given.seed}\n\n{tally.table()}", flush=True)
+            failed |= bool(tally.two_given or tally.unanswered)
+            failed |= bool(tally.two_payable) and not forgetful
+    return 1 if failed else 0
+
+
+def soak(name: str, seconds: float, seed: int, *, forgetful: bool) -> Tally:
+    """One run on one store."""
+    with SERVERS[name]() as store, Chaos(store, seed=seed, forgetful=forgetful) as chaos:
+        tally = chaos.run(seconds, threads=24)
+        for order_id in tally.two_given if forgetful else tally.strays:
+            print("\n".join(chaos.story_of(order_id)), flush=True)
+        return tally
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Every schedule within bounds keeps the promise, and the search sees each rule that is broken.
+
+The long form is `python -m tests.proof.explorer --minutes N`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from tests.proof.explorer.bounds import EDGE, PLAIN, caught, suite_budget
+from tests.proof.explorer.mutants import MUTANTS, Mutant
+from tests.proof.explorer.scenarios import SCENARIOS
+from tests.proof.explorer.search import Count, Explorer
+
+# Schedules of three workers, drawn by seed, in each scenario, and in those with a crowd.
+DRAWN, DRAWN_OF_A_CROWD = 8, 100
+
+FOREVER = float("inf")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as found:
+        yield found
+
+
+def all_of(number: int) -> Count:
+    scenario = SCENARIOS[number]
+    return Explorer(scenario).all(suite_budget(scenario))
+
+
+def some_of(number: int) -> Count:
+    many = DRAWN_OF_A_CROWD if SCENARIOS[number].crowd else DRAWN
+    seeds = itertools.islice(itertools.count(number * 1000), many)
+    return Explorer(SCENARIOS[number]).some(EDGE, seeds, until=FOREVER, workers=3)
+
+
+def findings_of(counts: list[Count], what: str) -> str:
+    schedules, merged = sum(c.schedules for c in counts), sum(c.merged for c in counts)
+    print(f"\n{what}: {schedules} schedules explored, {merged} more ended in a state seen before")
+    return "\n".join(str(finding) for count in counts for finding in count.findings)
+
+
+def test_every_schedule_of_two_workers_within_the_suites_bounds_keeps_the_promise(
+    pool: ProcessPoolExecutor,
+) -> None:
+    counts = list(pool.map(all_of, PLAIN))
+    assert all(count.complete for count in counts)
+    assert findings_of(counts, "two workers") == ""
+
+
+def test_schedules_of_three_workers_with_many_faults_keep_the_promise(
+    pool: ProcessPoolExecutor,
+) -> None:
+    counts = list(pool.map(some_of, range(len(SCENARIOS))))
+    assert findings_of(counts, f"three workers, {EDGE}, by seed") == ""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"rule {mutant.rule}: {mutant.what}")
+def test_a_broken_rule_is_caught(mutant: Mutant) -> None:
+    assert caught(mutant, time.monotonic() + 120) is not None

@@ -1,0 +1,1 @@
+"""Tests that start the service, or a part of it, as real processes."""

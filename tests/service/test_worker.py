@@ -1,0 +1,380 @@
+"""No client holds a thread by being slow; each test serves a few lines of WSGI with gunicorn."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from payment_service.server.worker import ClientSocket, WebWorker
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.service_process import ServiceProcess, free_port
+
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+# gunicorn.conf.py adds 32.
+MAX_IN_FLIGHT, THREADS = 1, 33
+PLACES = THREADS + 256
+
+
+class Quick(WebWorker):
+    """Patient for half a second, so that a test need not be for seven."""
+
+    request_seconds = 0.5
+
+
+class Patient(WebWorker):
+    """Patient for longer than a test."""
+
+    request_seconds = 60.0
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+    """Say how long the body was; break where the path says so."""
+    if environ["PATH_INFO"] == "/unanswered":
+        raise RuntimeError("no answer")
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
+    if environ["SCRIPT_NAME"]:
+        start_response("200 OK", [])
+        return [environ["PATH_INFO"].encode()]
+    body = str(len(environ["wsgi.input"].read())).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return broken(body) if environ["PATH_INFO"] == "/broken" else [body]
+
+
+def broken(body: bytes) -> Iterator[bytes]:
+    """Break off, with some of the answer gone."""
+    yield body[:1]
+    raise RuntimeError("half an answer")
+
+
+@contextmanager
+def served(worker: str = "Quick", **environ: str) -> Iterator[int]:
+    """Serve `app` by one worker; give its port."""
+    number = free_port()
+    module = "tests.service.test_worker"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "-k", f"{module}.{worker}", f"{module}:app"],
+        cwd=ROOT,
+        env={
+            "STRIPE_SECRET_KEY": "sk_test_x",
+            "PORT": str(number),
+            "WEB_CONCURRENCY": "1",
+            "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT),
+            **environ,
+        },
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_for(number)
+    yield number
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with served() as number:
+        yield number
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def answer(client: socket.socket) -> str:
+    """Read one answer; return its body."""
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    return response.read().decode()
+
+
+def seconds_of_an_answer(port: int) -> float:
+    began = time.monotonic()
+    assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).text == "0"
+    return time.monotonic() - began
+
+
+def test_clients_that_say_nothing_take_no_thread(port: int) -> None:
+    silent = [connect(port) for _ in range(3 * THREADS)]
+    assert seconds_of_an_answer(port) < 0.4
+    for each in silent:
+        each.close()
+
+
+def test_a_request_that_is_not_whole_in_time_is_given_up(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(GET[:-2])
+        began = time.monotonic()
+        assert client.recv(1024) == b""
+    assert 0.3 < time.monotonic() - began < 3
+
+
+def test_a_dribbled_head_is_given_up(port: int) -> None:
+    with connect(port) as client:
+        assert _dribble(client, b"X: y\r\n" * 1000, after=GET[:-2]) < 3
+
+
+def test_a_body_that_does_not_come_frees_its_thread(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(POST + b"12345")
+        assert answer(client) == "5"
+
+
+def test_more_slow_clients_than_threads_delay_the_others_by_their_time_at_most(port: int) -> None:
+    slow = [connect(port) for _ in range(THREADS + 5)]
+    for each in slow:
+        each.sendall(GET[:-2])
+    assert seconds_of_an_answer(port) < 3
+    for each in slow:
+        each.close()
+
+
+def test_silent_clients_beyond_the_places_delay_nobody(port: int) -> None:
+    with _renewed(port, 3 * PLACES, b""):
+        assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
+
+
+def test_kept_connections_without_a_request_make_room(port: int) -> None:
+    with _renewed(port, 2 * PLACES, GET):
+        assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
+
+
+def test_half_sent_requests_delay_nobody() -> None:
+    with served(worker="Patient") as port, _renewed(port, 3 * PLACES, POST + b"12345"):
+        # The clients that are turned away and come again take most of a busy machine's time.
+        assert max(seconds_of_an_answer(port) for _ in range(5)) < 3
+
+
+@pytest.mark.parametrize("says", [b"", POST + b"12345"])
+def test_an_order_is_paid_among_silent_clients(sandbox: SandboxProcess, says: bytes) -> None:
+    environ = {"WEB_CONCURRENCY": "1", "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT)}
+    service = ServiceProcess(sandbox.url, environ)
+    with service, _renewed(service.port, 3 * PLACES, says):
+        began = time.monotonic()
+        assert service.get("/healthz").status_code == 200
+        assert service.create("among-silent-clients").status_code == 200
+        assert time.monotonic() - began < 3
+
+
+def test_a_request_that_is_whole_keeps_its_place() -> None:
+    with served(worker="Patient") as port, connect(port) as client:
+        client.sendall(GET.replace(b" / ", b" /slow "))
+        with _renewed(port, 3 * PLACES, b""):
+            assert answer(client) == "0"
+
+
+def test_a_request_in_pieces_that_come_in_time_is_served(port: int) -> None:
+    with connect(port) as client:
+        for piece in (POST[:20], POST[20:], b"12345", b"67890"):
+            client.sendall(piece)
+            time.sleep(0.05)
+        assert answer(client) == "10"
+
+
+def test_a_connection_serves_many_requests_at_once_and_later(port: int) -> None:
+    with connect(port) as client:
+        for pause in (0.0, 0.0, 0.1, 0.1, 0.0):
+            time.sleep(pause)
+            client.sendall(GET)
+            assert answer(client) == "0"
+
+
+def test_requests_that_come_together_are_all_served(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(GET * 3)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 3:
+            answers += client.recv(1024)
+
+
+def test_an_application_that_breaks_answers_500_or_hangs_up(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(GET.replace(b" / ", b" /unanswered "))
+        assert client.recv(1000).startswith(b"HTTP/1.1 500 ")
+    with connect(port) as client:
+        client.sendall(POST.replace(b" / ", b" /broken ") + b"0123456789")
+        with pytest.raises(http.client.IncompleteRead):
+            answer(client)
+    with connect(port) as client:
+        client.sendall(GET)
+        assert answer(client) == "0"
+
+
+def test_a_client_that_expects_to_be_told_is_told_to_go_on(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"0123456789")
+        assert answer(client) == "10"
+
+
+def test_the_head_alone_is_answered_without_a_body(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(GET.replace(b"GET", b"HEAD") + GET)
+        client.settimeout(2)
+        heads = client.recv(1000)
+        while heads.count(b"\r\n\r\n") < 2 or not heads.endswith(b"0"):
+            heads += client.recv(1000)
+        first, _, second = heads.partition(b"\r\n\r\n")
+        assert b"Content-Length: 1" in first
+        assert second.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_gunicorns_prefix_of_every_path_is_taken_off() -> None:
+    with served(SCRIPT_NAME="/pay") as port, connect(port) as client:
+        client.sendall(GET.replace(b" / ", b" /pay/now "))
+        assert answer(client) == "/now"
+
+
+def test_what_is_not_http_is_told_so_in_the_one_shape(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
+        assert json.loads(answer(client))["action"] == "fix_request"
+
+
+def test_a_client_that_does_not_hang_up_does_not_stop_the_others(port: int) -> None:
+    bad = [connect(port) for _ in range(5)]
+    for each in bad:
+        each.sendall(b"nonsense\r\n\r\n")
+    assert seconds_of_an_answer(port) < 0.4
+    for each in bad:
+        each.close()
+
+
+def test_a_worker_may_open_a_descriptor_for_every_thread_s_connections(port: int) -> None:
+    master = next(p for p in psutil.net_connections("tcp") if p.laddr and p.laddr[1] == port).pid
+    soft, _ = psutil.Process(master).rlimit(psutil.RLIMIT_NOFILE)
+    assert soft >= 3 * THREADS + 256
+
+
+def test_a_late_client_counts_as_gone() -> None:
+    ours, theirs = _pair()
+    with ours, theirs:
+        ours.ends_at = time.monotonic() + 0.05
+        assert ours.recv(10) == b""
+        theirs.sendall(b"late")
+        assert ours.recv(10) == b""
+
+
+def test_a_client_that_says_more_keeps_its_words() -> None:
+    ours, theirs = _pair()
+    with ours, theirs:
+        assert not ours.is_readable(0.01)
+        theirs.sendall(b"more")
+        assert ours.is_readable(5.0)
+        ours.ends_at = time.monotonic() + 5
+        assert ours.recv(10) == b"more"
+
+
+def test_a_head_and_its_body_are_one_packet() -> None:
+    ours, theirs = _pair()
+    with ours, theirs:
+        ours.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert not select.select([theirs], [], [], 0.01)[0]
+        ours.sendall(b"body")
+        assert theirs.recv(100) == b"HTTP/1.1 200 OK\r\n\r\nbody"
+        ours.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        ours.flush()
+        assert theirs.recv(100) == b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+def test_an_answer_larger_than_the_kernel_takes_at_once_arrives() -> None:
+    ours, theirs = _pair()
+    large = b"x" * 3_000_000
+    with ours, theirs, ThreadPoolExecutor(1) as reader:
+        read = reader.submit(_read, theirs, len(large))
+        ours.sendall(large)
+        assert read.result() == large
+
+
+@contextmanager
+def _renewed(port: int, number: int, says: bytes) -> Iterator[None]:
+    """Hold so many connections that say this and no more; open each anew when it is closed."""
+    ended = threading.Event()
+
+    def hold(part: int) -> None:
+        clients: list[socket.socket] = []
+        while not ended.is_set():
+            clients = [client for client in clients if _is_open(client)]
+            while len(clients) < part and not ended.is_set():
+                with suppress(OSError):
+                    clients.append(connect(port))
+                    clients[-1].sendall(says)
+            ended.wait(0.5)
+        for client in clients:
+            client.close()
+
+    with ThreadPoolExecutor(4) as holders:
+        for _ in range(4):
+            holders.submit(hold, number // 4)
+        time.sleep(0.5)
+        try:
+            yield
+        finally:
+            ended.set()
+
+
+def _is_open(client: socket.socket) -> bool:
+    """Whether the server keeps it; what it answered is read."""
+    client.setblocking(False)
+    try:
+        said = client.recv(65536)
+    except BlockingIOError:
+        return True
+    except OSError:
+        said = b""
+    if not said:
+        client.close()
+    return bool(said)
+
+
+def _pair() -> tuple[ClientSocket, socket.socket]:
+    ours, theirs = socket.socketpair()
+    return ClientSocket(fileno=ours.detach()).prepare(), theirs
+
+
+def _read(sock: socket.socket, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        data += sock.recv(65536)
+    return data
+
+
+def _dribble(client: socket.socket, data: bytes, after: bytes) -> float:
+    """Send until the other side hangs up; return how long it listened."""
+    began = time.monotonic()
+    client.sendall(after)
+    try:
+        for byte in data:
+            client.sendall(bytes([byte]))
+            time.sleep(0.02)
+    except OSError:
+        pass
+    return time.monotonic() - began
+
+
+def _wait_for(port: int) -> None:
+    patience = time.monotonic() + 20
+    while time.monotonic() < patience:
+        try:
+            connect(port).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError("gunicorn did not start")

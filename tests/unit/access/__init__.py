@@ -1,0 +1,1 @@
+"""Tests of access: clients, tokens and live mode."""

@@ -1,0 +1,1 @@
+"""Tests of the payment rules, over the sandbox's core in process."""

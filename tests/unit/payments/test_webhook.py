@@ -1,0 +1,435 @@
+"""What each of Stripe's events does to an order: once, in any order, and never backwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payment_service.errors import InFlight, NotFound, StoreDown, StripeFailed
+from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.changes.webhook import StripeEvent
+from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
+from payment_service.payments.request.existing_order import OrderRequest
+from sandbox.faults import FaultOrder, Match
+from tests.support.after_bench import AfterBench, Crash
+from tests.support.sandbox_in_process import INTENTS
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "after-creation.md"
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def bench() -> AfterBench:
+    return AfterBench()
+
+
+def paid(bench: AfterBench, order_id: str = "A-1") -> str:
+    intent_id = bench.ask(order_id).intent.id
+    bench.pay(intent_id)
+    return intent_id
+
+
+def last(bench: AfterBench, kind: str) -> dict[str, Any]:
+    return [each for each in bench.events() if each["type"] == f"payment_intent.{kind}"][-1]
+
+
+def test_a_paid_order_is_told_once(bench: AfterBench) -> None:
+    intent_id = paid(bench)
+    assert bench.apply_all() == ["known", "applied"]
+    assert bench.record().payment_status == "succeeded"
+    assert bench.deliver() == 1
+    assert bench.shop.types() == ["order.paid"]
+    told = bench.shop.bodies[0]["data"]["object"]
+    assert (told["order_id"], told["payment_intent_id"]) == ("A-1", intent_id)
+    assert (told["amount"], told["currency"], told["status"]) == (1099, "usd", "succeeded")
+    assert "client_secret" not in str(bench.shop.bodies)
+
+
+def test_an_order_that_is_found_paid_by_a_repeated_creation_is_told(bench: AfterBench) -> None:
+    paid(bench)
+    assert bench.ask().intent.status == "succeeded"
+    bench.deliver()
+    assert bench.shop.types() == ["order.paid"]
+    assert bench.apply_all() == ["known", "applied"]
+    assert bench.deliver() == 0
+
+
+def test_the_same_event_again_changes_nothing(bench: AfterBench) -> None:
+    paid(bench)
+    bench.apply_all()
+    before = bench.record()
+    assert bench.apply(last(bench, "succeeded")) == "duplicate"
+    assert bench.record() == before
+
+
+def test_a_twin_event_tells_nothing_twice(bench: AfterBench) -> None:
+    paid(bench)
+    bench.apply_all()
+    bench.apply({**last(bench, "succeeded"), "id": "evt_twin"})
+    bench.deliver()
+    bench.deliver()
+    assert bench.shop.types() == ["order.paid"]
+
+
+def test_a_late_failure_does_not_undo_a_payment(bench: AfterBench) -> None:
+    intent_id = bench.ask().intent.id
+    bench.fail(intent_id)
+    bench.pay(intent_id)
+    bench.apply(last(bench, "succeeded"))
+    bench.apply(last(bench, "payment_failed"))
+    assert bench.record().payment_status == "succeeded"
+    bench.deliver()
+    assert bench.shop.types() == ["order.paid"]
+
+
+def test_each_failed_payment_is_told_and_the_order_can_still_be_paid(bench: AfterBench) -> None:
+    intent_id = bench.ask().intent.id
+    for _ in range(2):
+        bench.fail(intent_id)
+        bench.apply(last(bench, "payment_failed"))
+    bench.pay(intent_id)
+    bench.apply(last(bench, "succeeded"))
+    for _ in range(3):
+        bench.deliver()
+    assert bench.shop.types() == ["order.failed", "order.failed", "order.paid"]
+
+
+def test_a_debit_that_fails_days_later_lets_the_order_be_paid_again(bench: AfterBench) -> None:
+    intent_id = bench.ask().intent.id
+    confirm = {
+        "payment_method": "pm_usBankAccount_insufficientFunds",
+        "return_url": "https://shop.example/done",
+    }
+    bench.send(f"/v1/payment_intents/{intent_id}/confirm", confirm)
+    bench.apply(last(bench, "processing"))
+    assert bench.record().payment_status == "processing"
+    assert bench.ask().intent.status == "processing"
+    assert bench.deliver() == 0
+    bench.now += 4 * DAY
+    bench.sandbox.settle()
+    bench.apply(last(bench, "payment_failed"))
+    assert bench.record().payment_status == "requires_payment_method"
+    again = bench.ask()
+    assert (again.intent.id, again.intent.status) == (intent_id, "requires_payment_method")
+    bench.deliver()
+    assert bench.shop.types() == ["order.failed"]
+
+
+def test_a_canceled_order_is_told(bench: AfterBench) -> None:
+    intent_id = bench.ask().intent.id
+    bench.send(f"/v1/payment_intents/{intent_id}/cancel", {})
+    bench.apply(last(bench, "canceled"))
+    bench.deliver()
+    assert bench.shop.types() == ["order.canceled"]
+    assert bench.ask().intent.id != intent_id
+    assert bench.record().attempt == 2
+
+
+def test_an_event_of_the_other_mode_touches_nothing(bench: AfterBench) -> None:
+    paid(bench)
+    before = bench.record()
+    assert bench.apply({**last(bench, "succeeded"), "livemode": True}) == "ignored"
+    assert bench.record() == before
+
+
+def test_an_event_that_only_claims_a_mode_touches_nothing(bench: AfterBench) -> None:
+    """Stripe's own object decides, not what the event says of it."""
+    intent_id = paid(bench)
+    live = Order(livemode=True, client_id=None, order_id="A-1")
+    bench.orders.livemode = True
+    event = StripeEvent("evt_1", "payment_intent.succeeded", True, intent_id, live)
+    assert bench.orders.apply(event) == "not_ours"
+    assert bench.store.read(live) is None
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"id": "evt_1", "type": "charge.refunded", "data": {"object": {"id": "ch_1"}}},
+        {"id": "evt_1", "type": "payment_intent.succeeded"},
+        {"id": "evt_1", "type": "payment_intent.succeeded", "data": []},
+        {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": {"id": "pi_1"}}},
+        {"id": "evt_1", "type": 7, "data": {"object": {"id": "pi_1", "metadata": {}}}},
+        {},
+    ],
+)
+def test_what_is_about_no_order_is_ignored(bench: AfterBench, event: dict[str, Any]) -> None:
+    assert bench.apply(event) == "ignored"
+
+
+def test_an_intent_that_stripe_does_not_know_is_not_ours(bench: AfterBench) -> None:
+    bench.ask()
+    subject = {"id": "pi_gone", "metadata": {"order_id": "A-1"}}
+    event = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": subject}}
+    assert bench.apply(event) == "not_ours"
+
+
+def test_an_event_resolves_an_unknown_order(bench: AfterBench) -> None:
+    bench.break_creation("lost_after", count=3)
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    [made] = bench.payable()
+    assert bench.apply(last(bench, "created")) == "known"
+    assert (bench.record().state, bench.record().payment_intent_id) == ("created", made)
+    assert bench.payable() == [made]
+
+
+def test_a_created_event_leaves_an_order_in_flight_to_its_owner(bench: AfterBench) -> None:
+    answers: list[str] = []
+    bench.meanwhile(4, lambda: answers.extend(bench.apply_all()))
+    created = bench.ask()
+    assert answers == ["in_flight"]
+    assert bench.record().payment_intent_id == created.intent.id
+    assert bench.seen[-1].what == "created"
+
+
+def test_any_other_event_of_an_order_in_flight_comes_back_later(bench: AfterBench) -> None:
+    """A restarted service whose store is gone is asked for an order that is being paid."""
+    lost = paid(bench)
+    bench.store.forget(bench.record())
+    answers: list[Exception] = []
+
+    def arrive() -> None:
+        with pytest.raises(InFlight) as raised:
+            bench.apply(last(bench, "succeeded"))
+        answers.append(raised.value)
+
+    bench.meanwhile(4, arrive)
+    assert bench.ask().intent.id == lost
+    assert len(answers) == 1
+    bench.apply(last(bench, "succeeded"))
+    bench.deliver()
+    assert bench.shop.types() == ["order.paid"]
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_an_event_at_any_step_of_a_creation_does_not_break_it(bench: AfterBench, step: int) -> None:
+    """The first answer is lost, so that a PaymentIntent exists while the order is in flight."""
+    bench.break_creation("lost_after")
+
+    def arrive() -> None:
+        for event in bench.events():
+            bench.apply(event)
+
+    bench.meanwhile(step, arrive)
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert bench.record().payment_intent_id == created.intent.id
+
+
+def test_a_note_written_beside_a_creation_does_not_hold_it_up(bench: AfterBench) -> None:
+    """An event of the attempt before is told to the shop while the next one is in flight."""
+    first = bench.ask().intent.id
+    bench.cancel()
+    assert bench.payable() == []
+    for step in range(14):
+        bench.meanwhile(step, bench.deliver)
+        bench.ask()
+        bench.now += 60
+    assert len(bench.payable()) == 1
+    assert first not in bench.payable()
+    assert bench.now < 1_800_000_000.0 + 14 * 61
+    assert bench.shop.types() == ["order.canceled"]
+
+
+@pytest.mark.parametrize("step", range(24))
+def test_a_note_beside_an_attempt_that_is_given_up_does_not_hold_it_up(
+    bench: AfterBench, step: int
+) -> None:
+    bench.ask()
+    bench.cancel()
+    bench.break_creation("error_500_without_object", should_retry=False)
+    bench.meanwhile(step, bench.deliver)
+    began = bench.now
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert bench.now - began < 10
+
+
+def test_a_stray_is_canceled(bench: AfterBench) -> None:
+    own = bench.ask().intent.id
+    stray = bench.stray("A-1")
+    assert bench.apply(bench.events()[-1]) == "stray_canceled"
+    assert bench.payable() == [own]
+    assert stray != own
+
+
+@pytest.mark.parametrize("step", range(24))
+def test_a_stray_that_is_being_canceled_is_adopted_by_nobody(bench: AfterBench, step: int) -> None:
+    """Whoever asks meanwhile is given one that stays payable."""
+    bench.break_creation("late_object", seconds=14.0)
+    bench.break_creation("lost_before", skip=1, count=2)
+    with pytest.raises(StripeFailed):
+        bench.ask_within(9.0)
+    with pytest.raises(NotFound):
+        bench.cancel()
+    assert bench.record().state == "rejected"
+    bench.now += 20
+    bench.sandbox.settle()
+    (late,) = bench.payable()
+    (event,) = bench.events()
+    bench.sandbox.faults.order(
+        FaultOrder("lost_before", Match("POST", f"{INTENTS}/{late}/cancel"), count=2)
+    )
+    given: list[str] = []
+    bench.meanwhile(step, lambda: given.append(bench.ask().intent.id))
+    bench.apply(event)
+    bench.at_step.clear()
+    assert bench.payable() == given
+    assert [bench.ask().intent.id] == bench.payable()
+
+
+def test_a_stray_that_is_canceled_already_is_gone(bench: AfterBench) -> None:
+    bench.ask()
+    bench.stray("A-1")
+    event = bench.events()[-1]
+    assert [bench.apply(event), bench.apply(event)] == ["stray_canceled", "gone"]
+    assert bench.apply(last(bench, "canceled")) == "gone"
+
+
+@pytest.mark.parametrize("outcome", [GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID])
+def test_what_became_of_a_stray_is_in_the_table_of_outcomes(outcome: str) -> None:
+    assert f"| 200 `{outcome}` |" in DOCUMENT.read_text("utf-8")
+
+
+@pytest.mark.parametrize("step", range(16))
+def test_a_stray_that_is_paid_makes_room_for_no_other(bench: AfterBench, step: int) -> None:
+    bench.ask()
+    stray = bench.stray("A-1")
+    bench.pay(stray)
+    answers: list[Any] = []
+    bench.meanwhile(step, lambda: answers.append(bench.ask().intent))
+    assert bench.apply(last(bench, "succeeded")) == "stray_paid"
+    bench.at_step.clear()
+    assert len(bench.made()) == 2
+    assert bench.payable() == [stray]
+    assert bench.ask().intent.status == "succeeded"
+
+
+@pytest.mark.parametrize("step", range(16))
+def test_a_crash_while_a_paid_stray_is_settled_leaves_nothing_to_pay(
+    bench: AfterBench, step: int
+) -> None:
+    bench.ask()
+    stray = bench.stray("A-1")
+    bench.pay(stray)
+    event = last(bench, "succeeded")
+    bench.crashing(step, lambda: bench.apply(event))
+    bench.ask()
+    looks = SecondLooks(bench.tools, lambda _: bench.tools, 25.0)
+    for seconds in (60.0, 3600.0):
+        bench.now += seconds
+        for record in looks.waiting(10):
+            looks.deliver(record)
+    bench.apply({**event, "id": "evt_again"})
+    assert bench.payable() == [stray]
+
+
+def test_a_late_object_of_a_saved_500_is_canceled(bench: AfterBench) -> None:
+    bench.break_creation("late_object", seconds=60.0)
+    own = bench.ask().intent.id
+    bench.now += 120
+    bench.sandbox.settle()
+    assert len(bench.payable()) == 2
+    assert "stray_canceled" in bench.apply_all()
+    assert bench.payable() == [own]
+
+
+def test_a_paid_stray_becomes_the_orders_own_and_raises_an_alarm(bench: AfterBench) -> None:
+    """Nobody may pay an order that is paid: the recorded one is canceled first."""
+    own = bench.ask().intent.id
+    stray = bench.stray("A-1")
+    bench.pay(stray)
+    assert bench.apply(last(bench, "succeeded")) == "stray_paid"
+    assert bench.payable() == [stray] != [own]
+    assert bench.record().payment_intent_id == stray
+    assert "stray_paid" in bench.whats()
+    bench.deliver()
+    assert bench.shop.types() == ["order.paid"]
+    assert bench.ask().intent.id == stray
+
+
+def test_two_paid_raise_an_alarm_and_are_written_down_once(bench: AfterBench) -> None:
+    own = paid(bench)
+    bench.apply_all()
+    stray = bench.stray("A-1")
+    bench.pay(stray)
+    assert bench.apply(last(bench, "succeeded")) == "two_paid"
+    before = bench.record()
+    assert bench.apply({**last(bench, "succeeded"), "id": "evt_twin"}) == "two_paid"
+    assert bench.record() == before
+    assert bench.record().payment_intent_id == own
+    assert bench.whats().count("two_taken") == 2
+
+
+def test_a_paid_order_whose_record_is_lost_is_recorded_and_told(bench: AfterBench) -> None:
+    intent_id = paid(bench)
+    bench.store.forget(bench.record())
+    assert bench.apply(last(bench, "succeeded")) == "adopted"
+    assert bench.record().payment_intent_id == intent_id
+    bench.deliver()
+    assert bench.shop.types() == ["order.paid"]
+    assert bench.ask().intent.status == "succeeded"
+
+
+def test_an_unpaid_order_whose_record_is_lost_is_left_alone(bench: AfterBench) -> None:
+    bench.ask()
+    bench.store.forget(bench.record())
+    assert bench.apply_all() == ["unknown_order"]
+    with pytest.raises(NotFound):
+        bench.orders.status(OrderRequest(order_id="A-1"))
+
+
+def test_an_event_that_could_not_be_applied_is_not_marked_as_seen(bench: AfterBench) -> None:
+    paid(bench)
+    bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), count=3))
+    with pytest.raises(StripeFailed):
+        bench.apply(last(bench, "succeeded"))
+    assert bench.apply(last(bench, "succeeded")) == "applied"
+
+
+def test_a_store_that_is_down_makes_stripe_come_again(bench: AfterBench) -> None:
+    paid(bench)
+
+    def down() -> None:
+        raise StoreUnavailable
+
+    bench.meanwhile(4, down)
+    with pytest.raises(StoreDown):
+        bench.apply(last(bench, "succeeded"))
+    assert bench.apply(last(bench, "succeeded")) == "applied"
+
+
+def test_a_crash_between_any_two_steps_loses_nothing(bench: AfterBench) -> None:
+    """Stripe sends again what was not answered; the outbox delivers again what was not noted."""
+    step = 0
+    crashed = True
+    while crashed:
+        order_id = f"C-{step}"
+        paid(bench, order_id)
+
+        def follow(order_id: str = order_id) -> None:
+            bench.apply_all(order_id)
+            bench.deliver()
+
+        crashed = bench.crashing(step, follow)
+        bench.now += 60
+        follow()
+        bench.now += 60
+        bench.deliver()
+        bodies = [each["data"]["object"] for each in bench.shop.bodies]
+        ids = {b["id"] for b in bench.shop.bodies if b["data"]["object"]["order_id"] == order_id}
+        assert len(ids) == 1, step
+        assert bodies[-1]["status"] == "succeeded"
+        assert bench.record(order_id).due_at is None
+        step += 1
+    assert step > 15
+
+
+def test_a_crash_is_a_crash() -> None:
+    """Nothing between the service and the interpreter may swallow what stands for kill -9."""
+    assert not issubclass(Crash, Exception)

@@ -1,0 +1,1 @@
+"""Tests of the gunicorn worker's reading and writing."""

@@ -1,0 +1,177 @@
+"""No text from outside costs more than its length: every pattern, and a whole request."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from payment_service.gateways.stripe.retry import SendFailed
+from payment_service.gateways.stripe.send import MAX_MESSAGE_CHARACTERS, error_of
+from payment_service.payments.request.create import PaymentRequest
+from payment_service.payments.request.existing_order import (
+    CancelRequest,
+    StatusRequest,
+    UpdateRequest,
+)
+from payment_service.payments.request.problems import bad_request
+from payment_service.schema.fields import names_of
+from payment_service.schema.secret import MAX_CHARACTERS, redacted
+from tests.architecture.test_import_table import MODULES
+from tests.support.sandbox_process import SandboxProcess
+from tests.support.service_process import ServiceProcess
+
+# Eight times the input: eight times the work where it is linear, 64 times where it is quadratic.
+SMALL, LARGE = 4_096, 32_768
+MOST_TIMES = 28
+
+# What takes less is not measured well, and harms nobody.
+LEAST_SECONDS = 0.01
+
+HOSTILE = [
+    "-eyJ", "eyJ", "-eyJa.", "eyJa.eyJ", "sk_test_", "-sk_live_a", "_secret_", "pi_a_secret",
+    "-pi_a", "whsec_", "://", "a://b", "Bearer ", "bearer a", "api_", "api_0", "a@", "a@b.", ".",
+    "@", "a", "0", "_", "-", " ", ":", "/", "a: b\r\n", "a:\r\n", "\r\n", "/pi_1", "%41", "\ud800",
+    "[", ",", "t=1,v1=",
+]  # fmt: skip
+ENDS = ["", ".", "@", "\n", "\x00", " x@"]
+
+# Run over text only that another pattern has matched as a whole, so that no try begins in vain.
+CHECKED_BEFORE = {
+    "payment_service.gateways.stripe.http.response._HEADER",
+    "payment_service.server.request_head._EACH",
+}
+
+# Only an operator's own words reach these: the settings, the clients file, the command line.
+OPERATORS = {"setting_checks", "order_commands", "payment_service.key_store.redis.store"}
+
+
+USED = re.compile(r"\b(_?[A-Z_]+)\.(?:sub|search|findall|finditer)\(")
+
+
+def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
+    """Every compiled pattern of the service, with its place; the service itself is imported."""
+    for name, tree in MODULES.items():
+        if "re.compile(" not in ast.unparse(tree) or name in OPERATORS:
+            continue
+        for attribute, value in vars(importlib.import_module(name)).items():
+            if isinstance(value, re.Pattern):
+                yield f"{name}.{attribute}", value
+    for kind in (PaymentRequest, UpdateRequest, CancelRequest, StatusRequest):
+        from payment_service.schema.fields import _fields_of
+
+        for field, rule in _fields_of(kind).known.items():
+            if rule.pattern is not None:
+                yield f"{kind.__name__}.{field}", rule.pattern
+        assert names_of(kind)
+
+
+def searched() -> Iterator[str]:
+    """Those that are looked for anywhere in a text, not only from its beginning."""
+    for name, tree in MODULES.items():
+        for used in USED.findall(ast.unparse(tree)):
+            yield f"{name}.{used}"
+
+
+PATTERNS = dict(patterns())
+SEARCHED = set(searched())
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU time of the quickest of three runs."""
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        work()
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+def assert_linear(work: Callable[[str], object], unit: str, end: str) -> None:
+    small, large = (unit * (size // len(unit)) + end for size in (SMALL, LARGE))
+    for_large = seconds(lambda: work(large))
+    if for_large > LEAST_SECONDS:
+        assert for_large < MOST_TIMES * seconds(lambda: work(small)), (unit, end)
+
+
+def test_every_pattern_is_compiled_where_it_can_be_enumerated() -> None:
+    """A pattern inside of a function would escape the test of growth."""
+    inline = re.compile(r"\bre\.(match|fullmatch|search|sub|findall|split|finditer)\(")
+    found = {name for name, tree in MODULES.items() if inline.search(ast.unparse(tree))}
+    assert found <= OPERATORS | {"payment_service.access.clients"}
+
+
+def test_the_patterns_are_found() -> None:
+    assert {
+        "secret_text._SECRETS",
+        "stripe_send._SECRETS",
+        "payment_service.payments.request.text._EMAIL",
+    } <= set(PATTERNS)
+    assert len(PATTERNS) > 20
+
+
+@pytest.mark.parametrize("name", sorted(PATTERNS))
+def test_the_work_of_a_pattern_grows_with_its_input(name: str) -> None:
+    pattern = PATTERNS[name]
+    own = re.findall(r"[A-Za-z0-9_:/@.-]{2,}", str(pattern.pattern))
+    for unit in [*HOSTILE, *own]:
+        for end in ENDS:
+
+            def search(text: str) -> None:
+                given: Any = text
+                if isinstance(pattern.pattern, bytes):
+                    given = text.encode("utf-8", "replace")
+                pattern.fullmatch(given)
+                if name in SEARCHED - CHECKED_BEFORE:
+                    pattern.sub("" if isinstance(given, str) else b"", given)
+
+            assert_linear(search, unit, end)
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_the_redaction_of_a_text_grows_with_the_text(unit: str) -> None:
+    for end in (*ENDS, f".{unit * 100}"):
+        assert_linear(redacted, unit, end)
+
+
+def test_a_token_that_was_cut_is_redacted() -> None:
+    for cut in ("eyJhbGciOi", "eyJhbGciOi.", "eyJhbGciOi.eyJzdWIiOi", "-eyJhbGciOi.eyJ.sig"):
+        assert "eyJ" not in redacted(f"x {cut}")
+
+
+def test_a_message_of_stripes_is_shortened_before_it_is_searched() -> None:
+    from types import SimpleNamespace
+
+    from payment_service.gateways.stripe.retry import Meaning, Verdict
+
+    said = SimpleNamespace(message="-eyJ" * 100_000, code="x" * 100_000, type="card_error")
+    cause: Any = Exception()
+    cause.error, cause.request_id = said, "req_1\r\nX: 1"
+    failed = SendFailed(Verdict(Meaning.NO, again=False, status=402))
+    failed.__cause__ = cause
+    error = error_of(failed)
+    assert len(error.message) < MAX_MESSAGE_CHARACTERS + 100
+    assert (error.code, error.request_id) == ("card_error", None)
+
+
+def test_a_name_is_cut_before_it_is_searched() -> None:
+    from payment_service.schema.fields import Fault
+
+    assert len(bad_request([Fault("unknown", "-eyJ" * 20_000)]).message) < MAX_CHARACTERS
+
+
+@pytest.mark.parametrize("name", ["-eyJ" * 8_000 + "." + "-eyJ" * 6_000, "a@" * 30_000])
+def test_a_hostile_name_does_not_hold_a_worker(sandbox: SandboxProcess, name: str) -> None:
+    with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service:
+        service.create("A-0")
+        worker = psutil.Process(service.workers()[0])
+        before = sum(worker.cpu_times()[:2])
+        answer = service.post("/create-payment-intent", {name: 1, "order_id": "A", "amount": 1})
+        assert answer.status_code == 400
+        assert sum(worker.cpu_times()[:2]) - before < 0.5

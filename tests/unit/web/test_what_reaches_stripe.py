@@ -1,0 +1,126 @@
+"""From a client's bytes to Stripe's books: the whole service over the sandbox's core."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from payment_service.payments.payments import Payments
+from payment_service.settings import load_settings
+from stripe_back_end_api import create_app
+from tests.support.flow_bench import FlowBench
+from tests.unit.web.test_bad_input import INVALID, MALFORMED, VALID
+
+SETTINGS = load_settings({"STRIPE_SECRET_KEY": "sk_test_shop"})
+PATH = "/create-payment-intent"
+MANDATE = {"payment_schedule": "sporadic", "transaction_type": "personal"}
+
+
+@pytest.fixture
+def bench() -> FlowBench:
+    return FlowBench()
+
+
+@pytest.fixture
+def client(bench: FlowBench) -> FlaskClient:
+    return create_app(SETTINGS, Payments(bench.tools, SETTINGS)).test_client()
+
+
+def pay(client: FlaskClient, **fields: Any) -> TestResponse:
+    response = client.post(PATH, json={**VALID, **fields})
+    assert response.status_code == 200, response.text
+    return response
+
+
+def only(bench: FlowBench) -> dict[str, Any]:
+    (made,) = bench.made()
+    return made
+
+
+def test_ach(client: FlaskClient, bench: FlowBench) -> None:
+    pay(client, payment_method_types=["us_bank_account"])
+    made = only(bench)
+    assert (made["currency"], made["payment_method_types"]) == ("usd", ["us_bank_account"])
+
+
+@pytest.mark.parametrize("currency", ["cad", "usd"])
+def test_eft(client: FlaskClient, bench: FlowBench, currency: str) -> None:
+    options = {"acss_debit": {"mandate_options": MANDATE}}
+    pay(
+        client,
+        currency=currency,
+        payment_method_types=["acss_debit"],
+        payment_method_options=options,
+    )
+    made = only(bench)
+    assert (made["currency"], made["payment_method_types"]) == (currency, ["acss_debit"])
+    assert made["payment_method_options"]["acss_debit"]["mandate_options"] == MANDATE
+
+
+def test_interac(client: FlaskClient, bench: FlowBench) -> None:
+    pay(client, currency="cad", payment_method_types=["card_present", "interac_present"])
+    made = only(bench)
+    assert made["currency"] == "cad"
+    assert made["payment_method_types"] == ["card_present", "interac_present"]
+
+
+def test_every_other_field(client: FlaskClient, bench: FlowBench) -> None:
+    fields = {
+        "description": "Fruit, für Zoë 🍎",
+        "receipt_email": "zoe@example.com",
+        "capture_method": "manual",
+        "setup_future_usage": "off_session",
+        "statement_descriptor_suffix": "FRUIT 1",
+    }
+    pay(client, client_id=7, metadata={"basket": "3 apples & 2 pears"}, **fields)
+    made = only(bench)
+    assert {name: made[name] for name in fields} == fields
+    names = {"order_id": "A-1", "client_id": "7"}
+    assert made["metadata"] == {"basket": "3 apples & 2 pears", **names}
+
+
+def test_a_request_in_another_order_of_its_names_is_the_same(
+    client: FlaskClient, bench: FlowBench
+) -> None:
+    first = pay(client, currency="CAD", metadata={"a": "1", "b": "2"}, client_id=None)
+    again = client.post(
+        PATH,
+        data=b'{"metadata":{"b":"2","a":"1"},"order_id":"A-1","currency":"cad","amount":100}',
+        content_type="application/json; charset=utf-8",
+    )
+    assert again.get_json()["payment_intent_id"] == first.get_json()["payment_intent_id"]
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert len(bench.made()) == 1
+
+
+def test_a_lost_record_does_not_mind_the_order_of_names_either(bench: FlowBench) -> None:
+    """Attempt 1 is derived again, so its parameters must be, or Stripe refuses the key."""
+    for metadata in ({"a": "1", "b": "2"}, {"b": "2", "a": "1"}):
+        forgetful = FlowBench()
+        forgetful.sandbox = bench.sandbox
+        app = create_app(SETTINGS, Payments(forgetful.another(), SETTINGS))
+        pay(app.test_client(), metadata=metadata)
+    assert len(bench.made()) == 1
+
+
+def test_a_reused_order_and_a_refusal_have_their_rows(client: FlaskClient) -> None:
+    pay(client)
+    reused = client.post(PATH, json={**VALID, "amount": 200})
+    assert (reused.status_code, reused.get_json()["code"]) == (422, "order_reused")
+    small = client.post(PATH, json={"order_id": "A-2", "amount": 1})
+    assert (small.status_code, small.get_json()["code"]) == (400, "amount_too_small")
+
+
+def test_no_bad_input_reaches_stripe(client: FlaskClient, bench: FlowBench) -> None:
+    bodies = [*MALFORMED.values()]
+    bodies += [json.dumps({**VALID, **fields}).encode() for _, fields in INVALID.values()]
+    for body in bodies:
+        response = client.post(PATH, data=body, content_type="application/json")
+        assert 400 <= response.status_code < 500
+    assert len(bodies) > 60
+    assert bench.sandbox.log.shown_counts() == {}
+    assert bench.made() == []
