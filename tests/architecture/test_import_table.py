@@ -79,9 +79,9 @@ FLOORS = [
     {"payments.changes"},
     {"payments.recovery"},
     {"payments"},
-    # It makes what `payments.changes` takes for an event.
-    {"gateways.stripe.webhook"},
     {"access", "telemetry", "background"},
+    # It makes what `payments.changes` takes for an event, with the clients' secrets.
+    {"gateways.stripe.webhook"},
     {"stripe_payment"},
     {"checkout", "cli", "wiring"},
     {"web"},
