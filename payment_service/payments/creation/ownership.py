@@ -66,7 +66,7 @@ class Ownership:
         try:
             written = self._write(
                 lambda record: self._tools.telling(
-                    transitions.created(record, intent, now, what), intent
+                    transitions.recorded(record, intent, now, what), intent
                 )
             )
         except StoreUnavailable:

@@ -219,6 +219,16 @@ def adopted(record: KeyRecord, intent: Intent, now: float, what: str = "adopted"
     return with_follow_up(known, amount=intent.amount, currency=intent.currency)
 
 
+def recorded(record: KeyRecord, intent: Intent, now: float, what: str) -> KeyRecord:
+    """The order's PaymentIntent is the one that the owner of the attempt made or found.
+
+    A paid one of another price was asked for by a request whose record the store lost, and must
+    not pass for what the attempt's own request asks for.
+    """
+    own = intent.costs(SentParams.parse(record.params).params)
+    return (created if own else adopted)(record, intent, now, what)
+
+
 def seen(
     record: KeyRecord, intent: Intent, now: float, what: str = "seen", **facts: str | int
 ) -> KeyRecord:

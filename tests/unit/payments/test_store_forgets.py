@@ -73,6 +73,17 @@ def test_other_parameters_after_a_lost_record_make_no_second_one(bench: FlowBenc
     assert bench.payable() == [first] or bench.record().payment_intent_id == bench.payable()[0]
 
 
+def test_a_paid_one_of_a_lost_record_is_not_taken_for_another_price(bench: FlowBench) -> None:
+    first = bench.ask(amount=1099).intent.id
+    lose_record(bench)
+    bench.now += 60
+    bench.act(first, "confirm")
+    paid = bench.ask(amount=2000).intent
+    assert (paid.id, paid.status) == (first, "succeeded")
+    # The request that made it is answered, too.
+    assert bench.ask(amount=1099).intent.id == first
+
+
 @pytest.mark.parametrize("end", ["payable", "paid"])
 def test_a_record_that_went_back_a_day_ago_makes_no_second_one(bench: FlowBench, end: str) -> None:
     canceled = bench.ask(amount=1099).intent.id
