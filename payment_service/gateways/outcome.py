@@ -48,6 +48,7 @@ class Unclear:
 
     `of_this_call`: Stripe names a send of this very call as the one whose answer it saved, so
     that nothing used the key before.
+    `from_before`: that 5xx was saved before the first send of this call.
     `answered_500`: the last answer was a 500, which may be a saved one that does not say so.
     """
 
@@ -55,6 +56,7 @@ class Unclear:
     saved_5xx: bool
     of_this_call: bool = False
     answered_500: bool = False
+    from_before: bool = False
 
 
 Outcome = Made | Declined | KeyMisused | Unclear

@@ -203,6 +203,7 @@ def _outcome(failed: SendFailed, call: Call) -> Outcome:
     return Unclear(
         error,
         saved_5xx=verdict.saved_5xx,
+        from_before=verdict.replayed and not call.after_unresolved,
         of_this_call=verdict.original_request in call.request_ids,
         answered_500=verdict.status == 500,
     )

@@ -167,7 +167,9 @@ class Attempt(Ownership):
             self.release(unclear.error)
             raise unclear.error
         since = self._began_at if unclear.of_this_call else None
-        return self._look_up(unclear.error, since=since)
+        end = self._look_up(unclear.error, since=since)
+        # Rule 3: a 5xx that was saved before is not one of this request's own failures.
+        return Over() if unclear.from_before and isinstance(end, Over) else end
 
     # Looking for what the attempt may have made.
 

@@ -84,6 +84,18 @@ def test_a_paid_one_of_a_lost_record_is_not_taken_for_another_price(bench: FlowB
     assert bench.ask(amount=1099).intent.id == first
 
 
+def test_one_request_gets_past_the_saved_500s_of_a_lost_record(bench: FlowBench) -> None:
+    bench.break_creation("error_500_without_object")
+    bench.break_creation("error_500_without_object", skip=1)
+    with pytest.raises(PaymentError):
+        bench.ask(amount=1099)
+    assert bench.record().attempt == 2
+    lose_record(bench)
+    bench.now += 60
+    made = bench.ask(amount=1099).intent.id
+    assert bench.payable() == [made]
+
+
 @pytest.mark.parametrize("end", ["payable", "paid"])
 def test_a_record_that_went_back_a_day_ago_makes_no_second_one(bench: FlowBench, end: str) -> None:
     canceled = bench.ask(amount=1099).intent.id
