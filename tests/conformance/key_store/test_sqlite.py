@@ -249,7 +249,7 @@ def read_in_another_process(path: Path) -> str:
 
 def test_another_process_that_closes_the_file_takes_nothing_away(path: Path) -> None:
     store = SqliteStore(str(path), timeout_seconds=5)
-    with store._lent():
+    with store._borrowed():
         # Another thread's connection, while the first is in use.
         store.claim(record("A-1"))
     assert len(store._idle) == 2
