@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from payment_service.access.admission import EVERYBODY, Access, admitted
+from payment_service.access.admission import OPEN_ACCESS, Access, authenticate
 from payment_service.access.errors import TooManyRequests, Unauthorized
 from payment_service.settings import Settings
 
@@ -70,15 +70,15 @@ def too_many_requests() -> TooManyRequests:
 
 
 def _let_everybody_in() -> None:
-    g.access = EVERYBODY
+    g.access = OPEN_ACCESS
 
 
 def _recognise(clients: Clients | None, clock: Callable[[], float]) -> None:
-    g.access, g.refusal = EVERYBODY, None
+    g.access, g.refusal = OPEN_ACCESS, None
     if request.method == "OPTIONS" or request.endpoint is None or request.endpoint in PUBLIC:
         return
     try:
-        g.access = admitted(request.headers.get("Authorization"), clients, clock())
+        g.access = authenticate(request.headers.get("Authorization"), clients, clock())
     except Unauthorized as refusal:
         g.refusal = refusal
 

@@ -34,7 +34,7 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
 
     @app.post("/update-payment-intent")
     def update_payment_intent() -> Response:
-        access().must_be_the_shop()
+        access().forbid_tokens()
         wanted = asked_in_body(UpdateRequest)
         updated = payments.orders_of(wanted.client_id).update(wanted)
         response = jsonify({**_shown(updated.intent), "revision": updated.revision})
@@ -44,7 +44,7 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
 
     @app.post("/cancel-payment-intent")
     def cancel_payment_intent() -> Response:
-        access().must_be_the_shop()
+        access().forbid_tokens()
         wanted = asked_in_body(CancelRequest)
         return jsonify(_shown(payments.orders_of(wanted.client_id).cancel(wanted)))
 

@@ -28,15 +28,15 @@ def complaint(path: Path, *, livemode: bool = False) -> str:
 
 def test_a_client_is_found_by_its_api_key(tmp_path: Path) -> None:
     clients = load_clients(clients_file(tmp_path), livemode=False)
-    found = clients.of_api_key(API_KEYS["shop-b"])
+    found = clients.by_api_key(API_KEYS["shop-b"])
     assert found is not None
     assert found.id == "shop-b"
-    assert clients.of_api_key(API_KEYS["shop-b"] + "x") is None
-    assert clients.of_api_key("é") is None
+    assert clients.by_api_key(API_KEYS["shop-b"] + "x") is None
+    assert clients.by_api_key("é") is None
 
 
 WRONG = [
-    ('stripe_acount = "acct_1"', "stripe_acount is not an entry of a client"),
+    ('stripe_acount = "acct_1"', "stripe_acount is not a known entry"),
     ('stripe_account = "hunter2"', "stripe_account must be an account like"),
     ('stripe_secret_key = "hunter2"', "stripe_secret_key must begin with"),
     ('stripe_secret_key = "sk_live_hunter2"', "must both be test or both be live"),
