@@ -39,7 +39,7 @@ class Access:
         """The client whose orders the caller may use; None for all orders."""
         return self.client.id if self.client else None
 
-    def checked(self, given: Mapping[str, Any], kind: type[Fields]) -> Fields:
+    def check(self, given: Mapping[str, Any], kind: type[Fields]) -> Fields:
         """Check a request of any kind; signed fields take precedence.
 
         The request may omit a signed field or repeat it in any equivalent spelling. Raises

@@ -43,8 +43,8 @@ SWITCHES = {
 def secret_key(value: Secret) -> Secret:
     if not re.fullmatch(SECRET_KEY, value.get_secret_value()):
         raise ValueError(
-            f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)}, followed by the rest of the key, "
-            "without spaces"
+            "must be a complete key without spaces that begins with one of "
+            f"{', '.join(SECRET_KEY_PREFIXES)}"
         )
     return value
 

@@ -84,7 +84,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_two_clients_do_not_share_a_proof(tmp_path: Path) -> None:
     twin = entry("shop-a").replace("shop-a]", "twin]")
-    assert "twin: has a secret" in complaint(clients_file(tmp_path, entry("shop-a"), twin))
+    assert "twin: shares a secret" in complaint(clients_file(tmp_path, entry("shop-a"), twin))
 
 
 def test_only_keys_that_hold_are_taken(tmp_path: Path) -> None:

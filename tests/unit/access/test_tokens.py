@@ -157,7 +157,7 @@ def body(**fields: Any) -> dict[str, Any]:
 
 
 def test_the_token_says_what_the_body_may_leave_out(clients: Clients) -> None:
-    asked = enter(clients, token()).checked(body(), PaymentRequest)
+    asked = enter(clients, token()).check(body(), PaymentRequest)
     assert (asked.order_id, asked.amount, asked.client_id) == ("A-1", 1099, "shop-a")
 
 
@@ -172,7 +172,7 @@ def test_the_token_says_what_the_body_may_leave_out(clients: Clients) -> None:
 def test_the_body_may_repeat_it_and_add_what_is_the_shoppers(
     clients: Clients, fields: dict[str, Any]
 ) -> None:
-    assert enter(clients, token()).checked(body(**fields), PaymentRequest).amount == 1099
+    assert enter(clients, token()).check(body(**fields), PaymentRequest).amount == 1099
 
 
 @pytest.mark.parametrize(
@@ -190,41 +190,41 @@ def test_the_body_may_repeat_it_and_add_what_is_the_shoppers(
 )
 def test_a_body_that_disagrees_is_refused(clients: Clients, fields: dict[str, Any]) -> None:
     with pytest.raises(Forbidden) as caught:
-        enter(clients, token()).checked(body(**fields), PaymentRequest)
+        enter(clients, token()).check(body(**fields), PaymentRequest)
     assert caught.value.code == "token_mismatch"
 
 
 def test_the_shop_may_sign_any_field(clients: Clients) -> None:
     access = enter(clients, token(customer="cus_1", metadata={"cart": "7"}, order_id=5))
-    asked = access.checked(body(order_id="5", customer="cus_1"), PaymentRequest)
+    asked = access.check(body(order_id="5", customer="cus_1"), PaymentRequest)
     assert (asked.customer, asked.metadata, asked.order_id) == ("cus_1", {"cart": "7"}, "5")
 
 
 def test_a_signed_field_keeps_its_rule(clients: Clients) -> None:
     with pytest.raises(BadRequest, match="amount: must be an integer"):
-        enter(clients, token(amount=0)).checked(body(), PaymentRequest)
+        enter(clients, token(amount=0)).check(body(), PaymentRequest)
 
 
 def test_an_api_key_chooses_all_but_the_client(clients: Clients) -> None:
     access = enter(clients, API_KEYS["shop-b"])
-    asked = access.checked(body(amount=1, order_id="B-1", metadata={"a": "b"}), PaymentRequest)
+    asked = access.check(body(amount=1, order_id="B-1", metadata={"a": "b"}), PaymentRequest)
     assert asked.client_id == "shop-b"
     with pytest.raises(Forbidden):
-        access.checked(body(amount=1, order_id="B-1", client_id="shop-a"), PaymentRequest)
+        access.check(body(amount=1, order_id="B-1", client_id="shop-a"), PaymentRequest)
 
 
 def test_an_order_is_found_under_its_own_client_only(clients: Clients) -> None:
     by_token, by_key = enter(clients, token()), enter(clients, API_KEYS["shop-b"])
-    asked = by_token.checked({"refresh": "true"}, StatusRequest)
+    asked = by_token.check({"refresh": "true"}, StatusRequest)
     assert (asked.order_id, asked.client_id, asked.refresh) == ("A-1", "shop-a", "true")
-    assert by_key.checked({"order_id": "B-1"}, StatusRequest).client_id == "shop-b"
+    assert by_key.check({"order_id": "B-1"}, StatusRequest).client_id == "shop-b"
     for access, order_id, client_id in [
         (by_token, "A-2", None),
         (by_token, "A-1", "shop-b"),
         (by_key, "A-1", "shop-a"),
     ]:
         with pytest.raises(Forbidden):
-            access.checked({"order_id": order_id, "client_id": client_id}, StatusRequest)
+            access.check({"order_id": order_id, "client_id": client_id}, StatusRequest)
 
 
 def test_a_page_changes_nothing(clients: Clients) -> None:
