@@ -1,6 +1,6 @@
 -- Reads the record if it exists, without a write; inserts it otherwise. If another claim commits
 -- in between, DO NOTHING would return no row, and a SELECT in this statement would not see the
--- other row because its snapshot is older. The no-op update waits for the other claim, locks its
+-- other row because its snapshot is older. The dummy update waits for the other claim, locks its
 -- row and returns its current values.
 WITH held AS (
     SELECT
