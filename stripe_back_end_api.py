@@ -23,7 +23,7 @@ from payment_service.settings import Settings, SettingsError, environ_for_gunico
 from payment_service.telemetry import request_log
 from payment_service.telemetry.metrics.opening import NoMetrics
 from payment_service.web import access_control
-from payment_service.web.errors import ANSWERS, add_error_handlers
+from payment_service.web.errors import ERROR_RESPONSES, add_error_handlers
 from payment_service.web.flask_app import App
 from payment_service.web.order_routes import add_order_routes
 from payment_service.web.parse import parse_body
@@ -120,7 +120,7 @@ def _add_own_description(app: Flask, parts: Parts) -> None:
         # With the first who asks: no start needs to wait for it.
         from payment_service.web.openapi.document import document
 
-        return document(ANSWERS, guarded=parts.clients is not None)
+        return document(ERROR_RESPONSES, guarded=parts.clients is not None)
 
     @app.get("/openapi.json")
     def openapi() -> Response:

@@ -53,7 +53,7 @@ class Access:
                 "The request differs from its token, or is another client's order"
             )
         for name in given:
-            if given[name] is not None and not self._may_say(name):
+            if given[name] is not None and not self._may_send(name):
                 raise self._forbidden(f"{name}: must be in the token")
         return checked
 
@@ -64,7 +64,7 @@ class Access:
                 "This needs an API key: call it from the shop's server, not from a browser"
             )
 
-    def _may_say(self, name: str) -> bool:
+    def _may_send(self, name: str) -> bool:
         return self.kind != "token" or name in self.signed or name in BROWSER_FIELDS
 
     def _forbidden(self, message: str) -> Forbidden:
@@ -81,17 +81,17 @@ def authenticate(authorization: str | None, clients: Clients | None, now: float)
     """
     if clients is None:
         return OPEN_ACCESS
-    scheme, _, proof = (authorization or "").partition(" ")
-    proof = proof.strip()
-    if scheme.lower() != "bearer" or not proof:
+    scheme, _, credential = (authorization or "").partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential:
         raise Unauthorized("Send Authorization: Bearer with the order's token or an API key")
-    if "." in proof:
+    if "." in credential:
         from payment_service.access.tokens import verified_claims
 
-        client, claims = verified_claims(proof, clients, now)
+        client, claims = verified_claims(credential, clients, now)
         signed = {name: claims[name] for name in names_of(PaymentRequest) if name in claims}
         return Access("token", client, signed)
-    of_key = clients.by_api_key(proof)
+    of_key = clients.by_api_key(credential)
     if of_key is None:
         raise Unauthorized("The API key belongs to no client of this service")
     return Access("api_key", of_key, {"client_id": of_key.id})

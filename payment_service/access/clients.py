@@ -186,14 +186,14 @@ def _shared_keys(clients: Mapping[str, Client]) -> list[str]:
     """Report secrets and keys that two clients share: one client could impersonate the other."""
     owners: dict[str, str] = {}
     return [
-        f"{client.id}: shares a secret or an API key with {owners[proof]}"
+        f"{client.id}: shares a secret or an API key with {owners[credential]}"
         for client in clients.values()
-        for proof in _proofs(client)
-        if owners.setdefault(proof, client.id) != client.id
+        for credential in _credentials(client)
+        if owners.setdefault(credential, client.id) != client.id
     ]
 
 
-def _proofs(client: Client) -> list[str]:
+def _credentials(client: Client) -> list[str]:
     secrets = (each.get_secret_value() for each in client.token_secrets)
     return [*client.api_keys_sha256, *secrets, *client.token_public_keys]
 

@@ -10,20 +10,20 @@ from payment_service.key_store.memory import DEFAULT_MAX_ORDERS, MemoryStore
 __all__ = [
     "SCHEMES",
     "KeyStore",
-    "checked_url",
     "open_key_store",
     "refuse_unusable",
     "shared_memory_store",
+    "validate_url",
 ]
 
 SCHEMES = ("memory", "sqlite", "postgresql", "redis", "rediss")
 
-UNKNOWN = f"unknown scheme: use one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
+UNKNOWN_SCHEME = f"unknown scheme: use one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
 
 DEFAULT_TIMEOUT_SECONDS = 2.0
 
 
-def checked_url(url: str) -> str:
+def validate_url(url: str) -> str:
     """Validate a KEY_STORE_URL; return it with its scheme in lower case.
 
     The directory of a SQLite file must exist. Opens nothing, and imports only the named store's
@@ -47,7 +47,7 @@ def checked_url(url: str) -> str:
 
             open_redis(url, DEFAULT_TIMEOUT_SECONDS)
         case _:
-            raise ValueError(UNKNOWN)
+            raise ValueError(UNKNOWN_SCHEME)
     return url
 
 
@@ -89,7 +89,7 @@ def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
 
             return RedisStore(url, timeout_seconds=timeout_seconds)
         case _:
-            raise ValueError(UNKNOWN)
+            raise ValueError(UNKNOWN_SCHEME)
 
 
 def shared_memory_store(path: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:

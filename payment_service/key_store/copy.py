@@ -15,11 +15,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from payment_service.key_store import checked_url, open_key_store
+from payment_service.key_store import open_key_store, validate_url
 from payment_service.key_store.contract import KeyStore, Order, StoreUnavailable
 
 # The message about differing records names this many orders.
-NAMED = 5
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ def main() -> None:
 
 
 def _differing(orders: Sequence[Order]) -> str:
-    named = ", ".join(repr(each.order_id) for each in orders[:NAMED])
-    more = ", ..." if len(orders) > NAMED else ""
+    named = ", ".join(repr(each.order_id) for each in orders[:MAX_NAMED])
+    more = ", ..." if len(orders) > MAX_NAMED else ""
     return (
         f"{len(orders)} records differ in TO ({named}{more}): one of the two stores has served "
         "requests since an earlier copy. Do not start the service with TO. If FROM is the one that "
@@ -102,7 +102,7 @@ def _source(given: str) -> str:
 
 def _checked(name: str, given: str) -> str:
     try:
-        url = checked_url(given)
+        url = validate_url(given)
     except ValueError as error:
         raise CannotCopyError(f"{name}: {error}") from None
     if url.startswith("memory:"):

@@ -16,7 +16,7 @@ DEFAULT_MAX_ORDERS = 500_000
 KEEP_SECONDS = 90 * 86_400
 
 # How many of the oldest records a full store examines for eviction: bounds the time of a claim.
-ROOM_SEARCH = 1_000
+MAX_EVICTION_SEARCH = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class MemoryStore:
             if held is not None:
                 return held
             if len(self._records) >= self._max_orders:
-                self._make_room(record.updated_at)
+                self._evict_one(record.updated_at)
             self._put(record)
             return record
 
@@ -88,9 +88,11 @@ class MemoryStore:
         held = self._records.get(current.order)
         return held is not None and held.version == current.version and held.owner == current.owner
 
-    def _make_room(self, now: float) -> None:
+    def _evict_one(self, now: float) -> None:
         """Drop the oldest finished record; warn if it is younger than rule 12 allows."""
-        oldest = (r for _, r in zip(range(ROOM_SEARCH), self._records.values(), strict=False))
+        oldest = (
+            r for _, r in zip(range(MAX_EVICTION_SEARCH), self._records.values(), strict=False)
+        )
         victim = next((r for r in oldest if r.state != "pending" and r.due_at is None), None)
         if victim is None:
             raise StoreUnavailable("the memory store is full of unfinished orders")

@@ -7,7 +7,7 @@ import re
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from payment_service.key_store import checked_url
+from payment_service.key_store import validate_url
 from payment_service.schema.secret import Secret
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
@@ -140,4 +140,4 @@ def _lower_scheme(value: str) -> str:
 
 def store_url(value: Secret) -> Secret:
     """Check KEY_STORE_URL; it is a secret because it may contain a password."""
-    return Secret(checked_url(value.get_secret_value()))
+    return Secret(validate_url(value.get_secret_value()))

@@ -33,10 +33,10 @@ _payments, _requests = logging.getLogger("payments"), logging.getLogger("request
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
 # Fields for the current request's last line, collected so far: its order, its sends.
-_known: ContextVar[dict[str, Any] | None] = ContextVar("known", default=None)
+_request_fields: ContextVar[dict[str, Any] | None] = ContextVar("request_fields", default=None)
 
 # The X-Request-ID that a caller may choose: short, of characters that are safe in a log.
-_HARMLESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # Enough to find a key in Stripe's dashboard.
 KEY_CHARACTERS = len("order-") + 8
@@ -56,7 +56,7 @@ _STANDARD = frozenset(_EMPTY) | {"message", "asctime", "taskName"}
 
 def new_correlation_id(asked_for: str | None) -> str:
     """Return the caller's id if it is safe to log, else a new one."""
-    if asked_for is not None and _HARMLESS.fullmatch(asked_for):
+    if asked_for is not None and _SAFE_ID.fullmatch(asked_for):
         return asked_for
     # The id must be unique, but not secret, so it needs no system call for secure random bits.
     return f"{random.getrandbits(128):032x}"
@@ -66,13 +66,13 @@ def begin_request(asked_for: str | None) -> str:
     """Start the log context of a request; return its correlation id."""
     given = new_correlation_id(asked_for)
     correlation_id.set(given)
-    _known.set({})
+    _request_fields.set({})
     return given
 
 
 def add_fields(**facts: Any) -> None:
     """Add fields to the request's last line."""
-    known = _known.get()
+    known = _request_fields.get()
     if known is not None:
         known.update(facts)
 
@@ -80,12 +80,12 @@ def add_fields(**facts: Any) -> None:
 def end_request() -> None:
     """End the log context of the request."""
     correlation_id.set(None)
-    _known.set(None)
+    _request_fields.set(None)
 
 
 def log_request(**facts: Any) -> None:
     """Log the request's last line, with all fields collected for it."""
-    _write(_requests, logging.INFO, "request", {**(_known.get() or {}), **facts})
+    _write(_requests, logging.INFO, "request", {**(_request_fields.get() or {}), **facts})
 
 
 def start_logging(level: str, stream: TextIO | None = None) -> None:
@@ -94,9 +94,9 @@ def start_logging(level: str, stream: TextIO | None = None) -> None:
     root.setLevel(level)
     # The SDK repeats log_send's lines; on DEBUG it logs bodies with their client_secret.
     logging.getLogger("stripe").setLevel(logging.WARNING)
-    if any(isinstance(handler, _OurHandler) for handler in root.handlers):
+    if any(isinstance(handler, _LogHandler) for handler in root.handlers):
         return
-    handler = _OurHandler(stream or sys.stderr)
+    handler = _LogHandler(stream or sys.stderr)
     handler.setFormatter(PlainText() if handler.stream.isatty() else JsonLines())
     root.addHandler(handler)
 
@@ -137,7 +137,7 @@ def log_send(send: Send) -> None:
 
 def _add_send(send: Send) -> bool:
     """Add the send to the request's last line; return False outside of a request."""
-    known = _known.get()
+    known = _request_fields.get()
     if known is None:
         return False
     known["sends"] = known.get("sends", 0) + 1
@@ -174,10 +174,10 @@ def log_retry(details: RetryDetails) -> None:
 def _write(log: logging.Logger, level: int, event: str, facts: Mapping[str, Any]) -> None:
     """Log one event. Its fields are one attribute of the record, which is faster than many."""
     if log.isEnabledFor(level):
-        log.handle(_Line(log.name, level, event, facts))
+        log.handle(_EventRecord(log.name, level, event, facts))
 
 
-class _Line(logging.LogRecord):
+class _EventRecord(logging.LogRecord):
     """A log record without the costly lookup of the source file and thread name."""
 
     def __init__(self, name: str, level: int, event: str, facts: Mapping[str, Any]) -> None:
@@ -198,7 +198,7 @@ class _Line(logging.LogRecord):
 
 
 def _order_of_request() -> dict[str, Any]:
-    known = _known.get() or {}
+    known = _request_fields.get() or {}
     return {name: known[name] for name in ("order", "client", "attempt") if name in known}
 
 
@@ -213,10 +213,10 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "event": shortened(record.getMessage()),
             "correlation_id": correlation_id.get(),
-            **{name: _short(value) for name, value in _extra(record).items()},
+            **{name: _truncated(value) for name, value in _extra(record).items()},
         }
         if record.exc_info:
-            line["traceback"] = _short_trace(self.formatException(record.exc_info))
+            line["traceback"] = _truncated_trace(self.formatException(record.exc_info))
         return redacted(_to_json(line))
 
 
@@ -233,12 +233,12 @@ class PlainText(logging.Formatter):
         level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{record.levelname.lower():7}\x1b[0m"
         line = f"{_utc(record)} {level} {_escaped(shortened(record.getMessage()))}{facts}"
         if record.exc_info:
-            trace = _short_trace(self.formatException(record.exc_info)).splitlines()
+            trace = _truncated_trace(self.formatException(record.exc_info)).splitlines()
             line = "\n".join([line, *map(_escaped, trace)])
         return redacted(line)
 
 
-class _OurHandler(logging.StreamHandler[TextIO]):
+class _LogHandler(logging.StreamHandler[TextIO]):
     """Our handler. Its class marks logging as started."""
 
 
@@ -249,7 +249,7 @@ def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _short(value: Any) -> Any:
+def _truncated(value: Any) -> Any:
     """Truncate a field. Other values than text become text only if that is too long."""
     if isinstance(value, str):
         return shortened(value)
@@ -259,7 +259,7 @@ def _short(value: Any) -> Any:
     return shortened(text) if len(text) > MAX_CHARACTERS else value
 
 
-def _short_trace(text: str) -> str:
+def _truncated_trace(text: str) -> str:
     """Truncate a traceback: each line, and the middle of many lines."""
     lines = [shortened(line) for line in text.splitlines()]
     if len(lines) > MAX_TRACE_LINES:

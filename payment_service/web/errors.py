@@ -20,7 +20,7 @@ log = logging.getLogger("stripe_back_end_api")
 FAILED = "Failed to create payment intent"
 
 # Error → HTTP status and action; a class that is not listed inherits its parent's.
-ANSWERS: dict[type[Exception], tuple[int, str]] = {
+ERROR_RESPONSES: dict[type[Exception], tuple[int, str]] = {
     errors.BadRequest: (400, "fix_request"),
     errors.Refused: (400, "fix_request"),
     errors.CardRefused: (402, "fix_request"),
@@ -42,7 +42,7 @@ ANSWERS: dict[type[Exception], tuple[int, str]] = {
 }
 
 # Codes of BadRequest whose status is not 400.
-BAD_REQUESTS = {"too_large": 413, "not_json": 415}
+BAD_REQUEST_STATUSES = {"too_large": 413, "not_json": 415}
 
 # Code and message of Flask's own HTTP errors.
 HTTP_ERRORS = {
@@ -57,7 +57,7 @@ def add_error_handlers(app: Flask) -> None:
 
     @app.errorhandler(errors.PaymentError)
     def payment_error(error: errors.PaymentError) -> Response:
-        status, action = answer_to(error)
+        status, action = status_and_action(error)
         facts = {**error.facts, "request_id": error.request_id}
         response = _error(status, error.code, error.message, action, facts)
         if error.retry_after_seconds is not None:
@@ -100,11 +100,13 @@ def _drop_tracebacks(error: BaseException) -> None:
             held += [each.__cause__, each.__context__]
 
 
-def answer_to(error: errors.PaymentError) -> tuple[int, str]:
+def status_and_action(error: errors.PaymentError) -> tuple[int, str]:
     """Return the HTTP status and the action of an error."""
-    status, action = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    status, action = next(
+        ERROR_RESPONSES[kind] for kind in type(error).__mro__ if kind in ERROR_RESPONSES
+    )
     if isinstance(error, errors.BadRequest):
-        status = BAD_REQUESTS.get(error.code, status)
+        status = BAD_REQUEST_STATUSES.get(error.code, status)
     return status, action
 
 

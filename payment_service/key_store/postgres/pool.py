@@ -74,7 +74,7 @@ class PostgresPool:
     @contextmanager
     def connection(self, give_up_at: float) -> Iterator[BoundedConnection]:
         """Lend a connection. Drop it if a statement was interrupted or it became read-only."""
-        connection = self._live(give_up_at)
+        connection = self._live_connection(give_up_at)
         connection.give_up_at = give_up_at
         try:
             yield connection
@@ -90,16 +90,16 @@ class PostgresPool:
     def close(self) -> None:
         self._pool.close()
 
-    def _live(self, give_up_at: float) -> BoundedConnection:
+    def _live_connection(self, give_up_at: float) -> BoundedConnection:
         """Take connections until one is alive: a server restart kills all idle ones."""
         while True:
-            connection = self._next(give_up_at)
+            connection = self._next_connection(give_up_at)
             if not _closed_by_server(connection):
                 return connection
             connection.close()
             self._pool.putconn(connection)
 
-    def _next(self, give_up_at: float) -> BoundedConnection:
+    def _next_connection(self, give_up_at: float) -> BoundedConnection:
         """Wait for a connection; stop early if connecting fails in the meantime."""
         failures = self._failures
         while True:

@@ -81,7 +81,7 @@ class PostgresStore:
         give_up_at = self._give_up_at()
         row = self._writes.do(("claims", _json_row(record)), give_up_at)
         if row is None:
-            row = self._run("claim", _row(record), _all, give_up_at)[0]
+            row = self._execute_with_retry("claim", _row(record), _fetch_all, give_up_at)[0]
         return record if row[1] is None else _record(row)
 
     def read(self, order: Order) -> KeyRecord | None:
@@ -93,10 +93,15 @@ class PostgresStore:
         fence = {"current_owner": current.owner, "current_version": current.version}
         if self._writes.do(("replacements", _json_row(new) | fence), give_up_at):
             return True
-        return self._run("replace", _row(new) | _fence(current), _count, give_up_at) == 1
+        return (
+            self._execute_with_retry("replace", _row(new) | _fence(current), _row_count, give_up_at)
+            == 1
+        )
 
     def forget(self, current: KeyRecord) -> bool:
-        return self._run("forget", _fence(current), _count, self._give_up_at()) == 1
+        return (
+            self._execute_with_retry("forget", _fence(current), _row_count, self._give_up_at()) == 1
+        )
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         return [_record(row) for row in self._rows("due", {"now": now, "limit": limit})]
@@ -115,7 +120,7 @@ class PostgresStore:
         self._pool.close()
 
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Row]:
-        return self._run(name, values, _all, self._give_up_at())
+        return self._execute_with_retry(name, values, _fetch_all, self._give_up_at())
 
     def _give_up_at(self) -> float:
         return time.monotonic() + self._timeout_seconds
@@ -135,7 +140,7 @@ class PostgresStore:
             for of in get_args(Kind)
         }
         try:
-            rows = self._once(WRITE_TOGETHER, values, _all, give_up_at)
+            rows = self._execute(WRITE_TOGETHER, values, _fetch_all, give_up_at)
         except ROLLED_BACK:
             return [None] * len(batch)
         except psycopg.Error as error:
@@ -146,33 +151,33 @@ class PostgresStore:
             for kind, row in batch
         ]
 
-    def _run(
+    def _execute_with_retry(
         self,
         name: str,
         values: Mapping[str, Any],
-        take: Callable[[Cursor[Row]], T],
+        fetch: Callable[[Cursor[Row]], T],
         give_up_at: float,
     ) -> T:
         """Run one statement; retry it after a serialization failure."""
         while True:
             try:
-                return self._once(name, values, take, give_up_at)
+                return self._execute(name, values, fetch, give_up_at)
             except psycopg.Error as error:
                 undone = isinstance(error, errors.SerializationFailure)
                 if not undone or time.monotonic() >= give_up_at:
                     raise StoreUnavailable(NO_ANSWER) from error
 
-    def _once(
+    def _execute(
         self,
         name: str,
         values: Mapping[str, Any],
-        take: Callable[[Cursor[Row]], T],
+        fetch: Callable[[Cursor[Row]], T],
         give_up_at: float,
     ) -> T:
         self._migrate_once(give_up_at)
         with self._pool.connection(give_up_at) as connection:
             # In text format, the server's extra_float_digits may drop most digits of an instant.
-            return take(connection.execute(self._sql[name], values, binary=True))
+            return fetch(connection.execute(self._sql[name], values, binary=True))
 
     def _migrate_once(self, give_up_at: float) -> None:
         if self._migrated:
@@ -210,11 +215,11 @@ def _json_row(record: KeyRecord) -> JsonRow:
     return row
 
 
-def _all(cursor: Cursor[Row]) -> list[Row]:
+def _fetch_all(cursor: Cursor[Row]) -> list[Row]:
     return cursor.fetchall()
 
 
-def _count(cursor: Cursor[Row]) -> int:
+def _row_count(cursor: Cursor[Row]) -> int:
     return cursor.rowcount
 
 

@@ -28,7 +28,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ScriptCall:
     """A call of a script on one key; the command `around` is sent before and after it."""
 
     script: Script
@@ -47,7 +47,7 @@ class Pipeline:
     def __init__(self, redis: Redis) -> None:
         self._redis, self._pool = redis, redis.connection_pool
 
-    def run(self, calls: Sequence[Call], give_up_at: float) -> list[Any]:
+    def run(self, calls: Sequence[ScriptCall], give_up_at: float) -> list[Any]:
         """Return for each call its script's result, or its RedisError.
 
         A script that Redis did not know was not run: load it and send the call again, once. Raises
@@ -63,7 +63,7 @@ class Pipeline:
                 answers[n] = answer
         return answers
 
-    def _send(self, calls: Sequence[Call], give_up_at: float) -> list[Any]:
+    def _send(self, calls: Sequence[ScriptCall], give_up_at: float) -> list[Any]:
         sent = [call.commands() for call in calls]
         connection: Any = self._pool.get_connection()
         try:

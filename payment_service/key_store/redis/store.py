@@ -22,7 +22,7 @@ from payment_service.key_store.contract import KeyRecord, Order, State, StoreUna
 from payment_service.key_store.group_commit import GroupCommit
 from payment_service.key_store.order_key import order_key, order_of
 from payment_service.key_store.redis.due import DUE, DueIndex, entry_of
-from payment_service.key_store.redis.pipeline import Call, Pipeline, Script
+from payment_service.key_store.redis.pipeline import Pipeline, Script, ScriptCall
 from payment_service.key_store.redis.record import FIELDS, as_fields, as_record
 from payment_service.key_store.statements import statement
 
@@ -84,7 +84,9 @@ class RedisStore:
         return bool(self._write("replace", new, values))
 
     def forget(self, current: KeyRecord) -> bool:
-        call = Call(self._scripts["forget"], _key(current.order), (current.owner, current.version))
+        call = ScriptCall(
+            self._scripts["forget"], _key(current.order), (current.owner, current.version)
+        )
         return bool(self._run(call))
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
@@ -120,15 +122,15 @@ class RedisStore:
 
     def _write(self, name: str, record: KeyRecord, values: tuple[Any, ...]) -> Any:
         around = None if record.due_at is None else entry_of(record)
-        return self._run(Call(self._scripts[name], _key(record.order), values, around))
+        return self._run(ScriptCall(self._scripts[name], _key(record.order), values, around))
 
-    def _run(self, call: Call) -> Any:
+    def _run(self, call: ScriptCall) -> Any:
         answer = self._writes.do(call, time.monotonic() + self._timeout_seconds)
         if isinstance(answer, RedisError):
             raise StoreUnavailable(NO_ANSWER) from answer
         return answer
 
-    def _write_together(self, calls: Sequence[Call], give_up_at: float) -> list[Any]:
+    def _write_together(self, calls: Sequence[ScriptCall], give_up_at: float) -> list[Any]:
         with _translated_errors():
             return self._pipeline.run(calls, give_up_at)
 

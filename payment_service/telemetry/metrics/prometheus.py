@@ -63,27 +63,27 @@ class MeasuredStore:
 
     def claim(self, record: KeyRecord) -> KeyRecord:
         """See KeyStore."""
-        with _Measured(self._metrics, "claim"):
+        with _Timed(self._metrics, "claim"):
             return self._store.claim(record)
 
     def read(self, order: Order) -> KeyRecord | None:
         """See KeyStore."""
-        with _Measured(self._metrics, "read"):
+        with _Timed(self._metrics, "read"):
             return self._store.read(order)
 
     def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
         """See KeyStore."""
-        with _Measured(self._metrics, "replace"):
+        with _Timed(self._metrics, "replace"):
             return self._store.replace(current, new)
 
     def forget(self, current: KeyRecord) -> bool:
         """See KeyStore."""
-        with _Measured(self._metrics, "forget"):
+        with _Timed(self._metrics, "forget"):
             return self._store.forget(current)
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         """See KeyStore."""
-        with _Measured(self._metrics, "due"):
+        with _Timed(self._metrics, "due"):
             return self._store.due(now, limit)
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
@@ -92,7 +92,7 @@ class MeasuredStore:
 
     def ping(self) -> None:
         """See KeyStore."""
-        with _Measured(self._metrics, "ping"):
+        with _Timed(self._metrics, "ping"):
             self._store.ping()
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class MeasuredStore:
         self._store.close()
 
 
-class _Measured:
+class _Timed:
     def __init__(self, metrics: MetricDefinitions, operation: str) -> None:
         self._metrics, self._operation = metrics, operation
         self._started = time.perf_counter()

@@ -37,10 +37,10 @@ from payment_service.web.openapi.responses import (
     EVENT_BODY,
     JSON_BODY,
     UNREADABLE,
-    Answers,
+    Statuses,
     responses,
 )
-from payment_service.web.openapi.schemas import described, schema_of
+from payment_service.web.openapi.schemas import request_schema, schema_of
 
 VERSION = "1.0.0"
 
@@ -117,7 +117,7 @@ _REQUEST_ID: dict[str, Any] = {
 }
 
 
-def document(answers: Answers, *, guarded: bool) -> dict[str, Any]:
+def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     """Return the document. `guarded`: whether requests need a token or an API key."""
     return {
         "openapi": "3.1.0",
@@ -128,23 +128,23 @@ def document(answers: Answers, *, guarded: bool) -> dict[str, Any]:
             "can be retried safely.",
         },
         "paths": {
-            "/create-payment-intent": {"post": _create(answers, guarded=guarded)},
-            "/payment-intent": {"get": _status(answers, guarded=guarded)},
-            "/update-payment-intent": {"post": _update(answers, guarded=guarded)},
-            "/cancel-payment-intent": {"post": _cancel(answers, guarded=guarded)},
-            "/webhook": {"post": _webhook(answers)},
-            "/config": {"get": _config(answers)},
+            "/create-payment-intent": {"post": _create(statuses, guarded=guarded)},
+            "/payment-intent": {"get": _status(statuses, guarded=guarded)},
+            "/update-payment-intent": {"post": _update(statuses, guarded=guarded)},
+            "/cancel-payment-intent": {"post": _cancel(statuses, guarded=guarded)},
+            "/webhook": {"post": _webhook(statuses)},
+            "/config": {"get": _config(statuses)},
             "/healthz": {"get": _plain("The process is alive", _OK)},
             "/readyz": {
-                "get": _plain("The key store answers", _OK, responses([StoreDown], answers))
+                "get": _plain("The key store answers", _OK, responses([StoreDown], statuses))
             },
         },
         "components": {
             "schemas": {
                 "Error": ERROR,
-                "PaymentRequest": described(PaymentRequest, signed=guarded),
-                "UpdateRequest": described(UpdateRequest),
-                "CancelRequest": described(CancelRequest),
+                "PaymentRequest": request_schema(PaymentRequest, signed=guarded),
+                "UpdateRequest": request_schema(UpdateRequest),
+                "CancelRequest": request_schema(CancelRequest),
                 "OrderStatus": _order_status(),
             },
             "securitySchemes": {
@@ -158,13 +158,13 @@ def document(answers: Answers, *, guarded: bool) -> dict[str, Any]:
     }
 
 
-def _create(answers: Answers, *, guarded: bool) -> dict[str, Any]:
+def _create(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     operation = _post(
         "createPaymentIntent",
         "Create the order's PaymentIntent, or return the existing one",
         PaymentRequest,
         _replayable("The order's PaymentIntent", _CREATED),
-        responses(_errors(OrderReused, guarded=guarded), answers, JSON_BODY),
+        responses(_errors(OrderReused, guarded=guarded), statuses, JSON_BODY),
     )
     description = (
         "Repeated requests for the same order return the same PaymentIntent. Check `status` before "
@@ -175,30 +175,30 @@ def _create(answers: Answers, *, guarded: bool) -> dict[str, Any]:
     return _guarded({**operation, "description": description}, guarded=guarded)
 
 
-def _update(answers: Answers, *, guarded: bool) -> dict[str, Any]:
+def _update(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     operation = _post(
         "updatePaymentIntent",
         "Change the order's PaymentIntent while it can be paid",
         UpdateRequest,
         _replayable("The PaymentIntent as it is now", _CHANGED),
-        responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), answers, JSON_BODY),
+        responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     return _guarded(operation, guarded=guarded)
 
 
-def _cancel(answers: Answers, *, guarded: bool) -> dict[str, Any]:
+def _cancel(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     operation = _post(
         "cancelPaymentIntent",
         "Cancel the order's PaymentIntent",
         CancelRequest,
         _answer("The PaymentIntent as it is now", _CHANGED),
-        responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), answers, JSON_BODY),
+        responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     return _guarded(operation, guarded=guarded)
 
 
-def _status(answers: Answers, *, guarded: bool) -> dict[str, Any]:
-    model = described(StatusRequest, signed=guarded)
+def _status(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    model = request_schema(StatusRequest, signed=guarded)
     query = [
         {
             "name": name,
@@ -215,7 +215,7 @@ def _status(answers: Answers, *, guarded: bool) -> dict[str, Any]:
         "parameters": [*query, _REQUEST_ID],
         "responses": {
             "200": _answer("The order", status),
-            **responses(_errors(NotFound, guarded=guarded), answers),
+            **responses(_errors(NotFound, guarded=guarded), statuses),
         },
     }
     return _guarded(operation, guarded=guarded)
@@ -227,7 +227,7 @@ def _of_query(field: dict[str, Any]) -> dict[str, Any]:
     return {**next(each for each in choices if each.get("type") != "null"), "type": "string"}
 
 
-def _webhook(answers: Answers) -> dict[str, Any]:
+def _webhook(statuses: Statuses) -> dict[str, Any]:
     signature = {
         "name": "Stripe-Signature",
         "in": "header",
@@ -236,7 +236,7 @@ def _webhook(answers: Answers) -> dict[str, Any]:
     }
     event = {"type": "object", "description": "Stripe's Event"}
     kinds = tuple(kind for kind in PAYMENT_ERRORS if kind not in (Refused, CardRefused))
-    found = responses(kinds, answers, EVENT_BODY)
+    found = responses(kinds, statuses, EVENT_BODY)
     refused = found["400"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
     refused["code"]["enum"] = [
         "webhook_secret_missing",
@@ -290,7 +290,7 @@ def _order_status() -> dict[str, Any]:
     }
 
 
-def _config(answers: Answers) -> dict[str, Any]:
+def _config(statuses: Statuses) -> dict[str, Any]:
     client_id = {
         "name": "client_id",
         "in": "query",
@@ -301,7 +301,7 @@ def _config(answers: Answers) -> dict[str, Any]:
     operation = _plain(
         "Public settings for the checkout page",
         _CONFIG,
-        responses([BadRequest, TooManyRequests], answers),
+        responses([BadRequest, TooManyRequests], statuses),
     )
     return {**operation, "parameters": [client_id, _REQUEST_ID]}
 

@@ -11,13 +11,13 @@ from payment_service.errors import NoLongerOpen, PaymentError, Refused
 from payment_service.gateways.intent import CANCELED, TAKEN
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 
-Answers = Mapping[type[Exception], tuple[int, str]]
+Statuses = Mapping[type[Exception], tuple[int, str]]
 
 # The server's own code for malformed HTTP, on every path.
 UNREADABLE = "bad_request"
 
 # Errors of one class that differ in status or code.
-BAD_REQUESTS = {
+BAD_REQUEST_CODES = {
     400: ("malformed_json", "missing_parameter", "invalid_parameter", UNREADABLE),
     413: ("too_large",),
     415: ("not_json",),
@@ -54,22 +54,22 @@ ERROR: dict[str, Any] = {
 
 def responses(
     kinds: Iterable[type[PaymentError]],
-    answers: Answers,
+    statuses: Statuses,
     body: Mapping[int, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the OpenAPI responses for these errors and for rejected bodies."""
     rows: dict[int, list[type[PaymentError]]] = defaultdict(list)
     for kind in kinds:
-        rows[answers[kind][0]].append(kind)
-    found = {str(status): _response(status, rows[status], answers) for status in sorted(rows)}
+        rows[statuses[kind][0]].append(kind)
+    found = {str(status): _response(status, rows[status], statuses) for status in sorted(rows)}
     for status, text in body.items():
-        found[str(status)] = _response_schema(text, BAD_REQUESTS[status], ["fix_request"])
+        found[str(status)] = _response_schema(text, BAD_REQUEST_CODES[status], ["fix_request"])
     return dict(sorted(found.items()))
 
 
-def _response(status: int, kinds: list[type[PaymentError]], answers: Answers) -> dict[str, Any]:
+def _response(status: int, kinds: list[type[PaymentError]], statuses: Statuses) -> dict[str, Any]:
     or_stripes = any(issubclass(kind, Refused) for kind in kinds)
-    actions = sorted({answers[kind][1] for kind in kinds})
+    actions = sorted({statuses[kind][1] for kind in kinds})
     text = " ".join((kind.__doc__ or "").partition("\n")[0] for kind in kinds)
     found = _response_schema(text, _codes(status, kinds), actions, or_stripes=or_stripes)
     headers = {}
@@ -82,7 +82,7 @@ def _response(status: int, kinds: list[type[PaymentError]], answers: Answers) ->
 
 def _codes(status: int, kinds: list[type[PaymentError]]) -> Iterable[str]:
     if status == 400:
-        yield from BAD_REQUESTS[400]
+        yield from BAD_REQUEST_CODES[400]
     elif NoLongerOpen in kinds:
         yield from (kind.code for kind in kinds if kind is not NoLongerOpen)
         yield from (f"payment_{word}" for word in sorted((*TAKEN, CANCELED)))

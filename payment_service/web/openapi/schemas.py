@@ -84,7 +84,7 @@ FIELDS: dict[str, Schema] = {
 }
 
 
-def described(model: type[Struct], *, signed: bool = False) -> Schema:
+def request_schema(model: type[Struct], *, signed: bool = False) -> Schema:
     """Return a struct's JSON Schema with the overrides of FIELDS.
 
     `signed`: an order's token may hold every field, so the request needs none of them.

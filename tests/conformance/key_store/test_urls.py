@@ -9,7 +9,7 @@ import traceback
 
 import pytest
 
-from payment_service.key_store import SCHEMES, checked_url, open_key_store
+from payment_service.key_store import SCHEMES, open_key_store, validate_url
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.shared_directory import shared_directory
 from payment_service.key_store.sqlite.store import sqlite_path
@@ -85,15 +85,15 @@ def test_the_settings_stop_at_a_wrong_url(url: str) -> None:
 )
 def test_a_scheme_may_be_in_capitals(url: str) -> None:
     scheme, _, rest = url.partition(":")
-    assert checked_url(f"{scheme.upper()}:{rest}") == checked_url(url) == url
+    assert validate_url(f"{scheme.upper()}:{rest}") == validate_url(url) == url
 
 
 def test_shared_memory_is_what_the_master_made() -> None:
     url = f"memory://{shared_directory()}/orders.db"
-    assert checked_url(url) == url
+    assert validate_url(url) == url
     for wrong in (f"{shared_directory()}-gone/orders.db", f"{shared_directory()}/../orders.db"):
         with pytest.raises(ValueError):
-            checked_url(f"memory://{wrong}")
+            validate_url(f"memory://{wrong}")
 
 
 def test_an_unknown_scheme_is_told_the_known_ones() -> None:
@@ -109,7 +109,7 @@ def test_a_sqlite_path_is_relative_or_absolute() -> None:
 
 def test_a_driver_is_loaded_only_for_its_store() -> None:
     code = "import sys; print(*({'sqlite3', 'psycopg', 'redis'} & set(sys.modules)))"
-    store = "key_store.open_key_store(key_store.checked_url('memory://'))"
+    store = "key_store.open_key_store(key_store.validate_url('memory://'))"
     asked = [sys.executable, "-c", f"from payment_service import key_store; {store}; {code}"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

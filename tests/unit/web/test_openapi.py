@@ -23,7 +23,7 @@ from payment_service.payments.request.existing_order import CancelRequest, Updat
 from payment_service.schema.fields import names_of
 from payment_service.schema.secret import Secret
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
-from payment_service.web.errors import ANSWERS, UNREADABLE
+from payment_service.web.errors import ERROR_RESPONSES, UNREADABLE
 from payment_service.web.openapi.document import document as guarded_document
 from tests.support.fake_payments import Answer, FakePayments, client_of
 from tests.unit.web.test_api import ORDER, PATH, ROWS, ask
@@ -57,7 +57,7 @@ def test_an_order_may_be_a_number_as_it_is_described(document: Any) -> None:
 
 
 def test_what_a_token_signs_need_not_be_in_the_request() -> None:
-    guarded = guarded_document(ANSWERS, guarded=True)
+    guarded = guarded_document(ERROR_RESPONSES, guarded=True)
     schemas = guarded["components"]["schemas"]
     assert schemas["PaymentRequest"]["required"] == []
     assert {"type": "null"} in schemas["PaymentRequest"]["properties"]["amount"]["anyOf"]
@@ -93,7 +93,7 @@ def test_every_error_is_described_as_it_is_answered(
     document: Any, error: Exception, status: int, code: str, action: str
 ) -> None:
     route = PATH if not isinstance(error, NotFound | Changed | NoLongerOpen) else UPDATE
-    guarded = guarded_document(ANSWERS, guarded=True)
+    guarded = guarded_document(ERROR_RESPONSES, guarded=True)
     response, (said, shape) = ask(error), rules(guarded, status, route)
     assert action in shape["action"]["enum"]
     if not isinstance(error, Refused | CardRefused) and status != 400:
