@@ -28,7 +28,7 @@ def test_every_record_arrives_as_it_was(tmp_path: Path) -> None:
     target.close()
 
 
-def test_what_the_target_has_otherwise_is_left_alone_and_told() -> None:
+def test_differing_records_are_kept_and_reported() -> None:
     source, target = MemoryStore(), MemoryStore()
     source.claim(record("A-1", 1.0))
     target.claim(record("A-1", 2.0))
@@ -57,7 +57,7 @@ def test_a_copy_at_a_shell_says_how_many(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("1 records copied, 0 were there already\n", "")
 
 
-def test_a_source_that_served_after_a_copy_is_not_taken_for_copied(tmp_path: Path) -> None:
+def test_a_source_that_served_after_a_copy_is_reported(tmp_path: Path) -> None:
     """An order that was canceled and made again there would get a second PaymentIntent."""
     stores = f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db"
     source = open_key_store(stores[0])
@@ -94,7 +94,7 @@ def test_a_source_that_is_not_there_is_not_made(tmp_path: Path) -> None:
         ("sqlite:///{old}", "postgresql://me:hunter2@{nobody}/db", "TO: PostgreSQL did not"),
     ],
 )
-def test_a_store_that_cannot_be_copied_is_told_in_one_line(
+def test_a_store_that_cannot_be_copied_is_reported_in_one_line(
     source: str, target: str, line: str, tmp_path: Path
 ) -> None:
     (tmp_path / "text").write_text(

@@ -1,4 +1,4 @@
-"""One URL picks the store; a wrong one is told at once, and no password is ever shown."""
+"""The URL selects the store; a wrong URL is reported at once, without its password."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_scheme_may_be_in_capitals(url: str) -> None:
     assert validate_url(f"{scheme.upper()}:{rest}") == validate_url(url) == url
 
 
-def test_shared_memory_is_what_the_master_made() -> None:
+def test_shared_memory_must_be_in_the_masters_directory() -> None:
     url = f"memory://{shared_directory()}/orders.db"
     assert validate_url(url) == url
     for wrong in (f"{shared_directory()}-gone/orders.db", f"{shared_directory()}/../orders.db"):
@@ -96,7 +96,7 @@ def test_shared_memory_is_what_the_master_made() -> None:
             validate_url(f"memory://{wrong}")
 
 
-def test_an_unknown_scheme_is_told_the_known_ones() -> None:
+def test_an_unknown_scheme_lists_the_known_ones() -> None:
     with pytest.raises(ValueError) as caught:
         open_key_store("mysql://host/db")
     assert all(f"{scheme}://" in str(caught.value) for scheme in SCHEMES)
@@ -125,7 +125,7 @@ def shown(url: str, caplog: pytest.LogCaptureFixture) -> str:
     return "".join(traceback.format_exception(caught.value)) + repr(store) + caplog.text
 
 
-def test_a_password_is_not_shown_where_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_password_is_not_shown_if_the_server_is_down(caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     assert "hunter2" not in shown(f"postgresql://me:hunter2@127.0.0.1:{port}/db", caplog)
     assert "hunter2" not in shown(f"redis://me:hunter2@127.0.0.1:{port}/0", caplog)
@@ -142,7 +142,7 @@ def test_a_password_that_is_refused_is_not_shown(
 
 
 def test_a_server_without_the_table_is_unavailable(postgres_server: Postgres) -> None:
-    """It was taken away while the service ran: nobody should take its orders for new ones."""
+    """The file was removed while the service ran: its orders must not count as new ones."""
     url = postgres_server.new_url()
     store = open_key_store(url)
     store.claim(record())

@@ -72,7 +72,7 @@ def test_a_wrong_entry_is_named_and_its_value_is_not(tmp_path: Path, line: str, 
         ('[clients." "]\ntoken_secrets = ["' + "x" * 32 + '"]', "printable"),
     ],
 )
-def test_a_file_that_says_nothing_useful_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_malformed_clients_file_is_rejected(tmp_path: Path, text: str, said: str) -> None:
     message = complaint(clients_file(tmp_path, text))
     assert said in message
     assert "hunter2" not in message
@@ -82,7 +82,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert "CLIENTS_FILE: cannot be read" in complaint(tmp_path / "nothing.toml")
 
 
-def test_two_clients_do_not_share_a_proof(tmp_path: Path) -> None:
+def test_two_clients_cannot_share_a_secret_or_key(tmp_path: Path) -> None:
     twin = entry("shop-a").replace("shop-a]", "twin]")
     assert "twin: shares a secret" in complaint(clients_file(tmp_path, entry("shop-a"), twin))
 

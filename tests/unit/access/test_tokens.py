@@ -65,7 +65,7 @@ def test_a_token_lets_in_for_its_order(clients: Clients) -> None:
 @pytest.mark.parametrize(
     ("client_id", "key", "algorithm"), [("rsa", RSA, "RS256"), ("curve", CURVE, "ES256")]
 )
-def test_a_public_key_takes_what_its_private_key_signed(
+def test_a_public_key_verifies_its_private_keys_tokens(
     clients: Clients, client_id: str, key: Any, algorithm: str
 ) -> None:
     made = jwt.encode(claims(client_id), key, algorithm=algorithm)
@@ -92,7 +92,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("made", FORGED.values(), ids=FORGED.keys())
-def test_what_is_forged_is_refused_in_the_same_words(clients: Clients, made: str) -> None:
+def test_all_forgeries_get_the_same_error(clients: Clients, made: str) -> None:
     error = refusal(clients, made)
     assert error.code == "unauthorized"
     assert error.message == "The token belongs to no client of this service"
@@ -112,7 +112,7 @@ def test_a_token_ends(clients: Clients) -> None:
     assert refusal(clients, token(exp=1000), now=1010.0).code == "token_expired"
 
 
-def test_an_expired_forgery_is_not_told_from_another(clients: Clients) -> None:
+def test_an_expired_forgery_gets_the_same_error(clients: Clients) -> None:
     made = token(exp=1000, secret=SECRETS["shop-b"])
     assert refusal(clients, made, now=5000.0).code == "unauthorized"
 
@@ -141,7 +141,7 @@ def test_a_token_that_leaves_a_door_open_is_refused(
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
-def test_without_a_proof_nobody_gets_in(clients: Clients, header: str | None) -> None:
+def test_a_missing_credential_is_unauthorized(clients: Clients, header: str | None) -> None:
     with pytest.raises(Unauthorized):
         authenticate(header, clients, 0.0)
 
@@ -156,7 +156,7 @@ def body(**fields: Any) -> dict[str, Any]:
     return fields
 
 
-def test_the_token_says_what_the_body_may_leave_out(clients: Clients) -> None:
+def test_the_body_may_omit_signed_fields(clients: Clients) -> None:
     asked = enter(clients, token()).check(body(), PaymentRequest)
     assert (asked.order_id, asked.amount, asked.client_id) == ("A-1", 1099, "shop-a")
 
@@ -169,7 +169,7 @@ def test_the_token_says_what_the_body_may_leave_out(clients: Clients) -> None:
         {"payment_method_types": ["card"], "setup_future_usage": "off_session"},
     ],
 )
-def test_the_body_may_repeat_it_and_add_what_is_the_shoppers(
+def test_the_body_may_repeat_signed_fields_and_add_browser_fields(
     clients: Clients, fields: dict[str, Any]
 ) -> None:
     assert enter(clients, token()).check(body(**fields), PaymentRequest).amount == 1099

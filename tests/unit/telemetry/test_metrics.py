@@ -1,4 +1,4 @@
-"""Metrics: what is told is counted, and no name exists twice or only in a dashboard."""
+"""Metrics: events are counted, and the dashboards use only defined names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def record(order_id: str, locked_until: float, due_at: float | None = None) -> K
     return KeyRecord(order, 1, "f", "{}", "pending", "me", locked_until, 0.0, 0.0, due_at=due_at)
 
 
-def test_what_is_told_is_counted(registry: CollectorRegistry, names: MetricDefinitions) -> None:
+def test_events_are_counted(registry: CollectorRegistry, names: MetricDefinitions) -> None:
     metrics = PrometheusMetrics(names, budget_seconds=20.0)
     metrics.request("/create-payment-intent", 200, 0.3)
     metrics.request("/create-payment-intent", 503, 21.0)
@@ -73,7 +73,7 @@ def test_the_store_is_measured(registry: CollectorRegistry, names: MetricDefinit
     assert count("payments_store_failures_total", {"operation": "ping"}) == 1
 
 
-def test_unknown_orders_and_what_waits_for_the_shop(
+def test_unknown_orders_and_the_outbox_age_are_sampled(
     registry: CollectorRegistry, names: MetricDefinitions
 ) -> None:
     store = MemoryStore()

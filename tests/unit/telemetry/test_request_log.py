@@ -1,4 +1,4 @@
-"""Log lines: JSON for programs, text for people, secrets for nobody."""
+"""Log lines: JSON or plain text, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_two_paid_for_one_order_is_an_alarm(caplog: pytest.LogCaptureFixture) ->
     assert caplog.records[0].levelname == "ERROR"
 
 
-def test_the_lines_of_others_may_show_what_ours_do_not(
+def test_other_handlers_can_format_our_records(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])
