@@ -21,14 +21,14 @@ from payment_service.payments.payments import Payments
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, environ_for_gunicorn, load_settings
 from payment_service.telemetry import request_log
-from payment_service.telemetry.metrics.opening import Uncounted
+from payment_service.telemetry.metrics.opening import NoMetrics
 from payment_service.web import access_control
-from payment_service.web.after_fork import EachProcess
-from payment_service.web.errors import ANSWERS, add_error_handlers
+from payment_service.web.errors import ERROR_RESPONSES, add_error_handlers
 from payment_service.web.flask_app import App
 from payment_service.web.order_routes import add_order_routes
-from payment_service.web.parse import asked_in_body
+from payment_service.web.parse import parse_body
 from payment_service.web.query_string import read_query
+from payment_service.web.rebuild_after_fork import RebuildAfterFork
 from payment_service.wiring import Parts, open_parts
 
 # gunicorn ends for good, instead of starting the worker again, when one leaves with this code.
@@ -54,15 +54,15 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         _add_pages(app, settings)
     add_error_handlers(app)
     app.before_request(_begin)
-    app.after_request(lambda response: _end(response, parts.counting))
-    access_control.hang(app, settings, parts.clients)
+    app.after_request(lambda response: _end(response, parts.metrics))
+    access_control.install(app, settings, parts.clients)
     app.teardown_request(_forget)
     if settings.order_events_delivery == "embedded" and is_serving():
         start_courier(settings, parts.payments)
     if payments is None and is_serving():
         start_second_looks(settings, parts.payments)
     if payments is None:
-        app.wsgi_app = EachProcess(app.wsgi_app, lambda: create_app(settings))  # type: ignore[method-assign]
+        app.wsgi_app = RebuildAfterFork(app.wsgi_app, lambda: create_app(settings))  # type: ignore[method-assign]
     return app
 
 
@@ -86,7 +86,7 @@ def _add_routes(app: Flask, parts: Parts) -> None:
 
     @app.post("/create-payment-intent")
     def create_payment_intent() -> Response:
-        answer = payments.create(asked_in_body(PaymentRequest))
+        answer = payments.create(parse_body(PaymentRequest))
         response = jsonify(
             payment_intent_id=answer.payment_intent_id,
             client_secret=answer.client_secret,
@@ -120,7 +120,7 @@ def _add_own_description(app: Flask, parts: Parts) -> None:
         # With the first who asks: no start needs to wait for it.
         from payment_service.web.openapi.document import document
 
-        return document(ANSWERS, guarded=parts.clients is not None)
+        return document(ERROR_RESPONSES, guarded=parts.clients is not None)
 
     @app.get("/openapi.json")
     def openapi() -> Response:
@@ -154,7 +154,7 @@ def _begin() -> None:
     kept.correlation_id = request_log.begin_request(request.headers.get("X-Request-ID"))
 
 
-def _end(response: Response, counting: Uncounted) -> Response:
+def _end(response: Response, metrics: NoMetrics) -> Response:
     # The objects themselves: each look through Flask's proxies costs as much as the line it is in.
     kept, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
     if "Cache-Control" not in response.headers:
@@ -162,8 +162,8 @@ def _end(response: Response, counting: Uncounted) -> Response:
     response.headers.add("X-Request-ID", kept.correlation_id)
     route = asked.url_rule.rule if asked.url_rule else None
     seconds = time.monotonic() - kept.started
-    counting.request(route, response.status_code, seconds)
-    request_log.tell_request(
+    metrics.request(route, response.status_code, seconds)
+    request_log.log_request(
         method=asked.method,
         route=route,
         status=response.status_code,

@@ -97,8 +97,8 @@ def timed() -> Callable[..., Any]:
     root.handlers = [TimedLog(watch, handler) for handler in root.handlers]
     opened = open_payments(
         settings,
-        observe=watch.of(LOG, request_log.tell_happening),
-        tell=watch.of(LOG, request_log.tell_send),
+        observe=watch.of(LOG, request_log.log_happening),
+        tell=watch.of(LOG, request_log.log_send),
         measured=lambda store: cast(KeyStore, Timed(watch, STORE, store)),
     )
     stripe = cast(StripePort, Timed(watch, STRIPE, opened.orders.tools.stripe))

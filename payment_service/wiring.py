@@ -12,7 +12,7 @@ from payment_service.payments.observer import Happening
 from payment_service.payments.payments import Payments
 from payment_service.settings import Settings, SettingsError
 from payment_service.telemetry import request_log
-from payment_service.telemetry.metrics.opening import Uncounted, open_counting
+from payment_service.telemetry.metrics.opening import NoMetrics, open_metrics
 from stripe_payment import Account, open_payments
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Parts:
 
     settings: Settings
     clients: Clients | None
-    counting: Uncounted
+    metrics: NoMetrics
     payments: Payments
     webhook_secrets: WebhookSecrets
 
@@ -34,10 +34,10 @@ def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
     """Open everything; `payments` is for those who bring their own. Raises SettingsError."""
     clients = clients_of(settings)
     refuse_unsafe(settings, clients)
-    counting = open_counting(settings)
-    payments = payments or _open_payments(settings, clients, counting)
+    metrics = open_metrics(settings)
+    payments = payments or _open_payments(settings, clients, metrics)
     secrets = WebhookSecrets(settings.stripe_webhook_secret, clients)
-    return Parts(settings, clients, counting, payments, secrets)
+    return Parts(settings, clients, metrics, payments, secrets)
 
 
 def clients_of(settings: Settings) -> Clients | None:
@@ -53,14 +53,14 @@ def clients_of(settings: Settings) -> Clients | None:
         raise SettingsError(str(wrong)) from wrong
 
 
-def _open_payments(settings: Settings, clients: Clients | None, counting: Uncounted) -> Payments:
+def _open_payments(settings: Settings, clients: Clients | None, metrics: NoMetrics) -> Payments:
     def observe(happening: Happening) -> None:
-        request_log.tell_happening(happening)
-        counting.happening(happening)
+        request_log.log_happening(happening)
+        metrics.happening(happening)
 
     def tell(send: Send) -> None:
-        request_log.tell_send(send)
-        counting.send(send)
+        request_log.log_send(send)
+        metrics.send(send)
 
     return open_payments(
         settings,
@@ -68,8 +68,8 @@ def _open_payments(settings: Settings, clients: Clients | None, counting: Uncoun
         listed=None if clients is None else {client.id for client in clients},
         observe=observe,
         tell=tell,
-        tell_retry=request_log.tell_retry,
-        measured=counting.measured,
+        tell_retry=request_log.log_retry,
+        measured=metrics.measured,
     )
 
 

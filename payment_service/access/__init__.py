@@ -1,1 +1,1 @@
-"""Who may ask, and for which order: tokens, API keys and clients; no Flask, no SDK, no store."""
+"""Authentication and authorization: clients, order tokens and API keys; independent of Flask."""

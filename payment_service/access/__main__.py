@@ -1,5 +1,5 @@
-"""`python -m payment_service.access NAME`: make the secrets of a new client, and show its entry of
-the file."""
+"""`python -m payment_service.access NAME`: create a new client's secrets and print its entry for
+the clients file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from payment_service.payments.request.text import order_name
 
 
 def main() -> None:
-    """Print the entry, and the API key, which is kept nowhere."""
+    """Print the entry and the API key, which is not stored anywhere."""
     parser = argparse.ArgumentParser(prog="python -m payment_service.access", description=__doc__)
     parser.add_argument("name", help="the client's id, as in client_id")
     try:
@@ -21,7 +21,7 @@ def main() -> None:
         sys.exit(f"The name {wrong}")
     name = given.replace("\\", "\\\\").replace('"', '\\"')
     key = f"api_{secrets.token_hex(32)}"
-    print(f"# The API key, for the shop's server; it is shown only now: {key}")  # noqa: T201
+    print(f"# The API key, for the shop's server; it is shown only this once: {key}")  # noqa: T201
     print(  # noqa: T201
         f'[clients."{name}"]\n'
         f'token_secrets = ["{secrets.token_hex(32)}"]\n'

@@ -1,4 +1,4 @@
-"""The clients file: who may ask, what proves it, and whose Stripe account takes their money."""
+"""The clients file: each client's secrets and API keys, and the Stripe account it uses."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from payment_service.schema.fields import Fault, Faults, fill, rule
 from payment_service.schema.secret import Secret
 from payment_service.settings.checks import ORIGIN
 
-# More would be a data base's work, and every API key is compared with every other.
+# More clients need a database; each API key sent is compared with the key of every client.
 MAX_CLIENTS = 10_000
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class ClientsFileError(Exception):
-    """The file does not say who the clients are; the message is one line and holds no secret."""
+    """The clients file is invalid; the message is one line and holds no secret."""
 
 
 def _origin(value: str) -> str:
@@ -57,10 +57,10 @@ def _each(check: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
 
 
 _Secret = Annotated[Secret, rule("must be text")]
-_Secrets = Annotated[list[Secret], rule("must be a list of texts", then=_each(_secret))]
-_PublicKeys = Annotated[list[str], rule("must be a list of texts", then=_each(_pem))]
-_Digests = Annotated[list[str], rule("must be a list of texts", then=_each(_digest))]
-_Origins = Annotated[list[str], rule("must be a list of texts", then=_each(_origin))]
+_Secrets = Annotated[list[Secret], rule("must be a list of strings", then=_each(_secret))]
+_PublicKeys = Annotated[list[str], rule("must be a list of strings", then=_each(_pem))]
+_Digests = Annotated[list[str], rule("must be a list of strings", then=_each(_digest))]
+_Origins = Annotated[list[str], rule("must be a list of strings", then=_each(_origin))]
 _Account = Annotated[
     str, rule("must be an account like acct_1032D82eZvKYlo2C", pattern="acct_[A-Za-z0-9_]{1,60}")
 ]
@@ -71,9 +71,9 @@ _PerMinute = Annotated[int, rule("must be an integer from 1 to 1000000", ge=1, l
 
 
 class Client(Struct, frozen=True, kw_only=True, dict=True):
-    """One shop. Two secrets or keys at a time let the shop roll them without a gap.
+    """One shop. It can have two secrets or keys at a time, to roll them without a gap.
 
-    Each rule is what a person is told when the entry is wrong.
+    A field's rule is the error message for a wrong value.
     """
 
     id: Annotated[str, rule("must be a name", then=order_name)]
@@ -88,7 +88,7 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
     requests_per_minute: _PerMinute | None = None
 
     def __post_init__(self) -> None:
-        """Check that it can prove itself. Raises ValueError."""
+        """Check that the client has a way to authenticate. Raises ValueError."""
         if not (self.token_secrets or self.token_public_keys or self.api_keys_sha256):
             raise ValueError("needs token_secrets, token_public_keys or api_keys_sha256")
         key = self.stripe_secret_key
@@ -97,13 +97,13 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def token_keys(self) -> tuple[TokenKey, ...]:
-        """What this client's tokens may be signed with."""
+        """The keys that verify this client's tokens."""
         secrets = (shared_secret(each.get_secret_value()) for each in self.token_secrets)
         return (*secrets, *(public_key(pem) for pem in self.token_public_keys))
 
     @property
     def mode(self) -> Literal["test", "live"] | None:
-        """What money its own key moves; None where it has no key of its own."""
+        """The mode of the client's Stripe key; None if the client uses the service's key."""
         if self.stripe_secret_key is None:
             return None
         return "live" if "_live_" in self.stripe_secret_key.get_secret_value()[:8] else "test"
@@ -122,8 +122,8 @@ class Clients:
         """Return the client with this id."""
         return self._clients.get(client_id)
 
-    def of_api_key(self, key: str) -> Client | None:
-        """Return whose key this is. Compares with every one, in constant time each."""
+    def by_api_key(self, key: str) -> Client | None:
+        """Return the client with this API key. Compares all keys, each in constant time."""
         digest = hashlib.sha256(key.encode()).hexdigest()
         found = None
         for client in self:
@@ -134,15 +134,15 @@ class Clients:
 
     @property
     def origins(self) -> list[str]:
-        """Return every origin from which a client's pages may ask."""
+        """Every origin from which a client's pages may send requests."""
         return sorted({each for client in self for each in client.origins})
 
 
 def load_clients(path: Path, *, livemode: bool) -> Clients:
-    """Read the clients file (TOML, a table `clients.ID` each).
+    """Read the clients file: TOML, with one table `clients.ID` per client.
 
-    All its Stripe keys must be of the service's mode. Raises ClientsFileError, which names every
-    wrong entry and never prints a value.
+    Its Stripe keys must have the service's mode. Raises ClientsFileError, which names every wrong
+    entry and never shows a value.
     """
     tables = _tables(path)
     clients, wrong = {}, []
@@ -150,10 +150,10 @@ def load_clients(path: Path, *, livemode: bool) -> Clients:
         try:
             clients[client_id] = fill(Client, {**table, "id": client_id})
         except Faults as faults:
-            wrong += [f"{client_id}: {_complaint(each)}" for each in faults.found]
+            wrong += [f"{client_id}: {_problem(each)}" for each in faults.found]
     wrong += _shared_keys(clients) + _other_mode(clients, livemode=livemode)
     if wrong:
-        raise ClientsFileError("CLIENTS_FILE: " + "; ".join(map(_shown, wrong)))
+        raise ClientsFileError("CLIENTS_FILE: " + "; ".join(map(_printable, wrong)))
     return Clients(clients)
 
 
@@ -163,7 +163,7 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
     except OSError as wrong:
         raise ClientsFileError(f"CLIENTS_FILE: cannot be read: {wrong.strerror}") from wrong
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
-        # Only the place: the message may quote a line with a secret.
+        # Keep only the position: the message may quote a line with a secret.
         place = re.search(r"\(at [a-z0-9, ]+\)", str(wrong))
         raise ClientsFileError(
             f"CLIENTS_FILE: is not TOML in UTF-8 {place[0] if place else ''}".rstrip()
@@ -176,24 +176,24 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _complaint(fault: Fault) -> str:
+def _problem(fault: Fault) -> str:
     if fault.kind == "unknown":
-        return f"{fault.name} is not an entry of a client"
+        return f"{fault.name} is not a known entry"
     return f"{fault.name} {fault.rule}" if fault.name else fault.rule
 
 
 def _shared_keys(clients: Mapping[str, Client]) -> list[str]:
-    """A key or secret that two clients have would let one be taken for the other."""
+    """Report secrets and keys that two clients share: one client could impersonate the other."""
     owners: dict[str, str] = {}
     return [
-        f"{client.id}: has a secret or an API key of {owners[proof]}"
+        f"{client.id}: shares a secret or an API key with {owners[credential]}"
         for client in clients.values()
-        for proof in _proofs(client)
-        if owners.setdefault(proof, client.id) != client.id
+        for credential in _credentials(client)
+        if owners.setdefault(credential, client.id) != client.id
     ]
 
 
-def _proofs(client: Client) -> list[str]:
+def _credentials(client: Client) -> list[str]:
     secrets = (each.get_secret_value() for each in client.token_secrets)
     return [*client.api_keys_sha256, *secrets, *client.token_public_keys]
 
@@ -207,5 +207,5 @@ def _other_mode(clients: Mapping[str, Client], *, livemode: bool) -> list[str]:
     ]
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else "?" for each in text)

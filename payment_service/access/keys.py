@@ -1,4 +1,4 @@
-"""What a token may be signed with; the algorithm belongs to the key, never to the token."""
+"""Keys that verify tokens. The key determines the algorithm, never the token."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-# HS256's hash is 256 bits long: a shorter secret can be guessed from one token (RFC 7518, 3.2).
+# HS256 needs a secret of 256 bits: a shorter one can be guessed from one token (RFC 7518, 3.2).
 MIN_SECRET_BYTES = 32
 
-# NIST SP 800-131A: shorter ones are no longer safe.
+# NIST SP 800-131A: shorter keys are no longer safe.
 MIN_RSA_BITS = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """A key and the one algorithm that it is for."""
+    """A key and its only algorithm."""
 
     algorithm: str
     key: str | RSAPublicKey | EllipticCurvePublicKey = field(repr=False)
 
 
 def shared_secret(secret: str) -> TokenKey:
-    """Return the key of tokens that the shop signs with a secret that we know, too."""
+    """Return the key for tokens that the shop signs with a shared secret."""
     return TokenKey("HS256", secret)
 
 
 def public_key(pem: str) -> TokenKey:
-    """Return the key of tokens that the shop signs with a private key. Raises ValueError."""
+    """Return the key for tokens that the shop signs with a private key. Raises ValueError."""
     try:
         key = load_pem_public_key(pem.encode())
     except Exception as wrong:

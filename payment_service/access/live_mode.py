@@ -1,6 +1,6 @@
-"""What a live key refuses to start with: each hazard with its remedy, and its opt-out.
+"""Refuses to start with a live key and unsafe settings: each hazard with its remedy and opt-out.
 
-Beside settings/ and not in it: a script may use a live key as it likes, the service may not.
+This check is not part of settings/, because it is for the service and not for scripts.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from payment_service.settings.checks import names
 if TYPE_CHECKING:
     from payment_service.access.clients import Clients
 
-# Where nobody's Stripe is, but a sandbox may be.
+# Host names that may be a sandbox's and are never Stripe's.
 _LOCAL_NAMES = ("localhost", "sandbox", "host.docker.internal")
 
 
 def refuse_unsafe(settings: Settings, clients: Clients | None = None) -> None:
-    """Raise SettingsError, one line, where live money would be in danger.
+    """Raise a one-line SettingsError if a live key is used with unsafe settings.
 
-    What ALLOW_UNSAFE_LIVE names is let through. `clients` are those of the clients file.
+    Hazards named in ALLOW_UNSAFE_LIVE are allowed. `clients` are those of the clients file.
     """
     if not settings.livemode:
         return
@@ -39,12 +39,12 @@ def refuse_unsafe(settings: Settings, clients: Clients | None = None) -> None:
 
 
 def _hazards(settings: Settings, clients: Clients | None) -> Iterator[tuple[str, str, str]]:
-    """Yield name, what is dangerous, and the remedy."""
+    """Yield each hazard's name, description and remedy."""
     base = urlsplit(settings.stripe_api_base or "https://api.stripe.com")
     webhook_secrets = [settings.stripe_webhook_secret]
     webhook_secrets += [each.stripe_webhook_secret for each in clients or ()]
     if settings.clients_file is None:
-        yield "open_access", "open access: anybody can ask for any order", "set CLIENTS_FILE"
+        yield "open_access", "open access: anyone can use any order", "set CLIENTS_FILE"
     if settings.key_store_url.get_secret_value().startswith("memory:"):
         yield (
             "memory_store",
@@ -60,8 +60,8 @@ def _hazards(settings: Settings, clients: Clients | None) -> Iterator[tuple[str,
     ):
         yield (
             "sandbox_secret",
-            "the sandbox's webhook secret, which everybody knows",
-            "take the endpoint's own from Stripe's dashboard",
+            "the sandbox's webhook secret, which is public",
+            "use the endpoint's secret from Stripe's dashboard",
         )
 
 
@@ -74,7 +74,7 @@ def _is_local(host: str) -> bool:
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return what a name is as an address; as the resolver reads it, 127.1 is one, too."""
+    """Parse a name as an IP address, in the resolver's short forms such as 127.1 too."""
     with suppress(ValueError):
         return ipaddress.ip_address(name)
     with suppress(OSError):

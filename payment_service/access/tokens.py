@@ -1,4 +1,4 @@
-"""Order tokens: what the shop's server signs so that a browser can ask for that order only."""
+"""Order tokens: signed by the shop's server, they give a browser access to one order."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 REQUIRED = ("order_id", "amount", "currency", "client_id", "exp")
 
-# A page may lie open for a day; a token that never ended could be used after the price changed.
+# A page may stay open for a day; a token without an end could be used after a price change.
 MAX_LIFE_SECONDS = 24 * 3600
 
-# How far the shop's clock and ours may be apart.
+# Allowed difference between the shop's clock and ours.
 LEEWAY_SECONDS = 10
 
-# Longer than any honest one, shorter than what costs time to take apart.
+# Longer than any valid token, and short enough to parse quickly.
 MAX_TOKEN_CHARACTERS = 6000
 
-# Verifies nothing: a token of a client that does not exist takes as long as a forged one.
-_NOBODY = shared_secret(secrets.token_hex())
+# Verifies no token. With it, an unknown client's token takes as long as a forged one.
+_DUMMY_KEY = shared_secret(secrets.token_hex())
 
-# Instants are compared here, with the clock that was given.
-_ONLY_THE_SIGNATURE: Options = {
+# This module checks the times itself, against the `now` that it is called with.
+_SIGNATURE_ONLY: Options = {
     "verify_exp": False,
     "verify_nbf": False,
     "verify_iat": False,
@@ -42,20 +42,20 @@ _ONLY_THE_SIGNATURE: Options = {
 
 
 def verified_claims(token: str, clients: Clients, now: float) -> tuple[Client, dict[str, Any]]:
-    """Return whose token it is and what it says. `now` in Unix seconds.
+    """Return the token's client and its claims. `now` is in Unix seconds.
 
-    Raises Unauthorized; the code is token_expired only for a token that was genuine.
+    Raises Unauthorized; its code is token_expired only if the signature is valid.
     """
     if len(token) > MAX_TOKEN_CHARACTERS:
-        raise _not_ours()
+        raise _unknown_token()
     client = _claimed_client(token, clients)
-    claims = _claims(token, client.token_keys if client else (_NOBODY,))
+    claims = _claims(token, client.token_keys if client else (_DUMMY_KEY,))
     if client is None or claims is None or claims.get("client_id") != client.id:
-        raise _not_ours()
+        raise _unknown_token()
     missing = [name for name in REQUIRED if claims.get(name) is None]
     if missing:
-        raise Unauthorized(f"The token does not say: {', '.join(missing)}")
-    _check_instants(claims, now)
+        raise Unauthorized(f"The token lacks: {', '.join(missing)}")
+    _check_times(claims, now)
     return client, claims
 
 
@@ -66,44 +66,42 @@ def _claimed_client(token: str, clients: Clients) -> Client | None:
 
 
 def _claims(token: str, keys: tuple[TokenKey, ...]) -> dict[str, Any] | None:
-    tried = [_decoded(token, key) for key in keys or (_NOBODY,)]
+    tried = [_decoded(token, key) for key in keys or (_DUMMY_KEY,)]
     return next((claims for claims in tried if claims is not None), None)
 
 
 def _decoded(token: str, key: TokenKey | None) -> dict[str, Any] | None:
-    """Take the token apart; only with a key is what it says worth anything."""
+    """Decode the token. Without a key its claims are unverified."""
     try:
         if key is None:
             claims = jwt.decode(token, options={"verify_signature": False})
         else:
-            claims = jwt.decode(
-                token, key.key, algorithms=[key.algorithm], options=_ONLY_THE_SIGNATURE
-            )
+            claims = jwt.decode(token, key.key, algorithms=[key.algorithm], options=_SIGNATURE_ONLY)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return claims if isinstance(claims, dict) else None
 
 
-def _check_instants(claims: dict[str, Any], now: float) -> None:
+def _check_times(claims: dict[str, Any], now: float) -> None:
     ends, begins = claims["exp"], claims.get("nbf", 0)
-    if not (_instant(ends) and _instant(begins)):
-        raise Unauthorized("The token's exp must be an instant in Unix seconds")
+    if not (_is_time(ends) and _is_time(begins)):
+        raise Unauthorized("The token's exp and nbf must be times in Unix seconds")
     if ends <= now - LEEWAY_SECONDS:
         raise Unauthorized(
             "The token has expired: ask the shop for a new one", code="token_expired"
         )
     if ends > now + MAX_LIFE_SECONDS + LEEWAY_SECONDS:
-        raise Unauthorized(f"The token lives too long: at most {MAX_LIFE_SECONDS} seconds")
+        raise Unauthorized(f"The token is valid for too long: at most {MAX_LIFE_SECONDS} seconds")
     if begins > now + LEEWAY_SECONDS:
         raise Unauthorized("The token is not valid yet")
 
 
-def _instant(value: object) -> bool:
-    """Python's JSON knows NaN, which no instant is after."""
+def _is_time(value: object) -> bool:
+    """Reject NaN, which Python's JSON accepts and which compares false with every time."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _not_ours() -> Unauthorized:
-    return Unauthorized("The token is not one of a client of this service")
+def _unknown_token() -> Unauthorized:
+    return Unauthorized("The token belongs to no client of this service")

@@ -1,7 +1,7 @@
-"""The secrets that may have signed an event, and whose orders each of them speaks for.
+"""The signing secrets of webhooks, and the orders that each secret may change.
 
-To verify a signature takes time in proportion to the event, for every secret that is tried. So few
-are tried: those that the event can mean first.
+Verifying a signature takes time in proportion to the event, for each secret tried. So try only a
+few, the likeliest first.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from payment_service.schema.secret import Secret
 if TYPE_CHECKING:
     from payment_service.access.clients import Client, Clients
 
-# As many endpoints as one Stripe account may have.
+# The number of endpoints that one Stripe account may have.
 MAX_TRIED = 16
 
-# One account: the key that is used, and the connected account. (None, None) is the service's own.
+# A Stripe account: its API key and connected account. (None, None) is the service's own.
 _Account = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What an event says of itself before its signature is verified: where to look first."""
+    """Unverified claims of an event, which tell which secrets to try first."""
 
     client_id: str | None = None
     account: str | None = None
@@ -47,20 +47,20 @@ class WebhookSecrets:
     def __bool__(self) -> bool:
         return bool(self._all)
 
-    def likely(self, hint: Hint, named: str | None = None) -> list[str]:
-        """Return the secrets to try, the likeliest first: MAX_TRIED at most.
+    def candidates(self, hint: Hint, named: str | None = None) -> list[str]:
+        """Return at most MAX_TRIED secrets to try, the likeliest first.
 
-        `named`: the client of the address that Stripe calls; only its own secrets are tried.
+        `named` is the client in the URL that Stripe calls: only its own secrets are tried.
         """
         if named is not None:
             return self._of_client.get(named, [])[:MAX_TRIED]
         return list(islice(dict.fromkeys(self._in_order(hint)), MAX_TRIED))
 
-    def may_speak(self, secret: str, client_id: str | None) -> bool:
-        """Whether this secret speaks for the orders of a client (None: for those of none).
+    def may_change_orders_of(self, secret: str, client_id: str | None) -> bool:
+        """Whether an event with this secret may change a client's orders (None: no client's).
 
-        One of the service's speaks for all, a client's own for all clients in its account. So
-        no client can have the service look into another's account.
+        The service's secrets may change all orders, a client's those of all clients with the same
+        account. So no client can make the service query another client's account.
         """
         if secret in self._own:
             return True
@@ -80,7 +80,7 @@ class WebhookSecrets:
 
     def _in_order(self, hint: Hint) -> Iterator[str]:
         client_id = hint.client_id or ""
-        # The client's own before the service's, which may be many while they are rolled.
+        # The client's own secrets first: the service may have many while it rolls them.
         yield from self._of_client.get(client_id, [])[: MAX_TRIED // 4]
         yield from islice(self._of_connected.get(hint.account or "", {}), MAX_TRIED // 4)
         yield from self._own
@@ -89,7 +89,7 @@ class WebhookSecrets:
 
 
 def _each(secrets: Secret | None) -> Iterable[str]:
-    """Several are separated by commas, while one is rolled."""
+    """Split a comma-separated list of secrets; there are several while one is rolled."""
     if secrets is None:
         return ()
     return [part for each in secrets.get_secret_value().split(",") if (part := each.strip())]

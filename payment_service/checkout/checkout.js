@@ -1,6 +1,6 @@
-// A checkout page from its order to its payment. A shop copies pay.js, money.js and messages.js,
-// and from here the order of the steps: ask for the order's PaymentIntent, look at its status
-// before asking for money, show the card form, confirm, and believe only what Stripe says.
+// An example of a checkout page. A shop copies pay.js, money.js and messages.js, and follows these
+// steps: request the order's PaymentIntent, check its status before asking for money, show the card
+// form, confirm, and trust only Stripe's answer.
 import { Diary } from "./diary.js";
 import { explain } from "./messages.js";
 import { formatAmount } from "./money.js";
@@ -11,7 +11,7 @@ import { $, showDiary, showOrder, showPaying, showResult, showTrouble, stage, st
 
 const LOOKS = 3;
 
-// Actions that say that the same order would fail again.
+// Actions after which the same order would fail again.
 const FINAL = ["fix_request", "stop"];
 
 const order = currentOrder();
@@ -24,7 +24,7 @@ const note = (...entry) => {
   showDiary(diary);
 };
 
-/** Ask for this order's PaymentIntent: the same one however often it is asked for. */
+/** Request this order's PaymentIntent; every request returns the same one. */
 async function askForPayment(more = {}) {
   const payment = await createPayment(order, { ...more, onWait: tellWait });
   const { payment_intent_id: id, replayed, sends } = payment;
@@ -60,14 +60,14 @@ async function openStripe() {
   return window.Stripe(key, stripeAccount ? { stripeAccount } : {});
 }
 
-// Stripe adds it to the return_url. It opens the payment, so it must not stay in the address bar.
+// Stripe adds the secret to the return_url. It gives access to the payment: hide it from the address bar.
 function returnedSecret() {
   const secret = new URLSearchParams(location.search).get("payment_intent_client_secret");
   if (secret) history.replaceState(null, "", location.pathname);
   return secret;
 }
 
-// Only Stripe knows whether there is anything left to pay; the order's answer may be older.
+// Only Stripe knows whether the order is already paid; the service's answer may be older.
 async function lookAt(secret) {
   for (let look = 1; ; look += 1) {
     const { paymentIntent, error } = await stripe.retrievePaymentIntent(secret);
@@ -77,7 +77,7 @@ async function lookAt(secret) {
   }
 }
 
-/** What the PaymentIntent's status means for the shopper; only what can still be paid is asked for. */
+/** Show the PaymentIntent's status; show the card form only if it can still be paid. */
 function show(intent) {
   const amount = formatAmount(intent.amount, intent.currency);
   switch (intent.status) {
@@ -112,7 +112,7 @@ function askForCard(intent) {
   card.mount("#payment-element");
 }
 
-// The card form in the page's own colours.
+// Gives the card form the page's colours.
 function appearance() {
   const style = getComputedStyle(document.documentElement);
   const variables = { colorPrimary: "--accent", colorBackground: "--surface", colorText: "--text",
@@ -133,13 +133,13 @@ async function pay() {
     elements,
     confirmParams: { return_url: location.origin + location.pathname },
   });
-  // Stripe.js comes back only with an error: otherwise the browser is on its way to return_url.
+  // Stripe.js returns only with an error: otherwise the browser navigates to return_url.
   await afterError(error);
   showPaying(false, order);
 }
 
-// A card error and a validation error are answers. After anything else the payment may have gone
-// through all the same, so that only Stripe can say whether there is anything left to pay.
+// Card errors and validation errors are definitive. After any other error the payment may have
+// succeeded, so ask Stripe.
 async function afterError(error) {
   if (error.type === "card_error") note(`Declined (${error.decline_code ?? error.code})`, { kind: "wait" });
   if (["card_error", "validation_error"].includes(error.type)) return tellCardError(explain(error));

@@ -1,5 +1,5 @@
-// What became of an order, kept in this browser and written on the page: each request, each
-// answer, each press of a button. It is what lets a person see that nothing happened twice.
+// The log of an order, kept in this browser and shown on the page: each request, each answer, each
+// press of a button. It shows that nothing happened twice.
 
 const KEPT = 40;
 
@@ -16,13 +16,13 @@ export class Diary {
     return JSON.parse(this.#storage.getItem(this.#key) ?? "[]");
   }
 
-  /** Note that something happened: `sends` requests, a PaymentIntent's `id`, a `payment`. */
+  /** Add an entry: its number of `sends`, a PaymentIntent's `id`, whether it is a `payment`. */
   write(text, { sends = 0, id = null, payment = false, kind = "plain" } = {}) {
     const entry = { at: Date.now(), text, sends, id, payment, kind };
     this.#storage.setItem(this.#key, JSON.stringify([...this.entries, entry].slice(-KEPT)));
   }
 
-  /** { sends, intents, payments }: every PaymentIntent and every payment counted once. */
+  /** Returns { sends, intents, payments }; each PaymentIntent and each payment counts once. */
   tally() {
     const { entries } = this;
     return {
@@ -32,13 +32,13 @@ export class Diary {
     };
   }
 
-  /** Call `listener` when another tab has written. */
+  /** Call `listener` when another tab has added an entry. */
   onOtherTab(listener) {
     addEventListener("storage", ({ key }) => key === this.#key && listener());
   }
 }
 
-/** `pi_3TxW8c…9ZqE`: enough to see that two are the same. */
+/** Shortens an id to `pi_3TxW8c…9ZqE`: enough to compare two. */
 export function short(id) {
   return id.length > 16 ? `${id.slice(0, 9)}…${id.slice(-4)}` : id;
 }

@@ -1,4 +1,4 @@
-// The page of the faults: its rows, its buttons, and the counts while a scenario plays.
+// The page of faults: its rows and buttons, and the live counts of a scenario.
 import { Lane, SandboxControls, pause } from "./lanes.js";
 import { oneAtATime } from "./pay.js";
 import { SCENARIOS, verdict } from "./scenarios.js";
@@ -22,7 +22,7 @@ async function run(scenario, row) {
   await Promise.all(LANES.map((lane) => lane.begin(order.order_id)));
   row.cells.forEach((cell) => cell.begin());
   row.element.setAttribute("aria-busy", "true");
-  await watch(row, scenario.play({ lanes: LANES, order, sandbox, kill }).finally(() => sandbox.mend()));
+  await watch(row, scenario.play({ lanes: LANES, order, sandbox, kill }).finally(() => sandbox.clearFaults()));
   row.element.removeAttribute("aria-busy");
   await Promise.all(LANES.map(async (lane, at) => row.cells[at].end(scenario, await lane.look())));
   say(`${scenario.title}: ${row.cells.map((cell) => cell.said).join("; ")}.`);

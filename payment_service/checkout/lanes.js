@@ -1,4 +1,4 @@
-// One server that takes orders, and what it made of them: the service, or the tutorial's code.
+// A lane: one server that takes orders (the service or the tutorials' code), and its results.
 import { secondsOf } from "./pay.js";
 
 const PRESSES = 3;
@@ -8,7 +8,7 @@ const JSON_POST = { method: "POST", headers: { "Content-Type": "application/json
 
 export const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-/** The sandbox's controls, as far as the demo turns them. */
+/** The part of the sandbox's control API that the demo uses. */
 export class SandboxControls {
   constructor(url) {
     this.url = url;
@@ -19,13 +19,13 @@ export class SandboxControls {
     return answer.json();
   }
 
-  /** Break the creation of PaymentIntents, for each lane by itself. */
+  /** Make the creation of PaymentIntents fail, in each lane separately. */
   break(lanes, fault) {
     const match = { method: "POST", path: "/v1/payment_intents$" };
     return this.ask("faults", "POST", lanes.map(({ account }) => ({ ...fault, match: { ...match, account } })));
   }
 
-  mend() {
+  clearFaults() {
     return this.ask("faults", "DELETE");
   }
 
@@ -34,7 +34,7 @@ export class SandboxControls {
   }
 }
 
-/** A lane is run once for each scenario: `begin`, then posts, and `look` at any time. */
+/** Runs one scenario at a time: `begin`, then posts, and `look` at any time. */
 export class Lane {
   constructor({ name, url, account }, sandbox) {
     Object.assign(this, { name, url, account, sandbox });
@@ -44,7 +44,7 @@ export class Lane {
     Object.assign(this, { orderId, requests: 0, shoppers: new Map(), before: await this.#account() });
   }
 
-  /** Send an order once, as one press of a button does; true if it was answered. */
+  /** Send an order once, like one press of the button; true if the answer has a PaymentIntent. */
   async post(order, shopper = "one") {
     this.requests += 1;
     const answer = await fetch(this.url, { ...JSON_POST, body: JSON.stringify(order) }).catch(() => null);
@@ -54,7 +54,7 @@ export class Lane {
     return Boolean(id);
   }
 
-  /** Send an order as a person does: press again when it did not work, a few times. */
+  /** Send an order like a person: press the button again after a failure, a few times. */
   async press(order, shopper = "one") {
     for (let press = 1; press <= PRESSES; press += 1) {
       if (await this.post(order, shopper)) return;
@@ -63,8 +63,8 @@ export class Lane {
   }
 
   /**
-   * { requests, creates, reads, made, given }: what came in, what went to Stripe (to create a
-   * PaymentIntent, and to read one), how many can be paid, and which was given to each shopper.
+   * Returns { requests, creates, reads, made, given }: requests to the server; requests from it to
+   * Stripe that create and read PaymentIntents; the payable PaymentIntents; each shopper's one.
    */
   async look() {
     const { orders, requests } = await this.#account();

@@ -1,4 +1,4 @@
-// What to tell a shopper: what happened to their money first, then what they can do.
+// Messages for the shopper: first what happened to their money, then what they can do.
 
 const SAFE = "This did not charge you.";
 
@@ -17,7 +17,7 @@ const SERVICE = {
 };
 
 // Stripe's decline codes (docs.stripe.com/declines/codes) that a shopper can act on. A stolen or
-// lost card is told the same as any other: the person in front of the page may be the thief.
+// lost card gets the general message, because the shopper may be the thief.
 const DECLINES = {
   insufficient_funds: "There is not enough money on this card. Please use another one.",
   expired_card: "This card has expired. Please use another one.",
@@ -28,7 +28,7 @@ const DECLINES = {
   payment_intent_authentication_failure: "Your bank did not confirm the payment. Please try again or use another card.",
 };
 
-/** One or two sentences for a shopper about an error of pay.js or of Stripe.js. */
+/** Returns one or two sentences for the shopper about an error of pay.js or Stripe.js. */
 export function explain(error) {
   if (error.name === "PaymentError") return SERVICE[error.code] ?? fromService(error);
   if (error.type === "validation_error") return "Please complete the marked fields.";

@@ -1,10 +1,9 @@
-// The demo's order. A shop has its own: made on its server, where the number, the goods and the
-// price come from, and given to this page with them. What matters is that an order keeps its
-// number for as long as it is the same order: over reloads, tabs, days.
+// The demo's order. A real shop makes the order on its server and passes its number, goods and price
+// to the page. Important: an order keeps its number across reloads, tabs and days.
 
 const GOODS = [["Linen notebook, A5", 2], ["Brass pencil", 1], ["Delivery", 1]];
 
-// One piece of each of the goods, in the smallest unit of the currency.
+// The price of one piece of each product, in the smallest unit of the currency.
 const PRICES = {
   usd: [1800, 2400, 490],
   eur: [1650, 2200, 450],
@@ -19,12 +18,12 @@ const KEPT_AS = "checkout.order";
 const LOOKS_AFTER_SECONDS = [0.3, 1, 2, 4];
 const LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** What is on the bill: [{ name, count, amount }]. */
+/** Returns the order's lines: [{ name, count, amount }]. */
 export function linesOf({ currency }) {
   return GOODS.map(([name, count], at) => ({ name, count, amount: count * PRICES[currency][at] }));
 }
 
-/** Make an order and keep it; the one before it stays what it was. */
+/** Make an order and store it as the current one. */
 export function newOrder(currency = "usd", storage = localStorage) {
   const amount = linesOf({ currency }).reduce((sum, line) => sum + line.amount, 0);
   const order = { order_id: newNumber(), amount, currency, description: "Kestrel Paper" };
@@ -32,15 +31,15 @@ export function newOrder(currency = "usd", storage = localStorage) {
   return order;
 }
 
-/** The order that this browser is at, the same in every tab. */
+/** Returns this browser's current order, the same in every tab. */
 export function currentOrder(storage = localStorage) {
   const kept = JSON.parse(storage.getItem(KEPT_AS) ?? "null");
   return kept?.currency in PRICES ? kept : newOrder(undefined, storage);
 }
 
 /**
- * Call `listener` when Stripe's webhook has told the shop that the order is paid. A shop sends its
- * parcel on that, and never on what a browser says.
+ * Call `listener` when the shop has Stripe's webhook for the paid order. A shop ships only after
+ * the webhook, never because of what a browser says.
  */
 export async function whenTheShopKnows({ order_id: orderId }, listener) {
   for (const seconds of LOOKS_AFTER_SECONDS) {

@@ -1,4 +1,4 @@
-"""The demo's files and how a browser may use them; no Flask: the service mounts what is given."""
+"""The demo's pages and their security headers; independent of Flask."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _STRIPE_FRAMES = "https://js.stripe.com https://hooks.stripe.com"
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """Where the pages find what they talk to, as a browser sees it; None: it is not there.
+    """The URLs of the demo's other servers, as the browser reaches them; None if one is absent.
 
-    `stage_url` is where the tutorial's code runs beside the service.
+    `stage_url` is the server that runs the tutorials' code for comparison.
     """
 
     sandbox_url: str | None = None
@@ -51,14 +51,14 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer, the same every time."""
+    """A static response."""
 
     body: bytes
     headers: Mapping[str, str]
 
 
 def open_pages(demo: Demo) -> dict[str, Page]:
-    """Every path of the demo and its page, read once."""
+    """Read the demo's files once; return each path and its page."""
     pages = {"/": _page(demo, "index.html", _checkout_policy(demo))}
     names: tuple[str, ...] = _SHARED + _CHECKOUT
     if demo.sandbox_url and demo.stage_url:
@@ -87,21 +87,21 @@ def _page(demo: Demo, name: str, policy: str) -> Page:
     headers = {
         **file.headers,
         "Content-Security-Policy": policy,
-        # The address holds a client_secret for a moment when Stripe sends the shopper back.
+        # When Stripe redirects the shopper back, the URL briefly contains a client_secret.
         "Referrer-Policy": "strict-origin",
     }
     return Page(text.encode(), headers)
 
 
 def _mode(demo: Demo) -> str:
-    """The modes whose parts the page shows (see page.css)."""
+    """Return the mode, which selects the visible parts of the page (see page.css)."""
     if not demo.sandbox_url:
         return "test"
     return "sandbox faults" if demo.stage_url else "sandbox"
 
 
 def _checkout_policy(demo: Demo) -> str:
-    """Nothing but our own files and Stripe's, or its stand-in's; nothing inline."""
+    """Allow only our own files and Stripe's, or the sandbox's; nothing inline."""
     stripe = demo.sandbox_url
     return _policy(
         script=f"'self' {stripe or STRIPE_JS}",

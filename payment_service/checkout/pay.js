@@ -1,21 +1,21 @@
-// Ask for an order's payment, and keep asking the same until there is an answer.
+// Requests an order's PaymentIntent and retries until the service answers.
 //
-// Copy this file into a shop as it is. It has no dependencies and knows no page: it stands on
-// one fact, that the service answers the same order with the same PaymentIntent, however often
-// it is asked. So whenever an answer is lost, late or unclear, the right thing is to send the very
-// same bytes again; a new order number, an amount computed anew or a time stamp would be wrong.
+// Copy this file into a shop unchanged. It has no dependencies and does not touch the page. It
+// relies on one fact: the service returns the same PaymentIntent for every request of an order. So
+// if an answer is lost, late or unclear, send the same bytes again. Never change the order number
+// or the amount for a retry, and never add a time stamp.
 
-// One send outlives the service's own budget (25 s), so that we never hang up on an answer.
+// Longer than the service's budget (25 s), so that the page does not miss a slow answer.
 const SEND_SECONDS = 30;
 const SENDS = 6;
 const FIRST_WAIT_SECONDS = 0.5;
 const LONGEST_WAIT_SECONDS = 8;
-// A longer Retry-After is for the shopper to hear, not for a spinner to sit out.
+// Show the shopper a message for a longer Retry-After, not a spinner.
 const LONGEST_RETRY_AFTER = 30;
-// How long a shopper without a connection is waited for before the page lets go.
+// How long to wait for the connection of an offline shopper.
 const OFFLINE_SECONDS = 600;
 
-/** Why there is no payment: `action` says what to do, `code` what it was, as the service does. */
+/** An error with the service's `code` and `action`. */
 export class PaymentError extends Error {
   constructor(message, { code, action, status = 0, requestId = null, retryAfter = null }) {
     super(message);
@@ -24,12 +24,12 @@ export class PaymentError extends Error {
 }
 
 /**
- * Gives { payment_intent_id, client_secret, status, replayed, sends } for an order.
+ * Returns { payment_intent_id, client_secret, status, replayed, sends } for an order.
  *
- * Sends the same bytes again, at most `sends` times in all, after a lost or unreadable answer
- * and after every `retry_same`; waits as long as Retry-After says; waits for the connection
- * to come back where there is none. Throws a PaymentError for everything else.
- * `onWait({ code, seconds, sends })` is told before each wait, `seconds` null while offline.
+ * Sends the same bytes at most `sends` times: it retries after a lost or unreadable answer and
+ * after every `retry_same`. It obeys Retry-After, and waits for the connection while offline.
+ * Throws a PaymentError for everything else. Calls `onWait({ code, seconds, sends })` before each
+ * wait; `seconds` is null while offline.
  */
 export async function createPayment(order, { url = "/create-payment-intent", headers = {}, ...options } = {}) {
   const request = {
@@ -41,7 +41,7 @@ export async function createPayment(order, { url = "/create-payment-intent", hea
   return { ...found, replayed: answer.headers.get("Idempotent-Replayed") === "true", sends };
 }
 
-/** Gives what Stripe.js needs to know, with the same patience: { publishable_key, stripe_account }. */
+/** Returns Stripe.js's settings, { publishable_key, stripe_account }, with the same retries. */
 export async function getConfig({ url = "/config", ...options } = {}) {
   const { found } = await sendUntilAnswered(url, {}, "publishable_key", options);
   return found;
@@ -98,26 +98,26 @@ function parsed(text) {
   }
 }
 
-// For answers that are not the service's own, as a proxy's 502 or a captive portal's 200.
+// For answers that are not from the service: a proxy's 502, a captive portal's 200.
 function actionFor(status) {
   const unclear = status < 400 || status >= 500 || [408, 409, 425, 429].includes(status);
   return unclear ? "retry_same" : "stop";
 }
 
-/** Seconds of a Retry-After header, which is a number or a date; null for none. */
+/** Parses a Retry-After header, a number or a date, to seconds; null without a header. */
 export function secondsOf(header, now = Date.now()) {
   if (!header) return null;
   const seconds = /^\d+(\.\d+)?$/.test(header.trim()) ? Number(header) : (Date.parse(header) - now) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
 }
 
-// Half fixed, half by chance, so that shoppers who failed together do not return together.
+// Exponential back-off with jitter, so that shoppers who failed together do not retry together.
 function backoff(sent) {
   const longest = Math.min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (sent - 1));
   return longest / 2 + Math.random() * longest / 2;
 }
 
-/** Return when there is a connection, at once if there is one; throws when none comes. */
+/** Waits until the browser is online; throws after OFFLINE_SECONDS. */
 export async function untilOnline(connection = browserConnection, signal = undefined, onWait = () => {}) {
   if (connection.isUp()) return;
   onWait();
@@ -125,7 +125,7 @@ export async function untilOnline(connection = browserConnection, signal = undef
   if (!back) throw new PaymentError("There is no connection.", { code: "offline", action: "retry_same" });
 }
 
-// `wait` ends early, and gives true, when the connection comes back.
+// `wait` resolves early, with true, when the connection comes back.
 const browserConnection = {
   isUp: () => globalThis.navigator?.onLine !== false,
   wait: (seconds, signal) => new Promise((resolve, reject) => {
@@ -145,10 +145,10 @@ const browserConnection = {
 };
 
 /**
- * Lets a form or a button start `work` only when the last one has ended.
+ * Wraps a handler so that `work` runs one at a time.
  *
- * The button stays focusable (aria-disabled, not disabled), so that a keyboard does not lose its
- * place. `onIgnored` is told of each press that came too early.
+ * The button gets aria-disabled, not disabled, so that it keeps the keyboard focus. `onIgnored` is
+ * called for each press while `work` runs.
  */
 export function oneAtATime(button, work, onIgnored = () => {}) {
   let busy = false;

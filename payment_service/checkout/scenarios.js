@@ -1,5 +1,5 @@
-// What goes wrong in real life, made to happen. Each plays the same to every lane; `orders` is how
-// many orders there are, and so how many PaymentIntents there should be.
+// Real-life failures, played identically to every lane. `orders` is the number of orders, and so the
+// expected number of PaymentIntents.
 import { pause } from "./lanes.js";
 
 const CLICKS = 20;
@@ -48,7 +48,7 @@ export const SCENARIOS = [
     async play({ lanes, order, sandbox, kill }) {
       const struck = await sandbox.struck("slow");
       await sandbox.break(lanes, { kind: "slow", seconds: 1 });
-      // A browser may send a request again by itself when its connection dies: then nobody presses.
+      // If the connection dies, the browser may retry the request without a press of the button.
       const paying = each(lanes, async (lane) => await lane.post(order) || lane.press(order));
       while (await sandbox.struck("slow") < struck + lanes.length) await pause(0.05);
       await kill();
@@ -78,7 +78,7 @@ export const SCENARIOS = [
   },
 ];
 
-/** { good, text } about what a lane made of a scenario. */
+/** Returns { good, text }, the verdict on a lane's result. */
 export function verdict({ orders }, { made, given }) {
   if (given.includes(null)) return { good: false, text: "Stuck: cannot be paid" };
   if (made > orders) return { good: false, text: `${made} PaymentIntents` };

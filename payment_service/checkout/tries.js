@@ -1,11 +1,11 @@
-// The demo's buttons that do on purpose what goes wrong by accident.
+// The demo's buttons that cause failures on purpose.
 import { explain } from "./messages.js";
 import { oneAtATime } from "./pay.js";
 import { $, status } from "./view.js";
 
 const AT_ONCE = 5;
 
-/** Wire the buttons: each asks for the same order's payment in a way that should hurt. */
+/** Wire the buttons: each requests the same order's PaymentIntent in a risky way. */
 export function offerTries(askForPayment, note) {
   const tries = {
     "try-many": () => Promise.all(Array.from({ length: AT_ONCE }, () => askForPayment())),
@@ -27,7 +27,7 @@ async function attempt(name, work, note) {
   }
 }
 
-// The request arrives and is answered, and the answer is lost on the way back.
+// The service receives and answers the request, but the answer is lost on the way back.
 function losingTheFirst() {
   let lost = false;
   return async (...request) => {

@@ -1,4 +1,4 @@
-// The page's parts and what they show. Knows no payment; told by checkout.js.
+// Updates the parts of the page for checkout.js; contains no payment logic.
 import { short } from "./diary.js";
 import { formatAmount } from "./money.js";
 import { CURRENCIES, linesOf } from "./order.js";
@@ -7,13 +7,13 @@ export const $ = (id) => document.getElementById(id);
 
 const STAGES = ["loading", "card", "trouble", "result"];
 
-/** Show one of the four faces of the payment panel. */
+/** Show one of the four stages of the payment panel. */
 export function stage(name) {
   for (const each of STAGES) $(each).hidden = each !== name;
   $("pay").setAttribute("aria-busy", String(name === "loading"));
 }
 
-/** Tell what is going on, also to those who listen to the page. */
+/** Show the status, and announce it to screen readers. */
 export function status(text) {
   $("status").textContent = text;
 }
@@ -40,7 +40,7 @@ export function showPaying(paying, { amount, currency }) {
   $("pay-button").classList.toggle("busy", paying);
 }
 
-/** The end of the matter: `kind` is paid, pending or ended. */
+/** Show the result: `kind` is paid, pending or ended. */
 export function showResult(kind, title, text) {
   stage("result");
   status("");
@@ -57,7 +57,7 @@ export function showTrouble(text, canTryAgain = true) {
   $("trouble-text").textContent = text;
 }
 
-/** Write the diary, the newest first. */
+/** Show the diary, newest entry first. */
 export function showDiary(diary) {
   const { sends, intents, payments } = diary.tally();
   Object.entries({ sends, intents, payments }).forEach(([id, count]) => { $(id).textContent = count; });

@@ -1,4 +1,4 @@
-"""Where the records live: one store per technology, chosen by URL."""
+"""Key stores: one implementation per technology, chosen by the scheme of KEY_STORE_URL."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from payment_service.key_store.memory import DEFAULT_MAX_ORDERS, MemoryStore
 __all__ = [
     "SCHEMES",
     "KeyStore",
-    "checked_url",
     "open_key_store",
     "refuse_unusable",
     "shared_memory_store",
+    "validate_url",
 ]
 
 SCHEMES = ("memory", "sqlite", "postgresql", "redis", "rediss")
 
-UNKNOWN = f"unknown scheme: use one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
+UNKNOWN_SCHEME = f"unknown scheme: use one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
 
 DEFAULT_TIMEOUT_SECONDS = 2.0
 
 
-def checked_url(url: str) -> str:
-    """Return what `open_key_store` takes: the URL, its scheme in lower case.
+def validate_url(url: str) -> str:
+    """Validate a KEY_STORE_URL; return it with its scheme in lower case.
 
-    A file's directory must be there. Nothing is opened, and only the driver of the store that is
-    named is loaded. Raises ValueError with the rule, which never shows the URL.
+    The directory of a SQLite file must exist. Opens nothing, and imports only the named store's
+    driver. Raises ValueError with the rule, which never shows the URL.
     """
     scheme, _, rest = url.partition(":")
     url = f"{scheme.lower()}:{rest}"
@@ -35,9 +35,9 @@ def checked_url(url: str) -> str:
         case "memory":
             _shared_path(url)
         case "sqlite":
-            from payment_service.key_store.sqlite.store import look_at_place, sqlite_path
+            from payment_service.key_store.sqlite.store import check_directory, sqlite_path
 
-            look_at_place(sqlite_path(url))
+            check_directory(sqlite_path(url))
         case "postgresql":
             from payment_service.key_store.postgres.pool import conninfo
 
@@ -47,14 +47,14 @@ def checked_url(url: str) -> str:
 
             open_redis(url, DEFAULT_TIMEOUT_SECONDS)
         case _:
-            raise ValueError(UNKNOWN)
+            raise ValueError(UNKNOWN_SCHEME)
     return url
 
 
 def refuse_unusable(url: str, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-    """Raise ValueError, one line, where the server is there and cannot hold every order.
+    """Raise a one-line ValueError if the server answers but cannot store every order.
 
-    A server that is down does not stop the start.
+    A server that is down raises nothing: it does not stop the start.
     """
     if url.startswith("postgresql:"):
         from payment_service.key_store.postgres import pool
@@ -65,11 +65,10 @@ def refuse_unusable(url: str, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) 
 def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:
     """Open the store that `url` names, in the process that uses it.
 
-    `memory:///path` is what `memory://` means to several processes: a file in the directory that
+    With several processes, `memory://` becomes `memory:///path`: a file in the directory that
     gunicorn.conf.py makes. `timeout_seconds` bounds each operation. A server that is down does not
     stop the start: operations raise StoreUnavailable until it is back. Raises ValueError, which
-    never shows the URL, for a scheme that is not one of SCHEMES and for a URL that is no such
-    store's.
+    never shows the URL, for an unknown scheme or a malformed URL.
     """
     match url.partition(":")[0]:
         case "memory":
@@ -90,13 +89,13 @@ def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
 
             return RedisStore(url, timeout_seconds=timeout_seconds)
         case _:
-            raise ValueError(UNKNOWN)
+            raise ValueError(UNKNOWN_SCHEME)
 
 
 def shared_memory_store(path: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:
-    """Open what memory:// means to several processes of one machine: a file never flushed.
+    """Open `memory://` for several processes of one machine: a SQLite file that is never flushed.
 
-    As fast as memory, nearly; whoever starts the processes makes the file and removes it.
+    It is nearly as fast as memory. The parent process makes the file's directory and removes it.
     """
     from payment_service.key_store.sqlite.store import SqliteStore
 
@@ -104,7 +103,7 @@ def shared_memory_store(path: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_S
 
 
 def _shared_path(url: str) -> str:
-    """Return the file of a shared memory, the empty text where one process has its own."""
+    """Return the file of a shared memory store, or "" for a store in this process."""
     path = url.removeprefix("memory://")
     if path == url or (path and not _is_shared(Path(path).parent)):
         raise ValueError("a memory URL is memory:// with nothing behind it")
@@ -112,7 +111,10 @@ def _shared_path(url: str) -> str:
 
 
 def _is_shared(directory: Path) -> bool:
-    """Not beside `shared_directory`, which stays as it was while `kill -HUP` brings new code."""
+    """Whether `shared_directory` made it.
+
+    This check lives here because `kill -HUP` reloads this module, but not `shared_directory`.
+    """
     from tempfile import gettempdir
 
     from payment_service.key_store.shared_directory import MEMORY, PREFIX

@@ -1,11 +1,11 @@
-"""The contract of a key store: one record per order, three atomic operations on it, no decisions.
+"""The contract of a key store: one record per order, and three atomic operations on it.
 
     StoreError
-    └── StoreUnavailable    the store did not answer in time: nothing is known of the write
+    └── StoreUnavailable    the store did not answer in time: a write may or may not be applied
 
-Who may do what with a record is decided above the stores, in `payments.record.transitions`; a store
-only promises that each operation is one atomic step. It therefore fits any engine that can insert a
-row unless it exists and replace a row if its version is still the one that was read.
+The stores make no decisions: `payments.record.transitions` says who may change a record, and when.
+A store only promises that each operation is atomic. Any engine fits that can insert a row unless it
+exists, and replace a row if its version is still the one that was read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ State = Literal["pending", "created", "rejected"]
 
 
 class StoreError(Exception):
-    """Anything that a key store reports."""
+    """The base of all errors of a key store."""
 
 
 class StoreUnavailable(StoreError):
@@ -27,7 +27,7 @@ class StoreUnavailable(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Whose order it is: the identity of a record."""
+    """The identity of a record: mode, client and the client's name for the order."""
 
     livemode: bool
     client_id: str | None
@@ -36,9 +36,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """What is known of one order. Instants are Unix seconds of the writer's clock.
+    """The record of one order. Instants are Unix seconds of the writer's clock.
 
-    `state` pending is *in flight* while `locked_until` lies ahead and *unknown* after it.
+    A pending record is *in flight* until `locked_until` and *unknown* after it.
     """
 
     order: Order
@@ -47,80 +47,80 @@ class KeyRecord:
     fingerprint: str
     """SHA-256 of the canonical request, hexadecimal."""
     params: str
-    """What is sent to Stripe, as JSON text, kept byte for byte."""
+    """The parameters sent to Stripe, as JSON text, kept byte for byte."""
     state: State
     owner: str
-    """Who claimed last; a text that no other claim has."""
+    """A random text, unique to the claim that owns the record."""
     locked_until: float
     first_sent_at: float
-    """When this attempt's key may have been sent first."""
+    """The earliest time at which this attempt's key may have been sent."""
     updated_at: float
     version: int = 1
-    """Counts the writes; replace() compares it, so that a stale owner changes nothing."""
+    """The number of writes; replace() compares it, so that a stale owner changes nothing."""
     saved_5xx: bool = False
-    """Stripe replays a 5xx under this attempt's key: it never gets past it."""
+    """Stripe saved a 5xx under this attempt's key: every resend gets the same 5xx."""
     payment_intent_id: str | None = None
     payment_status: str | None = None
-    """Stripe's status when it was last seen; may be behind, but never once `canceled`."""
+    """Stripe's status when last read; may be stale, except that `canceled` is final."""
     follow_up: str = ""
-    """JSON text of what happened after creation (history, events to deliver); opaque here."""
+    """The history and the events to deliver, as JSON text; opaque to the stores."""
     due_at: float | None = None
-    """When something in `follow_up` wants to be delivered; None when nothing does."""
+    """When the next event in `follow_up` is due for delivery; None if there is none."""
 
 
 class KeyStore(Protocol):
     """One record per order. Every operation is on one order, and atomic.
 
-    Operations of many threads may share one round trip and one commit; none returns before its
-    own write is committed, and each has its own result. What fails for all of them may have been
-    applied for all, for some or for none.
+    Operations of many threads may share one round trip and one commit. Each has its own result and
+    returns only after its own write is committed. When a shared round trip fails, all, some or none
+    of its writes may have been applied.
 
-    All raise StoreUnavailable when the store does not answer within its time-out, which is
-    given when it is opened (`timeout_seconds`); none is sent again unless it surely was not
+    Every operation raises StoreUnavailable if the store does not answer within the time-out given
+    at opening (`timeout_seconds`). A store retries an operation only if it certainly was not
     applied.
     """
 
     def claim(self, record: KeyRecord) -> KeyRecord:
         """Store `record` if its order has none; return what the store holds now.
 
-        Atomic: of any number of simultaneous claims exactly one is stored, and all of them
-        are given that one. The write is durable (as far as the store is) on return.
+        Atomic: of any number of concurrent claims exactly one is stored, and all of them return
+        that one. On return, the write is as durable as the store is.
         """
         ...
 
     def read(self, order: Order) -> KeyRecord | None:
-        """Return the order's record, or None. Sees every write that returned before."""
+        """Return the order's record, or None. Sees every write that returned earlier."""
         ...
 
     def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
-        """Store `new` if the record is still `current`, by owner and version; tell whether.
+        """Store `new` if the record still has the owner and version of `current`; say whether.
 
-        `new.version` must be `current.version + 1`. The fence of rule 6.
+        `new.version` must be `current.version + 1`. This is the fence of rule 6.
         """
         ...
 
     def forget(self, current: KeyRecord) -> bool:
-        """Delete the order's record if it is still `current`, by owner and version."""
+        """Delete the record if it still has the owner and version of `current`; say whether."""
         ...
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         """Return at most `limit` records whose `due_at` is at or before `now`, oldest first.
 
-        May be a moment behind; whoever acts on one replaces it first.
+        May be slightly stale: replace a record before acting on it.
         """
         ...
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
-        """Yield every record (of that state) once, in no order, without blocking writers.
+        """Yield every record (of that state) once, in any order, without blocking writers.
 
-        Records written while it runs may be missed or seen in either form.
+        A record written during the scan may be missing, or appear before or after the write.
         """
         ...
 
     def ping(self) -> None:
-        """Return if the store answers a read now."""
+        """Return if the store can answer a read now."""
         ...
 
     def close(self) -> None:
-        """Release connections. No operation may follow."""
+        """Close the connections. No operation may follow."""
         ...

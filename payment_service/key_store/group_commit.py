@@ -1,7 +1,8 @@
-"""Let operations that meet at the store share one trip to it.
+"""Group commit: concurrent operations share one round trip to the store.
 
-Whoever comes when nobody else was there for a moment goes at once, alone. Others wait, for the
-trip before theirs to end and for that moment to pass, and the last of them takes all along.
+An operation that arrives at an idle store runs at once, in a batch of one. Operations that arrive
+during a batch wait. When the batch ends, the newest of them leads the next batch and takes the
+others along.
 """
 
 from __future__ import annotations
@@ -15,22 +16,25 @@ from typing import Generic, TypeVar
 
 from payment_service.key_store.contract import StoreUnavailable
 
-# One trip takes no more, so that its length is bounded; hundreds of threads rarely fill it.
-MOST = 64
+# Bounds how long one batch takes; hundreds of threads rarely fill it.
+MAX_BATCH = 64
 
 Op = TypeVar("Op")
 Result = TypeVar("Result")
 
 
-class Combiner(Generic[Op, Result]):
-    """Runs operations in batches: one trip at a time, and beside one that is late another.
+class GroupCommit(Generic[Op, Result]):
+    """Runs the operations of many threads in batches, normally one batch at a time.
 
-    `run` is given a batch and the instant of `clock` at which it must have ended; it returns one
-    result for each, in their order. What it raises is StoreUnavailable to all but the leader.
+    `run` takes a batch and a deadline (an instant of `clock`) and returns one result per
+    operation, in the batch's order. If `run` raises, the leader raises the same exception and the
+    other threads raise StoreUnavailable.
 
-    Trips begin `pace_seconds` apart, so that each has company when many come. A thread after which
-    no other came need not wait for itself.
-    Nobody waits for a trip longer than `late_seconds` while fewer than `trips` are under way.
+    Batches start at least `pace_seconds` apart, so that a busy store gets large batches. A thread
+    that is alone does not wait.
+
+    A thread that has waited `late_seconds` for a slow batch starts another one, while fewer than
+    `max_concurrent` batches run.
     """
 
     def __init__(
@@ -39,64 +43,65 @@ class Combiner(Generic[Op, Result]):
         *,
         pace_seconds: float = 0.0,
         late_seconds: float = threading.TIMEOUT_MAX,
-        trips: int = 1,
+        max_concurrent: int = 1,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._run, self._clock, self._sleep = run, clock, sleep
         self._pace_seconds = pace_seconds
-        self._late_seconds, self._trips = late_seconds, trips
-        # What follows is changed under the mutex only. Somebody waits only while a trip is under
-        # way: each that ends makes one of those who wait the leader of the next.
+        self._late_seconds, self._max_concurrent = late_seconds, max_concurrent
+        # The mutex guards all fields below. Operations wait only while a batch runs, because
+        # each batch that ends appoints a waiting operation as the next leader.
         self._mutex = threading.Lock()
-        self._waiting: dict[_Member[Op, Result], None] = {}
-        self._under_way = 0
-        self._leader_to_be: _Member[Op, Result] | None = None
-        self._last_began_at = -math.inf
-        self._last_comer = 0
+        self._waiting: dict[_Waiter[Op, Result], None] = {}
+        self._running = 0
+        self._next_leader: _Waiter[Op, Result] | None = None
+        self._last_start = -math.inf
+        self._last_thread = 0
 
     def do(self, op: Op, give_up_at: float) -> Result:
         """Run `op`, perhaps with others; return its result or raise StoreUnavailable by then."""
-        mine = _Member[Op, Result](op)
+        waiter = _Waiter[Op, Result](op)
         try:
-            if not self._come(mine):
-                self._wait(mine, give_up_at - self._clock())
-            if mine.leads:
-                self._lead(mine, give_up_at)
+            if not self._join(waiter):
+                self._wait(waiter, give_up_at - self._clock())
+            if waiter.leads:
+                self._lead(waiter, give_up_at)
         finally:
-            self._leave(mine)
-        return mine.result()
+            self._leave(waiter)
+        return waiter.result()
 
-    def _come(self, mine: _Member[Op, Result]) -> bool:
-        """Lead if nobody is under way, else wait; tell which."""
+    def _join(self, waiter: _Waiter[Op, Result]) -> bool:
+        """Become the leader if no batch runs, else queue; return whether it leads."""
         thread = threading.get_ident()
         with self._mutex:
-            mine.has_company, self._last_comer = self._last_comer != thread, thread
-            if self._under_way:
-                self._waiting[mine] = None
+            waiter.is_contended, self._last_thread = self._last_thread != thread, thread
+            if self._running:
+                self._waiting[waiter] = None
             else:
-                self._under_way = 1
-                self._leader_to_be, mine.leads = mine, True
-            return mine.leads
+                self._running = 1
+                self._next_leader, waiter.leads = waiter, True
+            return waiter.leads
 
-    def _wait(self, mine: _Member[Op, Result], seconds: float) -> None:
-        if not mine.wait(min(seconds, self._late_seconds)) and not self._begin_beside(mine):
-            mine.wait(seconds - self._late_seconds)
+    def _wait(self, waiter: _Waiter[Op, Result], seconds: float) -> None:
+        if not waiter.wait(min(seconds, self._late_seconds)) and not self._start_another(waiter):
+            waiter.wait(seconds - self._late_seconds)
 
-    def _begin_beside(self, mine: _Member[Op, Result]) -> bool:
-        """Lead a trip beside the one that is late, if there may be one more."""
+    def _start_another(self, waiter: _Waiter[Op, Result]) -> bool:
+        """Lead another batch while a slow one still runs, if `max_concurrent` allows it."""
         with self._mutex:
-            if self._leader_to_be or self._under_way >= self._trips or mine not in self._waiting:
+            limit_reached = self._running >= self._max_concurrent
+            if self._next_leader or limit_reached or waiter not in self._waiting:
                 return False
-            self._under_way += 1
-            self._appoint(mine)
+            self._running += 1
+            self._appoint(waiter)
             return True
 
-    def _lead(self, mine: _Member[Op, Result], give_up_at: float) -> None:
-        early_seconds = self._last_began_at + self._pace_seconds - self._clock()
-        if early_seconds > 0 and mine.has_company:
+    def _lead(self, waiter: _Waiter[Op, Result], give_up_at: float) -> None:
+        early_seconds = self._last_start + self._pace_seconds - self._clock()
+        if early_seconds > 0 and waiter.is_contended:
             self._sleep(early_seconds)
-        batch = self._take_along(mine)
+        batch = self._take_batch(waiter)
         failure: BaseException | None = None
         results: Sequence[Result] = ()
         try:
@@ -105,57 +110,57 @@ class Combiner(Generic[Op, Result]):
             failure = failed
             raise
         finally:
-            self._end_trip()
+            self._end_batch()
             for each, result in zip(batch, results, strict=False):
                 each.end(result)
             for each in batch[len(results) :]:
                 each.fail(failure)
 
-    def _take_along(self, mine: _Member[Op, Result]) -> list[_Member[Op, Result]]:
-        """Begin the trip; return the batch in the order of coming."""
+    def _take_batch(self, leader: _Waiter[Op, Result]) -> list[_Waiter[Op, Result]]:
+        """Start the batch; return its operations in the order of their arrival."""
         with self._mutex:
-            self._leader_to_be, self._last_began_at = None, self._clock()
-            others = list(islice(self._waiting, MOST - 1))
+            self._next_leader, self._last_start = None, self._clock()
+            others = list(islice(self._waiting, MAX_BATCH - 1))
             for each in others:
                 del self._waiting[each]
-        return [*others, mine]
+        return [*others, leader]
 
-    def _end_trip(self) -> None:
-        """Let the newest of those who wait lead the next: it has most time left."""
+    def _end_batch(self) -> None:
+        """Appoint the newest waiting operation as the next leader: it has the most time left."""
         with self._mutex:
-            if self._waiting and self._leader_to_be is None:
+            if self._waiting and self._next_leader is None:
                 self._appoint(next(reversed(self._waiting)))
             else:
-                self._under_way -= 1
+                self._running -= 1
 
-    def _appoint(self, leader: _Member[Op, Result]) -> None:
+    def _appoint(self, leader: _Waiter[Op, Result]) -> None:
         del self._waiting[leader]
-        self._leader_to_be, leader.leads = leader, True
+        self._next_leader, leader.leads = leader, True
         leader.wake()
 
-    def _leave(self, mine: _Member[Op, Result]) -> None:
-        """Come out, however; whoever was to lead and did not lets another."""
+    def _leave(self, waiter: _Waiter[Op, Result]) -> None:
+        """Leave the queue. An appointed leader that did not lead hands over to another."""
         with self._mutex:
-            self._waiting.pop(mine, None)
-            gave_up = self._leader_to_be is mine
+            self._waiting.pop(waiter, None)
+            gave_up = self._next_leader is waiter
             if gave_up:
-                self._leader_to_be = None
+                self._next_leader = None
         if gave_up:
-            self._end_trip()
+            self._end_batch()
 
 
-class _Member(Generic[Op, Result]):
-    """One who waits: for the result, or for the lead."""
+class _Waiter(Generic[Op, Result]):
+    """One thread's operation, which waits for its result or to become the leader."""
 
-    __slots__ = ("_failure", "_results", "_turn", "has_company", "leads", "op")
+    __slots__ = ("_failure", "_results", "_turn", "is_contended", "leads", "op")
 
     def __init__(self, op: Op) -> None:
         self.op, self.leads = op, False
-        # Whether another thread was the last to come.
-        self.has_company = True
+        # Whether the previous operation came from another thread.
+        self.is_contended = True
         self._results: tuple[Result, ...] = ()
         self._failure: BaseException | None = None
-        # A bare lock, held until wake(): one change of threads each, and nothing else.
+        # A bare lock, held until wake(): it costs one thread switch, less than a Condition.
         self._turn = threading.Lock()
         self._turn.acquire()
 

@@ -1,4 +1,4 @@
-"""Keep the records in this process: a dict and a lock; gone when the process ends."""
+"""The memory store: a dict and a lock in this process, lost when the process ends."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
 
-# A record takes about 1.1 kB (benchmarks/store_cost.py): half a million are about 550 MB, the
-# most that a process which was not told otherwise should take of a small machine.
+# A record takes about 1.1 kB (benchmarks/store_cost.py), so half a million take about 550 MB: the
+# most that a process should take of a small machine by default.
 DEFAULT_MAX_ORDERS = 500_000
 
-# ACH and PAD can fail days after creation and disputes come later; rule 12 keeps records longer.
+# Rule 12: ACH and PAD payments can fail days after creation, and disputes come even later.
 KEEP_SECONDS = 90 * 86_400
 
-# How many of the oldest records are looked at when room is needed: bounds the time of a claim.
-ROOM_SEARCH = 1_000
+# How many of the oldest records a full store examines for eviction: bounds the time of a claim.
+MAX_EVICTION_SEARCH = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class MemoryStore:
             if held is not None:
                 return held
             if len(self._records) >= self._max_orders:
-                self._make_room(record.updated_at)
+                self._evict_one(record.updated_at)
             self._put(record)
             return record
 
@@ -88,9 +88,11 @@ class MemoryStore:
         held = self._records.get(current.order)
         return held is not None and held.version == current.version and held.owner == current.owner
 
-    def _make_room(self, now: float) -> None:
-        """Drop the oldest finished record; say so, as it may be younger than rule 12 wants."""
-        oldest = (r for _, r in zip(range(ROOM_SEARCH), self._records.values(), strict=False))
+    def _evict_one(self, now: float) -> None:
+        """Drop the oldest finished record; warn if it is younger than rule 12 allows."""
+        oldest = (
+            r for _, r in zip(range(MAX_EVICTION_SEARCH), self._records.values(), strict=False)
+        )
         victim = next((r for r in oldest if r.state != "pending" and r.due_at is None), None)
         if victim is None:
             raise StoreUnavailable("the memory store is full of unfinished orders")

@@ -1,4 +1,4 @@
-"""One text per order, and back: what the stores index by."""
+"""Converts an order to the text key that the stores index by, and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NO_CLIENT = "-"
 def order_key(order: Order) -> str:
     """Write an order as `test:-:A-1`, or `test:4:shop:A-1` where it has a client.
 
-    The client's length stands before it, so that no two orders share a text, colons or not.
+    The length prefix of the client id keeps keys unique even if names contain colons.
     """
     mode = "live" if order.livemode else "test"
     if order.client_id is None:
@@ -19,7 +19,7 @@ def order_key(order: Order) -> str:
 
 
 def order_of(key: str) -> Order:
-    """Read what `order_key` wrote."""
+    """Parse a key that `order_key` made."""
     mode, length, rest = key.split(":", 2)
     if length == NO_CLIENT:
         return Order(mode == "live", None, rest)

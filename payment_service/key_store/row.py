@@ -1,4 +1,4 @@
-"""A record as a row of a table, and back; the columns are the record's fields, in their order."""
+"""Converts a record to a table row and back; the columns are the record's fields, in order."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SAVED_5XX = 1 + COLUMNS.index("saved_5xx")
 
 
 def as_row(record: KeyRecord) -> dict[str, Any]:
-    """Name the row's values; `key` is its order's."""
+    """Return the row's values by column name; `key` is the order's key."""
     row = dict(zip(COLUMNS, _values(record), strict=True))
     row["key"] = order_key(record.order)
     return row
 
 
 def as_record(row: Sequence[Any]) -> KeyRecord:
-    """Read a row: the key, then COLUMNS. SQLite keeps a bool as an integer."""
+    """Parse a row: the key, then COLUMNS. SQLite stores a bool as an integer."""
     key, *values = row
     values[_SAVED_5XX - 1] = bool(values[_SAVED_5XX - 1])
     return KeyRecord(order_of(key), *values)

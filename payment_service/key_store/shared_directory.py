@@ -1,4 +1,4 @@
-"""A private directory in memory for the processes of one service, gone with the last of them."""
+"""A private in-memory directory that the processes of one service share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 
 PREFIX = "stripe-back-end-api-"
 
-# A directory is made a moment before its lock is taken: one as young as this is not abandoned.
+# A new directory exists briefly without its lock: a directory this young is not abandoned.
 YOUNG_SECONDS = 60.0
 
 LOCK = "lock"
 
-# Linux's file system in memory, where everybody may write; what we make there is ours alone.
+# Linux's world-writable in-memory file system; mkdtemp makes a directory that only we can read.
 MEMORY = Path("/dev/shm")  # noqa: S108
 
 
 @cache
 def shared_directory() -> Path:
-    """Make the directory, once in a process, and remove those whose processes were killed.
+    """Make the directory, once per process, and remove directories of processes that were killed.
 
-    A lock that every child inherits says that it is in use.
+    A file lock, which every child process inherits, marks the directory as in use.
     """
     base = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     for other in base.glob(f"{PREFIX}*"):

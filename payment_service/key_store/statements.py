@@ -1,4 +1,4 @@
-"""SQL and Lua in files of their own, beside their store: a file per operation."""
+"""Loads the SQL and Lua statements: one file per operation, in the folder of its store."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ HERE = Path(__file__).resolve().parent
 
 
 def statement(store: str, name: str) -> str:
-    """Read a statement, say `statement("redis", "claim.lua")`."""
+    """Read a statement, for example `statement("redis", "claim.lua")`."""
     return (HERE / store / name).read_text(encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Checked values: struct fields that are validated one by one, and text that never shows."""
+"""Checked values: structs validated field by field, and secrets that never show in logs."""

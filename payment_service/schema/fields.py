@@ -1,7 +1,7 @@
-"""Values from outside into frozen structs: each field by its own rule, every broken one named.
+"""Parses untrusted values into frozen structs; reports every field that breaks its rule.
 
-msgspec looks at types and bounds; a rule says what it looks for, in words for whoever sent it, and
-may hold two functions of its own.
+msgspec checks types and bounds. A rule adds the error message for the sender, and up to two
+functions.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def rule(
     pattern: str | None = None,
     **bounds: Any,
 ) -> Meta:
-    """Return what goes beside a field's type: `Annotated[int, rule("must be …", ge=1)]`.
+    """Make the annotation of a field's type: `Annotated[int, rule("must be …", ge=1)]`.
 
-    `first` prepares what was given, before its type is looked at; `then` is called with what has
-    the right type. Both return the value, or raise ValueError with a rule of their own. `pattern`
-    is of the whole text; msgspec's own would let a line break follow. `bounds` are msgspec's: ge,
-    le, gt, lt, min_length, max_length. Without a text, `first` or `then` say all that is to say.
+    `first` converts the value before its type is checked; `then` checks or converts it afterwards.
+    Both return the value, or raise ValueError with an error message. `pattern` must match the whole
+    text; msgspec's own would accept a trailing line break. `bounds` are msgspec's: ge, le, gt, lt,
+    min_length, max_length. `text` may be omitted if `first` and `then` raise all error messages.
     """
     schema = None if pattern is None else {"pattern": f"^({pattern})$"}
     ours = {"first": first, "then": then, "pattern": pattern and re.compile(pattern)}
@@ -44,7 +44,7 @@ def rule(
 
 
 class Fault(Struct, frozen=True):
-    """What is wrong with a field. `name` is empty where it is about several."""
+    """One problem with a field. `name` is empty if it concerns several fields."""
 
     kind: Literal["missing", "unknown", "broken"]
     name: str
@@ -52,7 +52,7 @@ class Fault(Struct, frozen=True):
 
 
 class Faults(ValueError):
-    """Everything that is wrong; unknown names last, the others in the struct's order."""
+    """All problems of one value: in the struct's field order, unknown names last."""
 
     def __init__(self, found: list[Fault]) -> None:
         super().__init__("; ".join(f"{each.name}: {each.rule or each.kind}" for each in found))
@@ -67,7 +67,7 @@ class _Field(Struct, frozen=True):
     pattern: re.Pattern[str] | None
 
     def read(self, value: Any) -> Any:
-        """Return what a struct holds of it; raises ValueError with the rule."""
+        """Return the checked value; raises ValueError with the rule."""
         if self.first is not None:
             value = self.first(value)
         try:
@@ -87,7 +87,7 @@ class _Fields(Struct, frozen=True):
 
 
 def fill(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
-    """Return a struct with what was given, checked. Raises Faults."""
+    """Check the values and make the struct. Raises Faults."""
     found = _fields_of(kind)
     values, broken = {}, {}
     for name, value in given.items():
@@ -107,7 +107,7 @@ def fill(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
 
 
 def names_of(kind: type[Struct]) -> tuple[str, ...]:
-    """Return the names of a struct's fields, in its order."""
+    """Return the names of a struct's fields, in order."""
     return kind.__struct_fields__
 
 
@@ -119,11 +119,11 @@ def _fields_of(kind: type[Struct]) -> _Fields:
 
 
 def _field(annotation: Any) -> _Field:
-    """Find the rule, beside the type or beside one of several: `Annotated[…] | None`."""
+    """Find the rule in an annotation, or in a member of a union: `Annotated[…] | None`."""
     for each in (annotation, *get_args(annotation)):
-        for said in getattr(each, "__metadata__", ()):
-            if isinstance(said, Meta) and said.extra is not None:
-                return _Field(annotation, said.description or WRONG_TYPE, **said.extra)
+        for meta in getattr(each, "__metadata__", ()):
+            if isinstance(meta, Meta) and meta.extra is not None:
+                return _Field(annotation, meta.description or WRONG_TYPE, **meta.extra)
     return _Field(annotation, WRONG_TYPE, None, None, None)
 
 
@@ -137,7 +137,7 @@ def _faults(fields: _Fields, given: Mapping[str, Any], broken: Mapping[str, str]
 
 
 def _of_text(kind: type, value: Any) -> Any:
-    """What msgspec has no type for."""
+    """Convert text to a type that msgspec does not know."""
     if kind in (Secret, Path) and isinstance(value, str):
         return kind(value)
     raise TypeError

@@ -1,4 +1,4 @@
-"""Environment → frozen Settings: the only reader of os.environ; every wrong name in one line."""
+"""Reads the environment into frozen Settings; the only module that reads os.environ."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from msgspec import Struct, field
 from payment_service.schema.fields import Fault, Faults, fill, names_of, rule
 from payment_service.schema.secret import Secret
 from payment_service.settings.checks import (
+    as_boolean,
+    as_integer,
+    as_number,
     base_url,
     hazards,
     listener_url,
     names,
-    number,
     origins,
     publishable_key,
     secret_key,
     store_url,
-    switch,
     webhook_secrets,
-    whole,
     writable_directory,
 )
 
-# No account can own it, so that it says by itself that Stripe's address is the sandbox's.
+# No Stripe account can have this key, so it shows that STRIPE_API_BASE is the sandbox.
 SANDBOX_KEY = "sk_test_sandbox"
 
-# The lock outlives the budget by this much, so that neither clocks that differ by several
-# seconds nor a late write let a second owner in while the first is still at work (rule 5).
+# The lease outlives the request budget by this much, so that neither clock skew of several seconds
+# nor a late write admits a second owner while the first still works (rule 5).
 LOCK_MARGIN_SECONDS = 10.0
 
-# One store operation; two of them (claim, finish) must fit into the smallest budget.
+# Per store operation: two of them (claim, finish) must fit into the smallest budget.
 STORE_TIMEOUT_SECONDS = 2.0
 
-# A shopper asks a few times; a card tester, hundreds of times a minute. Many shoppers may share
-# an address (an office, a mobile network), so it is far above what one of them needs.
+# A shopper sends a few requests; a card tester sends hundreds a minute. Many shoppers may share
+# an address (an office, a mobile network), so the limit is far above what one shopper needs.
 DEFAULT_ADDRESS_LIMIT = 300
 
-# What `make run` gives the sandbox to sign with.
-SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - signs what goes to this machine only
+# The secret with which `make run` lets the sandbox sign webhooks.
+SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - signs local webhooks only
 
 
 class SettingsError(Exception):
-    """The environment does not make a service; the message is one line for a person."""
+    """The settings are invalid; the message is one line for a person."""
 
 
 _SecretKey = Annotated[Secret, rule(then=secret_key)]
@@ -61,32 +61,34 @@ _Version = Annotated[
         pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[A-Za-z0-9_]+)?",
     ),
 ]
-_Attempts = Annotated[int, rule("must be an integer from 1 to 10", first=whole, ge=1, le=10)]
+_Attempts = Annotated[int, rule("must be an integer from 1 to 10", first=as_integer, ge=1, le=10)]
 _ConnectSeconds = Annotated[
-    float, rule("must be seconds, above 0 and up to 60", first=number, gt=0, le=60)
+    float, rule("must be seconds, above 0 and up to 60", first=as_number, gt=0, le=60)
 ]
 _ReadSeconds = Annotated[
-    float, rule("must be seconds, above 0 and up to 80", first=number, gt=0, le=80)
+    float, rule("must be seconds, above 0 and up to 80", first=as_number, gt=0, le=80)
 ]
 _BudgetSeconds = Annotated[
-    float, rule("must be seconds, from 1 to 120", first=number, ge=1, le=120)
+    float, rule("must be seconds, from 1 to 120", first=as_number, ge=1, le=120)
 ]
-_CacheSeconds = Annotated[float, rule("must be a number from 0 to 10", first=number, ge=0, le=10)]
+_CacheSeconds = Annotated[
+    float, rule("must be a number from 0 to 10", first=as_number, ge=0, le=10)
+]
 _StoreUrl = Annotated[Secret, rule(then=store_url)]
 _Delivery = Annotated[Literal["embedded", "separate"], rule("must be embedded or separate")]
 _BaseUrl = Annotated[str, rule(then=base_url)]
 _ListenerUrl = Annotated[str, rule(then=listener_url)]
 _Host = Annotated[str, rule("must be a host name or an IP address", pattern="[A-Za-z0-9._:%-]+")]
-_Port = Annotated[int, rule("must be an integer from 1 to 65535", first=whole, ge=1, le=65535)]
-_Workers = Annotated[int, rule("must be an integer from 1 to 512", first=whole, ge=1, le=512)]
-_Places = Annotated[int, rule("must be an integer from 1 to 4096", first=whole, ge=1, le=4096)]
-_Proxies = Annotated[int, rule("must be an integer from 0 to 10", first=whole, ge=0, le=10)]
+_Port = Annotated[int, rule("must be an integer from 1 to 65535", first=as_integer, ge=1, le=65535)]
+_Workers = Annotated[int, rule("must be an integer from 1 to 512", first=as_integer, ge=1, le=512)]
+_Places = Annotated[int, rule("must be an integer from 1 to 4096", first=as_integer, ge=1, le=4096)]
+_Proxies = Annotated[int, rule("must be an integer from 0 to 10", first=as_integer, ge=0, le=10)]
 _PerMinute = Annotated[
-    int, rule("must be requests a minute, 0 for no limit", first=whole, ge=0, le=1_000_000)
+    int, rule("must be requests a minute, 0 for no limit", first=as_integer, ge=0, le=1_000_000)
 ]
 _Origins = Annotated[str, rule(then=origins)]
 _Hazards = Annotated[str, rule(then=hazards)]
-_Switch = Annotated[bool, rule("must be 1 or 0", first=switch)]
+_Switch = Annotated[bool, rule("must be 1 or 0", first=as_boolean)]
 _File = Annotated[Path, rule()]
 _Directory = Annotated[Path, rule(then=writable_directory)]
 _LogLevel = Annotated[
@@ -95,9 +97,9 @@ _LogLevel = Annotated[
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What the service was told, checked. Durations in seconds; secrets do not show in repr.
+    """The checked settings. Durations are in seconds; repr hides secrets.
 
-    Each rule is what a person is told when the setting is wrong.
+    A field's rule is the error message for a wrong value.
     """
 
     stripe_secret_key: _SecretKey
@@ -133,7 +135,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     demo_stage_url: _BaseUrl | None = None
 
     def __post_init__(self) -> None:
-        """Check what they are together. Raises ValueError."""
+        """Validate settings that depend on each other. Raises ValueError."""
         key, base = self.stripe_publishable_key, self.stripe_api_base
         if key is not None and key.startswith("pk_live_") != self.livemode:
             raise ValueError(
@@ -144,17 +146,17 @@ class Settings(Struct, frozen=True, kw_only=True):
         plain = base is not None and not base.startswith("https://")
         if self.livemode and plain and "plain_http" not in self.allowed_hazards:
             raise ValueError(
-                "STRIPE_API_BASE: must be https:// where the secret key is live "
+                "STRIPE_API_BASE: must be https:// if the secret key is live "
                 "(or ALLOW_UNSAFE_LIVE=plain_http)"
             )
         if self.checkout_demo and self.livemode:
             raise ValueError(
-                "CHECKOUT_DEMO must not be set with a live key: the demo sells what does not exist"
+                "CHECKOUT_DEMO must not be set with a live key: the demo's goods do not exist"
             )
 
     @property
     def sandbox_url(self) -> str | None:
-        """The sandbox's address, where that is what stands in for Stripe."""
+        """The sandbox's address; None if the service uses Stripe."""
         key = self.stripe_secret_key.get_secret_value()
         return self.stripe_api_base if key.startswith(SANDBOX_KEY) else None
 
@@ -165,19 +167,19 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def allowed_hazards(self) -> list[str]:
-        """What a live key may be used with all the same."""
+        """The hazards that a live key may be used with."""
         return names(self.allow_unsafe_live or "")
 
     @property
     def listed_origins(self) -> list[str]:
-        """The pages that may call, besides those of each client."""
+        """The origins of CORS_ORIGINS; each client may list more."""
         return names(self.cors_origins) if self.cors_origins else []
 
     @property
     def address_limit(self) -> int:
-        """Requests a minute from one address; 0 where there is no limit.
+        """The limit of requests a minute from one address; 0 means no limit.
 
-        Only where strangers are expected is there one that nobody asked for.
+        There is a default limit only with a clients file or a live key, where strangers may call.
         """
         if self.rate_limit_per_address is not None:
             return self.rate_limit_per_address
@@ -185,33 +187,33 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def lock_seconds(self) -> float:
-        """How long a claim holds: longer than the request that made it can last."""
+        """The lease of a claim: longer than the longest request."""
         return self.request_budget_seconds + LOCK_MARGIN_SECONDS
 
     @property
     def store_timeout_seconds(self) -> float:
-        """The bound of one store operation."""
+        """The time-out of one store operation."""
         return min(STORE_TIMEOUT_SECONDS, self.request_budget_seconds / 5)
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the environment, and `.env` of the working directory beneath it.
+    """Read the settings from the environment, which overrides `.env` in the working directory.
 
     An empty value counts as not set. Raises SettingsError, which names every wrong setting
-    and never prints a value.
+    and never shows a value.
     """
     given = environment() if environ is None else environ
     known = {name: given.get(name.upper(), "").strip() for name in names_of(Settings)}
     try:
         return fill(Settings, {name: text for name, text in known.items() if text})
     except Faults as wrong:
-        raise SettingsError("Settings: " + "; ".join(map(_complaint, wrong.found))) from None
+        raise SettingsError("Settings: " + "; ".join(map(_problem, wrong.found))) from None
 
 
 def environment() -> dict[str, str]:
-    """Return the environment over what `.env` says. Raises SettingsError."""
+    """Return the variables of `.env`, overridden by the environment. Raises SettingsError."""
     beneath: dict[str, str | None] = {}
-    # Without interpolation: a password may hold ${.
+    # No interpolation: a password may contain ${.
     for line in parse_stream(StringIO(_text_of_dotenv())):
         if line.error:
             raise SettingsError(
@@ -223,13 +225,13 @@ def environment() -> dict[str, str]:
 
 
 def _number_of(line: Binding) -> int:
-    """Blank lines before it are part of it."""
+    """Return the line's number; `original` includes the blank lines before it."""
     given = line.original.string
     return line.original.line + given.count("\n") - given.lstrip().count("\n")
 
 
 def _text_of_dotenv() -> str:
-    """Return what it says, once: it may be a pipe. Nothing where there is no such file."""
+    """Read `.env` once, because it may be a pipe; return "" if it does not exist."""
     path = Path.cwd() / ".env"
     try:
         return path.read_text("utf-8") if path.exists() and not path.is_dir() else ""
@@ -238,15 +240,15 @@ def _text_of_dotenv() -> str:
 
 
 def environ_for_gunicorn() -> dict[str, str]:
-    """Return the process's environment without the settings that are empty, which are not set.
+    """Return the process's environment without empty settings, which count as not set.
 
-    gunicorn reads WEB_CONCURRENCY, too, and takes an empty one for a number.
+    gunicorn also reads WEB_CONCURRENCY, and would parse an empty one as a number.
     """
     ours = {name.upper() for name in names_of(Settings)}
     return {name: text for name, text in os.environ.items() if text.strip() or name not in ours}
 
 
-def _complaint(fault: Fault) -> str:
+def _problem(fault: Fault) -> str:
     if fault.kind == "missing":
         return (
             f"{fault.name.upper()} is not set: put your key (sk_test_…) into .env or the "

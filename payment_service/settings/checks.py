@@ -1,7 +1,4 @@
-"""What each setting may be: functions that return it, or raise ValueError with the rule.
-
-Beside settings/, which is about where settings come from and what they are together.
-"""
+"""Checks of single settings: functions that return the value or raise ValueError with the rule."""
 
 from __future__ import annotations
 
@@ -10,16 +7,16 @@ import re
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from payment_service.key_store import checked_url
+from payment_service.key_store import validate_url
 from payment_service.schema.secret import Secret
 
 SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
 SECRET_KEY = rf"({'|'.join(SECRET_KEY_PREFIXES)})[!-~]+"
 
-# As browsers send it: lower case, no path, and nothing that could be read as a pattern.
+# As browsers send an origin: lower case, no path, and no characters of a pattern.
 ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
 
-# Names as DNS has them, and underscores, which those of containers have; no user, no fragment.
+# DNS names, and underscores for container names; no user, no fragment.
 _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = rf"{_LABEL}(\.{_LABEL})*\.?|\[(?P<ipv6>[0-9a-f:.]+)\]"
 ADDRESS = re.compile(
@@ -27,7 +24,7 @@ ADDRESS = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-# What a live key is refused with, and may be allowed with: access/live_mode.py says of each why.
+# Values of ALLOW_UNSAFE_LIVE; access/live_mode.py has the reason for each.
 HAZARDS = (
     "open_access",
     "memory_store",
@@ -46,7 +43,8 @@ SWITCHES = {
 def secret_key(value: Secret) -> Secret:
     if not re.fullmatch(SECRET_KEY, value.get_secret_value()):
         raise ValueError(
-            f"must begin with one of {', '.join(SECRET_KEY_PREFIXES)} and go on without spaces"
+            "must be a complete key without spaces that begins with one of "
+            f"{', '.join(SECRET_KEY_PREFIXES)}"
         )
     return value
 
@@ -76,24 +74,24 @@ def origins(value: str) -> str:
     return value
 
 
-def whole(text: str) -> int | str:
-    """As Python reads it; what is none is left for the rule of the setting."""
+def as_integer(text: str) -> int | str:
+    """Parse an integer; leave other text for the setting's rule to reject."""
     try:
         return int(text)
     except ValueError:
         return text
 
 
-def number(text: str) -> float | str:
-    """As Python reads it, `.5` too; what is none is left for the rule of the setting."""
+def as_number(text: str) -> float | str:
+    """Parse a number; leave other text for the setting's rule to reject."""
     try:
         return float(text)
     except ValueError:
         return text
 
 
-def switch(text: str) -> bool | str:
-    """As people write it; what is neither is left for the rule of the setting."""
+def as_boolean(text: str) -> bool | str:
+    """Parse yes or no; leave other text for the setting's rule to reject."""
     return SWITCHES.get(text.lower(), text)
 
 
@@ -103,12 +101,12 @@ def names(value: str) -> list[str]:
 
 def writable_directory(value: Path) -> Path:
     if not value.is_dir() or not os.access(value, os.W_OK | os.X_OK):
-        raise ValueError("must be a directory that exists and may be written to")
+        raise ValueError("must be a directory that exists and is writable")
     return value
 
 
 def base_url(value: str) -> str:
-    """What paths are put behind."""
+    """Check a base URL, to which paths are appended."""
     if "?" in value or not _is_address(value):
         raise ValueError(
             "must be an address like https://api.stripe.com, with no user, query or fragment"
@@ -117,7 +115,7 @@ def base_url(value: str) -> str:
 
 
 def listener_url(value: str) -> str:
-    """What is posted to, as it is written."""
+    """Check the URL of a webhook listener, which is used unchanged."""
     if not _is_address(value):
         raise ValueError(
             "must be an address like https://shop.example/order-events, with no user or fragment"
@@ -141,5 +139,5 @@ def _lower_scheme(value: str) -> str:
 
 
 def store_url(value: Secret) -> Secret:
-    """A secret because the URL may carry a password."""
-    return Secret(checked_url(value.get_secret_value()))
+    """Check KEY_STORE_URL; it is a secret because it may contain a password."""
+    return Secret(validate_url(value.get_secret_value()))

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object per line, plain text on a terminal, secrets taken out of both."""
+"""Structured logs: one JSON object per line, or plain text on a terminal; secrets redacted."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from payment_service.gateways.stripe.send import Send
     from payment_service.payments.observer import Happening
 
-# What the record of a line of ours holds its facts in.
+# The attribute of our log records that holds the fields.
 FACTS = "facts"
 
 _payments, _requests = logging.getLogger("payments"), logging.getLogger("requests")
 
-# Names one request in every line that is written for it.
+# The id of the current request, which every log line of the request carries.
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
-# What is known of the request so far: its order, its sends; for its last line.
-_known: ContextVar[dict[str, Any] | None] = ContextVar("known", default=None)
+# Fields for the current request's last line, collected so far: its order, its sends.
+_request_fields: ContextVar[dict[str, Any] | None] = ContextVar("request_fields", default=None)
 
-# What a caller sends as X-Request-ID is written to the log: short, and of harmless characters.
-_HARMLESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# The X-Request-ID that a caller may choose: short, of characters that are safe in a log.
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # Enough to find a key in Stripe's dashboard.
 KEY_CHARACTERS = len("order-") + 8
 
-# More than frames of ours and of the libraries, a few causes deep; RecursionError has thousands.
+# Enough for a traceback with a few causes; that of a RecursionError has thousands of lines.
 MAX_TRACE_LINES = 400
 
 _to_json = json.JSONEncoder(default=str).encode
 
-# Where a person reads along: what each level looks like.
+# The colour of each level on a terminal.
 _COLOURS = {"DEBUG": 2, "INFO": 36, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}
 
 _EMPTY = {**vars(logging.makeLogRecord({})), "threadName": None}
@@ -55,56 +55,56 @@ _STANDARD = frozenset(_EMPTY) | {"message", "asctime", "taskName"}
 
 
 def new_correlation_id(asked_for: str | None) -> str:
-    """Return the caller's own id where it is harmless, else a new one."""
-    if asked_for is not None and _HARMLESS.fullmatch(asked_for):
+    """Return the caller's id if it is safe to log, else a new one."""
+    if asked_for is not None and _SAFE_ID.fullmatch(asked_for):
         return asked_for
-    # Told apart from others, not kept from anybody: the kernel need not be asked.
+    # The id must be unique, but not secret, so it needs no system call for secure random bits.
     return f"{random.getrandbits(128):032x}"
 
 
 def begin_request(asked_for: str | None) -> str:
-    """Start to follow a request through its lines; return its correlation id."""
+    """Start the log context of a request; return its correlation id."""
     given = new_correlation_id(asked_for)
     correlation_id.set(given)
-    _known.set({})
+    _request_fields.set({})
     return given
 
 
-def know(**facts: Any) -> None:
-    """Say something of the request, for its last line."""
-    known = _known.get()
+def add_fields(**facts: Any) -> None:
+    """Add fields to the request's last line."""
+    known = _request_fields.get()
     if known is not None:
         known.update(facts)
 
 
 def end_request() -> None:
-    """Stop following it."""
+    """End the log context of the request."""
     correlation_id.set(None)
-    _known.set(None)
+    _request_fields.set(None)
 
 
-def tell_request(**facts: Any) -> None:
-    """Log a request that was answered, with what became known of it."""
-    _write(_requests, logging.INFO, "request", {**(_known.get() or {}), **facts})
+def log_request(**facts: Any) -> None:
+    """Log the request's last line, with all fields collected for it."""
+    _write(_requests, logging.INFO, "request", {**(_request_fields.get() or {}), **facts})
 
 
 def start_logging(level: str, stream: TextIO | None = None) -> None:
-    """Send every logger's lines to `stream` (standard error); a second call only sets the level."""
+    """Send all logs to `stream` (default: stderr); a second call only sets the level."""
     root = logging.getLogger()
     root.setLevel(level)
-    # The SDK repeats what tell_send says, and on DEBUG whole bodies with their client_secret.
+    # The SDK repeats log_send's lines; on DEBUG it logs bodies with their client_secret.
     logging.getLogger("stripe").setLevel(logging.WARNING)
-    if any(isinstance(handler, _OurHandler) for handler in root.handlers):
+    if any(isinstance(handler, _LogHandler) for handler in root.handlers):
         return
-    handler = _OurHandler(stream or sys.stderr)
-    handler.setFormatter(Plain() if handler.stream.isatty() else JsonLines())
+    handler = _LogHandler(stream or sys.stderr)
+    handler.setFormatter(PlainText() if handler.stream.isatty() else JsonLines())
     root.addHandler(handler)
 
 
-def tell_happening(happening: Happening) -> None:
-    """Log one thing that happened to an order: an error where a person must look.
+def log_happening(happening: Happening) -> None:
+    """Log an event of an order, on level ERROR if a person must look.
 
-    What is as it should be is a line on DEBUG only: the request's last line names the outcome.
+    Expected events are logged on DEBUG, because the request's last line names the outcome.
     """
     order, level = happening.order, _level(happening.what)
     named = {
@@ -113,7 +113,7 @@ def tell_happening(happening: Happening) -> None:
         "attempt": happening.attempt,
         "livemode": order.livemode,
     }
-    know(outcome=happening.what, **named)
+    add_fields(outcome=happening.what, **named)
     if _payments.isEnabledFor(level):
         _write(_payments, level, happening.what, {**named, **happening.facts})
 
@@ -124,20 +124,20 @@ def _level(what: str) -> int:
     return logging.ERROR if what in ALARMS else logging.INFO
 
 
-def tell_send(send: Send) -> None:
-    """Log one request to Stripe, with the reason where it brought no object.
+def log_send(send: Send) -> None:
+    """Log a request to Stripe, with the reason of a failure.
 
-    One that brought it at once is a line on DEBUG only, where a request's last line tells of it.
+    A success on the first send is logged on DEBUG, because the request's last line reports it.
     """
-    smooth = _knows_of(send) and send.verdict is None and send.number == 1
-    level = logging.DEBUG if smooth else logging.WARNING if send.verdict else logging.INFO
+    expected = _add_send(send) and send.verdict is None and send.number == 1
+    level = logging.DEBUG if expected else logging.WARNING if send.verdict else logging.INFO
     if _payments.isEnabledFor(level):
         _write(_payments, level, "sent", {**_order_of_request(), **_facts_of(send)})
 
 
-def _knows_of(send: Send) -> bool:
-    """Say of the send what the request's last line tells; False where it is no request's."""
-    known = _known.get()
+def _add_send(send: Send) -> bool:
+    """Add the send to the request's last line; return False outside of a request."""
+    known = _request_fields.get()
     if known is None:
         return False
     known["sends"] = known.get("sends", 0) + 1
@@ -164,21 +164,21 @@ def _start_of_key(send: Send) -> str | None:
     return send.key[:KEY_CHARACTERS] if send.key else None
 
 
-def tell_retry(details: RetryDetails) -> None:
-    """Log that a request to Stripe is sent again, and when."""
+def log_retry(details: RetryDetails) -> None:
+    """Log that a request to Stripe will be sent again, and when."""
     wait = round(details.wait_seconds, 3)
     facts = {**_order_of_request(), "send": details.send, "wait_seconds": wait}
     _write(_payments, logging.INFO, "will_send_again", facts)
 
 
 def _write(log: logging.Logger, level: int, event: str, facts: Mapping[str, Any]) -> None:
-    """Log a line of ours. The facts are one attribute of its record, which is quicker than many."""
+    """Log one event. Its fields are one attribute of the record, which is faster than many."""
     if log.isEnabledFor(level):
-        log.handle(_Line(log.name, level, event, facts))
+        log.handle(_EventRecord(log.name, level, event, facts))
 
 
-class _Line(logging.LogRecord):
-    """A record of ours: without the look for the file and the name of the thread."""
+class _EventRecord(logging.LogRecord):
+    """A log record without the costly lookup of the source file and thread name."""
 
     def __init__(self, name: str, level: int, event: str, facts: Mapping[str, Any]) -> None:
         now = time.time()
@@ -190,7 +190,7 @@ class _Line(logging.LogRecord):
             msg=event,
             created=now,
             msecs=now % 1 * 1000,
-            # A handler of somebody else's may write them, and as numbers.
+            # Handlers of other libraries may format these as numbers.
             process=os.getpid(),
             thread=threading.get_ident(),
         )
@@ -198,12 +198,12 @@ class _Line(logging.LogRecord):
 
 
 def _order_of_request() -> dict[str, Any]:
-    known = _known.get() or {}
+    known = _request_fields.get() or {}
     return {name: known[name] for name in ("order", "client", "attempt") if name in known}
 
 
 class JsonLines(logging.Formatter):
-    """What was given as `extra` becomes names of the object."""
+    """Formats a record as one line of JSON, with the fields of `extra` as its members."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
@@ -213,15 +213,15 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "event": shortened(record.getMessage()),
             "correlation_id": correlation_id.get(),
-            **{name: _short(value) for name, value in _extra(record).items()},
+            **{name: _truncated(value) for name, value in _extra(record).items()},
         }
         if record.exc_info:
-            line["traceback"] = _short_trace(self.formatException(record.exc_info))
+            line["traceback"] = _truncated_trace(self.formatException(record.exc_info))
         return redacted(_to_json(line))
 
 
-class Plain(logging.Formatter):
-    """For a person at a terminal."""
+class PlainText(logging.Formatter):
+    """Formats a record as plain text for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line, and its traceback below it."""
@@ -233,24 +233,24 @@ class Plain(logging.Formatter):
         level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{record.levelname.lower():7}\x1b[0m"
         line = f"{_utc(record)} {level} {_escaped(shortened(record.getMessage()))}{facts}"
         if record.exc_info:
-            trace = _short_trace(self.formatException(record.exc_info)).splitlines()
+            trace = _truncated_trace(self.formatException(record.exc_info)).splitlines()
             line = "\n".join([line, *map(_escaped, trace)])
         return redacted(line)
 
 
-class _OurHandler(logging.StreamHandler[TextIO]):
-    """Known by its class, so that logging is started once."""
+class _LogHandler(logging.StreamHandler[TextIO]):
+    """Our handler. Its class marks logging as started."""
 
 
 def _escaped(text: str) -> str:
-    """Nothing that a caller sent may move the cursor or pretend to be another line."""
+    """Escape control characters, so that input cannot move the cursor or forge a log line."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _short(value: Any) -> Any:
-    """Bound a fact; what is not text is written as its text would be, if that is long."""
+def _truncated(value: Any) -> Any:
+    """Truncate a field. Other values than text become text only if that is too long."""
     if isinstance(value, str):
         return shortened(value)
     if isinstance(value, (bool, int, float, type(None))):
@@ -259,8 +259,8 @@ def _short(value: Any) -> Any:
     return shortened(text) if len(text) > MAX_CHARACTERS else value
 
 
-def _short_trace(text: str) -> str:
-    """Bound a traceback: its lines each, and of many the first and the last."""
+def _truncated_trace(text: str) -> str:
+    """Truncate a traceback: each line, and the middle of many lines."""
     lines = [shortened(line) for line in text.splitlines()]
     if len(lines) > MAX_TRACE_LINES:
         half = MAX_TRACE_LINES // 2
@@ -280,7 +280,7 @@ def _utc_second(second: int) -> str:
 
 
 def _extra(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Return the facts of a line of ours, or what others gave as `extra`."""
+    """Return the fields of one of our records, or the `extra` of another."""
     given = vars(record)
     if FACTS in given:
         facts: Mapping[str, Any] = given[FACTS]

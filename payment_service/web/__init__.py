@@ -1,1 +1,1 @@
-"""HTTP's parts: who is let in, what is asked, which routes there are, what an error looks like."""
+"""The HTTP layer: access control, request parsing, routes, error responses and OpenAPI."""

@@ -1,7 +1,7 @@
-"""Who is let in, how often, and from which pages: hooks around every route.
+"""Access control: authentication, rate limits and CORS, as Flask hooks around every route.
 
-Beside stripe_back_end_api, which is about answers. What takes long to import (Flask's extensions,
-cryptography) is imported where the settings ask for it.
+Modules that are slow to import (Flask's extensions, cryptography) are imported only if the settings
+need them.
 """
 
 from __future__ import annotations
@@ -13,83 +13,83 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from payment_service.access.admission import EVERYBODY, Access, admitted
+from payment_service.access.admission import OPEN_ACCESS, Access, authenticate
 from payment_service.access.errors import TooManyRequests, Unauthorized
 from payment_service.settings import Settings
 
 if TYPE_CHECKING:
     from payment_service.access.clients import Clients
 
-# What anybody may ask; a webhook proves itself by its signature. A route that is not named here
-# needs a token or a key.
+# Endpoints that need no token or API key; a webhook is authenticated by its signature. All other
+# routes need one.
 PUBLIC = frozenset({"config", "demo", "healthz", "readyz", "webhook", "openapi", "documentation"})
 
-# How long a browser may remember that a page may call.
+# How long a browser may cache a CORS preflight response.
 PREFLIGHT_SECONDS = 600
 
 REQUEST_HEADERS = ["Authorization", "Content-Type", "X-Request-ID"]
-ANSWER_HEADERS = ["Idempotent-Replayed", "Retry-After", "X-Request-ID"]
+RESPONSE_HEADERS = ["Idempotent-Replayed", "Retry-After", "X-Request-ID"]
 
 
-def hang(
+def install(
     app: Flask,
     settings: Settings,
     clients: Clients | None,
     clock: Callable[[], float] = time.time,
 ) -> None:
-    """Put the door in front of the routes. `clock` in Unix seconds, for tokens."""
+    """Install the hooks. `clock` returns Unix seconds and is compared with the tokens' times."""
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0
         )
-    _list_origins(app, settings, clients)
+    _allow_origins(app, settings, clients)
     if clients is None and not settings.address_limit:
-        app.before_request(_let_everybody_in)
+        app.before_request(_grant_open_access)
         return
-    # In this order: what fails to prove itself is counted by its address before it is sent away.
-    app.before_request(lambda: _recognise(clients, clock))
-    from payment_service.web.rate_limits import limit
+    # Order matters: unauthenticated requests count against the address limit before rejection.
+    app.before_request(lambda: _authenticate(clients, clock))
+    from payment_service.web import rate_limits
 
-    limit(app, settings)
-    app.before_request(_admit)
+    rate_limits.install(app, settings)
+    app.before_request(_reject_unauthenticated)
 
 
-def access() -> Access:
-    """Return what the caller of this request may ask for."""
+def current_access() -> Access:
+    """Return the access of the current request's caller."""
     found: Access = g.access
     return found
 
 
 def too_many_requests() -> TooManyRequests:
-    """Return the answer to a request that a limit stopped, with the time until it lets one in."""
+    """Return the error for a request over a rate limit, with the time until the limit resets."""
     stopped = current_app.extensions["rates"].current_limit
     seconds = stopped.reset_at - time.time() if stopped else None
     return TooManyRequests(
-        "Too many requests in a minute; wait a little", retry_after_seconds=seconds
+        "Too many requests in a minute; try again later", retry_after_seconds=seconds
     )
 
 
-def _let_everybody_in() -> None:
-    g.access = EVERYBODY
+def _grant_open_access() -> None:
+    g.access = OPEN_ACCESS
 
 
-def _recognise(clients: Clients | None, clock: Callable[[], float]) -> None:
-    g.access, g.refusal = EVERYBODY, None
+def _authenticate(clients: Clients | None, clock: Callable[[], float]) -> None:
+    g.access, g.refusal = OPEN_ACCESS, None
     if request.method == "OPTIONS" or request.endpoint is None or request.endpoint in PUBLIC:
         return
     try:
-        g.access = admitted(request.headers.get("Authorization"), clients, clock())
+        g.access = authenticate(request.headers.get("Authorization"), clients, clock())
     except Unauthorized as refusal:
         g.refusal = refusal
 
 
-def _admit() -> None:
+def _reject_unauthenticated() -> None:
     refusal: Unauthorized | None = g.refusal
     if refusal is not None:
         raise refusal
 
 
-def _list_origins(app: Flask, settings: Settings, clients: Clients | None) -> None:
+def _allow_origins(app: Flask, settings: Settings, clients: Clients | None) -> None:
     origins = [*settings.listed_origins, *(clients.origins if clients else [])]
     if origins:
         from flask_cors import CORS
@@ -99,6 +99,6 @@ def _list_origins(app: Flask, settings: Settings, clients: Clients | None) -> No
             origins=origins,
             methods=["GET", "POST"],
             allow_headers=REQUEST_HEADERS,
-            expose_headers=ANSWER_HEADERS,
+            expose_headers=RESPONSE_HEADERS,
             max_age=PREFLIGHT_SECONDS,
         )

@@ -1,4 +1,4 @@
-"""Every answer that is not 200: one table of statuses, one shape."""
+"""Error responses: one table of statuses, one JSON shape."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ log = logging.getLogger("stripe_back_end_api")
 
 FAILED = "Failed to create payment intent"
 
-# Error → HTTP status and what a program should do; a class that is not here has its parent's.
-ANSWERS: dict[type[Exception], tuple[int, str]] = {
+# Error → HTTP status and action; a class that is not listed inherits its parent's.
+ERROR_RESPONSES: dict[type[Exception], tuple[int, str]] = {
     errors.BadRequest: (400, "fix_request"),
     errors.Refused: (400, "fix_request"),
     errors.CardRefused: (402, "fix_request"),
@@ -41,10 +41,10 @@ ANSWERS: dict[type[Exception], tuple[int, str]] = {
     errors.PaymentError: (500, "stop"),
 }
 
-# A bad request of these kinds has a status of its own.
-BAD_REQUESTS = {"too_large": 413, "not_json": 415}
+# Codes of BadRequest whose status is not 400.
+BAD_REQUEST_STATUSES = {"too_large": 413, "not_json": 415}
 
-# Answers of the web framework itself: what they are called, and a sentence for a person.
+# Code and message of Flask's own HTTP errors.
 HTTP_ERRORS = {
     404: ("not_found", "There is nothing at this address"),
     405: ("method_not_allowed", "This address does not take this method: see the Allow header"),
@@ -57,14 +57,14 @@ def add_error_handlers(app: Flask) -> None:
 
     @app.errorhandler(errors.PaymentError)
     def payment_error(error: errors.PaymentError) -> Response:
-        status, action = answer_to(error)
+        status, action = status_and_action(error)
         facts = {**error.facts, "request_id": error.request_id}
         response = _error(status, error.code, error.message, action, facts)
         if error.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
         if status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
-        _let_go(error)
+        _drop_tracebacks(error)
         return response
 
     @app.errorhandler(429)
@@ -77,7 +77,7 @@ def add_error_handlers(app: Flask) -> None:
         code, message = HTTP_ERRORS.get(status, UNREADABLE)
         response = _error(status, code, message, "fix_request")
         response.headers.extend(_allowed_methods(error))
-        _let_go(error)
+        _drop_tracebacks(error)
         return response
 
     @app.errorhandler(Exception)
@@ -86,11 +86,11 @@ def add_error_handlers(app: Flask) -> None:
         return _error(500, "internal", "an internal error", "stop")
 
 
-def _let_go(error: BaseException) -> None:
-    """Drop the tracebacks of what is an answer: nobody reads them.
+def _drop_tracebacks(error: BaseException) -> None:
+    """Drop the tracebacks of errors that became responses.
 
-    They refer to frames that refer to the error: a whole request, with its order, would stay until
-    the garbage collector comes, for which all requests wait.
+    A traceback refers to frames that refer to the error. This cycle would keep the whole request
+    in memory until the garbage collector runs, which stops all requests.
     """
     held: list[BaseException | None] = [error]
     while held:
@@ -100,11 +100,13 @@ def _let_go(error: BaseException) -> None:
             held += [each.__cause__, each.__context__]
 
 
-def answer_to(error: errors.PaymentError) -> tuple[int, str]:
+def status_and_action(error: errors.PaymentError) -> tuple[int, str]:
     """Return the HTTP status and the action of an error."""
-    status, action = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    status, action = next(
+        ERROR_RESPONSES[kind] for kind in type(error).__mro__ if kind in ERROR_RESPONSES
+    )
     if isinstance(error, errors.BadRequest):
-        status = BAD_REQUESTS.get(error.code, status)
+        status = BAD_REQUEST_STATUSES.get(error.code, status)
     return status, action
 
 

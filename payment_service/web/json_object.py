@@ -1,4 +1,4 @@
-"""Strict JSON: one reading for everybody, or none at all."""
+"""A strict JSON parser: it rejects JSON that two parsers could read differently."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any, NoReturn
 
 from payment_service.errors import BadRequest
 
-# An order_id may be an integer and has at most 200 characters; Python itself reads 4,300 digits.
+# An order_id may be an integer of up to 200 digits; Python itself parses 4,300 digits.
 MAX_DIGITS = 200
 
 
 def read_json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that `body` holds.
+    """Parse `body` as a JSON object in UTF-8.
 
-    UTF-8 only; a byte order mark in front is passed over, as RFC 8259 (8.1) lets a reader do,
-    because files that are saved on Windows begin with one. What two readers could take for two
-    things is refused: a name given twice, NaN, a number past a double's range, a lone surrogate.
-    Raises BadRequest, code malformed_json.
+    Skips a byte order mark, as RFC 8259 (8.1) permits, because files saved on Windows start with
+    one. Rejects ambiguous JSON: duplicate names, NaN, numbers beyond a double's range, lone
+    surrogates. Raises BadRequest, code malformed_json.
     """
     text = _decoded(body)
     if not text.strip():
@@ -39,7 +38,7 @@ def _decoded(body: bytes) -> str:
 def _parsed(text: str) -> Any:
     try:
         found = _decode(text)
-        # Only an escape can bring one in: the bytes were UTF-8.
+        # A lone surrogate can only come from an escape, because the bytes are valid UTF-8.
         if "\\u" in text:
             json.dumps(found, ensure_ascii=False).encode()
     except json.JSONDecodeError as wrong:
@@ -47,34 +46,36 @@ def _parsed(text: str) -> Any:
     except RecursionError as wrong:
         raise _malformed("The JSON is nested too deeply") from wrong
     except UnicodeEncodeError as wrong:
-        raise _malformed("The JSON holds half of a surrogate pair (\\ud800 to \\udfff)") from wrong
+        raise _malformed(
+            "The JSON contains half of a surrogate pair (\\ud800 to \\udfff)"
+        ) from wrong
     return found
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        _refuse("The JSON has the same name twice in one object: which value counts is not clear")
+        _refuse("The JSON has the same name twice in one object, so its value is ambiguous")
     return found
 
 
 def _constant(name: str) -> NoReturn:
-    _refuse(f"The JSON holds {name}, which is not a JSON number")
+    _refuse(f"The JSON contains {name}, which is not a JSON number")
 
 
 def _float(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        _refuse("The JSON holds a number that is too large")
+        _refuse("The JSON contains a number that is too large")
     return number
 
 
 def _int(digits: str) -> int | float:
-    """A longer one becomes what no field takes, so that its field is named."""
+    """Convert a longer integer to a float: no field accepts it, and the error names the field."""
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
-# Made once: `json.loads` would make one for each body.
+# One shared decoder: `json.loads` with these options makes a new one on each call.
 _decode = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int
 ).decode

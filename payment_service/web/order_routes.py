@@ -1,4 +1,4 @@
-"""The routes of an order once it was created: its status, a change, an end, Stripe's events."""
+"""Routes for existing orders: status, update, cancel, and Stripe's webhook."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from payment_service.payments.request.existing_order import (
     StatusRequest,
     UpdateRequest,
 )
-from payment_service.web.access_control import access
+from payment_service.web.access_control import current_access
 from payment_service.web.body import MAX_EVENT_BYTES, read_body
-from payment_service.web.parse import asked, asked_in_body
+from payment_service.web.parse import parse, parse_body
 from payment_service.web.query_string import read_query
 from payment_service.wiring import Parts
 
 
 def add_order_routes(app: Flask, parts: Parts) -> None:
-    """Add them."""
+    """Add the routes."""
     payments = parts.payments
 
     @app.get("/payment-intent")
     def payment_intent() -> Response:
-        wanted = asked(read_query(request.query_string), StatusRequest)
+        wanted = parse(read_query(request.query_string), StatusRequest)
         orders = payments.orders_of(wanted.client_id)
         return jsonify(asdict(orders.status(wanted, refresh=wanted.refresh == "true")))
 
     @app.post("/update-payment-intent")
     def update_payment_intent() -> Response:
-        access().must_be_the_shop()
-        wanted = asked_in_body(UpdateRequest)
+        current_access().forbid_tokens()
+        wanted = parse_body(UpdateRequest)
         updated = payments.orders_of(wanted.client_id).update(wanted)
-        response = jsonify({**_shown(updated.intent), "revision": updated.revision})
+        response = jsonify({**_public_fields(updated.intent), "revision": updated.revision})
         if updated.replayed:
             response.headers["Idempotent-Replayed"] = "true"
         return response
 
     @app.post("/cancel-payment-intent")
     def cancel_payment_intent() -> Response:
-        access().must_be_the_shop()
-        wanted = asked_in_body(CancelRequest)
-        return jsonify(_shown(payments.orders_of(wanted.client_id).cancel(wanted)))
+        current_access().forbid_tokens()
+        wanted = parse_body(CancelRequest)
+        return jsonify(_public_fields(payments.orders_of(wanted.client_id).cancel(wanted)))
 
     @app.post("/webhook")
     def webhook() -> Response:
@@ -60,8 +60,8 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
         return jsonify(received=True, outcome=orders.apply(event))
 
 
-def _shown(intent: Intent) -> dict[str, Any]:
-    """Never the client_secret: whoever may pay has it from the creation."""
+def _public_fields(intent: Intent) -> dict[str, Any]:
+    """Return the public fields, never the client_secret: only the creation returns that."""
     return {
         "payment_intent_id": intent.id,
         "status": intent.status,

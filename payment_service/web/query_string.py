@@ -1,4 +1,4 @@
-"""What stands behind the ? of an address, as strictly read as a body."""
+"""A query string parser, as strict as the JSON parser."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from payment_service.schema.fields import Fault
 
 
 def read_query(query: bytes) -> dict[str, str]:
-    """Return the fields of a query.
+    """Parse a query string.
 
-    What two readers could take for two things is refused: a name given twice, and what is not
-    UTF-8. Raises BadRequest, which names the field.
+    Rejects ambiguous ones: a name given twice, or text that is not UTF-8. Raises BadRequest, which
+    names the field.
     """
     text = query.decode("utf-8", "surrogateescape")
     pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
@@ -26,7 +26,7 @@ def read_query(query: bytes) -> dict[str, str]:
 
 
 def _twice(name: str) -> Fault:
-    return Fault("broken", name, "is given more than once: which value counts is not clear")
+    return Fault("broken", name, "is given more than once, so its value is ambiguous")
 
 
 def _not_text(name: str) -> Fault:

@@ -1,4 +1,4 @@
-"""How often an address and a client may ask: flask_limiter, where the settings set a limit."""
+"""Rate limits per address and per client, with flask_limiter."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from limits import parse
 
 from payment_service.access.errors import TooManyRequests
 from payment_service.settings import Settings
-from payment_service.web.access_control import access
+from payment_service.web.access_control import current_access
 
 log = logging.getLogger("stripe_back_end_api")
 
-# Asked by machines of our own, often: never limited but for forged events.
+# Called often by our own infrastructure: not limited, except for forged events.
 UNLIMITED = frozenset({"healthz", "readyz", "webhook"})
 
 
-def limit(app: Flask, settings: Settings) -> None:
-    """Count the requests, and stop those that are too many; hung between _recognise and _admit."""
+def install(app: Flask, settings: Settings) -> None:
+    """Install the limits; their hook runs between authentication and its rejection."""
     limits: list[str | Callable[[], str] | ApplicationLimit] = []
     if settings.address_limit:
         limits.append(
             ApplicationLimit(
                 f"{settings.address_limit} per minute",
                 key_function=lambda: f"address/{request.remote_addr}",
-                exempt_when=lambda: access().kind == "api_key",
+                exempt_when=lambda: current_access().kind == "api_key",
             )
         )
     limits.append(
         ApplicationLimit(
             lambda: f"{_client_limit(settings)} per minute",
-            key_function=lambda: f"client/{access().client_id}",
+            key_function=lambda: f"client/{current_access().client_id}",
             exempt_when=lambda: not _client_limit(settings),
         )
     )
@@ -44,67 +44,67 @@ def limit(app: Flask, settings: Settings) -> None:
         app=app,
         application_limits=limits,
         strategy="sliding-window-counter",
-        storage_uri=_counts_at(settings),
+        storage_uri=_storage_url(settings),
         storage_options=_timeouts(settings),
-        # A Redis that is down must not close the shop: each process counts for itself then.
+        # If Redis is down, each process counts alone: an outage must not block the shop.
         in_memory_fallback_enabled=True,
         key_prefix="rates",
     )
     limiter.request_filter(lambda: request.method == "OPTIONS" or request.endpoint in UNLIMITED)
     app.extensions["rates"] = limiter
     if settings.address_limit:
-        _limit_forgeries(app, limiter, settings.address_limit)
+        _limit_forged_events(app, limiter, settings.address_limit)
 
 
-def _limit_forgeries(app: Flask, limiter: Limiter, per_minute: int) -> None:
-    """Count the events that nobody of ours signed, by their address, and then verify no more."""
+def _limit_forged_events(app: Flask, limiter: Limiter, per_minute: int) -> None:
+    """Count events with an invalid signature per address; over the limit, stop verifying them."""
     most = parse(f"{per_minute} per minute")
 
-    def counted() -> str:
+    def event_key() -> str:
         return f"forgeries/{request.remote_addr}"
 
     @app.before_request
     def stop() -> None:
-        if request.endpoint == "webhook" and not _holds(
-            lambda: limiter.limiter.test(most, counted())
+        if request.endpoint == "webhook" and not _allowed(
+            lambda: limiter.limiter.test(most, event_key())
         ):
-            reset_at = limiter.limiter.get_window_stats(most, counted()).reset_time
+            reset_at = limiter.limiter.get_window_stats(most, event_key()).reset_time
             raise TooManyRequests(
-                "Too many events that Stripe did not sign; wait a little",
+                "Too many events without Stripe's signature; try again later",
                 retry_after_seconds=reset_at - time.time(),
             )
 
     @app.after_request
     def count(response: Response) -> Response:
         if request.endpoint == "webhook" and g.get("error_code") == "invalid_signature":
-            _holds(lambda: limiter.limiter.hit(most, counted()))
+            _allowed(lambda: limiter.limiter.hit(most, event_key()))
         return response
 
 
-def _holds(ask: Callable[[], bool]) -> bool:
-    """A Redis that is down must not close the shop to Stripe's events."""
+def _allowed(ask: Callable[[], bool]) -> bool:
+    """Run `ask`; allow the event if it fails: without Redis, Stripe's events must still pass."""
     try:
         return ask()
     except Exception:
-        log.warning("unsigned events are not counted", exc_info=True)
+        log.warning("cannot count events with an invalid signature", exc_info=True)
         return True
 
 
 def _client_limit(settings: Settings) -> int:
-    client = access().client
+    client = current_access().client
     if client is None:
         return 0
     return client.requests_per_minute or settings.rate_limit_per_client
 
 
-def _counts_at(settings: Settings) -> str:
-    """On the Redis that the records are on, if they are on one; else each process by itself."""
+def _storage_url(settings: Settings) -> str:
+    """Return the key store's Redis, if it is one; otherwise each process counts alone."""
     url = settings.key_store_url.get_secret_value()
     return url if url.startswith(("redis://", "rediss://")) else "memory://"
 
 
 def _timeouts(settings: Settings) -> dict[str, str | int]:
-    if _counts_at(settings) == "memory://":
+    if _storage_url(settings) == "memory://":
         return {}
     seconds = max(1, math.ceil(settings.store_timeout_seconds / 2))
     return {"socket_timeout": seconds, "socket_connect_timeout": seconds}

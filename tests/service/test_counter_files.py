@@ -77,7 +77,7 @@ def test_no_room_at_first_or_for_growth_is_logged_once(tmp_path: Path, room: int
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("No room for the counts") == 1
+    assert done.stderr.count("No space left for the metrics") == 1
 
 
 def test_an_allocated_file_is_read_as_any_other(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_full_directory_serves_without_counting(
         before = service.workers()
         assert service.create("no-room").status_code == 200
         assert service.workers() == before
-        assert "No room for the counts" in service.log()
+        assert "No space left for the metrics" in service.log()
 
 
 def test_a_full_memory_file_system_refuses_orders_and_kills_nobody(small_disk: Path) -> None:

@@ -23,8 +23,8 @@ from payment_service.gateways.stripe.paths import (
 from payment_service.gateways.stripe.send import Send
 from payment_service.payments.changes.webhook import StripeEvent
 from payment_service.payments.idempotency_key import SentParams
-from payment_service.telemetry.metrics.definitions import Names
-from payment_service.telemetry.metrics.prometheus import Counting
+from payment_service.telemetry.metrics.definitions import MetricDefinitions
+from payment_service.telemetry.metrics.prometheus import PrometheusMetrics
 from tests.support.sandbox_transport import SandboxTransport
 
 ODD = [
@@ -120,10 +120,10 @@ def test_a_gateway_sends_nothing_for_an_odd_id(odd: str) -> None:
 
 def test_a_metric_s_label_is_one_of_a_closed_set() -> None:
     registry = CollectorRegistry()
-    counting = Counting(Names(registry), budget_seconds=20.0)
+    metrics = PrometheusMetrics(MetricDefinitions(registry), budget_seconds=20.0)
     paths = [f"{INTENTS}/{odd}" for odd in ODD] + [f"{INTENTS}/{odd}/cancel" for odd in ODD]
     for path in (*paths, "/v1/customers/cus_1", "/v1/payment_intents/pi_1", INTENTS, SEARCH):
-        counting.send(Send("get", path, 1, 0.1, None, None, None))
+        metrics.send(Send("get", path, 1, 0.1, None, None, None))
     found = {
         sample.labels["operation"]
         for metric in registry.collect()

@@ -76,10 +76,12 @@ def read_event(
     if abs(clock() - int(signed_at)) > TOLERANCE_SECONDS:
         raise _invalid("The signature is too old: is the clock right?")
     payload = signed_at.encode() + b"." + body
-    for secret in secrets.likely(_hint_of(body), client_id):
+    for secret in secrets.candidates(_hint_of(body), client_id):
         if _is_signed(payload, signatures, secret):
             event = _parsed(body)
-            foreign = event is not None and not secrets.may_speak(secret, event.order.client_id)
+            foreign = event is not None and not secrets.may_change_orders_of(
+                secret, event.order.client_id
+            )
             return Signed(event, foreign)
     raise _not_stripes()
 

@@ -1,1 +1,1 @@
-"""The PostgreSQL store, with its SQL beside it."""
+"""The PostgreSQL store and its SQL."""

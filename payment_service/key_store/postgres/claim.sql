@@ -1,7 +1,7 @@
--- A record that is there is read, and costs no write. One that is not is inserted. Where another
--- claim commits in between, DO NOTHING would return no row and a SELECT in this statement would
--- not see that row, as its snapshot is older: the idle update waits for the other claim, locks
--- its row and returns it as it is now.
+-- Reads the record if it exists, without a write; inserts it otherwise. If another claim commits
+-- in between, DO NOTHING would return no row, and a SELECT in this statement would not see the
+-- other row because its snapshot is older. The dummy update waits for the other claim, locks its
+-- row and returns its current values.
 WITH held AS (
     SELECT
         key, attempt, fingerprint, params, state, owner, locked_until, first_sent_at, updated_at,

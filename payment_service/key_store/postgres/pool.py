@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that nobody waits for longer than agreed."""
+"""A connection pool for PostgreSQL in which every wait has a deadline."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-# Connections of one process. An operation holds one for about a millisecond, so that ten serve
-# thousands of requests a second; PostgreSQL takes 100 from all processes unless told otherwise.
+# Connections per process. An operation holds one for about a millisecond, so ten serve thousands
+# of requests a second. PostgreSQL's default limit is 100 for all processes together.
 POOL_SIZE = 10
 
-# What holds every character. SQL_ASCII keeps the bytes that it is sent, and we send UTF-8.
+# Encodings that can store every character. SQL_ASCII stores bytes unchanged, and we send UTF-8.
 ENCODINGS = ("UTF8", "SQL_ASCII")
 
-CANNOT_HOLD = (
-    "the PostgreSQL database's encoding is {}, which cannot hold every order: "
+CANNOT_STORE = (
+    "the PostgreSQL database's encoding is {}, which cannot store every order: "
     "make a database with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
 )
 
 log = logging.getLogger(__name__)
 
-# How often whoever waits for a connection looks whether none can be made: a person's "at once".
-LOOK_SECONDS = 0.05
+# How often a waiting thread checks whether connecting has failed; a person perceives it as at once.
+CHECK_SECONDS = 0.05
 
 
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection whose every wait ends at `give_up_at` (time.monotonic()).
+    """A connection on which every wait ends at `give_up_at` (time.monotonic()).
 
-    The server's statement_timeout does not help when the server or the network stands still.
+    The server's statement_timeout does not help if the server or the network hangs.
     """
 
     give_up_at = math.inf
@@ -48,14 +48,14 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
 
 
 class PostgresPool:
-    """psycopg's pool, with every wait bounded and dead connections noticed before they are used."""
+    """psycopg's pool, with bounded waits and a check for dead connections before each use."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
         self._failures = 0
-        self._complained: str | None = None
-        # Its lines for each failed connection would fill the log of a service under load, which
-        # says for each request that the store did not answer.
+        self._logged_problem: str | None = None
+        # psycopg logs each failed connection, which would flood the log under load: each request
+        # already logs that the store did not answer.
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         self._pool = ConnectionPool(
             conninfo(url, timeout_seconds),
@@ -64,7 +64,7 @@ class PostgresPool:
             min_size=0,
             max_size=POOL_SIZE,
             configure=self._configure,
-            # Tries go on as long as requests come, not on a schedule that grows to minutes.
+            # Requests trigger reconnects; psycopg's own back-off would grow to minutes.
             reconnect_timeout=0,
             reconnect_failed=self._count_failure,
             name="key-store",
@@ -73,14 +73,14 @@ class PostgresPool:
 
     @contextmanager
     def connection(self, give_up_at: float) -> Iterator[BoundedConnection]:
-        """Lend a connection; one that failed in mid-statement, or may not write, is not kept."""
-        connection = self._live(give_up_at)
+        """Lend a connection. Drop it if a statement was interrupted or it became read-only."""
+        connection = self._live_connection(give_up_at)
         connection.give_up_at = give_up_at
         try:
             yield connection
         except errors.ReadOnlySqlTransaction:
-            # After a failover another server answers to the name, while this one lives on and
-            # never hangs up; and a session that began read-only stays so.
+            # After a failover the name resolves to another server, but the old one may keep this
+            # connection open. A session that started read-only stays read-only.
             connection.close()
             raise
         finally:
@@ -90,30 +90,30 @@ class PostgresPool:
     def close(self) -> None:
         self._pool.close()
 
-    def _live(self, give_up_at: float) -> BoundedConnection:
-        """Take connections until one is not dead: after a restart all that were idle are."""
+    def _live_connection(self, give_up_at: float) -> BoundedConnection:
+        """Take connections until one is alive: a server restart kills all idle ones."""
         while True:
-            connection = self._next(give_up_at)
-            if not _hung_up(connection):
+            connection = self._next_connection(give_up_at)
+            if not _closed_by_server(connection):
                 return connection
             connection.close()
             self._pool.putconn(connection)
 
-    def _next(self, give_up_at: float) -> BoundedConnection:
-        """Wait for a connection, but not for longer than it takes to see that none can be made."""
+    def _next_connection(self, give_up_at: float) -> BoundedConnection:
+        """Wait for a connection; stop early if connecting fails in the meantime."""
         failures = self._failures
         while True:
             left = give_up_at - time.monotonic()
             try:
-                return self._pool.getconn(min(left, LOOK_SECONDS))
+                return self._pool.getconn(min(left, CHECK_SECONDS))
             except PoolTimeout:
-                if left < LOOK_SECONDS or self._failures > failures:
+                if left < CHECK_SECONDS or self._failures > failures:
                     raise
 
     def _configure(self, connection: BoundedConnection) -> None:
-        """Look at the encoding, and bound the statements.
+        """Check the encoding and set statement_timeout.
 
-        Not in the start-up options: PgBouncer refuses those.
+        PgBouncer rejects statement_timeout as a start-up option.
         """
         self._refuse_encoding(connection)
         connection.give_up_at = time.monotonic() + self._timeout_seconds
@@ -124,38 +124,38 @@ class PostgresPool:
         connection.give_up_at = math.inf
 
     def _refuse_encoding(self, connection: BoundedConnection) -> None:
-        """Raise OperationalError where a database cannot hold every order; log why, once."""
-        wrong = complaint_of(connection)
-        if wrong and wrong != self._complained:
-            log.error("No order is taken: %s", wrong)
-        self._complained = wrong
-        if wrong:
-            raise psycopg.OperationalError(wrong)
+        """Raise OperationalError if the database cannot store every order; log each reason once."""
+        problem = problem_of(connection)
+        if problem and problem != self._logged_problem:
+            log.error("No order is taken: %s", problem)
+        self._logged_problem = problem
+        if problem:
+            raise psycopg.OperationalError(problem)
 
     def _count_failure(self, _: object) -> None:
         self._failures += 1
 
 
-def complaint_of(connection: psycopg.Connection[Any]) -> str | None:
-    """Return why the database cannot hold every order, or None where it can."""
-    told = connection.pgconn.parameter_status(b"server_encoding")
-    encoding = told.decode() if told else "unknown"
-    return None if encoding in ENCODINGS else CANNOT_HOLD.format(encoding)
+def problem_of(connection: psycopg.Connection[Any]) -> str | None:
+    """Return why the database cannot store every order, or None if it can."""
+    status = connection.pgconn.parameter_status(b"server_encoding")
+    encoding = status.decode() if status else "unknown"
+    return None if encoding in ENCODINGS else CANNOT_STORE.format(encoding)
 
 
 def refuse_unusable(url: str, timeout_seconds: float) -> None:
-    """Raise ValueError where the database cannot hold every order; one that is down may come."""
+    """Raise ValueError if the database cannot store every order; ignore one that is down."""
     try:
         with psycopg.connect(conninfo(url, timeout_seconds)) as connection:
-            wrong = complaint_of(connection)
+            problem = problem_of(connection)
     except psycopg.Error:
         return
-    if wrong:
-        raise ValueError(wrong)
+    if problem:
+        raise ValueError(problem)
 
 
-def _hung_up(connection: BoundedConnection) -> bool:
-    """Whether the server has closed an idle connection: its socket has the end to read."""
+def _closed_by_server(connection: BoundedConnection) -> bool:
+    """Whether the server has closed an idle connection: its socket is readable."""
     if connection.closed:
         return True
     poll = select.poll()
@@ -163,18 +163,18 @@ def _hung_up(connection: BoundedConnection) -> bool:
     return bool(poll.poll(0))
 
 
-def _look_at_ports(given: str) -> None:
-    """Raise ValueError for what libpq itself would find out only when it connects."""
+def _check_ports(given: str) -> None:
+    """Raise ValueError for invalid ports, which libpq notices only when it connects."""
     for port in given.split(","):
         if port and not (port.isdecimal() and 1 <= int(port) <= 65535):
             raise ValueError
 
 
 class NoUserError(Exception):
-    """Neither the URL nor the system names a user: no connection could ever be made."""
+    """Neither the URL nor the system names a user, so no connection can succeed."""
 
 
-def _look_for_user(given: Mapping[str, object]) -> None:
+def _check_user(given: Mapping[str, object]) -> None:
     """Raise NoUserError unless the URL, PGUSER, a service file or the system names the user."""
     defaults = {each.keyword: each.val for each in psycopg.pq.Conninfo.get_defaults()}
     if not any(given.get(name) or defaults.get(name.encode()) for name in ("user", "service")):
@@ -182,7 +182,7 @@ def _look_for_user(given: Mapping[str, object]) -> None:
 
 
 def conninfo(url: str, timeout_seconds: float) -> str:
-    """Add bounds to the URL, where it does not set its own. Raises ValueError, which hides it."""
+    """Add default time-outs to the URL. Raises ValueError, which never shows the URL."""
     bounds: dict[str, str | int | None] = {
         "connect_timeout": math.ceil(timeout_seconds),
         "tcp_user_timeout": round(timeout_seconds * 1000),
@@ -193,17 +193,17 @@ def conninfo(url: str, timeout_seconds: float) -> str:
     }
     try:
         given = conninfo_to_dict(url)
-        _look_at_ports(str(given.get("port") or ""))
-        _look_for_user(given)
-        # Over what the URL, PGCLIENTENCODING, the role and the database say.
+        _check_ports(str(given.get("port") or ""))
+        _check_user(given)
+        # Overrides the URL, PGCLIENTENCODING, the role and the database.
         return make_conninfo("", **(bounds | given | {"client_encoding": "utf8"}))
     except NoUserError:
         raise ValueError(
             "a postgresql URL must name its user, postgresql://user:password@host/database, "
-            "where this process's own user has no name"
+            "because this process's own user has no name"
         ) from None
     except (psycopg.Error, ValueError):
         raise ValueError(
-            "a postgresql URL is postgresql://user:password@host:5432/database; a password's "
-            "special characters are written as percent codes"
+            "a postgresql URL is postgresql://user:password@host:5432/database; percent-encode "
+            "special characters in the password"
         ) from None

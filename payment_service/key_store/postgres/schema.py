@@ -1,4 +1,4 @@
-"""Bring the schema up to date, however many processes start at the same moment."""
+"""Schema migrations that many processes can run at the same time."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from payment_service.key_store.statements import statement
 if TYPE_CHECKING:
     from psycopg import Connection
 
-# How many schema_N.sql there are.
+# The number of schema_N.sql files.
 SCHEMA_VERSION = 1
 
-# IF NOT EXISTS does not look at what another session is making just now: who comes second waits
-# for it, and is told one of these.
-MADE_BY_ANOTHER = (
+# IF NOT EXISTS ignores objects of uncommitted transactions: the session that loses the race waits
+# for the other, then gets one of these errors.
+LOST_RACE = (
     errors.UniqueViolation,
     errors.DuplicateTable,
     errors.DuplicateObject,
     errors.SerializationFailure,
 )
 
-# Each try finds at least one more of a handful of statements done.
+# After each try, at least one more of a handful of statements is done.
 MAX_TRIES = 20
 
 
 def migrate(connection: Connection[Any]) -> None:
-    """Apply what is missing. Every statement may run twice, and each commits by itself.
+    """Apply the missing migrations. Every statement is idempotent and commits separately.
 
-    So it needs neither a lock (CockroachDB's is none, and behind a pooler its end may go to
-    another session than its beginning, which then holds it for as long as it is kept) nor
-    transactions around DDL (which YugabyteDB does not promise).
+    Therefore it needs no advisory lock: CockroachDB's does nothing, and a pooler may send the
+    unlock to another session, so that the first one keeps the lock. Nor does it need transactional
+    DDL, which YugabyteDB does not promise.
     """
     for _ in range(MAX_TRIES):
-        with suppress(*MADE_BY_ANOTHER):
+        with suppress(*LOST_RACE):
             _apply_missing(connection)
             return
     _apply_missing(connection)

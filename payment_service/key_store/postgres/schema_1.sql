@@ -1,5 +1,5 @@
--- bytea, not text: an index over text is ordered by the system's collation, and an upgrade of
--- the system can change that order, after which a unique index lets a second row in.
+-- bytea, not text: an index on text follows the system's collation. An upgrade of the system can
+-- change that order, and the unique index then accepts a second row.
 CREATE TABLE IF NOT EXISTS key_records (
     key               bytea PRIMARY KEY,
     attempt           bigint NOT NULL,

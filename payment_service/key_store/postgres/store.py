@@ -1,4 +1,4 @@
-"""Keep the records in PostgreSQL, or in what speaks its protocol: one statement per operation."""
+"""The PostgreSQL store: one statement per operation, for any server with its protocol."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import psycopg
 from psycopg import Cursor, errors
 
 from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
-from payment_service.key_store.group_commit import Combiner
+from payment_service.key_store.group_commit import GroupCommit
 from payment_service.key_store.order_key import order_key
 from payment_service.key_store.postgres.pool import PostgresPool
 from payment_service.key_store.postgres.schema import migrate
 from payment_service.key_store.row import as_record, as_row
 from payment_service.key_store.statements import statement
 
-# A scan reads this many records in one statement, which must end within the time-out.
+# Records that a scan reads per statement; each statement must end within the time-out.
 PAGE_RECORDS = 500
 
-# Batches begin so far apart, while many write: about what a commit takes.
+# The interval between batches under load: about the time of a commit.
 PACE_SECONDS = 0.002
 
-# A batch that lasts longer waits for something, and others go beside it: up to so many.
-LATE_SECONDS, TRIPS = 0.25, 4
+# A batch that takes longer is blocked: start others, up to this many at the same time.
+LATE_SECONDS, MAX_CONCURRENT_BATCHES = 0.25, 4
 
 OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
-TOGETHER = "write_together"
+WRITE_TOGETHER = "write_together"
 
-# The server has undone the whole statement, or does not know how to run it: nothing was written,
-# and each may be run alone.
-UNDONE = (
+# The server rolled the whole statement back or does not support it: nothing was written, and each
+# operation may be run alone.
+ROLLED_BACK = (
     errors.SerializationFailure,
     errors.DeadlockDetected,
     errors.DataError,
@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 
 class PostgresStore:
-    """KeyStore in one table. A server that is down at the start is asked again at each use."""
+    """KeyStore in one table. If the server is down at the start, each operation tries again."""
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         self._pool = PostgresPool(url, timeout_seconds)
@@ -63,13 +63,14 @@ class PostgresStore:
         self._migrated = False
         self._migrating = threading.Lock()
         self._sql = {
-            name: statement("postgres", f"{name}.sql").encode() for name in (*OPERATIONS, TOGETHER)
+            name: statement("postgres", f"{name}.sql").encode()
+            for name in (*OPERATIONS, WRITE_TOGETHER)
         }
-        self._writes: Combiner[Write, Row | None] = Combiner(
+        self._writes: GroupCommit[Write, Row | None] = GroupCommit(
             self._write,
             pace_seconds=PACE_SECONDS,
             late_seconds=LATE_SECONDS,
-            trips=TRIPS,
+            max_concurrent=MAX_CONCURRENT_BATCHES,
         )
         try:
             self.ping()
@@ -80,7 +81,7 @@ class PostgresStore:
         give_up_at = self._give_up_at()
         row = self._writes.do(("claims", _json_row(record)), give_up_at)
         if row is None:
-            row = self._run("claim", _row(record), _all, give_up_at)[0]
+            row = self._execute_with_retry("claim", _row(record), _fetch_all, give_up_at)[0]
         return record if row[1] is None else _record(row)
 
     def read(self, order: Order) -> KeyRecord | None:
@@ -92,10 +93,15 @@ class PostgresStore:
         fence = {"current_owner": current.owner, "current_version": current.version}
         if self._writes.do(("replacements", _json_row(new) | fence), give_up_at):
             return True
-        return self._run("replace", _row(new) | _fence(current), _count, give_up_at) == 1
+        return (
+            self._execute_with_retry("replace", _row(new) | _fence(current), _row_count, give_up_at)
+            == 1
+        )
 
     def forget(self, current: KeyRecord) -> bool:
-        return self._run("forget", _fence(current), _count, self._give_up_at()) == 1
+        return (
+            self._execute_with_retry("forget", _fence(current), _row_count, self._give_up_at()) == 1
+        )
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         return [_record(row) for row in self._rows("due", {"now": now, "limit": limit})]
@@ -114,64 +120,64 @@ class PostgresStore:
         self._pool.close()
 
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Row]:
-        return self._run(name, values, _all, self._give_up_at())
+        return self._execute_with_retry(name, values, _fetch_all, self._give_up_at())
 
     def _give_up_at(self) -> float:
         return time.monotonic() + self._timeout_seconds
 
     def _write(self, batch: Sequence[Write], give_up_at: float) -> Sequence[Row | None]:
-        """Run one statement for many; None is for those who must go alone.
+        """Run one statement for many writes; None means that a write must run alone.
 
-        They are those that it left alone, the second of one order, and all if it was undone.
+        Those are writes that the statement skipped, the second write of one order, and all writes
+        if the statement was rolled back.
         """
         if len(batch) == 1:
             return (None,)
         firsts = {(kind, row["hex"]): row for kind, row in reversed(batch)}
         values = {
-            # In one order in all processes, or two that claim the same would wait for each other.
+            # The same order in all processes: otherwise two batches could deadlock.
             of: _as_json([firsts[write] for write in sorted(firsts) if write[0] == of])
             for of in get_args(Kind)
         }
         try:
-            rows = self._once(TOGETHER, values, _all, give_up_at)
-        except UNDONE:
+            rows = self._execute(WRITE_TOGETHER, values, _fetch_all, give_up_at)
+        except ROLLED_BACK:
             return [None] * len(batch)
-        except psycopg.Error as trouble:
-            raise StoreUnavailable(NO_ANSWER) from trouble
+        except psycopg.Error as error:
+            raise StoreUnavailable(NO_ANSWER) from error
         done = {(kind, key.hex()): (key, *columns) for kind, key, *columns in rows}
         return [
             done.get((kind, row["hex"])) if firsts[kind, row["hex"]] is row else None
             for kind, row in batch
         ]
 
-    def _run(
+    def _execute_with_retry(
         self,
         name: str,
         values: Mapping[str, Any],
-        take: Callable[[Cursor[Row]], T],
+        fetch: Callable[[Cursor[Row]], T],
         give_up_at: float,
     ) -> T:
-        """Run one statement, again where the server undid it to keep transactions in order."""
+        """Run one statement; retry it after a serialization failure."""
         while True:
             try:
-                return self._once(name, values, take, give_up_at)
-            except psycopg.Error as trouble:
-                undone = isinstance(trouble, errors.SerializationFailure)
+                return self._execute(name, values, fetch, give_up_at)
+            except psycopg.Error as error:
+                undone = isinstance(error, errors.SerializationFailure)
                 if not undone or time.monotonic() >= give_up_at:
-                    raise StoreUnavailable(NO_ANSWER) from trouble
+                    raise StoreUnavailable(NO_ANSWER) from error
 
-    def _once(
+    def _execute(
         self,
         name: str,
         values: Mapping[str, Any],
-        take: Callable[[Cursor[Row]], T],
+        fetch: Callable[[Cursor[Row]], T],
         give_up_at: float,
     ) -> T:
         self._migrate_once(give_up_at)
         with self._pool.connection(give_up_at) as connection:
-            # As text, the server would write numbers as its extra_float_digits says, which may drop
-            # most of an instant.
-            return take(connection.execute(self._sql[name], values, binary=True))
+            # In text format, the server's extra_float_digits may drop most digits of an instant.
+            return fetch(connection.execute(self._sql[name], values, binary=True))
 
     def _migrate_once(self, give_up_at: float) -> None:
         if self._migrated:
@@ -188,7 +194,7 @@ class PostgresStore:
 
 
 def _as_json(rows: Sequence[JsonRow]) -> str:
-    """Characters as they are: a SQL_ASCII server refuses an escape beyond ASCII."""
+    """Encode without \\u escapes: a SQL_ASCII server rejects those beyond ASCII."""
     return json.dumps(rows, ensure_ascii=False)
 
 
@@ -199,10 +205,9 @@ def _row(record: KeyRecord) -> dict[str, Any]:
 
 
 def _json_row(record: KeyRecord) -> JsonRow:
-    """The row as part of a batch: nothing for what is NULL, the key as hexadecimal digits.
+    """Encode the row for a batch: without NULL columns, and the key in hexadecimal.
 
-    Made before anybody knows whether there will be a batch: what cannot be written so fails in
-    its own thread, not in the leader's.
+    Each thread encodes its own row, so that an encoding error does not hit the batch's leader.
     """
     row = {name: value for name, value in as_row(record).items() if value is not None}
     row["hex"] = row.pop("key").encode().hex()
@@ -210,11 +215,11 @@ def _json_row(record: KeyRecord) -> JsonRow:
     return row
 
 
-def _all(cursor: Cursor[Row]) -> list[Row]:
+def _fetch_all(cursor: Cursor[Row]) -> list[Row]:
     return cursor.fetchall()
 
 
-def _count(cursor: Cursor[Row]) -> int:
+def _row_count(cursor: Cursor[Row]) -> int:
     return cursor.rowcount
 
 

@@ -1,17 +1,17 @@
--- Many claims and many replacements in one statement: one transaction, one commit. `done` says of
--- which of them a row tells; a claim and a replacement that has none is made by itself.
+-- Many claims and replacements in one statement: one transaction, one commit. `done` in a returned
+-- row says whether it belongs to a claim or a replacement. A write without a row must run alone.
 --
--- Claims: a row that comes back with a NULL was inserted, any other is what was there before. A
--- claim that met another one in mid-air has no row.
+-- Claims: a returned row with NULLs was inserted; any other row existed before. A claim that lost
+-- a race to a concurrent insert has no row.
 --
--- Replacements: no row that is locked is waited for. Whoever holds it then holds up that order
--- alone, and two of these statements cannot wait for each other's replacements.
+-- Replacements: locked rows are skipped. A lock then delays only its own order, and two of these
+-- statements cannot deadlock on replacements.
 --
--- All see the table as it was before: what is claimed here is not replaced here, and no row is
+-- All parts use one snapshot of the table: a row claimed here is not replaced here, and no row is
 -- written twice.
 --
--- `one` is 1 in every row: the planner, who takes a function's rows for a hundred, takes what is
--- left for one, and looks each key up in the index however small the table was when it planned.
+-- `one` is 1 in every row. The planner estimates a function at a hundred rows, and the filter at
+-- one, so it looks up each key in the index even if the table was small when it planned.
 WITH wanted AS (
     SELECT decode(hex, 'hex') AS key, attempt, fingerprint, params, state, owner, locked_until,
         first_sent_at, updated_at, version, saved_5xx, payment_intent_id, payment_status,

@@ -1,1 +1,1 @@
-"""The Redis store, with its Lua scripts beside it."""
+"""The Redis store and its Lua scripts."""

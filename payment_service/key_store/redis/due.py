@@ -1,7 +1,7 @@
-"""The index of what is due: a sorted set that may say too much, and never too little.
+"""The index of due records: a sorted set that may hold too many entries, but never too few.
 
 In a cluster the set and a record live on different machines, so no script can write both. An
-entry's score is at or before its record's `due_at`; whoever reads it looks at the record.
+entry's score is at or before its record's `due_at`; readers check the record itself.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ DUE = "payment:due"
 
 
 def entry_of(record: KeyRecord) -> Command:
-    """Make the entry of a record that is due at some time; to be sent before it and after it.
+    """Return the command that indexes a due record, to be sent both before and after the record.
 
-    Before, as a crash in between must leave an entry too many rather than one too few. And
-    again after: a reader who saw the entry first and no record may have dropped it.
+    Before, because a crash in between must leave a superfluous entry rather than a missing one.
+    After, because a reader that found the entry without its record may have removed it.
     """
     return ("ZADD", DUE, "LT", record.due_at or 0.0, order_key(record.order))
 
 
 class DueIndex:
-    """Which orders are due, by their `order_key`."""
+    """The due orders, by their `order_key`."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -42,6 +42,6 @@ class DueIndex:
         return [(key.decode(), score) for key, score in found]
 
     def settle(self, key: str, score: float, record: KeyRecord | None) -> None:
-        """Put an entry right that its record contradicts, unless it was written meanwhile."""
+        """Correct an entry that contradicts its record, unless it changed in the meantime."""
         due_at = None if record is None else record.due_at
         self._settle([DUE], [key, repr(score), "" if due_at is None else repr(float(due_at))])

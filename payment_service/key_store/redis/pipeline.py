@@ -1,4 +1,4 @@
-"""Send many scripts to Redis in one trip; each is atomic by itself, and has its own answer."""
+"""Sends many scripts to Redis in one round trip; each is atomic and has its own answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Command = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script, and the name by which Redis knows it once it was loaded."""
+    """A script and its SHA-1, by which Redis runs it once it is loaded."""
 
     text: str
     sha: str
@@ -28,8 +28,8 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A script with its one key; `around` is sent before it and again after it."""
+class ScriptCall:
+    """A call of a script on one key; the command `around` is sent before and after it."""
 
     script: Script
     key: str
@@ -41,17 +41,17 @@ class Call:
         return [run] if self.around is None else [self.around, run, self.around]
 
 
-class Trips:
-    """Redis' own pipeline does the same for twice the time."""
+class Pipeline:
+    """Runs scripts in a pipeline. redis-py's own pipeline takes twice as long."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis, self._pool = redis, redis.connection_pool
 
-    def run(self, calls: Sequence[Call], give_up_at: float) -> list[Any]:
-        """Return for each call what its script returned, or the RedisError that it met.
+    def run(self, calls: Sequence[ScriptCall], give_up_at: float) -> list[Any]:
+        """Return for each call its script's result, or its RedisError.
 
-        What Redis did not know was not run: it is loaded and sent again, once. Raises RedisError
-        when nothing is known of any.
+        A script that Redis did not know was not run: load it and send the call again, once. Raises
+        RedisError if the outcome of all calls is unknown.
         """
         answers = self._send(calls, give_up_at)
         unknown = [n for n, each in enumerate(answers) if isinstance(each, NoScriptError)]
@@ -63,7 +63,7 @@ class Trips:
                 answers[n] = answer
         return answers
 
-    def _send(self, calls: Sequence[Call], give_up_at: float) -> list[Any]:
+    def _send(self, calls: Sequence[ScriptCall], give_up_at: float) -> list[Any]:
         sent = [call.commands() for call in calls]
         connection: Any = self._pool.get_connection()
         try:
@@ -71,13 +71,13 @@ class Trips:
             connection.send_packed_command(packed)
             answers = [_answer([_read(connection, give_up_at) for _ in each]) for each in sent]
         except BaseException:
-            # What it still has to say would be taken for the next one's answer.
+            # The next user would read the remaining answers as its own.
             connection.disconnect()
             raise
         else:
             if any(_is_read_only(each) for each in answers):
-                # After a failover another server answers to the name, while this one lives on as
-                # a copy and need not hang up.
+                # After a failover the name resolves to another server, but the old one may live
+                # on as a replica and keep this connection open.
                 connection.disconnect()
             return answers
         finally:
@@ -95,12 +95,12 @@ def _read(connection: Any, give_up_at: float) -> Any:
 
 
 def _answer(answers: list[Any]) -> Any:
-    """Return what the script said, unless Redis refused any of its commands."""
+    """Return the script's result, or the first error of its commands."""
     refused = next((each for each in answers if isinstance(each, RedisError)), None)
     return refused or answers[len(answers) // 2]
 
 
 def _is_read_only(answer: Any) -> bool:
-    """Redis 6 names the reason of a script's failure in its text only."""
+    """Redis 6 gives the reason of a script's failure only in the message."""
     refused = isinstance(answer, ResponseError) and "READONLY" in str(answer)
     return refused or isinstance(answer, ReadOnlyError)

@@ -1,6 +1,6 @@
-"""A record as the fields of a hash, and back; the order is the key's.
+"""Converts a record to the fields of a Redis hash and back; the order is in the key.
 
-Owner and version stand beside the record, where a script can compare them.
+Owner and version are fields of their own, so that a script can compare them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAMES = tuple(
 
 
 def as_fields(record: KeyRecord) -> tuple[str, int, str]:
-    """Write FIELDS; what is None is left out."""
+    """Return the values of FIELDS; the JSON omits None."""
     values = ((name, getattr(record, name)) for name in _NAMES)
     known = {name: value for name, value in values if value is not None}
     text = json.dumps(known, ensure_ascii=False, separators=(",", ":"))
@@ -27,6 +27,6 @@ def as_fields(record: KeyRecord) -> tuple[str, int, str]:
 
 
 def as_record(order: Order, held: Sequence[bytes]) -> KeyRecord:
-    """Read FIELDS."""
+    """Parse the values of FIELDS."""
     owner, version, text = held
     return KeyRecord(order=order, owner=owner.decode(), version=int(version), **json.loads(text))

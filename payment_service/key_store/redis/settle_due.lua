@@ -1,4 +1,4 @@
--- Only if nobody wrote this entry since it was read: a writer adds its entry before its record.
+-- Do nothing if the entry changed since it was read: a writer adds its entry before its record.
 local seen = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not seen or tonumber(seen) ~= tonumber(ARGV[2]) then
     return 0

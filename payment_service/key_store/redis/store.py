@@ -1,7 +1,7 @@
-"""Keep the records in Redis: one hash per order, one script per operation.
+"""The Redis store: one hash per order, one script per operation.
 
-Nothing here ever expires: a record is dropped by `forget` alone. Only a Redis that is told to
-evict, or that loses its data, can take one away.
+Records never expire: only `forget` deletes one. Redis can lose records if it is configured to evict
+keys or if it loses its data.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
-from payment_service.key_store.group_commit import Combiner
+from payment_service.key_store.group_commit import GroupCommit
 from payment_service.key_store.order_key import order_key, order_of
 from payment_service.key_store.redis.due import DUE, DueIndex, entry_of
-from payment_service.key_store.redis.pipeline import Call, Script, Trips
+from payment_service.key_store.redis.pipeline import Pipeline, Script, ScriptCall
 from payment_service.key_store.redis.record import FIELDS, as_fields, as_record
 from payment_service.key_store.statements import statement
 
 PREFIX = "payment:order:"
 
-# Connections of one process; an operation holds one for a fraction of a millisecond.
+# Connections per process; an operation holds one for a fraction of a millisecond.
 POOL_SIZE = 20
 
-# How many keys a scan asks for at a time: about a millisecond of the server's only thread.
+# Keys per SCAN call: about a millisecond of the server's only thread.
 SCAN_KEYS = 500
 
-# How often the entries that are due are read again because some of them had to be put right.
-DUE_ROUNDS = 20
+# How often to read the due entries again after correcting some of them.
+MAX_DUE_ROUNDS = 20
 
-# Batches begin so far apart, while many write.
+# The interval between batches under load.
 PACE_SECONDS = 0.002
 
-# A batch that lasts longer has met trouble with its connection; another goes beside it.
-LATE_SECONDS, TRIPS = 0.25, 2
+# A batch that takes longer has a bad connection: start another, up to this many at the same time.
+LATE_SECONDS, MAX_CONCURRENT_BATCHES = 0.25, 2
 
 NO_ANSWER = "Redis did not answer, or not in time"
 
@@ -51,22 +51,22 @@ log = logging.getLogger(__name__)
 
 
 class RedisStore:
-    """KeyStore in Redis 6.2 or newer. A server that is down at the start is asked at each use."""
+    """KeyStore in Redis 6.2 or newer. If it is down at the start, each operation tries again."""
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         self._redis = open_redis(url, timeout_seconds)
         self._due = DueIndex(self._redis)
         self._scripts = {name: Script.of(statement("redis", f"{name}.lua")) for name in SCRIPTS}
-        self._trips = Trips(self._redis)
+        self._pipeline = Pipeline(self._redis)
         self._timeout_seconds = timeout_seconds
-        self._writes = Combiner(
+        self._writes = GroupCommit(
             self._write_together,
             pace_seconds=PACE_SECONDS,
             late_seconds=LATE_SECONDS,
-            trips=TRIPS,
+            max_concurrent=MAX_CONCURRENT_BATCHES,
         )
         try:
-            self._warn_of_loss()
+            self._warn_of_data_loss()
         except StoreUnavailable:
             log.warning("Redis does not answer yet: no order is taken until it does")
 
@@ -75,7 +75,7 @@ class RedisStore:
         return record if held is None else as_record(record.order, held)
 
     def read(self, order: Order) -> KeyRecord | None:
-        with _reported():
+        with _translated_errors():
             held: Any = self._redis.hmget(_key(order), FIELDS)
         return as_record(order, held) if held[2] is not None else None
 
@@ -84,27 +84,29 @@ class RedisStore:
         return bool(self._write("replace", new, values))
 
     def forget(self, current: KeyRecord) -> bool:
-        call = Call(self._scripts["forget"], _key(current.order), (current.owner, current.version))
+        call = ScriptCall(
+            self._scripts["forget"], _key(current.order), (current.owner, current.version)
+        )
         return bool(self._run(call))
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         due: list[KeyRecord] = []
-        with _reported():
-            for _ in range(DUE_ROUNDS):
+        with _translated_errors():
+            for _ in range(MAX_DUE_ROUNDS):
                 entries = self._due.entries(now, limit)
                 due = self._due_of(entries)
-                # An entry that was put right may stand anywhere now, so look from the start.
+                # A corrected entry may now be anywhere in the set, so start over.
                 if len(due) == len(entries):
                     break
         return due
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
-        """SCAN may name a key twice, so the keys that were seen are kept until the end."""
+        """Remember the keys seen so far, because SCAN may return a key twice."""
         seen: set[str] = set()
         cursor: Any = None
         named: Any
         while cursor != 0:
-            with _reported():
+            with _translated_errors():
                 cursor, named = self._redis.scan(cursor or 0, f"{PREFIX}*", SCAN_KEYS)
                 keys = {key.decode().removeprefix(PREFIX) for key in named} - seen
                 records = self._read_all(keys)
@@ -112,7 +114,7 @@ class RedisStore:
             yield from (r for r in records if r is not None and state in (None, r.state))
 
     def ping(self) -> None:
-        with _reported():
+        with _translated_errors():
             self._redis.exists(DUE)
 
     def close(self) -> None:
@@ -120,17 +122,17 @@ class RedisStore:
 
     def _write(self, name: str, record: KeyRecord, values: tuple[Any, ...]) -> Any:
         around = None if record.due_at is None else entry_of(record)
-        return self._run(Call(self._scripts[name], _key(record.order), values, around))
+        return self._run(ScriptCall(self._scripts[name], _key(record.order), values, around))
 
-    def _run(self, call: Call) -> Any:
+    def _run(self, call: ScriptCall) -> Any:
         answer = self._writes.do(call, time.monotonic() + self._timeout_seconds)
         if isinstance(answer, RedisError):
             raise StoreUnavailable(NO_ANSWER) from answer
         return answer
 
-    def _write_together(self, calls: Sequence[Call], give_up_at: float) -> list[Any]:
-        with _reported():
-            return self._trips.run(calls, give_up_at)
+    def _write_together(self, calls: Sequence[ScriptCall], give_up_at: float) -> list[Any]:
+        with _translated_errors():
+            return self._pipeline.run(calls, give_up_at)
 
     def _due_of(self, entries: list[tuple[str, float]]) -> list[KeyRecord]:
         due = []
@@ -150,8 +152,8 @@ class RedisStore:
         answers = zip(keys, pipe.execute(), strict=True)
         return [as_record(order_of(key), held) if held[2] else None for key, held in answers]
 
-    def _warn_of_loss(self) -> None:
-        with _reported():
+    def _warn_of_data_loss(self) -> None:
+        with _translated_errors():
             memory: Any = self._redis.info("memory")
             persistence: Any = self._redis.info("persistence")
         if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
@@ -165,15 +167,15 @@ def _key(order: Order) -> str:
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
-    except RedisError as trouble:
-        raise StoreUnavailable(NO_ANSWER) from trouble
+    except RedisError as error:
+        raise StoreUnavailable(NO_ANSWER) from error
 
 
-def _look_at(url: SplitResult) -> None:
-    """Raise ValueError for what the driver would pass over, or find out when it connects."""
+def _check_url(url: SplitResult) -> None:
+    """Raise ValueError for errors that the driver ignores, or notices only on connecting."""
     if not re.fullmatch("(/[0-9]*)?", url.path) or url.fragment or url.port == 0:
         raise ValueError
     if not re.fullmatch("[!-~]*", url.hostname or ""):
@@ -181,14 +183,13 @@ def _look_at(url: SplitResult) -> None:
 
 
 def open_redis(url: str, timeout_seconds: float) -> Redis:
-    """Make a client, which connects when it is first used. Raises ValueError, which hides the URL.
+    """Make a client that connects on first use. Raises ValueError, which never shows the URL.
 
-    Half the time-out for each wait: a connection that is made and an answer that does not come
-    stay within the whole.
+    Each wait gets half the time-out, so that connecting and waiting for the answer stay within it.
     """
     half = timeout_seconds / 2
     try:
-        _look_at(urlsplit(url))
+        _check_url(urlsplit(url))
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=POOL_SIZE,
@@ -199,14 +200,14 @@ def open_redis(url: str, timeout_seconds: float) -> Redis:
             protocol=2,
             driver_info=None,
         )
-        # Over what the URL says: records are bytes of UTF-8, and read as such.
+        # Overrides the URL: records are UTF-8, and are read as bytes.
         pool.connection_kwargs.update(
             encoding="utf-8", encoding_errors="strict", decode_responses=False
         )
         pool.connection_class(**pool.connection_kwargs)
     except (TypeError, ValueError, RedisError):
         raise ValueError(
-            "a redis URL is redis://user:password@host:6379/0, or rediss:// for TLS; a "
-            "password's special characters are written as percent codes"
+            "a redis URL is redis://user:password@host:6379/0, or rediss:// for TLS; "
+            "percent-encode special characters in the password"
         ) from None
     return Redis(connection_pool=pool)

@@ -1,1 +1,1 @@
-"""The SQLite store, with its SQL beside it."""
+"""The SQLite store and its SQL."""

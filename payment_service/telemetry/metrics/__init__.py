@@ -1,1 +1,1 @@
-"""What is counted: names, who counts, and where Prometheus asks for it."""
+"""Prometheus metrics: definitions, instrumentation and the exporter."""

@@ -1,7 +1,7 @@
-"""The files in which workers count, made so that a full disk cannot kill a worker.
+"""The workers' counter files, allocated so that a full disk cannot kill a worker.
 
-prometheus_client sets the length of a file and maps it. On a file system that is full by then, the
-first write to such a map ends the process with SIGBUS. Here the space is allocated before.
+prometheus_client sets the length of a file and maps it. If the file system is full, the first write
+to the map ends the process with SIGBUS. This module allocates the space first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIRST_BYTES = 1 << 16
 
 
 class AllocatedDict(mmap_dict.MmapedDict):
-    """prometheus_client's dict in a file; in memory alone where the file cannot have its space."""
+    """prometheus_client's dict in a file; in memory only if the file cannot be allocated."""
 
     _f: BinaryIO | None  # type: ignore[assignment]
     _m: Any
@@ -40,8 +40,8 @@ class AllocatedDict(mmap_dict.MmapedDict):
         super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
     def _init_value(self, key: str) -> None:
-        """Make room for a new key, before the file grows."""
-        # A key is padded by 8 bytes at most, and has its length, a value and a time.
+        """Allocate space for a new key before the file grows."""
+        # A key takes its length, at most 8 bytes of padding, a value and a time.
         needed = self._used + len(key.encode()) + 32
         capacity = self._capacity
         while capacity < needed:
@@ -57,13 +57,13 @@ class AllocatedDict(mmap_dict.MmapedDict):
         try:
             _allocate(self._fname, capacity)
         except OSError as full:
-            _tell(full)
+            _log_full(full)
             self._f.close()
             self._f = None
             self._move_to_memory(capacity)
 
     def _count_in_memory(self, full: OSError) -> None:
-        _tell(full)
+        _log_full(full)
         self._f, self._fname = None, ""
         self._positions: dict[str, int] = {}
         self._capacity, self._used = FIRST_BYTES, 8
@@ -75,7 +75,7 @@ class AllocatedDict(mmap_dict.MmapedDict):
         self._m, self._capacity = larger, capacity
 
     def close(self) -> None:
-        """Close it, also where there is no file."""
+        """Close the file, if there is one."""
         if self._f is None:
             self._m = None
             return
@@ -83,13 +83,13 @@ class AllocatedDict(mmap_dict.MmapedDict):
 
 
 def install() -> None:
-    """Have prometheus_client count in such files; before the first metric is made."""
+    """Make prometheus_client use these files. Call it before defining the first metric."""
     module: Any = values
     module.MmapedDict = AllocatedDict
 
 
 def _allocate(filename: str, length: int) -> None:
-    """Raises OSError where the file system has no room."""
+    """Allocate a file's space. Raises OSError if the file system is full."""
     descriptor = os.open(filename, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         os.posix_fallocate(descriptor, 0, length)
@@ -97,14 +97,14 @@ def _allocate(filename: str, length: int) -> None:
         os.close(descriptor)
 
 
-def _tell(full: OSError) -> None:
-    _tell_once(full.strerror or type(full).__name__)
+def _log_full(full: OSError) -> None:
+    _log_once(full.strerror or type(full).__name__)
 
 
 @cache
-def _tell_once(reason: str) -> None:
+def _log_once(reason: str) -> None:
     log.error(
-        "No room for the counts in PROMETHEUS_MULTIPROC_DIR: the metrics of this worker are "
-        "incomplete until it is restarted",
+        "No space left for the metrics in PROMETHEUS_MULTIPROC_DIR: this worker's metrics are "
+        "incomplete until it restarts",
         extra={"reason": reason},
     )

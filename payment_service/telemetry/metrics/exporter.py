@@ -1,8 +1,8 @@
-"""Where Prometheus asks: a small server on METRICS_PORT, beside the workers.
+"""The metrics exporter: a small HTTP server on METRICS_PORT, in its own process.
 
-`python -m payment_service.telemetry.metrics.exporter` adds up what all workers wrote to
-PROMETHEUS_MULTIPROC_DIR, and looks into the key store itself. gunicorn.conf.py starts and ends it,
-with its own process id behind that.
+`python -m payment_service.telemetry.metrics.exporter [PID]` adds up the counts that all workers
+write to PROMETHEUS_MULTIPROC_DIR, and samples the key store. gunicorn.conf.py starts and stops it,
+and passes its own process id.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from payment_service.key_store import open_key_store
 from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.telemetry import request_log
-from payment_service.telemetry.metrics.definitions import Names
+from payment_service.telemetry.metrics.definitions import MetricDefinitions
 from payment_service.telemetry.metrics.exporter_process import PARENT_SECONDS
 from payment_service.telemetry.metrics.sampling import start_sampling
 
 
 def serve(settings: Settings, registry: CollectorRegistry) -> Any:
-    """Answer GET /metrics from a thread; return the server. Raises OSError for a taken port."""
+    """Serve GET /metrics from a thread; return the server. Raises OSError if the port is taken."""
     assert settings.metrics_port
     server, _ = start_http_server(settings.metrics_port, settings.metrics_host, registry)
     return server
@@ -51,9 +51,9 @@ def main() -> None:
         sys.exit(f"Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: {wrong.strerror}")
     url = settings.key_store_url.get_secret_value()
     if url != "memory://":
-        start_sampling(open_key_store(url), Names(CollectorRegistry()))
-    # A master that was killed cannot end us, and the next one needs the port. It says who it is, as
-    # it may be gone by now.
+        start_sampling(open_key_store(url), MetricDefinitions(CollectorRegistry()))
+    # Stop when the master dies: a killed master cannot stop the exporter, and the next one needs
+    # the port. The master passes its id because it may already be gone.
     master = int(sys.argv[1]) if sys.argv[1:] else os.getppid()
     while not stop.wait(PARENT_SECONDS) and os.getppid() == master:
         pass

@@ -1,4 +1,4 @@
-"""What the gunicorn master does for the metrics: a directory for the workers, and the exporter."""
+"""Runs the exporter from the gunicorn master and prepares the workers' metrics directory."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pathlib import Path
 
 DIRECTORY_PREFIX = "payments-metrics-"
 
-# How often an exporter looks whether its master lives.
+# How often an exporter checks whether its master is alive.
 PARENT_SECONDS = 2.0
 
-# The exporter of a master that was killed is gone by then.
+# By then, the exporter of a killed master has stopped.
 FREE_SECONDS = PARENT_SECONDS + 2.0
 
 
 class Exporter:
-    """The exporter's process, from `start` to `stop`. `directory` is where the workers count."""
+    """The exporter's process. `directory` holds the workers' counter files."""
 
     def __init__(self, directory: Path | None) -> None:
         self._made = directory is None
@@ -33,9 +33,9 @@ class Exporter:
         atexit.register(self._stop_with, os.getpid())
 
     def start(self, host: str, port: int) -> None:
-        """Start it, on an empty directory: counts of processes that are gone are not ours.
+        """Delete the counts of earlier processes and start the exporter.
 
-        Raises OSError where it could not listen.
+        Raises OSError if it cannot listen.
         """
         _wait_for_address(host, port)
         for left in self.directory.glob("*.db"):
@@ -46,13 +46,13 @@ class Exporter:
         )
 
     def forget(self, worker: int) -> None:
-        """Drop what a worker that ended said of now; what it counted stays."""
+        """Drop the gauges of a worker that ended; its counters stay."""
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(worker, str(self.directory))  # type: ignore[no-untyped-call]
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the exporter."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(timeout=10)
@@ -60,13 +60,13 @@ class Exporter:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def _stop_with(self, master: int) -> None:
-        """However it ends, and before it began; a worker ends without us."""
+        """Stop the exporter when the master exits, but not when a forked worker does."""
         if os.getpid() == master:
             self.stop()
 
 
 def _wait_for_address(host: str, port: int) -> None:
-    """Look whether one could listen there. Raises OSError."""
+    """Wait until the address is free. Raises OSError if it stays taken or is invalid."""
     patience = time.monotonic() + FREE_SECONDS
     while True:
         try:
@@ -78,7 +78,7 @@ def _wait_for_address(host: str, port: int) -> None:
 
 
 def _listen(host: str, port: int) -> None:
-    """For a moment, as the exporter will."""
+    """Listen briefly, as the exporter will."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
     with socket.socket(family) as probe:
@@ -89,5 +89,5 @@ def _listen(host: str, port: int) -> None:
 
 @cache
 def open_exporter(directory: Path | None) -> Exporter:
-    """Return the one of this process, `kill -HUP` or not."""
+    """Return this process's exporter; the cache keeps it across `kill -HUP`."""
     return Exporter(directory)

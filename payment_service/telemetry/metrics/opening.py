@@ -1,4 +1,4 @@
-"""Open what counts, as the settings say; without METRICS_PORT nothing is loaded or counted."""
+"""Creates the metrics from the settings; without METRICS_PORT, imports and counts nothing."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("metrics")
 
-# The last send that is still worth making needs this much of the budget (gateways.stripe.retry).
+# The least time for which a last send is still made (gateways.stripe.retry).
 LAST_SEND_SECONDS = 0.3
 
 
-class Uncounted:
-    """Takes what `telemetry.metrics.prometheus.Counting` takes, and counts nothing."""
+class NoMetrics:
+    """The interface of `telemetry.metrics.prometheus.PrometheusMetrics`; counts nothing."""
 
     def request(self, route: str | None, status: int, seconds: float) -> None:
-        """See Counting."""
+        """See PrometheusMetrics."""
 
     def happening(self, happening: Happening) -> None:
-        """See Counting."""
+        """See PrometheusMetrics."""
 
     def send(self, send: Send) -> None:
-        """See Counting."""
+        """See PrometheusMetrics."""
 
     def measured(self, store: KeyStore) -> KeyStore:
-        """See Counting."""
+        """See PrometheusMetrics."""
         return store
 
 
-def open_counting(settings: Settings) -> Uncounted:
-    """Return what counts. Under gunicorn the workers' counts are put together by the exporter;
-    elsewhere this process answers Prometheus itself.
+def open_metrics(settings: Settings) -> NoMetrics:
+    """Create the metrics. Under gunicorn the exporter combines the workers' counts; otherwise this
+    process serves Prometheus itself.
     """
     if settings.metrics_port is None:
-        return Uncounted()
+        return NoMetrics()
     from prometheus_client import CollectorRegistry
 
     from payment_service.telemetry.metrics import counter_files
-    from payment_service.telemetry.metrics.definitions import Names
-    from payment_service.telemetry.metrics.prometheus import Counting
+    from payment_service.telemetry.metrics.definitions import MetricDefinitions
+    from payment_service.telemetry.metrics.prometheus import PrometheusMetrics
 
     counter_files.install()
     registry = CollectorRegistry()
-    names = Names(registry)
+    metrics = MetricDefinitions(registry)
     if settings.prometheus_multiproc_dir is None:
         _serve_here(settings, registry)
     time_used = settings.request_budget_seconds - settings.store_timeout_seconds
-    return Counting(
-        names,
+    return PrometheusMetrics(
+        metrics,
         time_used - LAST_SEND_SECONDS,
         samples=settings.prometheus_multiproc_dir is None or _in_this_process(settings),
     )
@@ -67,7 +67,7 @@ def _serve_here(settings: Settings, registry: object) -> None:
         serve(settings, registry)  # type: ignore[arg-type]
     except OSError as taken:
         log.warning(
-            "METRICS_PORT is taken: with several processes set PROMETHEUS_MULTIPROC_DIR and run "
+            "METRICS_PORT is taken: with several processes, set PROMETHEUS_MULTIPROC_DIR and run "
             "python -m payment_service.telemetry.metrics.exporter",
             extra={"reason": taken.strerror},
         )

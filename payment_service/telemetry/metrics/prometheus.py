@@ -1,4 +1,4 @@
-"""Who counts: what the core, the HTTP layer and the store tell becomes numbers."""
+"""Counts and measures requests, orders, sends to Stripe and store operations."""
 
 from __future__ import annotations
 
@@ -8,88 +8,91 @@ from typing import TYPE_CHECKING
 
 from payment_service.gateways.stripe.paths import route_of
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
-from payment_service.telemetry.metrics.opening import Uncounted
+from payment_service.telemetry.metrics.opening import NoMetrics
 from payment_service.telemetry.metrics.sampling import start_sampling
 
 if TYPE_CHECKING:
     from payment_service.gateways.stripe.send import Send
     from payment_service.payments.observer import Happening
-    from payment_service.telemetry.metrics.definitions import Names
+    from payment_service.telemetry.metrics.definitions import MetricDefinitions
 
 
-class Counting(Uncounted):
-    """Takes what is told. `budget_seconds`: after this, a failed request had used its time.
+class PrometheusMetrics(NoMetrics):
+    """Updates the Prometheus metrics.
 
-    `samples`: the store is seen by this process only, or by no exporter.
+    A failed request that took `budget_seconds` counts as one that exhausted its budget. With
+    `samples`, this process samples the store, because no exporter can.
     """
 
-    def __init__(self, names: Names, budget_seconds: float, *, samples: bool = False) -> None:
-        self._names, self._budget_seconds, self._samples = names, budget_seconds, samples
+    def __init__(
+        self, metrics: MetricDefinitions, budget_seconds: float, *, samples: bool = False
+    ) -> None:
+        self._metrics, self._budget_seconds, self._samples = metrics, budget_seconds, samples
 
     def request(self, route: str | None, status: int, seconds: float) -> None:
-        """Count an answered request; what has no route is counted together."""
+        """Count a request; all requests without a route share one label."""
         label = route or "none"
-        self._names.requests.labels(label, str(status)).inc()
-        self._names.request_seconds.labels(label).observe(seconds)
+        self._metrics.requests.labels(label, str(status)).inc()
+        self._metrics.request_seconds.labels(label).observe(seconds)
         if status >= 400 and seconds >= self._budget_seconds:
-            self._names.budget_exhaustions.inc()
+            self._metrics.budget_exhaustions.inc()
 
     def happening(self, happening: Happening) -> None:
-        """Count what happened to an order."""
-        self._names.happenings.labels(happening.what).inc()
+        """Count an event of an order."""
+        self._metrics.happenings.labels(happening.what).inc()
 
     def send(self, send: Send) -> None:
         """Count a request to Stripe."""
         outcome = send.verdict.meaning.name.lower() if send.verdict else "ok"
         operation = f"{send.method.upper()} {route_of(send.path)}"
-        self._names.sends.labels(operation, outcome).inc()
-        self._names.send_seconds.labels(operation).observe(send.seconds)
+        self._metrics.sends.labels(operation, outcome).inc()
+        self._metrics.send_seconds.labels(operation).observe(send.seconds)
 
     def measured(self, store: KeyStore) -> KeyStore:
-        """Return the store, measured."""
+        """Wrap the store to measure it."""
         if self._samples:
-            start_sampling(store, self._names)
-        return MeasuredStore(store, self._names)
+            start_sampling(store, self._metrics)
+        return MeasuredStore(store, self._metrics)
 
 
 class MeasuredStore:
-    """A KeyStore that measures another."""
+    """A KeyStore that measures the operations of another one."""
 
-    def __init__(self, store: KeyStore, names: Names) -> None:
-        self._store, self._names = store, names
+    def __init__(self, store: KeyStore, metrics: MetricDefinitions) -> None:
+        self._store, self._metrics = store, metrics
 
     def claim(self, record: KeyRecord) -> KeyRecord:
         """See KeyStore."""
-        with _Measured(self._names, "claim"):
+        with _Timed(self._metrics, "claim"):
             return self._store.claim(record)
 
     def read(self, order: Order) -> KeyRecord | None:
         """See KeyStore."""
-        with _Measured(self._names, "read"):
+        with _Timed(self._metrics, "read"):
             return self._store.read(order)
 
     def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
         """See KeyStore."""
-        with _Measured(self._names, "replace"):
+        with _Timed(self._metrics, "replace"):
             return self._store.replace(current, new)
 
     def forget(self, current: KeyRecord) -> bool:
         """See KeyStore."""
-        with _Measured(self._names, "forget"):
+        with _Timed(self._metrics, "forget"):
             return self._store.forget(current)
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         """See KeyStore."""
-        with _Measured(self._names, "due"):
+        with _Timed(self._metrics, "due"):
             return self._store.due(now, limit)
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
-        """See KeyStore; not measured, because its time is its reader's."""
+        """See KeyStore; not measured, because the caller determines how long a scan takes."""
         return self._store.scan(state)
 
     def ping(self) -> None:
         """See KeyStore."""
-        with _Measured(self._names, "ping"):
+        with _Timed(self._metrics, "ping"):
             self._store.ping()
 
     def close(self) -> None:
@@ -97,9 +100,9 @@ class MeasuredStore:
         self._store.close()
 
 
-class _Measured:
-    def __init__(self, names: Names, operation: str) -> None:
-        self._names, self._operation = names, operation
+class _Timed:
+    def __init__(self, metrics: MetricDefinitions, operation: str) -> None:
+        self._metrics, self._operation = metrics, operation
         self._started = time.perf_counter()
 
     def __enter__(self) -> None:
@@ -107,6 +110,6 @@ class _Measured:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         seconds = time.perf_counter() - self._started
-        self._names.store_seconds.labels(self._operation).observe(seconds)
+        self._metrics.store_seconds.labels(self._operation).observe(seconds)
         if isinstance(error, StoreUnavailable):
-            self._names.store_failures.labels(self._operation).inc()
+            self._metrics.store_failures.labels(self._operation).inc()

@@ -1,1 +1,1 @@
-"""What the service says of itself: GET /openapi.json, and a page for people."""
+"""The API's description: GET /openapi.json, and GET /docs for people."""

@@ -1,4 +1,4 @@
-"""GET /openapi.json: OpenAPI 3.1, made from the models that check requests and the error table."""
+"""GET /openapi.json: OpenAPI 3.1, generated from the request models and the error table."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from payment_service.web.openapi.responses import (
     EVENT_BODY,
     JSON_BODY,
     UNREADABLE,
-    Answers,
+    Statuses,
     responses,
 )
-from payment_service.web.openapi.schemas import described, schema_of
+from payment_service.web.openapi.schemas import request_schema, schema_of
 
 VERSION = "1.0.0"
 
-# What a route that asks Stripe can come to.
-OF_PAYMENTS: tuple[type[PaymentError], ...] = (
+# Errors of every route that calls Stripe.
+PAYMENT_ERRORS: tuple[type[PaymentError], ...] = (
     BadRequest,
     Refused,
     CardRefused,
@@ -58,7 +58,7 @@ OF_PAYMENTS: tuple[type[PaymentError], ...] = (
     Overloaded,
     PaymentError,
 )
-OF_ACCESS: tuple[type[PaymentError], ...] = (Unauthorized, Forbidden, TooManyRequests)
+ACCESS_ERRORS: tuple[type[PaymentError], ...] = (Unauthorized, Forbidden, TooManyRequests)
 
 _CREATED: dict[str, Any] = {
     "type": "object",
@@ -113,38 +113,38 @@ _REQUEST_ID: dict[str, Any] = {
     "in": "header",
     "required": False,
     "schema": {"type": "string"},
-    "description": "Follows the request through the log, and comes back in the answer.",
+    "description": "Identifies the request in the log; the response repeats it.",
 }
 
 
-def document(answers: Answers, *, guarded: bool) -> dict[str, Any]:
-    """Return the description. `guarded`: whether a token or an API key is needed."""
+def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    """Return the document. `guarded`: whether requests need a token or an API key."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Payments",
             "version": VERSION,
-            "description": "At most one payable PaymentIntent for each order, for ever. Every "
-            "request may be sent again.",
+            "description": "At most one payable PaymentIntent per order, forever. Every request "
+            "can be retried safely.",
         },
         "paths": {
-            "/create-payment-intent": {"post": _create(answers, guarded=guarded)},
-            "/payment-intent": {"get": _status(answers, guarded=guarded)},
-            "/update-payment-intent": {"post": _update(answers, guarded=guarded)},
-            "/cancel-payment-intent": {"post": _cancel(answers, guarded=guarded)},
-            "/webhook": {"post": _webhook(answers)},
-            "/config": {"get": _config(answers)},
-            "/healthz": {"get": _plain("The process lives", _OK)},
+            "/create-payment-intent": {"post": _create(statuses, guarded=guarded)},
+            "/payment-intent": {"get": _status(statuses, guarded=guarded)},
+            "/update-payment-intent": {"post": _update(statuses, guarded=guarded)},
+            "/cancel-payment-intent": {"post": _cancel(statuses, guarded=guarded)},
+            "/webhook": {"post": _webhook(statuses)},
+            "/config": {"get": _config(statuses)},
+            "/healthz": {"get": _plain("The process is alive", _OK)},
             "/readyz": {
-                "get": _plain("The key store answers", _OK, responses([StoreDown], answers))
+                "get": _plain("The key store answers", _OK, responses([StoreDown], statuses))
             },
         },
         "components": {
             "schemas": {
                 "Error": ERROR,
-                "PaymentRequest": described(PaymentRequest, signed=guarded),
-                "UpdateRequest": described(UpdateRequest),
-                "CancelRequest": described(CancelRequest),
+                "PaymentRequest": request_schema(PaymentRequest, signed=guarded),
+                "UpdateRequest": request_schema(UpdateRequest),
+                "CancelRequest": request_schema(CancelRequest),
                 "OrderStatus": _order_status(),
             },
             "securitySchemes": {
@@ -158,47 +158,47 @@ def document(answers: Answers, *, guarded: bool) -> dict[str, Any]:
     }
 
 
-def _create(answers: Answers, *, guarded: bool) -> dict[str, Any]:
-    operation = _asks(
+def _create(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    operation = _post(
         "createPaymentIntent",
-        "Give the order its PaymentIntent",
+        "Create the order's PaymentIntent, or return the existing one",
         PaymentRequest,
         _replayable("The order's PaymentIntent", _CREATED),
-        responses(_kinds(OrderReused, guarded=guarded), answers, JSON_BODY),
+        responses(_errors(OrderReused, guarded=guarded), statuses, JSON_BODY),
     )
-    said = (
-        "The same order gives the same PaymentIntent, however often it is asked for. Look at "
-        "`status` before you ask for money: a paid order answers `succeeded`."
+    description = (
+        "Repeated requests for the same order return the same PaymentIntent. Check `status` before "
+        "you ask for money: a paid order returns `succeeded`."
     )
     if guarded:
-        said += " What an order's token signs may be left out; with an API key it must be said."
-    return _guarded({**operation, "description": said}, guarded=guarded)
+        description += " The request may omit fields that its order's token signs."
+    return _guarded({**operation, "description": description}, guarded=guarded)
 
 
-def _update(answers: Answers, *, guarded: bool) -> dict[str, Any]:
-    operation = _asks(
+def _update(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    operation = _post(
         "updatePaymentIntent",
         "Change the order's PaymentIntent while it can be paid",
         UpdateRequest,
         _replayable("The PaymentIntent as it is now", _CHANGED),
-        responses(_kinds(NotFound, Changed, NoLongerOpen, guarded=guarded), answers, JSON_BODY),
+        responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     return _guarded(operation, guarded=guarded)
 
 
-def _cancel(answers: Answers, *, guarded: bool) -> dict[str, Any]:
-    operation = _asks(
+def _cancel(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    operation = _post(
         "cancelPaymentIntent",
         "Cancel the order's PaymentIntent",
         CancelRequest,
         _answer("The PaymentIntent as it is now", _CHANGED),
-        responses(_kinds(NotFound, Changed, NoLongerOpen, guarded=guarded), answers, JSON_BODY),
+        responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     return _guarded(operation, guarded=guarded)
 
 
-def _status(answers: Answers, *, guarded: bool) -> dict[str, Any]:
-    model = described(StatusRequest, signed=guarded)
+def _status(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    model = request_schema(StatusRequest, signed=guarded)
     query = [
         {
             "name": name,
@@ -211,23 +211,23 @@ def _status(answers: Answers, *, guarded: bool) -> dict[str, Any]:
     status = {"$ref": "#/components/schemas/OrderStatus"}
     operation = {
         "operationId": "getPaymentIntent",
-        "summary": "What is known of an order",
+        "summary": "Get the state of an order",
         "parameters": [*query, _REQUEST_ID],
         "responses": {
             "200": _answer("The order", status),
-            **responses(_kinds(NotFound, guarded=guarded), answers),
+            **responses(_errors(NotFound, guarded=guarded), statuses),
         },
     }
     return _guarded(operation, guarded=guarded)
 
 
 def _of_query(field: dict[str, Any]) -> dict[str, Any]:
-    """In a query everything is text, and there is no null."""
+    """Convert a field's schema for a query string, where values are text and never null."""
     choices = field.get("anyOf", [field])
     return {**next(each for each in choices if each.get("type") != "null"), "type": "string"}
 
 
-def _webhook(answers: Answers) -> dict[str, Any]:
+def _webhook(statuses: Statuses) -> dict[str, Any]:
     signature = {
         "name": "Stripe-Signature",
         "in": "header",
@@ -235,8 +235,8 @@ def _webhook(answers: Answers) -> dict[str, Any]:
         "schema": {"type": "string"},
     }
     event = {"type": "object", "description": "Stripe's Event"}
-    kinds = tuple(kind for kind in OF_PAYMENTS if kind not in (Refused, CardRefused))
-    found = responses(kinds, answers, EVENT_BODY)
+    kinds = tuple(kind for kind in PAYMENT_ERRORS if kind not in (Refused, CardRefused))
+    found = responses(kinds, statuses, EVENT_BODY)
     refused = found["400"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
     refused["code"]["enum"] = [
         "webhook_secret_missing",
@@ -246,15 +246,15 @@ def _webhook(answers: Answers) -> dict[str, Any]:
     ]
     return {
         "operationId": "receiveEvent",
-        "summary": "Take an event of Stripe's",
-        "description": "Proves itself by its signature over the bytes of the body.",
+        "summary": "Receive an event from Stripe",
+        "description": "Authenticated by the signature over the bytes of the body.",
         "parameters": [signature, _REQUEST_ID],
         "requestBody": {"required": True, "content": {"application/json": {"schema": event}}},
         "responses": {"200": _answer("Applied, or nothing to apply", _RECEIVED), **found},
     }
 
 
-def _asks(
+def _post(
     name: str,
     summary: str,
     model: type[Struct],
@@ -271,8 +271,8 @@ def _asks(
     }
 
 
-def _kinds(*more: type[PaymentError], guarded: bool) -> tuple[type[PaymentError], ...]:
-    return (*OF_PAYMENTS, *more, *(OF_ACCESS if guarded else (TooManyRequests,)))
+def _errors(*more: type[PaymentError], guarded: bool) -> tuple[type[PaymentError], ...]:
+    return (*PAYMENT_ERRORS, *more, *(ACCESS_ERRORS if guarded else (TooManyRequests,)))
 
 
 def _guarded(operation: dict[str, Any], *, guarded: bool) -> dict[str, Any]:
@@ -290,16 +290,18 @@ def _order_status() -> dict[str, Any]:
     }
 
 
-def _config(answers: Answers) -> dict[str, Any]:
+def _config(statuses: Statuses) -> dict[str, Any]:
     client_id = {
         "name": "client_id",
         "in": "query",
         "required": False,
         "schema": {"type": "string"},
-        "description": "Whose, where one service takes payments for several clients.",
+        "description": "The client, if one service takes payments for several clients.",
     }
     operation = _plain(
-        "What a page may know", _CONFIG, responses([BadRequest, TooManyRequests], answers)
+        "Public settings for the checkout page",
+        _CONFIG,
+        responses([BadRequest, TooManyRequests], statuses),
     )
     return {**operation, "parameters": [client_id, _REQUEST_ID]}
 

@@ -1,4 +1,4 @@
-"""GET /docs: the description as a page; no script, nothing loaded from anywhere."""
+"""GET /docs: the OpenAPI document as a static page, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-# Nothing may run in the page, and only its own style is used.
+# No scripts; only the page's own inline style.
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"
 
 _HTML = Path(__file__).with_name("page.html")

@@ -1,4 +1,4 @@
-"""The answers that are not 200, from the errors' own tree and the one table of statuses."""
+"""Error responses in OpenAPI, generated from the error classes and the status table."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from payment_service.errors import NoLongerOpen, PaymentError, Refused
 from payment_service.gateways.intent import CANCELED, TAKEN
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 
-Answers = Mapping[type[Exception], tuple[int, str]]
+Statuses = Mapping[type[Exception], tuple[int, str]]
 
-# What the server itself answers, on every address, to what is not HTTP.
+# The server's own code for malformed HTTP, on every path.
 UNREADABLE = "bad_request"
 
-# Of one class, but told apart by status or word.
-BAD_REQUESTS = {
+# Errors of one class that differ in status or code.
+BAD_REQUEST_CODES = {
     400: ("malformed_json", "missing_parameter", "invalid_parameter", UNREADABLE),
     413: ("too_large",),
     415: ("not_json",),
 }
-OTHER_WORDS = {401: ("token_expired",), 403: ("token_mismatch",)}
+OTHER_CODES = {401: ("token_expired",), 403: ("token_mismatch",)}
 
-# Why a body is not read.
+# Reasons to reject a body unread.
 JSON_BODY = {413: f"The body is larger than {MAX_BODY_BYTES} bytes", 415: "Not JSON in UTF-8"}
 EVENT_BODY = {413: f"The body is larger than {MAX_EVENT_BYTES} bytes"}
 
@@ -41,9 +41,12 @@ ERROR: dict[str, Any] = {
             "very same request again, after Retry-After; stop: a person must look",
         },
         "request_id": {"type": "string", "description": "Stripe's own id of the request"},
-        "status": {"type": "string", "description": "of a PaymentIntent that is not open any more"},
-        "amount": {"type": "integer", "description": "of an order that changed, where it is known"},
-        "revision": {"type": "integer", "description": "of an order that changed: its updates"},
+        "status": {"type": "string", "description": "of a PaymentIntent that is no longer open"},
+        "amount": {"type": "integer", "description": "of an order that changed, if known"},
+        "revision": {
+            "type": "integer",
+            "description": "number of updates of a changed order",
+        },
     },
     "additionalProperties": False,
 }
@@ -51,24 +54,24 @@ ERROR: dict[str, Any] = {
 
 def responses(
     kinds: Iterable[type[PaymentError]],
-    answers: Answers,
+    statuses: Statuses,
     body: Mapping[int, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return OpenAPI's responses for errors of these kinds, and for a body that is not read."""
+    """Return the OpenAPI responses for these errors and for rejected bodies."""
     rows: dict[int, list[type[PaymentError]]] = defaultdict(list)
     for kind in kinds:
-        rows[answers[kind][0]].append(kind)
-    found = {str(status): _response(status, rows[status], answers) for status in sorted(rows)}
+        rows[statuses[kind][0]].append(kind)
+    found = {str(status): _response(status, rows[status], statuses) for status in sorted(rows)}
     for status, text in body.items():
-        found[str(status)] = _shaped(text, BAD_REQUESTS[status], ["fix_request"])
+        found[str(status)] = _response_schema(text, BAD_REQUEST_CODES[status], ["fix_request"])
     return dict(sorted(found.items()))
 
 
-def _response(status: int, kinds: list[type[PaymentError]], answers: Answers) -> dict[str, Any]:
-    stripes_too = any(issubclass(kind, Refused) for kind in kinds)
-    actions = sorted({answers[kind][1] for kind in kinds})
+def _response(status: int, kinds: list[type[PaymentError]], statuses: Statuses) -> dict[str, Any]:
+    or_stripes = any(issubclass(kind, Refused) for kind in kinds)
+    actions = sorted({statuses[kind][1] for kind in kinds})
     text = " ".join((kind.__doc__ or "").partition("\n")[0] for kind in kinds)
-    found = _shaped(text, _words(status, kinds), actions, stripes_too=stripes_too)
+    found = _response_schema(text, _codes(status, kinds), actions, or_stripes=or_stripes)
     headers = {}
     if any(kind.retry_after_seconds for kind in kinds):
         headers["Retry-After"] = {"schema": {"type": "integer", "minimum": 1}}
@@ -77,22 +80,22 @@ def _response(status: int, kinds: list[type[PaymentError]], answers: Answers) ->
     return {**found, "headers": headers} if headers else found
 
 
-def _words(status: int, kinds: list[type[PaymentError]]) -> Iterable[str]:
+def _codes(status: int, kinds: list[type[PaymentError]]) -> Iterable[str]:
     if status == 400:
-        yield from BAD_REQUESTS[400]
+        yield from BAD_REQUEST_CODES[400]
     elif NoLongerOpen in kinds:
         yield from (kind.code for kind in kinds if kind is not NoLongerOpen)
         yield from (f"payment_{word}" for word in sorted((*TAKEN, CANCELED)))
     else:
         yield from dict.fromkeys(kind.code for kind in kinds)
-    yield from OTHER_WORDS.get(status, ())
+    yield from OTHER_CODES.get(status, ())
 
 
-def _shaped(
-    text: str, words: Iterable[str], actions: list[str], *, stripes_too: bool = False
+def _response_schema(
+    text: str, codes: Iterable[str], actions: list[str], *, or_stripes: bool = False
 ) -> dict[str, Any]:
-    """`stripes_too`: Stripe's own words may stand in place of ours."""
-    code = {"examples" if stripes_too else "enum": list(words)}
+    """Build one response. `or_stripes`: the code may also be one of Stripe's."""
+    code = {"examples" if or_stripes else "enum": list(codes)}
     rules = {"action": {"enum": actions}, "code": code}
     error = {"allOf": [{"$ref": "#/components/schemas/Error"}, {"properties": rules}]}
     return {"description": text, "content": {"application/json": {"schema": error}}}

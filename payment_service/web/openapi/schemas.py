@@ -1,4 +1,4 @@
-"""The rules that code of ours checks, as JSON Schema; the same tables make both."""
+"""Our own validation rules as JSON Schema, generated from the tables that the checks use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _any_case(code: str) -> str:
     return "".join(f"[{letter}{letter.upper()}]" for letter in code)
 
 
-# Laid over what a struct says of itself.
+# Overrides of the schemas that msgspec generates.
 FIELDS: dict[str, Schema] = {
     "amount": {"examples": [1099]},
     "order_id": _NAME,
@@ -84,10 +84,10 @@ FIELDS: dict[str, Schema] = {
 }
 
 
-def described(model: type[Struct], *, signed: bool = False) -> Schema:
-    """Return a struct's JSON Schema with the rules of FIELDS.
+def request_schema(model: type[Struct], *, signed: bool = False) -> Schema:
+    """Return a struct's JSON Schema with the overrides of FIELDS.
 
-    `signed`: an order's token may say all of it, so that no field need be in the request.
+    `signed`: an order's token may hold every field, so the request needs none of them.
     """
     schema = schema_of(model)
     required = [] if signed else schema["required"]
@@ -104,7 +104,7 @@ def described(model: type[Struct], *, signed: bool = False) -> Schema:
 
 
 def schema_of(model: type) -> Schema:
-    """Return the JSON Schema of a struct or a dataclass, as msgspec has it."""
+    """Return msgspec's JSON Schema of a struct or dataclass."""
     _, found = schema_components([model])
     schema: Schema = found[model.__name__]
     return schema
@@ -118,6 +118,6 @@ def _field(name: str, given: Schema, *, required: bool) -> Schema:
     found = {**kept, **(choices[0] if choices else {}), **FIELDS.get(name, {})}
     if required:
         return found
-    # Absent where it is null, as clients' libraries often write it.
+    # null means absent: client libraries often send it.
     described_once = {key: found.pop(key) for key in ("description", "default") if key in found}
     return {"anyOf": [found, {"type": "null"}], **described_once}

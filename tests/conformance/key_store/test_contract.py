@@ -1,4 +1,4 @@
-"""What every key store promises, on the real thing: one suite, all stores."""
+"""The contract of the key stores: one suite against all real stores."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_first_claim_is_stored(store: KeyStore) -> None:
     assert store.read(order()) == record()
 
 
-def test_a_later_claim_is_given_what_is_held(store: KeyStore) -> None:
+def test_a_later_claim_returns_the_stored_record(store: KeyStore) -> None:
     (held,) = claimed(store, "A-1")
     assert store.claim(record(owner="second", params="{}")) == held
     newer = after(held, state="created", payment_intent_id="pi_1")
@@ -93,7 +93,7 @@ def astuple(held: KeyRecord | None) -> list[object]:
     return [getattr(held, name) for name in held.__slots__]
 
 
-def test_what_was_none_is_none(store: KeyStore) -> None:
+def test_none_is_read_back_as_none(store: KeyStore) -> None:
     (held,) = claimed(store, "A-1", due_at=NOW, payment_intent_id="pi_1", payment_status="x")
     bare = after(held, due_at=None, payment_intent_id=None, payment_status=None)
     assert store.replace(held, bare)
@@ -141,7 +141,7 @@ def test_a_forgotten_order_can_be_claimed_anew(store: KeyStore) -> None:
     assert store.claim(record(owner="second")).owner == "second"
 
 
-def test_what_is_due_comes_oldest_first(store: KeyStore) -> None:
+def test_due_records_come_oldest_first(store: KeyStore) -> None:
     claimed(store, "never", due_at=None)
     for order_id, due_at in [("late", NOW + 2), ("now", NOW), ("soon", NOW + 1), ("old", 5.5)]:
         claimed(store, order_id, due_at=due_at)
@@ -150,7 +150,7 @@ def test_what_is_due_comes_oldest_first(store: KeyStore) -> None:
     assert store.due(5.0, 10) == []
 
 
-def test_what_is_due_follows_the_record(store: KeyStore) -> None:
+def test_the_due_index_follows_the_record(store: KeyStore) -> None:
     (held,) = claimed(store, "A-1", due_at=NOW)
     later = after(held, due_at=NOW + 100)
     assert store.replace(held, later)
@@ -167,7 +167,7 @@ def test_what_is_due_follows_the_record(store: KeyStore) -> None:
     assert store.due(NOW, 10) == [again]
 
 
-def test_what_was_put_off_is_not_the_oldest(store: KeyStore) -> None:
+def test_a_postponed_record_is_not_the_oldest(store: KeyStore) -> None:
     put_off, other = claimed(store, "A-1", "A-2", due_at=NOW)
     later = after(put_off, due_at=NOW + 1)
     assert store.replace(put_off, later)

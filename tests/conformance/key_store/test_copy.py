@@ -22,19 +22,19 @@ def test_every_record_arrives_as_it_was(tmp_path: Path) -> None:
     records = {record(f"A-{n}", locked_until=float(n), due_at=n or None) for n in range(50)}
     for each in records:
         source.claim(each)
-    assert copy(source, target) == Copied(carried=50, there_before=0)
+    assert copy(source, target) == Copied(copied=50, already_there=0)
     assert set(target.scan()) == records
-    assert copy(source, target) == Copied(carried=0, there_before=50)
+    assert copy(source, target) == Copied(copied=0, already_there=50)
     target.close()
 
 
-def test_what_the_target_has_otherwise_is_left_alone_and_told() -> None:
+def test_differing_records_are_kept_and_reported() -> None:
     source, target = MemoryStore(), MemoryStore()
     source.claim(record("A-1", 1.0))
     target.claim(record("A-1", 2.0))
     assert copy(source, target) == Copied(0, 0, (record("A-1", 1.0).order,))
     assert [each.locked_until for each in target.scan()] == [2.0]
-    assert copy(source, target, overwrite=True) == Copied(carried=1, there_before=0)
+    assert copy(source, target, overwrite=True) == Copied(copied=1, already_there=0)
     assert [each.locked_until for each in target.scan()] == [1.0]
 
 
@@ -54,10 +54,10 @@ def test_a_copy_at_a_shell_says_how_many(tmp_path: Path) -> None:
     source.claim(record("A-1", 1.0))
     source.close()
     done = run(f"SQLITE:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db")
-    assert (done.stdout, done.stderr) == ("1 records carried over, 0 were there\n", "")
+    assert (done.stdout, done.stderr) == ("1 records copied, 0 were there already\n", "")
 
 
-def test_a_source_that_served_after_a_copy_is_not_taken_for_copied(tmp_path: Path) -> None:
+def test_a_source_that_served_after_a_copy_is_reported(tmp_path: Path) -> None:
     """An order that was canceled and made again there would get a second PaymentIntent."""
     stores = f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db"
     source = open_key_store(stores[0])
@@ -67,11 +67,11 @@ def test_a_source_that_served_after_a_copy_is_not_taken_for_copied(tmp_path: Pat
     assert source.replace(before, replace(before, version=2, payment_intent_id="pi_2"))
     source.close()
     done = run(*stores)
-    assert (done.returncode, done.stdout) == (1, "0 records carried over, 0 were there\n")
+    assert (done.returncode, done.stdout) == (1, "0 records copied, 0 were there already\n")
     (told,) = done.stderr.splitlines()
-    assert told.startswith("1 records are not the same in TO ('A-1'): ")
+    assert told.startswith("1 records differ in TO ('A-1'): ")
     done = run(*stores, "--overwrite")
-    assert (done.returncode, done.stdout) == (0, "1 records carried over, 0 were there\n")
+    assert (done.returncode, done.stdout) == (0, "1 records copied, 0 were there already\n")
     target = open_key_store(stores[1])
     assert [each.payment_intent_id for each in target.scan()] == ["pi_2"]
     target.close()
@@ -79,7 +79,7 @@ def test_a_source_that_served_after_a_copy_is_not_taken_for_copied(tmp_path: Pat
 
 def test_a_source_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     done = run(f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db")
-    assert (done.returncode, done.stderr) == (1, "FROM: there is no such SQLite file\n")
+    assert (done.returncode, done.stderr) == (1, "FROM: the SQLite file does not exist\n")
     assert not list(tmp_path.iterdir())
 
 
@@ -88,13 +88,13 @@ def test_a_source_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     [
         ("mysql://me:hunter2@host", "redis://host", "FROM: unknown scheme: use one of "),
         ("redis://host", "postgresql://me:hunter2@host:port", "TO: a postgresql URL is "),
-        ("redis://host", "memory://", "TO: only the service itself can see "),
+        ("redis://host", "memory://", "TO: only the running service can read "),
         ("sqlite:///{text}", "redis://host", "FROM: the SQLite file cannot be used now"),
         ("redis://:hunter2@{nobody}", "sqlite:///{new}", "FROM: Redis did not answer"),
         ("sqlite:///{old}", "postgresql://me:hunter2@{nobody}/db", "TO: PostgreSQL did not"),
     ],
 )
-def test_a_store_that_cannot_be_copied_is_told_in_one_line(
+def test_a_store_that_cannot_be_copied_is_reported_in_one_line(
     source: str, target: str, line: str, tmp_path: Path
 ) -> None:
     (tmp_path / "text").write_text(

@@ -1,4 +1,4 @@
-"""What a PostgreSQL server's configuration must not change: what is stored, and what is read."""
+"""A PostgreSQL server's configuration does not change the stored and read values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.servers import Postgres, Redis, free_port
 
 EVERY_CHARACTER = '{"a":"é 名 🛒 \\\\ \\""}'
 
-# What a role or a database may have been given.
+# Options that a role or a database may have.
 ROLE_SETTINGS = (
     "extra_float_digits = -15",
     "bytea_output = escape",

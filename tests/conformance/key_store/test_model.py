@@ -1,4 +1,4 @@
-"""The stores and a dict are told the same things, thousands of them, and must say the same."""
+"""Property test: the stores and a dict give the same results for thousands of operations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORDERS = [
     for name in ("c", "b:c", "名🛒")
 ]
 
-# What the contract lets a text be: anything but NUL and lone surrogates.
+# Texts that the contract allows: all except NUL and lone surrogates.
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 instants = st.sampled_from([NOW, NOW + 0.1, NOW + 1 / 3, NOW + 7, 0.5])
 due_instants = st.none() | instants

@@ -108,9 +108,7 @@ def test_a_version_that_another_has_just_replaced_is_not_replaced(
     assert store.read(order()) == theirs
 
 
-def test_an_order_whose_row_is_locked_holds_up_no_other(
-    url: str, postgres_server: Postgres
-) -> None:
+def test_a_locked_row_delays_no_other_order(url: str, postgres_server: Postgres) -> None:
     store = open_key_store(url, timeout_seconds=2)
     held = [store.claim(record(f"A-{number}")) for number in range(30)]
     with psycopg.connect(url) as other, ThreadPoolExecutor(30) as pool:
@@ -122,7 +120,7 @@ def test_an_order_whose_row_is_locked_holds_up_no_other(
     store.close()
 
 
-def test_a_claim_that_hangs_holds_up_none_that_comes_later(
+def test_a_slow_claim_delays_no_later_claim(
     url: str, store: KeyStore, postgres_server: Postgres
 ) -> None:
     with ThreadPoolExecutor(30) as pool:
@@ -137,7 +135,7 @@ def test_a_claim_that_hangs_holds_up_none_that_comes_later(
         assert mine.result(20).owner == "mine"
 
 
-def test_what_postgresql_refuses_fails_alone(url: str, store: KeyStore) -> None:
+def test_a_write_that_postgresql_rejects_fails_alone(url: str, store: KeyStore) -> None:
     with ThreadPoolExecutor(30) as pool:
         bad = [pool.submit(store.claim, record("bad", params="\0")) for _ in range(10)]
         good = [pool.submit(store.claim, record(f"B-{number}")) for number in range(20)]
@@ -157,9 +155,7 @@ def test_a_batch_looks_keys_up_however_small_the_table_was(url: str, store: KeyS
         assert "Seq Scan" not in plan
 
 
-def test_whoever_makes_the_tables_second_waits_and_goes_on(
-    url: str, postgres_server: Postgres
-) -> None:
+def test_a_concurrent_migration_waits_and_succeeds(url: str, postgres_server: Postgres) -> None:
     with ThreadPoolExecutor(1) as pool:
         with psycopg.connect(url) as first:
             first.execute(statement("postgres", "versions.sql").encode())

@@ -51,7 +51,7 @@ def win_versions(store: KeyStore, owner: str) -> list[str]:
 
 
 def raise_versions(store: KeyStore, owner: str) -> list[str]:
-    """Replace each order as it is now, a few times; return those that were won."""
+    """Replace the current record of each order a few times; return the replacements that won."""
     won = []
     for name in ORDERS * 3:
         held = store.read(order(name))
@@ -119,7 +119,7 @@ def test_of_many_that_replace_one_version_one_succeeds(place: Place) -> None:
 
 @pytest.mark.parametrize("place", STORES, indirect=True)
 def test_of_many_threads_on_few_orders_every_success_is_one_version(place: Place) -> None:
-    """A batch must tell each member of its own outcome, and of no other's."""
+    """Each operation of a batch must get its own result."""
     store = place.open(PATIENCE_SECONDS)
     claim_all(store, "first")
     won = together(CROWD, lambda number: raise_versions(store, f"{number}"))
@@ -130,8 +130,8 @@ def test_of_many_threads_on_few_orders_every_success_is_one_version(place: Place
 
 
 @pytest.mark.parametrize("place", SHARED, indirect=True)
-def test_what_was_answered_outlives_a_kill_of_the_process(place: Place) -> None:
-    """A batch must tell nobody before it is committed."""
+def test_acknowledged_writes_survive_a_kill_of_the_process(place: Place) -> None:
+    """No operation of a batch may return before the commit."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe(duplex=False)
     process = context.Process(target=claim_and_tell, args=(place, theirs), daemon=True)
@@ -149,7 +149,7 @@ def test_what_was_answered_outlives_a_kill_of_the_process(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", SHARED, indirect=True)
-def test_another_handle_sees_what_was_written(place: Place, store: KeyStore) -> None:
+def test_another_handle_sees_the_writes(place: Place, store: KeyStore) -> None:
     other = place.open()
     assert store.claim(record()) == record()
     assert other.read(order()) == record()

@@ -12,7 +12,7 @@ from redis import Redis as Client
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.order_key import order_key
 from payment_service.key_store.redis.due import DUE, DueIndex, entry_of
-from payment_service.key_store.redis.pipeline import Call, Script, Trips
+from payment_service.key_store.redis.pipeline import Pipeline, Script, ScriptCall
 from payment_service.key_store.redis.store import RedisStore
 from tests.support.key_stores import NOW, order, record
 from tests.support.servers import Redis
@@ -52,8 +52,8 @@ def test_a_reader_that_drops_an_entry_before_its_record_is_there_hides_nothing(
         "redis.call('ZREM', 'payment:due', ARGV[1]); return redis.call('SET', KEYS[1], 'written')"
     )
     entry = entry_of(record(due_at=NOW))
-    call = Call(script, "any", (order_key(order()),), entry)
-    assert Trips(client).run([call], time.monotonic() + 2) == ["OK"]
+    call = ScriptCall(script, "any", (order_key(order()),), entry)
+    assert Pipeline(client).run([call], time.monotonic() + 2) == ["OK"]
     assert client.get("any") == "written"
     assert client.zscore(DUE, order_key(order())) == NOW
 

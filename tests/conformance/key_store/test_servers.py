@@ -16,7 +16,7 @@ from tests.support.servers import Server
 
 pytestmark = pytest.mark.parametrize("place", SERVERS, indirect=True)
 
-# What a busy machine may add to a time-out.
+# Tolerance for time-outs on a busy machine.
 SLACK_SECONDS = 1.0
 
 
@@ -52,7 +52,7 @@ def test_a_restart_between_calls_is_not_noticed(store: KeyStore, server: Server)
     assert [each.version for each in store.due(NOW, 10)] == [2, 1]
 
 
-def test_what_was_acknowledged_outlives_a_kill(store: KeyStore, server: Server) -> None:
+def test_acknowledged_writes_survive_a_kill_of_the_server(store: KeyStore, server: Server) -> None:
     for number in range(50):
         store.claim(record(f"A-{number}"))
     server.kill()
@@ -60,7 +60,7 @@ def test_what_was_acknowledged_outlives_a_kill(store: KeyStore, server: Server) 
     assert len(list(store.scan())) == 50
 
 
-def test_a_server_that_is_down_is_said_so_in_time(place: Place, server: Server) -> None:
+def test_a_server_that_is_down_is_reported_in_time(place: Place, server: Server) -> None:
     store = place.open(timeout_seconds=0.4)
     store.claim(record())
     server.kill()

@@ -1,4 +1,4 @@
-"""What only a SQLite file can suffer: locks, full disks, broken files, and who may read it."""
+"""Failures specific to SQLite files: locks, full disks, broken files, permissions."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class WriteAlone(sqlite3.Connection):
 def test_threads_take_turns_at_a_shared_memory_file(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who meets another there sleeps for milliseconds, where a write takes 0.02 ms."""
+    """SQLite's busy handler sleeps for milliseconds, while a write takes 0.02 ms."""
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=WriteAlone))
     store = shared_memory_store(str(path), timeout_seconds=20.0)
@@ -89,7 +89,7 @@ def test_threads_take_turns_at_a_shared_memory_file(
 
 
 def test_a_thread_waits_no_longer_for_its_turn_and_the_file_than_for_the_file(path: Path) -> None:
-    """Whoever has its turn just before its time is over has no time left for the file."""
+    """A thread that gets its turn just before its deadline has no time left for the file."""
     store = shared_memory_store(str(path), timeout_seconds=0.4)
     store.claim(record())
     other = sqlite3.connect(path, isolation_level=None)
@@ -109,7 +109,7 @@ def test_a_thread_waits_no_longer_for_its_turn_and_the_file_than_for_the_file(pa
     store.close()
 
 
-def test_the_file_is_nobody_elses_to_read(path: Path) -> None:
+def test_only_the_owner_can_read_the_file(path: Path) -> None:
     store = open_key_store(f"sqlite:///{path}")
     store.claim(record())
     assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
@@ -133,7 +133,7 @@ def test_a_writer_that_holds_the_file_is_waited_for_within_the_time_out(path: Pa
     store.close()
 
 
-def test_of_many_that_wait_for_the_file_nobody_waits_longer(path: Path) -> None:
+def test_no_waiting_thread_exceeds_its_time_out(path: Path) -> None:
     store = open_key_store(f"sqlite:///{path}", timeout_seconds=0.3)
     store.claim(record())
     other = sqlite3.connect(path, isolation_level=None)
@@ -148,8 +148,8 @@ def test_of_many_that_wait_for_the_file_nobody_waits_longer(path: Path) -> None:
     store.close()
 
 
-def test_what_cannot_be_written_fails_alone(path: Path) -> None:
-    """Whatever batch it is in."""
+def test_a_write_that_sqlite_rejects_fails_alone(path: Path) -> None:
+    """In any batch."""
     store = open_key_store(f"sqlite:///{path}", timeout_seconds=20)
     too_much = record("too much", attempt=2**70)
     with ThreadPoolExecutor(30) as pool:
@@ -160,7 +160,7 @@ def test_what_cannot_be_written_fails_alone(path: Path) -> None:
     store.close()
 
 
-def test_a_batch_is_written_as_a_whole_or_not_at_all(path: Path) -> None:
+def test_a_batch_is_written_completely_or_not_at_all(path: Path) -> None:
     store = SqliteStore(str(path), timeout_seconds=20)
     good, bad = as_row(record("A-1")), as_row(record("A-2", attempt=2**70))
     soon = time.monotonic() + 20
@@ -171,7 +171,7 @@ def test_a_batch_is_written_as_a_whole_or_not_at_all(path: Path) -> None:
     store.close()
 
 
-def test_a_file_that_is_no_database_is_said_so(path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(path: Path) -> None:
     path.write_bytes(b"not a database, by any means" * 100)
     store = open_key_store(f"sqlite:///{path}")
     with pytest.raises(StoreUnavailable):
@@ -202,7 +202,7 @@ def claim_on_a_full_disk(path: str) -> None:
     store.close()
 
 
-def test_a_disk_that_is_full_is_said_so_and_breaks_nothing(path: Path) -> None:
+def test_a_full_disk_is_reported_and_corrupts_nothing(path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(
         target=claim_on_a_full_disk, args=(str(path),)
     )
@@ -223,7 +223,7 @@ def is_not_ready_as_nobody(path: str) -> None:
 
 
 def test_a_file_that_may_only_be_read_is_not_ready() -> None:
-    """As after a command that somebody else ran."""
+    """As after another process's command."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o777)
         path = Path(directory) / "keys.db"
@@ -249,7 +249,7 @@ def read_in_another_process(path: Path) -> str:
 
 def test_another_process_that_closes_the_file_takes_nothing_away(path: Path) -> None:
     store = SqliteStore(str(path), timeout_seconds=5)
-    with store._lent():
+    with store._borrowed():
         # Another thread's connection, while the first is in use.
         store.claim(record("A-1"))
     assert len(store._idle) == 2

@@ -1,4 +1,4 @@
-"""One URL picks the store; a wrong one is told at once, and no password is ever shown."""
+"""The URL selects the store; a wrong URL is reported at once, without its password."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import traceback
 
 import pytest
 
-from payment_service.key_store import SCHEMES, checked_url, open_key_store
+from payment_service.key_store import SCHEMES, open_key_store, validate_url
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.shared_directory import shared_directory
 from payment_service.key_store.sqlite.store import sqlite_path
@@ -85,18 +85,18 @@ def test_the_settings_stop_at_a_wrong_url(url: str) -> None:
 )
 def test_a_scheme_may_be_in_capitals(url: str) -> None:
     scheme, _, rest = url.partition(":")
-    assert checked_url(f"{scheme.upper()}:{rest}") == checked_url(url) == url
+    assert validate_url(f"{scheme.upper()}:{rest}") == validate_url(url) == url
 
 
-def test_shared_memory_is_what_the_master_made() -> None:
+def test_shared_memory_must_be_in_the_masters_directory() -> None:
     url = f"memory://{shared_directory()}/orders.db"
-    assert checked_url(url) == url
+    assert validate_url(url) == url
     for wrong in (f"{shared_directory()}-gone/orders.db", f"{shared_directory()}/../orders.db"):
         with pytest.raises(ValueError):
-            checked_url(f"memory://{wrong}")
+            validate_url(f"memory://{wrong}")
 
 
-def test_an_unknown_scheme_is_told_the_known_ones() -> None:
+def test_an_unknown_scheme_lists_the_known_ones() -> None:
     with pytest.raises(ValueError) as caught:
         open_key_store("mysql://host/db")
     assert all(f"{scheme}://" in str(caught.value) for scheme in SCHEMES)
@@ -109,7 +109,7 @@ def test_a_sqlite_path_is_relative_or_absolute() -> None:
 
 def test_a_driver_is_loaded_only_for_its_store() -> None:
     code = "import sys; print(*({'sqlite3', 'psycopg', 'redis'} & set(sys.modules)))"
-    store = "key_store.open_key_store(key_store.checked_url('memory://'))"
+    store = "key_store.open_key_store(key_store.validate_url('memory://'))"
     asked = [sys.executable, "-c", f"from payment_service import key_store; {store}; {code}"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
@@ -125,7 +125,7 @@ def shown(url: str, caplog: pytest.LogCaptureFixture) -> str:
     return "".join(traceback.format_exception(caught.value)) + repr(store) + caplog.text
 
 
-def test_a_password_is_not_shown_where_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_password_is_not_shown_if_the_server_is_down(caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     assert "hunter2" not in shown(f"postgresql://me:hunter2@127.0.0.1:{port}/db", caplog)
     assert "hunter2" not in shown(f"redis://me:hunter2@127.0.0.1:{port}/0", caplog)
@@ -142,7 +142,7 @@ def test_a_password_that_is_refused_is_not_shown(
 
 
 def test_a_server_without_the_table_is_unavailable(postgres_server: Postgres) -> None:
-    """It was taken away while the service ran: nobody should take its orders for new ones."""
+    """The file was removed while the service ran: its orders must not count as new ones."""
     url = postgres_server.new_url()
     store = open_key_store(url)
     store.claim(record())

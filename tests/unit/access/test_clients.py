@@ -28,15 +28,15 @@ def complaint(path: Path, *, livemode: bool = False) -> str:
 
 def test_a_client_is_found_by_its_api_key(tmp_path: Path) -> None:
     clients = load_clients(clients_file(tmp_path), livemode=False)
-    found = clients.of_api_key(API_KEYS["shop-b"])
+    found = clients.by_api_key(API_KEYS["shop-b"])
     assert found is not None
     assert found.id == "shop-b"
-    assert clients.of_api_key(API_KEYS["shop-b"] + "x") is None
-    assert clients.of_api_key("é") is None
+    assert clients.by_api_key(API_KEYS["shop-b"] + "x") is None
+    assert clients.by_api_key("é") is None
 
 
 WRONG = [
-    ('stripe_acount = "acct_1"', "stripe_acount is not an entry of a client"),
+    ('stripe_acount = "acct_1"', "stripe_acount is not a known entry"),
     ('stripe_account = "hunter2"', "stripe_account must be an account like"),
     ('stripe_secret_key = "hunter2"', "stripe_secret_key must begin with"),
     ('stripe_secret_key = "sk_live_hunter2"', "must both be test or both be live"),
@@ -72,7 +72,7 @@ def test_a_wrong_entry_is_named_and_its_value_is_not(tmp_path: Path, line: str, 
         ('[clients." "]\ntoken_secrets = ["' + "x" * 32 + '"]', "printable"),
     ],
 )
-def test_a_file_that_says_nothing_useful_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_malformed_clients_file_is_rejected(tmp_path: Path, text: str, said: str) -> None:
     message = complaint(clients_file(tmp_path, text))
     assert said in message
     assert "hunter2" not in message
@@ -82,9 +82,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert "CLIENTS_FILE: cannot be read" in complaint(tmp_path / "nothing.toml")
 
 
-def test_two_clients_do_not_share_a_proof(tmp_path: Path) -> None:
+def test_two_clients_cannot_share_a_secret_or_key(tmp_path: Path) -> None:
     twin = entry("shop-a").replace("shop-a]", "twin]")
-    assert "twin: has a secret" in complaint(clients_file(tmp_path, entry("shop-a"), twin))
+    assert "twin: shares a secret" in complaint(clients_file(tmp_path, entry("shop-a"), twin))
 
 
 def test_only_keys_that_hold_are_taken(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service.access.admission import Access, admitted
+from payment_service.access.admission import Access, authenticate
 from payment_service.access.clients import Clients, load_clients
 from payment_service.access.errors import Forbidden, Unauthorized
 from payment_service.errors import BadRequest
@@ -36,7 +36,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Clients:
 
 
 def enter(clients: Clients, proof: str, now: float | None = None) -> Access:
-    return admitted(f"Bearer {proof}", clients, time.time() if now is None else now)
+    return authenticate(f"Bearer {proof}", clients, time.time() if now is None else now)
 
 
 def refusal(clients: Clients, proof: str, now: float | None = None) -> Unauthorized:
@@ -65,7 +65,7 @@ def test_a_token_lets_in_for_its_order(clients: Clients) -> None:
 @pytest.mark.parametrize(
     ("client_id", "key", "algorithm"), [("rsa", RSA, "RS256"), ("curve", CURVE, "ES256")]
 )
-def test_a_public_key_takes_what_its_private_key_signed(
+def test_a_public_key_verifies_its_private_keys_tokens(
     clients: Clients, client_id: str, key: Any, algorithm: str
 ) -> None:
     made = jwt.encode(claims(client_id), key, algorithm=algorithm)
@@ -92,10 +92,10 @@ FORGED = {
 
 
 @pytest.mark.parametrize("made", FORGED.values(), ids=FORGED.keys())
-def test_what_is_forged_is_refused_in_the_same_words(clients: Clients, made: str) -> None:
+def test_all_forgeries_get_the_same_error(clients: Clients, made: str) -> None:
     error = refusal(clients, made)
     assert error.code == "unauthorized"
-    assert error.message == "The token is not one of a client of this service"
+    assert error.message == "The token belongs to no client of this service"
 
 
 def test_a_public_key_is_no_shared_secret(clients: Clients) -> None:
@@ -112,7 +112,7 @@ def test_a_token_ends(clients: Clients) -> None:
     assert refusal(clients, token(exp=1000), now=1010.0).code == "token_expired"
 
 
-def test_an_expired_forgery_is_not_told_from_another(clients: Clients) -> None:
+def test_an_expired_forgery_gets_the_same_error(clients: Clients) -> None:
     made = token(exp=1000, secret=SECRETS["shop-b"])
     assert refusal(clients, made, now=5000.0).code == "unauthorized"
 
@@ -141,23 +141,23 @@ def test_a_token_that_leaves_a_door_open_is_refused(
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
-def test_without_a_proof_nobody_gets_in(clients: Clients, header: str | None) -> None:
+def test_a_missing_credential_is_unauthorized(clients: Clients, header: str | None) -> None:
     with pytest.raises(Unauthorized):
-        admitted(header, clients, 0.0)
+        authenticate(header, clients, 0.0)
 
 
 @given(st.text(max_size=200) | st.builds(".".join, st.lists(st.text(max_size=40), min_size=2)))
 def test_no_text_gets_in_or_breaks_the_door(clients: Clients, proof: str) -> None:
     with pytest.raises(Unauthorized):
-        admitted(f"Bearer {proof}", clients, 0.0)
+        authenticate(f"Bearer {proof}", clients, 0.0)
 
 
 def body(**fields: Any) -> dict[str, Any]:
     return fields
 
 
-def test_the_token_says_what_the_body_may_leave_out(clients: Clients) -> None:
-    asked = enter(clients, token()).checked(body(), PaymentRequest)
+def test_the_body_may_omit_signed_fields(clients: Clients) -> None:
+    asked = enter(clients, token()).check(body(), PaymentRequest)
     assert (asked.order_id, asked.amount, asked.client_id) == ("A-1", 1099, "shop-a")
 
 
@@ -169,10 +169,10 @@ def test_the_token_says_what_the_body_may_leave_out(clients: Clients) -> None:
         {"payment_method_types": ["card"], "setup_future_usage": "off_session"},
     ],
 )
-def test_the_body_may_repeat_it_and_add_what_is_the_shoppers(
+def test_the_body_may_repeat_signed_fields_and_add_browser_fields(
     clients: Clients, fields: dict[str, Any]
 ) -> None:
-    assert enter(clients, token()).checked(body(**fields), PaymentRequest).amount == 1099
+    assert enter(clients, token()).check(body(**fields), PaymentRequest).amount == 1099
 
 
 @pytest.mark.parametrize(
@@ -190,45 +190,45 @@ def test_the_body_may_repeat_it_and_add_what_is_the_shoppers(
 )
 def test_a_body_that_disagrees_is_refused(clients: Clients, fields: dict[str, Any]) -> None:
     with pytest.raises(Forbidden) as caught:
-        enter(clients, token()).checked(body(**fields), PaymentRequest)
+        enter(clients, token()).check(body(**fields), PaymentRequest)
     assert caught.value.code == "token_mismatch"
 
 
 def test_the_shop_may_sign_any_field(clients: Clients) -> None:
     access = enter(clients, token(customer="cus_1", metadata={"cart": "7"}, order_id=5))
-    asked = access.checked(body(order_id="5", customer="cus_1"), PaymentRequest)
+    asked = access.check(body(order_id="5", customer="cus_1"), PaymentRequest)
     assert (asked.customer, asked.metadata, asked.order_id) == ("cus_1", {"cart": "7"}, "5")
 
 
 def test_a_signed_field_keeps_its_rule(clients: Clients) -> None:
     with pytest.raises(BadRequest, match="amount: must be an integer"):
-        enter(clients, token(amount=0)).checked(body(), PaymentRequest)
+        enter(clients, token(amount=0)).check(body(), PaymentRequest)
 
 
 def test_an_api_key_chooses_all_but_the_client(clients: Clients) -> None:
     access = enter(clients, API_KEYS["shop-b"])
-    asked = access.checked(body(amount=1, order_id="B-1", metadata={"a": "b"}), PaymentRequest)
+    asked = access.check(body(amount=1, order_id="B-1", metadata={"a": "b"}), PaymentRequest)
     assert asked.client_id == "shop-b"
     with pytest.raises(Forbidden):
-        access.checked(body(amount=1, order_id="B-1", client_id="shop-a"), PaymentRequest)
+        access.check(body(amount=1, order_id="B-1", client_id="shop-a"), PaymentRequest)
 
 
 def test_an_order_is_found_under_its_own_client_only(clients: Clients) -> None:
     by_token, by_key = enter(clients, token()), enter(clients, API_KEYS["shop-b"])
-    asked = by_token.checked({"refresh": "true"}, StatusRequest)
+    asked = by_token.check({"refresh": "true"}, StatusRequest)
     assert (asked.order_id, asked.client_id, asked.refresh) == ("A-1", "shop-a", "true")
-    assert by_key.checked({"order_id": "B-1"}, StatusRequest).client_id == "shop-b"
+    assert by_key.check({"order_id": "B-1"}, StatusRequest).client_id == "shop-b"
     for access, order_id, client_id in [
         (by_token, "A-2", None),
         (by_token, "A-1", "shop-b"),
         (by_key, "A-1", "shop-a"),
     ]:
         with pytest.raises(Forbidden):
-            access.checked({"order_id": order_id, "client_id": client_id}, StatusRequest)
+            access.check({"order_id": order_id, "client_id": client_id}, StatusRequest)
 
 
 def test_a_page_changes_nothing(clients: Clients) -> None:
-    enter(clients, API_KEYS["shop-a"]).must_be_the_shop()
+    enter(clients, API_KEYS["shop-a"]).forbid_tokens()
     with pytest.raises(Forbidden):
-        enter(clients, token()).must_be_the_shop()
-    admitted(None, None, 0.0).must_be_the_shop()
+        enter(clients, token()).forbid_tokens()
+    authenticate(None, None, 0.0).forbid_tokens()

@@ -1,4 +1,4 @@
-"""What only memory can suffer: it fills up."""
+"""The memory store when it is full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics: what is told is counted, and no name exists twice or only in a dashboard."""
+"""Metrics: events are counted, and the dashboards use only defined names."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from payment_service.gateways.stripe.send import Send
 from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.observer import Happening
-from payment_service.telemetry.metrics.definitions import Names
-from payment_service.telemetry.metrics.prometheus import Counting, MeasuredStore
+from payment_service.telemetry.metrics.definitions import MetricDefinitions
+from payment_service.telemetry.metrics.prometheus import MeasuredStore, PrometheusMetrics
 from payment_service.telemetry.metrics.sampling import sample
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -28,8 +28,8 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def names(registry: CollectorRegistry) -> Names:
-    return Names(registry)
+def names(registry: CollectorRegistry) -> MetricDefinitions:
+    return MetricDefinitions(registry)
 
 
 def record(order_id: str, locked_until: float, due_at: float | None = None) -> KeyRecord:
@@ -37,15 +37,15 @@ def record(order_id: str, locked_until: float, due_at: float | None = None) -> K
     return KeyRecord(order, 1, "f", "{}", "pending", "me", locked_until, 0.0, 0.0, due_at=due_at)
 
 
-def test_what_is_told_is_counted(registry: CollectorRegistry, names: Names) -> None:
-    counting = Counting(names, budget_seconds=20.0)
-    counting.request("/create-payment-intent", 200, 0.3)
-    counting.request("/create-payment-intent", 503, 21.0)
-    counting.request(None, 404, 0.001)
-    counting.happening(Happening("adopted", Order(False, None, "A-1"), 1))
+def test_events_are_counted(registry: CollectorRegistry, names: MetricDefinitions) -> None:
+    metrics = PrometheusMetrics(names, budget_seconds=20.0)
+    metrics.request("/create-payment-intent", 200, 0.3)
+    metrics.request("/create-payment-intent", 503, 21.0)
+    metrics.request(None, 404, 0.001)
+    metrics.happening(Happening("adopted", Order(False, None, "A-1"), 1))
     limited = Verdict(Meaning.LIMITED, again=True, status=429)
-    counting.send(Send("post", "/v1/payment_intents", 1, 0.1, None, None, limited))
-    counting.send(Send("get", "/v1/payment_intents/pi_1Ab", 2, 0.1, None, None, None))
+    metrics.send(Send("post", "/v1/payment_intents", 1, 0.1, None, None, limited))
+    metrics.send(Send("get", "/v1/payment_intents/pi_1Ab", 2, 0.1, None, None, None))
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(f"payments_{name}", labels)
@@ -59,7 +59,7 @@ def test_what_is_told_is_counted(registry: CollectorRegistry, names: Names) -> N
     assert value(sends, operation="GET /v1/payment_intents/:id", outcome="ok") == 1
 
 
-def test_the_store_is_measured(registry: CollectorRegistry, names: Names) -> None:
+def test_the_store_is_measured(registry: CollectorRegistry, names: MetricDefinitions) -> None:
     class Down(MemoryStore):
         def ping(self) -> None:
             raise StoreUnavailable
@@ -73,8 +73,8 @@ def test_the_store_is_measured(registry: CollectorRegistry, names: Names) -> Non
     assert count("payments_store_failures_total", {"operation": "ping"}) == 1
 
 
-def test_unknown_orders_and_what_waits_for_the_shop(
-    registry: CollectorRegistry, names: Names
+def test_unknown_orders_and_the_outbox_age_are_sampled(
+    registry: CollectorRegistry, names: MetricDefinitions
 ) -> None:
     store = MemoryStore()
     for each in (record("A-1", 50.0), record("A-2", 150.0), record("A-3", 10.0, due_at=70.0)):
@@ -97,7 +97,7 @@ def used_in(text: str) -> set[str]:
 
 
 def test_the_dashboard_and_the_alerts_use_these_names(
-    registry: CollectorRegistry, names: Names
+    registry: CollectorRegistry, names: MetricDefinitions
 ) -> None:
     known = series(registry)
     panels = json.loads((DEPLOY / "grafana-dashboard.json").read_text())["panels"]

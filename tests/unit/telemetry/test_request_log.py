@@ -1,4 +1,4 @@
-"""Log lines: JSON for programs, text for people, secrets for nobody."""
+"""Log lines: JSON or plain text, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from payment_service.payments.observer import Happening
 from payment_service.schema.secret import redacted
 from payment_service.telemetry.request_log import (
     JsonLines,
-    Plain,
+    PlainText,
     begin_request,
     correlation_id,
     end_request,
+    log_happening,
+    log_request,
+    log_retry,
+    log_send,
     start_logging,
-    tell_happening,
-    tell_request,
-    tell_retry,
-    tell_send,
 )
 
 
@@ -68,9 +68,9 @@ def test_a_traceback_stays_in_the_line() -> None:
 
 
 def test_on_a_terminal_the_facts_follow_the_message() -> None:
-    line = Plain().format(record(order="A-1"))
+    line = PlainText().format(record(order="A-1"))
     assert line == "1970-01-01T00:00:00.000+00:00 \x1b[36minfo   \x1b[0m a message order=A-1"
-    assert "ValueError" in Plain().format(failing())
+    assert "ValueError" in PlainText().format(failing())
 
 
 def test_the_correlation_id_is_in_the_line() -> None:
@@ -104,7 +104,7 @@ def test_the_correlation_id_is_in_the_line() -> None:
 )
 def test_secrets_are_taken_out(text: str, shown: str) -> None:
     assert redacted(text) == shown
-    assert shown in Plain().format(record(text))
+    assert shown in PlainText().format(record(text))
 
 
 @pytest.fixture
@@ -130,11 +130,11 @@ def test_logging_is_started_once(root: logging.Logger) -> None:
 def test_a_happening_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixture) -> None:
     limited = Verdict(Meaning.LIMITED, again=True, status=429)
     with caplog.at_level(logging.INFO):
-        tell_happening(Happening("created", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
-        tell_happening(Happening("adopted", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
-        tell_send(Send("post", "/v1/payment_intents", 1, 0.5, "req_1", "order-1", limited))
-        tell_send(Send("post", "/v1/payment_intents", 2, 0.5, "req_2", "order-12345678abc", None))
-        tell_retry(RetryDetails(1, 0.75, limited))
+        log_happening(Happening("created", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
+        log_happening(Happening("adopted", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
+        log_send(Send("post", "/v1/payment_intents", 1, 0.5, "req_1", "order-1", limited))
+        log_send(Send("post", "/v1/payment_intents", 2, 0.5, "req_2", "order-12345678abc", None))
+        log_retry(RetryDetails(1, 0.75, limited))
     happened, failed, sent, again = (json.loads(JsonLines().format(r)) for r in caplog.records)
     assert (happened["event"], happened["order"], happened["attempt"]) == ("adopted", "A-1", 2)
     assert (failed["level"], failed["reason"], failed["status"]) == ("warning", "limited", 429)
@@ -145,7 +145,7 @@ def test_a_happening_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[2Jx", "a\u2028b", "\x9bx", "\ud800", "a\rb\x00"])
 def test_nothing_that_a_caller_sent_breaks_a_line(text: str) -> None:
-    for formatter in (JsonLines(), Plain()):
+    for formatter in (JsonLines(), PlainText()):
         line = formatter.format(record(text, order=text))
         shown = line.replace("\x1b[36minfo   \x1b[0m", "")
         assert shown.isprintable()
@@ -155,13 +155,11 @@ def test_nothing_that_a_caller_sent_breaks_a_line(text: str) -> None:
 def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert begin_request("id-1") == "id-1"
-        tell_happening(Happening("claimed", Order(False, "shop-a", "A-1"), 1))
+        log_happening(Happening("claimed", Order(False, "shop-a", "A-1"), 1))
         for number in (1, 2):
-            tell_send(
-                Send("post", "/v1/x", number, 0.5, f"req_{number}", "order-12345678abc", None)
-            )
-        tell_happening(Happening("created", Order(False, "shop-a", "A-1"), 1))
-        tell_request(status=200, seconds=0.1)
+            log_send(Send("post", "/v1/x", number, 0.5, f"req_{number}", "order-12345678abc", None))
+        log_happening(Happening("created", Order(False, "shop-a", "A-1"), 1))
+        log_request(status=200, seconds=0.1)
         lines = [json.loads(JsonLines().format(r)) for r in caplog.records]
         end_request()
     assert {line["correlation_id"] for line in lines} == {"id-1"}
@@ -188,11 +186,11 @@ def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture
 
 
 def test_two_paid_for_one_order_is_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
-    tell_happening(Happening("two_taken", Order(True, None, "A-1"), 1))
+    log_happening(Happening("two_taken", Order(True, None, "A-1"), 1))
     assert caplog.records[0].levelname == "ERROR"
 
 
-def test_the_lines_of_others_may_show_what_ours_do_not(
+def test_other_handlers_can_format_our_records(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])
@@ -201,7 +199,7 @@ def test_the_lines_of_others_may_show_what_ours_do_not(
     shown = logging.Formatter("%(process)d %(thread)d %(filename)s")
     monkeypatch.setattr(caplog.handler, "formatter", shown)
     logging.getLogger("gunicorn.error").warning("Booting worker")
-    tell_request(status=200)
+    log_request(status=200)
     theirs, ours = caplog.text.splitlines()
     here = f"{os.getpid()} {threading.get_ident()}"
     assert theirs == f"{here} {Path(__file__).name}"

@@ -26,7 +26,7 @@ def guarded(directory: Path, *entries: str, **settings: Any) -> tuple[FlaskClien
     return client_of(payments, clients_file=path, **settings), payments
 
 
-def test_without_a_proof_nothing_is_asked_of_stripe(tmp_path: Path) -> None:
+def test_an_unauthenticated_request_sends_nothing_to_stripe(tmp_path: Path) -> None:
     client, payments = guarded(tmp_path)
     for headers in ({}, bearer("x"), bearer(token(secret="x" * 64)), bearer("a.b.c")):
         response = client.post(PATH, json=ORDER, headers=headers)
@@ -190,13 +190,13 @@ def test_a_client_has_its_own_limit(tmp_path: Path) -> None:
     assert codes(client, 4, API_KEYS["shop-b"]) == [200, 200, 200, 429]
 
 
-def test_open_access_is_not_limited_unless_told() -> None:
+def test_open_access_has_no_limit_by_default() -> None:
     assert set(codes(client_of(FakePayments()), 320)) == {200}
     limited = client_of(FakePayments(), rate_limit_per_address=2)
     assert codes(limited, 3) == [200, 200, 429]
 
 
-def test_a_forwarded_address_counts_only_behind_as_many_proxies_as_told() -> None:
+def test_forwarded_addresses_count_only_behind_trusted_proxies() -> None:
     def asked(trusted: int, forwarded: str) -> int:
         client = clients[trusted]
         return client.post(PATH, json=ORDER, headers={"X-Forwarded-For": forwarded}).status_code
@@ -204,7 +204,7 @@ def test_a_forwarded_address_counts_only_behind_as_many_proxies_as_told() -> Non
     clients = {
         n: client_of(FakePayments(), rate_limit_per_address=1, trusted_proxies=n) for n in (0, 1)
     }
-    # Nobody told of a proxy: whoever writes the header changes nothing.
+    # Without TRUSTED_PROXIES, X-Forwarded-For is ignored.
     assert [asked(0, "192.0.2.1"), asked(0, "192.0.2.2")] == [200, 429]
     # One proxy: what it wrote last counts, what the caller wrote before it does not.
     assert [asked(1, "192.0.2.1"), asked(1, "192.0.2.2")] == [200, 200]

@@ -88,7 +88,7 @@ def test_every_error_has_its_row(error: Exception, status: int, code: str, actio
 
 
 def test_the_error_tree_has_no_class_without_a_row() -> None:
-    """A new error that nobody gave a status would be a 500 that stops the client."""
+    """A new error class without a status would return 500 with the action stop."""
     found = [PaymentError]
     for kind in found:
         found += kind.__subclasses__()
@@ -170,9 +170,7 @@ def test_only_json_in_utf_8_is_read(content_type: str | None, status: int) -> No
         ("POST", "/config", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_a_method_that_is_not_allowed_is_told_which_are(
-    method: str, path: str, allow: set[str]
-) -> None:
+def test_a_405_lists_the_allowed_methods(method: str, path: str, allow: set[str]) -> None:
     response = client_of(FakePayments()).open(path, method=method)
     assert response.status_code == 405
     assert response.content_type == "application/json"
@@ -186,7 +184,7 @@ def test_a_method_that_is_not_allowed_is_told_which_are(
     ["/", "/nothing", f"{PATH}/", f"/{PATH}", "/static/x", "/Create-Payment-Intent", "/%00", "/é"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_is_not_there_is_not_found(method: str, path: str) -> None:
+def test_an_unknown_path_is_not_found(method: str, path: str) -> None:
     response = client_of(FakePayments()).open(path, method=method)
     assert response.status_code == 404
     assert response.content_type == "application/json"
@@ -205,7 +203,7 @@ def test_options_and_head_are_answered() -> None:
 
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 2 * 1024 * 1024])
-def test_a_body_of_unsaid_length_is_measured_while_it_is_read(size: int) -> None:
+def test_a_chunked_body_has_the_same_limit(size: int) -> None:
     """As gunicorn hands over a chunked body: no Content-Length, and the stream ends itself."""
     payments = FakePayments()
     environ: dict[str, Any] = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}

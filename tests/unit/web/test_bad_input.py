@@ -336,20 +336,20 @@ INVALID: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_not_one_clear_json_object_is_malformed(body: bytes) -> None:
+def test_an_ambiguous_or_non_object_body_is_malformed(body: bytes) -> None:
     status, code, message = refusal(body)
     assert (status, code) == (400, "malformed_json")
     assert message.startswith("The ")
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"amount":1,"order_id":"a","metadata":['])
-def test_nesting_of_100_000_is_malformed_whatever_the_limit_of_the_body(opening: bytes) -> None:
+def test_nesting_of_100_000_is_malformed(opening: bytes) -> None:
     with pytest.raises(BadRequest, match="nested too deeply"):
         read_json_object(opening * 100_000)
 
 
 @pytest.mark.parametrize(("field", "fields"), INVALID.values(), ids=INVALID)
-def test_what_breaks_a_rule_is_told_with_its_field(field: str, fields: dict[str, Any]) -> None:
+def test_a_broken_rule_is_reported_with_its_field(field: str, fields: dict[str, Any]) -> None:
     status, code, message = refusal(json.dumps({**VALID, **fields}).encode())
     assert (status, code) == (400, "invalid_parameter")
     name, colon, rule = message.partition(": ")
@@ -369,7 +369,7 @@ def test_what_breaks_a_rule_is_told_with_its_field(field: str, fields: dict[str,
         ({"orderId": "A", "Amount": 1}, "amount, order_id"),
     ],
 )
-def test_what_is_missing_is_named(body: dict[str, Any], missing: str) -> None:
+def test_missing_fields_are_named(body: dict[str, Any], missing: str) -> None:
     assert refusal(json.dumps(body).encode()) == (
         400,
         "missing_parameter",
@@ -384,7 +384,7 @@ def test_an_integer_as_large_as_a_body_is_refused_by_its_field() -> None:
     assert refusal(body)[2].startswith("amount: must be an integer from 1 to 99999999")
 
 
-def test_several_broken_rules_are_told_at_once() -> None:
+def test_all_broken_rules_are_reported_together() -> None:
     _, _, message = refusal(b'{"amount": "1", "order_id": "", "currency": "xyz"}')
     fields = [sentence.partition(":")[0] for sentence in message.split("; ")]
     assert fields == ["amount", "order_id", "currency"]
@@ -411,7 +411,7 @@ def test_thousands_of_unknown_names_get_a_short_answer() -> None:
         "4242-4242-4242-4242",
     ],
 )
-def test_a_secret_in_the_place_of_a_name_is_not_told_back(secret: str) -> None:
+def test_a_secret_used_as_a_name_is_not_echoed(secret: str) -> None:
     message = refusal(json.dumps({**VALID, secret: 1}).encode())[2]
     assert message == "a field: is not a field of this request"
 

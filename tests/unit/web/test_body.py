@@ -24,7 +24,7 @@ class Trickle(io.RawIOBase):
 
 
 @pytest.mark.parametrize("most", [1000, MAX_BODY_BYTES])
-def test_a_body_up_to_the_limit_is_read_whole(most: int) -> None:
+def test_a_body_up_to_the_limit_is_read_completely(most: int) -> None:
     body = read_body(Trickle(MAX_BODY_BYTES, most).read, MAX_BODY_BYTES)
     assert len(body) == MAX_BODY_BYTES
     assert read_body(Trickle(0, most).read, None) == b""
@@ -49,8 +49,8 @@ def test_a_body_without_end_is_not_read_for_ever() -> None:
 
 
 @pytest.mark.parametrize("said", [0, 99, 101])
-def test_a_body_of_another_length_than_was_said_is_refused(said: int) -> None:
-    with pytest.raises(BadRequest, match="broke off") as caught:
+def test_a_body_that_differs_from_its_content_length_is_rejected(said: int) -> None:
+    with pytest.raises(BadRequest, match="is incomplete") as caught:
         read_body(Trickle(100, 1000).read, said)
     assert caught.value.code == "malformed_json"
 
@@ -60,5 +60,5 @@ def test_a_body_that_cannot_be_read_is_the_senders_matter(error: type[Exception]
     def read(_: int) -> bytes:
         raise error
 
-    with pytest.raises(BadRequest, match="broke off"):
+    with pytest.raises(BadRequest, match="is incomplete"):
         read_body(read, None)

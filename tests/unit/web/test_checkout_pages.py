@@ -1,4 +1,4 @@
-"""Which pages the service shows where, and what they may load."""
+"""The demo pages: when they are served, and what they may load."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_in_the_sandbox_there_is_a_checkout() -> None:
     assert 'data-mode="sandbox"' in answer.text
 
 
-def test_with_a_real_key_there_is_none_unless_it_is_asked_for() -> None:
+def test_with_a_real_key_the_demo_is_off_by_default() -> None:
     assert client(**REAL).get("/").status_code == 404
     assert client(**REAL).get("/checkout/pay.js").status_code == 404
 
@@ -122,12 +122,12 @@ def test_every_file_in_the_folder_is_served() -> None:
     assert served <= set(pages)
 
 
-def test_the_files_say_what_they_are() -> None:
+def test_the_files_have_their_content_types() -> None:
     answer = client(**SANDBOX).get("/checkout/pay.js")
     assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-def test_the_page_s_address_is_told_to_nobody() -> None:
+def test_the_page_sends_no_referrer_path() -> None:
     assert client(**SANDBOX).get("/").headers["Referrer-Policy"] == "strict-origin"

@@ -23,7 +23,7 @@ from payment_service.payments.request.existing_order import CancelRequest, Updat
 from payment_service.schema.fields import names_of
 from payment_service.schema.secret import Secret
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
-from payment_service.web.errors import ANSWERS, UNREADABLE
+from payment_service.web.errors import ERROR_RESPONSES, UNREADABLE
 from payment_service.web.openapi.document import document as guarded_document
 from tests.support.fake_payments import Answer, FakePayments, client_of
 from tests.unit.web.test_api import ORDER, PATH, ROWS, ask
@@ -56,8 +56,8 @@ def test_an_order_may_be_a_number_as_it_is_described(document: Any) -> None:
     assert properties["client_id"]["anyOf"][0]["type"] == ["string", "integer"]
 
 
-def test_what_a_token_signs_need_not_be_in_the_request() -> None:
-    guarded = guarded_document(ANSWERS, guarded=True)
+def test_signed_fields_are_optional_in_the_schema() -> None:
+    guarded = guarded_document(ERROR_RESPONSES, guarded=True)
     schemas = guarded["components"]["schemas"]
     assert schemas["PaymentRequest"]["required"] == []
     assert {"type": "null"} in schemas["PaymentRequest"]["properties"]["amount"]["anyOf"]
@@ -93,7 +93,7 @@ def test_every_error_is_described_as_it_is_answered(
     document: Any, error: Exception, status: int, code: str, action: str
 ) -> None:
     route = PATH if not isinstance(error, NotFound | Changed | NoLongerOpen) else UPDATE
-    guarded = guarded_document(ANSWERS, guarded=True)
+    guarded = guarded_document(ERROR_RESPONSES, guarded=True)
     response, (said, shape) = ask(error), rules(guarded, status, route)
     assert action in shape["action"]["enum"]
     if not isinstance(error, Refused | CardRefused) and status != 400:
@@ -102,7 +102,7 @@ def test_every_error_is_described_as_it_is_answered(
         assert "Retry-After" in said["headers"]
 
 
-def test_the_shape_of_an_error_is_what_errors_hold(document: Any) -> None:
+def test_the_error_schema_matches_the_error_responses(document: Any) -> None:
     schema = document["components"]["schemas"]["Error"]
     changed, over = Changed("x", revision=1, amount=5), NoLongerOpen("succeeded")
     held = {
@@ -133,7 +133,7 @@ def test_an_event_may_be_of_any_content_type(document: Any) -> None:
     assert "415" not in document["paths"]["/webhook"]["post"]["responses"]
 
 
-def test_a_replay_is_described_where_one_is_told(document: Any) -> None:
+def test_replayable_routes_describe_the_replay_header(document: Any) -> None:
     told = {
         path
         for path, methods in document["paths"].items()
@@ -183,8 +183,8 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
         assert word in text
 
 
-def test_what_is_not_http_is_described_wherever_a_400_is(document: Any) -> None:
-    """Stripe's own codes may stand beside ours, so that ours are examples there."""
+def test_every_400_describes_malformed_http(document: Any) -> None:
+    """These responses may have Stripe's codes too, so ours are only examples."""
     found = [response for status, response in described_responses(document) if status == "400"]
     assert len(found) > 5
     for response in found:

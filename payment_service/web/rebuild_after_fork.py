@@ -1,7 +1,7 @@
-"""Build the service again where it was built before a fork: for servers that load it first.
+"""Rebuilds the service after a fork, for servers that load it before: uWSGI, gunicorn --preload.
 
-uWSGI does, and gunicorn with --preload. The parent's connections, locks and threads are none of the
-child's: two that share a connection read each other's answers, and the threads are not there.
+A child must not use its parent's connections, locks and threads: two processes that share a
+connection read each other's answers, and the threads do not exist in the child.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 Wsgi = Callable[[Any, Any], Iterable[bytes]]
 
 
-class EachProcess:
-    """A WSGI service that answers with what its own process has built."""
+class RebuildAfterFork:
+    """A WSGI application that rebuilds itself in each forked process."""
 
     def __init__(self, built: Wsgi, build: Callable[[], Wsgi]) -> None:
-        """`built` is this process's; others call `build` when they are asked first."""
+        """`built` serves this process; a child calls `build` on its first request."""
         self._wsgi, self._build, self._pid = built, build, os.getpid()
         self._building = threading.Lock()
 
     def __call__(self, environ: Mapping[str, Any], start_response: Any) -> Iterable[bytes]:
         if self._pid != os.getpid():
-            self._renew()
+            self._rebuild()
         return self._wsgi(environ, start_response)
 
-    def _renew(self) -> None:
+    def _rebuild(self) -> None:
         with self._building:
             if self._pid != os.getpid():
-                # Kept: to let go of it would close what the parent has open.
-                self._of_parent = self._wsgi
+                # Keep a reference: freeing it would close the parent's connections.
+                self._parents_wsgi = self._wsgi
                 self._wsgi, self._pid = self._build(), os.getpid()
