@@ -29,9 +29,7 @@ SKIPPED = {".git", ".venv", "node_modules", "build"}
 DOCUMENTS = sorted(
     path
     for path in ROOT.rglob("*.md")
-    if not any(
-        part in SKIPPED or part.startswith(".venv") for part in path.relative_to(ROOT).parts
-    )
+    if not any(part in SKIPPED or part.startswith(".venv") for part in path.relative_to(ROOT).parts)
 )
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -83,9 +81,7 @@ def test_every_relative_link_leads_somewhere(document: Path) -> None:
             assert anchor in anchors(found), target
 
 
-@pytest.mark.parametrize(
-    "document", [each for each in DOCUMENTS if each != CHANGELOG], ids=named
-)
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if each != CHANGELOG], ids=named)
 def test_every_path_of_the_repository_exists(document: Path) -> None:
     for path in PATH.findall(document.read_text("utf-8")):
         if path.split("/")[0] in FOLDERS - {"build"}:
