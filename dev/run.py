@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     port: int = parser.parse_args(arguments).sandbox_port
     os.chdir(ROOT)
     try:
-        environ = environment()
+        # gunicorn would take an empty WEB_CONCURRENCY, as .env.example has it, for a number.
+        environ = {name: text for name, text in environment().items() if text.strip()}
         if environ.get("STRIPE_SECRET_KEY", "").strip():
             load_settings(environ)
             os.execve(sys.executable, SERVICE, environ)  # noqa: S606

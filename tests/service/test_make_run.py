@@ -172,3 +172,9 @@ def _wait_for(port: int) -> None:
         else:
             return
     raise AssertionError("nobody listens")
+
+
+def test_an_empty_worker_count_counts_as_absent() -> None:
+    with launched(free_port(), STRIPE_SECRET_KEY="sk_test_x", WEB_CONCURRENCY="") as run:
+        _wait_for(run.port)
+        assert run.process.poll() is None
