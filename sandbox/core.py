@@ -18,7 +18,7 @@ from sandbox.admission import admit
 from sandbox.answers import Answer, JsonObject, Refusal, Response, refusal
 from sandbox.authentication import Account, Caller
 from sandbox.books import Books
-from sandbox.core_faults import NOTHING, mangled, replaces_all, saved_500
+from sandbox.core_faults import NOTHING, edge_response, mangled, replaces_all, saved_500
 from sandbox.events import new_event
 from sandbox.execution import Execution, execute
 from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults, keeps_away
@@ -178,6 +178,9 @@ class Sandbox:
 
     def _begin(self, request: Request) -> Response | Execution:
         fault = self._draw(request, CORE_KINDS)
+        if edge := edge_response(fault):
+            self._note(request, edge.status, fault)
+            return edge
         if fault and replaces_all(fault):
             return self._answered(request, mangled(NOTHING, fault), fault)
         try:

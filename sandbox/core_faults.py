@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 
-from sandbox.answers import Answer, Refusal, refusal
+from sandbox.answers import Answer, Refusal, Response, refusal
 from sandbox.faults import FaultOrder
 from sandbox.idempotency import key_in_use
 from sandbox.limiter import lock_timeout, rate_limited
@@ -18,6 +19,14 @@ _LAYERS = {
     "key_in_use": "idempotency",
 }
 
+# Answered by a server in front of Stripe's API (RFC 9110 and RFC 8470), which has not passed the
+# request on.
+_EDGE_STATUSES = {
+    "request_timeout_408": HTTPStatus.REQUEST_TIMEOUT,
+    "misdirected_421": HTTPStatus.MISDIRECTED_REQUEST,
+    "too_early_425": HTTPStatus.TOO_EARLY,
+}
+
 NOTHING = Answer(200, b"")
 
 _HTML = b"<html><head><title>One moment</title></head><body>Checking your browser.</body></html>"
@@ -29,6 +38,16 @@ def refuse_as_ordered(fault: FaultOrder | None, layer: str, key: str = "") -> No
         refused = _refusal(fault, key)
         refused.headers |= _should_retry(fault)
         raise refused
+
+
+def edge_response(fault: FaultOrder | None) -> Response | None:
+    """The answer of a server in front of the API: HTML, and none of Stripe's own headers."""
+    status = _EDGE_STATUSES.get(fault.kind) if fault else None
+    if status is None:
+        return None
+    title = f"{status.value} {status.phrase}"
+    body = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+    return Response(status.value, {"Content-Type": "text/html"}, body.encode())
 
 
 def replaces_all(fault: FaultOrder) -> bool:

@@ -28,6 +28,9 @@ CORE_KINDS = (
     "forbidden",
     "html",
     "empty_object",
+    "request_timeout_408",
+    "misdirected_421",
+    "too_early_425",
 )
 TRANSPORT_KINDS = ("lost_before", "lost_after", "cut_body", "slow", "hang", "dribble")
 KINDS = CORE_KINDS + TRANSPORT_KINDS

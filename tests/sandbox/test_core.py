@@ -97,6 +97,26 @@ def test_a_200_that_is_no_payment_intent(
     assert ("Idempotent-Replayed" in send(shop).headers) is executes
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("request_timeout_408", 408), ("misdirected_421", 421), ("too_early_425", 425)],
+)
+def test_an_edge_status_executes_and_saves_nothing(shop: Shop, kind: str, status: int) -> None:
+    shop.sandbox.faults.order(FaultOrder(kind))
+    struck = send(shop)
+    assert (struck.status, struck.headers) == (status, {"Content-Type": "text/html"})
+    assert (struck.body[:6], made(shop)) == (b"<html>", 0)
+    assert (send(shop).status, made(shop)) == (200, 1)
+    assert shop.sandbox.log.shown_counts()[f"POST {INTENTS} {status}"] == 1
+
+
+def test_an_edge_status_precedes_the_saved_answer(shop: Shop) -> None:
+    first = send(shop)
+    shop.sandbox.faults.order(FaultOrder("too_early_425"))
+    assert send(shop).status == 425
+    assert send(shop).body == first.body
+
+
 def test_retry_after_and_should_retry_are_for_the_order_to_say(shop: Shop) -> None:
     shop.sandbox.faults.order(
         FaultOrder("rate_limited", retry_after=7),

@@ -221,6 +221,17 @@ def test_a_503_is_not_saved(sandbox: SandboxProcess) -> None:
     assert (create(sandbox).status_code, create(sandbox).status_code) == (503, 200)
 
 
+# RFC 9110, 15.5.9 and 15.5.20, and RFC 8470, 5.2: the request was not processed
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("request_timeout_408", 408), ("misdirected_421", 421), ("too_early_425", 425)],
+)
+def test_an_edge_status_is_not_saved(sandbox: SandboxProcess, kind: str, status: int) -> None:
+    sandbox.faults([{"kind": kind}])
+    assert (create(sandbox).status_code, create(sandbox).status_code) == (status, 200)
+    assert sandbox.state().payment_intents == 1
+
+
 # IR: "if a connection error occurs, you can safely repeat the request"
 @pytest.mark.parametrize(("kind", "is_replay"), [("lost_before", False), ("lost_after", True)])
 def test_a_lost_answer_is_fetched_by_the_same_key(
