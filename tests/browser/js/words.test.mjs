@@ -27,7 +27,7 @@ test("Stripe's decimals, not Unicode's", () => {
 
 const failed = (code, action = "retry_same", more = {}) => new PaymentError("x", { code, action, ...more });
 
-test("every error says something a shopper can use, and never the code", () => {
+test("every error has a sentence for the shopper, without its code", () => {
   const errors = [
     ...["offline", "no_answer", "in_flight", "order_reused", "stripe_error", "misconfigured", "new_code"].map((code) => failed(code)),
     failed("misconfigured", "stop", { requestId: "req_1" }),
@@ -45,7 +45,7 @@ test("every error says something a shopper can use, and never the code", () => {
   }
 });
 
-test("a reference helps the shop to find the request", () => {
+test("an internal error has a reference to its request", () => {
   assert.match(explain(failed("internal", "stop", { requestId: "req-1" })), /reference req-1/);
 });
 
@@ -56,12 +56,12 @@ test("card numbers are grouped as on the card", () => {
   assert.equal(groupDigits(""), "");
 });
 
-test("an expiry is spaced while it is typed", () => {
+test("an expiry is formatted while it is typed", () => {
   assert.deepEqual(["1", "12", "123", "9", "1234"].map((text) => formatExpiry(text)), ["1", "12 / ", "12 / 3", "09 / ", "12 / 34"]);
   assert.equal(formatExpiry("12 /", true), "12");
 });
 
-test("a card is complained about as Stripe does", () => {
+test("an invalid card has Stripe's error codes", () => {
   const now = new Date(2026, 10, 24);
   const about = (number, expiry, cvc) => Object.values(fieldErrors({ number, expiry, cvc }, now)).map((found) => found?.[0]);
   assert.deepEqual(about("4242 4242 4242 4242", "11 / 26", "123"), [undefined, undefined, undefined]);
