@@ -43,6 +43,8 @@ CREATION = (
     Option("refused by execution", faults=1),
     Option("executes slowly", faults=1),
     Option("executes slowly, nobody waits", faults=1),
+    # For 421 and 425 as well: the service treats the three alike, and each option takes time.
+    Option("request_timeout_408 throughout", faults=1),
 )
 # One that takes effect after its saved 500, and after a look, is what docs/after-creation.md says.
 UPDATE = tuple(option for option in CREATION if option.name != "late_object")
