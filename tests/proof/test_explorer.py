@@ -23,8 +23,8 @@ DRAWN, DRAWN_OF_A_CROWD = 8, 100
 
 FOREVER = float("inf")
 
-# For one mutant. The slowest takes two minutes of CPU time, and longer on a busy machine.
-MOST_SECONDS = 600
+# For one mutant. The slowest takes 100 s of CPU time, and longer on a busy machine.
+MOST_SECONDS = 280
 
 
 @pytest.fixture(scope="module")
