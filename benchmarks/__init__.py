@@ -1,1 +1,1 @@
-"""What things cost: each module is a program that prints a table."""
+"""Benchmarks: most modules are programs that print a table."""

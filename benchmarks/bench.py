@@ -1,9 +1,9 @@
-"""`make bench`: this service and its peers side by side; medians, ratios, a picture.
+"""`make bench`: compare this service with its peers; medians, ratios, a picture.
 
     python -m benchmarks.bench [--rounds 3] [--seconds 8] [--only hold fast] [--write | --check]
 
-Every round runs every server once, one after the other, and a ratio is taken within its round:
-what the machine does beside this falls on all alike. Only 127.0.0.1 is pressed.
+Each round runs every server once, one after the other, and computes ratios within the round, so
+that other load on the machine affects all servers alike. All traffic stays on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks import cpu_split, servers, start, steady
-from benchmarks.load import Load, press
+from benchmarks.load import Load, run_load
 from benchmarks.picture import draw
-from benchmarks.results import Result, check, summed_up, table
-from benchmarks.running import running, stand_in
+from benchmarks.results import Result, check, summarize, table
+from benchmarks.running import fake_stripe, running
 from benchmarks.servers import Server
 from tests.support.servers import Postgres, Redis
 
@@ -36,7 +36,7 @@ TABLE, NUMBERS, PICTURE = HERE / "results.md", HERE / "results.json", HERE / "re
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One way to press each server; ratios are to `base`."""
+    """One kind of load for a set of servers; ratios are relative to `base`."""
 
     name: str
     title: str
@@ -45,19 +45,19 @@ class Scenario:
     servers: tuple[Server, ...]
     stripe_seconds: float = 0.0
     script: str = "new_orders"
-    # Of the seconds that were asked for.
-    longer: int = 1
+    # Multiplies the seconds of the command line.
+    duration_factor: int = 1
 
 
 def scenarios(on_stores: tuple[Server, ...]) -> list[Scenario]:
-    """What is measured as fast as it goes."""
+    """Return the scenarios that measure maximum throughput."""
     memory = on_stores[0]
     cached = servers.ours("ours, answers cached 5 s", ANSWER_CACHE_SECONDS="5")
     return [
         Scenario(
             "hold", "New orders, Stripe answers in 300 ms, 400 connections", servers.NODE, 400,
             (servers.node(), *on_stores, servers.tutorial(256), servers.fastapi()), 0.3,
-            longer=3,
+            duration_factor=3,
         ),
         Scenario(
             "fast", "New orders, Stripe answers at once, 16 connections", servers.SAMPLE, 16,
@@ -72,9 +72,11 @@ def scenarios(on_stores: tuple[Server, ...]) -> list[Scenario]:
 
 
 def measure(scenario: Scenario, server: Server, seconds: int) -> Load:
-    """Start everything afresh, press, and end it."""
-    with stand_in(scenario.stripe_seconds), running(server) as found:
-        load = press(found, scenario.connections, seconds * scenario.longer, scenario.script)
+    """Start the servers, apply the load, and stop them."""
+    with fake_stripe(scenario.stripe_seconds), running(server) as found:
+        load = run_load(
+            found, scenario.connections, seconds * scenario.duration_factor, scenario.script
+        )
         return replace(
             load,
             first_answer_seconds=found.first_answer_seconds,
@@ -83,7 +85,7 @@ def measure(scenario: Scenario, server: Server, seconds: int) -> Load:
 
 
 def measured_with() -> str:
-    """Say which interpreters these are: how they were built makes a difference of a fifth."""
+    """Describe the interpreters, because build options change the results by a fifth."""
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     built = f"{platform.python_compiler()}, {platform.python_build()[1]}"
     return (
@@ -93,10 +95,10 @@ def measured_with() -> str:
 
 
 def main() -> int:
-    """Measure what was asked for, and say what came of it."""
+    """Run the selected parts, and print or write the results."""
     options = _options()
     if shutil.which("wrk") is None or shutil.which("node") is None:
-        sys.stderr.write("wrk and node are needed: apt-get install wrk nodejs\n")
+        sys.stderr.write("wrk and node are required: apt-get install wrk nodejs\n")
         return 1
     with _stores() as stores:
         results = [
@@ -122,7 +124,7 @@ def main() -> int:
     if options.check:
         return check(results, json.loads(NUMBERS.read_text()))
     if options.write and set(options.only) < set(PARTS):
-        print("Not kept: these are some of the parts, and the kept table has all.")
+        print("Not written: the written table needs all parts, and only some ran.")
     elif options.write:
         TABLE.write_text(text)
         NUMBERS.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
@@ -138,12 +140,12 @@ def _result(scenario: Scenario, options: argparse.Namespace, say: Callable[[str]
             loads[server.name] = load = measure(scenario, server, options.seconds)
             say(f"{scenario.name} {number + 1}: {server.name}: {load.rate:.0f}/s {load.p50:.1f} ms")
         rounds.append(loads)
-    return summed_up(scenario.name, scenario.title, scenario.base, rounds)
+    return summarize(scenario.name, scenario.title, scenario.base, rounds)
 
 
 @contextmanager
 def _stores() -> Iterator[tuple[Server, ...]]:
-    """Ours on every store, on the disk and with its promises kept; memory first."""
+    """Our service on every store, memory first; the others durable and on disk."""
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         postgres = stack.enter_context(Postgres(disk=None))
@@ -160,10 +162,12 @@ def _stores() -> Iterator[tuple[Server, ...]]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=8, help="duration of each measurement")
     parser.add_argument("--only", nargs="+", default=PARTS, choices=PARTS)
-    parser.add_argument("--write", action="store_true", help="keep table, numbers and picture")
-    parser.add_argument("--check", action="store_true", help="compare with the kept numbers")
+    parser.add_argument(
+        "--write", action="store_true", help="write the table, the numbers and the picture"
+    )
+    parser.add_argument("--check", action="store_true", help="compare with the written numbers")
     return parser.parse_args()
 
 

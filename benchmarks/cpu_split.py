@@ -1,4 +1,4 @@
-"""Where the CPU time of a new order goes, on each store: `make bench ARGS="--only cpu"`."""
+"""CPU time of a new order by component, on each store: `make bench ARGS="--only cpu"`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.load import WARM_UP_SECONDS, wrk
-from benchmarks.running import Running, running, stand_in
+from benchmarks.running import RunningServer, fake_stripe, running
 from benchmarks.servers import Server
 from benchmarks.split_app import DIRECTORY, ORDERS, totals
 
@@ -33,8 +33,8 @@ class Split:
 
 
 def measure(server: Server, seconds: int) -> Split:
-    """Press the service, its stop-watch running."""
-    with tempfile.TemporaryDirectory() as directory, stand_in():
+    """Apply the load to the instrumented service."""
+    with tempfile.TemporaryDirectory() as directory, fake_stripe():
         command = (sys.executable, "-m", "gunicorn", "benchmarks.split_app:timed()")
         environ = {**server.environ, DIRECTORY: directory}
         with running(replace(server, command=command, environ=environ)) as found:
@@ -48,10 +48,11 @@ def measure(server: Server, seconds: int) -> Split:
     return Split(server.name, tuple(each / orders / 1000 for each in (*parts, whole, of_store)))
 
 
-def _spent(service: Running, directory: Path) -> tuple[float, ...]:
-    """Nanoseconds of each part, the orders, nanoseconds of the service and of the store's server.
+def _spent(service: RunningServer, directory: Path) -> tuple[float, ...]:
+    """Return the time of each part, the orders, and the time of the service and the store's server.
 
-    The stores' servers are this process's children, and only the one in use does anything.
+    Times are in nanoseconds. The stores' servers are children of this process, and only the one in
+    use is busy.
     """
     children = psutil.Process().children(recursive=True)
     stores = [each for each in children if each.name() in STORE_SERVERS]
@@ -61,7 +62,7 @@ def _spent(service: Running, directory: Path) -> tuple[float, ...]:
 
 
 def table(found: Sequence[Split]) -> str:
-    """Return them as Markdown."""
+    """Return a Markdown table."""
     lines = [
         "## Microseconds of CPU of a new order, Stripe answers at once, 16 connections",
         "",

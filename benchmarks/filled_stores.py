@@ -1,7 +1,7 @@
-"""Stores that hold as many orders as they are asked to, as if the service had taken each.
+"""Stores filled with any number of orders, as if the service had created each.
 
-Order numbers are random texts, so that each lands anywhere in an index. The first are written by
-the service's code; the rest are one of those, multiplied by the store's own language.
+Order numbers are pseudo-random texts, so that they are spread over an index. The service's code
+writes the first ones; the store copies one of them, in SQL or Lua, to create the rest.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.support.servers import Postgres, Redis
 FEW = 1_000
 NOW = 1_800_000_000.0
 
-# Orders that one statement adds.
+# Orders per statement.
 CHUNK = 500_000
 
 _COPIED = """
@@ -63,7 +63,7 @@ CREATE FUNCTION intent_name(bigint) RETURNS text LANGUAGE sql IMMUTABLE
     AS $$ SELECT 'pi_3Q' || lpad($1::text, 22, '0') $$
 """
 
-# Redis does nothing else while a script runs; its own hash stands in for MD5, which it has not.
+# A script blocks Redis, so each creates a limited number. Redis has SHA-1 but not MD5.
 REDIS_CHUNK = 50_000
 
 MULTIPLY_IN_REDIS = """
@@ -86,32 +86,32 @@ end
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """A store with its promises kept, the same one in a hurry, and what it takes altogether.
+class FilledStore:
+    """A filled store: `store` is durable, and `fast` is the same one without durability.
 
-    `url` is what a service finds it by.
+    `url` is its KEY_STORE_URL. `bytes_taken` returns its total size.
     """
 
     url: str
     store: KeyStore
-    hurried: KeyStore
+    fast: KeyStore
     bytes_taken: Callable[[], int]
     multiply: Callable[[int, int], object] | None = None
     """Add the orders from one number up to another, as copies of order 0."""
 
 
 def order_name(number: int) -> str:
-    """Return an order's number, in a shop that does not count them."""
+    """Return the order number of a shop that uses random ones."""
     return "ORDER-" + hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
 
 
 def intent_name(number: int) -> str:
-    """Return the id of its PaymentIntent."""
+    """Return the id of an order's PaymentIntent."""
     return f"pi_3Q{number:022d}"
 
 
 def take_order(store: KeyStore, number: int) -> None:
-    """Claim and finish, as the service does."""
+    """Claim and finish an order, as the service does."""
     order_id = order_name(number)
     params = {
         "amount": 1099,
@@ -136,43 +136,43 @@ def intent(number: int) -> Intent:
     return Intent(intent_name(number), "", "requires_payment_method", 1099, "usd", int(NOW), {}, {})
 
 
-def fill(bench: Bench, orders: int) -> None:
-    """Store orders 0, 1, 2, ... up to this many."""
+def fill(bench: FilledStore, orders: int) -> None:
+    """Store this many orders, numbered from 0."""
     by_hand = FEW if bench.multiply else orders
     for number in range(by_hand):
-        take_order(bench.hurried, number)
+        take_order(bench.fast, number)
     if bench.multiply and orders > by_hand:
         bench.multiply(by_hand, orders)
 
 
 @contextmanager
-def memory(orders: int) -> Iterator[Bench]:
+def memory(orders: int) -> Iterator[FilledStore]:
     store = MemoryStore(orders + 10 * FEW)
     before = resident_bytes()
-    yield Bench("memory://", store, store, lambda: resident_bytes() - before)
+    yield FilledStore("memory://", store, store, lambda: resident_bytes() - before)
 
 
 @contextmanager
-def sqlite(_: int, durable: bool = True) -> Iterator[Bench]:
+def sqlite(_: int, durable: bool = True) -> Iterator[FilledStore]:
     directory = tempfile.mkdtemp(prefix=PREFIX)
     path = f"{directory}/keys.db"
-    hurried = shared_memory_store(path, timeout_seconds=60)
-    store = open_key_store(f"sqlite:///{path}", timeout_seconds=60) if durable else hurried
+    fast = shared_memory_store(path, timeout_seconds=60)
+    store = open_key_store(f"sqlite:///{path}", timeout_seconds=60) if durable else fast
     taken = partial(_bytes_in, Path(directory))
     url = f"sqlite:///{path}" if durable else f"memory://{path}"
-    yield Bench(url, store, hurried, taken, multiply=partial(_multiply_in_sqlite, path))
+    yield FilledStore(url, store, fast, taken, multiply=partial(_multiply_in_sqlite, path))
     store.close()
-    hurried.close()
+    fast.close()
     shutil.rmtree(directory)
 
 
 @contextmanager
-def postgresql(_: int) -> Iterator[Bench]:
+def postgresql(_: int) -> Iterator[FilledStore]:
     with Postgres("shared_buffers=256MB", "max_wal_size=4GB", disk=None) as server:
         store = open_key_store(server.url(), timeout_seconds=60)
         server.run(NAMES_IN_POSTGRES)
         hurry = "?options=-c%20synchronous_commit%3Doff"
-        hurried = open_key_store(server.url() + hurry, timeout_seconds=60)
+        fast = open_key_store(server.url() + hurry, timeout_seconds=60)
         size = "SELECT pg_total_relation_size('key_records')"
 
         def taken() -> int:
@@ -184,13 +184,13 @@ def postgresql(_: int) -> Iterator[Bench]:
             server.run("VACUUM ANALYZE key_records")
             server.run("CHECKPOINT")
 
-        yield Bench(server.url(), store, hurried, taken, multiply=multiply)
+        yield FilledStore(server.url(), store, fast, taken, multiply=multiply)
         store.close()
-        hurried.close()
+        fast.close()
 
 
 @contextmanager
-def redis(_: int) -> Iterator[Bench]:
+def redis(_: int) -> Iterator[FilledStore]:
     with Redis("--auto-aof-rewrite-percentage", "0", disk=None) as server:
         store = open_key_store(server.url(), timeout_seconds=60)
         client = Client.from_url(server.url())
@@ -208,7 +208,7 @@ def redis(_: int) -> Iterator[Bench]:
             client.config_set("appendfsync", "always")
 
         before = taken()
-        yield Bench(server.url(), store, store, lambda: taken() - before, multiply)
+        yield FilledStore(server.url(), store, store, lambda: taken() - before, multiply)
         store.close()
         client.close()
 
@@ -237,5 +237,5 @@ def _multiply_in_sqlite(path: str, first: int, end: int) -> None:
 
 
 def resident_bytes() -> int:
-    """What this process has in memory now."""
+    """Return the resident memory of this process."""
     return psutil.Process().memory_info().rss

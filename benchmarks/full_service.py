@@ -1,10 +1,10 @@
-"""The whole service's rate where a million orders are stored, against a thousand.
+"""The rate of the whole service with a million stored orders, compared with a thousand.
 
     python -m benchmarks.full_service [--orders 1000000] [--rounds 3] [--seconds 5]
 
-Both stores are filled first and stay; the service is started on one and on the other, in turn, and
-pressed as in the benchmark's `hold`: Stripe answers in 300 ms, 400 connections. Ratios are within
-each round.
+Both stores are filled once. Each round runs the service on one and then on the other, with the
+load of the part `hold`: Stripe answers in 300 ms, 400 connections. Ratios are computed within each
+round.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import argparse
 from statistics import median
 
 from benchmarks.bench import measured_with
-from benchmarks.filled_stores import FEW, STORES, Bench, fill
-from benchmarks.load import Load, press
-from benchmarks.running import running, stand_in
+from benchmarks.filled_stores import FEW, STORES, FilledStore, fill
+from benchmarks.load import Load, run_load
+from benchmarks.running import fake_stripe, running
 from benchmarks.servers import ours
 
 CONNECTIONS, STRIPE_SECONDS = 400, 0.3
 
-# A dict in this process cannot be given to a service; "shared memory" is what memory:// is there.
+# The service cannot use a dict of this process; its memory:// store is "shared memory" here.
 NAMES = [name for name in STORES if name != "memory"]
 
 COLUMNS = (
@@ -30,18 +30,18 @@ COLUMNS = (
 
 
 def compare(name: str, orders: int, rounds: int, seconds: int) -> str:
-    """Return two lines of the table: a store with few orders and one with many."""
+    """Return two rows of the table: a store with few orders and one with many."""
     with STORES[name](FEW) as small, STORES[name](orders) as large:
         fill(small, FEW)
         fill(large, orders)
-        pairs = [(_press(small, seconds), _press(large, seconds)) for _ in range(rounds)]
+        pairs = [(_run_load(small, seconds), _run_load(large, seconds)) for _ in range(rounds)]
     few, many = (list(each) for each in zip(*pairs, strict=True))
     return f"{_line(name, FEW, few, few)}\n{_line(name, orders, many, few)}"
 
 
-def _press(bench: Bench, seconds: int) -> Load:
-    with stand_in(STRIPE_SECONDS), running(ours("ours", bench.url)) as service:
-        return press(service, CONNECTIONS, seconds)
+def _run_load(bench: FilledStore, seconds: int) -> Load:
+    with fake_stripe(STRIPE_SECONDS), running(ours("ours", bench.url)) as service:
+        return run_load(service, CONNECTIONS, seconds)
 
 
 def _line(name: str, orders: int, loads: list[Load], few: list[Load]) -> str:
@@ -65,10 +65,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--stores", nargs="+", default=NAMES, choices=NAMES)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(f"{measured_with()}\n\n| {' | '.join(COLUMNS)} |\n|---|---:" + "|---:" * 6 + "|")
-    for name in asked.stores:
-        print(compare(name, asked.orders, asked.rounds, asked.seconds), flush=True)
+    for name in options.stores:
+        print(compare(name, options.orders, options.rounds, options.seconds), flush=True)
 
 
 if __name__ == "__main__":

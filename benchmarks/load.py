@@ -1,4 +1,4 @@
-"""Press a server with wrk, and read what came of it."""
+"""Load a server with wrk, and parse the results."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from benchmarks.running import Running
+from benchmarks.running import RunningServer
 from benchmarks.servers import PORT, ROOT
 
-# Connections are made, threads started, pools filled, code warm: not measured.
+# Not measured: opens connections, starts threads, fills pools and caches.
 WARM_UP_SECONDS = 3
 
-# What was asked for when the warm-up hung up still waits for Stripe, and holds places.
+# Requests in flight at the end of the warm-up still wait for Stripe and occupy threads.
 SETTLE_SECONDS = 1
 
 
@@ -30,8 +30,10 @@ class Load:
     worker_mb: float = 0.0
 
 
-def press(server: Running, connections: int, seconds: int, script: str = "new_orders") -> Load:
-    """Send as fast as the connections let, for a while; only what is answered 200 counts."""
+def run_load(
+    server: RunningServer, connections: int, seconds: int, script: str = "new_orders"
+) -> Load:
+    """Send requests as fast as the connections allow; count only responses with 200."""
     wrk(connections, WARM_UP_SECONDS, script)
     time.sleep(SETTLE_SECONDS)
     before = server.cpu_seconds()
@@ -48,7 +50,7 @@ def press(server: Running, connections: int, seconds: int, script: str = "new_or
 
 
 def wrk(connections: int, seconds: int, script: str) -> tuple[int, ...]:
-    """Run wrk; return requests, microseconds, p50, p99 (microseconds), not 200, broken."""
+    """Run wrk; return requests, duration, p50, p99 (microseconds), not 200, broken."""
     threads = "2" if connections >= 2 else "1"
     command = ["wrk", "-t", threads, "-c", str(connections), "-d", str(seconds), "--timeout", "20"]
     lua = str(ROOT / "benchmarks" / f"{script}.lua")

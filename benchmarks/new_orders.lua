@@ -1,4 +1,4 @@
--- Every request is a new order; threads and runs do not meet.
+-- Every request is a new order, unique across threads and runs.
 local threads = 0
 
 function setup(thread)

@@ -1,10 +1,10 @@
-"""How fast order events reach a shop, from each store, by one deliverer and by two.
+"""Delivery rate of order events from each store, with one and with two deliverers.
 
     python -m benchmarks.outbox [--events 2000] [--stores memory,sqlite,postgresql,redis]
 
-Each event costs two writes (the claim and the end), a read, a look for what is due, and a signed
-POST over a kept-alive connection to a shop on this machine that answers at once. The deliverer's
-figure is what a shop sees; two deliverers show that they share the work, and that none is twice.
+Each event needs two writes (claim and completion), a read, a query for due events, and a signed
+POST over a keep-alive connection to a shop on this machine that answers at once. The run with two
+deliverers shows that they share the work and deliver no event twice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 def shop(ready: Connection) -> None:
-    """A shop that takes everything: sends its port, then how often it was told when asked."""
+    """A shop that accepts every event: sends its port, then its count on demand."""
     count = 0
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,7 +60,7 @@ def shop(ready: Connection) -> None:
 
 
 def fill(store: KeyStore, events: int) -> None:
-    """Orders that were paid a moment ago, and whose shop was not told yet."""
+    """Store paid orders with an undelivered event."""
     now = time.time()
     for number in range(events):
         order = Order(livemode=False, client_id=None, order_id=f"O-{number}")
@@ -142,7 +142,7 @@ def main() -> None:
     process = multiprocessing.Process(target=shop, args=(theirs,), daemon=True)
     process.start()
     port, posts = ours.recv(), 0
-    print(f"{given.events} events; events per second by 1 and by 2 deliverers, and posts in excess")
+    print(f"{given.events} events; events per second with 1 and 2 deliverers, and duplicate posts")
     for name in given.stores.split(","):
         with STORES[name]() as store:
             rates = [measure(store, port, given.events, count) for count in (1, 2)]

@@ -1,4 +1,4 @@
-"""The results as one picture: a bar for each server's rate, in SVG."""
+"""An SVG bar chart of the results: the rate of each server."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def draw(results: Sequence[Result]) -> str:
 
 def _bar(row: Row, share: float, y: int, base: str) -> str:
     colour = OURS if row.server.startswith("ours") else OTHERS
-    said = f"{row.rate:,.0f}/s"
+    label = f"{row.rate:,.0f}/s"
     if row.server != base:
-        said += f", {row.rate_ratio:.2f} of {base}"
+        label += f", {row.rate_ratio:.2f} of {base}"
     length = max(1, round(BAR * share))
     return (
         f'<text x="{LABEL - 8}" y="{y + 13}" text-anchor="end">{escape(row.server)}</text>'
         f'<rect x="{LABEL}" y="{y}" width="{length}" height="17" rx="3" fill="{colour}"/>'
-        f'<text x="{LABEL + length + 8}" y="{y + 13}">{escape(said)}</text>'
+        f'<text x="{LABEL + length + 8}" y="{y + 13}">{escape(label)}</text>'
     )

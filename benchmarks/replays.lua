@@ -1,4 +1,4 @@
--- The same hundred orders again and again; the first round makes them.
+-- Repeats the same hundred orders; the first round creates them.
 local threads = 0
 
 function setup(thread)

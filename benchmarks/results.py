@@ -1,4 +1,4 @@
-"""Medians of the rounds, ratios within each round, and the table of both."""
+"""Medians over the rounds, ratios within each round, and their table."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from benchmarks.load import Load
 
-# A ratio this much below the kept one is a regression: the rounds of one run differ by less.
+# A ratio below this share of the written one is a regression. Rounds of one run differ by less.
 TOLERANCE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One server: medians of its rounds, and of its ratios to the base."""
+    """One server: the medians over its rounds, and of its ratios to the base."""
 
     server: str
     rate: float
@@ -40,8 +40,8 @@ class Result:
     rows: tuple[Row, ...]
 
 
-def summed_up(name: str, title: str, base: str, rounds: Sequence[Mapping[str, Load]]) -> Result:
-    """Sum up the rounds of a scenario."""
+def summarize(name: str, title: str, base: str, rounds: Sequence[Mapping[str, Load]]) -> Result:
+    """Aggregate the rounds of a scenario."""
     return Result(name, title, base, tuple(_row(each, base, rounds) for each in rounds[0]))
 
 
@@ -62,7 +62,7 @@ def _row(server: str, base: str, rounds: Sequence[Mapping[str, Load]]) -> Row:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return everything as Markdown."""
+    """Return Markdown tables of all scenarios."""
     return "\n".join(_section(result) for result in results)
 
 
@@ -86,7 +86,7 @@ def _line(row: Row) -> str:
 
 
 def check(results: Sequence[Result], kept: Sequence[Mapping[str, Any]]) -> int:
-    """Say which of our ratios fell below the kept ones; return how many as an exit code."""
+    """Report regressions of our ratios on stderr; return 1 if there are any, else 0."""
     before = {
         (each["name"], row["server"]): row["rate_ratio"] for each in kept for row in each["rows"]
     }

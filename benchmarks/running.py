@@ -1,4 +1,4 @@
-"""Start a server and the stand-in for Stripe, wait until they answer, and end them for certain."""
+"""Run a server or the fake Stripe: start it, wait for its first answer, and stop it."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ START_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A server that answers; `first_answer_seconds` is from its start until then."""
+class RunningServer:
+    """A running server; `first_answer_seconds` is the time from its start to its first answer."""
 
     process: psutil.Process
     first_answer_seconds: float
 
     def cpu_seconds(self) -> float:
-        """What it and its children have used so far."""
+        """Return the CPU time of the server and its children."""
         family = [self.process, *self.process.children(recursive=True)]
         return sum(sum(each.cpu_times()[:2]) for each in family)
 
     def worker_bytes(self) -> float:
-        """Memory that one worker has for itself (proportional set size), on average."""
+        """Return the average memory (proportional set size) of a worker."""
         workers = self.process.children(recursive=True)
         sizes = sorted((each.memory_full_info().pss for each in workers), reverse=True)[:2]
         return sum(sizes) / max(1, len(sizes))
 
 
 @contextmanager
-def running(server: Server) -> Iterator[Running]:
+def running(server: Server) -> Iterator[RunningServer]:
     """Run a server on PORT."""
-    with _process(server.command, server.whole_environ(), PORT) as found:
+    with _process(server.command, server.full_environ(), PORT) as found:
         yield found
 
 
 @contextmanager
-def stand_in(seconds: float = 0.0, slow_every: int = 0) -> Iterator[Running]:
-    """Run the stand-in, which waits so long before each answer, and 8 s before each n-th."""
+def fake_stripe(seconds: float = 0.0, slow_every: int = 0) -> Iterator[RunningServer]:
+    """Run the fake Stripe, with a delay before each answer, and 8 s before every n-th."""
     options = ("--seconds", str(seconds), "--slow-every", str(slow_every))
-    command = (sys.executable, "-m", "benchmarks.stand_in", "--port", str(STRIPE_PORT), *options)
+    command = (sys.executable, "-m", "benchmarks.fake_stripe", "--port", str(STRIPE_PORT), *options)
     with _process(command, None, STRIPE_PORT) as found:
         yield found
 
@@ -56,13 +56,13 @@ def stand_in(seconds: float = 0.0, slow_every: int = 0) -> Iterator[Running]:
 @contextmanager
 def _process(
     command: tuple[str, ...], environ: dict[str, str] | None, port: int
-) -> Iterator[Running]:
+) -> Iterator[RunningServer]:
     began = time.monotonic()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
         try:
             _wait_for(port, process)
-            yield Running(psutil.Process(process.pid), time.monotonic() - began)
+            yield RunningServer(psutil.Process(process.pid), time.monotonic() - began)
         finally:
             _end(process)
 
@@ -77,7 +77,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
                     return
         except OSError:
             time.sleep(0.002)
-    raise RuntimeError(f"nobody answers on port {port}")
+    raise RuntimeError(f"no answer on port {port}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

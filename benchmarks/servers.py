@@ -1,4 +1,4 @@
-"""The servers that are compared: ours on each store, and small faithful equivalents of others."""
+"""The servers to compare: ours on each store, and small equivalents of others."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ ECHO = "bare Flask echo"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How to start one; it answers on PORT and calls Stripe at STRIPE."""
+    """The command and environment of a server, which listens on PORT and calls STRIPE."""
 
     name: str
     command: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
 
-    def whole_environ(self) -> dict[str, str]:
-        """Return the environment, without what whoever runs this has set for Stripe and Python.
+    def full_environ(self) -> dict[str, str]:
+        """Return the environment, without inherited STRIPE_ and PYTHON variables.
 
-        Compiled files are kept, as an installation has them: a start that compiles takes longer.
+        Python keeps its compiled files, as in an installation: compiling slows the start down.
         """
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("STRIPE_", "PYTHON"))}
         return {**kept, "PEER_STRIPE_BASE": STRIPE, **self.environ}
 
 
 def ours(name: str, key_store_url: str = "memory://", **settings: str) -> Server:
-    """This service, with nothing changed but its store."""
+    """This service, with default settings except for its store."""
     environ = {
         "STRIPE_SECRET_KEY": "sk_test_bench",
         "STRIPE_API_BASE": STRIPE,
@@ -76,14 +76,14 @@ def fastapi() -> Server:
 
 
 def echo() -> Server:
-    """Flask that answers JSON at once, on our own worker: what the server alone costs."""
+    """Flask that echoes JSON, on our gunicorn worker: the cost of the server alone."""
     environ = {"STRIPE_SECRET_KEY": "sk_test_bench", "PORT": str(PORT),
                "WEB_CONCURRENCY": str(WORKERS), "PYTHONPATH": str(PEERS)}  # fmt: skip
     return Server(ECHO, (sys.executable, "-m", "gunicorn", "echo:app"), environ)
 
 
 def _gunicorn(app: str, threads: int) -> tuple[str, ...]:
-    # Without a configuration file: ours lies where we start it.
+    # Ignore our gunicorn.conf.py, which is in the working directory.
     options = f"-c /dev/null -k gthread -w {WORKERS} --threads {threads} -b 127.0.0.1:{PORT}"
     path = ("--pythonpath", str(PEERS))
     return (sys.executable, "-m", "gunicorn", *options.split(), *path, app)

@@ -1,7 +1,7 @@
-"""The service with a stop-watch at its seams: `gunicorn "benchmarks.split_app:timed()"`.
+"""The service with CPU timers between its components: `gunicorn "benchmarks.split_app:timed()"`.
 
-A thread's CPU time goes to one part at a time: a call into the next part stops the watch of the
-part that calls. Each thread adds up in a row of its own of a file, which cpu_split reads.
+A thread's CPU time belongs to one component at a time: a call into another component switches the
+timer. Each thread adds to its own row of a file, which cpu_split reads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from payment_service.telemetry import request_log
 from stripe_back_end_api import create_app
 from stripe_payment import open_payments
 
-# Between requests the server's; its time is what is left of the process's.
+# SERVER is the remainder: the process's CPU time without all the other parts.
 SERVER, FRAMEWORK, VALIDATION, FLOW, LOG, STORE, STRIPE, ORDERS = range(8)
 
 MAX_THREADS = 1024
@@ -33,7 +33,7 @@ DIRECTORY = "SPLIT_DIRECTORY"
 
 
 class StopWatch:
-    """Nanoseconds of CPU of each part, by thread."""
+    """CPU time of each part in nanoseconds, by thread."""
 
     def __init__(self, path: Path) -> None:
         path.write_bytes(bytes(MAX_THREADS * 8 * (ORDERS + 1)))
@@ -42,7 +42,7 @@ class StopWatch:
         self._rows, self._mine = itertools.count(), threading.local()
 
     def during(self, part: int, call: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        """Call, on this part's account."""
+        """Call a function and charge its time to a part."""
         before = self._switch(part)
         try:
             return call(*given, **named)
@@ -50,7 +50,7 @@ class StopWatch:
             self._switch(before)
 
     def of(self, part: int, call: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the same, on this part's account."""
+        """Wrap a function so that its time is charged to a part."""
         return lambda *given, **named: self.during(part, call, *given, **named)
 
     def count(self) -> None:
@@ -68,7 +68,7 @@ class StopWatch:
 
 
 class Timed:
-    """An object whose methods are on one part's account."""
+    """A proxy that charges the time of an object's methods to one part."""
 
     def __init__(self, watch: StopWatch, part: int, timed: object) -> None:
         self._watch, self._part, self._timed = watch, part, timed
@@ -81,7 +81,7 @@ class Timed:
 
 
 class TimedLog(logging.Handler):
-    """A handler whose work is the log's."""
+    """A handler that charges its time to the log."""
 
     def __init__(self, watch: StopWatch, handler: logging.Handler) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class TimedLog(logging.Handler):
 
 
 def timed() -> Callable[..., Any]:
-    """Return the WSGI application."""
+    """Return the instrumented WSGI application."""
     watch = StopWatch(Path(os.environ[DIRECTORY]) / str(os.getpid()))
     settings = load_settings()
     request_log.start_logging(settings.log_level)
@@ -115,7 +115,7 @@ def timed() -> Callable[..., Any]:
 
 
 def totals(directory: Path) -> Sequence[int]:
-    """Return what all threads of all workers have come to: nanoseconds of each part, and ORDERS."""
+    """Return the totals of all threads: nanoseconds of each part, and the orders."""
     sums = [0] * (ORDERS + 1)
     for each in directory.iterdir():
         cells = memoryview(each.read_bytes()).cast("q")

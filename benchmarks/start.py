@@ -1,6 +1,6 @@
-"""From the start of a server to its first answer, and the memory of a worker that has done nothing.
+"""Time from the start of a server to its first answer, and the memory of an idle worker.
 
-Starts are taken in turn, one of each server after the other, and a ratio within its turn.
+Each round starts every server once, one after the other, and ratios are computed within a round.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.running import running, stand_in
+from benchmarks.running import fake_stripe, running
 from benchmarks.servers import Server
 
 STARTS = 11
 
-# The server before has ended, and the kernel is done with it.
+# Lets the kernel clean up after the previous server.
 SETTLE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Medians; the ratio is to the first server's."""
+    """Medians; the ratio is relative to the first server."""
 
     server: str
     first_answer_seconds: float
@@ -30,8 +30,8 @@ class Start:
 
 
 def measure(servers: Sequence[Server]) -> list[Start]:
-    """Start each once for its files to be read and compiled, then each again and again."""
-    with stand_in():
+    """Start each server once to fill the file cache and compile, then measure."""
+    with fake_stripe():
         for server in servers:
             _start(server)
         turns = [[_start(server) for server in servers] for _ in range(STARTS)]
@@ -47,9 +47,9 @@ def measure(servers: Sequence[Server]) -> list[Start]:
 
 
 def table(found: Sequence[Start]) -> str:
-    """Return them as Markdown."""
+    """Return a Markdown table."""
     lines = [
-        f"## Start, median of {STARTS} in turn",
+        f"## Start, median of {STARTS} rounds",
         "",
         f"| server | first answer s | of {found[0].server} | MB a worker, idle |",
         "|---|---:|---:|---:|",

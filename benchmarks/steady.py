@@ -1,6 +1,6 @@
-"""Fifty orders a second, whatever the answers take: what the service adds to a call to Stripe.
+"""Latency that the service adds to a call to Stripe, at a fixed rate of fifty orders per second.
 
-Also under a brownout, in which every second answer of Stripe's takes 8 s.
+Also during a brownout, in which every second response of Stripe takes 8 s.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from benchmarks.running import running, stand_in
+from benchmarks.running import fake_stripe, running
 from benchmarks.servers import PORT, STRIPE_PORT, Server
 
 RATE = 50
 STRIPE_SECONDS = 0.3
 
-# An answer that took longer met the brownout.
+# Slower responses are those that the brownout delayed.
 SLOW_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """Milliseconds: of a call to Stripe, of what is added to it, and of the fast half's p50."""
+    """Latencies in milliseconds: Stripe's own, the added one, and the fast half's in a brownout."""
 
     server: str
     direct_p50: float
@@ -35,7 +35,7 @@ class Steady:
 
 
 def measure(server: Server, seconds: int) -> Steady:
-    """Measure Stripe alone, then the service before it, then both in a brownout."""
+    """Measure Stripe alone, then with the service in front, then in a brownout."""
     try:
         return _measured(server, seconds)
     except (EOFError, OSError, RuntimeError) as error:
@@ -43,19 +43,19 @@ def measure(server: Server, seconds: int) -> Steady:
 
 
 def _measured(server: Server, seconds: int) -> Steady:
-    with stand_in(STRIPE_SECONDS):
+    with fake_stripe(STRIPE_SECONDS):
         direct = _latencies(STRIPE_PORT, _to_stripe, seconds)
         with running(server):
             _latencies(PORT, _to_us, 2)
             through = _latencies(PORT, _to_us, seconds)
-    with stand_in(STRIPE_SECONDS, slow_every=2), running(server):
+    with fake_stripe(STRIPE_SECONDS, slow_every=2), running(server):
         fast = [each for each in _latencies(PORT, _to_us, seconds) if each < SLOW_SECONDS * 1000]
     (d50, d99), (t50, t99), (b50, _) = map(_p50_and_p99, (direct, through, fast))
     return Steady(server.name, d50, t50 - d50, t99 - d99, b50, b50 / t50)
 
 
 def table(found: Sequence[Steady]) -> str:
-    """Return them as Markdown."""
+    """Return a Markdown table."""
     lines = [
         f"## {RATE} new orders a second, Stripe answers in {STRIPE_SECONDS * 1000:.0f} ms",
         "",
@@ -87,31 +87,31 @@ def _post(path: str, kind: str, body: str) -> bytes:
 
 
 def _latencies(port: int, request: Callable[[], bytes], seconds: int) -> list[float]:
-    return asyncio.run(_ask_steadily(port, request, seconds * RATE))
+    return asyncio.run(_send_at_rate(port, request, seconds * RATE))
 
 
-async def _ask_steadily(port: int, request: Callable[[], bytes], count: int) -> list[float]:
-    """Send each at its time, over kept connections, and wait for all."""
+async def _send_at_rate(port: int, request: Callable[[], bytes], count: int) -> list[float]:
+    """Send each request at its scheduled time, over keep-alive connections, and wait for all."""
     client = _Client(port)
     began = time.monotonic()
-    asked = []
+    sent = []
     for number in range(count):
         await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
-        asked.append(asyncio.create_task(client.ask(request())))
-    found = await asyncio.gather(*asked)
+        sent.append(asyncio.create_task(client.send(request())))
+    found = await asyncio.gather(*sent)
     client.close()
     return found
 
 
 class _Client:
-    """Keeps connections as a proxy does: those which the server has not closed meanwhile."""
+    """Pools connections as a proxy does, and drops those that the server has closed."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def ask(self, request: bytes) -> float:
-        """Return the milliseconds until the whole answer was there."""
+    async def send(self, request: bytes) -> float:
+        """Return the milliseconds until the response was complete."""
         began = time.monotonic()
         while self._idle:
             reader, writer = self._idle.pop()
@@ -123,7 +123,7 @@ class _Client:
                 head = await reader.readuntil(b"\r\n\r\n")
                 break
             except (asyncio.IncompleteReadError, ConnectionError):
-                # Closed while the request was on its way; nobody counts what is made here.
+                # The server closed the connection. Duplicates do not matter here.
                 writer.close()
         else:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -140,7 +140,7 @@ class _Client:
         return (time.monotonic() - began) * 1000
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close the idle connections."""
         for _, writer in self._idle:
             writer.close()
 

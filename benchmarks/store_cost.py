@@ -1,10 +1,10 @@
-"""What an order costs in each store, and whether that depends on how many are stored.
+"""The cost of an order in each store, and its dependence on the number of stored orders.
 
     python -m benchmarks.store_cost [--orders 1000000] [--stores sqlite,redis]
 
-An order is what the service writes for one: a claim, then the replace that records its
-PaymentIntent. Times are medians of 1,000 orders, one after the other; CPU is this process's, the
-server's not included. Bytes are what all the orders take, divided by how many there are.
+For an order, the service writes a claim and then the record of its PaymentIntent. Times are medians
+of 1,000 sequential orders. CPU is that of this process, without the store's server. Bytes are the
+size of the store, divided by the number of orders.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Cost:
 
 
 def measure(stores: tuple[KeyStore, ...], first: int) -> list[Cost]:
-    """Take turns, an order each, so that what the machine does beside this falls on all alike."""
+    """Alternate between the stores, so that other load on the machine affects all alike."""
     spent: list[list[tuple[float, float]]] = [[] for _ in stores]
     for number in range(first, first + MEASURED):
         for store, costs in zip(stores, spent, strict=True):
@@ -40,7 +40,7 @@ def measure(stores: tuple[KeyStore, ...], first: int) -> list[Cost]:
 
 
 def cost(name: str, orders: int) -> str:
-    """Run one store's bench, a small and a large one beside each other; return the table's line."""
+    """Measure a small and a large store of one kind; return a row of the table."""
     with STORES[name](FEW) as small, STORES[name](orders) as large:
         fill(small, FEW)
         fill(large, orders)
@@ -55,16 +55,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--stores", default=",".join(STORES))
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(
-        f"| store | bytes | CPU µs at {FEW:,} | at {asked.orders:,} | wall µs at {FEW:,} "
-        f"| at {asked.orders:,} | CPU ratio | wall ratio |"
+        f"| store | bytes | CPU µs at {FEW:,} | at {options.orders:,} | wall µs at {FEW:,} "
+        f"| at {options.orders:,} | CPU ratio | wall ratio |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for name in asked.stores.split(","):
+    for name in options.stores.split(","):
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, spawn) as process:
-            print(process.submit(cost, name, asked.orders).result(), flush=True)
+            print(process.submit(cost, name, options.orders).result(), flush=True)
 
 
 if __name__ == "__main__":

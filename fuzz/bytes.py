@@ -1,7 +1,6 @@
-"""atheris on what reads a stranger's bytes: `python -m fuzz.bytes TARGET -runs=N`.
+"""atheris on the parsers of untrusted bytes: `python -m fuzz.bytes TARGET -runs=N`.
 
-Nothing but our own errors may come out of a reader, whatever goes in, and no input may cost more
-CPU than MOST_SECONDS.
+For every input, a parser may raise only our own errors, and may use at most MOST_SECONDS of CPU.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ from payment_service.schema.secret import Secret
 SECRETS = WebhookSecrets(Secret("whsec_fuzz"), None)
 CLIENTS = Clients({"a": Client(id="a", token_secrets=[Secret("x" * 64)])})
 
-# Of one input. The instrumented code is ten times as slow as it is in the service.
+# CPU time for one input. Instrumented code is ten times as slow as the code in the service.
 MOST_SECONDS = 1.0
 
-# What is quadratic shows itself at the length of a whole body, whatever the fuzzer's own limit is.
+# Quadratic time is visible at the length of a full body, which exceeds the fuzzer's own limit.
 BODY_CHARACTERS = 64 * 1024
 
 ORDER = {"order_id": "A-1", "amount": 1099, "currency": "usd"}
@@ -64,7 +63,7 @@ EVENT = {
     "data": {"object": {"id": "pi_1", "metadata": {"order_id": "A-1", "client_id": None}}},
 }
 
-# Where to begin: what is nearly right gets further than what is not.
+# The initial corpus: almost valid inputs reach more code than invalid ones.
 SEEDS: dict[str, list[bytes]] = {
     "json": [json.dumps(each).encode() for each in (ORDER, EVERYTHING)] + [b"\xef\xbb\xbf{}"],
     "event": [json.dumps(EVENT).encode()],
@@ -93,7 +92,7 @@ SEEDS: dict[str, list[bytes]] = {
 
 
 def json_body(data: bytes) -> None:
-    """Requests: refused with a sentence, or read, and then canonical for ever."""
+    """A request is rejected, or parsed; its canonical form parses to itself."""
     for kind in (PaymentRequest, UpdateRequest):
         try:
             request = check_request(read_json_object(data), kind)
@@ -104,32 +103,32 @@ def json_body(data: bytes) -> None:
 
 
 def event(data: bytes) -> None:
-    """Events: the bytes after a genuine signature, which a stranger cannot make."""
+    """An event is rejected or parsed, as if its signature were valid."""
     with suppress(BadRequest):
         parse_event(data)
 
 
 def signature(data: bytes) -> None:
-    """The signature's header and the body as a stranger sends them: never taken."""
+    """A forged signature header with a body is rejected."""
     header, _, body = data.partition(b"\n")
     try:
         read_event(body, header.decode("latin-1"), SECRETS)
     except BadRequest:
         return
-    raise AssertionError("a forged event was taken")
+    raise AssertionError("a forged event was accepted")
 
 
 def token(data: bytes) -> None:
-    """What comes after Bearer: never taken."""
+    """A forged bearer token is rejected."""
     try:
         verified_claims(data.decode("latin-1"), CLIENTS, 0.0)
     except Unauthorized:
         return
-    raise AssertionError("a forged token was taken")
+    raise AssertionError("a forged token was accepted")
 
 
 def redaction(data: bytes) -> None:
-    """A text that repeats what it was given, as a log value, a name, a message may be."""
+    """Redact a text that repeats the input, as a log value, a name or a message could."""
     unit, _, end = data.decode("latin-1").partition("\n")
     text = unit * (BODY_CHARACTERS // max(1, len(unit))) + end
     redacted(text)
@@ -140,7 +139,7 @@ def redaction(data: bytes) -> None:
 
 
 def head(data: bytes) -> None:
-    """What a connection brings: read as gunicorn reads it."""
+    """Our parser of request heads agrees with gunicorn's."""
     assert read_by(PlainRequestParser, [data]) == read_by(RequestParser, [data])
 
 
@@ -154,8 +153,8 @@ TARGETS = {
 }
 
 
-def in_time(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    """Return the target, which then also fails for an input that takes too long."""
+def with_time_limit(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Wrap a target so that it fails for an input that takes too long."""
 
     def run(data: bytes) -> None:
         began = time.process_time()
@@ -167,12 +166,12 @@ def in_time(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
 
 
 def main() -> None:
-    """Run one target for as long as -runs or -max_total_time say."""
+    """Run one target until -runs or -max_total_time ends it."""
     name = sys.argv.pop(1)
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(SEEDS[name]):
             (Path(corpus) / str(number)).write_bytes(seed)
-        atheris.Setup([*sys.argv, corpus], in_time(TARGETS[name]))
+        atheris.Setup([*sys.argv, corpus], with_time_limit(TARGETS[name]))
         atheris.Fuzz()
 
 

@@ -1,6 +1,6 @@
-"""schemathesis, every check on, against our own description; the sandbox stands behind.
+"""schemathesis with all checks, on our OpenAPI description and the sandbox.
 
-`make fuzz` runs it. FUZZ_EXAMPLES sets how many cases each operation gets.
+`make fuzz` runs it. FUZZ_EXAMPLES sets the number of cases per operation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
-from fuzz.mending import mended, with_printable_texts
+from fuzz.valid_requests import make_valid, with_printable_texts
 from payment_service.settings import load_settings
 from stripe_back_end_api import create_app
 from tests.support.sandbox_process import SandboxProcess
@@ -32,7 +32,7 @@ APP = create_app(
 )
 schema = schemathesis.openapi.from_wsgi("/openapi.json", APP)
 
-# No schema can say what a signature must be, so no generated event is an acceptable one.
+# A schema cannot describe a valid signature, so the service rejects every generated event.
 UNSIGNABLE = {"/webhook": ["positive_data_acceptance"]}
 
 counts: dict[str, int] = {}
@@ -45,9 +45,9 @@ def teardown_module() -> None:
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_description_holds(case: Any) -> None:
+def test_responses_match_the_description(case: Any) -> None:
     if case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE:
-        case.body = mended(case.body)
+        case.body = make_valid(case.body)
         case.query = with_printable_texts(case.query)
     response = case.call()
     name = f"{case.method} {case.operation.path} {response.status_code}"

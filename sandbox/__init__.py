@@ -1,11 +1,11 @@
-"""Stripe's contract on this machine: a separate process, for people with no account and for tests.
+"""A local implementation of Stripe's PaymentIntents API, for tests and for use without an account.
 
-Nothing here is Stripe and no money moves. Layers, from the wire inwards:
+It runs as a separate process. It is not Stripe, and no money moves. The layers, outermost first:
 
-    __main__ → command_line → http_server ─┬→ transport_faults   what breaks between two machines
-                                           ├→ control            /_sandbox/ : look, break, move time
-                                           ├→ webhooks           signed Events, sent and sent again
-                                           └→ core               one request in, one answer out
+    __main__ → command_line → http_server ─┬→ transport_faults   lost, cut and slow responses
+                                           ├→ control            /_sandbox/: state, faults, clock
+                                           ├→ webhooks           signed Events, with retries
+                                           └→ core               one request in, one response out
     core → admission (authentication → limiter → parameters) → idempotency → execution
     execution → endpoints → lifecycle, listing, search → ledger
 """

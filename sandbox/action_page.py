@@ -1,4 +1,4 @@
-"""The page of the bank: where a shopper says yes or no to a payment that needs an action."""
+"""The bank's page, on which a shopper approves or rejects a payment that requires an action."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from string import Template
 from urllib.parse import urlencode
 
 from sandbox.answers import JsonObject, Response
-from sandbox.currencies import shown_amount
+from sandbox.currencies import format_amount
 
 _PAGE = Template("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -46,15 +46,15 @@ _PAGE = Template("""<!doctype html>
 
 
 def action_page(intent: JsonObject, return_url: str | None) -> Response:
-    """Two buttons, then back to the return_url with what Stripe adds to it."""
+    """Show two buttons, then redirect to the return_url with the query parameters Stripe adds."""
     page = _PAGE.substitute(
-        amount=shown_amount(int(intent["amount"]), intent["currency"]).upper(),
-        back=_script_text(_back(intent, return_url)),
+        amount=format_amount(int(intent["amount"]), intent["currency"]).upper(),
+        back=_script_text(_return_address(intent, return_url)),
     )
     return Response(200, {"Content-Type": "text/html; charset=utf-8"}, page.encode())
 
 
-def _back(intent: JsonObject, return_url: str | None) -> str | None:
+def _return_address(intent: JsonObject, return_url: str | None) -> str | None:
     if not return_url:
         return None
     named = {

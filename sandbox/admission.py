@@ -1,4 +1,4 @@
-"""The layers above idempotency, in Stripe's order: authentication, limiter, parameters."""
+"""The layers before idempotency, in Stripe's order: authentication, rate limit, validation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandbox.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What those layers found out about a request."""
+    """A request that passed these layers, with what they read from it."""
 
     caller: Caller
     endpoint: Endpoint
@@ -26,7 +26,7 @@ class Admitted:
 def admit(
     request: Request, fault: FaultOrder | None, limiter: Limiter, now: float, default_version: str
 ) -> Admitted:
-    """Let a request through to the idempotency layer, or raise its Refusal; nothing is saved."""
+    """Admit a request to the idempotency layer, or raise a Refusal, which is never saved."""
     refuse_as_ordered(fault, "authentication")
     caller = authenticate(request.headers)
     refuse_as_ordered(fault, "limiter")

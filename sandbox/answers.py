@@ -1,4 +1,4 @@
-"""What the sandbox says: a Response, and the Refusal that becomes Stripe's error body."""
+"""Responses, and the Refusal exception that becomes Stripe's error body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer as it goes over the wire."""
+    """A complete HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -24,7 +24,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an endpoint decided: all of a Response but the headers of this one request."""
+    """The result of an endpoint: a Response without the headers of the individual request."""
 
     status: int
     body: bytes
@@ -32,7 +32,7 @@ class Answer:
 
 
 class Refusal(Exception):
-    """A request that Stripe refuses; `error` is the inner object of the body."""
+    """Stripe rejects the request; `error` is the inner object of the response body."""
 
     def __init__(self, status: int, error: JsonObject, headers: dict[str, str] | None = None):
         super().__init__(error.get("message"))
@@ -41,12 +41,12 @@ class Refusal(Exception):
         self.headers = headers or {}
 
     def answer(self) -> Answer:
-        """The refusal in Stripe's error shape."""
+        """Return the error in Stripe's format."""
         return Answer(self.status, encode({"error": self.error}), self.headers)
 
 
 def encode(value: JsonObject) -> bytes:
-    """JSON as bytes; no indent, because the standard library only hurries without it."""
+    """Encode as JSON, without indentation: the standard library's fast encoder cannot indent."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -60,7 +60,7 @@ def refusal(
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> Refusal:
-    """Build a Refusal with the fields that Stripe sends, `doc_url` among them."""
+    """Build a Refusal with the fields that Stripe sends, including `doc_url`."""
     error: JsonObject = {}
     if code:
         error |= {"code": code, "doc_url": f"https://stripe.com/docs/error-codes/{_dashed(code)}"}

@@ -1,4 +1,4 @@
-"""Whose request it is: an API key names an account, a mode and what it may do."""
+"""Authentication: an API key determines the account, the mode and the permissions."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import NamedTuple
 
 from sandbox.answers import Refusal, refusal
 
-SECRET_KEY = "sk_test_sandbox"  # noqa: S105 - printed at the start; it opens nothing
+SECRET_KEY = "sk_test_sandbox"  # noqa: S105 - printed at startup; it grants access to nothing
 PUBLISHABLE_KEY = "pk_test_sandbox"
 
 _KEY = re.compile(r"(sk|rk|pk)_(test|live)_([A-Za-z0-9]+)(?:_\w*)?\Z")
 
-# A real key begins with 5, then the sixteen characters of its account, the same in sk_ and pk_.
+# A real key begins with 5 and sixteen characters that identify the account, in sk_ as in pk_.
 _ACCOUNT_LENGTH = 17
 
-# A live key must never be given to a sandbox, so only one that no account can own is taken.
+# A sandbox must never get a real live key, so accept only one that no account can have.
 _LIVE_ACCOUNT = "sandbox"
 
 
 class Account(NamedTuple):
-    """What objects and idempotency keys belong to."""
+    """The owner of objects and idempotency keys: an account in test or live mode."""
 
     name: str
     livemode: bool
@@ -32,16 +32,17 @@ class Account(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and whether as the shop (secret) or as its browser page (publishable)."""
+    """The account of a request, and whether its key is publishable (a browser's) or secret."""
 
     account: Account
     publishable: bool
 
 
 def authenticate(headers: Mapping[str, str]) -> Caller:
-    """Read the key from `Authorization` (Bearer or Basic); `headers` in lower case.
+    """Read the key from `Authorization` (Bearer or Basic); header names are in lower case.
 
-    Any sk_test_… is taken; one that contains `invalid` gets 401, to be asked for on purpose.
+    Every sk_test_… key is valid, except that one containing `invalid` gets 401, so that tests can
+    provoke it.
     """
     key = _given_key(headers.get("authorization", ""))
     found = _KEY.match(key)
@@ -55,7 +56,7 @@ def authenticate(headers: Mapping[str, str]) -> Caller:
 
 
 def named_account(headers: Mapping[str, str]) -> str | None:
-    """The account that a request's key names; None where it would get 401."""
+    """Return the account of a request's key, or None if the key would get 401."""
     try:
         return authenticate(headers).account.name
     except Refusal:
@@ -63,7 +64,7 @@ def named_account(headers: Mapping[str, str]) -> str | None:
 
 
 def secret_only(caller: Caller) -> None:
-    """Refuse a publishable key where Stripe wants a secret one."""
+    """Reject a publishable key where Stripe requires a secret one."""
     if caller.publishable:
         message = (
             "This API call cannot be made with a publishable API key. Please use a secret API key."

@@ -1,4 +1,4 @@
-"""All that is kept for one account in one mode."""
+"""The data of one account in one mode."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sandbox.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Its objects and its idempotency keys."""
+    """The objects and the idempotency keys of one account in one mode."""
 
     ledger: Ledger = field(default_factory=Ledger)
     keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
 
     def copy(self) -> Books:
-        """The same books, to be kept on by themselves."""
+        """Return an independent copy."""
         return Books(self.ledger.copy(), self.keys.copy())

@@ -1,4 +1,4 @@
-"""The sandbox clock: real time, moved on by as much as a test asks for."""
+"""The sandbox clock: real time plus an offset that tests set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class MovableClock:
-    """Unix seconds; runs on after every move."""
+    """Return Unix seconds when called; keeps running after every change."""
 
     def __init__(self) -> None:
         self._ahead_seconds = 0.0
@@ -15,11 +15,11 @@ class MovableClock:
         return time.time() + self._ahead_seconds
 
     def advance(self, seconds: float) -> None:
-        """Move by so many seconds."""
+        """Move forward by this many seconds."""
         self._ahead_seconds += seconds
 
     def set(self, at: float) -> None:
-        """Move to an instant."""
+        """Move to this Unix time."""
         self._ahead_seconds = at - time.time()
 
     def set_to_now(self) -> None:

@@ -1,4 +1,4 @@
-"""`python -m sandbox`: read the options, listen, say what this is, and end quietly."""
+"""`python -m sandbox`: parse the options, listen, print a greeting, serve until stopped."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from sandbox.control import Control
 from sandbox.core import Sandbox
 from sandbox.http_server import SandboxServer
 from sandbox.moment import Rules
-from sandbox.webhooks import Courier
+from sandbox.webhooks import WebhookSender
 
 DEFAULT_PORT = 12111
-WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - signs what goes to this machine only
+WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - signs deliveries to this machine only
 
-# How often payments that settle by themselves are looked for while nobody asks.
+# How often payments settle between requests; each request settles those that are due as well.
 TICK_SECONDS = 0.5
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or Ctrl-C; 1 if the port is taken."""
+    """Serve until SIGTERM or Ctrl-C; return 1 if the port is in use."""
     options = _options(arguments)
     clock = MovableClock()
     sandbox = Sandbox(clock, seed=options.seed, rate_limit=options.rate_limit)
-    courier = Courier(options.webhook_url, options.webhook_secret)
-    sandbox.on_event = courier.take
+    webhooks = WebhookSender(options.webhook_url, options.webhook_secret)
+    sandbox.on_event = webhooks.take
     try:
         server = SandboxServer((options.host, options.port), sandbox)
     except OSError as taken:
@@ -37,25 +37,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
               file=sys.stderr)  # fmt: skip
         return 1
     sandbox.rules = _rules(options, server.url)
-    server.control = Control(sandbox, clock, courier)
+    server.control = Control(sandbox, clock, webhooks)
     server.latency_seconds = options.latency_seconds
-    _serve(server, sandbox, courier, options)
+    _serve(server, sandbox, webhooks, options)
     return 0
 
 
 def _serve(
-    server: SandboxServer, sandbox: Sandbox, courier: Courier, options: argparse.Namespace
+    server: SandboxServer, sandbox: Sandbox, webhooks: WebhookSender, options: argparse.Namespace
 ) -> None:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    courier.start()
+    webhooks.start()
     threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
     print(_greeting(server.url, options), flush=True)
     while not stop.wait(TICK_SECONDS):
         sandbox.settle()
     server.close()
-    courier.close()
+    webhooks.close()
 
 
 def _greeting(url: str, options: argparse.Namespace) -> str:
@@ -85,17 +85,23 @@ def _port(text: str) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     rules = Rules()
     parser = argparse.ArgumentParser(
-        prog="python -m sandbox", description="Stripe's contract on this machine; no money moves."
+        prog="python -m sandbox",
+        description="Stripe's PaymentIntents API on this machine; no money moves.",
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1")
-    add("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one")
-    add("--webhook-url", help="where Events are posted")
-    add("--webhook-secret", default=WEBHOOK_SECRET, help="what signs them")
-    add("--rate-limit", type=float, default=0, help="requests a second and account; 0: no limit")
-    add("--latency-seconds", type=float, default=0, help="how long each execution takes")
-    add("--settle-seconds", type=float, default=rules.settle_seconds, help="of ACH and PAD")
+    add("--port", type=_port, default=DEFAULT_PORT, help="0 chooses a free port")
+    add("--webhook-url", help="address that receives the Events")
+    add("--webhook-secret", default=WEBHOOK_SECRET, help="secret that signs the Events")
+    add("--rate-limit", type=float, default=0, help="requests per second and account; 0: no limit")
+    add("--latency-seconds", type=float, default=0, help="duration of each execution")
+    add(
+        "--settle-seconds",
+        type=float,
+        default=rules.settle_seconds,
+        help="until ACH and PAD debits settle",
+    )
     add("--search-lag-seconds", type=float, default=rules.search_lag_seconds)
-    add("--api-version", default=rules.api_version, help="of requests that name none")
-    add("--seed", type=int, help="makes the ids the same every time")
+    add("--api-version", default=rules.api_version, help="for requests without a Stripe-Version")
+    add("--seed", type=int, help="makes the ids reproducible")
     return parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What a confirmation needs: the client_secret of a browser, a payment method, a way back."""
+"""The requirements of a confirmation: client_secret, payment method, return URL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_client_secret(intent: JsonObject, params: Form) -> None:
         raise refusal(message, param="client_secret")
 
 
-def asked_method(moment: Moment, params: Form) -> Method | None:
+def requested_method(moment: Moment, params: Form) -> Method | None:
     if params.get("payment_method_data"):
         method = from_data(params["payment_method_data"])
         method_id = moment.ids.new("pm_1")
@@ -48,7 +48,7 @@ def _known_method(moment: Moment, method_id: str | None) -> Method | None:
 
 
 def attempt(moment: Moment, intent: JsonObject, method: Method | None, params: Form) -> JsonObject:
-    """Try to pay; the checks of `checked_method` come before."""
+    """Attempt the payment, after the checks of `checked_method`."""
     chosen = checked_method(intent, method, params)
     off_session = bool(params.get("off_session"))
     return lifecycle.confirm(
@@ -57,7 +57,7 @@ def attempt(moment: Moment, intent: JsonObject, method: Method | None, params: F
 
 
 def checked_method(intent: JsonObject, method: Method | None, params: Form) -> Method:
-    """The payment method, or the reason why there can be no attempt."""
+    """Return the payment method, or raise a Refusal if it cannot be used."""
     if method is None:
         message = (
             "You cannot confirm this PaymentIntent because it's missing a payment method. You can "

@@ -1,4 +1,4 @@
-"""/_sandbox/: look at the sandbox, order faults, move its clock, end payments under way."""
+"""/_sandbox/: inspect state, inject faults, move the clock, complete or fail payments."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sandbox.authentication import Account
 from sandbox.clock import MovableClock
 from sandbox.core import Sandbox
 from sandbox.faults import BadOrder, parse_order
-from sandbox.state import shown_account, shown_state
-from sandbox.webhooks import Courier, parse_detour
+from sandbox.state import describe_account, describe_state
+from sandbox.webhooks import WebhookSender, parse_detour
 
 PREFIX = "/_sandbox/"
 
@@ -23,15 +23,15 @@ _ACTING = ("requires_action",)
 
 
 class Control:
-    """The control endpoints, for tests and for the demo pages; not a part of Stripe's contract."""
+    """The control endpoints, for tests and the demo pages; not part of Stripe's API."""
 
-    def __init__(self, sandbox: Sandbox, clock: MovableClock, courier: Courier) -> None:
+    def __init__(self, sandbox: Sandbox, clock: MovableClock, webhooks: WebhookSender) -> None:
         self._sandbox = sandbox
         self._clock = clock
-        self._courier = courier
+        self._webhooks = webhooks
         self._first_rules, self._first_rate_limit = sandbox.rules, sandbox.rate_limit
         self._routes: dict[tuple[str, str], Callable[[Any], Any]] = {
-            ("GET", "state"): lambda _: shown_state(sandbox),
+            ("GET", "state"): lambda _: describe_state(sandbox),
             ("GET", "requests"): lambda _: {"requests": sandbox.log.shown()},
             ("GET", "faults"): lambda _: {"fired": dict(sandbox.faults.fired)},
             ("POST", "faults"): self._order_faults,
@@ -41,7 +41,7 @@ class Control:
             ("POST", "rules"): self._change_rules,
             ("POST", "reset"): self._reset,
             ("GET", "events"): lambda _: {"events": self._events()},
-            ("GET", "webhooks"): lambda _: courier.shown(),
+            ("GET", "webhooks"): lambda _: webhooks.shown(),
             ("POST", "webhooks"): self._change_webhooks,
         }
 
@@ -62,11 +62,11 @@ class Control:
             return _json(200, route(json.loads(body or b"{}")))
         match path.split("/"):
             case ["accounts", name] if method == "GET":
-                return _json(200, shown_account(self._sandbox, name))
+                return _json(200, describe_account(self._sandbox, name))
             case ["payment_intents", intent_id, "action"] if method == "GET":
                 return self._action_page(intent_id)
             case ["payment_intents", intent_id, verb] if method == "POST":
-                return _json(200, self._end(intent_id, verb))
+                return _json(200, self._apply(intent_id, verb))
             case ["events", event_id, "resend"] if method == "POST":
                 return _json(200, self._resend(event_id))
         return _json(404, {"error": {"message": f"No such control: {method} {PREFIX}{path}"}})
@@ -101,7 +101,7 @@ class Control:
         self._sandbox.reset()
         self._sandbox.rules = self._first_rules
         self._sandbox.rate_limit = self._first_rate_limit
-        self._courier.reset()
+        self._webhooks.reset()
         self._clock.set_to_now()
         return {"now": self._clock()}
 
@@ -111,17 +111,17 @@ class Control:
 
     def _change_webhooks(self, given: Any) -> JsonObject:
         if "detours" in given:
-            self._courier.detour(*(parse_detour(each) for each in given["detours"]))
+            self._webhooks.detour(*(parse_detour(each) for each in given["detours"]))
         if "url" in given:
-            self._courier.send_to(given["url"], given.get("secret"))
-        return self._courier.shown()
+            self._webhooks.send_to(given["url"], given.get("secret"))
+        return self._webhooks.shown()
 
     def _resend(self, event_id: str) -> JsonObject:
         event = next(event for event in self._events() if event["id"] == event_id)
-        self._courier.resend(event)
+        self._webhooks.resend(event)
         return {"resent": event_id}
 
-    def _end(self, intent_id: str, verb: str) -> JsonObject:
+    def _apply(self, intent_id: str, verb: str) -> JsonObject:
         ends = {
             "succeed": (lifecycle.succeed_now, lifecycle.UNDER_WAY),
             "fail": (lifecycle.fail_now, lifecycle.UNDER_WAY),

@@ -1,10 +1,10 @@
-"""One request in, one answer out: Stripe's order of layers, in process, without sockets or sleep.
+"""The sandbox in process: one request in, one response out, without sockets or sleeps.
 
     authentication → limiter → parameters → idempotency → execution
 
-`handle` does it all. `begin` stops before the execution, with the key marked as in flight, and
-`finish` executes, so that whatever comes in between (another send of the same key, which gets
-409) can be tried deterministically.
+`handle` runs all layers. `begin` stops before the execution, with the idempotency key in use;
+`finish` executes. Between the two, a test can send the same key again and deterministically get
+409.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from sandbox.admission import admit
 from sandbox.answers import Answer, JsonObject, Refusal, Response, refusal
 from sandbox.authentication import Account, Caller
 from sandbox.books import Books
-from sandbox.core_faults import NOTHING, mangled, replaces_all, saved_500
+from sandbox.core_faults import NO_RESULT, edge_response, replace_body, saved_500, skips_api
 from sandbox.events import new_event
 from sandbox.execution import Execution, execute
-from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults, keeps_away
+from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults, stops_request
 from sandbox.identifiers import Identifiers
 from sandbox.ledger import Due
 from sandbox.limiter import Limiter
@@ -32,15 +32,15 @@ from sandbox.request_log import RequestLog, entry_of
 
 Clock = Callable[[], float]
 
-# What a request gets whose sandbox was reset while it executed: it must not act on the new one.
-RESET = refusal("The sandbox was reset.", status=503, kind="api_error")
+# The response to a request that was executing during a reset: it must not change the new state.
+RESET_REFUSAL = refusal("The sandbox was reset.", status=503, kind="api_error")
 
 
 class Sandbox:
-    """Stripe's contract for PaymentIntents, thread-safe.
+    """Stripe's PaymentIntents API, thread-safe.
 
-    `clock` gives Unix seconds; nothing else tells the time. With a `seed` the ids come out the
-    same every time. A new Sandbox and a `copy` are cheap.
+    `clock` returns Unix seconds and is the only source of time. A `seed` makes the ids
+    reproducible. Creating and copying a Sandbox are cheap.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Sandbox:
         *,
         note: str | None = None,
     ) -> Response | Execution:
-        """Go through every layer above the execution.
+        """Run every layer before the execution.
 
-        Returns the answer where there is one already (a refusal, a replay), else the Execution,
-        whose idempotency key answers 409 until `finish` or `abandon`. `note` goes into the log
+        Returns the response if one of them decides it (an error or a replay), else the Execution,
+        whose idempotency key gets 409 until `finish` or `abandon`. The request log records `note`
         as the fault of this request.
         """
         with self.lock:
@@ -91,16 +91,16 @@ class Sandbox:
                 request = read_request(method, target, headers, body, request_id, note)
             except Refusal as refused:
                 request = Request(method, target.partition("?")[0], {}, request_id, "", note=note)
-                return self._answered(request, refused.answer())
+                return self._respond(request, refused.answer())
             return self._begin(request)
 
     def finish(self, execution: Execution) -> Response:
-        """Execute, save the answer under the key, and give it."""
+        """Execute, save the result under the idempotency key, and return it."""
         with self.lock:
             self.settle()
             request, fault = execution.request, execution.fault
             if execution.era != self._era:
-                return self._answered(request, RESET.answer())
+                return self._respond(request, RESET_REFUSAL.answer())
             try:
                 answer = self._outcome(execution)
             except Exception:
@@ -108,10 +108,10 @@ class Sandbox:
                 raise
             if request.key:
                 self._books(execution.admitted.caller).keys.save(request.key, answer)
-            return self._answered(request, mangled(answer, fault), fault)
+            return self._respond(request, replace_body(answer, fault), fault)
 
     def abandon(self, execution: Execution) -> None:
-        """Undo a `begin` as if the request had never come."""
+        """Undo a `begin`, as if the request had never arrived."""
         with self.lock:
             if execution.request.key and execution.era == self._era:
                 self._books(execution.admitted.caller).keys.release(execution.request.key)
@@ -119,9 +119,9 @@ class Sandbox:
     def draw_transport_fault(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> FaultOrder | None:
-        """The transport fault that this request meets, for the server to carry out.
+        """Return the transport fault of this request, for the server to carry out.
 
-        A request that it keeps from the core is written into the log here.
+        If the fault keeps the request from the core, the request is logged here.
         """
         if not self.faults:
             return None
@@ -131,13 +131,13 @@ class Sandbox:
             except Refusal:
                 return None
             fault = self._draw(request, TRANSPORT_KINDS)
-            if fault and keeps_away(fault):
+            if fault and stops_request(fault):
                 self._note(replace(request, note=fault.kind), None, None)
             return fault
 
     @property
     def rate_limit(self) -> float:
-        """Requests a second and account; 0 means no limit."""
+        """Requests per second and account; 0 means no limit."""
         return self._limiter.per_second
 
     @rate_limit.setter
@@ -145,21 +145,21 @@ class Sandbox:
         self._limiter = Limiter(per_second)
 
     def settle(self) -> None:
-        """Let everything happen whose time has come; every request does this first."""
+        """Run all scheduled changes that are due; every request does this first."""
         with self.lock:
             now = self.clock()
             for account, books in self.books.items():
                 while due := books.ledger.pop_due(now):
-                    self._happen(account, books, due)
+                    self._run_due(account, books, due)
 
     def moment(self, account: Account, now: float | None = None) -> Moment:
-        """Act on an account from outside of any request, as its shop; hold `lock` meanwhile."""
+        """Return a Moment to change an account outside a request; the caller holds `lock`."""
         return self._moment(
             Caller(account, publishable=False), self.clock() if now is None else now
         )
 
     def copy(self, clock: Clock | None = None) -> Sandbox:
-        """A sandbox in the same state that goes on by itself."""
+        """Return an independent sandbox in the same state."""
         with self.lock:
             twin = Sandbox(clock or self.clock, seed=0, rules=self.rules)
             twin.faults, twin.log = self.faults.copy(), self.log.copy()
@@ -169,7 +169,7 @@ class Sandbox:
             return twin
 
     def reset(self) -> None:
-        """Forget every object, key, fault and request; the rules and the clock stay."""
+        """Delete all objects, keys, faults and logged requests; keep the rules and the clock."""
         with self.lock:
             self._era += 1
             self.books.clear()
@@ -178,14 +178,17 @@ class Sandbox:
 
     def _begin(self, request: Request) -> Response | Execution:
         fault = self._draw(request, CORE_KINDS)
-        if fault and replaces_all(fault):
-            return self._answered(request, mangled(NOTHING, fault), fault)
+        if edge := edge_response(fault):
+            self._note(request, edge.status, fault)
+            return edge
+        if fault and skips_api(fault):
+            return self._respond(request, replace_body(NO_RESULT, fault), fault)
         try:
             version = self.rules.api_version
             admitted = admit(request, fault, self._limiter, self.clock(), version)
             replay = self._claim(request, admitted.caller)
         except Refusal as refused:
-            return self._answered(request, refused.answer(), fault)
+            return self._respond(request, refused.answer(), fault)
         return replay or Execution(request, admitted, fault, self._era)
 
     def _claim(self, request: Request, caller: Caller) -> Response | None:
@@ -195,7 +198,7 @@ class Sandbox:
         saved = keys.claim(request.key, request.path, request.params, now, request.id)
         if saved is None or saved.answer is None:
             return None
-        return self._answered(request, saved.answer, original=saved.request_id)
+        return self._respond(request, saved.answer, original=saved.request_id)
 
     def _outcome(self, execution: Execution) -> Answer:
         fault, now = execution.fault, self.clock()
@@ -209,7 +212,7 @@ class Sandbox:
         answer = execute(execution, self._moment(execution.admitted.caller, now))
         return saved_500(fault) if kind == "error_500_with_object" else answer
 
-    def _happen(self, account: Account, books: Books, due: Due) -> None:
+    def _run_due(self, account: Account, books: Books, due: Due) -> None:
         if due.kind == "appear":
             execution, sent_at = due.subject
             execute(execution, self._moment(execution.admitted.caller, due.at, sent_at))
@@ -236,7 +239,7 @@ class Sandbox:
         sent_at = now if sent_at is None else sent_at
         return Moment(now, sent_at, caller, ledger, self._ids, self.rules, publish)
 
-    def _answered(
+    def _respond(
         self,
         request: Request,
         answer: Answer,

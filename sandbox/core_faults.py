@@ -1,10 +1,11 @@
-"""What a core fault makes of an answer, and at which layer it strikes."""
+"""Core faults: the layer at which each one applies, and the response it produces."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 
-from sandbox.answers import Answer, Refusal, refusal
+from sandbox.answers import Answer, Refusal, Response, refusal
 from sandbox.faults import FaultOrder
 from sandbox.idempotency import key_in_use
 from sandbox.limiter import lock_timeout, rate_limited
@@ -18,26 +19,43 @@ _LAYERS = {
     "key_in_use": "idempotency",
 }
 
-NOTHING = Answer(200, b"")
+# Sent by a server in front of Stripe's API, which did not forward the request (RFC 9110, RFC 8470).
+_EDGE_STATUSES = {
+    "request_timeout_408": HTTPStatus.REQUEST_TIMEOUT,
+    "misdirected_421": HTTPStatus.MISDIRECTED_REQUEST,
+    "too_early_425": HTTPStatus.TOO_EARLY,
+}
+
+NO_RESULT = Answer(200, b"")
 
 _HTML = b"<html><head><title>One moment</title></head><body>Checking your browser.</body></html>"
 
 
 def refuse_as_ordered(fault: FaultOrder | None, layer: str, key: str = "") -> None:
-    """Raise the refusal of a fault that strikes at this layer."""
+    """Raise the Refusal of a fault that applies at this layer."""
     if fault and _LAYERS.get(fault.kind) == layer:
         refused = _refusal(fault, key)
         refused.headers |= _should_retry(fault)
         raise refused
 
 
-def replaces_all(fault: FaultOrder) -> bool:
-    """Whether the answer is made up by something in between and the request never got through."""
+def edge_response(fault: FaultOrder | None) -> Response | None:
+    """Return the response of a server in front of the API: HTML, without Stripe's headers."""
+    status = _EDGE_STATUSES.get(fault.kind) if fault else None
+    if status is None:
+        return None
+    title = f"{status.value} {status.phrase}"
+    body = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+    return Response(status.value, {"Content-Type": "text/html"}, body.encode())
+
+
+def skips_api(fault: FaultOrder) -> bool:
+    """Whether an intermediary answers with 200 and the request never reaches the API."""
     return fault.kind in ("html", "empty_object") and not fault.executes
 
 
 def saved_500(fault: FaultOrder | None) -> Answer:
-    """The 500 of an endpoint that began to execute: it is saved under the key."""
+    """Return the 500 of an endpoint that started to execute, which is saved under the key."""
     message = (
         "An unknown error occurred. We've been notified and are looking into it; contact us at "
         "https://support.stripe.com/ if the problem persists."
@@ -46,8 +64,8 @@ def saved_500(fault: FaultOrder | None) -> Answer:
     return replace(answer, headers=_should_retry(fault))
 
 
-def mangled(answer: Answer, fault: FaultOrder | None) -> Answer:
-    """What arrives instead of the answer where something in between replaces it by a 200."""
+def replace_body(answer: Answer, fault: FaultOrder | None) -> Answer:
+    """Replace the result by the 200 of an intermediary, if the fault says so."""
     if fault and fault.kind == "html":
         return Answer(200, _HTML, {"Content-Type": "text/html; charset=utf-8"})
     if fault and fault.kind == "empty_object":

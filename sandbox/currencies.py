@@ -1,4 +1,4 @@
-"""Stripe's currencies: which exist, how many decimals, the smallest and the largest charge.
+"""Stripe's currencies: codes, decimals, minimum and maximum charge.
 
 Source: docs.stripe.com/currencies.
 """
@@ -21,7 +21,7 @@ CURRENCIES = frozenset(_CODES.split())
 ZERO_DECIMAL = frozenset(_NO_DECIMALS.split())
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
-# Whole units only, though sent with two decimals.
+# Whole units only, although amounts have two decimals.
 WHOLE_UNITS = frozenset({"isk", "ugx"})
 
 MAX_AMOUNT = 99_999_999
@@ -34,7 +34,7 @@ MINIMUM = {
 
 
 def checked_currency(currency: str) -> str:
-    """The currency in lower case; refuses one that Stripe does not have."""
+    """Return the currency in lower case; reject one that Stripe does not support."""
     lower = currency.lower()
     if lower not in CURRENCIES:
         allowed = ", ".join(sorted(CURRENCIES))
@@ -46,12 +46,12 @@ def checked_currency(currency: str) -> str:
 
 
 def check_amount(amount: int, currency: str, param: str = "amount") -> None:
-    """Refuse what no account may charge; the minimum is another matter (check_minimum)."""
+    """Reject an amount that no account may charge; check_minimum checks the minimum."""
     if amount < 1:
         message = "This value must be greater than or equal to 1."
         raise refusal(message, code="parameter_invalid_integer", param=param)
     if amount > MAX_AMOUNT:
-        message = f"Amount must be no more than {shown_amount(MAX_AMOUNT, currency)}"
+        message = f"Amount must be no more than {format_amount(MAX_AMOUNT, currency)}"
         raise refusal(message, code="amount_too_large", param=param)
     step = 10 if currency in THREE_DECIMAL else 100 if currency in WHOLE_UNITS else 1
     if amount % step:
@@ -60,14 +60,14 @@ def check_amount(amount: int, currency: str, param: str = "amount") -> None:
 
 
 def check_minimum(amount: int, currency: str) -> None:
-    """Refuse less than the smallest charge; it depends on the account, so this is executed."""
+    """Reject less than the minimum charge. It depends on the account, so execution checks it."""
     if amount < MINIMUM.get(currency, 1):
-        message = f"Amount must be at least {shown_amount(MINIMUM[currency], currency)}"
+        message = f"Amount must be at least {format_amount(MINIMUM[currency], currency)}"
         raise refusal(message, code="amount_too_small", param="amount")
 
 
-def shown_amount(amount: int, currency: str) -> str:
-    """An amount as Stripe's messages have it: `$10.99 usd`."""
+def format_amount(amount: int, currency: str) -> str:
+    """Format an amount as in Stripe's messages: `$10.99 usd`."""
     digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
     sign = "$" if currency == "usd" else ""
     return f"{sign}{amount / 10**digits:,.{digits}f} {currency}"

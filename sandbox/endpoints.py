@@ -1,4 +1,4 @@
-"""Which method and path lead to which endpoint."""
+"""The routing table: method and path to endpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Run = Callable[[Moment, str, Form], JsonObject]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One operation: `check` runs before the idempotency layer, `run` beneath it."""
+    """One operation: `check` runs before the idempotency layer, `run` after it."""
 
     template: str
     check: Check
@@ -28,7 +28,7 @@ class Endpoint:
 
 
 def find(method: str, path: str) -> tuple[Endpoint, str]:
-    """The endpoint and the id in its path; 404 where Stripe has none (or the sandbox not yet)."""
+    """Return the endpoint and the id in its path; 404 if Stripe or the sandbox has none."""
     endpoint = ROUTES.get((method, path))
     if endpoint:
         return endpoint, ""

@@ -1,4 +1,4 @@
-"""GET /v1/events: what happened, newest first."""
+"""GET /v1/events: the Events of an account, newest first."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SCHEMA: Schema = {
 
 
 def check_list(params: Form, _: str) -> Form:
-    """The parameters of the list of events."""
+    """Validate the parameters of the list of events."""
     return check(params, _SCHEMA)
 
 
 def list_events(moment: Moment, _: str, params: Form) -> JsonObject:
-    """One page of events."""
+    """Return one page of events."""
     events = moment.ledger.events[::-1]
     if "starting_after" in params:
         events = events[events.index(retrieve(moment, params["starting_after"], {})) + 1 :]
@@ -33,7 +33,7 @@ def list_events(moment: Moment, _: str, params: Form) -> JsonObject:
 
 
 def retrieve(moment: Moment, event_id: str, _: Form) -> JsonObject:
-    """One event."""
+    """Return one event."""
     for event in moment.ledger.events:
         if event["id"] == event_id:
             return event

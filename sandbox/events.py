@@ -1,4 +1,4 @@
-"""Event objects and their signature, as Stripe sends them to a webhook."""
+"""Event objects and their signatures, as Stripe sends them to webhooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.answers import JsonObject
 def new_event(
     event_id: str, kind: str, subject: JsonObject, now: float, version: str
 ) -> JsonObject:
-    """An Event about a change of `subject`, which must not be changed any more."""
+    """Build an Event about a change of `subject`, which must not change afterwards."""
     return {
         "id": event_id,
         "object": "event",
@@ -26,6 +26,6 @@ def new_event(
 
 
 def signature(payload: bytes, secret: str, at: int) -> str:
-    """The Stripe-Signature header (docs.stripe.com/webhooks#verify-manually)."""
+    """Return the Stripe-Signature header (docs.stripe.com/webhooks#verify-manually)."""
     signed = hmac.new(secret.encode(), b"%d." % at + payload, hashlib.sha256)
     return f"t={at},v1={signed.hexdigest()}"

@@ -1,4 +1,4 @@
-"""The innermost layer: a request that passed every other one, and what comes of it."""
+"""The innermost layer: execute a request that passed all the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandbox.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What `begin` hands out; give it to `finish` (or `abandon`), once. `era` counts resets."""
+    """The result of `begin`; pass it to `finish` or `abandon`, once. `era` counts the resets."""
 
     request: Request
     admitted: Admitted
@@ -24,7 +24,7 @@ class Execution:
 
 
 def execute(execution: Execution, moment: Moment) -> Answer:
-    """Run the endpoint; what it refuses is an answer as any other."""
+    """Run the endpoint; a Refusal that it raises is a result like any other."""
     it = execution.admitted
     try:
         found = it.endpoint.run(moment, it.subject, it.params)

@@ -1,7 +1,7 @@
-"""Faults on demand: which request goes wrong, in which way, how often.
+"""Fault injection: which requests fail, how, and how often.
 
-Core faults change what Stripe answers; transport faults change what arrives. A request can
-meet one of each (a saved 500 whose answer is lost, say).
+A core fault changes Stripe's response; a transport fault changes its delivery. A request can have
+one of each, for example a saved 500 whose response is lost.
 """
 
 from __future__ import annotations
@@ -28,21 +28,24 @@ CORE_KINDS = (
     "forbidden",
     "html",
     "empty_object",
+    "request_timeout_408",
+    "misdirected_421",
+    "too_early_425",
 )
 TRANSPORT_KINDS = ("lost_before", "lost_after", "cut_body", "slow", "hang", "dribble")
 KINDS = CORE_KINDS + TRANSPORT_KINDS
 
 
 class BadOrder(ValueError):
-    """An order that the sandbox does not understand; the message says why."""
+    """The fault order is invalid; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which requests an order is about; what is None or empty matches everything.
+    """The requests to which an order applies; None or an empty text matches everything.
 
-    `path` is a prefix, or the whole path where it ends in `$`; `order_id` is a prefix of
-    metadata[order_id] in the request's own parameters; `account` is what its API key names.
+    `path` is a prefix, or the whole path if it ends in `$`. `order_id` is a prefix of
+    metadata[order_id] in the request's parameters. `account` is the account of its API key.
     """
 
     method: str | None = None
@@ -52,7 +55,7 @@ class Match:
     account: str | None = None
 
     def covers(self, request: Request) -> bool:
-        """Whether a request is meant."""
+        """Whether the order applies to a request."""
         path, key = request.path, request.key or ""
         return (
             self.method in (None, request.method)
@@ -67,8 +70,8 @@ class Match:
 class FaultOrder:
     """One kind of fault for the requests of `match`: after `skip` of them, `count` times.
 
-    `count` None means for ever. `seconds` is real time for transport faults and sandbox time for
-    late_object. `executes` says whether a hang, html or empty_object still does the work.
+    With `count` None it never expires. `seconds` is real time for transport faults and sandbox
+    time for late_object. `executes` says whether a hang, html or empty_object request executes.
     """
 
     kind: str
@@ -83,13 +86,13 @@ class FaultOrder:
     should_retry: bool | None = None
 
 
-def keeps_away(fault: FaultOrder) -> bool:
-    """Whether the request never reaches the core."""
+def stops_request(fault: FaultOrder) -> bool:
+    """Whether the fault stops the request before it reaches the core."""
     return fault.kind == "lost_before" or (fault.kind == "hang" and not fault.executes)
 
 
 def parse_order(given: Mapping[str, Any]) -> FaultOrder:
-    """Read an order from JSON or raise BadOrder."""
+    """Parse an order from JSON, or raise BadOrder."""
     _known(given, FaultOrder)
     match = given.get("match", {})
     _known(match, Match)
@@ -111,62 +114,62 @@ def _known(given: Mapping[str, Any], shape: type[FaultOrder] | type[Match]) -> N
 
 
 @dataclass(slots=True)
-class _Standing:
+class _ActiveOrder:
     order: FaultOrder
-    dice: random.Random
-    met: int = 0
+    rng: random.Random
+    matched: int = 0
     fired: int = 0
 
-    def strikes(self) -> bool:
-        self.met += 1
+    def fires(self) -> bool:
+        self.matched += 1
         order = self.order
-        if self.met <= order.skip or (order.count is not None and self.fired >= order.count):
+        if self.matched <= order.skip or (order.count is not None and self.fired >= order.count):
             return False
-        if order.probability < 1 and self.dice.random() >= order.probability:
+        if order.probability < 1 and self.rng.random() >= order.probability:
             return False
         self.fired += 1
         return True
 
 
 class Faults:
-    """The orders that stand, and how often each kind has struck. Not thread-safe."""
+    """The active orders, and how often each kind has fired. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._standing: list[_Standing] = []
+        self._active: list[_ActiveOrder] = []
         self.fired: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
-        return bool(self._standing)
+        return bool(self._active)
 
     def order(self, *orders: FaultOrder) -> None:
-        """Add orders; the first that strikes wins."""
-        self._standing += [_Standing(order, random.Random(order.seed)) for order in orders]
+        """Add orders; the first one that fires wins."""
+        self._active += [_ActiveOrder(order, random.Random(order.seed)) for order in orders]
 
     def clear(self) -> None:
-        """Forget the orders; the counts of what was fired stay."""
-        self._standing.clear()
+        """Delete the orders; keep the counts of fired faults."""
+        self._active.clear()
 
     def draw(self, kinds: tuple[str, ...], request: Request) -> FaultOrder | None:
-        """The fault of one of `kinds` that this request meets, if any."""
-        for standing in self._standing:
-            order = standing.order
-            if order.kind in kinds and order.match.covers(request) and standing.strikes():
+        """Return the fault of one of `kinds` that fires for this request, or None."""
+        for active in self._active:
+            order = active.order
+            if order.kind in kinds and order.match.covers(request) and active.fires():
                 self.fired[order.kind] += 1
                 return order
         return None
 
     def copy(self) -> Faults:
-        """The same orders, going on by themselves."""
+        """Return an independent copy."""
         twin = Faults()
-        twin._standing = [replace(standing, dice=_same(standing)) for standing in self._standing]
+        twin._active = [replace(active, rng=_same_rng(active)) for active in self._active]
         twin.fired = self.fired.copy()
         return twin
 
 
-def _same(standing: _Standing) -> random.Random:
-    dice = random.Random(0)
-    dice.setstate(standing.dice.getstate())
-    return dice
+def _same_rng(active: _ActiveOrder) -> random.Random:
+    rng = random.Random(0)
+    rng.setstate(active.rng.getstate())
+    return rng
 
 
 def _order_id(params: Form) -> str:

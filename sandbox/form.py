@@ -1,4 +1,4 @@
-"""Form text with bracketed names → nested dicts, as Stripe reads request bodies and queries."""
+"""Parse form-encoded text with bracketed names into nested dicts, as Stripe does."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sandbox.answers import refusal
 
 Form = dict[str, Any]
 
-# Deeper than any parameter of Stripe's; a bound, so that nobody nests the sandbox to death.
+# Deeper than any of Stripe's parameters, and a bound on the memory that a request can use.
 MAX_DEPTH = 8
 
 
 def decode_form(text: str) -> Form:
-    """Read `a=1&b[c]=2&d[]=3&d[]=4&e[0]=5`; arrays become dicts of positions ("0", "1", ...).
+    """Parse `a=1&b[c]=2&d[]=3&d[]=4&e[0]=5`; arrays become dicts of positions ("0", "1", ...).
 
-    Whether such a dict is an array or a hash with numeric names is for the parameter to say.
+    The parameter's rule decides whether such a dict is an array or a hash with numeric names.
     """
     form: Form = {}
     for pair in text.split("&"):
@@ -47,12 +47,12 @@ def _put(form: Form, name: str, value: str) -> None:
 def _steps(name: str) -> list[str]:
     head, _, rest = name.partition("[")
     steps = [head, *rest.removesuffix("]").split("][")]
-    if not head or not rest.endswith("]") or len(steps) > MAX_DEPTH or _stray(steps):
+    if not head or not rest.endswith("]") or len(steps) > MAX_DEPTH or _has_stray_bracket(steps):
         raise refusal(f"Invalid parameter name: {name}", param=name)
     return steps
 
 
-def _stray(steps: list[str]) -> bool:
+def _has_stray_bracket(steps: list[str]) -> bool:
     return any("[" in step or "]" in step for step in steps)
 
 

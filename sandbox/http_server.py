@@ -1,4 +1,4 @@
-"""The sandbox on a socket: HTTP/1.1 with keep-alive, a thread for each connection."""
+"""The sandbox's HTTP/1.1 server: keep-alive, one thread per connection."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sandbox.control import PREFIX, Control
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from sandbox.pages import find_page
-from sandbox.transport_faults import Work, answer_badly, send
+from sandbox.transport_faults import Work, send, serve_with_fault
 
-# More than Stripe takes; a bound, so that a wrong client cannot fill the memory.
+# More than Stripe accepts, and a bound on the memory that a client can use.
 MAX_BODY = 4 << 20
 
-# As Stripe does, so that a page of any origin may ask with its publishable key.
+# As Stripe does, so that a page of any origin can send requests with its publishable key.
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Request-Id, Idempotent-Replayed, Stripe-Should-Retry",
@@ -32,7 +32,7 @@ PREFLIGHT = {
 
 
 class SandboxServer(ThreadingHTTPServer):
-    """Listens from the moment it is made; needs its `control` before `serve_forever`."""
+    """Listens once constructed; set `control` before `serve_forever`."""
 
     daemon_threads = True
     block_on_close = False
@@ -47,30 +47,30 @@ class SandboxServer(ThreadingHTTPServer):
         super().__init__(address, Handler)
 
     def server_bind(self) -> None:
-        """Bind without the look-up of our own name that HTTPServer adds; it can take seconds."""
+        """Bind without HTTPServer's look-up of the host name, which can take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The base address of the server."""
         host, port = self.server_address[:2]
         return f"http://{host!s}:{port}"
 
     def close(self) -> None:
-        """Stop answering and let go of the port."""
+        """Stop serving and release the port."""
         self.closing.set()
         self.shutdown()
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news; anything else is a bug and is shown."""
+        """Ignore a client that closed its connection; print anything else, which is a bug."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection; the Wire of the transport faults."""
+    """One connection; implements the Wire of the transport faults."""
 
     protocol_version = "HTTP/1.1"
     server_version = "sandbox"
@@ -82,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - the names that http.server calls
+    do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - names that http.server requires
 
     def do_OPTIONS(self) -> None:
         asked = self.headers.get("Access-Control-Request-Headers", "")
@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing: /_sandbox/requests tells."""
+        """Print nothing: /_sandbox/requests has the log."""
 
     def _serve(self) -> None:
         announced = self.headers.get("Content-Length", "0")
@@ -139,11 +139,11 @@ class Handler(BaseHTTPRequestHandler):
 
         work = Work(begin, sandbox.finish, self.server.closing.wait)
         if fault:
-            answer_badly(fault, work, self)
+            serve_with_fault(fault, work, self)
         else:
-            self._serve_well(work)
+            self._serve_normally(work)
 
-    def _serve_well(self, work: Work) -> None:
+    def _serve_normally(self, work: Work) -> None:
         started = work.begin()
         if isinstance(started, Execution):
             if self.server.latency_seconds:

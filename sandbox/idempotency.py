@@ -1,4 +1,4 @@
-"""The idempotency layer: the first answer under a key is kept and given again.
+"""The idempotency layer: it saves the first result under a key and replays it.
 
 Source: docs.stripe.com/api/idempotent_requests and docs.stripe.com/error-low-level.
 """
@@ -18,7 +18,7 @@ MAX_KEY = 255
 
 @dataclass(frozen=True, slots=True)
 class SavedAnswer:
-    """A key, what it was first used for, and the answer once there is one."""
+    """The first use of a key, and its result once the request has finished."""
 
     endpoint: str
     params: Form
@@ -36,10 +36,10 @@ class IdempotencyKeys:
     def claim(
         self, key: str, endpoint: str, params: Form, now: float, request_id: str
     ) -> SavedAnswer | None:
-        """Mark the key as executing (None), or give the saved answer.
+        """Mark the key as in use and return None, or return the saved result.
 
-        Raises 400 idempotency_error for another endpoint or other parameters, and 409 while
-        the first request still executes.
+        Raises 400 idempotency_error for a different endpoint or different parameters, and 409
+        while the first request is executing.
         """
         check_length(key)
         self._prune(now)
@@ -53,18 +53,18 @@ class IdempotencyKeys:
         return kept
 
     def save(self, key: str, answer: Answer) -> None:
-        """Keep the answer of the request that claimed the key."""
+        """Save the result of the request that claimed the key."""
         first = self._kept[key]
         self._kept[key] = SavedAnswer(
             first.endpoint, first.params, first.first_used_at, first.request_id, answer
         )
 
     def release(self, key: str) -> None:
-        """Forget a claim whose endpoint never began to execute."""
+        """Release a claim whose endpoint never started to execute."""
         self._kept.pop(key, None)
 
     def copy(self) -> IdempotencyKeys:
-        """The same keys; the saved answers are immutable and shared."""
+        """Return a copy; it shares the saved results, which are immutable."""
         twin = IdempotencyKeys()
         twin._kept = self._kept.copy()
         return twin
@@ -81,7 +81,7 @@ class IdempotencyKeys:
 
 
 def check_length(key: str) -> None:
-    """Refuse a key that Stripe cannot keep."""
+    """Reject a key that is too long for Stripe."""
     if len(key) > MAX_KEY:
         message = (
             f"Idempotency keys can be at most {MAX_KEY} characters long; yours has {len(key)}."
@@ -90,7 +90,7 @@ def check_length(key: str) -> None:
 
 
 def key_in_use(key: str) -> Refusal:
-    """409: another request with this key is executing right now."""
+    """409: another request with this key is executing."""
     message = (
         "There is currently another in-progress request using this Idempotent Key (that probably "
         "means you submitted twice, and the other request is still going through): "

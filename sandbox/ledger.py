@@ -1,7 +1,7 @@
-"""What one account holds in one mode: PaymentIntents, their history, and what is still to happen.
+"""The PaymentIntents of one account in one mode, their history, and their scheduled changes.
 
-PaymentIntents are JSON objects that are replaced, never changed, so a copy of a ledger is cheap
-and an Event keeps the object as it was.
+A PaymentIntent is a JSON object that is replaced, never changed, so that a ledger is cheap to copy
+and an Event keeps the object of its time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sandbox.payment_methods import PaymentMethod
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A PaymentIntent, what it was before (for search, which lags), and how it is being paid."""
+    """A PaymentIntent, its earlier versions (for search, which lags), and its payment method."""
 
     intent: JsonObject
     history: tuple[tuple[float, JsonObject], ...]
@@ -26,7 +26,7 @@ class Record:
 
 
 class Position(NamedTuple):
-    """A place in the list: by second of creation, then by order of arrival."""
+    """A position in the list: ordered by second of creation, then by arrival."""
 
     created: int
     sequence: int
@@ -34,7 +34,7 @@ class Position(NamedTuple):
 
 
 class Due(NamedTuple):
-    """Something that happens by itself when the clock gets there."""
+    """A change that is scheduled for a time of the sandbox clock."""
 
     at: float
     sequence: int
@@ -56,7 +56,7 @@ class Ledger:
         self._sequence = 0
 
     def add(self, intent: JsonObject, now: float) -> None:
-        """Take in a new PaymentIntent."""
+        """Add a new PaymentIntent."""
         position = Position(intent["created"], self._next(), intent["id"])
         insort(self.positions, position)
         self._place[intent["id"]] = position
@@ -64,7 +64,7 @@ class Ledger:
         self._index(intent)
 
     def put(self, intent: JsonObject, now: float) -> None:
-        """Replace a PaymentIntent by its next version."""
+        """Replace a PaymentIntent with its next version."""
         old = self.records[intent["id"]]
         history = (*old.history, (now, intent))
         self.records[intent["id"]] = replace(old, intent=intent, history=history)
@@ -72,12 +72,12 @@ class Ledger:
             self._index(intent)
 
     def pay_with(self, intent_id: str, method: PaymentMethod, return_url: str | None) -> None:
-        """Remember what a PaymentIntent is being paid with, and where its shopper returns to."""
+        """Record the payment method of a PaymentIntent, and its shopper's return URL."""
         record = self.records[intent_id]
         self.records[intent_id] = replace(record, paying_with=method, return_url=return_url)
 
     def get(self, intent_id: str, param: str = "intent") -> JsonObject:
-        """The PaymentIntent, or 404 resource_missing."""
+        """Return the PaymentIntent, or raise 404 resource_missing."""
         record = self.records.get(intent_id)
         if record is None:
             message = f"No such payment_intent: '{intent_id}'"
@@ -85,26 +85,26 @@ class Ledger:
         return record.intent
 
     def place(self, intent_id: str, param: str) -> Position:
-        """Where a PaymentIntent stands in the list, or 400 resource_missing."""
+        """Return the position of a PaymentIntent in the list, or raise 400 resource_missing."""
         if intent_id not in self._place:
             message = f"No such payment_intent: '{intent_id}'"
             raise refusal(message, code="resource_missing", param=param)
         return self._place[intent_id]
 
     def with_metadata(self, name: str, value: str) -> list[str]:
-        """Ids of PaymentIntents that carry or carried this pair, letter case apart."""
+        """Return the ids of PaymentIntents that have or had this pair, ignoring case."""
         return list(self._by_metadata.get((name, value.casefold()), ()))
 
     def schedule(self, at: float, kind: str, subject: Any) -> None:
-        """Let something happen at an instant of the sandbox clock."""
+        """Schedule a change at a time of the sandbox clock."""
         heapq.heappush(self.due, Due(at, self._next(), kind, subject))
 
     def pop_due(self, now: float) -> Due | None:
-        """The next thing whose time has come."""
+        """Remove and return the next change that is due, or None."""
         return heapq.heappop(self.due) if self.due and self.due[0].at <= now else None
 
     def copy(self) -> Ledger:
-        """The same ledger; its immutable contents are shared."""
+        """Return a copy; it shares the immutable contents."""
         twin = Ledger()
         twin.records = self.records.copy()
         twin.positions = self.positions.copy()

@@ -1,4 +1,4 @@
-"""The life of a PaymentIntent: each state change, what it needs and which Event it makes.
+"""The lifecycle of a PaymentIntent: its state changes, their requirements and their Events.
 
     requires_payment_method ─ requires_confirmation ─┬→ succeeded
        ↑ declined              requires_action ──────┼→ requires_capture → succeeded
@@ -33,7 +33,7 @@ _REASONS = {"processing": BANK_FAILURE, "requires_action": AUTHENTICATION_FAILUR
 
 
 def require_status(intent: JsonObject, verb: str, done: str, allowed: tuple[str, ...]) -> None:
-    """Refuse with payment_intent_unexpected_state unless the status allows the verb."""
+    """Raise payment_intent_unexpected_state unless the status allows the verb."""
     if intent["status"] in allowed:
         return
     raise refusal(
@@ -47,7 +47,7 @@ def require_status(intent: JsonObject, verb: str, done: str, allowed: tuple[str,
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to pay: with what, where the shopper returns to, and whether there is a shopper."""
+    """One attempt to pay; `off_session` means that no shopper is present."""
 
     method_id: str
     method: PaymentMethod
@@ -56,14 +56,14 @@ class Attempt:
 
 
 def confirm(moment: Moment, intent: JsonObject, attempt: Attempt) -> JsonObject:
-    """Attempt the payment; raises the 402 card_error of a decline."""
+    """Attempt the payment; raise 402 card_error if it is declined."""
     method = attempt.method
     intent = moment.change(intent, payment_method=attempt.method_id, last_payment_error=None)
     moment.ledger.pay_with(intent["id"], method, attempt.return_url)
     if method.outcome is Outcome.NEEDS_ACTION and attempt.off_session:
         raise _declined(moment, intent, AUTHENTICATION_REQUIRED)
     if method.outcome is Outcome.NEEDS_ACTION:
-        return _ask_for_action(moment, intent)
+        return _require_action(moment, intent)
     if method.outcome is Outcome.DECLINED:
         raise _declined(moment, intent, method.decline or GENERIC_DECLINE)
     if method.outcome is Outcome.SUCCEEDS:
@@ -72,7 +72,7 @@ def confirm(moment: Moment, intent: JsonObject, attempt: Attempt) -> JsonObject:
 
 
 def pay(moment: Moment, intent: JsonObject) -> JsonObject:
-    """The money is there: authorized where capture is manual, else received."""
+    """Authorize the amount if capture is manual, else receive it."""
     charge = moment.ids.new("ch_3")
     if intent["capture_method"] == "manual":
         return moment.change(
@@ -95,14 +95,14 @@ def pay(moment: Moment, intent: JsonObject) -> JsonObject:
 
 
 def capture(moment: Moment, intent: JsonObject, amount: int) -> JsonObject:
-    """Take an authorized amount or a part of it."""
+    """Capture an authorized amount or a part of it."""
     return moment.change(
         intent, "succeeded", status="succeeded", amount_capturable=0, amount_received=amount
     )
 
 
 def cancel(moment: Moment, intent: JsonObject, reason: str | None) -> JsonObject:
-    """End a PaymentIntent for ever."""
+    """Cancel a PaymentIntent; this is final."""
     return moment.change(
         intent,
         "canceled",
@@ -115,7 +115,7 @@ def cancel(moment: Moment, intent: JsonObject, reason: str | None) -> JsonObject
 
 
 def fail(moment: Moment, intent: JsonObject, decline: Decline) -> JsonObject:
-    """Back to requires_payment_method, with last_payment_error."""
+    """Return to requires_payment_method, with last_payment_error."""
     error = _payment_error(intent, decline)
     return moment.change(
         intent,
@@ -130,20 +130,20 @@ def fail(moment: Moment, intent: JsonObject, decline: Decline) -> JsonObject:
 
 
 def succeed_now(moment: Moment, intent: JsonObject, allowed: tuple[str, ...]) -> JsonObject:
-    """Let a payment go through as if the shopper, or the bank, had just done their part."""
+    """Complete a payment as if the shopper or the bank had approved it."""
     require_status(intent, "complete", "completed", allowed)
     method_id = intent["payment_method"] or "pm_card_visa"
     return pay(moment, {**intent, "payment_method": method_id, "last_payment_error": None})
 
 
 def fail_now(moment: Moment, intent: JsonObject, allowed: tuple[str, ...]) -> JsonObject:
-    """Let a payment fail for the reason that fits its state."""
+    """Fail a payment, with a reason that fits its state."""
     require_status(intent, "fail", "failed", allowed)
     return fail(moment, intent, _REASONS.get(intent["status"], GENERIC_DECLINE))
 
 
 def settle(moment: Moment, intent: JsonObject) -> None:
-    """End `processing` in the way of the payment method; nothing if it ended before."""
+    """End `processing` as the payment method says; do nothing if it has ended already."""
     if intent["status"] != "processing":
         return
     method = moment.ledger.records[intent["id"]].paying_with
@@ -153,7 +153,7 @@ def settle(moment: Moment, intent: JsonObject) -> None:
         pay(moment, intent)
 
 
-def _ask_for_action(moment: Moment, intent: JsonObject) -> JsonObject:
+def _require_action(moment: Moment, intent: JsonObject) -> JsonObject:
     page = f"{moment.rules.base_url}/_sandbox/payment_intents/{intent['id']}/action"
     redirect = {"url": page, "return_url": moment.ledger.records[intent["id"]].return_url}
     return moment.change(

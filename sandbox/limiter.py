@@ -1,4 +1,4 @@
-"""So many requests a second and account, as Stripe's rate limiter: it runs before idempotency."""
+"""Stripe's rate limiter: requests per second and account, checked before idempotency."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LOCK_MESSAGE = (
 
 
 class Limiter:
-    """A bucket of one second for each account; `per_second` 0 means no limit."""
+    """A token bucket of one second for each account; `per_second` 0 means no limit."""
 
     def __init__(self, per_second: float = 0) -> None:
         self.per_second = per_second
         self._buckets: dict[Account, tuple[float, float]] = {}
 
     def admit(self, account: Account, now: float) -> None:
-        """Take one place or raise 429."""
+        """Take one token, or raise 429."""
         if not self.per_second:
             return
         places, at = self._buckets.get(account, (self.per_second, now))
@@ -30,20 +30,20 @@ class Limiter:
             raise rate_limited(None)
 
     def copy(self) -> Limiter:
-        """The same limiter with buckets of its own."""
+        """Return an independent copy."""
         twin = Limiter(self.per_second)
         twin._buckets = self._buckets.copy()
         return twin
 
 
 def rate_limited(retry_after: float | None) -> Refusal:
-    """429 rate_limit, with `Retry-After` where it is known."""
+    """429 rate_limit, with `Retry-After` if it is known."""
     headers = {"Stripe-Rate-Limited-Reason": "global-rate"} | _retry_after(retry_after)
     return refusal(_RATE_MESSAGE, status=429, code="rate_limit", headers=headers)
 
 
 def lock_timeout(retry_after: float | None) -> Refusal:
-    """429 lock_timeout: another request holds the object; Stripe advises to send again."""
+    """429 lock_timeout: another request holds the object; Stripe advises a retry."""
     headers = {"Stripe-Should-Retry": "true"} | _retry_after(retry_after)
     return refusal(_LOCK_MESSAGE, status=429, code="lock_timeout", headers=headers)
 

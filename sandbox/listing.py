@@ -17,12 +17,12 @@ DEFAULT_LIMIT, MAX_LIMIT = 10, 100
 
 _RANGE: Schema = dict.fromkeys(("gt", "gte", "lt", "lte"), integer)
 
-# Before and after every sequence of one second.
+# Sort before and after every sequence number of the same second.
 _FIRST, _LAST = -1, 1 << 62
 
 
 def limit(name: str, value: Any) -> int:
-    """A page size from 1 to 100."""
+    """Parse a page size from 1 to 100."""
     found = integer(name, value)
     if not 1 <= found <= MAX_LIMIT:
         bound = "greater than or equal to 1" if found < 1 else f"less than or equal to {MAX_LIMIT}"
@@ -48,12 +48,12 @@ _SCHEMA: Schema = {
 
 
 def check_list(params: Form, _: str) -> Form:
-    """The parameters of a list."""
+    """Validate the parameters of a list."""
     return check(params, _SCHEMA)
 
 
 def list_intents(moment: Moment, _: str, params: Form) -> JsonObject:
-    """One page of the list."""
+    """Return one page of the list."""
     wanted, ledger = params.get("limit", DEFAULT_LIMIT), moment.ledger
     backwards = "ending_before" in params
     inside = ledger.positions[_slice(ledger, params)]
@@ -65,7 +65,7 @@ def list_intents(moment: Moment, _: str, params: Form) -> JsonObject:
 
 
 def _slice(ledger: Ledger, params: Form) -> slice:
-    """The positions between the cursors and within `created`; the list is kept oldest first."""
+    """Return the positions between the cursors and within `created`; the list is oldest first."""
     low, high = 0, len(ledger.positions)
     for bound, value in params.get("created", {}).items():
         edge = Position(value, _FIRST if bound in ("gte", "lt") else _LAST, "")

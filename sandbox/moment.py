@@ -1,4 +1,4 @@
-"""What an endpoint may touch while it executes one request."""
+"""The execution context of one request, and the settings of the sandbox."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Publish = Callable[[str, JsonObject, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How this sandbox behaves. Durations in seconds of the sandbox clock."""
+    """The settings of a sandbox. Durations are in seconds of the sandbox clock."""
 
     # ACH and PAD settle in about four business days.
     settle_seconds: float = 4 * 86_400
@@ -26,7 +26,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Who asks, when (sent_at is earlier where an object comes late), and whom to tell."""
+    """The context of one execution: caller, time, data and event publisher.
+
+    `sent_at` is earlier than `now` when the fault late_object delayed the execution.
+    """
 
     now: float
     sent_at: float

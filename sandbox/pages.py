@@ -1,4 +1,4 @@
-"""Files that a browser loads from the sandbox in place of Stripe's own addresses."""
+"""Files that a browser loads from the sandbox instead of from Stripe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HERE = Path(__file__).parent / "browser"
 
 _SCRIPT = "text/javascript; charset=utf-8"
 
-# Path → file in browser/, and its type.
+# Path → file in browser/ and content type.
 FILES = {
     "/v3": ("stripe.js", _SCRIPT),
     "/v3/": ("stripe.js", _SCRIPT),
@@ -31,7 +31,7 @@ _HEADERS = {
 
 
 def find_page(path: str) -> Response | None:
-    """The file for a path, if there is one."""
+    """Return the file of a path, or None."""
     if path not in FILES:
         return None
     name, kind = FILES[path]

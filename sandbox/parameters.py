@@ -1,4 +1,4 @@
-"""Rules for parameters and their errors: a Schema is a dict of names to rules."""
+"""Validation rules for parameters, and their errors; a Schema maps names to rules."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s]+\Z", re.IGNORECASE)
 
 
 def check(params: Form, schema: Schema, required: Iterable[str] = (), within: str = "") -> Form:
-    """Apply the schema; refuses what is missing, unknown or malformed, in Stripe's words."""
+    """Apply the schema; reject missing, unknown and malformed parameters with Stripe's errors."""
     for name in required:
         if name not in params:
-            missing(_full(within, name))
-    unknown = [_full(within, name) for name in params if name not in schema]
+            missing(_qualified(within, name))
+    unknown = [_qualified(within, name) for name in params if name not in schema]
     if unknown:
         _unknown(unknown)
-    return {name: schema[name](_full(within, name), value) for name, value in params.items()}
+    return {name: schema[name](_qualified(within, name), value) for name, value in params.items()}
 
 
 def missing(name: str) -> None:
-    """Refuse for the lack of a parameter."""
+    """Reject a request without a required parameter."""
     raise refusal(f"Missing required param: {name}.", code="parameter_missing", param=name)
 
 
 def text(limit: int = MAX_TEXT, *, unset: bool = True) -> Rule:
-    """Text; an empty one unsets the field (None) unless it may not be unset."""
+    """Text; an empty one unsets the field (None), if `unset` allows that."""
 
     def rule(name: str, value: Any) -> str | None:
         if not isinstance(value, str):
             raise refusal(f"Invalid string: {name}", param=name)
         if not value and unset:
             return None
-        _filled(name, value)
+        _reject_empty(name, value)
         if len(value) > limit:
             message = f"Invalid string: {value[:20]}...; must be at most {limit} characters"
             raise refusal(message, code="parameter_invalid_string_too_long", param=name)
@@ -55,7 +55,7 @@ def text(limit: int = MAX_TEXT, *, unset: bool = True) -> Rule:
 
 def integer(name: str, value: Any) -> int:
     """A whole number in decimal digits."""
-    _filled(name, value)
+    _reject_empty(name, value)
     if not isinstance(value, str) or not _INTEGER.match(value):
         message = f"Invalid integer: {value}"
         raise refusal(message, code="parameter_invalid_integer", param=name)
@@ -76,7 +76,7 @@ def choice(*allowed: str, unset: bool = False) -> Rule:
         if value == "" and unset:
             return None
         if value not in allowed:
-            raise refusal(f"Invalid {name}: must be one of {_either(allowed)}", param=name)
+            raise refusal(f"Invalid {name}: must be one of {_enumerate(allowed)}", param=name)
         return str(value)
 
     return rule
@@ -94,23 +94,23 @@ def array(item: Rule) -> Rule:
 
 
 def nested(schema: Schema, required: Iterable[str] = ()) -> Rule:
-    """A hash with a schema of its own."""
+    """A hash with its own schema."""
 
     def rule(name: str, value: Any) -> Form:
-        return check(anything(name, value), schema, required, within=name)
+        return check(any_hash(name, value), schema, required, within=name)
 
     return rule
 
 
-def anything(name: str, value: Any) -> Form:
-    """A hash whose inside the sandbox does not look into."""
+def any_hash(name: str, value: Any) -> Form:
+    """A hash whose contents the sandbox does not validate."""
     if not isinstance(value, dict):
         raise refusal("Invalid object", param=name)
     return value
 
 
 def email(name: str, value: Any) -> str | None:
-    """An e-mail address; empty unsets it."""
+    """An e-mail address; an empty text unsets it."""
     found: str | None = text()(name, value)
     if found is not None and not _EMAIL.match(found):
         raise refusal(f"Invalid email address: {found}", code="email_invalid", param=name)
@@ -118,7 +118,7 @@ def email(name: str, value: Any) -> str | None:
 
 
 def url(name: str, value: Any) -> str:
-    """An address that a browser can be sent to."""
+    """A URL to which a browser can be redirected."""
     found: str = text(unset=False)(name, value)
     if not _URL.match(found):
         raise refusal("Not a valid URL", code="url_invalid", param=name)
@@ -126,10 +126,10 @@ def url(name: str, value: Any) -> str:
 
 
 def metadata(name: str, value: Any) -> Form:
-    """Text to text within Stripe's limits; an empty value stays, because it removes the name."""
+    """Metadata within Stripe's limits; an empty value is kept, because it removes its key."""
     if value == "":
         return {}
-    if len(anything(name, value)) > MAX_METADATA_KEYS:
+    if len(any_hash(name, value)) > MAX_METADATA_KEYS:
         message = f"Metadata can have at most {MAX_METADATA_KEYS} keys; {len(value)} were given."
         raise refusal(message, param=name)
     for key, content in value.items():
@@ -151,7 +151,7 @@ def _check_metadata(name: str, key: str, content: Any) -> None:
         raise refusal(message, param=name)
 
 
-def _filled(name: str, value: Any) -> None:
+def _reject_empty(name: str, value: Any) -> None:
     if value == "":
         message = (
             f"You passed an empty string for '{name}'. We assume empty values are an attempt to "
@@ -167,9 +167,9 @@ def _unknown(names: list[str]) -> None:
     raise refusal(message, code="parameter_unknown", param=names[0])
 
 
-def _either(words: tuple[str, ...]) -> str:
+def _enumerate(words: tuple[str, ...]) -> str:
     return " or ".join(words) if len(words) < 3 else f"{', '.join(words[:-1])}, or {words[-1]}"
 
 
-def _full(within: str, name: str) -> str:
+def _qualified(within: str, name: str) -> str:
     return f"{within}[{name}]" if within else name

@@ -1,4 +1,4 @@
-"""The PaymentIntent object: as it is born, and as a browser sees it."""
+"""The PaymentIntent object: its initial state, and the part that a browser sees."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from sandbox.answers import JsonObject
 from sandbox.form import Form
 from sandbox.moment import Moment
-from sandbox.payment_method_types import TURNED_ON, compatible
+from sandbox.payment_method_types import ENABLED_TYPES, compatible
 
-# Copied as they are sent: from the parameters of create and update into the object.
-PLAIN = (
+# Parameters of create and update that are copied to the object unchanged.
+COPIED_FIELDS = (
     "application_fee_amount",
     "customer",
     "customer_account",
@@ -25,7 +25,7 @@ PLAIN = (
     "transfer_group",
 )
 
-# What a page that holds only a publishable key is shown of a PaymentIntent.
+# The fields that Stripe shows to a caller with a publishable key.
 BROWSER_FIELDS = (
     "id", "object", "amount", "amount_details", "automatic_payment_methods", "canceled_at",
     "cancellation_reason", "capture_method", "client_secret", "confirmation_method", "created",
@@ -34,7 +34,7 @@ BROWSER_FIELDS = (
     "receipt_email", "setup_future_usage", "shipping", "source", "status",
 )  # fmt: skip
 
-_BLANK: JsonObject = {
+_INITIAL_FIELDS: JsonObject = {
     "amount_capturable": 0,
     "amount_details": {"tip": {}},
     "amount_received": 0,
@@ -57,17 +57,17 @@ _DEFAULTS: dict[str, Any] = {
     "confirmation_method": "automatic",
     "excluded_payment_method_types": None,
     "payment_method_options": {},
-    **dict.fromkeys(PLAIN),
+    **dict.fromkeys(COPIED_FIELDS),
 }
 
 
-def new_intent(moment: Moment, params: Form) -> JsonObject:
-    """A PaymentIntent that waits for a payment method; not in the ledger yet."""
+def build_intent(moment: Moment, params: Form) -> JsonObject:
+    """Build a PaymentIntent in requires_payment_method; the caller adds it to the ledger."""
     intent_id = moment.ids.new("pi_3")
     return {
         "id": intent_id,
         "object": "payment_intent",
-        **_BLANK,
+        **_INITIAL_FIELDS,
         **{name: params.get(name, default) for name, default in _DEFAULTS.items()},
         "amount": params["amount"],
         "automatic_payment_methods": _automatic(params),
@@ -82,12 +82,12 @@ def new_intent(moment: Moment, params: Form) -> JsonObject:
 
 
 def for_browser(intent: JsonObject) -> JsonObject:
-    """The part of a PaymentIntent that a publishable key may see."""
+    """Return the fields that a caller with a publishable key may see."""
     return {name: intent[name] for name in BROWSER_FIELDS}
 
 
 def merged_metadata(old: JsonObject, new: JsonObject) -> JsonObject:
-    """An empty value removes a name; no names at all remove every one."""
+    """Merge metadata: an empty value removes its key, and an empty hash removes all keys."""
     return {k: v for k, v in {**old, **new}.items() if v} if new else {}
 
 
@@ -101,5 +101,5 @@ def _types(params: Form) -> list[str]:
     if "payment_method_types" in params:
         return list(params["payment_method_types"])
     excluded = params.get("excluded_payment_method_types", ())
-    asked = params.get("allowed_payment_method_types") or TURNED_ON
+    asked = params.get("allowed_payment_method_types") or ENABLED_TYPES
     return [kind for kind in compatible(asked, params["currency"]) if kind not in excluded]

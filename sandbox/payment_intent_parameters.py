@@ -1,6 +1,6 @@
-"""What each PaymentIntent endpoint takes: checked before the idempotency layer, never saved.
+"""Validation of PaymentIntent parameters, before the idempotency layer: its errors are not saved.
 
-Source: docs.stripe.com/api/payment_intents, and for the versions docs.stripe.com/changelog.
+Sources: docs.stripe.com/api/payment_intents, and docs.stripe.com/changelog for the versions.
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from sandbox.parameters import Schema, check, missing
 from sandbox.payment_intent_schemas import AT_CONFIRMATION, CONFIRM, CREATE, UPDATE
 from sandbox.payment_method_types import ONLY_CURRENCIES, compatible, takes
 
-# Versions by the day in their names (docs.stripe.com/changelog/dahlia and /endive).
+# API versions, compared by the date in their names (docs.stripe.com/changelog/dahlia and /endive).
 ALLOWED_TYPES_SINCE = "2026-07-29"
 TYPES_REMOVED_SINCE = "2026-09-30"
 
 
 def check_create(params: Form, version: str) -> Form:
-    """Everything that can be said of a new PaymentIntent without executing it."""
-    checked = check(params, of_version(CREATE, params, version), ("amount", "currency"))
+    """Validate the parameters of a creation, as far as possible without executing it."""
+    checked = check(params, schema_for_version(CREATE, params, version), ("amount", "currency"))
     check_amount(checked["amount"], checked["currency"])
-    _only_with_confirm(checked)
-    _one_way_of_choosing(checked)
+    _check_confirm_only(checked)
+    _check_one_type_selection(checked)
     check_types(checked, checked["currency"])
     return checked
 
 
 def check_update(params: Form, version: str) -> Form:
-    """What can be said of an update without knowing the PaymentIntent."""
-    checked = check(params, of_version(UPDATE, params, version))
+    """Validate the parameters of an update, without looking at the PaymentIntent."""
+    checked = check(params, schema_for_version(UPDATE, params, version))
     if "amount" in checked:
         check_amount(checked["amount"], checked.get("currency", "usd"))
     return checked
 
 
 def check_confirm(params: Form, version: str) -> Form:
-    """What can be said of a confirmation without knowing the PaymentIntent."""
-    return check(params, of_version(CONFIRM, params, version))
+    """Validate the parameters of a confirmation, without looking at the PaymentIntent."""
+    return check(params, schema_for_version(CONFIRM, params, version))
 
 
-def of_version(schema: Schema, params: Form, version: str) -> Schema:
-    """The schema as the API version has it; refuses the type list of yesterday by its code."""
+def schema_for_version(schema: Schema, params: Form, version: str) -> Schema:
+    """Return the schema of the API version; reject payment_method_types if it was removed."""
     day = version[:10]
     if "payment_method_types" in params and day >= TYPES_REMOVED_SINCE:
         raise refusal(
@@ -57,7 +57,7 @@ def of_version(schema: Schema, params: Form, version: str) -> Schema:
 
 
 def check_types(checked: Form, currency: str) -> None:
-    """Each asked-for type must take the currency; acss_debit needs its mandate's terms."""
+    """Require that each type supports the currency, and that acss_debit has mandate terms."""
     asked = checked.get("payment_method_types", ())
     for kind in asked:
         if not takes(kind, currency):
@@ -86,7 +86,7 @@ def _check_mandate(checked: Form) -> None:
         missing(f"{name}[interval_description]")
 
 
-def _only_with_confirm(checked: Form) -> None:
+def _check_confirm_only(checked: Form) -> None:
     if checked.get("confirm"):
         return
     for name in AT_CONFIRMATION:
@@ -95,7 +95,7 @@ def _only_with_confirm(checked: Form) -> None:
             raise refusal(message, param=name)
 
 
-def _one_way_of_choosing(checked: Form) -> None:
+def _check_one_type_selection(checked: Form) -> None:
     ways = (
         "allowed_payment_method_types",
         "payment_method_types",

@@ -1,4 +1,4 @@
-"""The names and kinds of the parameters that each PaymentIntent endpoint takes.
+"""The names and types of the parameters of each PaymentIntent endpoint.
 
 Source: docs.stripe.com/api/payment_intents.
 """
@@ -11,7 +11,7 @@ from sandbox.answers import refusal
 from sandbox.currencies import checked_currency
 from sandbox.parameters import (
     Schema,
-    anything,
+    any_hash,
     array,
     boolean,
     choice,
@@ -48,7 +48,7 @@ _MANDATE: Schema = {
     "transaction_type": choice("business", "personal"),
 }
 _METHOD_OPTIONS: Schema = {
-    **dict.fromkeys(TYPES, anything),
+    **dict.fromkeys(TYPES, any_hash),
     "acss_debit": nested(
         {
             "mandate_options": nested(_MANDATE),
@@ -61,19 +61,19 @@ _METHOD_OPTIONS: Schema = {
 
 COMMON: Schema = {
     "allowed_payment_method_types": array(_type),
-    "amount_details": anything,
+    "amount_details": any_hash,
     "capture_method": choice("automatic", "automatic_async", "manual"),
     "excluded_payment_method_types": array(_type),
     "expand": array(_expand),
-    "hooks": anything,
-    "payment_details": anything,
+    "hooks": any_hash,
+    "payment_details": any_hash,
     "payment_method": text(),
-    "payment_method_data": anything,
+    "payment_method_data": any_hash,
     "payment_method_options": nested(_METHOD_OPTIONS),
     "payment_method_types": array(_type),
     "receipt_email": email,
     "setup_future_usage": _USAGE,
-    "shipping": anything,
+    "shipping": any_hash,
 }
 UPDATE: Schema = {
     **COMMON,
@@ -87,16 +87,16 @@ UPDATE: Schema = {
     "payment_method_configuration": text(100),
     "statement_descriptor": text(22),
     "statement_descriptor_suffix": text(22),
-    "transfer_data": anything,
+    "transfer_data": any_hash,
     "transfer_group": text(),
 }
 AT_CONFIRMATION: Schema = {
     "confirmation_token": text(),
     "error_on_requires_action": boolean,
     "mandate": text(),
-    "mandate_data": anything,
+    "mandate_data": any_hash,
     "off_session": boolean,
-    "radar_options": anything,
+    "radar_options": any_hash,
     "return_url": url,
     "use_stripe_sdk": boolean,
 }

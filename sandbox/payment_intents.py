@@ -1,20 +1,20 @@
-"""The PaymentIntent endpoints: what each does once it executes."""
+"""The PaymentIntent endpoints: the execution of each."""
 
 from __future__ import annotations
 
 from sandbox import lifecycle
 from sandbox.answers import JsonObject, refusal
 from sandbox.confirmation import (
-    asked_method,
     attached_method,
     attempt,
     check_client_secret,
     checked_method,
+    requested_method,
 )
 from sandbox.currencies import check_amount, check_minimum
 from sandbox.form import Form
 from sandbox.moment import Moment
-from sandbox.payment_intent_object import PLAIN, merged_metadata, new_intent
+from sandbox.payment_intent_object import COPIED_FIELDS, build_intent, merged_metadata
 from sandbox.payment_intent_parameters import check_types
 
 _ALWAYS_UPDATABLE = frozenset({"metadata", "description", "expand"})
@@ -24,8 +24,8 @@ def create(moment: Moment, _: str, params: Form) -> JsonObject:
     """POST /v1/payment_intents."""
     check_minimum(params["amount"], params["currency"])
     _check_customer(params)
-    intent = new_intent(moment, params)
-    method = asked_method(moment, params)
+    intent = build_intent(moment, params)
+    method = requested_method(moment, params)
     if method:
         intent |= {"payment_method": method[0], "status": "requires_confirmation"}
     if params.get("confirm"):
@@ -53,13 +53,13 @@ def update(moment: Moment, intent_id: str, params: Form) -> JsonObject:
     check_minimum(wanted["amount"], wanted["currency"])
     check_types(params, wanted["currency"])
     _check_customer(params)
-    changes = {name: params[name] for name in PLAIN if name in params}
+    changes = {name: params[name] for name in COPIED_FIELDS if name in params}
     for name in ("amount", "currency", "capture_method"):
         if name in params:
             changes[name] = params[name]
     if "metadata" in params:
         changes["metadata"] = merged_metadata(intent["metadata"], params["metadata"])
-    method = asked_method(moment, params)
+    method = requested_method(moment, params)
     if method:
         changes |= {"payment_method": method[0], "status": "requires_confirmation"}
     return moment.change(intent, **changes)
@@ -71,7 +71,7 @@ def confirm(moment: Moment, intent_id: str, params: Form) -> JsonObject:
     if moment.caller.publishable:
         check_client_secret(intent, params)
     lifecycle.require_status(intent, "confirm", "confirmed", lifecycle.OPEN)
-    method = asked_method(moment, params) or attached_method(moment, intent)
+    method = requested_method(moment, params) or attached_method(moment, intent)
     return attempt(moment, intent, method, params)
 
 

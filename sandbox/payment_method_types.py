@@ -1,4 +1,4 @@
-"""Which types of payment method exist, and which currencies each of them takes.
+"""The payment method types, and the currencies that each of them supports.
 
 Source: docs.stripe.com/payments/payment-methods/payment-method-support.
 """
@@ -17,7 +17,7 @@ us_bank_account wechat_pay zip
 """
 TYPES = frozenset(_NAMES.split())
 
-# Only the types that are tied to few currencies; the others take any.
+# Only types with a limited list; the others support every currency.
 ONLY_CURRENCIES = {
     "acss_debit": ("cad", "usd"),
     "affirm": ("cad", "usd"),
@@ -48,15 +48,15 @@ ONLY_CURRENCIES = {
     "us_bank_account": ("usd",),
 }
 
-# What the sandbox's own account has turned on in its dashboard.
-TURNED_ON = ("card", "link", "us_bank_account")
+# The types that are enabled in the Dashboard settings of every sandbox account.
+ENABLED_TYPES = ("card", "link", "us_bank_account")
 
 
 def takes(kind: str, currency: str) -> bool:
-    """Whether a type takes a currency."""
+    """Whether a type supports a currency."""
     return currency in ONLY_CURRENCIES.get(kind, (currency,))
 
 
 def compatible(kinds: Iterable[str], currency: str) -> list[str]:
-    """Those of the types that take the currency, in their order."""
+    """Return the types that support the currency, in the given order."""
     return [kind for kind in kinds if takes(kind, currency)]

@@ -1,4 +1,4 @@
-"""Test payment methods: what each one does when a PaymentIntent is confirmed with it.
+"""Test payment methods, and the outcome of a confirmation with each of them.
 
 Source: docs.stripe.com/testing (cards), docs.stripe.com/payments/ach-direct-debit and
 docs.stripe.com/payments/acss-debit (bank debits).
@@ -14,7 +14,7 @@ from sandbox.answers import refusal
 
 
 class Outcome(Enum):
-    """What a confirmation leads to."""
+    """The outcome of a confirmation."""
 
     SUCCEEDS = "succeeds"
     DECLINED = "declined"
@@ -25,7 +25,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """Why a bank said no, as `code` and `decline_code` of a card_error."""
+    """The reason for a decline, as `code` and `decline_code` of a card_error."""
 
     code: str
     message: str
@@ -34,7 +34,7 @@ class Decline:
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
-    """A payment method of the sandbox and what it does."""
+    """A test payment method and its outcome."""
 
     type: str
     outcome: Outcome
@@ -131,12 +131,12 @@ TEST_METHODS = {
     "pm_card_present": PaymentMethod("card_present", _SUCCEEDS, last4="9969"),
 }
 
-# Bank accounts whose debit comes back, by account number (docs.stripe.com/testing).
+# Numbers of bank accounts whose debits fail (docs.stripe.com/testing).
 _FAILING_ACCOUNTS = frozenset({"000222222227", "000111111116", "000000004954"})
 
 
 def from_data(data: dict[str, Any]) -> PaymentMethod:
-    """The payment method that `payment_method_data` describes, known by its test number."""
+    """Return the payment method for `payment_method_data`, by its test number."""
     kind = data.get("type")
     details = data.get(str(kind)) or {}
     if kind == "card":

@@ -1,4 +1,4 @@
-"""The headers that go with every answer."""
+"""The headers of every response."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sandbox.request import Request
 
 
 def reply(request: Request, answer: Answer, api_version: str, original: str | None) -> Response:
-    """The answer to this request; `original` is the first request where this is a replay."""
+    """Build the response to a request; `original` is the id of the first request, for a replay."""
     headers = {
         "Content-Type": "application/json",
         "Request-Id": request.id,

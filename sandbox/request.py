@@ -1,4 +1,4 @@
-"""A request as it came in, read but not yet judged."""
+"""An incoming request, parsed but not validated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `key` is its Idempotency-Key where the method has any use for one."""
+    """One request; `key` is its Idempotency-Key, if the method supports one."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ def read_request(
     request_id: str,
     note: str | None = None,
 ) -> Request:
-    """Decode target, headers and body; raises a Refusal for what is no form or no version."""
+    """Parse target, headers and body; raise a Refusal for an invalid form or API version."""
     lower = {name.lower(): value for name, value in headers.items()}
     path, _, query = target.partition("?")
     posted = method == "POST"

@@ -1,4 +1,4 @@
-"""What was asked and answered: the last requests, and counts of all of them."""
+"""The request log: the latest requests, and counts of all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request. `status` None: no answer was made. `at` is sandbox time."""
+    """One request. `status` is None if there was no response; `at` is sandbox time."""
 
     at: float
     method: str
@@ -32,7 +32,7 @@ class Entry:
 def entry_of(
     request: Request, at: float, status: int | None, fault: str | None, *, replayed: bool
 ) -> Entry:
-    """The entry of a request that got this status."""
+    """Build the log entry of a request."""
     return Entry(
         at=at,
         method=request.method,
@@ -55,18 +55,18 @@ class RequestLog:
         self.counts: Counter[tuple[str | None, str, str, int | None]] = Counter()
 
     def add(self, entry: Entry) -> None:
-        """Write one request down."""
+        """Record one request."""
         self.entries.append(entry)
         self.counts[entry.account, entry.method, _template(entry.path), entry.status] += 1
 
     def shown(self) -> list[JsonObject]:
-        """The entries as JSON, oldest first, without client_secrets."""
+        """Return the entries as JSON, oldest first, without client_secrets."""
         return [{**asdict(entry), "params": _public(entry.params)} for entry in self.entries]
 
     def shown_counts(self, account: str | None = None) -> dict[str, int]:
-        """`POST /v1/payment_intents 200` → how many, of one account or of all.
+        """Return counts by `POST /v1/payment_intents 200`, of one account or of all.
 
-        `none` stands where there was no answer.
+        The status is `none` for requests without a response.
         """
         found: Counter[str] = Counter()
         for (owner, method, path, status), count in sorted(self.counts.items(), key=str):
@@ -75,7 +75,7 @@ class RequestLog:
         return dict(found)
 
     def copy(self) -> RequestLog:
-        """The same log, going on by itself."""
+        """Return an independent copy."""
         twin = RequestLog()
         twin.entries = self.entries.copy()
         twin.counts = self.counts.copy()

@@ -1,4 +1,4 @@
-"""GET /v1/payment_intents/search: sees the past, because the real one lags behind."""
+"""GET /v1/payment_intents/search: eventually consistent, as Stripe's search is."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SCHEMA: Schema = {"query": _query, "limit": limit, "page": text(unset=False)}
 
 
 def check_search(params: Form, _: str) -> Form:
-    """The parameters of a search, its query read."""
+    """Validate the parameters of a search, and parse its query."""
     return check(params, _SCHEMA, required=("query",))
 
 
 def search_intents(moment: Moment, _: str, params: Form) -> JsonObject:
-    """One page of what the index had taken in `search_lag_seconds` ago; newest first."""
+    """Return one page of the state of `search_lag_seconds` ago, newest first."""
     wanted, query = params.get("limit", DEFAULT_LIMIT), params["query"]
     seen_at = moment.now - moment.rules.search_lag_seconds
     candidates = _after(_candidates(moment.ledger, query), params.get("page"))

@@ -1,4 +1,4 @@
-"""Stripe's search query language, as far as PaymentIntents have it (docs.stripe.com/search)."""
+"""Stripe's search query language, for the fields of PaymentIntents (docs.stripe.com/search)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """`field operator value`, or its opposite; metadata fields carry the name that they ask for."""
+    """`field operator value`, possibly negated; `name` is the key of a metadata clause."""
 
     field: str
     operator: str
@@ -33,7 +33,7 @@ class Clause:
     name: str = ""
 
     def matches(self, intent: JsonObject) -> bool:
-        """Whether a PaymentIntent is found by this clause; text is compared without letter case."""
+        """Whether a PaymentIntent matches this clause; text is compared ignoring case."""
         return self._holds(intent) is not self.negated
 
     def _holds(self, intent: JsonObject) -> bool:
@@ -48,18 +48,18 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Clauses that must all hold, or any of them; Stripe does not mix the two."""
+    """Clauses joined by AND or by OR; Stripe does not allow a mixture."""
 
     clauses: tuple[Clause, ...]
     any_of: bool = False
 
     def matches(self, intent: JsonObject) -> bool:
-        """Whether a PaymentIntent is found."""
+        """Whether a PaymentIntent matches."""
         held = (clause.matches(intent) for clause in self.clauses)
         return any(held) if self.any_of else all(held)
 
     def metadata_pair(self) -> tuple[str, str] | None:
-        """A metadata pair that everything found must have: lets an index narrow the search."""
+        """Return a metadata pair that every match must have, so that an index can be used."""
         for clause in () if self.any_of else self.clauses:
             if clause.name and clause.operator == ":" and clause.value and not clause.negated:
                 return clause.name, clause.value
@@ -67,7 +67,7 @@ class Query:
 
 
 def parse_query(query: str) -> Query:
-    """Read a query or raise Stripe's 400."""
+    """Parse a query, or raise Stripe's 400."""
     clauses, joins, at = [], set(), 0
     while True:
         match = _CLAUSE.match(query, at)

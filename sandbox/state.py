@@ -1,4 +1,4 @@
-"""The sandbox as it stands, for tests to look at: what was made, for whom, and what was asked."""
+"""The state of the sandbox for tests: PaymentIntents by order, and request counts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from sandbox.answers import JsonObject
 from sandbox.core import Sandbox
 
 
-def shown_state(sandbox: Sandbox) -> JsonObject:
-    """Totals, orders and request counts as JSON. `payable` counts all that is not canceled."""
+def describe_state(sandbox: Sandbox) -> JsonObject:
+    """Return totals, orders and request counts as JSON; `payable` means not canceled."""
     with sandbox.lock:
         sandbox.settle()
         intents = _intents(sandbox)
@@ -23,8 +23,8 @@ def shown_state(sandbox: Sandbox) -> JsonObject:
         }
 
 
-def shown_account(sandbox: Sandbox, name: str) -> JsonObject:
-    """The same of one account: its orders and its requests."""
+def describe_account(sandbox: Sandbox, name: str) -> JsonObject:
+    """Return the orders and the request counts of one account."""
     with sandbox.lock:
         sandbox.settle()
         intents = _intents(sandbox, name)

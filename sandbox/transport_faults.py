@@ -1,4 +1,4 @@
-"""What breaks between two machines: done or not, the answer does not arrive whole."""
+"""Transport faults: the response is lost, cut or delayed, whether or not the request executed."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from sandbox.faults import FaultOrder
 
 
 class Wire(Protocol):
-    """A connection to one client. Every method may be called once, but `write`."""
+    """A connection to one client. Call each method at most once, except `write`."""
 
     def begin_answer(self, response: Response) -> None:
-        """Send the status line and the headers, with the full Content-Length."""
+        """Send the status line and the headers, including the full Content-Length."""
 
     def write(self, part: bytes) -> None:
-        """Send a part of the body."""
+        """Send part of the body."""
 
     def cut(self) -> None:
-        """Close the connection, whatever was announced."""
+        """Close the connection, even if the body is incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The request's way through the core, to be taken or not, and a wait that a shutdown ends."""
+    """The processing of one request by the core, and a wait that a shutdown interrupts."""
 
     begin: Callable[[], Response | Execution]
     finish: Callable[[Execution], Response]
     wait: Callable[[float], object]
 
     def do(self) -> Response:
-        """Begin and finish."""
+        """Process the whole request."""
         started = self.begin()
         return started if isinstance(started, Response) else self.finish(started)
 
 
-def answer_badly(fault: FaultOrder, work: Work, wire: Wire) -> None:
-    """Serve one request in the way that the fault orders."""
-    _WAYS[fault.kind](fault, work, wire)
+def serve_with_fault(fault: FaultOrder, work: Work, wire: Wire) -> None:
+    """Serve one request with a fault."""
+    _HANDLERS[fault.kind](fault, work, wire)
 
 
 def send(response: Response, wire: Wire) -> None:
-    """Send a whole answer."""
+    """Send a complete response."""
     wire.begin_answer(response)
     wire.write(response.body)
 
@@ -66,7 +66,7 @@ def _cut_body(_: FaultOrder, work: Work, wire: Wire) -> None:
 
 
 def _slow(fault: FaultOrder, work: Work, wire: Wire) -> None:
-    """The wait lies inside the execution, so another send of the key meanwhile gets 409."""
+    """Wait within the execution, so that another request with the same key gets 409."""
     started = work.begin()
     work.wait(fault.seconds)
     send(started if isinstance(started, Response) else work.finish(started), wire)
@@ -88,7 +88,7 @@ def _dribble(fault: FaultOrder, work: Work, wire: Wire) -> None:
         wire.write(bytes([byte]))
 
 
-_WAYS: dict[str, Callable[[FaultOrder, Work, Wire], None]] = {
+_HANDLERS: dict[str, Callable[[FaultOrder, Work, Wire], None]] = {
     "lost_before": _lost_before,
     "lost_after": _lost_after,
     "cut_body": _cut_body,

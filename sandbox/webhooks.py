@@ -1,4 +1,4 @@
-"""Signed Events to the shop's webhook: late, twice or out of order on request."""
+"""Delivery of signed Events to the shop's webhook; late, twice or out of order on request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from sandbox.answers import JsonObject
 from sandbox.events import signature
 
-# Stripe goes on for three days; a person at a sandbox waits for half a minute.
+# Stripe retries for three days; half a minute is enough for a sandbox.
 RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 TIMEOUT_SECONDS = 10.0
 KEPT = 1_000
@@ -25,10 +25,10 @@ DETOURS = ("double", "twin", "reorder", "drop", "delay")
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """What happens to the next `count` events of a type instead of one plain delivery.
+    """A deviation from normal delivery for the next `count` events of a type.
 
-    double: the same Event twice. twin: two Events of the same change. reorder: after the next
-    one. drop: never. delay: `seconds` later.
+    double: the same Event twice. twin: two Events for the same change. reorder: after the next
+    Event. drop: never. delay: `seconds` later.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Detour:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One try to deliver."""
+    """One delivery attempt."""
 
     event: str
     type: str
@@ -49,15 +49,15 @@ class Delivery:
 
 
 def parse_detour(given: dict[str, Any]) -> Detour:
-    """Read a detour from JSON; raises ValueError or TypeError."""
+    """Parse a detour from JSON; raise ValueError or TypeError."""
     detour = Detour(**given)
     if detour.kind not in DETOURS:
         raise ValueError(f"kind must be one of {', '.join(DETOURS)}")
     return detour
 
 
-class Courier:
-    """Delivers events to one address. `start` and `close` its thread."""
+class WebhookSender:
+    """Delivers events to one address, from its own thread."""
 
     def __init__(self, url: str | None = None, secret: str | None = None) -> None:
         self._first = self._url, self._secret = url, secret
@@ -71,27 +71,27 @@ class Courier:
         self._thread = threading.Thread(target=self._work, name="webhooks", daemon=True)
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start the delivery thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop after the delivery that is under way."""
+        """Stop after the current delivery."""
         with self._wake:
             self._closed = True
             self._wake.notify()
 
     def send_to(self, url: str | None, secret: str | None = None) -> None:
-        """Deliver to another address from now on; None stops it."""
+        """Change the address of future deliveries; None disables them."""
         with self._wake:
             self._url, self._secret = url, secret or self._secret
 
     def detour(self, *detours: Detour) -> None:
-        """Order what happens to events that are still to come."""
+        """Add detours for future events."""
         with self._wake:
             self._detours += [[detour, detour.count] for detour in detours]
 
     def take(self, event: JsonObject) -> None:
-        """Accept a new event; returns at once."""
+        """Queue a new event for delivery, without blocking."""
         with self._wake:
             if self._url is None:
                 return
@@ -102,20 +102,20 @@ class Courier:
             self._wake.notify()
 
     def resend(self, event: JsonObject) -> None:
-        """Deliver an event once more."""
+        """Queue an event for another delivery."""
         with self._wake:
             self._queue(event)
             self._wake.notify()
 
     def reset(self) -> None:
-        """Forget what waits and what was delivered; the address is that of the start again."""
+        """Clear the queue and the history, and restore the initial address."""
         with self._wake:
             self._url, self._secret = self._first
             self._detours, self._held, self._waiting = [], [], []
             self._delivered.clear()
 
     def shown(self) -> JsonObject:
-        """Address, deliveries (oldest first) and how many wait, as JSON; never the secret."""
+        """Return address, deliveries (oldest first) and queue length, without the secret."""
         with self._wake:
             return {
                 "url": self._url,
@@ -124,7 +124,7 @@ class Courier:
             }
 
     def _dispatch(self, event: JsonObject) -> None:
-        detour = self._drawn(event["type"])
+        detour = self._next_detour(event["type"])
         match detour.kind if detour else None:
             case "double":
                 self._queue(event)
@@ -139,7 +139,7 @@ class Courier:
             case _:
                 self._queue(event, detour.seconds if detour else 0.0)
 
-    def _drawn(self, kind: str) -> Detour | None:
+    def _next_detour(self, kind: str) -> Detour | None:
         for standing in self._detours:
             detour, left = standing
             if left and kind.startswith(detour.type):
@@ -176,7 +176,7 @@ class Courier:
 
 def _deliver(event: JsonObject, attempt: int, url: str, secret: str) -> Delivery:
     payload = json.dumps(event, indent=2).encode()
-    # Real time, not sandbox time: the receiver holds it against its own clock.
+    # Real time, not sandbox time: the receiver compares it with its own clock.
     headers = {
         "Content-Type": "application/json; charset=utf-8",
         "Stripe-Signature": signature(payload, secret, int(time.time())),

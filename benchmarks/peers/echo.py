@@ -1,4 +1,4 @@
-"""The least that Flask can do with our request and answer: the ceiling for replays."""
+"""Flask that only echoes our request: the upper bound for replays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FastAPI and the SDK's asynchronous methods, which need httpx or aiohttp underneath."""
+"""FastAPI and the SDK's asynchronous methods, which require httpx or aiohttp."""
 
 from __future__ import annotations
 

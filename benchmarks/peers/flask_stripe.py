@@ -1,4 +1,4 @@
-"""Stripe's Python sample: Flask and the module-global SDK, nothing kept."""
+"""Stripe's Python sample: Flask and the module-global SDK, without records."""
 
 from __future__ import annotations
 

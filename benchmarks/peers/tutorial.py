@@ -1,4 +1,4 @@
-"""What a tutorial teaches: an idempotency key from the order, and retries with backoff."""
+"""A typical tutorial: an idempotency key from the order, and retries with back-off."""
 
 from __future__ import annotations
 

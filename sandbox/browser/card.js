@@ -1,24 +1,24 @@
-// What a card form checks before it asks anybody, in Stripe's words.
+// The checks of a card form before it sends anything, with Stripe's messages.
 
 export const digitsOf = (text) => text.replace(/\D/g, "");
 
 const AMEX = /^(3[47]\d{0,2})(\d{0,6})(\d{0,5})/;
 const OTHERS = /^(\d{0,4})(\d{0,4})(\d{0,4})(\d{0,4})(\d{0,3})/;
 
-export function grouped(number) {
+export function groupDigits(number) {
   const digits = digitsOf(number);
   return (digits.match(AMEX) ?? digits.match(OTHERS)).slice(1).filter(Boolean).join(" ");
 }
 
-export function spacedExpiry(text, deleting = false) {
+export function formatExpiry(text, deleting = false) {
   let digits = digitsOf(text).slice(0, 4);
   if (/^[2-9]/.test(digits)) digits = `0${digits}`.slice(0, 4);
   if (digits.length < 2 || (digits.length === 2 && deleting)) return digits;
   return `${digits.slice(0, 2)} / ${digits.slice(2)}`;
 }
 
-// The complaint about each field, or nothing: { number, expiry, cvc }.
-export function complaints({ number, expiry, cvc }, now = new Date()) {
+// The error of each field, or undefined: { number, expiry, cvc }.
+export function fieldErrors({ number, expiry, cvc }, now = new Date()) {
   return { number: aboutNumber(digitsOf(number)), expiry: aboutExpiry(digitsOf(expiry), now), cvc: aboutCvc(digitsOf(cvc)) };
 }
 

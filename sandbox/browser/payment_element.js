@@ -1,5 +1,5 @@
-// The card form inside its frame: fields, complaints, and the confirmation itself.
-import { complaints, digitsOf, grouped, spacedExpiry } from "/v3/card.js";
+// The card form inside its frame: fields, error messages and confirmation.
+import { fieldErrors, digitsOf, groupDigits, formatExpiry } from "/v3/card.js";
 
 const UNREACHABLE = {
   type: "api_connection_error",
@@ -13,16 +13,16 @@ const fields = ["number", "expiry", "cvc"].map((name) => form.elements[name]);
 let port, headers;
 
 const values = () => Object.fromEntries(fields.map(({ name, value }) => [name, value]));
-const complete = () => Object.values(complaints(values())).every((found) => !found);
+const complete = () => Object.values(fieldErrors(values())).every((found) => !found);
 
-function show(field, complaint) {
-  field.setAttribute("aria-invalid", String(Boolean(complaint)));
-  document.getElementById(`${field.name}-error`).textContent = complaint?.[1] ?? "";
+function show(field, error) {
+  field.setAttribute("aria-invalid", String(Boolean(error)));
+  document.getElementById(`${field.name}-error`).textContent = error?.[1] ?? "";
 }
 
-// Shows every complaint, takes the shopper to the first, and gives it as Stripe's error.
+// Shows the error of every field, focuses the first one, and returns it in Stripe's format.
 function check() {
-  const found = complaints(values());
+  const found = fieldErrors(values());
   for (const field of fields) show(field, found[field.name]);
   const first = fields.find(({ name }) => found[name]);
   if (!first) return {};
@@ -62,14 +62,14 @@ async function ask(path, options = {}) {
 
 async function begin({ clientSecret, appearance, headers: given }) {
   headers = given;
-  dress(appearance);
+  applyAppearance(appearance);
   const query = new URLSearchParams({ client_secret: clientSecret });
   const { error, paymentIntent } = await ask(`/v1/payment_intents/${clientSecret.split("_secret_")[0]}?${query}`);
-  if (error) return tell("loaderror", { error });
-  if (CANNOT_BE_PAID.includes(paymentIntent.status)) return tell("loaderror", { error: terminal(paymentIntent) });
-  new ResizeObserver(() => tell("height", { height: document.documentElement.offsetHeight })).observe(document.body);
-  tell("ready");
-  if (fields.some(({ value }) => value)) tellChange();
+  if (error) return post("loaderror", { error });
+  if (CANNOT_BE_PAID.includes(paymentIntent.status)) return post("loaderror", { error: terminal(paymentIntent) });
+  new ResizeObserver(() => post("height", { height: document.documentElement.offsetHeight })).observe(document.body);
+  post("ready");
+  if (fields.some(({ value }) => value)) postChange();
 }
 
 const terminal = ({ status }) => ({
@@ -78,8 +78,8 @@ const terminal = ({ status }) => ({
   message: `This PaymentIntent is in a terminal state (${status}) and cannot be used to initialize Elements.`,
 });
 
-// Stripe's appearance: a theme, and a few variables of it.
-function dress({ theme, variables = {} } = {}) {
+// Stripe's appearance option: a theme and some of its variables.
+function applyAppearance({ theme, variables = {} } = {}) {
   const root = document.documentElement;
   root.dataset.theme = theme === "night" ? "night" : "stripe";
   const known = { colorPrimary: "--accent", colorText: "--text", colorTextSecondary: "--muted",
@@ -90,40 +90,40 @@ function dress({ theme, variables = {} } = {}) {
   }
 }
 
-// A shopper may type before the page has said what the form is for; it hears of that in `begin`.
-function tell(type, more = {}) {
+// The shopper may type before the page sends its options; `begin` reports the state then.
+function post(type, more = {}) {
   port?.postMessage({ type, ...more });
 }
 
-function tellChange() {
-  tell("change", { complete: complete(), empty: !digitsOf(values().number), value: { type: "card" } });
+function postChange() {
+  post("change", { complete: complete(), empty: !digitsOf(values().number), value: { type: "card" } });
 }
 
-const deeds = {
+const commands = {
   confirm,
   submit: async () => check(),
   focus: () => fields[0].focus(),
-  appearance: ({ appearance }) => dress(appearance),
+  appearance: ({ appearance }) => applyAppearance(appearance),
 };
 
-async function hear({ data }) {
-  const answer = await deeds[data.type]?.(data);
-  if (data.id) tell("answer", { id: data.id, ...answer });
+async function handleMessage({ data }) {
+  const answer = await commands[data.type]?.(data);
+  if (data.id) post("answer", { id: data.id, ...answer });
 }
 
 addEventListener("message", ({ data, ports }) => {
   if (data?.type !== "begin" || port) return;
   port = ports[0];
-  port.onmessage = hear;
+  port.onmessage = handleMessage;
   begin(data);
 });
 
 form.addEventListener("input", ({ target, inputType }) => {
-  if (target.name === "number") target.value = grouped(target.value);
-  if (target.name === "expiry") target.value = spacedExpiry(target.value, inputType?.startsWith("delete"));
+  if (target.name === "number") target.value = groupDigits(target.value);
+  if (target.name === "expiry") target.value = formatExpiry(target.value, inputType?.startsWith("delete"));
   if (target.name === "cvc") target.value = digitsOf(target.value).slice(0, 4);
   show(target, null);
-  tellChange();
+  postChange();
 });
 
 form.addEventListener("submit", (event) => event.preventDefault());
@@ -135,5 +135,5 @@ form.addEventListener("click", ({ target }) => {
     field.value = filled[field.name];
     show(field, null);
   }
-  tellChange();
+  postChange();
 });

@@ -1,6 +1,6 @@
-// Stands in for https://js.stripe.com/v3/: as much of Stripe.js as a checkout page needs.
-// It is not Stripe and no money moves. As with Stripe, the card form lives in a frame of this
-// origin, so that a card number never touches the shop's page.
+// Replaces https://js.stripe.com/v3/: the part of Stripe.js that a checkout page needs.
+// It is not Stripe, and no money moves. As with Stripe, the card form is a frame of this origin,
+// so that the shop's page never has the card number.
 (() => {
   const SANDBOX = new URL(document.currentScript.src).origin;
 
@@ -72,7 +72,7 @@
       this.#port?.postMessage({ type: "appearance", ...options });
     }
 
-    // Resolves to what the frame says: {} | { error } | { paymentIntent }.
+    // Resolves to the frame's answer: {} | { error } | { paymentIntent }.
     ask(type, more = {}) {
       if (!this.#port) throw misuse("Please make sure the Element you are attempting to use is still mounted.");
       const id = ++this.#asked;
@@ -83,13 +83,13 @@
     #begin() {
       const { port1, port2 } = new MessageChannel();
       this.#port = port1;
-      port1.onmessage = ({ data }) => this.#hear(data);
+      port1.onmessage = ({ data }) => this.#handleMessage(data);
       const { appearance, clientSecret } = this.options;
       const greeting = { type: "begin", headers: this.headers, appearance, clientSecret };
       this.#frame.contentWindow.postMessage(greeting, SANDBOX, [port2]);
     }
 
-    #hear({ type, id, ...said }) {
+    #handleMessage({ type, id, ...said }) {
       if (type === "answer") {
         this.#answers.get(id)?.(said);
         this.#answers.delete(id);
@@ -150,7 +150,7 @@
       return new Elements(this.#headers, { ...options });
     }
 
-    // As Stripe's: goes to return_url when it is done, unless told `redirect: "if_required"`.
+    // As at Stripe: redirects to return_url afterwards, unless `redirect` is "if_required".
     async confirmPayment({ elements, clientSecret, confirmParams = {}, redirect = "always" }) {
       const returnUrl = confirmParams.return_url;
       if (!returnUrl && redirect === "always") {

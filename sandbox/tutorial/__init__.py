@@ -1,1 +1,1 @@
-"""The code that tutorials show, run beside the service so that the two can be compared."""
+"""A typical tutorial's payment server, for comparison with the service."""

@@ -1,4 +1,4 @@
-"""`python -m sandbox.tutorial`: the naive server in a process of its own, for /demo/faults."""
+"""`python -m sandbox.tutorial`: run the tutorial's server as a process, for /demo/faults."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import stripe
 from gunicorn.app.base import BaseApplication
 
 from sandbox.tutorial import naive
-from sandbox.tutorial.stage import Wsgi, kill_workers_of, staged
+from sandbox.tutorial.access import Wsgi, kill_workers_of, restricted_to_page
 
 DEFAULT_PORT = 12112
 
-# More than a browser opens at once.
+# More than the connections that a browser opens at once.
 THREADS = 32
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn with one worker, which it starts again when it is killed."""
+    """gunicorn with one worker, which gunicorn restarts after a kill."""
 
     def __init__(self, app: Wsgi, **options: Any) -> None:
         self._app, self._options = app, options
@@ -39,7 +39,7 @@ def main() -> None:
     options = _options()
     stripe.api_base = options.sandbox_url
     kill = functools.partial(kill_workers_of, options.service_pid)
-    app = staged(
+    app = restricted_to_page(
         naive.app.wsgi_app,
         page_port=options.page_port,
         kill=kill,
@@ -57,12 +57,16 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox.tutorial",
-        description="The code that tutorials show, naive on purpose; no money moves.",
+        description="A typical tutorial's payment server, naive on purpose; no money moves.",
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
-    parser.add_argument("--sandbox-url", required=True, help="what stands in for Stripe")
-    parser.add_argument("--page-port", type=int, required=True, help="where /demo/faults is")
-    parser.add_argument("--service-pid", type=int, required=True, help="whose workers to kill")
+    parser.add_argument("--sandbox-url", required=True, help="address of the sandbox")
+    parser.add_argument(
+        "--page-port", type=int, required=True, help="port that serves /demo/faults"
+    )
+    parser.add_argument(
+        "--service-pid", type=int, required=True, help="process whose workers POST /kill kills"
+    )
     return parser.parse_args()
 
 

@@ -1,8 +1,8 @@
-"""NAIVE ON PURPOSE, never for money: the payment server that the common tutorials show.
+"""NAIVE ON PURPOSE, never for real money: the payment server of a typical tutorial.
 
-`plain` is the quick start: a new PaymentIntent for every request. `keyed` follows the usual next
-piece of advice, the order number as the idempotency key. Both run against the sandbox, for
-/demo/faults, and show what happens to an order when something goes wrong.
+`plain` is the quick start: every request creates a PaymentIntent. `keyed` follows the usual next
+step: it uses the order number as the idempotency key. /demo/faults runs both against the sandbox
+to show what happens to an order when something fails.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import stripe
 from flask import Flask, Response, jsonify, request
 
-# Accounts of their own in the sandbox, so that their PaymentIntents can be told apart.
+# Separate sandbox accounts, so that the demo can count the PaymentIntents of each.
 PLAIN_KEY = "sk_test_tutorialplain"
 KEYED_KEY = "sk_test_tutorialkeyed"
 

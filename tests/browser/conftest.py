@@ -1,4 +1,4 @@
-"""A real browser in front of the demo, with shoppers' pages that may load nothing foreign."""
+"""Browser fixtures: the demo, and pages that must load nothing from other origins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.demo_process import DemoProcess
 from tests.support.sandbox_process import ROOT
 from tests.support.shopper import NewContext
 
-# A page is there in a fraction of a second; a machine that does other things besides takes longer.
+# A page loads in a fraction of a second, but a busy machine takes longer.
 PATIENCE_MS = 15_000
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -49,7 +49,7 @@ def demo(demo_process: DemoProcess) -> DemoProcess:
 def new_context(
     browser: Browser, demo: DemoProcess, request: pytest.FixtureRequest
 ) -> Iterator[NewContext]:
-    """Opens shoppers' browsers; their pages must load nothing foreign and raise no error."""
+    """Open browser contexts; their pages must load nothing foreign and raise no error."""
     opened: list[BrowserContext] = []
     wrong: list[str] = []
 

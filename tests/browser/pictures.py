@@ -1,6 +1,6 @@
-"""`make pictures`: the README's two pictures, taken of the running demo.
+"""`make pictures`: take the README's two screenshots of the running demo.
 
-They look best where the font Inter is installed (Debian: fonts-inter).
+Install the font Inter first (Debian: fonts-inter).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FAULTS_SECONDS = 120.0
 
 
 def main() -> int:
-    """Take both; 1 where there is no browser."""
+    """Take both screenshots; return 1 if there is no browser."""
     path = find_chromium()
     if path is None:
         print(MISSING, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Connections that break, and services that are away."""
+"""The checkout with broken connections and an unavailable service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.shopper import (
 )
 
 
-def test_offline_in_mid_post(page: Page, demo: DemoProcess) -> None:
+def test_offline_during_the_request(page: Page, demo: DemoProcess) -> None:
     def lose_the_connection(route: Route) -> None:
         route.fetch()
         page.context.set_offline(True)
@@ -32,7 +32,7 @@ def test_offline_in_mid_post(page: Page, demo: DemoProcess) -> None:
     assert order_of(page, demo.sandbox).count == 1
 
 
-def test_offline_after_the_post(page: Page, demo: DemoProcess) -> None:
+def test_offline_after_the_request(page: Page, demo: DemoProcess) -> None:
     def go_offline(route: Route) -> None:
         answer = route.fetch()
         page.context.set_offline(True)
@@ -57,7 +57,7 @@ def test_offline_when_paying(page: Page, demo: DemoProcess) -> None:
     assert_paid_once(page, demo.sandbox)
 
 
-def test_a_lost_answer_to_the_confirmation(page: Page, demo: DemoProcess) -> None:
+def test_a_lost_confirmation_response_pays_once(page: Page, demo: DemoProcess) -> None:
     open_checkout(page, PAYS)
     demo.sandbox.faults([{"kind": "lost_after", "match": CONFIRM}])
     pay(page)
@@ -65,14 +65,12 @@ def test_a_lost_answer_to_the_confirmation(page: Page, demo: DemoProcess) -> Non
     assert_paid_once(page, demo.sandbox)
 
 
-def test_an_unavailable_service_is_asked_again_in_its_own_time(
-    page: Page, demo: DemoProcess
-) -> None:
-    asked = []
+def test_the_page_retries_after_retry_after(page: Page, demo: DemoProcess) -> None:
+    requests = []
 
     def unavailable_once(route: Route) -> None:
-        asked.append(route.request.post_data)
-        if len(asked) > 1:
+        requests.append(route.request.post_data)
+        if len(requests) > 1:
             return route.continue_()
         body = {"error": "Failed.", "code": "store_unavailable", "action": "retry_same"}
         return route.fulfill(status=503, headers={"Retry-After": "1"}, json=body)
@@ -80,15 +78,15 @@ def test_an_unavailable_service_is_asked_again_in_its_own_time(
     page.route("**/create-payment-intent", unavailable_once)
     open_checkout(page, PAYS)
     expect(page.get_by_text("sending the same again in 1.0 s")).to_be_visible()
-    assert len(asked) == 2
-    assert len(set(asked)) == 1
+    assert len(requests) == 2
+    assert len(set(requests)) == 1
 
 
-def test_an_order_that_cannot_be_paid_says_so_and_is_not_sent_again(page: Page) -> None:
-    asked = []
+def test_a_reused_order_is_reported_and_not_retried(page: Page) -> None:
+    requests = []
 
     def refuse(route: Route) -> None:
-        asked.append(route.request.url)
+        requests.append(route.request.url)
         body = {"error": "Reused.", "code": "order_reused", "action": "fix_request"}
         route.fulfill(status=422, json=body)
 
@@ -96,10 +94,10 @@ def test_an_order_that_cannot_be_paid_says_so_and_is_not_sent_again(page: Page) 
     page.goto("/")
     expect(page.get_by_role("alert").get_by_text("This order has changed")).to_be_visible()
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
-def test_the_buttons_that_try_to_pay_twice(page: Page, demo: DemoProcess) -> None:
+def test_the_demo_buttons_cannot_pay_twice(page: Page, demo: DemoProcess) -> None:
     open_checkout(page, PAYS)
     page.get_by_role("button", name="5 times at once").click()
     expect(page.locator("#sends")).to_have_text("6")

@@ -1,4 +1,4 @@
-"""/demo/faults: what goes wrong, and what each server made of it."""
+"""/demo/faults: the outcome of each fault on each server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.shopper import NewContext, assert_axe_finds_nothing
 PHONE = {"width": 360, "height": 740}
 
 
-RIGHT = {
+OUTCOMES = {
     "Pay is pressed 20 times": ("One PaymentIntent", "20 PaymentIntents", "One PaymentIntent"),
     "Stripe's answers are lost": ("One PaymentIntent", "2 PaymentIntents", "One PaymentIntent"),
     "Stripe says 500, and made it": (
@@ -27,9 +27,7 @@ RIGHT = {
 }
 
 
-def test_every_fault_ends_well_for_the_service_and_as_it_must_for_the_tutorials(
-    new_context: NewContext,
-) -> None:
+def test_every_fault_has_its_outcome_on_each_server(new_context: NewContext) -> None:
     page = new_context(color_scheme="dark").new_page()
     page.goto("/demo/faults")
     page.get_by_role("button", name="Run all six").click()
@@ -37,7 +35,7 @@ def test_every_fault_ends_well_for_the_service_and_as_it_must_for_the_tutorials(
         has_text="It came out right: This service in 6 of 6"
     )
     expect(summary).to_be_visible(timeout=60_000)
-    for title, verdicts in RIGHT.items():
+    for title, verdicts in OUTCOMES.items():
         row = page.locator(".row").filter(has_text=title)
         assert tuple(row.locator(".verdict").all_text_contents()) == verdicts, title
     page.get_by_text("The tutorial code that runs here").click()
@@ -45,7 +43,7 @@ def test_every_fault_ends_well_for_the_service_and_as_it_must_for_the_tutorials(
     assert_axe_finds_nothing(page)
 
 
-def test_axe_finds_nothing_before_a_fault(new_context: NewContext) -> None:
+def test_axe_finds_no_violation_before_a_fault(new_context: NewContext) -> None:
     page = new_context(viewport=PHONE).new_page()
     page.goto("/demo/faults")
     page.get_by_role("button", name="Run all six").wait_for()

@@ -1,4 +1,4 @@
-"""How a shopper pays."""
+"""A shopper pays, with success, declines and authentication."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_a_typed_card_pays(page: Page, demo: DemoProcess) -> None:
     assert_paid_once(page, demo.sandbox)
 
 
-def test_the_client_secret_does_not_stay_in_the_address_bar(page: Page) -> None:
+def test_the_client_secret_leaves_the_address_bar(page: Page) -> None:
     open_checkout(page, PAYS)
     pay(page)
     expect_paid(page)
     assert "secret" not in page.url
 
 
-def test_an_incomplete_card_is_told_at_its_field(page: Page, demo: DemoProcess) -> None:
+def test_an_incomplete_card_shows_an_error_at_its_field(page: Page, demo: DemoProcess) -> None:
     open_checkout(page)
     card_form(page).get_by_label("Card number").fill("4242 4242")
     pay(page)
@@ -54,9 +54,7 @@ def test_an_incomplete_card_is_told_at_its_field(page: Page, demo: DemoProcess) 
     assert payments(demo.sandbox) == 0
 
 
-def test_a_declined_card_then_another_on_the_same_payment_intent(
-    page: Page, demo: DemoProcess
-) -> None:
+def test_another_card_pays_after_a_decline(page: Page, demo: DemoProcess) -> None:
     open_checkout(page, DECLINED)
     pay(page)
     expect(page.get_by_role("alert").get_by_text("Your bank declined this card")).to_be_visible()
@@ -66,7 +64,7 @@ def test_a_declined_card_then_another_on_the_same_payment_intent(
     assert_paid_once(page, demo.sandbox)
 
 
-def test_a_second_step_that_is_taken(page: Page, demo: DemoProcess) -> None:
+def test_a_completed_authentication_pays(page: Page, demo: DemoProcess) -> None:
     open_checkout(page, SECOND_STEP)
     pay(page)
     page.get_by_role("button", name="Complete").click()
@@ -74,7 +72,7 @@ def test_a_second_step_that_is_taken(page: Page, demo: DemoProcess) -> None:
     assert_paid_once(page, demo.sandbox)
 
 
-def test_a_second_step_that_fails_then_another_card(page: Page, demo: DemoProcess) -> None:
+def test_another_card_pays_after_a_failed_authentication(page: Page, demo: DemoProcess) -> None:
     open_checkout(page, SECOND_STEP)
     pay(page)
     page.get_by_role("button", name="Fail").click()
@@ -88,12 +86,10 @@ def test_a_second_step_that_fails_then_another_card(page: Page, demo: DemoProces
 @pytest.mark.parametrize(
     ("currency", "total"), [("JPY", "¥9,400"), ("KWD", "KWD 19.850"), ("EUR", "€59.50")]
 )
-def test_an_amount_is_shown_in_its_currency_s_own_way(
-    page: Page, currency: str, total: str
-) -> None:
+def test_an_amount_has_the_format_of_its_currency(page: Page, currency: str, total: str) -> None:
     open_checkout(page, PAYS)
     page.get_by_label("Start another order in").select_option(currency.lower())
     page.get_by_role("button", name="Start").click()
-    # Unicode puts a no-break space after a currency's letters.
+    # Intl.NumberFormat puts U+00A0 after a currency code.
     expect(page.locator("#total")).to_have_text(re.compile(total.replace(" ", r"\s")))
     expect(page.get_by_role("button", name="Pay")).to_contain_text(total.split()[-1])

@@ -1,4 +1,4 @@
-"""How a shopper nearly pays twice, and does not."""
+"""Actions that could pay an order twice do not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_double_submit_confirms_once(page: Page, demo: DemoProcess) -> None:
     assert_paid_once(page, demo.sandbox)
 
 
-def test_a_reload_in_mid_payment(page: Page, demo: DemoProcess) -> None:
+def test_a_reload_during_the_payment_pays_once(page: Page, demo: DemoProcess) -> None:
     open_checkout(page, PAYS)
     demo.sandbox.faults([{"kind": "slow", "seconds": 1, "match": CONFIRM}])
     with page.expect_request("**/confirm"):
@@ -42,7 +42,7 @@ def test_a_reload_in_mid_payment(page: Page, demo: DemoProcess) -> None:
     assert_paid_once(page, demo.sandbox)
 
 
-def test_a_reload_after_the_payment_shows_it_again(page: Page, demo: DemoProcess) -> None:
+def test_a_reload_after_the_payment_shows_the_receipt(page: Page, demo: DemoProcess) -> None:
     open_checkout(page, PAYS)
     pay(page)
     expect_paid(page)
@@ -52,7 +52,7 @@ def test_a_reload_after_the_payment_shows_it_again(page: Page, demo: DemoProcess
     assert_paid_once(page, demo.sandbox)
 
 
-def test_the_back_button_after_the_payment(page: Page, demo: DemoProcess) -> None:
+def test_back_after_the_payment_shows_the_receipt(page: Page, demo: DemoProcess) -> None:
     open_checkout(page, PAYS)
     pay(page)
     expect_paid(page)
@@ -62,7 +62,7 @@ def test_the_back_button_after_the_payment(page: Page, demo: DemoProcess) -> Non
     assert_paid_once(page, demo.sandbox)
 
 
-def test_the_back_button_at_the_bank(page: Page, demo: DemoProcess) -> None:
+def test_back_from_the_bank_page_pays_once(page: Page, demo: DemoProcess) -> None:
     open_checkout(page, SECOND_STEP)
     pay(page)
     page.get_by_role("button", name="Complete").wait_for()
@@ -73,7 +73,7 @@ def test_the_back_button_at_the_bank(page: Page, demo: DemoProcess) -> None:
     assert_paid_once(page, demo.sandbox)
 
 
-def test_two_tabs_are_at_the_same_order(new_context: NewContext, demo: DemoProcess) -> None:
+def test_two_tabs_pay_one_order_once(new_context: NewContext, demo: DemoProcess) -> None:
     context = new_context()
     first = context.new_page()
     open_checkout(first, PAYS)

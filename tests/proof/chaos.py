@@ -51,6 +51,9 @@ FAULTS: tuple[tuple[str, dict[str, str], int, dict[str, Any]], ...] = (
     ("key_in_use", CREATION, 40, {}),
     ("unauthorized", CREATION, 10, {}),
     ("html", ANY, 20, {}),
+    ("request_timeout_408", ANY, 10, {}),
+    ("misdirected_421", ANY, 10, {}),
+    ("too_early_425", ANY, 10, {}),
     ("empty_object", CREATION, 20, {}),
 )
 

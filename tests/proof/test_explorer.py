@@ -23,6 +23,9 @@ DRAWN, DRAWN_OF_A_CROWD = 8, 100
 
 FOREVER = float("inf")
 
+# For one mutant. The slowest takes 100 s of CPU time, and longer on a busy machine.
+MOST_SECONDS = 280
+
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
@@ -64,4 +67,4 @@ def test_schedules_of_three_workers_with_many_faults_keep_the_promise(
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"rule {mutant.rule}: {mutant.what}")
 def test_a_broken_rule_is_caught(mutant: Mutant) -> None:
-    assert caught(mutant, time.monotonic() + 120) is not None
+    assert caught(mutant, time.monotonic() + MOST_SECONDS) is not None

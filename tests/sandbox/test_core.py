@@ -1,4 +1,4 @@
-"""The core in process: two phases, faults without sockets, copies, the same ids again."""
+"""The core in process: begin and finish, core faults, copies, reproducible ids."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def test_between_begin_and_finish_the_key_is_in_use(shop: Shop) -> None:
     assert made(shop) == 1
 
 
-def test_what_needs_no_execution_is_answered_by_begin(shop: Shop) -> None:
+def test_begin_returns_responses_that_need_no_execution(shop: Shop) -> None:
     send(shop)
     assert isinstance(shop.begin(ORDER, **KEY), Response)
     assert isinstance(shop.begin({"amount": "ten"}), Response)
 
 
-def test_an_abandoned_request_never_came(shop: Shop) -> None:
+def test_an_abandoned_request_leaves_no_trace(shop: Shop) -> None:
     shop.sandbox.abandon(begun(shop))
     assert (send(shop).headers.get("Idempotent-Replayed"), made(shop)) == (None, 1)
 
 
-def test_a_key_that_executes_is_not_pruned(shop: Shop) -> None:
+def test_a_key_in_use_does_not_expire(shop: Shop) -> None:
     execution = begun(shop)
     shop.now += 2 * 86_400
     assert send(shop).status == 409
@@ -76,7 +76,7 @@ def test_a_key_that_executes_is_not_pruned(shop: Shop) -> None:
         ("forbidden", 403, None, 0, 200),
     ],
 )
-def test_core_faults(
+def test_a_core_fault_has_its_status_and_effect(
     shop: Shop, kind: str, status: int, code: str | None, objects: int, then: int
 ) -> None:
     shop.sandbox.faults.order(FaultOrder(kind))
@@ -87,9 +87,7 @@ def test_core_faults(
 
 @pytest.mark.parametrize(("kind", "body"), [("html", b"<html>"), ("empty_object", b"{}")])
 @pytest.mark.parametrize("executes", [True, False])
-def test_a_200_that_is_no_payment_intent(
-    shop: Shop, kind: str, body: bytes, executes: bool
-) -> None:
+def test_a_200_without_a_payment_intent(shop: Shop, kind: str, body: bytes, executes: bool) -> None:
     shop.sandbox.faults.order(FaultOrder(kind, executes=executes))
     struck = send(shop)
     assert (struck.status, struck.body[: len(body)]) == (200, body)
@@ -97,7 +95,27 @@ def test_a_200_that_is_no_payment_intent(
     assert ("Idempotent-Replayed" in send(shop).headers) is executes
 
 
-def test_retry_after_and_should_retry_are_for_the_order_to_say(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("request_timeout_408", 408), ("misdirected_421", 421), ("too_early_425", 425)],
+)
+def test_an_edge_status_executes_and_saves_nothing(shop: Shop, kind: str, status: int) -> None:
+    shop.sandbox.faults.order(FaultOrder(kind))
+    struck = send(shop)
+    assert (struck.status, struck.headers) == (status, {"Content-Type": "text/html"})
+    assert (struck.body[:6], made(shop)) == (b"<html>", 0)
+    assert (send(shop).status, made(shop)) == (200, 1)
+    assert shop.sandbox.log.shown_counts()[f"POST {INTENTS} {status}"] == 1
+
+
+def test_an_edge_status_precedes_the_saved_answer(shop: Shop) -> None:
+    first = send(shop)
+    shop.sandbox.faults.order(FaultOrder("too_early_425"))
+    assert send(shop).status == 425
+    assert send(shop).body == first.body
+
+
+def test_an_order_sets_retry_after_and_should_retry(shop: Shop) -> None:
     shop.sandbox.faults.order(
         FaultOrder("rate_limited", retry_after=7),
         FaultOrder("rate_limited", retry_after=None),
@@ -108,13 +126,13 @@ def test_retry_after_and_should_retry_are_for_the_order_to_say(shop: Shop) -> No
     assert send(shop).headers["Stripe-Should-Retry"] == "false"
 
 
-def test_skip_and_count_choose_the_requests(shop: Shop) -> None:
+def test_skip_and_count_select_requests(shop: Shop) -> None:
     shop.sandbox.faults.order(FaultOrder("error_503", skip=1, count=2))
     assert [shop.get(INTENTS).status for _ in range(5)] == [200, 503, 503, 200, 200]
     assert shop.sandbox.faults.fired == {"error_503": 2}
 
 
-def test_a_probability_is_the_same_every_time(shop: Shop) -> None:
+def test_a_probability_is_reproducible(shop: Shop) -> None:
     def run() -> list[int]:
         shop.sandbox.faults.clear()
         shop.sandbox.faults.order(FaultOrder("error_503", count=None, probability=0.5, seed=3))
@@ -140,12 +158,12 @@ def test_a_probability_is_the_same_every_time(shop: Shop) -> None:
         (Match(idempotency_key="other"), False),
     ],
 )
-def test_an_order_says_which_requests_it_means(shop: Shop, match: Match, hit: bool) -> None:
+def test_a_match_selects_requests(shop: Shop, match: Match, hit: bool) -> None:
     shop.sandbox.faults.order(FaultOrder("error_503", match))
     assert (send(shop).status == 503) is hit
 
 
-def test_a_late_object_is_dated_when_it_was_sent(shop: Shop) -> None:
+def test_a_late_object_has_the_time_of_its_request(shop: Shop) -> None:
     shop.sandbox.faults.order(FaultOrder("late_object", seconds=60))
     sent_at = shop.now
     send(shop)
@@ -154,7 +172,7 @@ def test_a_late_object_is_dated_when_it_was_sent(shop: Shop) -> None:
     assert (late["created"], late["metadata"]) == (int(sent_at), {"order_id": "A-1"})
 
 
-def test_search_sees_a_late_object_later_still(shop: Shop) -> None:
+def test_search_finds_a_late_object_after_its_lag(shop: Shop) -> None:
     shop.sandbox.faults.order(FaultOrder("late_object", seconds=60))
     send(shop)
     shop.now += 61
@@ -164,14 +182,14 @@ def test_search_sees_a_late_object_later_still(shop: Shop) -> None:
     assert len(shop.get(f"{INTENTS}/search", query).json()["data"]) == 1
 
 
-def test_what_executes_during_a_reset_does_not_act_on_the_new_world(shop: Shop) -> None:
+def test_an_execution_during_a_reset_changes_nothing(shop: Shop) -> None:
     execution = begun(shop)
     shop.sandbox.reset()
     assert shop.sandbox.finish(execution).status == 503
     assert made(shop) == 0
 
 
-def test_the_limiter_admits_so_many_a_second(shop: Shop) -> None:
+def test_the_limiter_admits_its_rate_per_second(shop: Shop) -> None:
     shop.sandbox.rate_limit = 3
     statuses = [shop.get(INTENTS).status for _ in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
@@ -179,13 +197,13 @@ def test_the_limiter_admits_so_many_a_second(shop: Shop) -> None:
     assert shop.get(INTENTS).status == 200
 
 
-def test_the_limiter_counts_accounts_apart(shop: Shop) -> None:
+def test_the_limiter_counts_each_account_separately(shop: Shop) -> None:
     shop.sandbox.rate_limit = 1
     keys = ("sk_test_one", "sk_test_two", "sk_test_one")
     assert [shop.get(INTENTS, api_key=key).status for key in keys] == [200, 200, 429]
 
 
-def test_a_seed_makes_the_same_ids() -> None:
+def test_a_seed_makes_ids_reproducible() -> None:
     assert Shop().create() == Shop().create()
     apart = [Sandbox(lambda: 0.0, seed=seed) for seed in (1, 2, None, None)]
     body = urlencode(ORDER).encode()
@@ -193,7 +211,7 @@ def test_a_seed_makes_the_same_ids() -> None:
     assert len({answer["id"] for answer in answers}) == 4
 
 
-def test_a_copy_goes_on_by_itself(shop: Shop) -> None:
+def test_a_copy_is_independent(shop: Shop) -> None:
     send(shop)
     twin = shop.sandbox.copy()
     headers, body = shop.headers(**KEY), urlencode(ORDER).encode()
@@ -203,7 +221,7 @@ def test_a_copy_goes_on_by_itself(shop: Shop) -> None:
     assert shop.post(INTENTS, ORDER).json()["id"] == more
 
 
-def test_a_copy_takes_faults_and_time_with_it(shop: Shop) -> None:
+def test_a_copy_includes_faults_and_scheduled_objects(shop: Shop) -> None:
     shop.sandbox.faults.order(FaultOrder("late_object", seconds=5), FaultOrder("error_503"))
     send(shop)
     later = shop.now + 5
@@ -221,7 +239,7 @@ def test_the_log_keeps_no_client_secret(shop: Shop) -> None:
     assert "_secret_" not in str(shop.sandbox.log.shown())
 
 
-def test_a_bug_does_not_hold_the_key(shop: Shop) -> None:
+def test_an_exception_releases_the_key(shop: Shop) -> None:
     execution = begun(shop)
 
     def broken(_: object) -> None:

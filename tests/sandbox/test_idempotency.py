@@ -1,6 +1,6 @@
-"""Idempotency facts from Stripe's documentation, held against the sandbox over real HTTP.
+"""Idempotency rules from Stripe's documentation, tested on the sandbox over HTTP.
 
-Whoever has a Stripe test account can hold the same facts against Stripe. The two pages are
+The same rules can be tested on Stripe with a test account. The sources are
 docs.stripe.com/api/idempotent_requests (IR) and docs.stripe.com/error-low-level (LL).
 """
 
@@ -35,26 +35,26 @@ def error(answer: Response) -> dict[str, Any]:
 
 
 # IR: "saves the status code and body of the first request made with a given idempotency key"
-def test_the_first_answer_is_given_again_byte_for_byte(sandbox: SandboxProcess) -> None:
+def test_a_replay_is_byte_for_byte_the_first_response(sandbox: SandboxProcess) -> None:
     first, second = create(sandbox), create(sandbox)
     assert (second.status_code, second.content) == (first.status_code, first.content)
     assert sandbox.state().payment_intents == 1
 
 
-# LL: "Idempotent-Replayed: true" marks a replay
+# LL: the header "Idempotent-Replayed: true" marks a replay
 def test_only_the_replay_is_marked_as_replayed(sandbox: SandboxProcess) -> None:
     assert [replayed(create(sandbox)) for _ in range(3)] == [False, True, True]
 
 
-# docs.stripe.com/api/request_ids: every request has its own; Original-Request names the first
+# docs.stripe.com/api/request_ids: Request-Id is unique, Original-Request is the first one's
 def test_a_replay_has_its_own_request_id_and_names_the_first(sandbox: SandboxProcess) -> None:
     first, second = create(sandbox), create(sandbox)
     assert second.headers["Request-Id"] != first.headers["Request-Id"]
     assert second.headers["Original-Request"] == first.headers["Request-Id"]
 
 
-# IR: the saved body is of the first request, not of the object as it is now
-def test_a_replay_shows_the_object_as_it_was(sandbox: SandboxProcess) -> None:
+# IR: the saved body is the first response, not the current state of the object
+def test_a_replay_shows_the_first_state_of_the_object(sandbox: SandboxProcess) -> None:
     intent = create(sandbox).json()
     sandbox.send("POST", f"{INTENTS}/{intent['id']}/cancel")
     assert create(sandbox).json()["status"] == "requires_payment_method"
@@ -72,7 +72,7 @@ def test_a_replay_shows_the_object_as_it_was(sandbox: SandboxProcess) -> None:
         {"description": "x"},
     ],
 )
-def test_other_parameters_under_a_key_are_refused(
+def test_a_key_with_other_parameters_is_rejected(
     sandbox: SandboxProcess, changes: dict[str, str]
 ) -> None:
     create(sandbox)
@@ -82,8 +82,8 @@ def test_other_parameters_under_a_key_are_refused(
     assert sandbox.state().payment_intents == 1
 
 
-# IR: a misuse is refused, and the saved answer stays what it was
-def test_a_refused_misuse_does_not_spoil_the_key(sandbox: SandboxProcess) -> None:
+# IR: a misuse is rejected, and the saved response stays the same
+def test_a_rejected_misuse_keeps_the_saved_response(sandbox: SandboxProcess) -> None:
     first = create(sandbox)
     create(sandbox, amount="1100")
     assert create(sandbox).content == first.content
@@ -97,7 +97,7 @@ def test_the_order_of_the_parameters_does_not_matter(sandbox: SandboxProcess) ->
 
 
 # stripe-ruby#598: "Keys for idempotent requests can only be used for the same endpoint"
-def test_a_key_of_another_endpoint_is_refused(sandbox: SandboxProcess) -> None:
+def test_a_key_of_another_endpoint_is_rejected(sandbox: SandboxProcess) -> None:
     intent = create(sandbox).json()
     refused = sandbox.send("POST", f"{INTENTS}/{intent['id']}/cancel", key="key-1")
     assert (refused.status_code, error(refused)["type"]) == (400, "idempotency_error")
@@ -105,7 +105,7 @@ def test_a_key_of_another_endpoint_is_refused(sandbox: SandboxProcess) -> None:
 
 # LL: "409 Conflict: The request conflicts with another request (perhaps due to using the same
 # idempotency key)"; docs.stripe.com/error-codes: idempotency_key_in_use
-def test_a_key_that_still_executes_answers_409(sandbox: SandboxProcess) -> None:
+def test_a_key_in_use_gets_409(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "slow", "seconds": 0.5}])
     with ThreadPoolExecutor(1) as other:
         slow: Future[Response] = other.submit(create, sandbox)
@@ -128,22 +128,22 @@ def test_a_key_that_still_executes_answers_409(sandbox: SandboxProcess) -> None:
         {"receipt_email": "nobody"},
     ],
 )
-def test_refused_parameters_are_not_saved(sandbox: SandboxProcess, wrong: dict[str, str]) -> None:
+def test_a_validation_error_is_not_saved(sandbox: SandboxProcess, wrong: dict[str, str]) -> None:
     assert create(sandbox, **wrong).status_code == 400
-    mended = create(sandbox)
-    assert (mended.status_code, replayed(mended)) == (200, False)
+    corrected = create(sandbox)
+    assert (corrected.status_code, replayed(corrected)) == (200, False)
 
 
-# LL: a request that returns a 400 once the endpoint executes returns the same 400
-def test_the_400_of_an_executed_endpoint_is_saved(sandbox: SandboxProcess) -> None:
+# LL: a 400 from an endpoint that executed is saved and returned again
+def test_a_400_of_the_execution_is_saved(sandbox: SandboxProcess) -> None:
     first, second = create(sandbox, amount="10"), create(sandbox, amount="10")
     assert error(first)["code"] == "amount_too_small"
     assert (second.status_code, replayed(second)) == (400, True)
     assert error(create(sandbox))["type"] == "idempotency_error"
 
 
-# IR: "regardless of whether it succeeds or fails": a decline stays a decline under its key
-def test_a_402_is_saved_and_the_bank_is_not_asked_twice(sandbox: SandboxProcess) -> None:
+# IR: "regardless of whether it succeeds or fails": a decline is replayed under its key
+def test_a_402_is_saved_and_creates_one_object(sandbox: SandboxProcess) -> None:
     paying = {
         "confirm": "true",
         "payment_method": "pm_card_chargeDeclined",
@@ -156,7 +156,7 @@ def test_a_402_is_saved_and_the_bank_is_not_asked_twice(sandbox: SandboxProcess)
     assert sandbox.state().payment_intents == 1
 
 
-# LL: a 404 of an endpoint that executed is an answer as any other
+# LL: a 404 from an endpoint that executed is saved as well
 def test_a_404_is_saved(sandbox: SandboxProcess) -> None:
     path = f"{INTENTS}/pi_missing/cancel"
     answers = [sandbox.send("POST", path, key="key-1") for _ in range(2)]
@@ -168,7 +168,7 @@ def test_a_404_is_saved(sandbox: SandboxProcess) -> None:
 @pytest.mark.parametrize(
     ("kind", "made"), [("error_500_with_object", 1), ("error_500_without_object", 0)]
 )
-def test_a_500_is_saved_and_never_got_past(sandbox: SandboxProcess, kind: str, made: int) -> None:
+def test_a_500_is_saved(sandbox: SandboxProcess, kind: str, made: int) -> None:
     sandbox.faults([{"kind": kind}])
     answers = [create(sandbox) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [500, 500, 500]
@@ -176,7 +176,7 @@ def test_a_500_is_saved_and_never_got_past(sandbox: SandboxProcess, kind: str, m
     assert sandbox.state().payment_intents == made
 
 
-# LL: "treat the result of a 500 request as indeterminate": its object may come later
+# LL: "treat the result of a 500 request as indeterminate": its object may appear later
 def test_the_object_of_a_500_may_appear_later(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "late_object", "seconds": 30}])
     assert create(sandbox).status_code == 500
@@ -193,8 +193,8 @@ def test_a_429_is_not_saved(sandbox: SandboxProcess, kind: str) -> None:
     assert create(sandbox).status_code == 200
 
 
-# LL: so a 429 may come for a key that has its answer already, and says nothing about it
-def test_a_429_can_come_after_the_first_send_succeeded(sandbox: SandboxProcess) -> None:
+# LL: therefore a key with a saved response can get 429, which says nothing about that response
+def test_a_429_can_follow_a_success_under_the_same_key(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "rate_limited", "skip": 1}])
     first, limited, again = create(sandbox), create(sandbox), create(sandbox)
     assert (first.status_code, limited.status_code) == (200, 429)
@@ -208,22 +208,33 @@ def test_a_401_is_not_saved(sandbox: SandboxProcess) -> None:
     assert (create(sandbox).status_code, sandbox.state().payment_intents) == (200, 1)
 
 
-# LL: so a wrong API key or wrong parameters are told before the key is looked at
-def test_validation_comes_before_the_saved_answer(sandbox: SandboxProcess) -> None:
+# LL: therefore authentication and validation errors precede the look-up of the key
+def test_validation_precedes_the_saved_response(sandbox: SandboxProcess) -> None:
     create(sandbox)
     refused = create(sandbox, amount="ten")
     assert error(refused)["code"] == "parameter_invalid_integer"
 
 
-# LL: a 503 from in front of the API has executed nothing
+# LL: a 503 from a server in front of the API means that nothing executed
 def test_a_503_is_not_saved(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "error_503"}])
     assert (create(sandbox).status_code, create(sandbox).status_code) == (503, 200)
 
 
+# RFC 9110, 15.5.9 and 15.5.20, and RFC 8470, 5.2: the request was not processed
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("request_timeout_408", 408), ("misdirected_421", 421), ("too_early_425", 425)],
+)
+def test_an_edge_status_is_not_saved(sandbox: SandboxProcess, kind: str, status: int) -> None:
+    sandbox.faults([{"kind": kind}])
+    assert (create(sandbox).status_code, create(sandbox).status_code) == (status, 200)
+    assert sandbox.state().payment_intents == 1
+
+
 # IR: "if a connection error occurs, you can safely repeat the request"
 @pytest.mark.parametrize(("kind", "is_replay"), [("lost_before", False), ("lost_after", True)])
-def test_a_lost_answer_is_fetched_by_the_same_key(
+def test_the_same_key_fetches_a_lost_response(
     sandbox: SandboxProcess, kind: str, is_replay: bool
 ) -> None:
     sandbox.faults([{"kind": kind}])
@@ -234,8 +245,8 @@ def test_a_lost_answer_is_fetched_by_the_same_key(
     assert sandbox.state().payment_intents == 1
 
 
-# IR: keys may be removed "after they're at least 24 hours old", then "a new request" is made
-def test_a_key_is_forgotten_after_a_day_and_makes_a_second_object(sandbox: SandboxProcess) -> None:
+# IR: keys may be removed "after they're at least 24 hours old", then the key makes "a new request"
+def test_an_expired_key_creates_a_second_object(sandbox: SandboxProcess) -> None:
     first = create(sandbox)
     sandbox.advance(DAY - 60)
     assert create(sandbox).content == first.content
@@ -245,8 +256,8 @@ def test_a_key_is_forgotten_after_a_day_and_makes_a_second_object(sandbox: Sandb
     assert sandbox.state().order("A-1").payable == 2
 
 
-# IR: the day begins with the first request, not with the last replay
-def test_a_replay_does_not_prolong_the_day(sandbox: SandboxProcess) -> None:
+# IR: the 24 hours begin with the first request, not with the last replay
+def test_a_replay_does_not_extend_the_expiry(sandbox: SandboxProcess) -> None:
     create(sandbox)
     sandbox.advance(DAY - 60)
     assert replayed(create(sandbox))
@@ -255,7 +266,7 @@ def test_a_replay_does_not_prolong_the_day(sandbox: SandboxProcess) -> None:
 
 
 # IR: "All POST requests accept idempotency keys"
-def test_every_post_takes_a_key(sandbox: SandboxProcess) -> None:
+def test_every_post_accepts_a_key(sandbox: SandboxProcess) -> None:
     intent = create(sandbox).json()
     path = f"{INTENTS}/{intent['id']}/cancel"
     first, second = (sandbox.send("POST", path, key="cancel-1") for _ in range(2))
@@ -264,14 +275,14 @@ def test_every_post_takes_a_key(sandbox: SandboxProcess) -> None:
 
 
 # IR: "Don't send idempotency keys in GET and DELETE requests because it has no effect"
-def test_a_get_does_not_look_at_the_key(sandbox: SandboxProcess) -> None:
+def test_a_get_ignores_the_key(sandbox: SandboxProcess) -> None:
     intent = create(sandbox).json()
     seen = sandbox.send("GET", f"{INTENTS}/{intent['id']}", key="key-1")
     assert (seen.status_code, replayed(seen)) == (200, False)
 
 
-# IR: without a key every send is a request of its own
-def test_without_a_key_every_send_makes_an_object(sandbox: SandboxProcess) -> None:
+# IR: without a key, every request is a new one
+def test_without_a_key_every_request_creates_an_object(sandbox: SandboxProcess) -> None:
     assert create(sandbox, None).json()["id"] != create(sandbox, None).json()["id"]
 
 
@@ -295,15 +306,15 @@ def test_a_key_belongs_to_one_account_and_mode(sandbox: SandboxProcess) -> None:
     assert sandbox.state().payment_intents == 4
 
 
-# docs.stripe.com/keys: the keys of one account (here: rolled) share its idempotency keys
+# docs.stripe.com/keys: all API keys of an account (here: after rolling) share idempotency keys
 def test_two_api_keys_of_one_account_share_an_idempotency_key(sandbox: SandboxProcess) -> None:
     create(sandbox)
     rolled = sandbox.send("POST", INTENTS, ORDER, key="key-1", api_key="sk_test_sandbox_rolled")
     assert replayed(rolled)
 
 
-# IR and LL together: of many sends at one moment one executes, the others get it or 409
-def test_many_sends_at_one_moment_make_one_object(sandbox: SandboxProcess) -> None:
+# IR and LL: of concurrent requests, one executes and the others get its response or 409
+def test_concurrent_requests_create_one_object(sandbox: SandboxProcess) -> None:
     def send(_: int) -> int:
         answer = sandbox.send("POST", INTENTS, ORDER, key="key-1")
         return answer.status_code

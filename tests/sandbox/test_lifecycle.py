@@ -1,4 +1,4 @@
-"""The states of a PaymentIntent, as docs.stripe.com/payments/paymentintents/lifecycle has them."""
+"""The states of a PaymentIntent (docs.stripe.com/payments/paymentintents/lifecycle)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def acting(shop: Shop) -> dict[str, Any]:
     return shop.create(confirm="true", payment_method="pm_card_authenticationRequired")
 
 
-def test_a_new_one_waits_for_a_payment_method(shop: Shop) -> None:
+def test_a_new_intent_requires_a_payment_method(shop: Shop) -> None:
     intent = shop.create(**{"metadata[order_id]": "A-1"})
     assert intent["status"] == "requires_payment_method"
     assert intent["id"].startswith("pi_")
@@ -36,11 +36,11 @@ def test_a_new_one_waits_for_a_payment_method(shop: Shop) -> None:
     assert intent["metadata"] == {"order_id": "A-1"}
 
 
-def test_with_a_payment_method_it_waits_for_confirmation(shop: Shop) -> None:
+def test_an_intent_with_a_method_requires_confirmation(shop: Shop) -> None:
     assert shop.create(payment_method="pm_card_visa")["status"] == "requires_confirmation"
 
 
-def test_a_good_card_succeeds(shop: Shop) -> None:
+def test_a_valid_card_succeeds(shop: Shop) -> None:
     intent = shop.create()
     paid = shop.act(intent["id"], "confirm", payment_method="pm_card_visa").json()
     assert (paid["status"], paid["amount_received"]) == ("succeeded", 1099)
@@ -57,7 +57,7 @@ def test_a_good_card_succeeds(shop: Shop) -> None:
         ("pm_card_chargeDeclinedIncorrectCvc", "incorrect_cvc", None),
     ],
 )
-def test_a_bad_card_is_declined_and_another_may_be_tried(
+def test_another_card_can_pay_after_a_decline(
     shop: Shop, method: str, code: str, decline_code: str | None
 ) -> None:
     intent = shop.create()
@@ -70,21 +70,21 @@ def test_a_bad_card_is_declined_and_another_may_be_tried(
     assert shop.events() == ["created", "payment_failed", "succeeded"]
 
 
-def test_a_decline_at_creation_leaves_the_payment_intent(shop: Shop) -> None:
+def test_a_decline_at_creation_keeps_the_intent(shop: Shop) -> None:
     params = {"amount": 1099, "currency": "usd", "confirm": "true", "off_session": "true"}
     declined = shop.post(INTENTS, {**params, "payment_method": "pm_card_chargeDeclined"})
     left = error(declined)["payment_intent"]["id"]
     assert shop.status(left) == "requires_payment_method"
 
 
-def test_a_second_step_is_asked_for(shop: Shop) -> None:
+def test_authentication_requires_an_action(shop: Shop) -> None:
     intent = acting(shop)
     assert intent["status"] == "requires_action"
     assert intent["next_action"]["type"] == "redirect_to_url"
     assert shop.events() == ["created", "requires_action"]
 
 
-def test_off_session_there_is_nobody_for_a_second_step(shop: Shop) -> None:
+def test_authentication_off_session_is_declined(shop: Shop) -> None:
     intent = shop.create()
     params = {"payment_method": "pm_card_authenticationRequired", "off_session": "true"}
     assert error(shop.act(intent["id"], "confirm", **params))["code"] == "authentication_required"
@@ -105,7 +105,7 @@ def test_ach_settles_or_fails_after_four_days(shop: Shop, method: str, outcome: 
     assert shop.status(intent_id) == outcome
 
 
-def test_a_settled_payment_is_dated_when_it_settled(shop: Shop) -> None:
+def test_a_settlement_event_has_the_time_of_settlement(shop: Shop) -> None:
     processing(shop)
     shop.now += 30 * DAYS
     latest = shop.get("/v1/events", {"limit": 1}).json()["data"][0]
@@ -115,7 +115,7 @@ def test_a_settled_payment_is_dated_when_it_settled(shop: Shop) -> None:
     )
 
 
-def test_acss_debit_is_processing_too(shop: Shop) -> None:
+def test_acss_debit_is_processing(shop: Shop) -> None:
     mandate = "payment_method_options[acss_debit][mandate_options]"
     params = {
         "amount": 2500,
@@ -129,7 +129,7 @@ def test_acss_debit_is_processing_too(shop: Shop) -> None:
     assert shop.post(INTENTS, params).json()["status"] == "processing"
 
 
-def test_manual_capture_takes_the_money_later(shop: Shop) -> None:
+def test_manual_capture_receives_the_captured_amount(shop: Shop) -> None:
     intent = shop.create(capture_method="manual", payment_method="pm_card_visa", confirm="true")
     assert (intent["status"], intent["amount_capturable"]) == ("requires_capture", 1099)
     captured = shop.act(intent["id"], "capture", amount_to_capture=1000).json()
@@ -143,7 +143,7 @@ def test_more_than_authorized_cannot_be_captured(shop: Shop) -> None:
     assert error(refused)["code"] == "amount_too_large"
 
 
-def test_cancel_ends_what_is_open(shop: Shop) -> None:
+def test_an_open_intent_can_be_canceled(shop: Shop) -> None:
     intent = shop.create()
     canceled = shop.act(intent["id"], "cancel", cancellation_reason="duplicate").json()
     assert (canceled["status"], canceled["cancellation_reason"]) == ("canceled", "duplicate")
@@ -151,7 +151,7 @@ def test_cancel_ends_what_is_open(shop: Shop) -> None:
     assert shop.events() == ["created", "canceled"]
 
 
-def test_a_canceled_one_stays_canceled(shop: Shop) -> None:
+def test_a_canceled_intent_stays_canceled(shop: Shop) -> None:
     intent_id = shop.create()["id"]
     shop.act(intent_id, "cancel")
     for verb, params in (("cancel", {}), ("confirm", {"payment_method": "pm_card_visa"})):
@@ -166,32 +166,32 @@ def test_succeeded_and_processing_cannot_be_canceled(shop: Shop) -> None:
         assert error(shop.act(intent_id, "cancel"))["code"] == "payment_intent_unexpected_state"
 
 
-def test_a_succeeded_one_is_not_confirmed_again(shop: Shop) -> None:
+def test_a_succeeded_intent_cannot_be_confirmed(shop: Shop) -> None:
     paid = shop.create(payment_method="pm_card_visa", confirm="true")["id"]
     refused = shop.act(paid, "confirm", payment_method="pm_card_visa")
     assert error(refused)["code"] == "payment_intent_unexpected_state"
 
 
-def test_confirm_needs_a_payment_method(shop: Shop) -> None:
+def test_confirm_requires_a_payment_method(shop: Shop) -> None:
     refused = shop.act(shop.create()["id"], "confirm")
     assert "missing a payment method" in error(refused)["message"]
 
 
-def test_automatic_payment_methods_want_a_return_url(shop: Shop) -> None:
+def test_automatic_payment_methods_require_a_return_url(shop: Shop) -> None:
     made = shop.post(INTENTS, {"amount": 1099, "currency": "usd"}).json()
     assert made["automatic_payment_methods"] == {"allow_redirects": "always", "enabled": True}
     refused = shop.act(made["id"], "confirm", payment_method="pm_card_visa")
     assert "return_url" in error(refused)["message"]
 
 
-def test_a_method_of_another_type_is_refused(shop: Shop) -> None:
+def test_a_method_of_another_type_is_rejected(shop: Shop) -> None:
     params = {"amount": 1099, "currency": "usd", "allowed_payment_method_types[]": "card"}
     made = shop.post(INTENTS, params).json()
     refused = shop.act(made["id"], "confirm", payment_method="pm_usBankAccount")
     assert error(refused)["param"] == "payment_method"
 
 
-def test_unknown_things_are_missing_resources(shop: Shop) -> None:
+def test_unknown_ids_are_missing_resources(shop: Shop) -> None:
     assert shop.get(f"{INTENTS}/pi_none").status == 404
     unknown = shop.act(shop.create()["id"], "confirm", payment_method="pm_none")
     assert error(unknown)["code"] == "resource_missing"
@@ -199,7 +199,7 @@ def test_unknown_things_are_missing_resources(shop: Shop) -> None:
     assert error(shop.post(INTENTS, params))["code"] == "resource_missing"
 
 
-def test_an_update_changes_what_is_open(shop: Shop) -> None:
+def test_an_open_intent_can_be_updated(shop: Shop) -> None:
     intent = shop.create(**{"metadata[a]": "1", "metadata[b]": "2"})
     changed = shop.post(
         f"{INTENTS}/{intent['id']}",
@@ -209,13 +209,13 @@ def test_an_update_changes_what_is_open(shop: Shop) -> None:
     assert changed["metadata"] == {"a": "1", "c": "3"}
 
 
-def test_an_update_of_a_paid_one_may_only_touch_notes(shop: Shop) -> None:
+def test_only_notes_of_a_paid_intent_can_be_updated(shop: Shop) -> None:
     path = f"{INTENTS}/{shop.create(payment_method='pm_card_visa', confirm='true')['id']}"
     assert error(shop.post(path, {"amount": 1}))["code"] == "payment_intent_unexpected_state"
     assert shop.post(path, {"metadata[note]": "x"}).json()["metadata"] == {"note": "x"}
 
 
-def test_card_numbers_do_what_the_test_cards_do(shop: Shop) -> None:
+def test_test_card_numbers_are_supported(shop: Shop) -> None:
     intent = shop.create()
     data = {"payment_method_data[type]": "card"}
     number = "payment_method_data[card][number]"
@@ -225,7 +225,7 @@ def test_card_numbers_do_what_the_test_cards_do(shop: Shop) -> None:
     assert (paid["status"], paid["payment_method"][:3]) == ("succeeded", "pm_")
 
 
-def test_a_browser_sees_a_part_and_needs_the_client_secret(shop: Shop) -> None:
+def test_a_browser_needs_the_client_secret(shop: Shop) -> None:
     intent = shop.create(**{"metadata[order_id]": "A-1"})
     path, browser = f"{INTENTS}/{intent['id']}", "pk_test_shop"
     seen = shop.get(path, {"client_secret": intent["client_secret"]}, api_key=browser).json()
@@ -235,7 +235,7 @@ def test_a_browser_sees_a_part_and_needs_the_client_secret(shop: Shop) -> None:
     assert shop.get(path, {"client_secret": "pi_1_secret_2"}, api_key=browser).status == 400
 
 
-def test_a_browser_may_confirm_but_not_create(shop: Shop) -> None:
+def test_a_browser_can_confirm_but_not_create(shop: Shop) -> None:
     intent = shop.create()
     params = {"client_secret": intent["client_secret"], "payment_method": "pm_card_visa"}
     paid = shop.post(f"{INTENTS}/{intent['id']}/confirm", params, api_key="pk_test_shop")
@@ -244,7 +244,7 @@ def test_a_browser_may_confirm_but_not_create(shop: Shop) -> None:
     assert (refused.status, error(refused)["code"]) == (401, "secret_key_required")
 
 
-def test_a_declined_browser_learns_no_metadata(shop: Shop) -> None:
+def test_a_decline_shows_a_browser_no_metadata(shop: Shop) -> None:
     intent = shop.create(**{"metadata[order_id]": "A-1"})
     params = {"client_secret": intent["client_secret"], "payment_method": "pm_card_chargeDeclined"}
     declined = shop.post(f"{INTENTS}/{intent['id']}/confirm", params, api_key="pk_test_shop")

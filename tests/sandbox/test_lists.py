@@ -1,4 +1,4 @@
-"""Finding PaymentIntents again: the list is read-after-write, search lags behind."""
+"""List and search: the list is read-after-write, and search lags."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def found(shop: Shop, query: str, **params: Any) -> list[str]:
 
 
 def make(shop: Shop, count: int, apart_seconds: Any = 1.0, **params: Any) -> list[str]:
-    """Ids of new PaymentIntents, newest first."""
+    """Create PaymentIntents and return their ids, newest first."""
     made = []
     for _ in range(count):
         made.append(shop.create(**params)["id"])
@@ -35,13 +35,13 @@ def make(shop: Shop, count: int, apart_seconds: Any = 1.0, **params: Any) -> lis
     return made[::-1]
 
 
-def test_the_list_shows_the_newest_first_and_at_once(shop: Shop) -> None:
+def test_the_list_is_read_after_write_and_newest_first(shop: Shop) -> None:
     assert ids(shop) == []
     made = make(shop, 3, apart_seconds=0)
     assert ids(shop) == made
 
 
-def test_a_page_has_ten_unless_told_otherwise(shop: Shop) -> None:
+def test_a_page_has_ten_entries_by_default(shop: Shop) -> None:
     made = make(shop, 12)
     first = shop.get(INTENTS).json()
     assert ([intent["id"] for intent in first["data"]], first["has_more"]) == (made[:10], True)
@@ -49,12 +49,12 @@ def test_a_page_has_ten_unless_told_otherwise(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "ten"])
-def test_a_page_has_1_to_100(shop: Shop, limit: str) -> None:
+def test_an_invalid_page_size_is_rejected(shop: Shop, limit: str) -> None:
     assert error(shop.get(INTENTS, {"limit": limit}))["code"] == "parameter_invalid_integer"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_every_page_forwards_and_backwards(shop: Shop, size: int) -> None:
+def test_cursors_page_forwards_and_backwards(shop: Shop, size: int) -> None:
     made = make(shop, 7, apart_seconds=0.3)
     assert ids(shop, limit=size, starting_after=made[2]) == made[3 : 3 + size]
     assert ids(shop, limit=size, ending_before=made[4]) == made[max(0, 4 - size) : 4]
@@ -66,7 +66,7 @@ def test_has_more_is_false_on_the_last_page(shop: Shop) -> None:
     assert shop.get(INTENTS, {"limit": 2, "starting_after": made[0]}).json()["has_more"] is True
 
 
-def test_an_unknown_cursor_is_refused(shop: Shop) -> None:
+def test_an_unknown_cursor_is_rejected(shop: Shop) -> None:
     assert error(shop.get(INTENTS, {"starting_after": "pi_none"}))["param"] == "starting_after"
 
 
@@ -82,26 +82,26 @@ def test_an_unknown_cursor_is_refused(shop: Shop) -> None:
         ({"created[gt]": 9}, []),
     ],
 )
-def test_created_bounds_the_list(shop: Shop, bounds: dict[str, int], wanted: list[int]) -> None:
+def test_created_filters_the_list(shop: Shop, bounds: dict[str, int], wanted: list[int]) -> None:
     made = make(shop, 5)[::-1]
     asked: Any = {name: int(NOW) + second for name, second in bounds.items()}
     assert ids(shop, **asked) == [made[second] for second in wanted]
 
 
-def test_the_list_can_be_of_one_customer(shop: Shop) -> None:
+def test_customer_filters_the_list(shop: Shop) -> None:
     ours = make(shop, 2, customer="cus_ours")
     make(shop, 2, customer="cus_theirs")
     assert ids(shop, customer="cus_ours") == ours
 
 
-def test_accounts_and_modes_do_not_see_each_other(shop: Shop) -> None:
+def test_accounts_and_modes_are_separate(shop: Shop) -> None:
     made = make(shop, 1)
     for other in ("sk_test_other", "sk_live_sandbox"):
         assert shop.get(INTENTS, api_key=other).json()["data"] == []
         assert shop.get(f"{INTENTS}/{made[0]}", api_key=other).status == 404
 
 
-def test_search_does_not_see_what_was_just_made(shop: Shop) -> None:
+def test_search_finds_an_object_after_its_lag(shop: Shop) -> None:
     made = make(shop, 1, apart_seconds=0, **{"metadata[order_id]": "A-1"})
     query = "metadata['order_id']:'A-1'"
     assert found(shop, query) == []
@@ -111,7 +111,7 @@ def test_search_does_not_see_what_was_just_made(shop: Shop) -> None:
     assert found(shop, query) == made
 
 
-def test_search_shows_the_object_as_it_was(shop: Shop) -> None:
+def test_search_returns_the_lagging_state(shop: Shop) -> None:
     made = make(shop, 1, apart_seconds=10)
     shop.act(made[0], "cancel")
     assert found(shop, "status:'requires_payment_method'") == made
@@ -120,7 +120,7 @@ def test_search_shows_the_object_as_it_was(shop: Shop) -> None:
     assert found(shop, "status:'canceled'") == made
 
 
-def test_the_lag_is_for_the_test_to_choose() -> None:
+def test_the_search_lag_is_a_setting() -> None:
     shop = Shop(search_lag_seconds=3600)
     make(shop, 1, apart_seconds=3599)
     assert found(shop, "amount>1") == []
@@ -152,7 +152,7 @@ def test_the_lag_is_for_the_test_to_choose() -> None:
         ("amount:'1099'", True),
     ],
 )
-def test_the_query_language(shop: Shop, query: str, hit: bool) -> None:
+def test_a_query_selects_by_its_clauses(shop: Shop, query: str, hit: bool) -> None:
     make(shop, 1, apart_seconds=10, **{"metadata[order_id]": "A-1"})
     assert bool(found(shop, query)) is hit
 
@@ -178,12 +178,12 @@ def test_a_backslash_escapes_a_quote(shop: Shop, value: str) -> None:
         "status>'a'",
     ],
 )
-def test_a_query_that_makes_no_sense_is_refused(shop: Shop, query: str) -> None:
+def test_an_invalid_query_is_rejected(shop: Shop, query: str) -> None:
     refused = shop.get(SEARCH, {"query": query})
     assert (refused.status, error(refused)["param"]) == (400, "query")
 
 
-def test_search_goes_on_page_by_page(shop: Shop) -> None:
+def test_search_has_pages(shop: Shop) -> None:
     made = make(shop, 5, **{"metadata[order_id]": "A-1"})
     shop.now += 10
     seen, page = [], None
@@ -195,5 +195,5 @@ def test_search_goes_on_page_by_page(shop: Shop) -> None:
     assert (seen, page, answer["has_more"]) == (made, None, False)
 
 
-def test_search_needs_a_query(shop: Shop) -> None:
+def test_search_requires_a_query(shop: Shop) -> None:
     assert error(shop.get(SEARCH))["code"] == "parameter_missing"

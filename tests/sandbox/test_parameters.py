@@ -1,4 +1,4 @@
-"""What Stripe refuses before it executes anything, and in which words."""
+"""Validation before the execution, with Stripe's error messages."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def refused(shop: Shop, params: dict[str, Any], **headers: str) -> tuple[int, st
         ({"expand[]": "latest_charge"}, None, "expand[0]"),
     ],
 )  # fmt: skip
-def test_wrong_parameters(shop: Shop, params: dict[str, Any], code: str | None, param: str) -> None:
+def test_an_invalid_parameter_is_rejected(
+    shop: Shop, params: dict[str, Any], code: str | None, param: str
+) -> None:
     assert refused(shop, params) == (400, code, param)
     assert shop.get(INTENTS).json()["data"] == []
 
@@ -87,11 +89,11 @@ def test_amount_and_currency_are_required(shop: Shop, missing: str) -> None:
         {"amount": "99999999"},
         {f"metadata[k{n}]": "x" * 500 for n in range(50)},
         {f"metadata[{'k' * 40}]": "x"},
-        {"metadata[0]": "a numeric name is no array"},
+        {"metadata[0]": "a numeric key is not an array"},
         {"description": "", "receipt_email": "a@b.example"},
     ],
 )
-def test_right_parameters(shop: Shop, params: dict[str, Any]) -> None:
+def test_valid_parameters_are_accepted(shop: Shop, params: dict[str, Any]) -> None:
     assert shop.post(INTENTS, {"amount": 1099, "currency": "usd", **params}).status == 200
 
 
@@ -104,7 +106,7 @@ def test_right_parameters(shop: Shop, params: dict[str, Any]) -> None:
         (["carrier_pigeon"], "usd", "payment_method_types[0]"),
     ],
 )
-def test_types_are_held_against_the_currency(
+def test_a_type_must_support_the_currency(
     shop: Shop, kinds: list[str], currency: str, param: str
 ) -> None:
     asked = {f"payment_method_types[{n}]": kind for n, kind in enumerate(kinds)}
@@ -120,7 +122,7 @@ def test_types_are_held_against_the_currency(
         (["card"], "eur"),
     ],
 )
-def test_types_that_fit(shop: Shop, kinds: list[str], currency: str) -> None:
+def test_supported_types_are_accepted(shop: Shop, kinds: list[str], currency: str) -> None:
     asked = {f"payment_method_types[{n}]": kind for n, kind in enumerate(kinds)}
     params = {"amount": 1099, "currency": currency, **asked}
     made = shop.post(INTENTS, params, Stripe_Version=DAHLIA).json()
@@ -136,7 +138,7 @@ def test_types_that_fit(shop: Shop, kinds: list[str], currency: str) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["payment_method_types", "allowed_payment_method_types"])
-def test_acss_debit_needs_the_terms_of_its_mandate(
+def test_acss_debit_requires_mandate_terms(
     shop: Shop, terms: dict[str, str], missing: str, name: str
 ) -> None:
     version = DAHLIA if name == "payment_method_types" else "2026-10-28.endive"
@@ -146,7 +148,7 @@ def test_acss_debit_needs_the_terms_of_its_mandate(
 
 
 # docs.stripe.com/changelog/endive/2026-09-30/removes-the-payment-method-types-parameter-from-…
-def test_payment_method_types_is_gone_since_endive(shop: Shop) -> None:
+def test_payment_method_types_is_rejected_since_endive(shop: Shop) -> None:
     params = {"payment_method_types[]": "card"}
     code = "payment_method_types_no_longer_supported"
     assert refused(shop, params) == (400, code, "payment_method_types")
@@ -154,18 +156,18 @@ def test_payment_method_types_is_gone_since_endive(shop: Shop) -> None:
 
 
 # docs.stripe.com/changelog/dahlia/2026-07-29/allowed-payment-method-types-parameter
-def test_allowed_types_are_filtered_silently(shop: Shop) -> None:
+def test_unsupported_allowed_types_are_dropped(shop: Shop) -> None:
     kinds = {"allowed_payment_method_types[0]": "card", "allowed_payment_method_types[1]": "ideal"}
     made = shop.post(INTENTS, {"amount": 1099, "currency": "usd", **kinds}).json()
     assert made["payment_method_types"] == ["card"]
 
 
-def test_allowed_types_did_not_exist_before(shop: Shop) -> None:
+def test_allowed_types_are_unknown_to_older_versions(shop: Shop) -> None:
     params = {"allowed_payment_method_types[]": "card"}
     assert refused(shop, params, Stripe_Version=DAHLIA)[1] == "parameter_unknown"
 
 
-def test_of_the_allowed_types_one_must_fit(shop: Shop) -> None:
+def test_one_allowed_type_must_support_the_currency(shop: Shop) -> None:
     found = refused(shop, {"allowed_payment_method_types[]": "interac_present"})
     assert found[2] == "allowed_payment_method_types"
 
@@ -178,12 +180,12 @@ def test_of_the_allowed_types_one_must_fit(shop: Shop) -> None:
         {"payment_method_configuration": "pmc_1"},
     ],
 )
-def test_there_is_one_way_of_choosing_types(shop: Shop, other: dict[str, str]) -> None:
+def test_types_can_be_selected_in_one_way_only(shop: Shop, other: dict[str, str]) -> None:
     found = refused(shop, {"allowed_payment_method_types[]": "card", **other})
     assert (found[0], found[1]) == (400, None)
 
 
-def test_without_a_choice_payment_methods_are_automatic(shop: Shop) -> None:
+def test_payment_methods_are_automatic_by_default(shop: Shop) -> None:
     made = shop.post(INTENTS, {"amount": 1099, "currency": "eur"}).json()
     assert made["automatic_payment_methods"]["enabled"] is True
     assert made["payment_method_types"] == ["card", "link"]
@@ -199,28 +201,28 @@ def test_without_a_choice_payment_methods_are_automatic(shop: Shop) -> None:
         ("Basic ???", "Invalid Basic"),
     ],
 )
-def test_a_wrong_api_key_is_401(shop: Shop, authorization: str, message: str) -> None:
+def test_an_invalid_api_key_gets_401(shop: Shop, authorization: str, message: str) -> None:
     answer = shop.sandbox.handle("GET", INTENTS, {"Authorization": authorization})
     assert (answer.status, message in error(answer)["message"]) == (401, True)
 
 
-def test_curl_with_a_user_is_understood(shop: Shop) -> None:
+def test_basic_authentication_is_supported(shop: Shop) -> None:
     basic = {"authorization": "Basic c2tfdGVzdF9zaG9wOg=="}
     assert shop.sandbox.handle("GET", INTENTS, basic).status == 200
 
 
-def test_an_unknown_address_is_404(shop: Shop) -> None:
+def test_an_unknown_path_gets_404(shop: Shop) -> None:
     for path in ("/v1/charges", "/v1/payment_intents/pi_1/refund", "/"):
         assert "Unrecognized request URL" in error(shop.get(path))["message"]
 
 
-def test_json_is_no_form(shop: Shop) -> None:
+def test_a_json_body_is_rejected(shop: Shop) -> None:
     headers = shop.headers(Content_Type="application/json")
     answer = shop.sandbox.handle("POST", INTENTS, headers, b'{"amount": 1}')
     assert "content type" in error(answer)["message"]
 
 
-def test_the_version_is_echoed_and_checked(shop: Shop) -> None:
+def test_the_api_version_is_validated_and_echoed(shop: Shop) -> None:
     assert shop.get(INTENTS, Stripe_Version=DAHLIA).headers["Stripe-Version"] == DAHLIA
     assert shop.get(INTENTS, Stripe_Version="yesterday").status == 400
 
@@ -239,15 +241,15 @@ def test_the_version_is_echoed_and_checked(shop: Shop) -> None:
         ("a=1&a=2", {"a": "2"}),
     ],
 )
-def test_forms_are_read(text: str, form: dict[str, Any]) -> None:
+def test_a_form_is_parsed(text: str, form: dict[str, Any]) -> None:
     assert decode_form(text) == form
 
 
 @pytest.mark.parametrize("body", [b"a[b=1", b"[a]=1", b"a=1&a[b]=2", b"a[[b]]=1", b"a=%FF"])
-def test_forms_that_make_no_sense_are_refused(shop: Shop, body: bytes) -> None:
+def test_an_invalid_form_is_rejected(shop: Shop, body: bytes) -> None:
     assert shop.sandbox.handle("POST", INTENTS, shop.headers(), body).status == 400
 
 
-def test_a_form_is_not_nested_without_end(shop: Shop) -> None:
+def test_the_nesting_of_a_form_is_limited(shop: Shop) -> None:
     body = b"a" + b"[b]" * 10_000 + b"=1"
     assert shop.sandbox.handle("POST", INTENTS, shop.headers(), body).status == 400

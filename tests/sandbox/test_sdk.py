@@ -1,4 +1,4 @@
-"""Stripe's own SDK against the sandbox: its objects parse, its errors are the right ones."""
+"""Stripe's SDK with the sandbox: objects parse, and errors have the right class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def create(client: stripe.StripeClient, key: str = "key-1") -> stripe.PaymentInt
     )
 
 
-def test_a_payment_intent_parses(client: stripe.StripeClient) -> None:
+def test_the_sdk_parses_a_payment_intent(client: stripe.StripeClient) -> None:
     intent = create(client)
     assert isinstance(intent, stripe.PaymentIntent)
     assert (intent.amount, intent.currency, intent.status) == (
@@ -34,7 +34,7 @@ def test_a_payment_intent_parses(client: stripe.StripeClient) -> None:
     assert client.v1.payment_intents.retrieve(intent.id).client_secret == intent.client_secret
 
 
-def test_every_call_of_the_service_is_understood(
+def test_the_calls_of_the_service_are_supported(
     client: stripe.StripeClient, sandbox: SandboxProcess
 ) -> None:
     sandbox.rules(search_lag_seconds=0)
@@ -64,11 +64,14 @@ def test_every_call_of_the_service_is_understood(
         ("unauthorized", stripe.AuthenticationError, 401),
         ("forbidden", stripe.PermissionError, 403),
         ("html", stripe.APIError, 200),
+        ("request_timeout_408", stripe.APIError, 408),
+        ("misdirected_421", stripe.APIError, 421),
+        ("too_early_425", stripe.APIError, 425),
         ("lost_after", stripe.APIConnectionError, None),
         ("cut_body", stripe.APIConnectionError, None),
     ],
 )
-def test_a_fault_is_the_right_error(
+def test_a_fault_raises_the_matching_error(
     client: stripe.StripeClient,
     sandbox: SandboxProcess,
     kind: str,
@@ -94,7 +97,7 @@ def test_a_reused_key_is_an_idempotency_error(client: stripe.StripeClient) -> No
         )
 
 
-def test_a_decline_is_a_card_error_with_its_payment_intent(client: stripe.StripeClient) -> None:
+def test_a_decline_is_a_card_error(client: stripe.StripeClient) -> None:
     params = {"payment_method": "pm_card_chargeDeclined", "return_url": "https://shop.example"}
     with pytest.raises(stripe.CardError) as raised:
         client.v1.payment_intents.confirm(create(client).id, params)  # type: ignore[arg-type]
@@ -103,7 +106,7 @@ def test_a_decline_is_a_card_error_with_its_payment_intent(client: stripe.Stripe
     assert raised.value.error.decline_code == "generic_decline"
 
 
-def test_a_wrong_parameter_is_named(client: stripe.StripeClient) -> None:
+def test_an_error_names_the_invalid_parameter(client: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as raised:
         client.v1.payment_intents.create({"amount": 1099, "currency": "xyz"})
     assert raised.value.param == "currency"

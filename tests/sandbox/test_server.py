@@ -1,4 +1,4 @@
-"""The sandbox as a process: broken transport, its controls, its start and its end."""
+"""The sandbox process: transport faults, control endpoints, start and stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def create(sandbox: SandboxProcess, **options: float) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("kind", "made"), [("lost_before", 0), ("lost_after", 1)])
-def test_a_lost_answer(sandbox: SandboxProcess, kind: str, made: int) -> None:
+def test_a_lost_response_closes_the_connection(
+    sandbox: SandboxProcess, kind: str, made: int
+) -> None:
     sandbox.faults([{"kind": kind}])
     with pytest.raises(Lost):
         create(sandbox)
@@ -36,14 +38,14 @@ def test_a_lost_answer(sandbox: SandboxProcess, kind: str, made: int) -> None:
     assert sandbox.requests()[-1]["fault"] == kind
 
 
-def test_a_cut_body_announces_its_full_length(sandbox: SandboxProcess) -> None:
+def test_a_cut_body_has_the_full_content_length(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "cut_body"}])
     with pytest.raises(ChunkedEncodingError, match="IncompleteRead"):
         create(sandbox)
     assert sandbox.state().payment_intents == 1
 
 
-def test_a_slow_answer_arrives_whole(sandbox: SandboxProcess) -> None:
+def test_a_slow_response_is_complete(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "slow", "seconds": 0.3}])
     began = time.monotonic()
     assert create(sandbox)["status"] == "requires_payment_method"
@@ -51,21 +53,21 @@ def test_a_slow_answer_arrives_whole(sandbox: SandboxProcess) -> None:
 
 
 @pytest.mark.parametrize(("executes", "made"), [(True, 1), (False, 0)])
-def test_a_hang_never_answers(sandbox: SandboxProcess, executes: bool, made: int) -> None:
+def test_a_hang_sends_no_response(sandbox: SandboxProcess, executes: bool, made: int) -> None:
     sandbox.faults([{"kind": "hang", "seconds": 5, "executes": executes}])
     with pytest.raises(ReadTimeout):
         create(sandbox, timeout=0.3)
     assert sandbox.state().order("A-1").count == made
 
 
-def test_a_dribbled_answer_comes_byte_by_byte(sandbox: SandboxProcess) -> None:
+def test_a_dribbled_response_is_complete(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "dribble", "seconds": 0.5}])
     began = time.monotonic()
     assert create(sandbox)["object"] == "payment_intent"
     assert time.monotonic() - began >= 0.5
 
 
-def test_a_core_and_a_transport_fault_can_meet(sandbox: SandboxProcess) -> None:
+def test_core_and_transport_faults_combine(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "error_500_with_object"}, {"kind": "lost_after"}])
     with pytest.raises(Lost):
         create(sandbox)
@@ -74,7 +76,7 @@ def test_a_core_and_a_transport_fault_can_meet(sandbox: SandboxProcess) -> None:
     assert sandbox.fired() == {"error_500_with_object": 1, "lost_after": 1}
 
 
-def test_orders_can_be_taken_back(sandbox: SandboxProcess) -> None:
+def test_faults_can_be_deleted(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "error_503", "count": None}])
     assert sandbox.send("GET", INTENTS).status_code == 503
     sandbox.clear_faults()
@@ -91,7 +93,7 @@ def test_orders_can_be_taken_back(sandbox: SandboxProcess) -> None:
         [[]],
     ],
 )
-def test_a_misspelt_order_is_refused(sandbox: SandboxProcess, order: object) -> None:
+def test_an_invalid_fault_order_is_rejected(sandbox: SandboxProcess, order: object) -> None:
     with pytest.raises(AssertionError, match="BadOrder"):
         sandbox.control("POST", "faults", order)
 
@@ -118,7 +120,7 @@ def test_the_state_counts_requests(sandbox: SandboxProcess) -> None:
     assert state.sends("GET") == 0
 
 
-def test_an_account_is_counted_and_broken_by_itself(sandbox: SandboxProcess) -> None:
+def test_faults_and_counts_can_be_for_one_account(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "error_503", "match": {"account": "other"}, "count": None}])
     mine = sandbox.send("POST", INTENTS, ORDER, key="key-1")
     other = sandbox.send("POST", INTENTS, ORDER, key="key-1", api_key="sk_test_other")
@@ -129,7 +131,7 @@ def test_an_account_is_counted_and_broken_by_itself(sandbox: SandboxProcess) -> 
     assert found["requests"] == {"POST /v1/payment_intents 503": 1}
 
 
-def test_the_log_tells_what_was_asked(sandbox: SandboxProcess) -> None:
+def test_the_log_records_requests(sandbox: SandboxProcess) -> None:
     create(sandbox)
     create(sandbox)
     first, second = sandbox.requests()
@@ -156,7 +158,7 @@ def test_the_clock_can_be_set(sandbox: SandboxProcess) -> None:
     assert create(sandbox)["created"] >= 2_000_000_000  # type: ignore[operator]
 
 
-def test_payments_can_be_ended_from_outside(sandbox: SandboxProcess) -> None:
+def test_payments_can_be_completed_and_failed(sandbox: SandboxProcess) -> None:
     first = create(sandbox)["id"]
     assert sandbox.fail(first)["last_payment_error"]["code"] == "card_declined"
     assert sandbox.pay(first)["status"] == "succeeded"
@@ -168,7 +170,9 @@ def test_payments_can_be_ended_from_outside(sandbox: SandboxProcess) -> None:
     ("verb", "status"),
     [("complete_action", "succeeded"), ("fail_action", "requires_payment_method")],
 )
-def test_the_second_step_is_taken_or_not(sandbox: SandboxProcess, verb: str, status: str) -> None:
+def test_an_action_can_be_completed_and_failed(
+    sandbox: SandboxProcess, verb: str, status: str
+) -> None:
     paying = {
         "confirm": "true",
         "payment_method": "pm_card_authenticationRequired",
@@ -188,7 +192,7 @@ def test_rules_can_be_changed(sandbox: SandboxProcess) -> None:
     assert sandbox.send("GET", INTENTS).status_code == 429
 
 
-def test_reset_brings_everything_back(sandbox: SandboxProcess) -> None:
+def test_reset_restores_the_initial_state(sandbox: SandboxProcess) -> None:
     sandbox.rules(search_lag_seconds=0, rate_limit=1)
     sandbox.advance(1e6)
     create(sandbox)
@@ -202,7 +206,7 @@ def test_reset_brings_everything_back(sandbox: SandboxProcess) -> None:
     assert sandbox.send("GET", INTENTS).status_code == 200
 
 
-def test_a_page_of_another_origin_may_ask(sandbox: SandboxProcess) -> None:
+def test_a_page_of_another_origin_can_send_requests(sandbox: SandboxProcess) -> None:
     address = urlsplit(sandbox.url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=5)
     asked = {"Origin": "http://shop", "Access-Control-Request-Headers": "authorization"}
@@ -216,7 +220,7 @@ def test_a_page_of_another_origin_may_ask(sandbox: SandboxProcess) -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
-def test_a_connection_is_kept(sandbox: SandboxProcess) -> None:
+def test_connections_are_kept_alive(sandbox: SandboxProcess) -> None:
     address = urlsplit(sandbox.url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=5)
     for _ in range(3):
@@ -230,7 +234,7 @@ def test_a_connection_is_kept(sandbox: SandboxProcess) -> None:
 @pytest.mark.parametrize(
     ("length", "status"), [("ten", b"400"), ("-1", b"400"), ("99999999", b"413")]
 )
-def test_a_body_of_no_sensible_length_is_refused(
+def test_an_invalid_content_length_is_rejected(
     sandbox: SandboxProcess, length: str, status: bytes
 ) -> None:
     address = urlsplit(sandbox.url)
@@ -240,7 +244,7 @@ def test_a_body_of_no_sensible_length_is_refused(
         assert connection.recv(1000).split()[1] == status
 
 
-def test_it_says_that_it_is_not_stripe_and_ends_quietly() -> None:
+def test_the_greeting_says_that_it_is_not_stripe() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "sandbox", "--port", "0"],
         cwd=ROOT,
@@ -258,7 +262,7 @@ def test_it_says_that_it_is_not_stripe_and_ends_quietly() -> None:
     assert (process.returncode, rest) == (0, "")
 
 
-def test_a_taken_port_is_one_clear_line() -> None:
+def test_a_port_in_use_is_one_line_on_stderr() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -271,7 +275,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
     ]
 
 
-def test_a_hanging_client_does_not_hold_up_the_end() -> None:
+def test_a_hanging_request_does_not_delay_the_stop() -> None:
     with SandboxProcess() as process:
         process.faults([{"kind": "hang", "seconds": 60}])
         with pytest.raises(ReadTimeout):

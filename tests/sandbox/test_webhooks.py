@@ -1,4 +1,4 @@
-"""Events: signed as Stripe signs them, delivered once or twice, late, out of order or never."""
+"""Webhook deliveries: signed, and on request repeated, late, out of order or dropped."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ORDER = {"amount": "1099", "currency": "usd", "metadata[order_id]": "A-1"}
 
 
 class Shop(ThreadingHTTPServer):
-    """A webhook that keeps what it is sent, and answers as it is told to."""
+    """A webhook endpoint that records deliveries and returns the configured statuses."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Keep)
+        super().__init__(("127.0.0.1", 0), _Recorder)
         self.received: list[tuple[bytes, str]] = []
         self.statuses: list[int] = []
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -40,7 +40,7 @@ class Shop(ThreadingHTTPServer):
         return [event["type"].removeprefix("payment_intent.") for event in self.events()]
 
 
-class _Keep(BaseHTTPRequestHandler):
+class _Recorder(BaseHTTPRequestHandler):
     server: Shop
 
     def do_POST(self) -> None:
@@ -77,7 +77,7 @@ def pay(sandbox: SandboxProcess) -> str:
     return str(intent)
 
 
-def test_every_change_is_told_and_signed(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_every_change_sends_a_signed_event(sandbox: SandboxProcess, shop: Shop) -> None:
     intent = pay(sandbox)
     until(lambda: len(shop.received) == 2)
     assert shop.types() == ["created", "succeeded"]
@@ -94,14 +94,14 @@ def test_another_secret_does_not_verify(sandbox: SandboxProcess, shop: Shop) -> 
         stripe.Webhook.construct_event(*shop.received[0], "whsec_other")
 
 
-def test_a_moved_clock_does_not_spoil_the_signature(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_a_moved_clock_keeps_signatures_valid(sandbox: SandboxProcess, shop: Shop) -> None:
     sandbox.advance(30 * 86_400)
     pay(sandbox)
     until(lambda: bool(shop.received))
     stripe.Webhook.construct_event(*shop.received[0], WEBHOOK_SECRET)
 
 
-def test_a_refused_delivery_is_tried_again(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_a_failed_delivery_is_retried(sandbox: SandboxProcess, shop: Shop) -> None:
     shop.statuses = [500]
     sandbox.send("POST", INTENTS, ORDER)
     until(lambda: len(shop.received) == 2)
@@ -111,7 +111,7 @@ def test_a_refused_delivery_is_tried_again(sandbox: SandboxProcess, shop: Shop) 
 
 
 @pytest.mark.parametrize(("kind", "different_ids"), [("double", 1), ("twin", 2)])
-def test_one_change_can_be_told_twice(
+def test_one_change_can_be_delivered_twice(
     sandbox: SandboxProcess, shop: Shop, kind: str, different_ids: int
 ) -> None:
     sandbox.webhooks(detours=[{"kind": kind, "type": "payment_intent.succeeded"}])
@@ -122,14 +122,14 @@ def test_one_change_can_be_told_twice(
     assert len(ids) == different_ids
 
 
-def test_events_can_come_out_of_order(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_events_can_be_delivered_out_of_order(sandbox: SandboxProcess, shop: Shop) -> None:
     sandbox.webhooks(detours=[{"kind": "reorder"}])
     pay(sandbox)
     until(lambda: len(shop.received) == 2)
     assert shop.types() == ["succeeded", "created"]
 
 
-def test_an_event_can_be_lost_and_sent_again_later(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_a_dropped_event_can_be_resent(sandbox: SandboxProcess, shop: Shop) -> None:
     sandbox.webhooks(detours=[{"kind": "drop", "type": "payment_intent.succeeded"}])
     pay(sandbox)
     until(lambda: len(shop.received) == 1)
@@ -139,7 +139,7 @@ def test_an_event_can_be_lost_and_sent_again_later(sandbox: SandboxProcess, shop
     assert shop.events()[-1] == lost
 
 
-def test_an_event_can_come_late(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_an_event_can_be_delayed(sandbox: SandboxProcess, shop: Shop) -> None:
     detour = {"kind": "delay", "type": "payment_intent.created", "seconds": 0.3}
     sandbox.webhooks(detours=[detour])
     pay(sandbox)
@@ -147,7 +147,7 @@ def test_an_event_can_come_late(sandbox: SandboxProcess, shop: Shop) -> None:
     assert shop.types() == ["succeeded", "created"]
 
 
-def test_a_debit_that_fails_days_later_is_told(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_a_late_debit_failure_sends_an_event(sandbox: SandboxProcess, shop: Shop) -> None:
     paying = {
         "confirm": "true",
         "payment_method": "pm_usBankAccount_insufficientFunds",
@@ -159,7 +159,7 @@ def test_a_debit_that_fails_days_later_is_told(sandbox: SandboxProcess, shop: Sh
     assert shop.types() == ["created", "processing", "payment_failed"]
 
 
-def test_a_misspelt_detour_is_refused(sandbox: SandboxProcess) -> None:
+def test_an_unknown_detour_is_rejected(sandbox: SandboxProcess) -> None:
     with pytest.raises(AssertionError, match="kind must be"):
         sandbox.webhooks(detours=[{"kind": "vanish"}])
 

@@ -1,4 +1,4 @@
-// Stripe's Node sample: Express, stripe-node, nothing kept. Two processes, as all peers have.
+// Stripe's Node sample: Express and stripe-node, without records. Two processes, like all peers.
 const cluster = require('node:cluster');
 const express = require('express');
 const Stripe = require('stripe');

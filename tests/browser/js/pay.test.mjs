@@ -9,8 +9,8 @@ const answer = (status, body, headers = {}) =>
   new Response(typeof body === "string" ? body : JSON.stringify(body), { status, headers });
 const error = (status, code, action, headers = {}) => answer(status, { error: "No.", code, action }, headers);
 
-// A service that gives these answers in turn (an Error is a lost one), and the waits between.
-function played(...answers) {
+// A service that gives these responses one by one (an Error is a lost one) and records the waits.
+function serviceWith(...answers) {
   const bodies = [], waits = [];
   const fetch = async (url, { body }) => {
     bodies.push(body);
@@ -23,13 +23,13 @@ function played(...answers) {
 }
 
 test("an answered order is sent once", async () => {
-  const service = played(answer(200, MADE));
+  const service = serviceWith(answer(200, MADE));
   assert.deepEqual(await createPayment(ORDER, service), { ...MADE, replayed: false, sends: 1 });
   assert.deepEqual(service.waits, []);
 });
 
-test("a replay is told", async () => {
-  const service = played(answer(200, MADE, { "Idempotent-Replayed": "true" }));
+test("a replay is marked", async () => {
+  const service = serviceWith(answer(200, MADE, { "Idempotent-Replayed": "true" }));
   assert.equal((await createPayment(ORDER, service)).replayed, true);
 });
 
@@ -41,27 +41,27 @@ for (const [name, lost] of Object.entries({
   "a 200 with no secret": answer(200, {}),
   "null": answer(200, "null"),
 })) {
-  test(`after ${name} the very same bytes are sent again`, async () => {
-    const service = played(lost, answer(200, MADE));
+  test(`after ${name} the same bytes are sent again`, async () => {
+    const service = serviceWith(lost, answer(200, MADE));
     assert.equal((await createPayment(ORDER, service)).sends, 2);
     assert.equal(service.bodies[0], JSON.stringify(ORDER));
     assert.equal(service.bodies[1], service.bodies[0]);
   });
 }
 
-test("Retry-After is waited for", async () => {
-  const service = played(error(409, "in_flight", "retry_same", { "Retry-After": "7" }), answer(200, MADE));
+test("the page waits for Retry-After", async () => {
+  const service = serviceWith(error(409, "in_flight", "retry_same", { "Retry-After": "7" }), answer(200, MADE));
   await createPayment(ORDER, service);
   assert.deepEqual(service.waits, [7]);
 });
 
-test("a Retry-After longer than a shopper waits is told instead", async () => {
-  const service = played(error(503, "overloaded", "retry_same", { "Retry-After": "3600" }));
+test("a Retry-After that is too long is reported, not waited for", async () => {
+  const service = serviceWith(error(503, "overloaded", "retry_same", { "Retry-After": "3600" }));
   await assert.rejects(createPayment(ORDER, service), { code: "overloaded", retryAfter: 3600 });
 });
 
-test("waits grow and stay bounded, and so do the sends", async () => {
-  const service = played(...Array.from({ length: 9 }, () => error(503, "stripe_unreachable", "retry_same")));
+test("waits and sends are bounded", async () => {
+  const service = serviceWith(...Array.from({ length: 9 }, () => error(503, "stripe_unreachable", "retry_same")));
   await assert.rejects(createPayment(ORDER, { ...service, sends: 9 }), { code: "stripe_unreachable", status: 503 });
   assert.equal(service.bodies.length, 9);
   assert.equal(service.waits.length, 8);
@@ -71,7 +71,7 @@ test("waits grow and stay bounded, and so do the sends", async () => {
 
 for (const action of ["fix_request", "stop"]) {
   test(`${action} is not sent again`, async () => {
-    const service = played(error(422, "order_reused", action));
+    const service = serviceWith(error(422, "order_reused", action));
     await assert.rejects(createPayment(ORDER, service), (thrown) => {
       assert.ok(thrown instanceof PaymentError);
       assert.equal(thrown.action, action);
@@ -81,36 +81,36 @@ for (const action of ["fix_request", "stop"]) {
   });
 }
 
-test("a foreign 403 stops", async () => {
-  await assert.rejects(createPayment(ORDER, played(answer(403, "<html>No</html>"))), { action: "stop" });
+test("a 403 from a proxy stops", async () => {
+  await assert.rejects(createPayment(ORDER, serviceWith(answer(403, "<html>No</html>"))), { action: "stop" });
 });
 
-test("nothing is sent while offline, and everything once online", async () => {
-  const service = played(answer(200, MADE));
+test("an order waits while offline and is sent once online", async () => {
+  const service = serviceWith(answer(200, MADE));
   let up = false;
-  const told = [];
+  const reported = [];
   const connection = { isUp: () => up, wait: async () => { assert.equal(service.bodies.length, 0); up = true; return true; } };
-  const { sends } = await createPayment(ORDER, { ...service, connection, onWait: ({ code }) => told.push(code) });
+  const { sends } = await createPayment(ORDER, { ...service, connection, onWait: ({ code }) => reported.push(code) });
   assert.equal(sends, 1);
-  assert.deepEqual(told, ["offline"]);
+  assert.deepEqual(reported, ["offline"]);
 });
 
-test("a connection that does not come back is told", async () => {
-  const service = played();
+test("a connection that stays offline is reported", async () => {
+  const service = serviceWith();
   const connection = { isUp: () => false, wait: async () => false };
   await assert.rejects(createPayment(ORDER, { ...service, connection }), { code: "offline", action: "retry_same" });
 });
 
 test("an aborted order is not sent again", async () => {
   const gone = new AbortController();
-  const service = played(new TypeError("aborted"));
+  const service = serviceWith(new TypeError("aborted"));
   gone.abort(new Error("left the page"));
   await assert.rejects(createPayment(ORDER, { ...service, signal: gone.signal }));
   assert.equal(service.bodies.length, 1);
 });
 
-test("the publishable key is asked for with the same patience", async () => {
-  const service = played(new TypeError("Failed to fetch"), answer(200, { publishable_key: "pk_test_1" }));
+test("the request for the publishable key is retried", async () => {
+  const service = serviceWith(new TypeError("Failed to fetch"), answer(200, { publishable_key: "pk_test_1" }));
   assert.deepEqual(await getConfig(service), { publishable_key: "pk_test_1" });
 });
 
@@ -122,7 +122,7 @@ test("Retry-After is seconds or a date", () => {
   assert.equal(secondsOf(null), null);
 });
 
-test("one press at a time, however many there are", async () => {
+test("only one press is handled at a time", async () => {
   const attributes = new Map();
   const button = { setAttribute: (name, text) => attributes.set(name, text), removeAttribute: (name) => attributes.delete(name) };
   let ended, started = 0, ignored = 0;
@@ -137,7 +137,7 @@ test("one press at a time, however many there are", async () => {
   assert.equal(started, 2);
 });
 
-test("a press that failed frees the button", async () => {
+test("a failed press enables the button again", async () => {
   const button = { setAttribute() {}, removeAttribute() {} };
   const press = oneAtATime(button, async () => { throw new Error("no"); });
   await assert.rejects(press());

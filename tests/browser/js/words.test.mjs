@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { explain } from "../../../payment_service/checkout/messages.js";
 import { decimalsOf, formatAmount } from "../../../payment_service/checkout/money.js";
 import { PaymentError } from "../../../payment_service/checkout/pay.js";
-import { complaints, grouped, spacedExpiry } from "../../../sandbox/browser/card.js";
+import { fieldErrors, groupDigits, formatExpiry } from "../../../sandbox/browser/card.js";
 
 const NBSP = "\u00a0";
 
@@ -27,7 +27,7 @@ test("Stripe's decimals, not Unicode's", () => {
 
 const failed = (code, action = "retry_same", more = {}) => new PaymentError("x", { code, action, ...more });
 
-test("every error says something a shopper can use, and never the code", () => {
+test("every error has a sentence for the shopper, without its code", () => {
   const errors = [
     ...["offline", "no_answer", "in_flight", "order_reused", "stripe_error", "misconfigured", "new_code"].map((code) => failed(code)),
     failed("misconfigured", "stop", { requestId: "req_1" }),
@@ -45,25 +45,25 @@ test("every error says something a shopper can use, and never the code", () => {
   }
 });
 
-test("a reference helps the shop to find the request", () => {
+test("an internal error has a reference to its request", () => {
   assert.match(explain(failed("internal", "stop", { requestId: "req-1" })), /reference req-1/);
 });
 
 test("card numbers are grouped as on the card", () => {
-  assert.equal(grouped("4242424242424242"), "4242 4242 4242 4242");
-  assert.equal(grouped("378282246310005"), "3782 822463 10005");
-  assert.equal(grouped("42424"), "4242 4");
-  assert.equal(grouped(""), "");
+  assert.equal(groupDigits("4242424242424242"), "4242 4242 4242 4242");
+  assert.equal(groupDigits("378282246310005"), "3782 822463 10005");
+  assert.equal(groupDigits("42424"), "4242 4");
+  assert.equal(groupDigits(""), "");
 });
 
-test("an expiry is spaced while it is typed", () => {
-  assert.deepEqual(["1", "12", "123", "9", "1234"].map((text) => spacedExpiry(text)), ["1", "12 / ", "12 / 3", "09 / ", "12 / 34"]);
-  assert.equal(spacedExpiry("12 /", true), "12");
+test("an expiry is formatted while it is typed", () => {
+  assert.deepEqual(["1", "12", "123", "9", "1234"].map((text) => formatExpiry(text)), ["1", "12 / ", "12 / 3", "09 / ", "12 / 34"]);
+  assert.equal(formatExpiry("12 /", true), "12");
 });
 
-test("a card is complained about as Stripe does", () => {
+test("an invalid card has Stripe's error codes", () => {
   const now = new Date(2026, 10, 24);
-  const about = (number, expiry, cvc) => Object.values(complaints({ number, expiry, cvc }, now)).map((found) => found?.[0]);
+  const about = (number, expiry, cvc) => Object.values(fieldErrors({ number, expiry, cvc }, now)).map((found) => found?.[0]);
   assert.deepEqual(about("4242 4242 4242 4242", "11 / 26", "123"), [undefined, undefined, undefined]);
   assert.deepEqual(about("4242 4242 4242 4241", "10 / 26", "12"), ["invalid_number", "invalid_expiry_year_past", "incomplete_cvc"]);
   assert.deepEqual(about("4242", "13 / 30", "1234"), ["incomplete_number", "invalid_expiry_month", undefined]);

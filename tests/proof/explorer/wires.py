@@ -30,7 +30,7 @@ WRITE = (*READ, Option("written, answer lost", faults=1))
 
 # What Stripe, or what lies before it, makes of a creation that arrives. Those that end in
 # "throughout" befall every send of the call, so that its retries do not help.
-THROUGHOUT = ("lost before", "lost after", "rate_limited", "key_in_use", "error_503")
+THROUGHOUT = ("lost before", "lost after", "rate_limited", "key_in_use", "edge")
 CREATION = (
     FINE,
     *(Option(f"{kind} throughout", faults=1) for kind in THROUGHOUT),
@@ -44,6 +44,9 @@ CREATION = (
     Option("executes slowly", faults=1),
     Option("executes slowly, nobody waits", faults=1),
 )
+# The errors of a server in front of Stripe, which a worker's "edge" sends get one after the other.
+# They share one option, because every further option lengthens every search.
+EDGE_KINDS = ("request_timeout_408", "misdirected_421", "too_early_425", "error_503")
 # One that takes effect after its saved 500, and after a look, is what docs/after-creation.md says.
 UPDATE = tuple(option for option in CREATION if option.name != "late_object")
 OTHER = (FINE, Option("lost before throughout", faults=1), Option("error_503", faults=1))
@@ -117,6 +120,7 @@ class StepTransport(stripe.HTTPClient):
     def __init__(self, worker: Worker) -> None:
         super().__init__()
         self._worker = worker
+        self._edge_sends = -1
 
     @contextmanager
     def limit(self, deadline: float) -> Iterator[None]:
@@ -187,10 +191,15 @@ class StepTransport(stripe.HTTPClient):
                 self._worker.notice(fault)
                 raise _lost()
             case _:
-                world.sandbox.faults.order(FaultOrder(fault, seconds=LATE_SECONDS))
+                kind = self._edge_kind() if fault == "edge" else fault
+                world.sandbox.faults.order(FaultOrder(kind, seconds=LATE_SECONDS))
                 answer = world.sandbox.handle(*wanted)
                 world.sandbox.faults.clear()
                 return answer
+
+    def _edge_kind(self) -> str:
+        self._edge_sends += 1
+        return EDGE_KINDS[self._edge_sends % len(EDGE_KINDS)]
 
     def _slowly(
         self, wanted: tuple[str, str, dict[str, str], bytes], *, broken: bool = False

@@ -1,7 +1,7 @@
-"""A stand-in for Stripe that costs next to nothing: PaymentIntents made and read, after a delay.
+"""A fake Stripe with minimal CPU cost: it creates and returns PaymentIntents, after a delay.
 
-It speaks just enough HTTP to be called by Stripe's SDKs, and remembers what it made, so that a
-benchmark measures the servers in front of it. The sandbox is the one that behaves like Stripe.
+It implements just enough HTTP for Stripe's SDKs, so that a benchmark measures its clients. The
+sandbox is the one that behaves like Stripe.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 import uvloop
 
-# Stripe's answer to a fresh PaymentIntent, as large as the real one.
+# The response to a creation, as large as Stripe's.
 INTENT = {
     "id": "%ID%",
     "object": "payment_intent",
@@ -79,31 +79,31 @@ TEXT = json.dumps(INTENT, indent=2)
 for quoted in ("AMOUNT", "CREATED", "METADATA"):
     TEXT = TEXT.replace(f'"%{quoted}%"', f"%{quoted}%")
 
-# What stands between the values, and which value comes after each piece but the last.
+# The text between the values, and the value that follows each piece except the last.
 PIECES = re.split("%[A-Z]+%", TEXT)
 VALUES = re.findall("%([A-Z]+)%", TEXT)
 
 
-class Books:
-    """What was made, as Stripe's JSON: by id, and by idempotency key."""
+class PaymentIntents:
+    """PaymentIntents as JSON, by id and by idempotency key."""
 
     def __init__(self) -> None:
         self.by_key: dict[bytes, bytes] = {}
         self.made: dict[str, bytes] = {}
 
     def create(self, key: bytes, form: bytes) -> tuple[bytes, bool]:
-        """Return the PaymentIntent of this key, and whether it was there before."""
+        """Return the PaymentIntent of a key, and whether it existed before."""
         known = self.by_key.get(key)
         if known is not None:
             return known, True
         name = f"pi_3Q{len(self.made):022d}"
-        given = dict(parse_qsl(form.decode()))
-        metadata = {k[9:-1]: v for k, v in given.items() if k.startswith("metadata[")}
+        options = dict(parse_qsl(form.decode()))
+        metadata = {k[9:-1]: v for k, v in options.items() if k.startswith("metadata[")}
         values = {
             "ID": name,
             "SECRET": f"{random.getrandbits(128):032x}",
-            "AMOUNT": given["amount"],
-            "CURRENCY": given["currency"],
+            "AMOUNT": options["amount"],
+            "CURRENCY": options["currency"],
             "METADATA": json.dumps(metadata),
             "CREATED": str(int(time.time())),
         }
@@ -115,9 +115,9 @@ class Books:
 
 
 class Stripe(asyncio.Protocol):
-    """One connection: a request at a time, as the SDKs send them."""
+    """One connection, with one request at a time, as the SDKs use it."""
 
-    books = Books()
+    intents = PaymentIntents()
     seconds = 0.0
     slow_every = 0
     slow_seconds = 0.0
@@ -139,15 +139,15 @@ class Stripe(asyncio.Protocol):
             self.answer(head, body)
 
     def answer(self, head: bytes, body: bytes) -> None:
-        """Make the answer now, and say it after the delay."""
+        """Build the response now, and send it after the delay."""
         method, path, _ = head.split(b"\r\n", 1)[0].split(b" ")
         replayed = False
         if method == b"POST" and path == b"/v1/payment_intents":
-            said, replayed = self.books.create(_header(head, b"idempotency-key"), body)
+            content, replayed = self.intents.create(_header(head, b"idempotency-key"), body)
         elif path == b"/healthz":
-            said = b"{}"
+            content = b"{}"
         else:
-            said = self.books.made[path.rpartition(b"/")[2].partition(b"?")[0].decode()]
+            content = self.intents.made[path.rpartition(b"/")[2].partition(b"?")[0].decode()]
         Stripe.served += 1
         text = b"".join(
             (
@@ -155,8 +155,8 @@ class Stripe(asyncio.Protocol):
                 b"Request-Id: req_%d\r\n" % Stripe.served,
                 b"Idempotent-Replayed: true\r\n" if replayed else b"",
                 b"Stripe-Version: 2026-10-28\r\nVary: Origin\r\n",
-                b"Cache-Control: no-cache, no-store\r\nContent-Length: %d\r\n\r\n" % len(said),
-                said,
+                b"Cache-Control: no-cache, no-store\r\nContent-Length: %d\r\n\r\n" % len(content),
+                content,
             )
         )
         slow = self.slow_every and Stripe.served % self.slow_every == 0
@@ -178,22 +178,22 @@ async def serve(port: int) -> None:
     over = loop.create_future()
     loop.add_signal_handler(signal.SIGTERM, over.set_result, None)
     server = await loop.create_server(Stripe, "127.0.0.1", port, backlog=4096)
-    print(f"stand-in for Stripe on http://127.0.0.1:{port}", flush=True)
+    print(f"fake Stripe on http://127.0.0.1:{port}", flush=True)
     await over
     server.close()
 
 
 def main() -> None:
-    """Read the command line, and serve."""
+    """Parse the command line, and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=12112)
-    parser.add_argument("--seconds", type=float, default=0.0, help="before each answer")
-    parser.add_argument("--slow-every", type=int, default=0, help="of how many answers one is slow")
+    parser.add_argument("--seconds", type=float, default=0.0, help="delay of each response")
+    parser.add_argument("--slow-every", type=int, default=0, help="make every n-th response slow")
     parser.add_argument("--slow-seconds", type=float, default=8.0)
-    given = parser.parse_args()
-    Stripe.seconds, Stripe.slow_every = given.seconds, given.slow_every
-    Stripe.slow_seconds = given.slow_seconds
-    uvloop.run(serve(given.port))
+    options = parser.parse_args()
+    Stripe.seconds, Stripe.slow_every = options.seconds, options.slow_every
+    Stripe.slow_seconds = options.slow_seconds
+    uvloop.run(serve(options.port))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Around the tutorial's server: who may ask, and the kill that /demo/faults orders."""
+"""WSGI middleware of the tutorial's server: access for the demo's page only, and `POST /kill`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Environ = dict[str, Any]
 Start = Callable[..., Any]
 Wsgi = Callable[[Environ, Start], Iterable[bytes]]
 
-# Long enough for the answer to the kill to leave, short enough to be in mid-call.
-LAST_WORDS_SECONDS = 0.05
+# Long enough to send the response to the kill, short enough to interrupt a call to Stripe.
+KILL_DELAY_SECONDS = 0.05
 
 LIST_PROCESSES = ("ps", "-A", "-o", "pid=,ppid=")
 
@@ -23,14 +23,16 @@ _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def staged(app: Wsgi, *, page_port: int, kill: Callable[[], None], source: bytes) -> Wsgi:
-    """Let the demo's page use `app` from its own origin, and nobody else.
+def restricted_to_page(
+    app: Wsgi, *, page_port: int, kill: Callable[[], None], source: bytes
+) -> Wsgi:
+    """Allow requests to `app` from the demo page's origin only.
 
-    `POST /kill` kills, `GET /source` shows the code.
+    Adds `POST /kill`, which kills the workers, and `GET /source`, which returns the code.
     """
     origins = {f"http://{host}:{page_port}" for host in _LOOPBACK}
 
-    def stage(environ: Environ, start: Start) -> Iterable[bytes]:
+    def restricted(environ: Environ, start: Start) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/healthz":
             return _plain(start, "200 OK", [_TEXT], b"{}")
         origin = environ.get("HTTP_ORIGIN", "")
@@ -49,18 +51,18 @@ def staged(app: Wsgi, *, page_port: int, kill: Callable[[], None], source: bytes
 
         return app(environ, begin)
 
-    return stage
+    return restricted
 
 
 def kill_workers_of(pid: int) -> None:
-    """SIGKILL each child of a server, and this process: whoever supervises them starts others."""
+    """SIGKILL each child of a server, and this process; their supervisors restart them."""
     for child in children_of(pid):
         os.kill(child, signal.SIGKILL)
-    threading.Timer(LAST_WORDS_SECONDS, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    threading.Timer(KILL_DELAY_SECONDS, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that a process started."""
+    """Return the ids of a process's children."""
     listed = subprocess.run(LIST_PROCESSES, capture_output=True, text=True, check=True)  # noqa: S603
     pairs = (map(int, line.split()) for line in listed.stdout.splitlines())
     return [child for child, parent in pairs if parent == pid]

@@ -1,4 +1,4 @@
-"""For keyboards, phones, dark rooms and those who listen: axe-core finds nothing."""
+"""Accessibility: axe-core, keyboard, narrow screens, light and dark colour schemes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ NARROWEST = {"width": 320, "height": 640}
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_the_way_to_the_payment(
-    new_context: NewContext, color_scheme: str
-) -> None:
+def test_axe_finds_no_violation_in_the_checkout(new_context: NewContext, color_scheme: str) -> None:
     page = new_context(color_scheme=color_scheme, viewport=PHONE).new_page()
     open_checkout(page, DECLINED)
     assert_axe_finds_nothing(page)
@@ -44,7 +42,9 @@ def test_axe_finds_nothing_on_the_way_to_the_payment(
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-def test_axe_finds_nothing_at_the_bank(new_context: NewContext, color_scheme: str) -> None:
+def test_axe_finds_no_violation_on_the_bank_page(
+    new_context: NewContext, color_scheme: str
+) -> None:
     page = new_context(color_scheme=color_scheme).new_page()
     open_checkout(page, SECOND_STEP)
     pay(page)
@@ -53,7 +53,7 @@ def test_axe_finds_nothing_at_the_bank(new_context: NewContext, color_scheme: st
 
 
 @pytest.mark.parametrize("path", ["/", "/demo/faults"])
-def test_nothing_is_wider_than_a_phone(new_context: NewContext, path: str) -> None:
+def test_a_page_fits_a_narrow_phone(new_context: NewContext, path: str) -> None:
     page = new_context(viewport=NARROWEST).new_page()
     page.goto(path)
     page.get_by_role("button").first.wait_for()
@@ -61,7 +61,7 @@ def test_nothing_is_wider_than_a_phone(new_context: NewContext, path: str) -> No
     assert width <= NARROWEST["width"]
 
 
-def test_the_order_can_be_paid_with_the_keyboard_alone(page: Page, demo: DemoProcess) -> None:
+def test_the_keyboard_alone_can_pay(page: Page, demo: DemoProcess) -> None:
     open_checkout(page)
     card_form(page).get_by_label("Card number").focus()
     for text in ("4242424242424242", "1234", "123"):

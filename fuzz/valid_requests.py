@@ -1,6 +1,6 @@
-"""What a JSON Schema cannot say of a request, put right, so that a valid case is one for Stripe.
+"""Adjust generated requests to the rules that JSON Schema cannot express.
 
-Only cases that are meant to be valid are mended; those that are meant to be refused stay as made.
+Only for cases that must be valid; cases that must be rejected stay as generated.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 _NUMBER = itertools.count(1)
 
-# Enough for the smallest charge in every currency, and whole in those without decimals.
+# Above the minimum charge of every currency, and a whole number of units in every currency.
 LEAST_AMOUNT, WHOLE = 100_000, 100
 
 
-def mended(body: Any) -> Any:
-    """Return the body as one that no rule between fields, and no rule of Stripe's, refuses."""
+def make_valid(body: Any) -> Any:
+    """Return a body that satisfies the rules between fields, and Stripe's rules."""
     if not isinstance(body, dict):
         return body
     kept = {name: _printable(value) for name, value in body.items()}
@@ -38,7 +38,7 @@ def mended(body: Any) -> Any:
 
 
 def with_printable_texts(query: Any) -> Any:
-    """Return a query whose texts hold no control characters."""
+    """Return a query without control characters."""
     return {name: _printable(value) for name, value in (query or {}).items()}
 
 
