@@ -16,7 +16,7 @@ from payment_service.payments.request.currencies import MAX_AMOUNT, MIN_AMOUNT
 from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
 from payment_service.settings.checks import HAZARDS
-from payment_service.web.errors import ANSWERS
+from payment_service.web.errors import ERROR_RESPONSES
 from payment_service.web.openapi.document import document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +66,7 @@ def section(text: str, title: str) -> str:
 
 SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text("utf-8")
 API_PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
-DESCRIPTION: dict[str, Any] = document(ANSWERS, guarded=True)
+DESCRIPTION: dict[str, Any] = document(ERROR_RESPONSES, guarded=True)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)

@@ -71,7 +71,9 @@ def caught(mutant: Mutant, until: float) -> Found | None:
             if mutant.scenarios and scenario.name not in mutant.scenarios:
                 continue
             with mutant.patched():
-                count = Explorer(scenario, mutant.store_of).all(budget, until=until)
+                # A store that forgets needs no event: it did so before the scenario begins.
+                explorer = Explorer(scenario, mutant.store_of, forgets=False)
+                count = explorer.all(budget, until=until)
             if count.findings:
                 return Found(budget, count.findings[0])
     return None

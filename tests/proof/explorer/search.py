@@ -42,8 +42,15 @@ class Count:
 class Explorer:
     """Explores one scenario."""
 
-    def __init__(self, scenario: Scenario, store_of: StoreOf = lambda store: store) -> None:
-        self._scenario, self._store_of = scenario, store_of
+    def __init__(
+        self,
+        scenario: Scenario,
+        store_of: StoreOf = lambda store: store,
+        *,
+        forgets: bool = True,
+    ) -> None:
+        """`forgets`: the store may lose the record, or go back to an older version of it."""
+        self._scenario, self._store_of, self._forgets = scenario, store_of, forgets
         self._seen: dict[int, list[Budget]] = {}
         self._ends: set[int] = set()
         self.count = Count()
@@ -84,7 +91,12 @@ class Explorer:
             self.count.findings.append(finding)
 
     def _run(self, guide: Guide, known: int | None, budget: Budget, workers: int | None) -> None:
-        world = World(guide, self._store_of, within_the_day=self._scenario.within_the_day)
+        world = World(
+            guide,
+            self._store_of,
+            within_the_day=self._scenario.within_the_day,
+            forgets=self._forgets,
+        )
         self._scenario.before(world)
         amounts = self._scenario.amounts
         asked = [amounts[i % len(amounts)] for i in range(workers or len(amounts)) if amounts]

@@ -109,6 +109,7 @@ class World:
         store_of: Callable[[StepStore], KeyStore] = lambda store: store,
         *,
         within_the_day: bool = False,
+        forgets: bool = True,
     ) -> None:
         self.now = NOW
         self.order, self.lock_seconds = ORDER, TIMING.lock
@@ -117,6 +118,7 @@ class World:
         self.lag: str | None = None
         self.store = RememberingStore()
         self.within_the_day = within_the_day
+        self.forgets = forgets
         self.judge = Judge(self)
         self.workers: list[Worker] = []
         self.executing: list[tuple[float, Execution]] = []
@@ -268,13 +270,18 @@ class World:
                 yield Option(jump, faults=1)
         if self.executing:
             yield Option("Stripe executes", switches=1)
+        if self.forgets:
+            yield from self._losses()
+        if self._open():
+            yield Option("the shopper pays", faults=1)
+            yield Option("the shop cancels", faults=1)
+
+    def _losses(self) -> Iterator[Option]:
+        """The store loses its last writes, or the whole record."""
         for way in self.store.older():
             yield Option(way, faults=1)
         if self.store.versions and self.now - NOW < HOUR:
             yield Option(LOST, faults=1)
-        if self._open():
-            yield Option("the shopper pays", faults=1)
-            yield Option("the shop cancels", faults=1)
 
     def _open(self) -> str | None:
         """A PaymentIntent whose secret is out and that can be paid now."""
@@ -310,7 +317,9 @@ class World:
             self.now,
             self.lag,
             record and essence(record),
-            tuple(map(essence, self.store.versions[:-1])) if self.guide.left.faults else (),
+            tuple(map(essence, self.store.versions[:-1]))
+            if self.forgets and self.guide.left.faults
+            else (),
             tuple((each["id"], each["status"], each["amount"]) for each in self.intents()),
             tuple(_keys(each.keys) for each in books),
             tuple((due.at, due.kind) for each in books for due in each.ledger.due),
