@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from payment_service.cli.commands import main
 from tests.support.service_process import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,6 +124,18 @@ def test_deliver_says_that_the_store_is_down(options: list[str]) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith("\nError: the key store does not answer\n")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["copy-store", "--help"], ["new-client", "a"]])
+def test_flask_needs_no_settings_to_find_a_command(arguments: list[str]) -> None:
+    done = run(*COMMAND, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_flask_offers_the_commands_of_the_console_script() -> None:
+    done = run(*COMMAND, "--help")
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
+    assert set(main.commands) - {"serve"} <= listed
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
