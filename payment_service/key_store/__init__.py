@@ -66,7 +66,7 @@ def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     """Open the store that `url` names, in the process that uses it.
 
     `memory:///path` is what `memory://` means to several processes: a file in the directory that
-    gunicorn.conf.py makes. `timeout_seconds` bounds each operation. A server that is down does not
+    gunicorn's hooks make. `timeout_seconds` bounds each operation. A server that is down does not
     stop the start: operations raise StoreUnavailable until it is back. Raises ValueError, which
     never shows the URL, for a scheme that is not one of SCHEMES and for a URL that is no such
     store's.
@@ -112,7 +112,7 @@ def _shared_path(url: str) -> str:
 
 
 def _is_shared(directory: Path) -> bool:
-    """Not beside `shared_directory`, which stays as it was while `kill -HUP` brings new code."""
+    """Whether `shared_directory` made it, maybe in the process that started this one."""
     from tempfile import gettempdir
 
     from payment_service.key_store.shared_directory import MEMORY, PREFIX

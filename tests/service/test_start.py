@@ -140,7 +140,9 @@ def test_flask_offers_the_commands_of_the_console_script() -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
 def test_metrics_that_nobody_could_ask_for_stop_the_start(host: str, tmp_path: Path) -> None:
-    done = run(*SERVICE, METRICS_HOST=host, METRICS_PORT="9464", TMPDIR=str(tmp_path), **KEY)
+    done = run(
+        *SERVICE, METRICS_HOST=host, METRICS_PORT=str(free_port()), TMPDIR=str(tmp_path), **KEY
+    )
     assert done.returncode == 1
     assert "Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -19,6 +19,7 @@ from requests import Response, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
+from payment_service.key_store.shared_directory import PREFIX
 from tests.support.sandbox_process import PUBLISHABLE_KEY, ROOT, SECRET_KEY, WEBHOOK_SECRET
 
 START_SECONDS = 20.0
@@ -123,6 +124,13 @@ class ServiceProcess:
         workers = [child for child in children if _is_a_worker(child)]
         return [child.pid for child in sorted(workers, key=lambda child: child.create_time())]
 
+    def memory_directory(self) -> Path:
+        """The directory in memory that its workers share: the master holds its lock open."""
+        assert self._process
+        opened = [Path(file.path) for file in psutil.Process(self._process.pid).open_files()]
+        (lock,) = [path for path in opened if path.parent.name.startswith(PREFIX)]
+        return lock.parent
+
     def log(self) -> str:
         """All that it wrote so far."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
@@ -137,7 +145,7 @@ class ServiceProcess:
         """Run `flask --app stripe_back_end_api …` beside the service; gives what it printed."""
         ran = subprocess.run(
             [sys.executable, "-m", "flask", "--app", "stripe_back_end_api", *arguments],
-            cwd=ROOT,
+            cwd=self._root,
             env=self._environ,
             capture_output=True,
             text=True,
