@@ -24,6 +24,8 @@ from tests.support.sandbox_process import PUBLISHABLE_KEY, ROOT, SECRET_KEY, WEB
 
 START_SECONDS = 20.0
 
+COMMAND = (sys.executable, "-m", "gunicorn", "stripe_back_end_api:app")
+
 
 def free_port() -> int:
     """A port that nobody listened on a moment ago."""
@@ -46,9 +48,10 @@ class ServiceProcess:
         environ: Mapping[str, str | None] | None = None,
         root: Path = ROOT,
         started_by: Sequence[str] = (),
+        command: Sequence[str] = COMMAND,
     ) -> None:
-        """`root` is where its code lies; `started_by` is a command that becomes the service."""
-        self._started_by = started_by
+        """`root` is its working directory; `started_by` is a command that becomes `command`."""
+        self._command = [*started_by, *command]
         self._root = root
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -70,7 +73,7 @@ class ServiceProcess:
         """Start it and wait until it answers and every worker is there."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._started_by, sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
+                self._command,
                 cwd=self._root,
                 env=self._environ,
                 stdout=log,
@@ -116,6 +119,12 @@ class ServiceProcess:
         victim = self.workers()[which]
         _kill(victim)
         return victim
+
+    @property
+    def pid(self) -> int:
+        """The master's process id."""
+        assert self._process
+        return self._process.pid
 
     def workers(self) -> list[int]:
         """The worker processes, oldest first."""
