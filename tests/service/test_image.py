@@ -53,10 +53,6 @@ def test_nothing_but_the_service_is_installed(image: Image) -> None:
     assert facts == f"stripe_back_end_api-{__version__}.dist-info"
 
 
-def test_its_label_is_the_version_of_the_package(image: Image) -> None:
-    assert image.labels()["org.opencontainers.image.version"] == __version__
-
-
 def test_it_creates_an_order(image: Image, sandbox: SandboxProcess, tmp_path: Path) -> None:
     """In a working directory with nothing in it, as the image has it."""
     with ServiceProcess(sandbox.url, root=tmp_path, command=image.command()) as service:

@@ -96,10 +96,6 @@ class Image:
         program, *arguments = json.loads(dict(self.instructions)["CMD"])
         return [str(self.venv / "bin" / program), *arguments]
 
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return dict(re.findall(r'([\w.]+)="([^"]*)"', dict(self.instructions)["LABEL"]))
-
     def _copied(self) -> Iterator[list[str]]:
         """The sources of each COPY into the build; the image itself gets /venv and nothing else."""
         for name, arguments in self.instructions:

@@ -1,7 +1,7 @@
 """Where Prometheus asks: a small server on METRICS_PORT, beside the workers.
 
 `python -m payment_service.telemetry.metrics.exporter` adds up what all workers wrote to
-PROMETHEUS_MULTIPROC_DIR, and looks into the key store itself. gunicorn.conf.py starts and ends it,
+PROMETHEUS_MULTIPROC_DIR, and looks into the key store itself. gunicorn's hooks start and end it,
 with its own process id behind that.
 """
 
