@@ -8,7 +8,7 @@ BENCH_PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3.12 /
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint requirements.lock
 
-.PHONY: run test check bench bench-check soak fuzz audit lint-deploy pictures lock clean
+.PHONY: run test test-unit coverage check bench bench-check soak fuzz audit lint-deploy pictures lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m dev.run
@@ -16,11 +16,17 @@ run: $(VENV)/.run
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-unit: $(VENV)/.test ## the tests without a server, in under 20 s
+	@$(BIN)/python -m pytest -q tests/unit tests/architecture $(ARGS)
+
+coverage: $(VENV)/.test ## the lines and branches that no test runs in the process of pytest
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
-	$(BIN)/python -m pytest -q tests/architecture/test_import_table.py
+	$(BIN)/python -m pytest -q tests/architecture
 
 bench: .venv-bench/.done benchmarks/peers/node/node_modules ## this service beside its peers; writes benchmarks/results.*
 	@.venv-bench/bin/python -m benchmarks.bench --write $(ARGS)

@@ -14,12 +14,17 @@ from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 
-from payment_service.access.live_mode import refuse_unsafe
 from payment_service.background.start import start_courier, start_second_looks
-from payment_service.cli.orders import add_commands, is_serving
+from payment_service.cli.commands import (
+    add_commands,
+    from_environment,
+    is_looking_for_a_command,
+    is_serving,
+)
+from payment_service.cli.serve import become_server
 from payment_service.payments.payments import Payments
 from payment_service.payments.request.create import PaymentRequest
-from payment_service.settings import Settings, SettingsError, environ_for_gunicorn, load_settings
+from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.telemetry import request_log
 from payment_service.telemetry.metrics.opening import NoMetrics
 from payment_service.web import access_control
@@ -49,7 +54,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
-    add_commands(app.cli, settings, parts.payments)
+    add_commands(app.cli, lambda: (settings, parts.payments))
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)
     add_error_handlers(app)
@@ -68,8 +73,15 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        return _app()
+        return _commands_only() if is_looking_for_a_command() else _app()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _commands_only() -> Flask:
+    """A command loads the settings when it runs: --help and some of the commands need none."""
+    app = Flask(__name__)
+    add_commands(app.cli, from_environment)
+    return app
 
 
 @functools.cache
@@ -179,13 +191,11 @@ def _forget(_: BaseException | None) -> None:
 
 def main() -> None:
     """Become the production server, or say in one line which settings are wrong."""
-    os.chdir(Path(__file__).resolve().parent)
-    try:
-        refuse_unsafe(load_settings())
-    except SettingsError as wrong:
-        sys.exit(str(wrong))
-    server = [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"]
-    os.execve(sys.executable, server, environ_for_gunicorn())  # noqa: S606
+    here = Path(__file__).resolve().parent
+    # In a checkout its own .env and gunicorn.conf.py count, wherever it is started from.
+    if (here / "gunicorn.conf.py").exists():
+        os.chdir(here)
+    become_server()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ From the bottom up; each may import what stands above it here:
     background/  loops: order events for the shop, late PaymentIntents
     wiring.py    puts all of these together, as the settings ask
     checkout/    the demo pages
-    cli/         the flask commands
+    cli/         the commands of flask and of payment-service
     web/         HTTP: routes, parsing, access control, errors, OpenAPI
-    server/      the gunicorn worker
+    server/      gunicorn's settings, hooks and worker
 """
+
+__version__ = "0.2.0"

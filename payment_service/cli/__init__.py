@@ -1,1 +1,1 @@
-"""The flask commands."""
+"""The commands of `flask --app stripe_back_end_api` and of `payment-service`."""

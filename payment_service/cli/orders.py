@@ -1,4 +1,4 @@
-"""For a person at a shell: `flask --app stripe_back_end_api` reconcile, deliver, orders."""
+"""The commands that work on the orders: reconcile, deliver, orders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import chain
@@ -33,26 +33,18 @@ DEFAULT_SINCE = "7d"
 
 TWO_PAID_EXIT, UNRESOLVED_EXIT = 2, 1
 
+# Loads the settings and opens what they ask for.
+OpenService = Callable[[], "tuple[Settings, Payments]"]
+
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-def is_serving() -> bool:
-    """Whether this process is to answer requests, rather than to carry out one of the commands."""
-    context = click.get_current_context(silent=True)
-    return context is None or context.info_name == "run"
+def order_commands(open_service: OpenService) -> list[click.Command]:
+    """Return the commands. Each calls `open_service` when it runs, so that --help needs none."""
+    return [_reconcile(open_service), _deliver(open_service), _orders(open_service)]
 
 
-def add_commands(cli: click.Group, settings: Settings, payments: Payments) -> None:
-    """Add the commands to Flask's own."""
-    for command in (
-        _reconcile(settings, payments),
-        _deliver(settings, payments),
-        _orders(settings, payments),
-    ):
-        cli.add_command(command)
-
-
-def _reconcile(settings: Settings, payments: Payments) -> click.Command:
+def _reconcile(open_service: OpenService) -> click.Command:
     @click.command("reconcile")
     @click.option("--since", default=DEFAULT_SINCE, help="30m, 12h, 7d, or a day: 2026-11-01.")
     @click.option("--dry-run", is_flag=True, help="Change nothing.")
@@ -69,7 +61,7 @@ def _reconcile(settings: Settings, payments: Payments) -> click.Command:
         """
         from payment_service.payments.recovery.reconcile import Reconciler, Tally
 
-        _refuse_memory(settings)
+        settings, payments = _opened(open_service)
         works = [
             Reconciler(
                 tools,
@@ -90,13 +82,13 @@ def _reconcile(settings: Settings, payments: Payments) -> click.Command:
     return reconcile
 
 
-def _deliver(settings: Settings, payments: Payments) -> click.Command:
+def _deliver(open_service: OpenService) -> click.Command:
     @click.command("deliver")
     @click.option("--once", is_flag=True, help="Deliver what is due now, and end.")
     @click.option("--parked", is_flag=True, help="Try what was given up once more, for three days.")
     def deliver(once: bool, parked: bool) -> None:
         """Deliver order events to ORDER_EVENTS_URL until told to stop."""
-        _refuse_memory(settings)
+        settings, payments = _opened(open_service)
         courier = open_courier(settings, payments)
         if courier is None:
             raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
@@ -112,11 +104,10 @@ def _deliver(settings: Settings, payments: Payments) -> click.Command:
     return deliver
 
 
-def _orders(settings: Settings, payments: Payments) -> click.Group:
+def _orders(open_service: OpenService) -> click.Group:
     @click.group("orders")
     def orders() -> None:
         """Look at orders."""
-        _refuse_memory(settings)
 
     @orders.command("show")
     @click.argument("order_id", callback=_name)
@@ -124,6 +115,7 @@ def _orders(settings: Settings, payments: Payments) -> click.Group:
     @click.option("--refresh", is_flag=True, help="Ask Stripe first.")
     def show(order_id: str, client_id: str | None, refresh: bool) -> None:
         """Print what is known of an order, and what happened to it."""
+        _, payments = _opened(open_service)
         request = OrderRequest(order_id=order_id, client_id=client_id)
         with _plain_errors():
             status = payments.orders_of(client_id).status(request, refresh=refresh)
@@ -133,6 +125,7 @@ def _orders(settings: Settings, payments: Payments) -> click.Group:
     @click.option("--unknown", is_flag=True, required=True, help="Those with an unknown outcome.")
     def list_(unknown: bool) -> None:  # noqa: ARG001
         """Print orders, one JSON object a line."""
+        _, payments = _opened(open_service)
         with _plain_errors():
             for status in payments.orders.unknown():
                 shown: dict[str, Any] = asdict(status)
@@ -142,13 +135,15 @@ def _orders(settings: Settings, payments: Payments) -> click.Group:
     return orders
 
 
-def _refuse_memory(settings: Settings) -> None:
-    """The orders in the memory of another process are not seen from here."""
+def _opened(open_service: OpenService) -> tuple[Settings, Payments]:
+    """Open the service; refuse a store in memory, whose orders no other process can see."""
+    settings, payments = open_service()
     if settings.key_store_url.get_secret_value().startswith("memory:"):
         raise click.ClickException(
             "KEY_STORE_URL is memory://, which only the service itself can see: give it another "
             "store, like sqlite:///keys.db"
         )
+    return settings, payments
 
 
 def _run_until_told(courier: Courier) -> None:

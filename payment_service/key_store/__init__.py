@@ -65,8 +65,8 @@ def refuse_unusable(url: str, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) 
 def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:
     """Open the store that `url` names, in the process that uses it.
 
-    With several processes, `memory://` becomes `memory:///path`: a file in the directory that
-    gunicorn.conf.py makes. `timeout_seconds` bounds each operation. A server that is down does not
+    `memory:///path` is what `memory://` means to several processes: a file in the directory that
+    gunicorn's hooks make. `timeout_seconds` bounds each operation. A server that is down does not
     stop the start: operations raise StoreUnavailable until it is back. Raises ValueError, which
     never shows the URL, for an unknown scheme or a malformed URL.
     """
@@ -111,10 +111,7 @@ def _shared_path(url: str) -> str:
 
 
 def _is_shared(directory: Path) -> bool:
-    """Whether `shared_directory` made it.
-
-    This check lives here because `kill -HUP` reloads this module, but not `shared_directory`.
-    """
+    """Whether `shared_directory` made it, maybe in the process that started this one."""
     from tempfile import gettempdir
 
     from payment_service.key_store.shared_directory import MEMORY, PREFIX

@@ -23,11 +23,15 @@ MEMORY = Path("/dev/shm")  # noqa: S108
 
 @cache
 def shared_directory() -> Path:
-    """Make the directory, once per process, and remove directories of processes that were killed.
+    """Return the directory of this process and its children, made at the first call."""
+    return make_directory(MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir()))
+
+
+def make_directory(base: Path) -> Path:
+    """Make a directory in `base`, and remove those whose processes were killed.
 
     A file lock, which every child process inherits, marks the directory as in use.
     """
-    base = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     for other in base.glob(f"{PREFIX}*"):
         if _is_abandoned(other):
             shutil.rmtree(other, ignore_errors=True)

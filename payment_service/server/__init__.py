@@ -1,1 +1,1 @@
-"""The gunicorn worker: reading requests, writing answers and reloading."""
+"""gunicorn's settings, hooks and worker, and what `kill -HUP` does."""

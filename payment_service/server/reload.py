@@ -94,8 +94,8 @@ def _complaint(cfg: Any) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"The new version did not start within {CHECK_SECONDS:.0f} s."
+        return f"A trial start did not finish within {CHECK_SECONDS:.0f} s."
     if tried.returncode == 0:
         return None
     said = tried.stderr.strip().splitlines()
-    return said[-1] if said else f"The new version ended with {tried.returncode}."
+    return said[-1] if said else f"A trial start ended with {tried.returncode}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from tests.support.key_stores import STORES, Place
 from tests.support.sandbox_process import ROOT, SandboxProcess
 from tests.support.service_process import ServiceProcess
 
-# No system gives this one to anybody.
-UID = 1_234_567_890
+# No system gives these to anybody; another run of the tests on this machine has another one.
+UID = 1_000_000_000 + secrets.randbelow(1_000_000_000)
 
 # A virtual environment below root's home is readable to root alone: the user has that one right.
 RIGHTS = "+dac_override,+dac_read_search"

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -88,10 +89,10 @@ def test_a_signal_ends_everything(name: signal.Signals) -> None:
 
 def test_a_service_that_cannot_start_ends_everything() -> None:
     taken = socket.create_server(("127.0.0.1", 0))
-    port = str(taken.getsockname()[1])
-    with taken, launched(free_port(), PORT=port) as run:
+    port, run_id = str(taken.getsockname()[1]), uuid.uuid4().hex
+    with taken, launched(free_port(), PORT=port, TEST_RUN=run_id) as run:
         assert run.process.wait(30) == 1
-    left = [each for each in psutil.process_iter(["environ"]) if _is_of(each, port)]
+    left = [each for each in psutil.process_iter(["environ"]) if _is_of(each, run_id)]
     assert left == []
 
 
@@ -157,9 +158,9 @@ def _fails(sandbox_port: int, **environ: str) -> subprocess.CompletedProcess[str
     return done
 
 
-def _is_of(process: psutil.Process, port: str) -> bool:
+def _is_of(process: psutil.Process, run_id: str) -> bool:
     environ = process.info["environ"] or {}
-    return bool(environ.get("PORT") == port)
+    return bool(environ.get("TEST_RUN") == run_id)
 
 
 def _wait_for(port: int) -> None:

@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psutil
 import pytest
 
-from payment_service.key_store.shared_directory import LOCK, PREFIX, shared_directory
-from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.sandbox_process import SandboxProcess
 from tests.support.service_process import ServiceProcess
 from tests.support.shop_listener import until
 
 HUNG = 60
 
 
-@pytest.fixture
-def base() -> Iterator[Path]:
-    """Where shared directories lie; nothing that we made may stay there."""
-    base = shared_directory().parent
-    before = set(base.glob(f"{PREFIX}*"))
-    yield base
-    # Another service on this machine may take its own away meanwhile.
-    assert set(base.glob(f"{PREFIX}*")) <= before
-
-
-def test_the_workers_of_a_memory_store_know_each_other_s_orders(
-    sandbox: SandboxProcess, base: Path
-) -> None:
-    before = set(base.glob(f"{PREFIX}*"))
+def test_the_workers_of_a_memory_store_know_each_other_s_orders(sandbox: SandboxProcess) -> None:
     with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "2"}) as service:
-        assert len(set(base.glob(f"{PREFIX}*")) - before) == 1
+        memory = service.memory_directory()
+        assert memory.is_dir()
         first = service.create("A-1").json()
         # Stripe has forgotten the key: a worker that knew nothing would make another.
         sandbox.advance(25 * 3600)
@@ -45,11 +28,13 @@ def test_the_workers_of_a_memory_store_know_each_other_s_orders(
             answers = list(threads.map(lambda _: service.create("A-1").json(), range(24)))
     assert {answer["payment_intent_id"] for answer in answers} == {first["payment_intent_id"]}
     assert sandbox.state().payment_intents == 1
+    assert not memory.exists()
 
 
-def test_a_single_worker_s_orders_outlive_it(sandbox: SandboxProcess, base: Path) -> None:
+def test_a_single_worker_s_orders_outlive_it(sandbox: SandboxProcess) -> None:
     """It is replaced when it dies and at SIGHUP, and joined by another at SIGTTIN."""
     with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service:
+        memory = service.memory_directory()
         first = service.create("A-1").json()
         sandbox.advance(25 * 3600)
         victim = service.kill_a_worker()
@@ -57,21 +42,7 @@ def test_a_single_worker_s_orders_outlive_it(sandbox: SandboxProcess, base: Path
         again = service.create("A-1").json()
     assert again["payment_intent_id"] == first["payment_intent_id"]
     assert sandbox.state().payment_intents == 1
-
-
-def test_a_killed_service_s_memory_is_removed_by_the_next_start(base: Path) -> None:
-    left = base / f"{PREFIX}killed"
-    left.mkdir()
-    (left / LOCK).touch()
-    os.utime(left, (0, 0))
-    _shared_directory_elsewhere()
-    assert not left.exists()
-
-
-def test_a_running_service_s_memory_is_left_alone(base: Path) -> None:
-    os.utime(shared_directory(), (0, 0))
-    _shared_directory_elsewhere()
-    assert shared_directory().exists()
+    assert not memory.exists()
 
 
 def test_hung_orders_stop_no_other_one(sandbox: SandboxProcess) -> None:
@@ -130,15 +101,6 @@ def test_a_master_s_death_frees_its_port_for_the_next(sandbox: SandboxProcess) -
         assert not any(psutil.pid_exists(pid) for pid in left_over)
         assert len(service.workers()) == 2
         assert service.create("M-2").status_code == 200
-
-
-def _shared_directory_elsewhere() -> None:
-    """Make one in another process, and remove it."""
-    make = (
-        "import shutil; from payment_service.key_store.shared_directory import shared_directory;"
-        "shutil.rmtree(shared_directory())"
-    )
-    subprocess.run([sys.executable, "-c", make], cwd=ROOT, check=True)
 
 
 def _wait_until_fired(sandbox: SandboxProcess, kind: str, count: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from payment_service.cli.commands import main
 from tests.support.service_process import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,9 +126,23 @@ def test_deliver_says_that_the_store_is_down(options: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["copy-store", "--help"], ["new-client", "a"]])
+def test_flask_needs_no_settings_to_find_a_command(arguments: list[str]) -> None:
+    done = run(*COMMAND, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_flask_offers_the_commands_of_the_console_script() -> None:
+    done = run(*COMMAND, "--help")
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
+    assert set(main.commands) - {"serve"} <= listed
+
+
 @pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
 def test_metrics_that_nobody_could_ask_for_stop_the_start(host: str, tmp_path: Path) -> None:
-    done = run(*SERVICE, METRICS_HOST=host, METRICS_PORT="9464", TMPDIR=str(tmp_path), **KEY)
+    done = run(
+        *SERVICE, METRICS_HOST=host, METRICS_PORT=str(free_port()), TMPDIR=str(tmp_path), **KEY
+    )
     assert done.returncode == 1
     assert "Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -26,7 +26,7 @@ from tests.support.service_process import ServiceProcess, free_port
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
-# gunicorn.conf.py adds 32.
+# gunicorn_conf.py adds 32.
 MAX_IN_FLIGHT, THREADS = 1, 33
 PLACES = THREADS + 256
 

@@ -19,9 +19,12 @@ from requests import Response, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
+from payment_service.key_store.shared_directory import PREFIX
 from tests.support.sandbox_process import PUBLISHABLE_KEY, ROOT, SECRET_KEY, WEBHOOK_SECRET
 
 START_SECONDS = 20.0
+
+COMMAND = (sys.executable, "-m", "gunicorn", "stripe_back_end_api:app")
 
 
 def free_port() -> int:
@@ -45,9 +48,10 @@ class ServiceProcess:
         environ: Mapping[str, str | None] | None = None,
         root: Path = ROOT,
         started_by: Sequence[str] = (),
+        command: Sequence[str] = COMMAND,
     ) -> None:
-        """`root` is where its code lies; `started_by` is a command that becomes the service."""
-        self._started_by = started_by
+        """`root` is its working directory; `started_by` is a command that becomes `command`."""
+        self._command = [*started_by, *command]
         self._root = root
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -69,7 +73,7 @@ class ServiceProcess:
         """Start it and wait until it answers and every worker is there."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._started_by, sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
+                self._command,
                 cwd=self._root,
                 env=self._environ,
                 stdout=log,
@@ -116,12 +120,25 @@ class ServiceProcess:
         _kill(victim)
         return victim
 
+    @property
+    def pid(self) -> int:
+        """The master's process id."""
+        assert self._process
+        return self._process.pid
+
     def workers(self) -> list[int]:
         """The worker processes, oldest first."""
         assert self._process
         children = psutil.Process(self._process.pid).children()
         workers = [child for child in children if _is_a_worker(child)]
         return [child.pid for child in sorted(workers, key=lambda child: child.create_time())]
+
+    def memory_directory(self) -> Path:
+        """The directory in memory that its workers share: the master holds its lock open."""
+        assert self._process
+        opened = [Path(file.path) for file in psutil.Process(self._process.pid).open_files()]
+        (lock,) = [path for path in opened if path.parent.name.startswith(PREFIX)]
+        return lock.parent
 
     def log(self) -> str:
         """All that it wrote so far."""
@@ -137,7 +154,7 @@ class ServiceProcess:
         """Run `flask --app stripe_back_end_api …` beside the service; gives what it printed."""
         ran = subprocess.run(
             [sys.executable, "-m", "flask", "--app", "stripe_back_end_api", *arguments],
-            cwd=ROOT,
+            cwd=self._root,
             env=self._environ,
             capture_output=True,
             text=True,

@@ -1,8 +1,8 @@
 """The metrics exporter: a small HTTP server on METRICS_PORT, in its own process.
 
-`python -m payment_service.telemetry.metrics.exporter [PID]` adds up the counts that all workers
-write to PROMETHEUS_MULTIPROC_DIR, and samples the key store. gunicorn.conf.py starts and stops it,
-and passes its own process id.
+`python -m payment_service.telemetry.metrics.exporter` adds up what all workers wrote to
+PROMETHEUS_MULTIPROC_DIR, and looks into the key store itself. gunicorn's hooks start and end it,
+with its own process id behind that.
 """
 
 from __future__ import annotations

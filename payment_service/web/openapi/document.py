@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from payment_service import __version__
 from payment_service.access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service.errors import (
     BadRequest,
@@ -41,8 +42,6 @@ from payment_service.web.openapi.responses import (
     responses,
 )
 from payment_service.web.openapi.schemas import request_schema, schema_of
-
-VERSION = "1.0.0"
 
 # Errors of every route that calls Stripe.
 PAYMENT_ERRORS: tuple[type[PaymentError], ...] = (
@@ -123,7 +122,7 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Payments",
-            "version": VERSION,
+            "version": __version__,
             "description": "At most one payable PaymentIntent per order, forever. Every request "
             "can be retried safely.",
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -40,8 +41,9 @@ def test_differing_records_are_kept_and_reported() -> None:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "payment_service.key_store.copy", *arguments],
+        [sys.executable, "-m", "flask", "--app", "stripe_back_end_api", "copy-store", *arguments],
         cwd=ROOT,
+        env={name: text for name, text in os.environ.items() if not name.startswith("STRIPE_")},
         capture_output=True,
         text=True,
         timeout=60,
@@ -69,7 +71,7 @@ def test_a_source_that_served_after_a_copy_is_reported(tmp_path: Path) -> None:
     done = run(*stores)
     assert (done.returncode, done.stdout) == (1, "0 records copied, 0 were there already\n")
     (told,) = done.stderr.splitlines()
-    assert told.startswith("1 records differ in TO ('A-1'): ")
+    assert told.startswith("Error: 1 records are not the same in TO ('A-1'): ")
     done = run(*stores, "--overwrite")
     assert (done.returncode, done.stdout) == (0, "1 records copied, 0 were there already\n")
     target = open_key_store(stores[1])
@@ -79,7 +81,7 @@ def test_a_source_that_served_after_a_copy_is_reported(tmp_path: Path) -> None:
 
 def test_a_source_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     done = run(f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db")
-    assert (done.returncode, done.stderr) == (1, "FROM: the SQLite file does not exist\n")
+    assert (done.returncode, done.stderr) == (1, "Error: FROM: there is no such SQLite file\n")
     assert not list(tmp_path.iterdir())
 
 
@@ -106,5 +108,5 @@ def test_a_store_that_cannot_be_copied_is_reported_in_one_line(
     done = run(source.format(**places), target.format(**places))
     assert (done.returncode, done.stdout) == (1, "")
     (told,) = done.stderr.splitlines()
-    assert told.startswith(line)
+    assert told.startswith(f"Error: {line}")
     assert "hunter2" not in told

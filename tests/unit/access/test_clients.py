@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from payment_service.access.clients import ClientsFileError, load_clients
-from tests.support.sandbox_process import ROOT
 from tests.support.shop import API_KEYS, clients_file, entry
 
 
@@ -100,24 +97,3 @@ def test_nothing_of_a_client_shows_in_its_repr(tmp_path: Path) -> None:
     (client,) = load_clients(path, livemode=False)
     assert "hunter2" not in repr(client)
     assert "secret-of-shop-a" not in f"{client!r} {client.token_keys!r}"
-
-
-def made(name: str) -> subprocess.CompletedProcess[str]:
-    """What `python -m payment_service.access NAME` says."""
-    asked = [sys.executable, "-m", "payment_service.access", name]
-    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def test_an_entry_that_is_printed_is_taken(tmp_path: Path) -> None:
-    path = tmp_path / "clients.toml"
-    name = 'a "shop" \\ é'
-    path.write_text(made(name).stdout, "utf-8")
-    assert load_clients(path, livemode=False).get(name)
-
-
-@pytest.mark.parametrize("name", ["", " ", "shop\na", "x" * 201])
-def test_a_name_that_the_file_may_not_hold_gets_no_entry(name: str) -> None:
-    done = made(name)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("The name must ")
-    assert len(done.stderr.splitlines()) == 1

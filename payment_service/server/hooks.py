@@ -1,0 +1,245 @@
+"""gunicorn's hooks: prepare the master and its workers, and clean up after them.
+
+`payment_service/server/gunicorn_conf.py` creates one `Hooks` each time gunicorn reads it: at the
+start, and at each `kill -HUP`, which re-reads the settings. Modules stay loaded across `kill -HUP`,
+and with them the directory that the workers share and the metrics exporter.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from typing import Any, NoReturn
+
+from gunicorn.glogging import Logger
+
+from payment_service.access.live_mode import refuse_unsafe
+from payment_service.key_store import refuse_unusable
+from payment_service.key_store.shared_directory import shared_directory
+from payment_service.server.reload import check_before_reload, try_address
+from payment_service.settings import Settings, SettingsError, load_settings
+from payment_service.telemetry.metrics import exporter_process
+from payment_service.telemetry.metrics.exporter_process import Exporter
+from payment_service.telemetry.request_log import start_logging
+from payment_service.wiring import clients_of
+
+# Python's default of 700 new objects is fewer than one request creates. Each collection costs time
+# and finds next to nothing.
+GARBAGE_OBJECTS = 50_000
+
+# More objects than the libraries create at import, of which next to nothing is garbage: one
+# collection of them takes a fourteenth of the start.
+LOADED_OBJECTS = 500_000
+
+# File descriptors of one worker: one for each client's connection, two for each thread (Stripe and
+# the store), and what the interpreter has open.
+DESCRIPTORS_PER_THREAD, OTHER_DESCRIPTORS = 2, 64
+
+# Modules the master imports before it forks, so that the workers share their memory and start at
+# once. No import starts a thread or opens anything.
+SERVICE = ("stripe_back_end_api",)
+OF_STORES = {
+    "sqlite": ("payment_service.key_store.sqlite.store",),
+    "memory": ("payment_service.key_store.sqlite.store",),
+    "postgresql": ("payment_service.key_store.postgres.store",),
+    "redis": ("payment_service.key_store.redis.store",),
+    "rediss": ("payment_service.key_store.redis.store",),
+}
+OF_CLIENTS = ("payment_service.access.tokens", "payment_service.web.rate_limits")
+OF_METRICS = (
+    "payment_service.telemetry.metrics.counter_files",
+    "payment_service.telemetry.metrics.prometheus",
+    "payment_service.telemetry.metrics.definitions",
+)
+
+# A worker that ends sooner than this probably fails for a reason that the next one shares. The
+# master pauses before it starts that one, because each start costs half a second of CPU.
+SHORT_LIFE_SECONDS, NEXT_WORKER_SECONDS = 5.0, 1.0
+
+# The signals that end a worker.
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class JsonLog(Logger):  # type: ignore[misc]
+    """Writes gunicorn's own log lines in the service's format; the service logs the requests."""
+
+    def setup(self, cfg: Any) -> None:
+        """Send every line to the root logger. `kill -HUP` calls this again on the same object."""
+        super().setup(cfg)
+        logging.getLogger().handlers.clear()
+        start_logging(cfg.loglevel.upper())
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+def settings_or_exit() -> Settings:
+    """Load the settings; end the process with one line where they are wrong or unsafe."""
+    try:
+        settings = load_settings()
+        refuse_unsafe(settings, clients_of(settings))
+    except SettingsError as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        raise SystemExit(1) from None
+    return settings
+
+
+class Hooks:
+    """The hooks of one reading of the settings. Each method is the gunicorn hook of its name.
+
+    `environ` is what the workers get in their environment on top of the master's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shares_memory = settings.key_store_url.get_secret_value() == "memory://"
+        self._exporter: Exporter | None = None
+        # The cores that the kernel lets this process use, where it tells (Linux).
+        can_tell = hasattr(os, "sched_getaffinity")
+        self._cores = sorted(os.sched_getaffinity(0)) if can_tell else []
+        self.environ: list[str] = []
+        if self._shares_memory:
+            # With one dict in each worker, a worker would not know the orders of the others, of
+            # those that SIGTTIN adds, or of those that a SIGHUP replaced.
+            self.environ.append(f"KEY_STORE_URL=memory://{shared_directory()}/orders.db")
+        if settings.metrics_port:
+            self._open_exporter()
+
+    def _open_exporter(self) -> None:
+        try:
+            self._exporter = exporter_process.open_exporter(self._settings.prometheus_multiproc_dir)
+        except OSError as full:
+            sys.stderr.write(
+                f"METRICS_PORT: no directory for the counts, so none: {full.strerror}\n"
+            )
+            self.environ.append("METRICS_PORT=")
+            return
+        # prometheus_client reads this when it is imported, so it must be set before the first fork.
+        self.environ.append(f"PROMETHEUS_MULTIPROC_DIR={self._exporter.directory}")
+
+    def on_starting(self, server: Any) -> None:
+        """Check the address and the store, start the exporter, and load the code."""
+        check_before_reload(server)
+        server.first_workers = server.cfg.workers
+        if server.cfg.bind == [bind_address(self._settings)]:
+            self._try_host()
+        self._try_store()
+        self._start_exporter()
+        _allow_descriptors(server.cfg)
+        self._load_code()
+        os.register_at_fork(
+            before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, STOPS),
+            after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS),
+            after_in_child=_restore_signals,
+        )
+
+    def _try_host(self) -> None:
+        """Refuse a HOST that is not this machine's.
+
+        gunicorn retries five times, which is right only for a port whose user may end.
+        """
+        try:
+            try_address(self._settings.host, 0)
+        except OSError as wrong:
+            _refuse("HOST", wrong)
+
+    def _try_store(self) -> None:
+        """Check the store once, in the master: a replaced worker must not end the service."""
+        url = self._settings.key_store_url.get_secret_value()
+        try:
+            refuse_unusable(url, self._settings.store_timeout_seconds)
+        except ValueError as wrong:
+            sys.stderr.write(f"Settings: KEY_STORE_URL: {wrong}\n")
+            raise SystemExit(1) from None
+
+    def _start_exporter(self) -> None:
+        if self._exporter and self._settings.metrics_port:
+            try:
+                self._exporter.start(self._settings.metrics_host, self._settings.metrics_port)
+            except OSError as wrong:
+                _refuse("METRICS_HOST, METRICS_PORT", wrong)
+
+    def _load_code(self) -> None:
+        """Import what the settings need, and exempt it from garbage collection for good."""
+        scheme = self._settings.key_store_url.get_secret_value().partition(":")[0]
+        of_clients = OF_CLIENTS if self._settings.clients_file else ()
+        of_metrics = OF_METRICS if self._settings.metrics_port else ()
+        for name in (*SERVICE, *OF_STORES[scheme], *of_clients, *of_metrics):
+            importlib.import_module(name)
+        # The SDK loads its client when this name is first used.
+        _ = sys.modules["stripe"].StripeClient
+        gc.freeze()
+
+    def pre_fork(self, server: Any, worker: Any) -> None:
+        """Choose the worker's core, and say whether it replaces another worker."""
+        worker.replaces = worker.age > server.first_workers
+        if getattr(server, "lost_a_young_one", False):
+            server.lost_a_young_one = False
+            time.sleep(NEXT_WORKER_SECONDS)
+        worker.began_at = time.monotonic()
+        used = Counter(each.core for each in server.WORKERS.values())
+        worker.core = min(self._cores, key=lambda core: used[core], default=None)
+
+    def post_fork(self, server: Any, worker: Any) -> None:
+        """Keep a worker on one core if there is a worker for each.
+
+        Python lets one thread run at a time: on one core a change of threads needs no message to
+        another core, which is a quarter of all CPU time with hundreds of threads. With fewer
+        workers than cores the kernel chooses, as other services may want the same cores.
+        """
+        if len(self._cores) == server.cfg.workers:
+            os.sched_setaffinity(0, {worker.core})
+
+    def post_worker_init(self, _: Any) -> None:
+        """Exempt from garbage collection what lives as long as the worker."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GARBAGE_OBJECTS)
+
+    def child_exit(self, server: Any, worker: Any) -> None:
+        """Keep a worker's counters, and drop its gauges."""
+        life = time.monotonic() - getattr(worker, "began_at", 0.0)
+        if life < SHORT_LIFE_SECONDS and len(server.WORKERS) < server.num_workers:
+            server.lost_a_young_one = True
+        if self._exporter:
+            self._exporter.forget(worker.pid)
+
+    def on_exit(self, _: Any) -> None:
+        """Stop the exporter, and remove the directory in memory."""
+        if self._exporter:
+            self._exporter.stop()
+        if self._shares_memory:
+            shutil.rmtree(shared_directory(), ignore_errors=True)
+
+
+def bind_address(settings: Settings) -> str:
+    """Return HOST and PORT as gunicorn takes them."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{host}:{settings.port}"
+
+
+def _refuse(names: str, wrong: OSError) -> NoReturn:
+    sys.stderr.write(f"Settings: {names}: cannot be listened on: {wrong.strerror}\n")
+    raise SystemExit(1) from None
+
+
+def _allow_descriptors(cfg: Any) -> None:
+    of_threads = cfg.threads * DESCRIPTORS_PER_THREAD
+    wanted = cfg.worker_connections + of_threads + OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def _restore_signals() -> None:
+    """Drop the master's handlers: until gunicorn sets a worker's own, they would lose a signal."""
+    for each in STOPS:
+        signal.signal(each, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)

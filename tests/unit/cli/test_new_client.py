@@ -1,0 +1,30 @@
+"""new-client: the entry that it prints is one that the service accepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from payment_service.access.clients import load_clients
+from payment_service.cli.new_client import new_client
+
+
+def created(name: str) -> Result:
+    return CliRunner().invoke(new_client, [name])
+
+
+def test_a_printed_entry_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "clients.toml"
+    name = 'a "shop" \\ é'
+    path.write_text(created(name).stdout, "utf-8")
+    assert load_clients(path, livemode=False).get(name)
+
+
+@pytest.mark.parametrize("name", ["", " ", "shop\na", "x" * 201])
+def test_an_invalid_name_gets_no_entry(name: str) -> None:
+    result = created(name)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: The name must ")
+    assert len(result.stderr.splitlines()) == 1
