@@ -21,7 +21,7 @@ from payment_service.payments.payments import Payments
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, environ_for_gunicorn, load_settings
 from payment_service.telemetry import request_log
-from payment_service.telemetry.metrics.opening import Uncounted
+from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
 from payment_service.web.after_fork import EachProcess
 from payment_service.web.errors import ANSWERS, add_error_handlers
@@ -154,7 +154,7 @@ def _begin() -> None:
     kept.correlation_id = request_log.begin_request(request.headers.get("X-Request-ID"))
 
 
-def _end(response: Response, counting: Uncounted) -> Response:
+def _end(response: Response, counting: NoMetrics) -> Response:
     # The objects themselves: each look through Flask's proxies costs as much as the line it is in.
     kept, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
     if "Cache-Control" not in response.headers:

@@ -22,8 +22,8 @@ from payment_service.key_store.contract import KeyStore
 from payment_service.payments.payments import Payments
 from payment_service.settings import load_settings
 from payment_service.telemetry import request_log
+from payment_service.wiring import open_payments
 from stripe_back_end_api import create_app
-from stripe_payment import open_payments
 
 # Between requests the server's; its time is what is left of the process's.
 SERVER, FRAMEWORK, VALIDATION, FLOW, LOG, STORE, STRIPE, ORDERS = range(8)

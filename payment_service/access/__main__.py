@@ -8,7 +8,7 @@ import hashlib
 import secrets
 import sys
 
-from payment_service.payments.request.text import order_name
+from payment_service.schema.names import order_name
 
 
 def main() -> None:

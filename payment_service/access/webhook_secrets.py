@@ -7,10 +7,10 @@ are tried: those that the event can mean first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from payment_service.gateways.stripe.webhook import Hint
 from payment_service.schema.secret import Secret
 
 if TYPE_CHECKING:
@@ -21,14 +21,6 @@ MAX_TRIED = 16
 
 # One account: the key that is used, and the connected account. (None, None) is the service's own.
 _Account = tuple[str | None, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """What an event says of itself before its signature is verified: where to look first."""
-
-    client_id: str | None = None
-    account: str | None = None
 
 
 class WebhookSecrets:

@@ -8,8 +8,8 @@ from typing import Protocol
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Outcome
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
-from payment_service.payments.idempotency_key import SentParams
 
 
 class NoSuchIntent(Exception):

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from payment_service.errors import InFlight, Overloaded, StoreDown
 from payment_service.gateways.contract import StripePort
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.orders import Orders
-from payment_service.payments.context import Created, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.answer_cache import AnswerCache
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.single_flight import SingleFlight, WaitedTooLongError
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.creation.states import Created
 from payment_service.payments.record.transitions import Wanted
 
 if TYPE_CHECKING:

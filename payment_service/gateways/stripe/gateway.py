@@ -22,13 +22,15 @@ from payment_service.gateways.intent import (
     same_order,
 )
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
+from payment_service.gateways.sends import Meaning, RetryDetails, Send
+from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.api_calls import Answer, Call
+from payment_service.gateways.stripe.errors import error_of
 from payment_service.gateways.stripe.lists import Pages, Stretch, Wanted
 from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_of
-from payment_service.gateways.stripe.retry import Meaning, RetryDetails, RetryPolicy, SendFailed
-from payment_service.gateways.stripe.send import Send, Sender, error_of
+from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
+from payment_service.gateways.stripe.send import Sender
 from payment_service.key_store.contract import Order
-from payment_service.payments.idempotency_key import SentParams
 
 # The search lags behind by an hour at most, in an outage (docs.stripe.com/search): what is younger
 # is looked for in the list, which is read-after-write.

@@ -27,10 +27,11 @@ from payment_service.errors import (
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.changes.existing_order import fetch, known_record
 from payment_service.payments.context import Tools
-from payment_service.payments.idempotency_key import PREFIX, SentParams
+from payment_service.payments.idempotency_key import PREFIX
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import (
     MAX_CHANGES,

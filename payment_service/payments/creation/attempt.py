@@ -9,11 +9,13 @@ from payment_service.errors import InFlight, PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import StoreUnavailable
-from payment_service.payments.context import Created, Over, Owned, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.adoption import Adoption, choose
 from payment_service.payments.creation.ownership import Ownership
-from payment_service.payments.idempotency_key import SentParams, idempotency_key
+from payment_service.payments.creation.states import Created, Over, Owned
+from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Wanted
 

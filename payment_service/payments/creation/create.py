@@ -18,11 +18,12 @@ from payment_service.errors import InFlight, Misconfigured, OrderReused, Payment
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
-from payment_service.payments.context import Created, Over, Owned, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.ownership import Ownership
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.creation.states import Created, Over, Owned
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Step, Wanted
 

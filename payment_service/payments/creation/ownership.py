@@ -11,10 +11,11 @@ from payment_service.errors import PaymentError, StoreDown, StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
-from payment_service.payments.context import Created, Over, Owned, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.adoption import Adoption
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.creation.states import Created, Over, Owned
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Wanted
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from payment_service.errors import Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.context import Over, Owned, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.attempt import Attempt
+from payment_service.payments.creation.states import Over, Owned
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Wanted
 

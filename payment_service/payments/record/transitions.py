@@ -16,8 +16,9 @@ from enum import Enum, auto
 from typing import Any
 
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.idempotency_key import FIRST_ATTEMPT, SentParams
+from payment_service.payments.idempotency_key import FIRST_ATTEMPT
 from payment_service.payments.record.follow_up import MAX_ENDING, follow_up_of, with_follow_up
 from payment_service.payments.record.history import noted
 

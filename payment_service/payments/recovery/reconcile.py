@@ -18,15 +18,15 @@ from functools import partial
 from payment_service.errors import InFlight, PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.changes.existing_order import fetch
-from payment_service.payments.changes.webhook import adopt_lost
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.adoption import choose
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
-from payment_service.payments.idempotency_key import SentParams
 from payment_service.payments.observer import Fact, Happening
 from payment_service.payments.record import transitions
+from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
 from payment_service.payments.shop_events.catalogue import told
 

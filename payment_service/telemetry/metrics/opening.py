@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from payment_service.key_store import KeyStore
 from payment_service.settings import Settings
+from payment_service.telemetry.metrics.none import NoMetrics
 
 if TYPE_CHECKING:
-    from payment_service.gateways.stripe.send import Send
-    from payment_service.payments.observer import Happening
+    pass
 
 log = logging.getLogger("metrics")
 
@@ -18,29 +17,12 @@ log = logging.getLogger("metrics")
 LAST_SEND_SECONDS = 0.3
 
 
-class Uncounted:
-    """Takes what `telemetry.metrics.prometheus.Counting` takes, and counts nothing."""
-
-    def request(self, route: str | None, status: int, seconds: float) -> None:
-        """See Counting."""
-
-    def happening(self, happening: Happening) -> None:
-        """See Counting."""
-
-    def send(self, send: Send) -> None:
-        """See Counting."""
-
-    def measured(self, store: KeyStore) -> KeyStore:
-        """See Counting."""
-        return store
-
-
-def open_counting(settings: Settings) -> Uncounted:
+def open_counting(settings: Settings) -> NoMetrics:
     """Return what counts. Under gunicorn the workers' counts are put together by the exporter;
     elsewhere this process answers Prometheus itself.
     """
     if settings.metrics_port is None:
-        return Uncounted()
+        return NoMetrics()
     from prometheus_client import CollectorRegistry
 
     from payment_service.telemetry.metrics import counter_files

@@ -11,8 +11,8 @@ from payment_service.payments.record.follow_up import follow_up_of
 from payment_service.payments.record.transitions import LOOKS_AFTER_SECONDS
 from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.settings import load_settings
+from payment_service.wiring import open_payments
 from sandbox.faults import FaultOrder, Match
-from stripe_payment import open_payments
 from tests.support.flow_bench import CREATE, FlowBench
 from tests.support.sandbox_in_process import INTENTS
 
