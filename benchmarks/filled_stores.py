@@ -133,7 +133,7 @@ def take_order(store: KeyStore, number: int) -> None:
 
 
 def intent(number: int) -> Intent:
-    return Intent(intent_name(number), "", "requires_payment_method", 1099, "usd", int(NOW), {}, {})
+    return Intent(intent_name(number), "", "requires_payment_method", 1099, "usd", int(NOW), {})
 
 
 def fill(bench: Bench, orders: int) -> None:

@@ -71,7 +71,7 @@ def fill(store: KeyStore, events: int) -> None:
                 transitions.Wanted(order, "0" * 64, sent), transitions.Lease("me", now, 35)
             )
         )
-        paid = Intent(f"pi_{number:024d}", "", "succeeded", 1099, "usd", int(now), {}, {})
+        paid = Intent(f"pi_{number:024d}", "", "succeeded", 1099, "usd", int(now), {})
         assert store.replace(held, told(transitions.created(held, paid, now), paid, now))
 
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from payment_service.gateways.contract import StripePort
+from payment_service.gateways.contract import Gateway
 from payment_service.key_store.contract import KeyStore
 from payment_service.payments.payments import Payments
 from payment_service.settings import load_settings
@@ -101,8 +101,8 @@ def timed() -> Callable[..., Any]:
         tell=watch.of(LOG, request_log.tell_send),
         measured=lambda store: cast(KeyStore, Timed(watch, STORE, store)),
     )
-    stripe = cast(StripePort, Timed(watch, STRIPE, opened.orders.tools.stripe))
-    payments = Payments(replace(opened.orders.tools, stripe=stripe), settings)
+    stripe = cast(Gateway, Timed(watch, STRIPE, opened.orders.tools.gateway))
+    payments = Payments(replace(opened.orders.tools, gateway=stripe), settings)
     app = create_app(settings, cast(Payments, Timed(watch, FLOW, payments)))
     create = watch.of(VALIDATION, app.view_functions["create_payment_intent"])
 

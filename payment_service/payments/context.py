@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from payment_service.gateways.contract import StripePort
+from payment_service.gateways.contract import Gateway
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 from payment_service.payments.observer import Happening, Observe, ignore
@@ -36,7 +36,7 @@ class Tools:
     """Shared by every request of a process; holds no state of its own."""
 
     store: KeyStore
-    stripe: StripePort
+    gateway: Gateway
     timing: Timing
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -45,7 +45,7 @@ class Tools:
     listened: bool = False
     """Whether a shop listens to order events: without one, none are kept for it."""
     serves: Callable[[Order], bool] = lambda _: True
-    """Whether the order is in the account that `stripe` speaks to, as far as is known here."""
+    """Whether the order is in the account that `gateway` speaks to, as far as is known here."""
 
     def lease(self) -> Lease:
         """Return the terms of a claim that is made now."""

@@ -74,7 +74,7 @@ class FlowBench:
             **more,
         }
         order = Order(livemode=False, client_id=None, order_id=order_id)
-        sent = SentParams(self.tools.stripe.api_version, params).text()
+        sent = SentParams(self.tools.gateway.api_version, params).text()
         return Wanted(order, f"print of {amount} {sorted(more)}", sent)
 
     def ask(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Created:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from payment_service.gateways.event import PaymentEvent
-from payment_service.gateways.intent import is_intent_id
+from payment_service.gateways.stripe.intents import is_intent_id
 from payment_service.key_store.contract import Order
 from payment_service.schema.names import order_name
 

@@ -15,10 +15,10 @@ from typing import Protocol, TypeVar
 import stripe
 
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import UnreadableIntent
 from payment_service.gateways.sends import RetryDetails, Send, Verdict
 from payment_service.gateways.stripe.api_calls import Answer, Call, HeaderKeeper, Sdk
 from payment_service.gateways.stripe.errors import plain_id
+from payment_service.gateways.stripe.intents import UnreadableIntent
 from payment_service.gateways.stripe.retry import LEAST_SEND_SECONDS, RetryPolicy, SendFailed
 from payment_service.gateways.stripe.verdicts import judge
 

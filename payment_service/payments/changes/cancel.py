@@ -41,10 +41,10 @@ def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) ->
 
 
 def _cancel(tools: Tools, intent_id: str, reason: str, deadline: Deadline) -> Intent:
-    canceled = tools.stripe.cancel(intent_id, reason, deadline)
+    canceled = tools.gateway.cancel(intent_id, reason, deadline)
     if canceled:
         return canceled
-    found = tools.stripe.retrieve(intent_id, deadline)
+    found = tools.gateway.retrieve(intent_id, deadline)
     if found.status in TAKEN:
         raise NoLongerOpen(found.status)
     if found.status != CANCELED:

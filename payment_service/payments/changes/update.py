@@ -12,7 +12,6 @@ newer one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,18 +43,6 @@ from payment_service.payments.request.existing_order import UpdateRequest
 
 # How often an update looks again after it lost a race for the record's next version.
 MAX_TRIES = 5
-
-# What an update may have changed, as the PaymentIntent shows it by the same name.
-_SHOWN = (
-    "amount",
-    "currency",
-    "description",
-    "receipt_email",
-    "customer",
-    "capture_method",
-    "setup_future_usage",
-    "statement_descriptor_suffix",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +104,9 @@ class _Update:
     def _settle(self, pending: Change, intent: Intent) -> None:
         """Find out what became of an update whose answer was lost, and write that down."""
         now = self._tools.clock()
-        if now - pending.at >= transitions.KEY_LIFE_SECONDS:
+        if now - pending.at >= self._tools.gateway.facts.key_is_safe_seconds:
             # Its key may be forgotten, so that it must not be sent again: it is what it is.
-            self._write(pending, intent if _shows(intent, pending) else None)
+            self._write(pending, intent if self._shows(intent, pending) else None)
             return
         mine = replace(pending, until=now + self._tools.timing.lock)
         taken = transitions.touched(
@@ -166,7 +153,7 @@ class _Update:
     def _apply(self, intent: Intent) -> Updated | None:
         """Claim the next revision, then send: one statement of the store lets one through."""
         now, revision = self._tools.clock(), self._kept.last_revision + 1
-        version = self._tools.stripe.api_version
+        version = self._tools.gateway.api_version
         change = Change(
             revision=revision,
             attempt=self._record.attempt,
@@ -195,7 +182,7 @@ class _Update:
 
     def _params(self, intent: Intent) -> dict[str, Any]:
         request = self._request
-        given = request.given_params(self._tools.stripe.api_version)
+        given = request.given_params(self._tools.gateway.api_version)
         if request.payment_method_types is None:
             given.pop("automatic_payment_methods", None)
         if request.metadata:
@@ -208,7 +195,7 @@ class _Update:
     def _send(self, change: Change, *, sent_before: bool = False) -> Intent:
         assert self._record.payment_intent_id
         sent = SentParams.parse(change.sent)
-        outcome = self._tools.stripe.update(
+        outcome = self._tools.gateway.update(
             self._record.payment_intent_id, sent, change.key, self._deadline
         )
         if isinstance(outcome, Made):
@@ -232,7 +219,7 @@ class _Update:
             self._release(change)
             raise outcome.error
         intent = self._as_it_is(change)
-        arrived = _shows(intent, change) and (sent_before or not _first_no(outcome))
+        arrived = self._shows(intent, change) and (sent_before or not _first_no(outcome))
         self._write(change, intent if arrived else None)
         if arrived:
             return intent
@@ -263,6 +250,10 @@ class _Update:
             released = with_follow_up(released, pending=replace(change, until=now))
             self._tools.store.replace(record, released)
 
+    def _shows(self, intent: Intent, change: Change) -> bool:
+        """Whether the PaymentIntent is what the update wanted."""
+        return self._tools.gateway.shows(intent, SentParams.parse(change.sent))
+
     def _current(self) -> KeyRecord:
         return self._tools.store.read(self._record.order) or self._record
 
@@ -292,17 +283,6 @@ def _over(
 def _first_no(outcome: Outcome) -> bool:
     """Whether the very first send was answered by a no: then nothing arrived."""
     return isinstance(outcome, Declined) and not outcome.after_unresolved and not outcome.replayed
-
-
-def _shows(intent: Intent, change: Change) -> bool:
-    """Whether the PaymentIntent is what the update wanted."""
-    wanted: Mapping[str, Any] = SentParams.parse(change.sent).params
-    named = wanted.get("metadata", {}).items()
-    return all(intent.raw.get(name) == wanted[name] for name in _SHOWN if name in wanted) and all(
-        # Stripe takes an empty text for the wish that there be no such name.
-        intent.metadata.get(name, "") == value
-        for name, value in named
-    )
 
 
 def _failed_for_now(outcome: Outcome) -> PaymentError:

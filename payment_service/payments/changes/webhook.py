@@ -95,8 +95,8 @@ def _write(tools: Tools, event: PaymentEvent, record: KeyRecord, intent: Intent)
 def _fetch(tools: Tools, event: PaymentEvent, deadline: Deadline) -> Intent | None:
     """The PaymentIntent as it is now, if it is what the event says it is."""
     try:
-        intent = tools.stripe.retrieve(event.intent_id, deadline)
+        intent = tools.gateway.retrieve(event.intent_id, deadline)
     except NoSuchIntent:
         return None
-    same_mode = (intent.raw.get("livemode") is True) == event.livemode
+    same_mode = intent.livemode == event.livemode
     return intent if same_mode and intent.is_of(event.order) else None

@@ -221,7 +221,7 @@ class _Request:
     def _retrieve(self, record: KeyRecord) -> Intent:
         assert record.payment_intent_id
         try:
-            return self._tools.stripe.retrieve(record.payment_intent_id, self._stripe_deadline)
+            return self._tools.gateway.retrieve(record.payment_intent_id, self._stripe_deadline)
         except NoSuchIntent as unknown:
             raise Misconfigured(
                 "Stripe does not know this order's PaymentIntent: is the key another account's?"

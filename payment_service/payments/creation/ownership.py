@@ -24,7 +24,7 @@ class Ownership:
     """What the owner of an attempt writes down, and what it may give out then."""
 
     def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
-        self._tools, self._store, self._stripe = tools, tools.store, tools.stripe
+        self._tools, self._store, self._gateway = tools, tools.store, tools.gateway
         self._wanted, self._deadline = wanted, deadline
         self._record = owned.record
 
@@ -148,9 +148,9 @@ class Ownership:
         """Cancel one; tell whether it can be paid no longer."""
         try:
             done = (
-                self._stripe.cancel(stray.id, "duplicate", self._deadline)
+                self._gateway.cancel(stray.id, "duplicate", self._deadline)
                 # Somebody else's cancellation may have come first.
-                or self._stripe.retrieve(stray.id, self._deadline).status == CANCELED
+                or self._gateway.retrieve(stray.id, self._deadline).status == CANCELED
             )
         except (PaymentError, NoSuchIntent):
             done = False

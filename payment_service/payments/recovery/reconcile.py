@@ -110,7 +110,7 @@ class Reconciler:
         for record in self._tools.store.scan("pending"):
             if self._is_ours(record) and is_unknown(record, self._tools.clock()):
                 yield self._check(record.order, UNKNOWN, partial(self._unknown, record))
-        for intent in self._tools.stripe.walk(since, self._budget):
+        for intent in self._tools.gateway.walk(since, self._budget):
             order = self._order_of(intent)
             if order is not None:
                 self._walked.add(intent.id)
@@ -156,8 +156,11 @@ class Reconciler:
 
     def _would_resolve(self, record: KeyRecord) -> None:
         check_served(self._tools, record.order)
-        found = self._tools.stripe.find(
-            record.order, transitions.earliest_use(record), self._deadline(), record.locked_until
+        found = self._tools.gateway.find(
+            record.order,
+            transitions.earliest_use(record, self._tools.gateway.facts),
+            self._deadline(),
+            record.locked_until,
         )
         adoption = choose(found, SentParams.parse(record.params).params)
         self.tally.canceled += len(adoption.strays)
@@ -207,7 +210,7 @@ class Reconciler:
     def _stray(self, record: KeyRecord, listed: Intent) -> bool:
         if listed.status == CANCELED:
             return True
-        stray = self._tools.stripe.retrieve(listed.id, self._deadline())
+        stray = self._tools.gateway.retrieve(listed.id, self._deadline())
         if self._dry_run:
             self._would_settle(record, stray)
             return True
@@ -280,7 +283,7 @@ class Reconciler:
 
     def _order_of(self, intent: Intent) -> Order | None:
         order_id = intent.metadata.get("order_id")
-        if order_id is None or (intent.raw.get("livemode") is True) != self._livemode:
+        if order_id is None or intent.livemode != self._livemode:
             return None
         client_id = intent.metadata.get("client_id")
         return Order(self._livemode, client_id, order_id) if self._of_client(client_id) else None

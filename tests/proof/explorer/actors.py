@@ -126,7 +126,7 @@ class Asker(Worker):
     amount: int = 1099
 
     def work(self, deadline: Deadline) -> object:
-        wanted = wanted_of(self.amount, self.tools.stripe.api_version)
+        wanted = wanted_of(self.amount, self.tools.gateway.api_version)
         answer = create.create_once(self.tools, wanted, deadline)
         self.world.judge.released(answer.intent, self.amount)
         return answer

@@ -206,7 +206,7 @@ def _walks_over_the_owner() -> AbstractContextManager[Any]:
 
 
 def _looks_back_to_the_record() -> AbstractContextManager[Any]:
-    return patch.object(transitions, "earliest_use", lambda record: record.first_sent_at)
+    return patch.object(transitions, "earliest_use", lambda record, _: record.first_sent_at)
 
 
 def _key_is_new_on_an_old_record() -> AbstractContextManager[Any]:

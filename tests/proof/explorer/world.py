@@ -142,7 +142,7 @@ class World:
         """One more request, with nothing going wrong and nobody else there."""
         tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
         try:
-            return create.create_once(tools, wanted_of(amount, tools.stripe.api_version), deadline)
+            return create.create_once(tools, wanted_of(amount, tools.gateway.api_version), deadline)
         except PaymentError as error:
             return error
 

@@ -11,9 +11,11 @@ import pytest
 
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import Intent, UnreadableIntent, read_intent
+from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment_service.gateways.sent_params import SentParams
+from payment_service.gateways.stripe.facts import STRIPE
+from payment_service.gateways.stripe.intents import UnreadableIntent, read_intent
 from payment_service.gateways.stripe.verdicts import judge
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
@@ -34,6 +36,7 @@ class KeyedStripe:
     """
 
     api_version = "2026-10-28.endive"
+    facts = STRIPE
 
     def __init__(self) -> None:
         self.next: list[str] = []
