@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from payment_service.errors import Misconfigured
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.intent import Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 from payment_service.payments.observer import Happening, Observe, ignore
 from payment_service.payments.record.transitions import Lease
@@ -37,6 +39,7 @@ class Tools:
 
     store: KeyStore
     gateway: Gateway
+    """The gateway of new attempts."""
     timing: Timing
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -46,6 +49,22 @@ class Tools:
     """Whether a shop listens to order events: without one, none are kept for it."""
     serves: Callable[[Order], bool] = lambda _: True
     """Whether the order is in the account that `gateway` speaks to, as far as is known here."""
+
+    other_gateways: Mapping[str, Gateway] = field(default_factory=dict)
+    """The gateways beside `gateway`, by name, for the records that name one of them."""
+
+    def gateway_of(self, record: KeyRecord) -> Gateway:
+        """Return the gateway that the record's attempt was sent to, or will be.
+
+        Raises Misconfigured where that one is not known here: another knows nothing of the
+        attempt's key, and would make a second payment.
+        """
+        name = SentParams.parse(record.params).gateway
+        if name == self.gateway.facts.name:
+            return self.gateway
+        if name not in self.other_gateways:
+            raise Misconfigured("This order is at a payment gateway that is not configured here.")
+        return self.other_gateways[name]
 
     def lease(self) -> Lease:
         """Return the terms of a claim that is made now."""

@@ -144,5 +144,6 @@ class Payments:
         return answer
 
     def _params(self, request: PaymentRequest) -> str:
-        version = self.orders_of(request.client_id).tools.gateway.api_version
-        return SentParams(version, request.stripe_params(version)).text()
+        gateway = self.orders_of(request.client_id).tools.gateway
+        version = gateway.api_version
+        return SentParams(version, request.stripe_params(version), gateway.facts.name).text()

@@ -76,6 +76,7 @@ class _Update:
         self._tools, self._request = tools, request
         self._deadline = deadline.earlier(tools.timing.store)
         self._record = known_record(tools, order, deadline)
+        self._gateway = tools.gateway_of(self._record)
         self._kept = follow_up_of(self._record)
         self._print = request.without_revision
 
@@ -104,7 +105,7 @@ class _Update:
     def _settle(self, pending: Change, intent: Intent) -> None:
         """Find out what became of an update whose answer was lost, and write that down."""
         now = self._tools.clock()
-        if now - pending.at >= self._tools.gateway.facts.key_is_safe_seconds:
+        if now - pending.at >= self._gateway.facts.key_is_safe_seconds:
             # Its key may be forgotten, so that it must not be sent again: it is what it is.
             self._write(pending, intent if self._shows(intent, pending) else None)
             return
@@ -153,12 +154,12 @@ class _Update:
     def _apply(self, intent: Intent) -> Updated | None:
         """Claim the next revision, then send: one statement of the store lets one through."""
         now, revision = self._tools.clock(), self._kept.last_revision + 1
-        version = self._tools.gateway.api_version
+        version = self._gateway.api_version
         change = Change(
             revision=revision,
             attempt=self._record.attempt,
             fingerprint=self._print,
-            sent=SentParams(version, self._params(intent)).text(),
+            sent=SentParams(version, self._params(intent), self._gateway.facts.name).text(),
             key=self._key(revision),
             at=now,
             until=now + self._tools.timing.lock,
@@ -182,7 +183,7 @@ class _Update:
 
     def _params(self, intent: Intent) -> dict[str, Any]:
         request = self._request
-        given = request.given_params(self._tools.gateway.api_version)
+        given = request.given_params(self._gateway.api_version)
         if request.payment_method_types is None:
             given.pop("automatic_payment_methods", None)
         if request.metadata:
@@ -195,7 +196,7 @@ class _Update:
     def _send(self, change: Change, *, sent_before: bool = False) -> Intent:
         assert self._record.payment_intent_id
         sent = SentParams.parse(change.sent)
-        outcome = self._tools.gateway.update(
+        outcome = self._gateway.update(
             self._record.payment_intent_id, sent, change.key, self._deadline
         )
         if isinstance(outcome, Made):
@@ -252,7 +253,7 @@ class _Update:
 
     def _shows(self, intent: Intent, change: Change) -> bool:
         """Whether the PaymentIntent is what the update wanted."""
-        return self._tools.gateway.shows(intent, SentParams.parse(change.sent))
+        return self._gateway.shows(intent, SentParams.parse(change.sent))
 
     def _current(self) -> KeyRecord:
         return self._tools.store.read(self._record.order) or self._record

@@ -8,7 +8,7 @@ written down; a late `payment_failed` finds the order paid and changes nothing.
 from __future__ import annotations
 
 from payment_service.errors import InFlight
-from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.contract import Gateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import TAKEN, Intent
@@ -57,7 +57,7 @@ def _apply(
     if recorded and event.is_creation:
         # Nothing to learn: every creation would otherwise cost a fetch and a write.
         return "known"
-    intent = _fetch(tools, event, deadline)
+    intent = _fetch(tools.gateway_of(record), event, deadline)
     if intent is None:
         return NOT_OURS
     if not recorded:
@@ -74,7 +74,7 @@ def _apply_in_flight(event: PaymentEvent) -> str:
 
 def _apply_to_lost(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str | None:
     """The store has lost the order: once it is paid, nobody may pay it again."""
-    intent = _fetch(tools, event, deadline)
+    intent = _fetch(tools.gateway, event, deadline)
     if intent is None:
         return NOT_OURS
     if intent.status not in TAKEN:
@@ -92,10 +92,10 @@ def _write(tools: Tools, event: PaymentEvent, record: KeyRecord, intent: Intent)
     return "applied"
 
 
-def _fetch(tools: Tools, event: PaymentEvent, deadline: Deadline) -> Intent | None:
+def _fetch(gateway: Gateway, event: PaymentEvent, deadline: Deadline) -> Intent | None:
     """The PaymentIntent as it is now, if it is what the event says it is."""
     try:
-        intent = tools.gateway.retrieve(event.intent_id, deadline)
+        intent = gateway.retrieve(event.intent_id, deadline)
     except NoSuchIntent:
         return None
     same_mode = intent.livemode == event.livemode

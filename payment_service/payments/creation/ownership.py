@@ -24,7 +24,8 @@ class Ownership:
     """What the owner of an attempt writes down, and what it may give out then."""
 
     def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
-        self._tools, self._store, self._gateway = tools, tools.store, tools.gateway
+        self._tools, self._store = tools, tools.store
+        self._gateway = tools.gateway_of(owned.record)
         self._wanted, self._deadline = wanted, deadline
         self._record = owned.record
 

@@ -35,6 +35,8 @@ def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | 
     here, because nobody asks. Raises PaymentError where Stripe did not say, or is not to be asked.
     """
     check_served(tools, record.order)
+    # Before the claim: a record whose gateway is not known here stays as it is.
+    tools.gateway_of(record)
     mine = transitions.taken_over(record, tools.lease())
     if not tools.store.replace(record, mine):
         return tools.store.read(record.order)

@@ -63,7 +63,8 @@ class SecondLooks:
         tools = self.tools_of(record.order.client_id)
         deadline = Deadline.after(self.budget_seconds)
         kept = follow_up_of(record)
-        found = tools.gateway.find(record.order, kept.look_since, deadline, kept.look_until or None)
+        gateway = tools.gateway_of(record)
+        found = gateway.find(record.order, kept.look_since, deadline, kept.look_until or None)
         others = (each for each in found if each.payable and each.id != record.payment_intent_id)
         return all(self._settled(tools, record, each, deadline) for each in others)
 

@@ -156,12 +156,9 @@ class Reconciler:
 
     def _would_resolve(self, record: KeyRecord) -> None:
         check_served(self._tools, record.order)
-        found = self._tools.gateway.find(
-            record.order,
-            transitions.earliest_use(record, self._tools.gateway.facts),
-            self._deadline(),
-            record.locked_until,
-        )
+        gateway = self._tools.gateway_of(record)
+        since = transitions.earliest_use(record, gateway.facts)
+        found = gateway.find(record.order, since, self._deadline(), record.locked_until)
         adoption = choose(found, SentParams.parse(record.params).params)
         self.tally.canceled += len(adoption.strays)
         if adoption.chosen is None:
@@ -210,7 +207,7 @@ class Reconciler:
     def _stray(self, record: KeyRecord, listed: Intent) -> bool:
         if listed.status == CANCELED:
             return True
-        stray = self._tools.gateway.retrieve(listed.id, self._deadline())
+        stray = self._tools.gateway_of(record).retrieve(listed.id, self._deadline())
         if self._dry_run:
             self._would_settle(record, stray)
             return True
