@@ -129,7 +129,7 @@ def open_payments(
 
 
 def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Order], bool]:
-    """Orders of nobody are older than the list, and in the one account that there was then."""
+    """An order without a client is older than the list, and in the one account of that time."""
     return lambda order: (
         order.livemode == settings.livemode
         and (listed is None or order.client_id is None or order.client_id in listed)

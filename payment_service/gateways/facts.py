@@ -1,4 +1,4 @@
-"""What the rules must know of a provider beyond its operations."""
+"""A provider's promises about keys, saved errors and lists, as far as the rules need them."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 
 class Meaning(Enum):
-    """What an answer says of the object that was asked for."""
+    """The meaning of a failed answer."""
 
     NO = auto()
     MISUSED = auto()
@@ -48,7 +48,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class RetryDetails:
-    """What is told of each send that is followed by another."""
+    """One send that is followed by another, as it is reported."""
 
     send: int
     wait_seconds: float
@@ -57,7 +57,7 @@ class RetryDetails:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One request to Stripe and what came of it. `verdict` is None where it brought an object."""
+    """One request to a gateway and its result. `verdict` is None where it succeeded."""
 
     method: str
     path: str

@@ -16,7 +16,7 @@ DEFAULT_GATEWAY = "stripe"
 
 @dataclass(frozen=True, slots=True)
 class SentParams:
-    """What is sent under a key: kept as text, so that a resend is the same byte for byte.
+    """The parameters of a key, kept as text so that a resend is the same byte for byte.
 
     The API version belongs to it: a deploy may bring an SDK whose version refuses or reads the
     same parameters in another way. So does the gateway: another one knows nothing of the key.

@@ -12,7 +12,7 @@ from typing import Any
 
 from payment_service.schema.secret import MAX_CHARACTERS, redacted, shortened
 
-# What the record of a line of ours holds its facts in.
+# The attribute of our own log records that holds their facts.
 FACTS = "facts"
 
 # Names one request in every line that is written for it.
@@ -23,7 +23,7 @@ MAX_TRACE_LINES = 400
 
 _to_json = json.JSONEncoder(default=str).encode
 
-# Where a person reads along: what each level looks like.
+# The colour of each level on a terminal.
 _COLOURS = {"DEBUG": 2, "INFO": 36, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}
 
 EMPTY = {**vars(logging.makeLogRecord({})), "threadName": None}
@@ -32,7 +32,7 @@ _STANDARD = frozenset(EMPTY) | {"message", "asctime", "taskName"}
 
 
 class JsonLines(logging.Formatter):
-    """What was given as `extra` becomes names of the object."""
+    """JSON lines; each `extra` becomes a name of the object."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""

@@ -1,4 +1,4 @@
-"""Which of Stripe's answers are final, which leave the outcome unknown, and which are sent again.
+"""A verdict on each answer of Stripe's: whether it is final, and whether to send again.
 
 | answer                              | meaning  | sent again | under the key           |
 |-------------------------------------|----------|------------|-------------------------|

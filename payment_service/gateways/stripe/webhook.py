@@ -44,7 +44,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What an event says of itself before its signature is verified: where to look first."""
+    """The client and account that an event names before its signature is verified."""
 
     client_id: str | None = None
     account: str | None = None

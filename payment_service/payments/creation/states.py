@@ -19,7 +19,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """An attempt that is ours to send. `inherited`: somebody else may have sent it before.
+    """An attempt that is ours to send. `inherited`: another process may have sent it before.
 
     `sent_until`: when the last of those sends had ended (Unix seconds); None: not long ago.
     `begun`: this request began the attempt, so that no other has sent its key on this record.

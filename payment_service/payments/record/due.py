@@ -15,7 +15,7 @@ def due_for(
 ) -> list[KeyRecord]:
     """Return at most `limit` records that are due, and that are `mine`.
 
-    Others may stand before them: with events that nobody delivers while the shop is down, say, or
+    Other due records may come first: with events of a shop that is down, say, or
     of the other mode.
     """
     asked = limit
