@@ -26,7 +26,7 @@ from payment_service.payments.payments import Payments
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.telemetry import request_log
-from payment_service.telemetry.metrics.opening import NoMetrics
+from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
 from payment_service.web.errors import ERROR_RESPONSES, add_error_handlers
 from payment_service.web.flask_app import App

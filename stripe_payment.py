@@ -1,10 +1,8 @@
-"""Create a PaymentIntent once per order: the way in for Python callers and for the web service.
+"""Helpers for scripts and notebooks: create a PaymentIntent under an idempotency key.
 
-A script or a notebook calls `create_payment_intent` with a key from `generate_idempotency_key`.
-The web service opens `payments.payments`, which adds the record of each order, so that the promise
-holds for longer than Stripe remembers a key. Both send through the same gateway and retry loop.
-
-What can go wrong is drawn in payment_service.errors.
+A script calls `create_payment_intent` with a key from `generate_idempotency_key`. The web service
+sends through the same gateway and retry loop, and adds a record of each order, so that its promise
+holds for longer than Stripe keeps a key.
 """
 
 from __future__ import annotations
@@ -13,8 +11,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -22,115 +19,16 @@ import stripe
 
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Made
+from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.http.transport import SharedTransport
-from payment_service.gateways.stripe.retry import RetryDetails, RetryPolicy
-from payment_service.gateways.stripe.send import Send
-from payment_service.key_store import KeyStore, open_key_store
-from payment_service.key_store.contract import Order
-from payment_service.payments.context import Timing, Tools
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.gateways.stripe.opening import open_gateway, open_transport
 from payment_service.payments.idempotency_key import idempotency_key as key_of
-from payment_service.payments.observer import Observe, ignore
-from payment_service.payments.payments import Payments
-from payment_service.schema.secret import Secret
-from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, load_settings
+from payment_service.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
 # A script can wait for as long as three sends of ten seconds and the waits between them take.
 HELPER_BUDGET_SECONDS = 40.0
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A client's own Stripe account: a secret key of its own, a Connect account, or both."""
-
-    secret_key: Secret | None = None
-    connected: str | None = None
-
-
-def open_payments(
-    settings: Settings,
-    *,
-    accounts: Mapping[str, Account] | None = None,
-    listed: Collection[str] | None = None,
-    clock: Callable[[], float] = time.time,
-    sleep: Callable[[float], None] = time.sleep,
-    observe: Observe = ignore,
-    tell: Callable[[Send], None] = lambda _: None,
-    tell_retry: Callable[[RetryDetails], None] = lambda _: None,
-    measured: Callable[[KeyStore], KeyStore] = lambda store: store,
-) -> Payments:
-    """Open the key store and Stripe's connections, and put everything together.
-
-    `clock` gives Unix seconds; `sleep` is what waits between sends and polls. `listed`: the clients
-    whose accounts are known; None where there is no list, and all are in the one account.
-    """
-    store = open_key_store(
-        settings.key_store_url.get_secret_value(), timeout_seconds=settings.store_timeout_seconds
-    )
-    transport = open_transport(settings)
-    given: Any = {"clock": clock, "sleep": sleep, "tell": tell, "tell_retry": tell_retry}
-    gateway = open_gateway(settings, transport, **given)
-    gateways = {
-        client_id: open_gateway(settings, transport, account, **given)
-        for client_id, account in (accounts or {}).items()
-    }
-    tools = Tools(
-        measured(store),
-        gateway,
-        Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds),
-        clock,
-        sleep,
-        observe=observe,
-        listened=settings.order_events_url is not None,
-        serves=_served(settings, listed),
-    )
-    return Payments(tools, settings, gateways, hang_up=gateway.close)
-
-
-def open_transport(settings: Settings) -> SharedTransport:
-    """Open the connections that every thread and every account shares."""
-    return SharedTransport(
-        connect_timeout_seconds=settings.stripe_connect_timeout_seconds,
-        read_timeout_seconds=settings.stripe_read_timeout_seconds,
-        pool_size=settings.max_in_flight,
-    )
-
-
-def open_gateway(
-    settings: Settings,
-    transport: SharedTransport,
-    account: Account | None = None,
-    *,
-    clock: Callable[[], float] = time.time,
-    sleep: Callable[[float], None] = time.sleep,
-    tell: Callable[[Send], None] = lambda _: None,
-    tell_retry: Callable[[RetryDetails], None] = lambda _: None,
-) -> StripeGateway:
-    """Return the way to an account; the settings' own where none is given."""
-    account = account or Account()
-    key = account.secret_key or settings.stripe_secret_key
-    return StripeGateway(
-        key.get_secret_value(),
-        transport,
-        stripe_account=account.connected,
-        api_base=settings.stripe_api_base,
-        api_version=settings.stripe_api_version,
-        policy=RetryPolicy(settings.stripe_max_attempts, sleep),
-        clock=clock,
-        tell=tell,
-        tell_retry=tell_retry,
-    )
-
-
-def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Order], bool]:
-    """Orders of nobody are older than the list, and in the one account that there was then."""
-    return lambda order: (
-        order.livemode == settings.livemode
-        and (listed is None or order.client_id is None or order.client_id in listed)
-    )
 
 
 def generate_idempotency_key(order_id: str | int, client_id: str | int | None = None) -> str:

@@ -22,11 +22,11 @@ import psutil
 from redis import Redis as Client
 
 from payment_service.gateways.intent import Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.key_store.shared_directory import PREFIX
-from payment_service.payments.idempotency_key import SentParams
 from payment_service.payments.record import transitions
 from tests.support.servers import Postgres, Redis
 
@@ -133,7 +133,7 @@ def take_order(store: KeyStore, number: int) -> None:
 
 
 def intent(number: int) -> Intent:
-    return Intent(intent_name(number), "", "requires_payment_method", 1099, "usd", int(NOW), {}, {})
+    return Intent(intent_name(number), "", "requires_payment_method", 1099, "usd", int(NOW), {})
 
 
 def fill(bench: FilledStore, orders: int) -> None:

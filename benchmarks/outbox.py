@@ -21,12 +21,12 @@ from multiprocessing.connection import Connection
 from threading import Thread
 
 from payment_service.background.loop import Courier
-from payment_service.background.start import ShopListener
+from payment_service.background.shop_webhook import ShopListener
 from payment_service.gateways.intent import Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.idempotency_key import SentParams
 from payment_service.payments.record import transitions
 from payment_service.payments.shop_events.catalogue import told
 from payment_service.payments.shop_events.outbox import Outbox
@@ -71,7 +71,7 @@ def fill(store: KeyStore, events: int) -> None:
                 transitions.Wanted(order, "0" * 64, sent), transitions.Lease("me", now, 35)
             )
         )
-        paid = Intent(f"pi_{number:024d}", "", "succeeded", 1099, "usd", int(now), {}, {})
+        paid = Intent(f"pi_{number:024d}", "", "succeeded", 1099, "usd", int(now), {})
         assert store.replace(held, told(transitions.created(held, paid, now), paid, now))
 
 

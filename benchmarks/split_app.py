@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from payment_service.gateways.contract import StripePort
+from payment_service.gateways.contract import Gateway
 from payment_service.key_store.contract import KeyStore
 from payment_service.payments.payments import Payments
 from payment_service.settings import load_settings
 from payment_service.telemetry import request_log
+from payment_service.wiring import open_payments
 from stripe_back_end_api import create_app
-from stripe_payment import open_payments
 
 # SERVER is the remainder: the process's CPU time without all the other parts.
 SERVER, FRAMEWORK, VALIDATION, FLOW, LOG, STORE, STRIPE, ORDERS = range(8)
@@ -101,8 +101,8 @@ def timed() -> Callable[..., Any]:
         tell=watch.of(LOG, request_log.log_send),
         measured=lambda store: cast(KeyStore, Timed(watch, STORE, store)),
     )
-    stripe = cast(StripePort, Timed(watch, STRIPE, opened.orders.tools.stripe))
-    payments = Payments(replace(opened.orders.tools, stripe=stripe), settings)
+    stripe = cast(Gateway, Timed(watch, STRIPE, opened.orders.tools.gateway))
+    payments = Payments(replace(opened.orders.tools, gateway=stripe), settings)
     app = create_app(settings, cast(Payments, Timed(watch, FLOW, payments)))
     create = watch.of(VALIDATION, app.view_functions["create_payment_intent"])
 

@@ -14,7 +14,10 @@
     ├── StripeFailed          Stripe failed, or said something unreadable: the outcome is unknown
     ├── StripeUnreachable     no answer from Stripe: the outcome is unknown
     ├── StoreDown             the key store does not answer: nothing was sent
-    └── Overloaded            too many requests are waiting for Stripe: nothing was sent
+    ├── Overloaded            too many requests are waiting for Stripe: nothing was sent
+    ├── Unauthorized          nothing proves who asks
+    ├── Forbidden             it is known who asks, and this is not theirs to ask for
+    └── TooManyRequests       this address or client asked too often: nothing was sent
 
 Which of them is which HTTP status is said once, in stripe_back_end_api.
 """
@@ -155,4 +158,23 @@ class Overloaded(PaymentError):
     """Every place for a request that waits for Stripe is taken; nothing was sent."""
 
     code = "overloaded"
+    retry_after_seconds = 1.0
+
+
+class Unauthorized(PaymentError):
+    """Nothing proves who asks: no token or key, a forged one, or an expired one."""
+
+    code = "unauthorized"
+
+
+class Forbidden(PaymentError):
+    """It is known who asks, and this is not theirs to ask for."""
+
+    code = "forbidden"
+
+
+class TooManyRequests(PaymentError):
+    """This address or this client asked too often; nothing was sent to Stripe."""
+
+    code = "too_many_requests"
     retry_after_seconds = 1.0

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from payment_service.access.live_mode import refuse_unsafe
 from payment_service.access.webhook_secrets import WebhookSecrets
-from payment_service.gateways.stripe.send import Send
-from payment_service.payments.observer import Happening
+from payment_service.gateways.sends import RetryDetails, Send
+from payment_service.gateways.stripe.opening import Account, open_gateway, open_transport
+from payment_service.key_store import KeyStore, open_key_store
+from payment_service.key_store.contract import Order
+from payment_service.payments.context import Timing, Tools
+from payment_service.payments.observer import Happening, Observe, ignore
 from payment_service.payments.payments import Payments
-from payment_service.settings import Settings, SettingsError
+from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, SettingsError
 from payment_service.telemetry import request_log
-from payment_service.telemetry.metrics.opening import NoMetrics, open_metrics
-from stripe_payment import Account, open_payments
+from payment_service.telemetry.metrics.none import NoMetrics
+from payment_service.telemetry.metrics.opening import open_metrics
 
 if TYPE_CHECKING:
     from payment_service.access.clients import Clients
@@ -80,3 +86,51 @@ def _accounts_of(clients: Clients | None) -> dict[str, Account]:
         for client in clients or ()
         if client.stripe_secret_key or client.stripe_account
     }
+
+
+def open_payments(
+    settings: Settings,
+    *,
+    accounts: Mapping[str, Account] | None = None,
+    listed: Collection[str] | None = None,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+    observe: Observe = ignore,
+    tell: Callable[[Send], None] = lambda _: None,
+    tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+    measured: Callable[[KeyStore], KeyStore] = lambda store: store,
+) -> Payments:
+    """Open the key store and Stripe's connections, and put everything together.
+
+    `clock` gives Unix seconds; `sleep` is what waits between sends and polls. `listed`: the clients
+    whose accounts are known; None where there is no list, and all are in the one account.
+    """
+    store = open_key_store(
+        settings.key_store_url.get_secret_value(), timeout_seconds=settings.store_timeout_seconds
+    )
+    transport = open_transport(settings)
+    given: Any = {"clock": clock, "sleep": sleep, "tell": tell, "tell_retry": tell_retry}
+    gateway = open_gateway(settings, transport, **given)
+    gateways = {
+        client_id: open_gateway(settings, transport, account, **given)
+        for client_id, account in (accounts or {}).items()
+    }
+    tools = Tools(
+        measured(store),
+        gateway,
+        Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds),
+        clock,
+        sleep,
+        observe=observe,
+        listened=settings.order_events_url is not None,
+        serves=_served(settings, listed),
+    )
+    return Payments(tools, settings, gateways, hang_up=gateway.close)
+
+
+def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Order], bool]:
+    """An order without a client is older than the list, and in the one account of that time."""
+    return lambda order: (
+        order.livemode == settings.livemode
+        and (listed is None or order.client_id is None or order.client_id in listed)
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from payment_service.access.errors import Forbidden, Unauthorized
+from payment_service.errors import Forbidden, Unauthorized
 from payment_service.payments.request.create import Fields, PaymentRequest, check_request
 from payment_service.schema.fields import names_of
 

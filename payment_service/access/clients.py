@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct
 
 from payment_service.access.keys import MIN_SECRET_BYTES, TokenKey, public_key, shared_secret
-from payment_service.payments.request.text import order_name
 from payment_service.schema.fields import Fault, Faults, fill, rule
+from payment_service.schema.names import order_name
 from payment_service.schema.secret import Secret
 from payment_service.settings.checks import ORIGIN
 

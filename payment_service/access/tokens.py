@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from payment_service.access.clients import Client, Clients
-from payment_service.access.errors import Unauthorized
 from payment_service.access.keys import TokenKey, shared_secret
+from payment_service.errors import Unauthorized
 
 if TYPE_CHECKING:
     from jwt.types import Options

@@ -7,10 +7,10 @@ few, the likeliest first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from payment_service.gateways.stripe.webhook import Hint
 from payment_service.schema.secret import Secret
 
 if TYPE_CHECKING:
@@ -21,14 +21,6 @@ MAX_TRIED = 16
 
 # A Stripe account: its API key and connected account. (None, None) is the service's own.
 _Account = tuple[str | None, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """Unverified claims of an event, which tell which secrets to try first."""
-
-    client_id: str | None = None
-    account: str | None = None
 
 
 class WebhookSecrets:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from payment_service.key_store.contract import KeyRecord, KeyStore, StoreError
+from payment_service.key_store.contract import KeyRecord, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -23,26 +22,6 @@ POLL_SECONDS = 1.0
 
 # A server that loads the service before it forks its workers does so within milliseconds.
 FORK_SECONDS = 1.0
-
-# How far a search goes past records that are due for something else: some 20 MB of them.
-MOST_DUE = 12_800
-
-
-def due_for(
-    store: KeyStore, now: float, limit: int, mine: Callable[[KeyRecord], bool]
-) -> list[KeyRecord]:
-    """Return at most `limit` records that are due, and that are `mine`.
-
-    Others may stand before them: with events that nobody delivers while the shop is down, say, or
-    of the other mode.
-    """
-    asked = limit
-    while True:
-        due = store.due(now, asked)
-        found = [each for each in due if mine(each)]
-        if len(found) >= limit or len(due) < asked or asked >= MOST_DUE:
-            return found[:limit]
-        asked = min(asked * 8, MOST_DUE)
 
 
 class Chore(Protocol):

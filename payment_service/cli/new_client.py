@@ -7,7 +7,7 @@ import secrets
 
 import click
 
-from payment_service.payments.request.text import order_name
+from payment_service.schema.names import order_name
 
 
 @click.command("new-client")

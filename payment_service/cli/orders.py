@@ -20,8 +20,8 @@ from payment_service.background.start import open_courier
 from payment_service.errors import PaymentError
 from payment_service.key_store.contract import StoreError
 from payment_service.payments.request.existing_order import OrderRequest
-from payment_service.payments.request.text import order_name
 from payment_service.payments.shop_events.outbox import unparked
+from payment_service.schema.names import order_name
 
 if TYPE_CHECKING:
     from payment_service.payments.payments import Payments

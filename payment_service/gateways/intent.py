@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
 from payment_service.key_store.contract import Order
-
-KIND = "payment_intent"
 
 CANCELED = "canceled"
 
@@ -27,22 +24,19 @@ STATUSES = TAKEN | {
 }
 
 
-# As Stripe makes them, and no longer than the ids in its reference may be.
-_INTENT_ID = re.compile("pi_[A-Za-z0-9_]{1,250}")
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A payment that failed. `name` tells it from the other failures of the PaymentIntent; `code`
+    is the gateway's word for the reason.
+    """
 
-
-def is_intent_id(found: object) -> TypeGuard[str]:
-    """Whether this has the form of a PaymentIntent's id."""
-    return isinstance(found, str) and _INTENT_ID.fullmatch(found) is not None
-
-
-class UnreadableIntent(ValueError):
-    """What Stripe sent is not a PaymentIntent."""
+    name: str
+    code: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One PaymentIntent as Stripe showed it. `created` in Unix seconds of Stripe's clock."""
+    """One PaymentIntent as its gateway showed it. `created`: Unix seconds, by the gateway."""
 
     id: str
     client_secret: str = field(repr=False)
@@ -51,8 +45,12 @@ class Intent:
     currency: str | None
     created: int
     metadata: Mapping[str, str]
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
-    """The whole of Stripe's JSON object."""
+    livemode: bool = False
+    amount_received: int | None = None
+    failure: Failure | None = None
+    """The last payment that failed, where the gateway still shows one."""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The gateway's own object, for code that knows the gateway: the rules never look into it."""
 
     @property
     def payable(self) -> bool:
@@ -86,55 +84,3 @@ def names_order(metadata: object, order: Order) -> bool:
         return False
     named = metadata.get("order_id"), metadata.get("client_id")
     return named == (order.order_id, order.client_id)
-
-
-def read_intent(found: Any) -> Intent:
-    """Read Stripe's JSON object; what the answer stands on (id, client_secret) must be there.
-
-    Raises UnreadableIntent: a proxy's page, an empty object, half an answer.
-    """
-    if not isinstance(found, dict) or found.get("object", KIND) != KIND:
-        raise UnreadableIntent("not a PaymentIntent")
-    if not (is_intent_id(found.get("id")) and _text(found.get("client_secret"))):
-        raise UnreadableIntent("a PaymentIntent without id or client_secret")
-    return Intent(
-        id=found["id"],
-        client_secret=found["client_secret"],
-        status=str(found.get("status") or "requires_payment_method"),
-        amount=found.get("amount"),
-        currency=found.get("currency"),
-        created=int(found.get("created") or 0),
-        metadata=dict(found.get("metadata") or {}),
-        raw=found,
-    )
-
-
-def same_intent(found: Intent, intent_id: str) -> Intent:
-    """Return `found` if it is the one that was asked for; raises UnreadableIntent."""
-    if found.id != intent_id:
-        raise UnreadableIntent("another PaymentIntent than was asked for")
-    return found
-
-
-def same_order(found: Intent, params: Mapping[str, Any]) -> Intent:
-    """Return `found` unless it names another order than these parameters.
-
-    An answer that slipped to the wrong request would give one shopper another's client_secret.
-    Raises UnreadableIntent.
-    """
-    sent = params.get("metadata") or {}
-    both_named = "order_id" in sent and "order_id" in found.metadata
-    names = ("order_id", "client_id")
-    if both_named and any(_kept(found.metadata, name) != _kept(sent, name) for name in names):
-        raise UnreadableIntent("a PaymentIntent of another order")
-    return found
-
-
-def _kept(metadata: Mapping[str, Any], name: str) -> str:
-    """Return the value as Stripe keeps it: as text, and nothing where there is none."""
-    value = metadata.get(name)
-    return "" if value is None else str(value)
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and value.isprintable()

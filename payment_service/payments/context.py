@@ -4,48 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from payment_service.errors import PaymentError
-from payment_service.gateways.contract import StripePort
+from payment_service.errors import Misconfigured
+from payment_service.gateways.contract import Gateway
 from payment_service.gateways.intent import Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 from payment_service.payments.observer import Happening, Observe, ignore
 from payment_service.payments.record.transitions import Lease
 from payment_service.payments.shop_events.catalogue import told
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """The order's PaymentIntent. `replayed`: it had one before this request."""
-
-    intent: Intent
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """An attempt that is ours to send. `inherited`: somebody else may have sent it before.
-
-    `sent_until`: when the last of those sends had ended (Unix seconds); None: not long ago.
-    `begun`: this request began the attempt, so that no other has sent its key on this record.
-    """
-
-    record: KeyRecord
-    inherited: bool
-    sent_until: float | None = None
-    begun: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """The attempt can hold no payable PaymentIntent whose secret was released (rule 3).
-
-    `failed`: what this request was answered under its key, where that was a saved 5xx.
-    """
-
-    failed: PaymentError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +38,8 @@ class Tools:
     """Shared by every request of a process; holds no state of its own."""
 
     store: KeyStore
-    stripe: StripePort
+    gateway: Gateway
+    """The gateway of new attempts."""
     timing: Timing
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -78,7 +48,23 @@ class Tools:
     listened: bool = False
     """Whether a shop listens to order events: without one, none are kept for it."""
     serves: Callable[[Order], bool] = lambda _: True
-    """Whether the order is in the account that `stripe` speaks to, as far as is known here."""
+    """Whether the order is in the account that `gateway` speaks to, as far as is known here."""
+
+    other_gateways: Mapping[str, Gateway] = field(default_factory=dict)
+    """The gateways beside `gateway`, by name, for the records that name one of them."""
+
+    def gateway_of(self, record: KeyRecord) -> Gateway:
+        """Return the gateway that the record's attempt was sent to, or will be.
+
+        Raises Misconfigured where that one is not known here: another knows nothing of the
+        attempt's key, and would make a second payment.
+        """
+        name = SentParams.parse(record.params).gateway
+        if name == self.gateway.facts.name:
+            return self.gateway
+        if name not in self.other_gateways:
+            raise Misconfigured("This order is at a payment gateway that is not configured here.")
+        return self.other_gateways[name]
 
     def lease(self) -> Lease:
         """Return the terms of a claim that is made now."""

@@ -15,15 +15,16 @@ from operator import eq
 from typing import TYPE_CHECKING
 
 from payment_service.errors import InFlight, Overloaded, StoreDown
-from payment_service.gateways.contract import StripePort
+from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.orders import Orders
-from payment_service.payments.context import Created, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.answer_cache import AnswerCache
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.single_flight import SingleFlight, WaitedTooLongError
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.creation.states import Created
 from payment_service.payments.record.transitions import Wanted
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Payments:
         self,
         tools: Tools,
         settings: Settings,
-        gateways: Mapping[str, StripePort] | None = None,
+        gateways: Mapping[str, Gateway] | None = None,
         *,
         hang_up: Callable[[], None] = lambda: None,
     ) -> None:
@@ -61,7 +62,7 @@ class Payments:
         self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
         self.orders = self._orders(tools)
         self._of_client = {
-            client_id: self._orders(replace(tools, stripe=gateway))
+            client_id: self._orders(replace(tools, gateway=gateway))
             for client_id, gateway in (gateways or {}).items()
         }
         # To take one and to give it back is one step of a deque's, and of no lock of Python's.
@@ -143,5 +144,6 @@ class Payments:
         return answer
 
     def _params(self, request: PaymentRequest) -> str:
-        version = self.orders_of(request.client_id).tools.stripe.api_version
-        return SentParams(version, request.stripe_params(version)).text()
+        gateway = self.orders_of(request.client_id).tools.gateway
+        version = gateway.api_version
+        return SentParams(version, request.stripe_params(version), gateway.facts.name).text()

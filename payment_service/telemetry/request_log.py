@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -12,25 +11,17 @@ import threading
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from payment_service.payments.observer import ALARMS, EXPECTED
-from payment_service.schema.secret import MAX_CHARACTERS, redacted, shortened
+from payment_service.telemetry.formatters import EMPTY, FACTS, JsonLines, PlainText, correlation_id
 
 if TYPE_CHECKING:
-    from payment_service.gateways.stripe.retry import RetryDetails
-    from payment_service.gateways.stripe.send import Send
+    from payment_service.gateways.sends import RetryDetails, Send
     from payment_service.payments.observer import Happening
 
-# The attribute of our log records that holds the fields.
-FACTS = "facts"
 
 _payments, _requests = logging.getLogger("payments"), logging.getLogger("requests")
-
-# The id of the current request, which every log line of the request carries.
-correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
 # Fields for the current request's last line, collected so far: its order, its sends.
 _request_fields: ContextVar[dict[str, Any] | None] = ContextVar("request_fields", default=None)
@@ -40,18 +31,6 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # Enough to find a key in Stripe's dashboard.
 KEY_CHARACTERS = len("order-") + 8
-
-# Enough for a traceback with a few causes; that of a RecursionError has thousands of lines.
-MAX_TRACE_LINES = 400
-
-_to_json = json.JSONEncoder(default=str).encode
-
-# The colour of each level on a terminal.
-_COLOURS = {"DEBUG": 2, "INFO": 36, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}
-
-_EMPTY = {**vars(logging.makeLogRecord({})), "threadName": None}
-
-_STANDARD = frozenset(_EMPTY) | {"message", "asctime", "taskName"}
 
 
 def new_correlation_id(asked_for: str | None) -> str:
@@ -183,7 +162,7 @@ class _EventRecord(logging.LogRecord):
     def __init__(self, name: str, level: int, event: str, facts: Mapping[str, Any]) -> None:
         now = time.time()
         vars(self).update(
-            _EMPTY,
+            EMPTY,
             name=name,
             levelno=level,
             levelname=logging.getLevelName(level),
@@ -202,87 +181,5 @@ def _order_of_request() -> dict[str, Any]:
     return {name: known[name] for name in ("order", "client", "attempt") if name in known}
 
 
-class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON, with the fields of `extra` as its members."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON."""
-        line = {
-            "time": _utc(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": shortened(record.getMessage()),
-            "correlation_id": correlation_id.get(),
-            **{name: _truncated(value) for name, value in _extra(record).items()},
-        }
-        if record.exc_info:
-            line["traceback"] = _truncated_trace(self.formatException(record.exc_info))
-        return redacted(_to_json(line))
-
-
-class PlainText(logging.Formatter):
-    """Formats a record as plain text for a terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as a line, and its traceback below it."""
-        facts = "".join(
-            f" {name}={_escaped(shortened(str(value)))}"
-            for name, value in _extra(record).items()
-            if value is not None
-        )
-        level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{record.levelname.lower():7}\x1b[0m"
-        line = f"{_utc(record)} {level} {_escaped(shortened(record.getMessage()))}{facts}"
-        if record.exc_info:
-            trace = _truncated_trace(self.formatException(record.exc_info)).splitlines()
-            line = "\n".join([line, *map(_escaped, trace)])
-        return redacted(line)
-
-
 class _LogHandler(logging.StreamHandler[TextIO]):
     """Our handler. Its class marks logging as started."""
-
-
-def _escaped(text: str) -> str:
-    """Escape control characters, so that input cannot move the cursor or forge a log line."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _truncated(value: Any) -> Any:
-    """Truncate a field. Other values than text become text only if that is too long."""
-    if isinstance(value, str):
-        return shortened(value)
-    if isinstance(value, (bool, int, float, type(None))):
-        return value
-    text = str(value)
-    return shortened(text) if len(text) > MAX_CHARACTERS else value
-
-
-def _truncated_trace(text: str) -> str:
-    """Truncate a traceback: each line, and the middle of many lines."""
-    lines = [shortened(line) for line in text.splitlines()]
-    if len(lines) > MAX_TRACE_LINES:
-        half = MAX_TRACE_LINES // 2
-        left_out = f"… ({len(lines) - MAX_TRACE_LINES} more lines)"
-        lines = [*lines[:half], left_out, *lines[-half:]]
-    return "\n".join(lines)
-
-
-def _utc(record: logging.LogRecord) -> str:
-    second, millisecond = divmod(int(record.created * 1000), 1000)
-    return f"{_utc_second(second)}.{millisecond:03d}+00:00"
-
-
-@lru_cache(2)
-def _utc_second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds")[:-6]
-
-
-def _extra(record: logging.LogRecord) -> Mapping[str, Any]:
-    """Return the fields of one of our records, or the `extra` of another."""
-    given = vars(record)
-    if FACTS in given:
-        facts: Mapping[str, Any] = given[FACTS]
-        return facts
-    return {name: value for name, value in given.items() if name not in _STANDARD}

@@ -14,7 +14,7 @@ from flask import Flask, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from payment_service.access.admission import OPEN_ACCESS, Access, authenticate
-from payment_service.access.errors import TooManyRequests, Unauthorized
+from payment_service.errors import TooManyRequests, Unauthorized
 from payment_service.settings import Settings
 
 if TYPE_CHECKING:

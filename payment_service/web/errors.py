@@ -11,7 +11,7 @@ from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
 from payment_service import errors
-from payment_service.access.errors import Forbidden, TooManyRequests, Unauthorized
+from payment_service.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service.schema.secret import redacted, shortened
 from payment_service.web.access_control import too_many_requests
 

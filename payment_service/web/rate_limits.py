@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request
 from flask_limiter import ApplicationLimit, Limiter
 from limits import parse
 
-from payment_service.access.errors import TooManyRequests
+from payment_service.errors import TooManyRequests
 from payment_service.settings import Settings
 from payment_service.web.access_control import current_access
 

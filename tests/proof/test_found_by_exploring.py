@@ -128,7 +128,7 @@ def test_a_key_is_not_sent_again_by_a_machine_that_slept_for_a_day_before_its_re
     # Monotonic time stands still while a machine is suspended.
     deadline = Deadline(25.0, lambda: 0.0)
     with pytest.raises(StripeFailed):
-        create_once(replace(bench.tools, stripe=gateway), bench.wanted(), deadline)
+        create_once(replace(bench.tools, gateway=gateway), bench.wanted(), deadline)
     assert slept
     assert bench.ask().intent.id == first.intent.id
     assert bench.payable() == [first.intent.id]

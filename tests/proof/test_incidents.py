@@ -9,7 +9,7 @@ import pytest
 from payment_service.errors import InFlight, OrderReused, PaymentError, Refused, StoreDown
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.context import Created
+from payment_service.payments.creation.states import Created
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
 from sandbox.execution import Execution

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from payment_service.gateways.stripe.events import payment_event
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, Order, State
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.changes.orders import Orders
-from payment_service.payments.changes.webhook import StripeEvent
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import CancelRequest, UpdateRequest
 from payment_service.payments.shop_events.outbox import Outbox
@@ -96,7 +96,7 @@ class AfterBench(FlowBench):
         self.at_step: dict[int, Callable[[], object]] = {}
         super().__init__(SteppedStore(self._step))
         self.shop = Shop()
-        self.tools = replace(self.tools, listened=True, stripe=self._gateway())
+        self.tools = replace(self.tools, listened=True, gateway=self._gateway())
         self.orders = Orders(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS)
         self.outbox = Outbox(
             self.store, self.shop, lambda: self.now, self.seen.append, lambda _, high: high
@@ -130,7 +130,7 @@ class AfterBench(FlowBench):
         ]
 
     def apply(self, event: dict[str, Any]) -> str:
-        return self.orders.apply(StripeEvent.of(event))
+        return self.orders.apply(payment_event(event))
 
     def apply_all(self, order_id: str = "A-1") -> list[str]:
         return [self.apply(event) for event in self.events(order_id)]

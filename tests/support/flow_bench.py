@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.context import Created, Timing, Tools
+from payment_service.payments.context import Timing, Tools
 from payment_service.payments.creation.create import create_once
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.creation.states import Created
 from payment_service.payments.observer import Happening
 from payment_service.payments.record.transitions import Wanted
 from sandbox.core import Sandbox
@@ -73,7 +74,7 @@ class FlowBench:
             **more,
         }
         order = Order(livemode=False, client_id=None, order_id=order_id)
-        sent = SentParams(self.tools.stripe.api_version, params).text()
+        sent = SentParams(self.tools.gateway.api_version, params).text()
         return Wanted(order, f"print of {amount} {sorted(more)}", sent)
 
     def ask(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Created:

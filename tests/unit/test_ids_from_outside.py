@@ -9,8 +9,11 @@ from prometheus_client import CollectorRegistry
 
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import UnreadableIntent, read_intent
+from payment_service.gateways.sends import Send
+from payment_service.gateways.sent_params import SentParams
+from payment_service.gateways.stripe.events import payment_event
 from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.intents import UnreadableIntent, read_intent
 from payment_service.gateways.stripe.paths import (
     CANCEL,
     INTENT,
@@ -20,9 +23,6 @@ from payment_service.gateways.stripe.paths import (
     path_of,
     route_of,
 )
-from payment_service.gateways.stripe.send import Send
-from payment_service.payments.changes.webhook import StripeEvent
-from payment_service.payments.idempotency_key import SentParams
 from payment_service.telemetry.metrics.definitions import MetricDefinitions
 from payment_service.telemetry.metrics.prometheus import PrometheusMetrics
 from tests.support.sandbox_transport import SandboxTransport
@@ -58,12 +58,12 @@ def event(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_event_in_order_is_read() -> None:
-    assert StripeEvent.of(event()) is not None
+    assert payment_event(event()) is not None
 
 
 @pytest.mark.parametrize("odd", [*ODD, None, 7, [], {}])
 def test_an_event_about_no_intent_is_about_no_order(odd: Any) -> None:
-    assert StripeEvent.of(event(intent_id=odd)) is None
+    assert payment_event(event(intent_id=odd)) is None
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_an_event_about_no_intent_is_about_no_order(odd: Any) -> None:
     ],
 )
 def test_an_event_of_another_form_is_about_no_order(change: dict[str, Any]) -> None:
-    assert StripeEvent.of(event(**change)) is None
+    assert payment_event(event(**change)) is None
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from payment_service.gateways.stripe.errors import MAX_MESSAGE_CHARACTERS, error_of
 from payment_service.gateways.stripe.retry import SendFailed
-from payment_service.gateways.stripe.send import MAX_MESSAGE_CHARACTERS, error_of
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.payments.request.existing_order import (
     CancelRequest,
@@ -117,7 +117,7 @@ def test_every_pattern_is_compiled_where_it_can_be_enumerated() -> None:
 def test_the_patterns_are_found() -> None:
     assert {
         "payment_service.schema.secret._SECRETS",
-        "payment_service.gateways.stripe.send._SECRETS",
+        "payment_service.gateways.stripe.errors._SECRETS",
         "payment_service.payments.request.text._EMAIL",
     } <= set(PATTERNS)
     assert len(PATTERNS) > 20
@@ -155,7 +155,7 @@ def test_a_token_that_was_cut_is_redacted() -> None:
 def test_a_message_of_stripes_is_shortened_before_it_is_searched() -> None:
     from types import SimpleNamespace
 
-    from payment_service.gateways.stripe.retry import Meaning, Verdict
+    from payment_service.gateways.sends import Meaning, Verdict
 
     said = SimpleNamespace(message="-eyJ" * 100_000, code="x" * 100_000, type="card_error")
     cause: Any = Exception()

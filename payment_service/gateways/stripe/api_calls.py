@@ -18,7 +18,7 @@ from urllib.parse import quote_plus
 import stripe
 from msgspec.json import decode
 
-from payment_service.gateways.stripe.retry import Meaning, Verdict
+from payment_service.gateways.sends import Meaning, Verdict
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The operations on Stripe that the rules ask for: the StripePort over Stripe's SDK."""
+"""The gateway contract over Stripe's SDK."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ import stripe
 from payment_service.errors import PaymentError, Refused
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import (
-    Intent,
-    names_order,
-    read_intent,
-    same_intent,
-    same_order,
-)
+from payment_service.gateways.facts import GatewayFacts
+from payment_service.gateways.intent import Intent, names_order
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
+from payment_service.gateways.sends import Meaning, RetryDetails, Send
+from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.api_calls import Answer, Call
+from payment_service.gateways.stripe.errors import error_of
+from payment_service.gateways.stripe.facts import STRIPE
+from payment_service.gateways.stripe.intents import read_intent, same_intent, same_order, shows
 from payment_service.gateways.stripe.lists import Pages, Stretch, Wanted
 from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_of
-from payment_service.gateways.stripe.retry import Meaning, RetryDetails, RetryPolicy, SendFailed
-from payment_service.gateways.stripe.send import Send, Sender, error_of
+from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
+from payment_service.gateways.stripe.send import Sender
 from payment_service.key_store.contract import Order
-from payment_service.payments.idempotency_key import SentParams
 
 # The search lags behind by an hour at most, in an outage (docs.stripe.com/search): what is younger
 # is looked for in the list, which is read-after-write.
@@ -51,7 +50,7 @@ T = TypeVar("T")
 
 
 class StripeGateway:
-    """StripePort over one StripeClient; shared by all threads."""
+    """A Gateway over one StripeClient; shared by all threads."""
 
     def __init__(
         self,
@@ -81,8 +80,13 @@ class StripeGateway:
         )
 
     @property
+    def facts(self) -> GatewayFacts:
+        """Stripe's promises."""
+        return STRIPE
+
+    @property
     def client(self) -> stripe.StripeClient:
-        """The SDK's client, for what is not a StripePort operation."""
+        """The SDK's client, for what is not a Gateway operation."""
         return self._sender.client
 
     def close(self) -> None:
@@ -90,7 +94,7 @@ class StripeGateway:
         self._sender.close()
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
-        """Send a creation; see StripePort. Raises ValueError for a key that is not one."""
+        """Send a creation; see Gateway. Raises ValueError for a key that is not one."""
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             # The SDK turns an empty key into a random one, silently.
             raise ValueError("an idempotency key is 1 to 255 printable ASCII characters")
@@ -101,17 +105,21 @@ class StripeGateway:
         return self._try(call, deadline, lambda answer: _read_made(answer, sent))
 
     def update(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
-        """Change a PaymentIntent; see StripePort."""
+        """Change a PaymentIntent; see Gateway."""
         read = _reader_of(intent_id)
         call = Call("post", path_of(INTENT, intent_id), sent.params, key, sent.api_version)
         return self._try(call, deadline, lambda answer: Made(read(answer), _is_replay(answer)))
 
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
-        """Return the PaymentIntent as it is now; see StripePort."""
+        """Return the PaymentIntent as it is now; see Gateway."""
         return self._ask(Call("get", path_of(INTENT, intent_id)), deadline, _reader_of(intent_id))
 
+    def shows(self, intent: Intent, sent: SentParams) -> bool:
+        """Whether the PaymentIntent is what the parameters ask for; see Gateway."""
+        return shows(intent, sent.params)
+
     def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:
-        """Cancel a PaymentIntent; see StripePort. Each call has a key of its own."""
+        """Cancel a PaymentIntent; see Gateway. Each call has a key of its own."""
         params = {"cancellation_reason": reason}
         key = f"cancel-{intent_id}-{uuid.uuid4().hex}"
         try:
@@ -124,14 +132,14 @@ class StripeGateway:
             return None
 
     def walk(self, since: float, page_seconds: float) -> Iterator[Intent]:
-        """Yield what was made since then for an order; see StripePort."""
+        """Yield what was made since then for an order; see Gateway."""
         stretch = Stretch(int(since), None)
         return self._pages.in_turn(stretch, lambda: Deadline.after(page_seconds), _names_an_order)
 
     def find(
         self, order: Order, since: float, deadline: Deadline, sent_until: float | None = None
     ) -> list[Intent]:
-        """Return what Stripe has for the order; see StripePort."""
+        """Return what Stripe has for the order; see Gateway."""
         now = self._clock()
         reach = now - LIST_REACH_SECONDS
         if sent_until is None or sent_until < since:

@@ -7,7 +7,7 @@ would ask for something else, so that an id is checked wherever a path is built 
 from __future__ import annotations
 
 from payment_service.gateways.contract import NoSuchIntent
-from payment_service.gateways.intent import is_intent_id
+from payment_service.gateways.stripe.intents import is_intent_id
 
 INTENTS = "/v1/payment_intents"
 SEARCH = f"{INTENTS}/search"

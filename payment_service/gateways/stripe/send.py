@@ -7,39 +7,20 @@ cut answer again.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import partial
 from typing import Protocol, TypeVar
 
 import stripe
 
-from payment_service.errors import (
-    CardRefused,
-    InFlight,
-    Misconfigured,
-    PaymentError,
-    RateLimited,
-    Refused,
-    StripeFailed,
-    StripeUnreachable,
-)
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import UnreadableIntent
+from payment_service.gateways.sends import RetryDetails, Send, Verdict
 from payment_service.gateways.stripe.api_calls import Answer, Call, HeaderKeeper, Sdk
-from payment_service.gateways.stripe.retry import (
-    LEAST_SEND_SECONDS,
-    Meaning,
-    RetryDetails,
-    RetryPolicy,
-    SendFailed,
-    Verdict,
-    judge,
-)
-from payment_service.schema.secret import shortened
+from payment_service.gateways.stripe.errors import plain_id
+from payment_service.gateways.stripe.intents import UnreadableIntent
+from payment_service.gateways.stripe.retry import LEAST_SEND_SECONDS, RetryPolicy, SendFailed
+from payment_service.gateways.stripe.verdicts import judge
 
 T = TypeVar("T")
 
@@ -60,15 +41,6 @@ FAILURES = (
 # writes no file that it did not announce.
 stripe.enable_telemetry = False
 
-_SECRETS = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+|\bpi_\w+_secret_\w+")
-
-# Stripe's messages have one or two sentences.
-MAX_MESSAGE_CHARACTERS = 1_000
-
-# A word for a program, as every code of Stripe's is.
-_CODE = re.compile("[A-Za-z0-9_.-]{1,100}")
-_REQUEST_ID = re.compile("[A-Za-z0-9_.-]{1,100}")
-
 
 class Transport(Protocol):
     """What is asked of an HTTP client beyond the SDK's HTTPClient."""
@@ -76,19 +48,6 @@ class Transport(Protocol):
     def limit(self, deadline: float) -> AbstractContextManager[None]:
         """End every send inside before this instant of time.monotonic, in this thread."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """One request to Stripe and what came of it. `verdict` is None where it brought an object."""
-
-    method: str
-    path: str
-    number: int
-    seconds: float
-    request_id: str | None
-    key: str | None
-    verdict: Verdict | None
 
 
 class Sender:
@@ -158,51 +117,5 @@ class Sender:
         return judge(status, headers, kind)
 
     def _told(self, call: Call, seconds: float, verdict: Verdict | None) -> None:
-        request_id = _plain(_REQUEST_ID, self._keeper.last()[1].get("request-id"))
+        request_id = plain_id(self._keeper.last()[1].get("request-id"))
         self._tell(Send(call.method, call.path, call.sends, seconds, request_id, call.key, verdict))
-
-
-def error_of(failed: SendFailed) -> PaymentError:
-    """What a caller is told of a call that failed."""
-    verdict, cause = failed.verdict, failed.__cause__
-    request_id = _plain(_REQUEST_ID, getattr(cause, "request_id", None))
-    match verdict.meaning:
-        case Meaning.NO:
-            return _refused(verdict, cause, request_id)
-        case Meaning.CONFIG:
-            message = "Stripe refused our credentials or our account."
-            return Misconfigured(message, request_id=request_id)
-        case Meaning.BUSY:
-            message = "Stripe is still working on an earlier request for this order."
-            return InFlight(message, request_id=request_id)
-        case Meaning.LIMITED:
-            return RateLimited(
-                "Stripe's rate limit was reached.",
-                request_id=request_id,
-                retry_after_seconds=verdict.retry_after_seconds,
-            )
-        case Meaning.NO_ANSWER:
-            return StripeUnreachable("Stripe did not answer.")
-        case _:
-            return StripeFailed(
-                "Stripe failed, or its answer is unreadable.", request_id=request_id
-            )
-
-
-def _refused(verdict: Verdict, cause: BaseException | None, request_id: str | None) -> Refused:
-    error = getattr(cause, "error", None)
-    kind = CardRefused if verdict.status == 402 else Refused
-    message = str(getattr(error, "message", None) or "Stripe refused the request.")
-    words = (getattr(error, name, None) for name in ("code", "type"))
-    code = next((word for word in map(partial(_plain, _CODE), words) if word), None)
-    return kind(without_secrets(message), code=code, request_id=request_id)
-
-
-def without_secrets(message: str) -> str:
-    """Return the beginning of a message of Stripe's, without keys and client_secrets."""
-    return _SECRETS.sub("****", shortened(message, MAX_MESSAGE_CHARACTERS))
-
-
-def _plain(form: re.Pattern[str], text: object) -> str | None:
-    """Return the text if it has this form: Stripe's answer, or a proxy's, may hold anything."""
-    return text if isinstance(text, str) and form.fullmatch(text) else None

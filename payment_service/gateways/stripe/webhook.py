@@ -8,14 +8,14 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.json import decode
 
-from payment_service.access.webhook_secrets import Hint, WebhookSecrets
 from payment_service.errors import BadRequest
-from payment_service.payments.changes.webhook import StripeEvent
+from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.stripe.events import payment_event
 
 # Stripe's own default (docs.stripe.com/webhooks): how old a signature may be, so that a copy that
 # somebody kept is worth nothing. Not a setting, because 0 would switch the check off.
@@ -38,8 +38,33 @@ class Signed:
     `foreign`: signed with the secret of one client, and about an order in another's account.
     """
 
-    event: StripeEvent | None
+    event: PaymentEvent | None
     foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """The client and account that an event names before its signature is verified."""
+
+    client_id: str | None = None
+    account: str | None = None
+
+
+class SigningSecrets(Protocol):
+    """The secrets that may have signed an event; false where there is none at all."""
+
+    def __bool__(self) -> bool: ...
+
+    def candidates(self, hint: Hint, named: str | None = None) -> list[str]:
+        """Return the secrets to try, the likeliest first.
+
+        `named`: the client of the address that Stripe called, where the address has one.
+        """
+        ...
+
+    def may_change_orders_of(self, secret: str, client_id: str | None) -> bool:
+        """Whether this secret speaks for the orders of a client (None: for orders of none)."""
+        ...
 
 
 class _Object(Struct):
@@ -60,7 +85,7 @@ class _Hint(Struct):
 def read_event(
     body: bytes,
     header: str | None,
-    secrets: WebhookSecrets,
+    secrets: SigningSecrets,
     clock: Callable[[], float] = time.time,
     client_id: str | None = None,
 ) -> Signed:
@@ -114,14 +139,14 @@ def _hint_of(body: bytes) -> Hint:
     return Hint(client_id if isinstance(client_id, str) else None, found.account)
 
 
-def _parsed(body: bytes) -> StripeEvent | None:
+def _parsed(body: bytes) -> PaymentEvent | None:
     try:
         event = json.loads(body)
     except (ValueError, RecursionError) as wrong:
         raise BadRequest("The event is not JSON", code="malformed_json") from wrong
     if not isinstance(event, dict):
         raise BadRequest("The event is not a JSON object", code="malformed_json")
-    return StripeEvent.of(event)
+    return payment_event(event)
 
 
 def _not_stripes() -> BadRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from payment_service.errors import InFlight, NoLongerOpen, StripeFailed
+from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import Order
@@ -24,7 +25,9 @@ def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) ->
     assert record.payment_intent_id
     intent = fetch(tools, record, stripe_deadline)
     if intent.status != CANCELED:
-        intent = _cancel(tools, record.payment_intent_id, reason, stripe_deadline)
+        intent = _cancel(
+            tools.gateway_of(record), record.payment_intent_id, reason, stripe_deadline
+        )
     for _ in range(MAX_TRIES):
         if record.payment_status == CANCELED:
             return intent
@@ -40,11 +43,11 @@ def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) ->
     raise InFlight("This order is being changed by other requests right now.")
 
 
-def _cancel(tools: Tools, intent_id: str, reason: str, deadline: Deadline) -> Intent:
-    canceled = tools.stripe.cancel(intent_id, reason, deadline)
+def _cancel(gateway: Gateway, intent_id: str, reason: str, deadline: Deadline) -> Intent:
+    canceled = gateway.cancel(intent_id, reason, deadline)
     if canceled:
         return canceled
-    found = tools.stripe.retrieve(intent_id, deadline)
+    found = gateway.retrieve(intent_id, deadline)
     if found.status in TAKEN:
         raise NoLongerOpen(found.status)
     if found.status != CANCELED:

@@ -30,7 +30,7 @@ def fetch(tools: Tools, record: KeyRecord, deadline: Deadline) -> Intent:
     """Return the recorded PaymentIntent as it is now. Raises PaymentError."""
     assert record.payment_intent_id
     try:
-        return tools.stripe.retrieve(record.payment_intent_id, deadline)
+        return tools.gateway_of(record).retrieve(record.payment_intent_id, deadline)
     except NoSuchIntent as unknown:
         raise Misconfigured(
             "Stripe does not know this order's PaymentIntent: is the key another account's?"

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 
 from payment_service.errors import NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.existing_order import fetch
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.changes.update import Updated, update_order
-from payment_service.payments.changes.webhook import StripeEvent, apply_event
+from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.record import transitions
@@ -69,7 +70,7 @@ class Orders:
         finally:
             self._changed(order)
 
-    def apply(self, event: StripeEvent | None) -> str:
+    def apply(self, event: PaymentEvent | None) -> str:
         """Apply a verified event; see payments.changes.webhook. Events of the other mode are
         not."""
         if event is None or event.livemode != self.livemode:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord
-from payment_service.payments.idempotency_key import SentParams
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import follow_up_of
 from payment_service.payments.record.history import entries_of

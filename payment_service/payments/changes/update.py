@@ -12,7 +12,6 @@ newer one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,10 +26,11 @@ from payment_service.errors import (
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.changes.existing_order import fetch, known_record
 from payment_service.payments.context import Tools
-from payment_service.payments.idempotency_key import PREFIX, SentParams
+from payment_service.payments.idempotency_key import PREFIX
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import (
     MAX_CHANGES,
@@ -43,18 +43,6 @@ from payment_service.payments.request.existing_order import UpdateRequest
 
 # How often an update looks again after it lost a race for the record's next version.
 MAX_TRIES = 5
-
-# What an update may have changed, as the PaymentIntent shows it by the same name.
-_SHOWN = (
-    "amount",
-    "currency",
-    "description",
-    "receipt_email",
-    "customer",
-    "capture_method",
-    "setup_future_usage",
-    "statement_descriptor_suffix",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +76,7 @@ class _Update:
         self._tools, self._request = tools, request
         self._deadline = deadline.earlier(tools.timing.store)
         self._record = known_record(tools, order, deadline)
+        self._gateway = tools.gateway_of(self._record)
         self._kept = follow_up_of(self._record)
         self._print = request.without_revision
 
@@ -116,9 +105,9 @@ class _Update:
     def _settle(self, pending: Change, intent: Intent) -> None:
         """Find out what became of an update whose answer was lost, and write that down."""
         now = self._tools.clock()
-        if now - pending.at >= transitions.KEY_LIFE_SECONDS:
+        if now - pending.at >= self._gateway.facts.key_is_safe_seconds:
             # Its key may be forgotten, so that it must not be sent again: it is what it is.
-            self._write(pending, intent if _shows(intent, pending) else None)
+            self._write(pending, intent if self._shows(intent, pending) else None)
             return
         mine = replace(pending, until=now + self._tools.timing.lock)
         taken = transitions.touched(
@@ -165,12 +154,12 @@ class _Update:
     def _apply(self, intent: Intent) -> Updated | None:
         """Claim the next revision, then send: one statement of the store lets one through."""
         now, revision = self._tools.clock(), self._kept.last_revision + 1
-        version = self._tools.stripe.api_version
+        version = self._gateway.api_version
         change = Change(
             revision=revision,
             attempt=self._record.attempt,
             fingerprint=self._print,
-            sent=SentParams(version, self._params(intent)).text(),
+            sent=SentParams(version, self._params(intent), self._gateway.facts.name).text(),
             key=self._key(revision),
             at=now,
             until=now + self._tools.timing.lock,
@@ -194,7 +183,7 @@ class _Update:
 
     def _params(self, intent: Intent) -> dict[str, Any]:
         request = self._request
-        given = request.given_params(self._tools.stripe.api_version)
+        given = request.given_params(self._gateway.api_version)
         if request.payment_method_types is None:
             given.pop("automatic_payment_methods", None)
         if request.metadata:
@@ -207,7 +196,7 @@ class _Update:
     def _send(self, change: Change, *, sent_before: bool = False) -> Intent:
         assert self._record.payment_intent_id
         sent = SentParams.parse(change.sent)
-        outcome = self._tools.stripe.update(
+        outcome = self._gateway.update(
             self._record.payment_intent_id, sent, change.key, self._deadline
         )
         if isinstance(outcome, Made):
@@ -231,7 +220,7 @@ class _Update:
             self._release(change)
             raise outcome.error
         intent = self._as_it_is(change)
-        arrived = _shows(intent, change) and (sent_before or not _first_no(outcome))
+        arrived = self._shows(intent, change) and (sent_before or not _first_no(outcome))
         self._write(change, intent if arrived else None)
         if arrived:
             return intent
@@ -262,6 +251,10 @@ class _Update:
             released = with_follow_up(released, pending=replace(change, until=now))
             self._tools.store.replace(record, released)
 
+    def _shows(self, intent: Intent, change: Change) -> bool:
+        """Whether the PaymentIntent is what the update wanted."""
+        return self._gateway.shows(intent, SentParams.parse(change.sent))
+
     def _current(self) -> KeyRecord:
         return self._tools.store.read(self._record.order) or self._record
 
@@ -291,17 +284,6 @@ def _over(
 def _first_no(outcome: Outcome) -> bool:
     """Whether the very first send was answered by a no: then nothing arrived."""
     return isinstance(outcome, Declined) and not outcome.after_unresolved and not outcome.replayed
-
-
-def _shows(intent: Intent, change: Change) -> bool:
-    """Whether the PaymentIntent is what the update wanted."""
-    wanted: Mapping[str, Any] = SentParams.parse(change.sent).params
-    named = wanted.get("metadata", {}).items()
-    return all(intent.raw.get(name) == wanted[name] for name in _SHOWN if name in wanted) and all(
-        # Stripe takes an empty text for the wish that there be no such name.
-        intent.metadata.get(name, "") == value
-        for name, value in named
-    )
 
 
 def _failed_for_now(outcome: Outcome) -> PaymentError:

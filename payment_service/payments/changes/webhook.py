@@ -7,81 +7,27 @@ written down; a late `payment_failed` finds the order paid and changes nothing.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self, TypeGuard
-
 from payment_service.errors import InFlight
-from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.contract import Gateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import TAKEN, Intent, is_intent_id
-from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.intent import TAKEN, Intent
+from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.resolve import is_unknown, resolve
-from payment_service.payments.idempotency_key import SentParams
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
+from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
-from payment_service.payments.request.text import order_name
 
 # Stripe has no such PaymentIntent in the order's account, or the event may not speak of the order.
 NOT_OURS = "not_ours"
-
-CREATED = "payment_intent.created"
 
 # How often a write that lost a race is tried again before Stripe is told to come back later.
 MAX_TRIES = 5
 
 
-# What is not of these forms is no event of Stripe's about a PaymentIntent.
-_KIND = re.compile("payment_intent\\.[a-z0-9_.]{1,60}")
-_EVENT_ID = re.compile("evt_[A-Za-z0-9_]{1,250}")
-
-
-@dataclass(frozen=True, slots=True)
-class StripeEvent:
-    """As much of an event as is believed: which PaymentIntent to look at, and whose it may be."""
-
-    id: str
-    type: str
-    livemode: bool
-    intent_id: str
-    order: Order
-
-    @classmethod
-    def of(cls, event: Mapping[str, Any]) -> Self | None:
-        """Read an Event object; None where it is not about a PaymentIntent of an order."""
-        subject = _object(_object(event, "data"), "object")
-        metadata = _object(subject, "metadata")
-        order_id, client_id = metadata.get("order_id"), metadata.get("client_id")
-        kind, intent_id, event_id = event.get("type"), subject.get("id"), event.get("id")
-        if not (isinstance(kind, str) and _KIND.fullmatch(kind) and is_intent_id(intent_id)):
-            return None
-        if not (isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id)):
-            return None
-        if not (_is_a_name(order_id) and (client_id is None or _is_a_name(client_id))):
-            # No order of ours: half of a surrogate pair, for one, fits into no store.
-            return None
-        livemode = event.get("livemode") is True
-        order = Order(livemode, client_id, order_id)
-        return cls(event_id, kind, livemode, intent_id, order)
-
-
-def _is_a_name(found: object) -> TypeGuard[str]:
-    """Whether this is text that an order or a client may be named by."""
-    try:
-        return isinstance(found, str) and order_name(found) == found
-    except ValueError:
-        return False
-
-
-def _object(within: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = within.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def apply_event(tools: Tools, event: StripeEvent, deadline: Deadline) -> str:
+def apply_event(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str:
     """Apply an event and return a word for what it did; again, and it does nothing more.
 
     Raises PaymentError where it could not be applied: it is then not marked as seen, and
@@ -98,7 +44,7 @@ def apply_event(tools: Tools, event: StripeEvent, deadline: Deadline) -> str:
 
 
 def _apply(
-    tools: Tools, event: StripeEvent, record: KeyRecord | None, deadline: Deadline
+    tools: Tools, event: PaymentEvent, record: KeyRecord | None, deadline: Deadline
 ) -> str | None:
     if record is None:
         return _apply_to_lost(tools, event, deadline)
@@ -108,10 +54,10 @@ def _apply(
     if record.state == "pending":
         return _apply_in_flight(event)
     recorded = record.payment_intent_id == event.intent_id
-    if recorded and event.type == CREATED:
+    if recorded and event.is_creation:
         # Nothing to learn: every creation would otherwise cost a fetch and a write.
         return "known"
-    intent = _fetch(tools, event, deadline)
+    intent = _fetch(tools.gateway_of(record), event, deadline)
     if intent is None:
         return NOT_OURS
     if not recorded:
@@ -119,16 +65,16 @@ def _apply(
     return _write(tools, event, record, intent)
 
 
-def _apply_in_flight(event: StripeEvent) -> str:
+def _apply_in_flight(event: PaymentEvent) -> str:
     """The owner records what it made; about anything else Stripe is to ask again."""
-    if event.type == CREATED:
+    if event.is_creation:
         return "in_flight"
     raise InFlight("This order is being created right now.")
 
 
-def _apply_to_lost(tools: Tools, event: StripeEvent, deadline: Deadline) -> str | None:
+def _apply_to_lost(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str | None:
     """The store has lost the order: once it is paid, nobody may pay it again."""
-    intent = _fetch(tools, event, deadline)
+    intent = _fetch(tools.gateway, event, deadline)
     if intent is None:
         return NOT_OURS
     if intent.status not in TAKEN:
@@ -136,18 +82,7 @@ def _apply_to_lost(tools: Tools, event: StripeEvent, deadline: Deadline) -> str 
     return "adopted" if adopt_lost(tools, event.order, intent) else None
 
 
-def adopt_lost(tools: Tools, order: Order, intent: Intent) -> bool:
-    """Record a paid PaymentIntent of an order that has no record (any more)."""
-    params = {"amount": intent.amount, "currency": intent.currency}
-    text = SentParams(tools.stripe.api_version, params).text()
-    mine = tools.telling(transitions.found(order, intent, text, tools.lease()), intent)
-    if tools.store.claim(mine).owner != mine.owner:
-        return False
-    tools.saw("adopted", mine, status=intent.status)
-    return True
-
-
-def _write(tools: Tools, event: StripeEvent, record: KeyRecord, intent: Intent) -> str | None:
+def _write(tools: Tools, event: PaymentEvent, record: KeyRecord, intent: Intent) -> str | None:
     seen = transitions.seen(record, intent, tools.clock(), "webhook", type=event.type)
     webhooks = (*follow_up_of(seen).webhooks, event.id)[-MAX_WEBHOOKS:]
     seen = with_follow_up(seen, webhooks=webhooks)
@@ -157,11 +92,11 @@ def _write(tools: Tools, event: StripeEvent, record: KeyRecord, intent: Intent) 
     return "applied"
 
 
-def _fetch(tools: Tools, event: StripeEvent, deadline: Deadline) -> Intent | None:
+def _fetch(gateway: Gateway, event: PaymentEvent, deadline: Deadline) -> Intent | None:
     """The PaymentIntent as it is now, if it is what the event says it is."""
     try:
-        intent = tools.stripe.retrieve(event.intent_id, deadline)
+        intent = gateway.retrieve(event.intent_id, deadline)
     except NoSuchIntent:
         return None
-    same_mode = (intent.raw.get("livemode") is True) == event.livemode
+    same_mode = intent.livemode == event.livemode
     return intent if same_mode and intent.is_of(event.order) else None

@@ -9,11 +9,13 @@ from payment_service.errors import InFlight, PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import StoreUnavailable
-from payment_service.payments.context import Created, Over, Owned, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.adoption import Adoption, choose
 from payment_service.payments.creation.ownership import Ownership
-from payment_service.payments.idempotency_key import SentParams, idempotency_key
+from payment_service.payments.creation.states import Created, Over, Owned
+from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Wanted
 
@@ -39,14 +41,14 @@ class Attempt(Ownership):
 
         Raises PaymentError where Stripe said no, or did not say; the record then says so too.
         """
-        if transitions.must_look_up(self._record, self._tools.clock()):
+        if transitions.must_look_up(self._record, self._tools.clock(), self._gateway.facts):
             end = self._look_up(sent_until=self._sent_until)
             if not (self._begun and isinstance(end, Over) and self._is_new_from_now()):
                 return end
         # Rule 2: the key and the params are the record's own, whoever sends them.
         order, number = self._record.order, self._record.attempt
         key = idempotency_key(order.client_id, order.order_id, number)
-        match self._stripe.create(self._sent, key, self._deadline):
+        match self._gateway.create(self._sent, key, self._deadline):
             case Made() as made:
                 return self._made(made)
             case Declined() as no:
@@ -78,7 +80,7 @@ class Attempt(Ownership):
         try:
             self._write(lambda record: transitions.created(record, then, now))
         except StoreUnavailable:
-            return self._unrecorded(self._stripe.retrieve(then.id, self._deadline))
+            return self._unrecorded(self._gateway.retrieve(then.id, self._deadline))
         return None
 
     def _made_at_last(self, intent: Intent) -> Created | Over | None:
@@ -88,11 +90,11 @@ class Attempt(Ownership):
         """
         try:
             # Our own is known, so that only what was sent before it is to be found.
-            found = self._stripe.find(
+            found = self._gateway.find(
                 self._record.order, self._record.first_sent_at, self._deadline, self._sent_until
             )
         except PaymentError as failed:
-            if transitions.must_look_up(self._record, self._tools.clock()):
+            if transitions.must_look_up(self._record, self._tools.clock(), self._gateway.facts):
                 self.release(failed, saved_5xx=True)
                 raise
             found = []
@@ -110,7 +112,7 @@ class Attempt(Ownership):
         if not first_send and not no.replayed:
             # Limiters and validation stand before the idempotency layer: a no to a resend says
             # nothing of the first send.
-            adoption = self._search(transitions.earliest_use(self._record))
+            adoption = self._search(transitions.earliest_use(self._record, self._gateway.facts))
             if adoption.chosen is not None:
                 return self._finish(adoption, "adopted")
         self._reject(no, in_doubt=not first_send and not no.replayed)
@@ -134,7 +136,7 @@ class Attempt(Ownership):
         """
         if transitions.was_refused(self._record):
             return self._look_up()
-        adoption = self._search(transitions.earliest_use(self._record))
+        adoption = self._search(transitions.earliest_use(self._record, self._gateway.facts))
         if adoption.chosen is not None:
             return self._finish(adoption, "adopted")
         if adoption.strays:
@@ -186,7 +188,9 @@ class Attempt(Ownership):
         was used first, where that is certain; None: the whole life of the key. `sent_until`: when
         the last send had ended; None: just now.
         """
-        since = transitions.earliest_use(self._record) if since is None else since
+        since = (
+            transitions.earliest_use(self._record, self._gateway.facts) if since is None else since
+        )
         saved_5xx = failed is not None
         adoption = self._search(since, sent_until, saved_5xx=saved_5xx)
         if adoption.chosen is None and saved_5xx and self._paused():
@@ -211,7 +215,7 @@ class Attempt(Ownership):
 
     def _find(self, since: float, sent_until: float | None, *, saved_5xx: bool) -> list[Intent]:
         try:
-            return self._stripe.find(self._record.order, since, self._deadline, sent_until)
+            return self._gateway.find(self._record.order, since, self._deadline, sent_until)
         except PaymentError as failed:
             self.release(failed, saved_5xx=saved_5xx)
             raise

@@ -18,11 +18,12 @@ from payment_service.errors import InFlight, Misconfigured, OrderReused, Payment
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
-from payment_service.payments.context import Created, Over, Owned, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.ownership import Ownership
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.creation.states import Created, Over, Owned
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Step, Wanted
 
@@ -133,6 +134,8 @@ class _Request:
 
         Not where a slow store would not let us write down in time what came of it.
         """
+        # Before the claim: a record whose gateway is not known here stays as it is.
+        self._tools.gateway_of(mine)
         if self._stripe_deadline.left() <= self._tools.timing.store:
             message = "There is no time left to create this order now; ask again."
             self._give_up(held, failed, message, mine if mine.attempt > held.attempt else None)
@@ -220,7 +223,9 @@ class _Request:
     def _retrieve(self, record: KeyRecord) -> Intent:
         assert record.payment_intent_id
         try:
-            return self._tools.stripe.retrieve(record.payment_intent_id, self._stripe_deadline)
+            return self._tools.gateway_of(record).retrieve(
+                record.payment_intent_id, self._stripe_deadline
+            )
         except NoSuchIntent as unknown:
             raise Misconfigured(
                 "Stripe does not know this order's PaymentIntent: is the key another account's?"

@@ -11,10 +11,11 @@ from payment_service.errors import PaymentError, StoreDown, StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
-from payment_service.payments.context import Created, Over, Owned, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.adoption import Adoption
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.creation.states import Created, Over, Owned
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Wanted
 
@@ -23,7 +24,8 @@ class Ownership:
     """What the owner of an attempt writes down, and what it may give out then."""
 
     def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
-        self._tools, self._store, self._stripe = tools, tools.store, tools.stripe
+        self._tools, self._store = tools, tools.store
+        self._gateway = tools.gateway_of(owned.record)
         self._wanted, self._deadline = wanted, deadline
         self._record = owned.record
 
@@ -147,9 +149,9 @@ class Ownership:
         """Cancel one; tell whether it can be paid no longer."""
         try:
             done = (
-                self._stripe.cancel(stray.id, "duplicate", self._deadline)
+                self._gateway.cancel(stray.id, "duplicate", self._deadline)
                 # Somebody else's cancellation may have come first.
-                or self._stripe.retrieve(stray.id, self._deadline).status == CANCELED
+                or self._gateway.retrieve(stray.id, self._deadline).status == CANCELED
             )
         except (PaymentError, NoSuchIntent):
             done = False

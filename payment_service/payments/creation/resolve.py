@@ -5,8 +5,9 @@ from __future__ import annotations
 from payment_service.errors import Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.context import Over, Owned, Tools
+from payment_service.payments.context import Tools
 from payment_service.payments.creation.attempt import Attempt
+from payment_service.payments.creation.states import Over, Owned
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Wanted
 
@@ -34,6 +35,8 @@ def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | 
     here, because nobody asks. Raises PaymentError where Stripe did not say, or is not to be asked.
     """
     check_served(tools, record.order)
+    # Before the claim: a record whose gateway is not known here stays as it is.
+    tools.gateway_of(record)
     mine = transitions.taken_over(record, tools.lease())
     if not tools.store.replace(record, mine):
         return tools.store.read(record.order)

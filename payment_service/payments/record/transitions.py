@@ -15,19 +15,13 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
+from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.idempotency_key import FIRST_ATTEMPT, SentParams
+from payment_service.payments.idempotency_key import FIRST_ATTEMPT
 from payment_service.payments.record.follow_up import MAX_ENDING, follow_up_of, with_follow_up
 from payment_service.payments.record.history import noted
-
-# Stripe may prune a key once it is 24 h old, and a pruned key makes a new object; an hour for
-# clocks that differ and for a request that is still under way.
-KEY_LIFE_SECONDS = 23 * 3600.0
-
-# How far before `first_sent_at` the key may have been used, where the store lost an older record:
-# for as long as Stripe keeps a key.
-LOST_RECORD_SECONDS = 24 * 3600.0
 
 # The fingerprint of an adopted PaymentIntent whose request was lost with the store: whether a
 # request is the same is then told from amount and currency.
@@ -92,18 +86,18 @@ def holds(until: float, now: float) -> bool:
     return now < until <= now + LONGEST_LOCK_SECONDS
 
 
-def earliest_use(record: KeyRecord) -> float:
+def earliest_use(record: KeyRecord, gateway: GatewayFacts) -> float:
     """When the attempt's key may have been used first (Unix seconds), by a lost record too.
 
-    A key that Stripe still answers may have been used by a record that the store has lost since,
-    so a look-up reaches back by the whole life of a key.
+    A key that the gateway still answers may have been used by a record that the store has lost
+    since, so a look-up reaches back by the whole life of a key.
     """
-    return record.first_sent_at - LOST_RECORD_SECONDS
+    return record.first_sent_at - gateway.key_life_seconds
 
 
-def must_look_up(record: KeyRecord, now: float) -> bool:
+def must_look_up(record: KeyRecord, now: float, gateway: GatewayFacts) -> bool:
     """Whether the key must not be sent blind: too old, or it only replays a 5xx."""
-    return record.saved_5xx or now - record.first_sent_at >= KEY_LIFE_SECONDS
+    return record.saved_5xx or now - record.first_sent_at >= gateway.key_is_safe_seconds
 
 
 def first_claim(wanted: Wanted, lease: Lease) -> KeyRecord:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from payment_service.background.loop import due_for
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.context import Tools
 from payment_service.payments.record import transitions
+from payment_service.payments.record.due import due_for
 from payment_service.payments.record.follow_up import follow_up_of, with_follow_up
 from payment_service.payments.recovery.strays import settle_stray
 
@@ -63,7 +63,8 @@ class SecondLooks:
         tools = self.tools_of(record.order.client_id)
         deadline = Deadline.after(self.budget_seconds)
         kept = follow_up_of(record)
-        found = tools.stripe.find(record.order, kept.look_since, deadline, kept.look_until or None)
+        gateway = tools.gateway_of(record)
+        found = gateway.find(record.order, kept.look_since, deadline, kept.look_until or None)
         others = (each for each in found if each.payable and each.id != record.payment_intent_id)
         return all(self._settled(tools, record, each, deadline) for each in others)
 

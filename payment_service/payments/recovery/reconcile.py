@@ -18,15 +18,15 @@ from functools import partial
 from payment_service.errors import InFlight, PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.changes.existing_order import fetch
-from payment_service.payments.changes.webhook import adopt_lost
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.adoption import choose
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
-from payment_service.payments.idempotency_key import SentParams
 from payment_service.payments.observer import Fact, Happening
 from payment_service.payments.record import transitions
+from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
 from payment_service.payments.shop_events.catalogue import told
 
@@ -110,7 +110,7 @@ class Reconciler:
         for record in self._tools.store.scan("pending"):
             if self._is_ours(record) and is_unknown(record, self._tools.clock()):
                 yield self._check(record.order, UNKNOWN, partial(self._unknown, record))
-        for intent in self._tools.stripe.walk(since, self._budget):
+        for intent in self._tools.gateway.walk(since, self._budget):
             order = self._order_of(intent)
             if order is not None:
                 self._walked.add(intent.id)
@@ -156,9 +156,9 @@ class Reconciler:
 
     def _would_resolve(self, record: KeyRecord) -> None:
         check_served(self._tools, record.order)
-        found = self._tools.stripe.find(
-            record.order, transitions.earliest_use(record), self._deadline(), record.locked_until
-        )
+        gateway = self._tools.gateway_of(record)
+        since = transitions.earliest_use(record, gateway.facts)
+        found = gateway.find(record.order, since, self._deadline(), record.locked_until)
         adoption = choose(found, SentParams.parse(record.params).params)
         self.tally.canceled += len(adoption.strays)
         if adoption.chosen is None:
@@ -207,7 +207,7 @@ class Reconciler:
     def _stray(self, record: KeyRecord, listed: Intent) -> bool:
         if listed.status == CANCELED:
             return True
-        stray = self._tools.stripe.retrieve(listed.id, self._deadline())
+        stray = self._tools.gateway_of(record).retrieve(listed.id, self._deadline())
         if self._dry_run:
             self._would_settle(record, stray)
             return True
@@ -280,7 +280,7 @@ class Reconciler:
 
     def _order_of(self, intent: Intent) -> Order | None:
         order_id = intent.metadata.get("order_id")
-        if order_id is None or (intent.raw.get("livemode") is True) != self._livemode:
+        if order_id is None or intent.livemode != self._livemode:
             return None
         client_id = intent.metadata.get("client_id")
         return Order(self._livemode, client_id, order_id) if self._of_client(client_id) else None

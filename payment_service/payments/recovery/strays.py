@@ -34,10 +34,10 @@ def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadl
 
 def _end(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> str | None:
     """Cancel what the record says is ending."""
-    if tools.stripe.cancel(stray.id, "duplicate", deadline):
+    if tools.gateway_of(record).cancel(stray.id, "duplicate", deadline):
         tools.saw("stray_canceled", record, payment_intent_id=stray.id)
         return STRAY_CANCELED
-    stray = tools.stripe.retrieve(stray.id, deadline)
+    stray = tools.gateway_of(record).retrieve(stray.id, deadline)
     if stray.status == CANCELED:
         return GONE
     if stray.status not in TAKEN:
@@ -80,6 +80,6 @@ def _recorded(tools: Tools, record: KeyRecord, deadline: Deadline) -> Intent | N
     if record.payment_intent_id is None:
         return None
     try:
-        return tools.stripe.retrieve(record.payment_intent_id, deadline)
+        return tools.gateway_of(record).retrieve(record.payment_intent_id, deadline)
     except NoSuchIntent:
         return None

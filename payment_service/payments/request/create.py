@@ -20,8 +20,9 @@ from payment_service.payments.request.metadata import check_room, checked_metada
 from payment_service.payments.request.method_options import checked_options
 from payment_service.payments.request.method_types import check_types, checked_types, types_param
 from payment_service.payments.request.problems import bad_request
-from payment_service.payments.request.text import descriptor_suffix, email, free_text, order_name
+from payment_service.payments.request.text import descriptor_suffix, email, free_text
 from payment_service.schema.fields import Faults, fill, rule
+from payment_service.schema.names import order_name
 
 Fields = TypeVar("Fields", bound=Struct)
 

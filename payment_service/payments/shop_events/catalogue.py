@@ -3,7 +3,7 @@
 | PaymentIntent                                   | event            | once for each        |
 |-------------------------------------------------|------------------|----------------------|
 | succeeded                                       | order.paid       | PaymentIntent        |
-| requires_payment_method, last_payment_error set | order.failed     | failed payment       |
+| requires_payment_method, with a failure         | order.failed     | failed payment       |
 | canceled                                        | order.canceled   | PaymentIntent        |
 
 Told is what is the case, not each thing that led there: a payment that failed and then went
@@ -44,8 +44,8 @@ def news_of(intent: Intent) -> News | None:
             return News(PAID, f"paid:{intent.id}")
         case "canceled":
             return News(EVENT_CANCELED, f"{CANCELED}:{intent.id}")
-        case "requires_payment_method" if intent.raw.get("last_payment_error"):
-            return News(FAILED, f"failed:{_failure(intent)}")
+        case "requires_payment_method" if intent.failure:
+            return News(FAILED, f"failed:{intent.failure.name}")
     return None
 
 
@@ -77,27 +77,17 @@ def event_id(record: KeyRecord, news: News) -> str:
     return f"evt_order_{hashlib.sha256(named.encode()).hexdigest()[:32]}"
 
 
-def _failure(intent: Intent) -> str:
-    """Name a failed payment: by its charge, else by all that Stripe says of the failure."""
-    error = intent.raw["last_payment_error"]
-    if isinstance(error.get("charge"), str):
-        return str(error["charge"])
-    said = json.dumps([intent.id, intent.raw.get("latest_charge"), error], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
-
-
 def _facts(record: KeyRecord, intent: Intent) -> dict[str, Any]:
-    error = intent.raw.get("last_payment_error") or {}
     return {
         "order_id": record.order.order_id,
         "client_id": record.order.client_id,
         "payment_intent_id": intent.id,
         "status": intent.status,
         "amount": intent.amount,
-        "amount_received": intent.raw.get("amount_received"),
+        "amount_received": intent.amount_received,
         "currency": intent.currency,
         "attempt": record.attempt,
-        "failure_code": error.get("decline_code") or error.get("code"),
+        "failure_code": intent.failure.code if intent.failure else None,
     }
 
 

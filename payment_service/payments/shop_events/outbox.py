@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from payment_service.background.loop import due_for
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 from payment_service.payments.observer import Fact, Happening, Observe, ignore
 from payment_service.payments.record import transitions
+from payment_service.payments.record.due import due_for
 from payment_service.payments.record.follow_up import OrderEvent, follow_up_of, with_follow_up
 from payment_service.payments.shop_events.catalogue import KEEP_TRYING_SECONDS
 

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
-from payment_service.key_store import KeyStore
 from payment_service.settings import Settings
-
-if TYPE_CHECKING:
-    from payment_service.gateways.stripe.send import Send
-    from payment_service.payments.observer import Happening
+from payment_service.telemetry.metrics.none import NoMetrics
 
 log = logging.getLogger("metrics")
 
 # The least time for which a last send is still made (gateways.stripe.retry).
 LAST_SEND_SECONDS = 0.3
-
-
-class NoMetrics:
-    """The interface of `telemetry.metrics.prometheus.PrometheusMetrics`; counts nothing."""
-
-    def request(self, route: str | None, status: int, seconds: float) -> None:
-        """See PrometheusMetrics."""
-
-    def happening(self, happening: Happening) -> None:
-        """See PrometheusMetrics."""
-
-    def send(self, send: Send) -> None:
-        """See PrometheusMetrics."""
-
-    def measured(self, store: KeyStore) -> KeyStore:
-        """See PrometheusMetrics."""
-        return store
 
 
 def open_metrics(settings: Settings) -> NoMetrics:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from payment_service.gateways.stripe.paths import route_of
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
-from payment_service.telemetry.metrics.opening import NoMetrics
+from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.sampling import start_sampling
 
 if TYPE_CHECKING:
-    from payment_service.gateways.stripe.send import Send
+    from payment_service.gateways.sends import Send
     from payment_service.payments.observer import Happening
     from payment_service.telemetry.metrics.definitions import MetricDefinitions
 

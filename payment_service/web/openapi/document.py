@@ -7,11 +7,11 @@ from typing import Any
 from msgspec import Struct
 
 from payment_service import __version__
-from payment_service.access.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service.errors import (
     BadRequest,
     CardRefused,
     Changed,
+    Forbidden,
     InFlight,
     Misconfigured,
     NoLongerOpen,
@@ -24,6 +24,8 @@ from payment_service.errors import (
     StoreDown,
     StripeFailed,
     StripeUnreachable,
+    TooManyRequests,
+    Unauthorized,
 )
 from payment_service.gateways.intent import STATUSES
 from payment_service.payments.changes.status import OrderStatus

@@ -15,7 +15,7 @@ from payment_service.payments.request.metadata import (
     OURS,
 )
 from payment_service.payments.request.method_types import MAX_TYPES, TYPE_NAME
-from payment_service.payments.request.text import MAX_NAME_OF_ORDER
+from payment_service.schema.names import MAX_NAME_OF_ORDER
 
 Schema = dict[str, Any]
 

@@ -10,10 +10,12 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from payment_service.errors import PaymentError, StoreDown
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.stripe.events import CREATED
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.update import update_order
-from payment_service.payments.changes.webhook import StripeEvent, apply_event
+from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.creation import create
 from payment_service.payments.observer import Happening
 from payment_service.payments.recovery.late_intents import SecondLooks
@@ -124,7 +126,7 @@ class Asker(Worker):
     amount: int = 1099
 
     def work(self, deadline: Deadline) -> object:
-        wanted = wanted_of(self.amount, self.tools.stripe.api_version)
+        wanted = wanted_of(self.amount, self.tools.gateway.api_version)
         answer = create.create_once(self.tools, wanted, deadline)
         self.world.judge.released(answer.intent, self.amount)
         return answer
@@ -156,14 +158,14 @@ class Canceler(Worker):
 class Hook(Worker):
     """Stripe's event of the order's first PaymentIntent, wherever the record stands."""
 
-    kind: str = "payment_intent.created"
+    kind: str = CREATED
 
     def work(self, deadline: Deadline) -> object:
         made = self.world.intents()
         if not made:
             return None
-        about = (made[0]["id"], ORDER)
-        event = StripeEvent(f"evt_{self.name}", self.kind, ORDER.livemode, *about)
+        about = (made[0]["id"], ORDER, self.kind == CREATED)
+        event = PaymentEvent(f"evt_{self.name}", self.kind, ORDER.livemode, *about)
         try:
             return apply_event(self.tools, event, deadline)
         except StoreUnavailable:

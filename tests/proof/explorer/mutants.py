@@ -14,10 +14,10 @@ from payment_service.gateways.outcome import Declined
 from payment_service.key_store.contract import KeyRecord, KeyStore
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.changes import cancel, update
-from payment_service.payments.context import Created
 from payment_service.payments.creation import attempt, create
 from payment_service.payments.creation.adoption import Adoption
 from payment_service.payments.creation.attempt import Attempt
+from payment_service.payments.creation.states import Created
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import FollowUp, follow_up_of
@@ -206,7 +206,7 @@ def _walks_over_the_owner() -> AbstractContextManager[Any]:
 
 
 def _looks_back_to_the_record() -> AbstractContextManager[Any]:
-    return patch.object(transitions, "earliest_use", lambda record: record.first_sent_at)
+    return patch.object(transitions, "earliest_use", lambda record, _: record.first_sent_at)
 
 
 def _key_is_new_on_an_old_record() -> AbstractContextManager[Any]:

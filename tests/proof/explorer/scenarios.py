@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from payment_service.errors import PaymentError
-from payment_service.payments.context import Created
+from payment_service.payments.creation.states import Created
 from payment_service.payments.idempotency_key import idempotency_key
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match

@@ -11,15 +11,16 @@ from greenlet import GreenletExit
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.changes.update import Updated, update_order
-from payment_service.payments.context import Created, Timing, Tools
+from payment_service.payments.context import Timing, Tools
 from payment_service.payments.creation import create
 from payment_service.payments.creation.resolve import resolve
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.creation.states import Created
 from payment_service.payments.record.follow_up import FollowUp, follow_up_of
 from payment_service.payments.record.transitions import Wanted
 from payment_service.payments.request.existing_order import UpdateRequest
@@ -143,7 +144,7 @@ class World:
         """One more request, with nothing going wrong and nobody else there."""
         tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
         try:
-            return create.create_once(tools, wanted_of(amount, tools.stripe.api_version), deadline)
+            return create.create_once(tools, wanted_of(amount, tools.gateway.api_version), deadline)
         except PaymentError as error:
             return error
 

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from payment_service.access.admission import Access, authenticate
 from payment_service.access.clients import Clients, load_clients
-from payment_service.access.errors import Forbidden, Unauthorized
-from payment_service.errors import BadRequest
+from payment_service.errors import BadRequest, Forbidden, Unauthorized
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.payments.request.existing_order import StatusRequest
 from tests.support.shop import API_KEYS, SECRETS, claims, clients_file, entry, token

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payment_service.access.clients import Client, Clients
-from payment_service.access.webhook_secrets import MAX_TRIED, Hint, WebhookSecrets
+from payment_service.access.webhook_secrets import MAX_TRIED, WebhookSecrets
 from payment_service.errors import BadRequest
 from payment_service.gateways.stripe import webhook
-from payment_service.gateways.stripe.webhook import read_event
+from payment_service.gateways.stripe.webhook import Hint, read_event
 from payment_service.schema.secret import Secret
 from payment_service.web.body import MAX_EVENT_BYTES
 from tests.support.fake_payments import FakePayments, client_of

@@ -21,12 +21,12 @@ from payment_service.errors import (
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
+from payment_service.gateways.sends import Send
+from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.http.transport import SharedTransport
 from payment_service.gateways.stripe.retry import RetryPolicy
-from payment_service.gateways.stripe.send import Send
 from payment_service.key_store.contract import Order
-from payment_service.payments.idempotency_key import SentParams
 
 URL = "https://api.stripe.com/v1/payment_intents"
 ORDER = Order(livemode=False, client_id="shop", order_id="A-1")

@@ -5,14 +5,9 @@ from __future__ import annotations
 import pytest
 
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.stripe.retry import (
-    Meaning,
-    RetryDetails,
-    RetryPolicy,
-    SendFailed,
-    Verdict,
-    judge,
-)
+from payment_service.gateways.sends import Meaning, RetryDetails, Verdict
+from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
+from payment_service.gateways.stripe.verdicts import judge
 
 
 @pytest.mark.parametrize(

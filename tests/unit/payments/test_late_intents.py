@@ -11,8 +11,8 @@ from payment_service.payments.record.follow_up import follow_up_of
 from payment_service.payments.record.transitions import LOOKS_AFTER_SECONDS
 from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.settings import load_settings
+from payment_service.wiring import open_payments
 from sandbox.faults import FaultOrder, Match
-from stripe_payment import open_payments
 from tests.support.flow_bench import CREATE, FlowBench
 from tests.support.sandbox_in_process import INTENTS
 
@@ -135,7 +135,7 @@ def test_what_a_new_attempt_made_meanwhile_is_no_stray(bench: FlowBench) -> None
     own = late_object(bench, seconds=10_000.0)
     bench.now += LOOKS_AFTER_SECONDS[0]
     (record,) = waiting(bench)
-    find = bench.tools.stripe.find
+    find = bench.tools.gateway.find
 
     def canceled_and_asked_again(*given: object) -> object:
         headers = {"authorization": "Bearer sk_test_shop"}
@@ -143,7 +143,7 @@ def test_what_a_new_attempt_made_meanwhile_is_no_stray(bench: FlowBench) -> None
         bench.ask()
         return find(*given)  # type: ignore[arg-type]
 
-    bench.tools.stripe.find = canceled_and_asked_again  # type: ignore[method-assign,assignment]
+    bench.tools.gateway.find = canceled_and_asked_again  # type: ignore[method-assign,assignment]
     assert not looks(bench).deliver(record)
-    bench.tools.stripe.find = find  # type: ignore[method-assign]
+    bench.tools.gateway.find = find  # type: ignore[method-assign]
     assert len(bench.payable()) == 1

@@ -9,15 +9,16 @@ import pytest
 import stripe
 
 from payment_service.access.webhook_secrets import WebhookSecrets
-from payment_service.background.start import open_courier, signature
+from payment_service.background.shop_webhook import signature
+from payment_service.background.start import open_courier
 from payment_service.gateways.stripe.webhook import read_event
 from payment_service.key_store.contract import Order
 from payment_service.payments.record.follow_up import OrderEvent, follow_up_of, with_follow_up
 from payment_service.payments.shop_events.outbox import unparked
 from payment_service.schema.secret import Secret
 from payment_service.settings import load_settings
+from payment_service.wiring import open_payments
 from sandbox.events import signature as sandbox_signature
-from stripe_payment import open_payments
 from tests.support.after_bench import AfterBench
 from tests.support.key_stores import NOW, record
 

@@ -11,14 +11,17 @@ import pytest
 
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import Intent, UnreadableIntent, read_intent
+from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
-from payment_service.gateways.stripe.retry import judge
+from payment_service.gateways.sent_params import SentParams
+from payment_service.gateways.stripe.facts import STRIPE
+from payment_service.gateways.stripe.intents import UnreadableIntent, read_intent
+from payment_service.gateways.stripe.verdicts import judge
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.context import Created, Timing, Tools
+from payment_service.payments.context import Timing, Tools
 from payment_service.payments.creation.create import create_once
-from payment_service.payments.idempotency_key import SentParams
+from payment_service.payments.creation.states import Created
 from payment_service.payments.record.follow_up import OrderEvent, with_follow_up
 from payment_service.payments.record.transitions import Wanted
 from payment_service.payments.recovery.late_intents import SecondLooks
@@ -33,6 +36,7 @@ class KeyedStripe:
     """
 
     api_version = "2026-10-28.endive"
+    facts = STRIPE
 
     def __init__(self) -> None:
         self.next: list[str] = []

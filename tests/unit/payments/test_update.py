@@ -348,7 +348,7 @@ def test_a_no_to_a_resend_says_nothing_of_the_first_send(
     assert isinstance(outcome(lambda: bench.update(1500)), StripeUnreachable)
     no = Declined(Refused("no"), replayed=False, after_unresolved=False)
     with monkeypatch.context() as patched:
-        patched.setattr(bench.tools.stripe, "update", lambda *_: no)
+        patched.setattr(bench.tools.gateway, "update", lambda *_: no)
         again = bench.update(1500)
     assert (again.revision, again.replayed) == (1, True)
     assert (amount(bench), follow_up_of(bench.record()).revision) == (1500, 1)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from payment_service.errors import InFlight, NotFound, StoreDown, StripeFailed
+from payment_service.gateways.event import PaymentEvent
 from payment_service.key_store.contract import Order, StoreUnavailable
-from payment_service.payments.changes.webhook import StripeEvent
 from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.payments.recovery.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
 from payment_service.payments.request.existing_order import OrderRequest
@@ -141,7 +141,7 @@ def test_an_event_that_only_claims_a_mode_touches_nothing(bench: AfterBench) -> 
     intent_id = paid(bench)
     live = Order(livemode=True, client_id=None, order_id="A-1")
     bench.orders.livemode = True
-    event = StripeEvent("evt_1", "payment_intent.succeeded", True, intent_id, live)
+    event = PaymentEvent("evt_1", "payment_intent.succeeded", True, intent_id, live)
     assert bench.orders.apply(event) == "not_ours"
     assert bench.store.read(live) is None
 

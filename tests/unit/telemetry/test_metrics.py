@@ -10,8 +10,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from payment_service.gateways.stripe.retry import Meaning, Verdict
-from payment_service.gateways.stripe.send import Send
+from payment_service.gateways.sends import Meaning, Send, Verdict
 from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.observer import Happening

@@ -14,16 +14,13 @@ from typing import Any
 
 import pytest
 
-from payment_service.gateways.stripe.retry import Meaning, RetryDetails, Verdict
-from payment_service.gateways.stripe.send import Send
+from payment_service.gateways.sends import Meaning, RetryDetails, Send, Verdict
 from payment_service.key_store.contract import Order
 from payment_service.payments.observer import Happening
 from payment_service.schema.secret import redacted
+from payment_service.telemetry.formatters import JsonLines, PlainText, correlation_id
 from payment_service.telemetry.request_log import (
-    JsonLines,
-    PlainText,
     begin_request,
-    correlation_id,
     end_request,
     log_happening,
     log_request,

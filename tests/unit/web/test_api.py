@@ -10,8 +10,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from payment_service import errors
-from payment_service.access.errors import Forbidden, TooManyRequests, Unauthorized
-from payment_service.errors import PaymentError
+from payment_service.errors import Forbidden, PaymentError, TooManyRequests, Unauthorized
 from tests.support.fake_payments import CLIENT_SECRET, Answer, FakePayments, client_of
 
 ORDER = {"amount": 100, "order_id": "A-1"}

@@ -1,0 +1,80 @@
+"""Stripe's failures as errors of this service, without secrets."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from payment_service.errors import (
+    CardRefused,
+    InFlight,
+    Misconfigured,
+    PaymentError,
+    RateLimited,
+    Refused,
+    StripeFailed,
+    StripeUnreachable,
+)
+from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.stripe.retry import SendFailed
+from payment_service.schema.secret import shortened
+
+_SECRETS = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+|\bpi_\w+_secret_\w+")
+
+# Stripe's messages have one or two sentences.
+MAX_MESSAGE_CHARACTERS = 1_000
+
+# A word for a program, as every code of Stripe's is.
+_CODE = re.compile("[A-Za-z0-9_.-]{1,100}")
+_REQUEST_ID = re.compile("[A-Za-z0-9_.-]{1,100}")
+
+
+def error_of(failed: SendFailed) -> PaymentError:
+    """Return the error that a caller is given for a failed call."""
+    verdict, cause = failed.verdict, failed.__cause__
+    request_id = plain_id(getattr(cause, "request_id", None))
+    match verdict.meaning:
+        case Meaning.NO:
+            return _refused(verdict, cause, request_id)
+        case Meaning.CONFIG:
+            message = "Stripe refused our credentials or our account."
+            return Misconfigured(message, request_id=request_id)
+        case Meaning.BUSY:
+            message = "Stripe is still working on an earlier request for this order."
+            return InFlight(message, request_id=request_id)
+        case Meaning.LIMITED:
+            return RateLimited(
+                "Stripe's rate limit was reached.",
+                request_id=request_id,
+                retry_after_seconds=verdict.retry_after_seconds,
+            )
+        case Meaning.NO_ANSWER:
+            return StripeUnreachable("Stripe did not answer.")
+        case _:
+            return StripeFailed(
+                "Stripe failed, or its answer is unreadable.", request_id=request_id
+            )
+
+
+def _refused(verdict: Verdict, cause: BaseException | None, request_id: str | None) -> Refused:
+    error = getattr(cause, "error", None)
+    kind = CardRefused if verdict.status == 402 else Refused
+    message = str(getattr(error, "message", None) or "Stripe refused the request.")
+    words = (getattr(error, name, None) for name in ("code", "type"))
+    code = next((word for word in map(partial(_plain, _CODE), words) if word), None)
+    return kind(without_secrets(message), code=code, request_id=request_id)
+
+
+def without_secrets(message: str) -> str:
+    """Return the beginning of a message of Stripe's, without keys and client_secrets."""
+    return _SECRETS.sub("****", shortened(message, MAX_MESSAGE_CHARACTERS))
+
+
+def plain_id(text: object) -> str | None:
+    """Return the id of a request if it has the form of one."""
+    return _plain(_REQUEST_ID, text)
+
+
+def _plain(form: re.Pattern[str], text: object) -> str | None:
+    """Return the text if it has this form: Stripe's answer, or a proxy's, may hold anything."""
+    return text if isinstance(text, str) and form.fullmatch(text) else None

@@ -1,0 +1,49 @@
+"""Stripe's Event object, read as a PaymentEvent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.stripe.intents import is_intent_id
+from payment_service.key_store.contract import Order
+from payment_service.schema.names import order_name
+
+CREATED = "payment_intent.created"
+
+# An object without these forms is no event of Stripe's about a PaymentIntent.
+_KIND = re.compile("payment_intent\\.[a-z0-9_.]{1,60}")
+_EVENT_ID = re.compile("evt_[A-Za-z0-9_]{1,250}")
+
+
+def payment_event(event: Mapping[str, Any]) -> PaymentEvent | None:
+    """Read an Event object; None where it is not about a PaymentIntent of an order."""
+    subject = _object(_object(event, "data"), "object")
+    metadata = _object(subject, "metadata")
+    order_id, client_id = metadata.get("order_id"), metadata.get("client_id")
+    kind, intent_id, event_id = event.get("type"), subject.get("id"), event.get("id")
+    if not (isinstance(kind, str) and _KIND.fullmatch(kind) and is_intent_id(intent_id)):
+        return None
+    if not (isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id)):
+        return None
+    if not (_is_a_name(order_id) and (client_id is None or _is_a_name(client_id))):
+        # No order of ours: half of a surrogate pair, for one, fits into no store.
+        return None
+    livemode = event.get("livemode") is True
+    order = Order(livemode, client_id, order_id)
+    return PaymentEvent(event_id, kind, livemode, intent_id, order, is_creation=kind == CREATED)
+
+
+def _is_a_name(found: object) -> TypeGuard[str]:
+    """Whether this is text that an order or a client may be named by."""
+    try:
+        return isinstance(found, str) and order_name(found) == found
+    except ValueError:
+        return False
+
+
+def _object(within: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = within.get(name)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,57 @@
+"""Open the connections to Stripe that the settings describe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from payment_service.gateways.sends import RetryDetails, Send
+from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.http.transport import SharedTransport
+from payment_service.gateways.stripe.retry import RetryPolicy
+from payment_service.schema.secret import Secret
+from payment_service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A client's own Stripe account: a secret key of its own, a Connect account, or both."""
+
+    secret_key: Secret | None = None
+    connected: str | None = None
+
+
+def open_transport(settings: Settings) -> SharedTransport:
+    """Open the connections that every thread and every account shares."""
+    return SharedTransport(
+        connect_timeout_seconds=settings.stripe_connect_timeout_seconds,
+        read_timeout_seconds=settings.stripe_read_timeout_seconds,
+        pool_size=settings.max_in_flight,
+    )
+
+
+def open_gateway(
+    settings: Settings,
+    transport: SharedTransport,
+    account: Account | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+    tell: Callable[[Send], None] = lambda _: None,
+    tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+) -> StripeGateway:
+    """Return the way to an account; the settings' own where none is given."""
+    account = account or Account()
+    key = account.secret_key or settings.stripe_secret_key
+    return StripeGateway(
+        key.get_secret_value(),
+        transport,
+        stripe_account=account.connected,
+        api_base=settings.stripe_api_base,
+        api_version=settings.stripe_api_version,
+        policy=RetryPolicy(settings.stripe_max_attempts, sleep),
+        clock=clock,
+        tell=tell,
+        tell_retry=tell_retry,
+    )

@@ -1,0 +1,28 @@
+"""Metrics while METRICS_PORT is unset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from payment_service.key_store import KeyStore
+
+if TYPE_CHECKING:
+    from payment_service.gateways.sends import Send
+    from payment_service.payments.observer import Happening
+
+
+class NoMetrics:
+    """The interface of `telemetry.metrics.prometheus.PrometheusMetrics`; counts nothing."""
+
+    def request(self, route: str | None, status: int, seconds: float) -> None:
+        """See PrometheusMetrics."""
+
+    def happening(self, happening: Happening) -> None:
+        """See PrometheusMetrics."""
+
+    def send(self, send: Send) -> None:
+        """See PrometheusMetrics."""
+
+    def measured(self, store: KeyStore) -> KeyStore:
+        """See PrometheusMetrics."""
+        return store

@@ -1,0 +1,1 @@
+"""Every gateway is held to the same contract."""

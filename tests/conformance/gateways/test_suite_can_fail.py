@@ -1,0 +1,128 @@
+"""The suite finds a gateway that breaks the contract: each broken one fails its test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from _pytest.outcomes import Failed
+
+from payment_service.errors import PaymentError, StripeFailed
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.intent import Intent
+from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
+from tests.conformance.gateways import test_contract as contract
+from tests.conformance.gateways.benches import GatewayBench, StripeBench
+
+
+class Broken:
+    """Passes every operation on; its heirs break one."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class KeyPerSend(Broken):
+    numbers = itertools.count()
+
+    def create(self, sent: Any, key: str, deadline: Any) -> Any:
+        return self.inner.create(sent, f"{key}-{next(self.numbers)}", deadline)
+
+
+class NoReplay(Broken):
+    def create(self, sent: Any, key: str, deadline: Any) -> Any:
+        outcome: Outcome = self.inner.create(sent, key, deadline)
+        return replace(outcome, replayed=False) if isinstance(outcome, Made) else outcome
+
+
+class UnclearIsRefused(Broken):
+    def create(self, sent: Any, key: str, deadline: Any) -> Any:
+        outcome: Outcome = self.inner.create(sent, key, deadline)
+        if not isinstance(outcome, Unclear):
+            return outcome
+        return Declined(PaymentError("no"), replayed=False)  # type: ignore[arg-type]
+
+
+class RefusedIsUnclear(Broken):
+    def create(self, sent: Any, key: str, deadline: Any) -> Any:
+        outcome: Outcome = self.inner.create(sent, key, deadline)
+        unclear = Unclear(StripeFailed("failed"), saved_5xx=False)
+        return unclear if isinstance(outcome, Declined) else outcome
+
+
+class NothingIsSaved(Broken):
+    def create(self, sent: Any, key: str, deadline: Any) -> Any:
+        outcome: Outcome = self.inner.create(sent, key, deadline)
+        return replace(outcome, saved_5xx=False) if isinstance(outcome, Unclear) else outcome
+
+
+class FindsTheSearchOnly(Broken):
+    def find(self, order: Any, since: Any, deadline: Any, sent_until: Any = None) -> Any:
+        return self.inner._search(order, deadline)
+
+
+class FindsAnyOrder(Broken):
+    def find(self, order: Any, since: float, deadline: Any, sent_until: Any = None) -> Any:
+        return list(self.inner.walk(since, 10))
+
+
+class RemembersThePast(Broken):
+    def retrieve(self, intent_id: str, deadline: Any) -> Intent:
+        found: Intent = self.inner.retrieve(intent_id, deadline)
+        return replace(found, status="requires_payment_method", amount_received=0)
+
+
+class RefusesTheUnknown(Broken):
+    def retrieve(self, intent_id: str, deadline: Any) -> Any:
+        try:
+            return self.inner.retrieve(intent_id, deadline)
+        except NoSuchIntent as unknown:
+            raise StripeFailed("failed") from unknown
+
+
+class CancelsNothing(Broken):
+    def cancel(self, intent_id: str, reason: str, deadline: Any) -> Any:
+        return self.inner.retrieve(intent_id, deadline)
+
+
+class WalksOldestFirst(Broken):
+    def walk(self, since: float, page_seconds: float) -> Any:
+        return reversed(list(self.inner.walk(since, page_seconds)))
+
+
+class ShowsEverything(Broken):
+    def shows(self, intent: Intent, sent: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("broken", "test"),
+    [
+        (KeyPerSend, contract.test_the_same_key_gives_the_same_payment),
+        (KeyPerSend, contract.test_a_key_with_other_parameters_is_misused),
+        (NoReplay, contract.test_a_lost_answer_is_unclear_and_the_key_tells_it),
+        (UnclearIsRefused, contract.test_a_lost_request_is_unclear_and_can_be_sent_again),
+        (RefusedIsUnclear, contract.test_a_refusal_is_definitive_and_makes_nothing),
+        (NothingIsSaved, contract.test_a_saved_5xx_is_said_to_be_saved),
+        (FindsTheSearchOnly, contract.test_find_shows_a_payment_as_soon_as_it_is_made),
+        (FindsAnyOrder, contract.test_find_gives_the_payments_of_this_order_only),
+        (RemembersThePast, contract.test_retrieve_shows_the_payment_as_it_is_now),
+        (RefusesTheUnknown, contract.test_an_unknown_id_is_no_such_payment),
+        (CancelsNothing, contract.test_a_paid_payment_is_not_canceled),
+        (WalksOldestFirst, contract.test_walk_gives_every_payment_once_newest_first),
+        (ShowsEverything, contract.test_an_update_changes_the_payment_and_shows),
+    ],
+)
+def test_a_broken_gateway_fails(broken: Callable[[Any], Any], test: Callable[..., None]) -> None:
+    more = ["pi_missing"] if test is contract.test_an_unknown_id_is_no_such_payment else []
+    test(StripeBench(), *more)
+    bench: GatewayBench = StripeBench()
+    bench.gateway = broken(bench.gateway)
+    with pytest.raises((AssertionError, Failed, PaymentError)):
+        test(bench, *more)
