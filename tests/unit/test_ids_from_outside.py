@@ -1,4 +1,4 @@
-"""Ids that events, records and answers bring: each has a form, and asks Stripe for nothing else."""
+"""Ids in events, records and responses are validated before they become part of a URL."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def event(**changes: Any) -> dict[str, Any]:
     return {**said, **changes}
 
 
-def test_an_event_in_order_is_read() -> None:
+def test_valid_event_is_parsed() -> None:
     assert StripeEvent.of(event()) is not None
 
 
 @pytest.mark.parametrize("odd", [*ODD, None, 7, [], {}])
-def test_an_event_about_no_intent_is_about_no_order(odd: Any) -> None:
+def test_event_without_an_intent_has_no_order(odd: Any) -> None:
     assert StripeEvent.of(event(intent_id=odd)) is None
 
 
@@ -83,26 +83,26 @@ def test_an_event_about_no_intent_is_about_no_order(odd: Any) -> None:
         {"client": "\ud800"},
     ],
 )
-def test_an_event_of_another_form_is_about_no_order(change: dict[str, Any]) -> None:
+def test_malformed_event_has_no_order(change: dict[str, Any]) -> None:
     assert StripeEvent.of(event(**change)) is None
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_an_answer_with_an_odd_id_is_unreadable(odd: str) -> None:
+def test_response_with_a_malformed_id_is_unreadable(odd: str) -> None:
     with pytest.raises(UnreadableIntent):
         read_intent({"id": odd, "client_secret": "pi_1_secret_x"})
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_no_path_is_built_of_an_odd_id(odd: str) -> None:
+def test_malformed_id_is_never_put_into_a_path(odd: str) -> None:
     for route in (INTENT, CANCEL):
         with pytest.raises(NoSuchIntent):
             path_of(route, odd)
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_a_gateway_sends_nothing_for_an_odd_id(odd: str) -> None:
-    """A record may hold one, too."""
+def test_gateway_sends_nothing_for_a_malformed_id(odd: str) -> None:
+    """A stored record may hold a malformed id, too."""
     sent: list[Send] = []
     gateway = StripeGateway(
         "sk_test_x", SandboxTransport.__new__(SandboxTransport), tell=sent.append
@@ -118,7 +118,7 @@ def test_a_gateway_sends_nothing_for_an_odd_id(odd: str) -> None:
     assert sent == []
 
 
-def test_a_metric_s_label_is_one_of_a_closed_set() -> None:
+def test_metric_labels_are_a_closed_set() -> None:
     registry = CollectorRegistry()
     counting = Counting(Names(registry), budget_seconds=20.0)
     paths = [f"{INTENTS}/{odd}" for odd in ODD] + [f"{INTENTS}/{odd}/cancel" for odd in ODD]
@@ -133,6 +133,6 @@ def test_a_metric_s_label_is_one_of_a_closed_set() -> None:
     assert found <= {f"GET {route}" for route in (INTENTS, SEARCH, INTENT, CANCEL, OTHER)}
 
 
-def test_a_path_is_counted_by_its_route() -> None:
+def test_path_maps_back_to_its_route() -> None:
     for route in (INTENT, CANCEL):
         assert route_of(path_of(route, "pi_3QabC")) == route

@@ -1,4 +1,4 @@
-"""Order tokens: only what the client signed, with its own key, for a while."""
+"""Order tokens: valid only for the fields that the client signed, with its own key, until exp."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Clients:
     return load_clients(path, livemode=False)
 
 
-def enter(clients: Clients, proof: str, now: float | None = None) -> Access:
+def authorize(clients: Clients, proof: str, now: float | None = None) -> Access:
     return admitted(f"Bearer {proof}", clients, time.time() if now is None else now)
 
 
-def refusal(clients: Clients, proof: str, now: float | None = None) -> Unauthorized:
+def rejection(clients: Clients, proof: str, now: float | None = None) -> Unauthorized:
     with pytest.raises(Unauthorized) as caught:
-        enter(clients, proof, now)
+        authorize(clients, proof, now)
     return caught.value
 
 
@@ -51,8 +51,8 @@ def unsigned(said: dict[str, Any], **header: Any) -> str:
     return ".".join([*texts, ""])
 
 
-def test_a_token_lets_in_for_its_order(clients: Clients) -> None:
-    access = enter(clients, token())
+def test_token_gives_access_to_its_order(clients: Clients) -> None:
+    access = authorize(clients, token())
     assert (access.kind, access.client_id) == ("token", "shop-a")
     assert access.signed == {
         "order_id": "A-1",
@@ -65,12 +65,12 @@ def test_a_token_lets_in_for_its_order(clients: Clients) -> None:
 @pytest.mark.parametrize(
     ("client_id", "key", "algorithm"), [("rsa", RSA, "RS256"), ("curve", CURVE, "ES256")]
 )
-def test_a_public_key_takes_what_its_private_key_signed(
+def test_public_key_verifies_its_private_keys_tokens(
     clients: Clients, client_id: str, key: Any, algorithm: str
 ) -> None:
     made = jwt.encode(claims(client_id), key, algorithm=algorithm)
-    assert enter(clients, made).client_id == client_id
-    assert refusal(clients, made[:-4] + "AAAA").code == "unauthorized"
+    assert authorize(clients, made).client_id == client_id
+    assert rejection(clients, made[:-4] + "AAAA").code == "unauthorized"
 
 
 FORGED = {
@@ -92,29 +92,29 @@ FORGED = {
 
 
 @pytest.mark.parametrize("made", FORGED.values(), ids=FORGED.keys())
-def test_what_is_forged_is_refused_in_the_same_words(clients: Clients, made: str) -> None:
-    error = refusal(clients, made)
+def test_every_forgery_gets_the_same_message(clients: Clients, made: str) -> None:
+    error = rejection(clients, made)
     assert error.code == "unauthorized"
     assert error.message == "The token is not one of a client of this service"
 
 
-def test_a_public_key_is_no_shared_secret(clients: Clients) -> None:
-    """The oldest trick: sign with HS256 and the public key's text as the secret."""
+def test_public_key_is_not_accepted_as_an_hmac_secret(clients: Clients) -> None:
+    """The classic algorithm confusion: HS256 with the public key's text as the secret."""
     text = pem(RSA).split('"""')[1]
     header, body, _ = unsigned(claims("rsa"), alg="HS256").split(".")
     mac = hmac.new(text.encode(), f"{header}.{body}".encode(), hashlib.sha256).digest()
     made = f"{header}.{body}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
-    assert refusal(clients, made).code == "unauthorized"
+    assert rejection(clients, made).code == "unauthorized"
 
 
-def test_a_token_ends(clients: Clients) -> None:
-    assert enter(clients, token(exp=1000), now=1009.0).kind == "token"
-    assert refusal(clients, token(exp=1000), now=1010.0).code == "token_expired"
+def test_token_expires(clients: Clients) -> None:
+    assert authorize(clients, token(exp=1000), now=1009.0).kind == "token"
+    assert rejection(clients, token(exp=1000), now=1010.0).code == "token_expired"
 
 
-def test_an_expired_forgery_is_not_told_from_another(clients: Clients) -> None:
+def test_expired_forgery_gets_the_message_of_a_forgery(clients: Clients) -> None:
     made = token(exp=1000, secret=SECRETS["shop-b"])
-    assert refusal(clients, made, now=5000.0).code == "unauthorized"
+    assert rejection(clients, made, now=5000.0).code == "unauthorized"
 
 
 @pytest.mark.parametrize(
@@ -134,20 +134,18 @@ def test_an_expired_forgery_is_not_told_from_another(clients: Clients) -> None:
         {"exp": 2000, "currency": None},
     ],
 )
-def test_a_token_that_leaves_a_door_open_is_refused(
-    clients: Clients, changes: dict[str, Any]
-) -> None:
-    assert refusal(clients, token(**changes), now=1000.0).code == "unauthorized"
+def test_invalid_token_claims_are_rejected(clients: Clients, changes: dict[str, Any]) -> None:
+    assert rejection(clients, token(**changes), now=1000.0).code == "unauthorized"
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
-def test_without_a_proof_nobody_gets_in(clients: Clients, header: str | None) -> None:
+def test_missing_credentials_are_rejected(clients: Clients, header: str | None) -> None:
     with pytest.raises(Unauthorized):
         admitted(header, clients, 0.0)
 
 
 @given(st.text(max_size=200) | st.builds(".".join, st.lists(st.text(max_size=40), min_size=2)))
-def test_no_text_gets_in_or_breaks_the_door(clients: Clients, proof: str) -> None:
+def test_arbitrary_text_is_rejected(clients: Clients, proof: str) -> None:
     with pytest.raises(Unauthorized):
         admitted(f"Bearer {proof}", clients, 0.0)
 
@@ -156,8 +154,8 @@ def body(**fields: Any) -> dict[str, Any]:
     return fields
 
 
-def test_the_token_says_what_the_body_may_leave_out(clients: Clients) -> None:
-    asked = enter(clients, token()).checked(body(), PaymentRequest)
+def test_token_supplies_fields_missing_from_the_body(clients: Clients) -> None:
+    asked = authorize(clients, token()).checked(body(), PaymentRequest)
     assert (asked.order_id, asked.amount, asked.client_id) == ("A-1", 1099, "shop-a")
 
 
@@ -169,10 +167,10 @@ def test_the_token_says_what_the_body_may_leave_out(clients: Clients) -> None:
         {"payment_method_types": ["card"], "setup_future_usage": "off_session"},
     ],
 )
-def test_the_body_may_repeat_it_and_add_what_is_the_shoppers(
+def test_body_may_repeat_signed_fields_and_add_shopper_fields(
     clients: Clients, fields: dict[str, Any]
 ) -> None:
-    assert enter(clients, token()).checked(body(**fields), PaymentRequest).amount == 1099
+    assert authorize(clients, token()).checked(body(**fields), PaymentRequest).amount == 1099
 
 
 @pytest.mark.parametrize(
@@ -188,33 +186,35 @@ def test_the_body_may_repeat_it_and_add_what_is_the_shoppers(
         {"capture_method": "manual"},
     ],
 )
-def test_a_body_that_disagrees_is_refused(clients: Clients, fields: dict[str, Any]) -> None:
+def test_body_that_contradicts_the_token_is_rejected(
+    clients: Clients, fields: dict[str, Any]
+) -> None:
     with pytest.raises(Forbidden) as caught:
-        enter(clients, token()).checked(body(**fields), PaymentRequest)
+        authorize(clients, token()).checked(body(**fields), PaymentRequest)
     assert caught.value.code == "token_mismatch"
 
 
-def test_the_shop_may_sign_any_field(clients: Clients) -> None:
-    access = enter(clients, token(customer="cus_1", metadata={"cart": "7"}, order_id=5))
+def test_shop_may_sign_any_field(clients: Clients) -> None:
+    access = authorize(clients, token(customer="cus_1", metadata={"cart": "7"}, order_id=5))
     asked = access.checked(body(order_id="5", customer="cus_1"), PaymentRequest)
     assert (asked.customer, asked.metadata, asked.order_id) == ("cus_1", {"cart": "7"}, "5")
 
 
-def test_a_signed_field_keeps_its_rule(clients: Clients) -> None:
+def test_signed_fields_are_validated(clients: Clients) -> None:
     with pytest.raises(BadRequest, match="amount: must be an integer"):
-        enter(clients, token(amount=0)).checked(body(), PaymentRequest)
+        authorize(clients, token(amount=0)).checked(body(), PaymentRequest)
 
 
-def test_an_api_key_chooses_all_but_the_client(clients: Clients) -> None:
-    access = enter(clients, API_KEYS["shop-b"])
+def test_api_key_sets_every_field_except_the_client(clients: Clients) -> None:
+    access = authorize(clients, API_KEYS["shop-b"])
     asked = access.checked(body(amount=1, order_id="B-1", metadata={"a": "b"}), PaymentRequest)
     assert asked.client_id == "shop-b"
     with pytest.raises(Forbidden):
         access.checked(body(amount=1, order_id="B-1", client_id="shop-a"), PaymentRequest)
 
 
-def test_an_order_is_found_under_its_own_client_only(clients: Clients) -> None:
-    by_token, by_key = enter(clients, token()), enter(clients, API_KEYS["shop-b"])
+def test_order_belongs_to_its_own_client(clients: Clients) -> None:
+    by_token, by_key = authorize(clients, token()), authorize(clients, API_KEYS["shop-b"])
     asked = by_token.checked({"refresh": "true"}, StatusRequest)
     assert (asked.order_id, asked.client_id, asked.refresh) == ("A-1", "shop-a", "true")
     assert by_key.checked({"order_id": "B-1"}, StatusRequest).client_id == "shop-b"
@@ -227,8 +227,8 @@ def test_an_order_is_found_under_its_own_client_only(clients: Clients) -> None:
             access.checked({"order_id": order_id, "client_id": client_id}, StatusRequest)
 
 
-def test_a_page_changes_nothing(clients: Clients) -> None:
-    enter(clients, API_KEYS["shop-a"]).must_be_the_shop()
+def test_order_token_cannot_change_an_order(clients: Clients) -> None:
+    authorize(clients, API_KEYS["shop-a"]).must_be_the_shop()
     with pytest.raises(Forbidden):
-        enter(clients, token()).must_be_the_shop()
+        authorize(clients, token()).must_be_the_shop()
     admitted(None, None, 0.0).must_be_the_shop()

@@ -1,4 +1,4 @@
-"""Operations that share a trip: who waits for whom, who is told what, and that nobody is left."""
+"""Group commit: concurrent operations share a batch, and each caller gets its own result."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import pytest
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.group_commit import MOST, Combiner
 
-# For what must not happen at all.
+# Upper bound for events that must happen; reached only when a test fails.
 LONG_SECONDS = 20.0
 
 
-class Trips:
-    """A store that doubles numbers, and lets the first trip end when it is told to."""
+class BatchingStore:
+    """A store that doubles numbers, and holds its first batch wait_until the test releases it."""
 
     def __init__(self, **options: Any) -> None:
         self.batches: list[list[int]] = []
-        self.first_may_end, self.first_began = threading.Event(), threading.Event()
+        self.release_first, self.first_began = threading.Event(), threading.Event()
         self.fails: BaseException | None = None
         self.combiner = Combiner[int, int](self.run, **options)
 
@@ -31,7 +31,7 @@ class Trips:
         self.batches.append(list(batch))
         if len(self.batches) == 1:
             self.first_began.set()
-            assert self.first_may_end.wait(LONG_SECONDS)
+            assert self.release_first.wait(LONG_SECONDS)
         elif self.fails:
             raise self.fails
         return [2 * each for each in batch]
@@ -39,13 +39,13 @@ class Trips:
     def do(self, op: int) -> int:
         return self.combiner.do(op, time.monotonic() + LONG_SECONDS)
 
-    def is_idle(self) -> bool:
+    def has_no_pending_work(self) -> bool:
         return not self.combiner._waiting and self.combiner._under_way == 0
 
 
-def until(true: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + LONG_SECONDS
-    while not true():
+    while not condition():
         assert time.monotonic() < end
 
 
@@ -55,133 +55,135 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def begun(trips: Trips, pool: ThreadPoolExecutor) -> Future[int]:
-    """One is under way, and stays there."""
-    first = pool.submit(trips.do, 0)
-    assert trips.first_began.wait(LONG_SECONDS)
+def start_first_batch(batching: BatchingStore, pool: ThreadPoolExecutor) -> Future[int]:
+    """Start one operation whose batch stays in flight."""
+    first = pool.submit(batching.do, 0)
+    assert batching.first_began.wait(LONG_SECONDS)
     return first
 
 
-def waiting(trips: Trips, pool: ThreadPoolExecutor, count: int) -> list[Future[int]]:
-    others = [pool.submit(trips.do, number) for number in range(1, count + 1)]
-    until(lambda: len(trips.combiner._waiting) == count)
+def queue_operations(
+    batching: BatchingStore, pool: ThreadPoolExecutor, count: int
+) -> list[Future[int]]:
+    others = [pool.submit(batching.do, number) for number in range(1, count + 1)]
+    wait_until(lambda: len(batching.combiner._waiting) == count)
     return others
 
 
-def test_whoever_is_alone_goes_alone_and_at_once() -> None:
+def test_single_operation_runs_at_once() -> None:
     slept: list[float] = []
-    trips = Trips(pace_seconds=0.002, sleep=slept.append)
-    trips.first_may_end.set()
-    assert trips.do(1) == 2
-    assert (trips.batches, slept) == ([[1]], [])
-    assert trips.is_idle()
+    batching = BatchingStore(pace_seconds=0.002, sleep=slept.append)
+    batching.release_first.set()
+    assert batching.do(1) == 2
+    assert (batching.batches, slept) == ([[1]], [])
+    assert batching.has_no_pending_work()
 
 
-def test_those_who_wait_go_together_and_each_has_its_own_result(pool: ThreadPoolExecutor) -> None:
-    trips = Trips()
-    first = begun(trips, pool)
-    others = waiting(trips, pool, 5)
-    trips.first_may_end.set()
+def test_queued_operations_share_a_batch(pool: ThreadPoolExecutor) -> None:
+    batching = BatchingStore()
+    first = start_first_batch(batching, pool)
+    others = queue_operations(batching, pool, 5)
+    batching.release_first.set()
     assert first.result() == 0
     assert [each.result() for each in others] == [2, 4, 6, 8, 10]
-    assert [sorted(batch) for batch in trips.batches] == [[0], [1, 2, 3, 4, 5]]
-    until(trips.is_idle)
+    assert [sorted(batch) for batch in batching.batches] == [[0], [1, 2, 3, 4, 5]]
+    wait_until(batching.has_no_pending_work)
 
 
-def test_a_trip_takes_no_more_than_it_may(pool: ThreadPoolExecutor) -> None:
-    trips = Trips()
-    begun(trips, pool)
-    others = waiting(trips, pool, MOST + 10)
-    trips.first_may_end.set()
+def test_batch_size_is_limited(pool: ThreadPoolExecutor) -> None:
+    batching = BatchingStore()
+    start_first_batch(batching, pool)
+    others = queue_operations(batching, pool, MOST + 10)
+    batching.release_first.set()
     assert [each.result() for each in others] == [2 * n for n in range(1, MOST + 11)]
-    assert [len(batch) for batch in trips.batches] == [1, MOST, 10]
+    assert [len(batch) for batch in batching.batches] == [1, MOST, 10]
 
 
-def test_a_trip_that_comes_soon_after_anothers_waits_for_company(pool: ThreadPoolExecutor) -> None:
+def test_busy_store_delays_a_batch_to_fill_it(pool: ThreadPoolExecutor) -> None:
     now, slept = [100.0], list[float]()
-    trips = Trips(pace_seconds=0.002, clock=lambda: now[0], sleep=slept.append)
-    trips.first_may_end.set()
-    pool.submit(trips.combiner.do, 1, 200.0).result()
+    batching = BatchingStore(pace_seconds=0.002, clock=lambda: now[0], sleep=slept.append)
+    batching.release_first.set()
+    pool.submit(batching.combiner.do, 1, 200.0).result()
     now[0] += 0.0015
-    trips.combiner.do(2, 200.0)
+    batching.combiner.do(2, 200.0)
     now[0] += 0.002
-    pool.submit(trips.combiner.do, 3, 200.0).result()
+    pool.submit(batching.combiner.do, 3, 200.0).result()
     assert slept == [pytest.approx(0.0005)]
 
 
-def test_a_thread_does_not_wait_for_itself() -> None:
+def test_sequential_operations_are_not_delayed() -> None:
     slept: list[float] = []
-    trips = Trips(pace_seconds=1.0, clock=lambda: 100.0, sleep=slept.append)
-    trips.first_may_end.set()
-    assert [trips.combiner.do(number, 200.0) for number in (1, 2, 3)] == [2, 4, 6]
+    batching = BatchingStore(pace_seconds=1.0, clock=lambda: 100.0, sleep=slept.append)
+    batching.release_first.set()
+    assert [batching.combiner.do(number, 200.0) for number in (1, 2, 3)] == [2, 4, 6]
     assert slept == []
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("down"), RuntimeError(), KeyboardInterrupt()])
-def test_a_trip_that_fails_fails_all_who_were_on_it_and_nobody_else(
+def test_failed_batch_fails_exactly_its_own_operations(
     pool: ThreadPoolExecutor, failure: BaseException
 ) -> None:
-    trips = Trips()
-    trips.fails = failure
-    first = begun(trips, pool)
-    others = waiting(trips, pool, 5)
-    trips.first_may_end.set()
+    batching = BatchingStore()
+    batching.fails = failure
+    first = start_first_batch(batching, pool)
+    others = queue_operations(batching, pool, 5)
+    batching.release_first.set()
     raised = [type(each.exception(LONG_SECONDS)) for each in others]
     assert sorted(raised, key=str) == sorted([type(failure), *[StoreUnavailable] * 4], key=str)
     assert first.result() == 0
-    trips.fails = None
-    assert trips.do(7) == 14
+    batching.fails = None
+    assert batching.do(7) == 14
 
 
-def test_a_leader_that_is_stopped_before_it_begins_leaves_the_lead_to_another(
+def test_interrupted_leader_hands_over_the_lead(
     pool: ThreadPoolExecutor,
 ) -> None:
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
-    trips = Trips(pace_seconds=1.0, clock=lambda: 100.0, sleep=interrupted)
-    trips.first_may_end.set()
-    pool.submit(trips.combiner.do, 1, 200.0).result()
+    batching = BatchingStore(pace_seconds=1.0, clock=lambda: 100.0, sleep=interrupted)
+    batching.release_first.set()
+    pool.submit(batching.combiner.do, 1, 200.0).result()
     with pytest.raises(KeyboardInterrupt):
-        trips.combiner.do(2, 200.0)
-    assert trips.is_idle()
-    assert trips.combiner.do(3, 200.0) == 6
+        batching.combiner.do(2, 200.0)
+    assert batching.has_no_pending_work()
+    assert batching.combiner.do(3, 200.0) == 6
 
 
-def test_nobody_waits_beyond_its_time_and_who_left_is_not_taken_along(
+def test_timed_out_operation_leaves_the_queue(
     pool: ThreadPoolExecutor,
 ) -> None:
-    trips = Trips()
-    begun(trips, pool)
+    batching = BatchingStore()
+    start_first_batch(batching, pool)
     with pytest.raises(StoreUnavailable):
-        trips.combiner.do(1, time.monotonic())
-    (other,) = waiting(trips, pool, 1)
-    trips.first_may_end.set()
+        batching.combiner.do(1, time.monotonic())
+    (other,) = queue_operations(batching, pool, 1)
+    batching.release_first.set()
     assert other.result() == 2
-    assert trips.batches == [[0], [1]]
+    assert batching.batches == [[0], [1]]
 
 
-def test_a_trip_that_hangs_holds_up_those_on_it_and_no_others(pool: ThreadPoolExecutor) -> None:
-    trips = Trips(late_seconds=0.0, trips=2)
-    first = begun(trips, pool)
-    assert [trips.do(number) for number in (1, 2, 3)] == [2, 4, 6]
+def test_hanging_batch_delays_only_its_own_operations(pool: ThreadPoolExecutor) -> None:
+    batching = BatchingStore(late_seconds=0.0, trips=2)
+    first = start_first_batch(batching, pool)
+    assert [batching.do(number) for number in (1, 2, 3)] == [2, 4, 6]
     assert not first.done()
-    trips.first_may_end.set()
+    batching.release_first.set()
     assert first.result() == 0
-    assert trips.is_idle()
+    assert batching.has_no_pending_work()
 
 
-def test_no_more_trips_are_under_way_than_may_be(pool: ThreadPoolExecutor) -> None:
-    trips = Trips(late_seconds=0.0, trips=1)
-    begun(trips, pool)
+def test_concurrent_batches_are_limited(pool: ThreadPoolExecutor) -> None:
+    batching = BatchingStore(late_seconds=0.0, trips=1)
+    start_first_batch(batching, pool)
     with pytest.raises(StoreUnavailable):
-        trips.combiner.do(1, time.monotonic() + 0.01)
-    trips.first_may_end.set()
+        batching.combiner.do(1, time.monotonic() + 0.01)
+    batching.release_first.set()
 
 
-@pytest.mark.parametrize("trips", [1, 3])
-def test_of_many_that_come_and_fail_and_give_up_nobody_is_left(
-    pool: ThreadPoolExecutor, trips: int
+@pytest.mark.parametrize("batching", [1, 3])
+def test_every_operation_ends_under_failures_and_timeouts(
+    pool: ThreadPoolExecutor, batching: int
 ) -> None:
     under_way, most = [0], [0]
 
@@ -194,7 +196,7 @@ def test_of_many_that_come_and_fail_and_give_up_nobody_is_left(
             raise StoreUnavailable
         return [-each for each in batch]
 
-    combiner = Combiner[int, int](run, pace_seconds=1e-4, late_seconds=2e-4, trips=trips)
+    combiner = Combiner[int, int](run, pace_seconds=1e-4, late_seconds=2e-4, trips=batching)
 
     def work(number: int) -> int:
         told = 0
@@ -207,5 +209,5 @@ def test_of_many_that_come_and_fail_and_give_up_nobody_is_left(
         return told
 
     assert sum(pool.map(work, range(40))) > 1_000
-    assert most[0] <= trips
+    assert most[0] <= batching
     assert (combiner._under_way, combiner._waiting, combiner._leader_to_be) == (0, {}, None)

@@ -1,4 +1,4 @@
-"""What only memory can suffer: it fills up."""
+"""The memory store at its capacity: eviction of old, finished orders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def finished(store: MemoryStore, name: str, at: float, due_at: float | None = No
     return done
 
 
-def test_a_full_store_drops_the_oldest_order_that_is_finished() -> None:
+def test_full_store_evicts_the_oldest_finished_order() -> None:
     store = MemoryStore(max_orders=3)
     pending = store.claim(record("A-1"))
     undelivered = finished(store, "A-2", NOW, due_at=NOW)
@@ -28,7 +28,7 @@ def test_a_full_store_drops_the_oldest_order_that_is_finished() -> None:
     assert list(store.scan()) == [pending, undelivered, newest]
 
 
-def test_dropping_an_order_younger_than_90_days_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_evicting_an_order_younger_than_90_days_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     store = MemoryStore(max_orders=1)
     finished(store, "A-1", NOW)
@@ -36,14 +36,14 @@ def test_dropping_an_order_younger_than_90_days_is_logged(caplog: pytest.LogCapt
     assert "90 days" in caplog.text
 
 
-def test_dropping_an_older_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
+def test_evicting_an_older_order_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore(max_orders=1)
     finished(store, "A-1", NOW)
     store.claim(record("A-2", updated_at=NOW + KEEP_SECONDS))
     assert caplog.text == ""
 
 
-def test_a_store_full_of_unfinished_orders_takes_no_more() -> None:
+def test_store_full_of_unfinished_orders_rejects_claims() -> None:
     store = MemoryStore(max_orders=1)
     held = store.claim(record("A-1"))
     with pytest.raises(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""Metrics: what is told is counted, and no name exists twice or only in a dashboard."""
+"""Metrics: events are counted, and dashboards and alerts use only names that exist."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def record(order_id: str, locked_until: float, due_at: float | None = None) -> K
     return KeyRecord(order, 1, "f", "{}", "pending", "me", locked_until, 0.0, 0.0, due_at=due_at)
 
 
-def test_what_is_told_is_counted(registry: CollectorRegistry, names: Names) -> None:
+def test_events_are_counted(registry: CollectorRegistry, names: Names) -> None:
     counting = Counting(names, budget_seconds=20.0)
     counting.request("/create-payment-intent", 200, 0.3)
     counting.request("/create-payment-intent", 503, 21.0)
@@ -59,7 +59,7 @@ def test_what_is_told_is_counted(registry: CollectorRegistry, names: Names) -> N
     assert value(sends, operation="GET /v1/payment_intents/:id", outcome="ok") == 1
 
 
-def test_the_store_is_measured(registry: CollectorRegistry, names: Names) -> None:
+def test_store_operations_are_measured(registry: CollectorRegistry, names: Names) -> None:
     class Down(MemoryStore):
         def ping(self) -> None:
             raise StoreUnavailable
@@ -73,7 +73,7 @@ def test_the_store_is_measured(registry: CollectorRegistry, names: Names) -> Non
     assert count("payments_store_failures_total", {"operation": "ping"}) == 1
 
 
-def test_unknown_orders_and_what_waits_for_the_shop(
+def test_unknown_orders_and_undelivered_events_are_counted(
     registry: CollectorRegistry, names: Names
 ) -> None:
     store = MemoryStore()
@@ -85,7 +85,7 @@ def test_unknown_orders_and_what_waits_for_the_shop(
 
 
 def series(registry: CollectorRegistry) -> set[str]:
-    """Every name that Prometheus can see."""
+    """Return every series name that Prometheus scrapes."""
     endings = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "gauge": [""]}
     return {
         metric.name + ending for metric in registry.collect() for ending in endings[metric.type]
@@ -96,9 +96,7 @@ def used_in(text: str) -> set[str]:
     return set(re.findall(r"\bpayments_\w+", text))
 
 
-def test_the_dashboard_and_the_alerts_use_these_names(
-    registry: CollectorRegistry, names: Names
-) -> None:
+def test_dashboard_and_alerts_use_existing_names(registry: CollectorRegistry, names: Names) -> None:
     known = series(registry)
     panels = json.loads((DEPLOY / "grafana-dashboard.json").read_text())["panels"]
     shown = {name for p in panels for t in p["targets"] for name in used_in(t["expr"])}
@@ -110,7 +108,7 @@ def test_the_dashboard_and_the_alerts_use_these_names(
     assert roots == {re.sub("_(total|bucket|count|sum)$", "", name) for name in known}
 
 
-def test_every_alert_has_its_chapter_in_the_handbook() -> None:
+def test_every_alert_has_a_runbook_section() -> None:
     rules = yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"]
     handbook = (DEPLOY.parent / "docs" / "operations.md").read_text()
     for group in rules:

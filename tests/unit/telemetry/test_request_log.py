@@ -1,4 +1,4 @@
-"""Log lines: JSON for programs, text for people, secrets for nobody."""
+"""Log lines: JSON for programs, text on a terminal, and never a secret."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def failing() -> logging.LogRecord:
     raise AssertionError
 
 
-def test_a_record_is_one_line_of_json_with_its_facts() -> None:
+def test_record_is_one_line_of_json() -> None:
     line = JsonLines().format(record("two\nlines", order="A-1"))
     assert "\n" not in line
     assert json.loads(line) == {
@@ -60,20 +60,20 @@ def test_a_record_is_one_line_of_json_with_its_facts() -> None:
     }
 
 
-def test_a_traceback_stays_in_the_line() -> None:
+def test_traceback_stays_on_the_line() -> None:
     line = JsonLines().format(failing())
     assert "\n" not in line
     assert "ValueError" in json.loads(line)["traceback"]
     assert "sk_test_abc" not in line
 
 
-def test_on_a_terminal_the_facts_follow_the_message() -> None:
+def test_terminal_format_appends_the_fields() -> None:
     line = Plain().format(record(order="A-1"))
     assert line == "1970-01-01T00:00:00.000+00:00 \x1b[36minfo   \x1b[0m a message order=A-1"
     assert "ValueError" in Plain().format(failing())
 
 
-def test_the_correlation_id_is_in_the_line() -> None:
+def test_line_has_the_correlation_id() -> None:
     token = correlation_id.set("id-1")
     try:
         assert json.loads(JsonLines().format(record()))["correlation_id"] == "id-1"
@@ -102,7 +102,7 @@ def test_the_correlation_id_is_in_the_line() -> None:
         ),
     ],
 )
-def test_secrets_are_taken_out(text: str, shown: str) -> None:
+def test_secrets_are_redacted(text: str, shown: str) -> None:
     assert redacted(text) == shown
     assert shown in Plain().format(record(text))
 
@@ -116,7 +116,7 @@ def root() -> Iterator[logging.Logger]:
     root.setLevel(level)
 
 
-def test_logging_is_started_once(root: logging.Logger) -> None:
+def test_logging_is_configured_once(root: logging.Logger) -> None:
     stream = io.StringIO()
     start_logging("INFO", stream)
     start_logging("WARNING", stream)
@@ -127,7 +127,7 @@ def test_logging_is_started_once(root: logging.Logger) -> None:
     assert json.loads(line)["event"] == "heard"
 
 
-def test_a_happening_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixture) -> None:
+def test_flow_events_sends_and_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     limited = Verdict(Meaning.LIMITED, again=True, status=429)
     with caplog.at_level(logging.INFO):
         tell_happening(Happening("created", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
@@ -144,7 +144,7 @@ def test_a_happening_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[2Jx", "a\u2028b", "\x9bx", "\ud800", "a\rb\x00"])
-def test_nothing_that_a_caller_sent_breaks_a_line(text: str) -> None:
+def test_caller_input_cannot_break_a_line(text: str) -> None:
     for formatter in (JsonLines(), Plain()):
         line = formatter.format(record(text, order=text))
         shown = line.replace("\x1b[36minfo   \x1b[0m", "")
@@ -152,7 +152,7 @@ def test_nothing_that_a_caller_sent_breaks_a_line(text: str) -> None:
     assert json.loads(JsonLines().format(record(text)))["event"] == text
 
 
-def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_request_is_traceable_to_its_last_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert begin_request("id-1") == "id-1"
         tell_happening(Happening("claimed", Order(False, "shop-a", "A-1"), 1))
@@ -167,7 +167,7 @@ def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture
     assert {line["correlation_id"] for line in lines} == {"id-1"}
     assert {line["order"] for line in lines} == {"A-1"}
     last = lines[-1]
-    # The first send went well, which the last line tells.
+    # The first send succeeded, and the last line reports it.
     assert [line["event"] for line in lines] == ["sent", "request"]
     assert last["stripe_seconds"] == 1.0
     assert (
@@ -187,17 +187,17 @@ def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture
     )
 
 
-def test_two_paid_for_one_order_is_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
+def test_two_payments_for_one_order_log_an_error(caplog: pytest.LogCaptureFixture) -> None:
     tell_happening(Happening("two_taken", Order(True, None, "A-1"), 1))
     assert caplog.records[0].levelname == "ERROR"
 
 
-def test_the_lines_of_others_may_show_what_ours_do_not(
+def test_lines_of_other_loggers_keep_process_and_thread(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])
     start_logging("INFO", io.StringIO())
-    # gunicorn's own lines name the process as a number.
+    # gunicorn's own lines pass the process id as a number.
     shown = logging.Formatter("%(process)d %(thread)d %(filename)s")
     monkeypatch.setattr(caplog.handler, "formatter", shown)
     logging.getLogger("gunicorn.error").warning("Booting worker")

@@ -1,4 +1,4 @@
-"""The front door: every route behind it, origins, rates, and one shape for every refusal."""
+"""Access control over HTTP: protected routes, origins, rate limits, one shape of rejection."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ORDER = {"amount": 1099, "order_id": "A-1"}
 
 
 def guarded(directory: Path, *entries: str, **settings: Any) -> tuple[FlaskClient, FakePayments]:
-    """The service with clients shop-a and shop-b."""
+    """Return the service with clients shop-a and shop-b, and its payments."""
     payments = FakePayments()
     path = clients_file(directory, *entries)
     return client_of(payments, clients_file=path, **settings), payments
 
 
-def test_without_a_proof_nothing_is_asked_of_stripe(tmp_path: Path) -> None:
+def test_unauthenticated_request_never_reaches_payments(tmp_path: Path) -> None:
     client, payments = guarded(tmp_path)
     for headers in ({}, bearer("x"), bearer(token(secret="x" * 64)), bearer("a.b.c")):
         response = client.post(PATH, json=ORDER, headers=headers)
@@ -37,7 +37,7 @@ def test_without_a_proof_nothing_is_asked_of_stripe(tmp_path: Path) -> None:
     assert payments.asked == []
 
 
-def test_the_token_sets_the_price(tmp_path: Path) -> None:
+def test_token_sets_the_amount(tmp_path: Path) -> None:
     client, payments = guarded(tmp_path)
     assert client.post(PATH, json={}, headers=bearer(token())).status_code == 200
     refused = client.post(PATH, json={**ORDER, "amount": 1}, headers=bearer(token()))
@@ -45,19 +45,19 @@ def test_the_token_sets_the_price(tmp_path: Path) -> None:
     assert [(p.amount, p.client_id) for p in payments.asked] == [(1099, "shop-a")]
 
 
-def test_an_expired_token_says_so(tmp_path: Path) -> None:
+def test_expired_token_has_its_own_message(tmp_path: Path) -> None:
     client, _ = guarded(tmp_path)
     response = client.post(PATH, json={}, headers=bearer(token(exp=1)))
     assert (response.status_code, response.get_json()["code"]) == (401, "token_expired")
 
 
-def test_an_api_key_acts_for_its_client(tmp_path: Path) -> None:
+def test_api_key_acts_for_its_client(tmp_path: Path) -> None:
     client, payments = guarded(tmp_path)
     assert client.post(PATH, json=ORDER, headers=bearer(API_KEYS["shop-b"])).status_code == 200
     assert payments.asked[0].client_id == "shop-b"
 
 
-def test_every_route_that_is_not_public_is_closed(tmp_path: Path) -> None:
+def test_every_non_public_route_requires_credentials(tmp_path: Path) -> None:
     app = app_of(FakePayments(), clients_file=clients_file(tmp_path))
     closed = {rule.endpoint for rule in app.url_map.iter_rules()} - access_control.PUBLIC
     assert "create_payment_intent" in closed
@@ -68,18 +68,18 @@ def test_every_route_that_is_not_public_is_closed(tmp_path: Path) -> None:
             assert (response.status_code == 401) == expected, (rule.rule, method)
 
 
-def test_a_new_route_is_closed(tmp_path: Path) -> None:
+def test_new_route_requires_credentials(tmp_path: Path) -> None:
     app: Flask = app_of(FakePayments(), clients_file=clients_file(tmp_path))
     app.add_url_rule("/new", endpoint="new", view_func=lambda: "x")
     assert app.test_client().get("/new").status_code == 401
 
 
-def test_a_wrong_clients_file_stops_the_start(tmp_path: Path) -> None:
+def test_invalid_clients_file_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="CLIENTS_FILE: "):
         guarded(tmp_path, "[clients.a]")
 
 
-def test_config_is_the_clients_own(tmp_path: Path) -> None:
+def test_config_belongs_to_the_client(tmp_path: Path) -> None:
     own = ['stripe_publishable_key = "pk_test_b"', 'stripe_account = "acct_b"']
     client, _ = guarded(
         tmp_path, entry("shop-a"), entry("shop-b", *own), stripe_publishable_key="pk_test_all"
@@ -91,7 +91,7 @@ def test_config_is_the_clients_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["client_id=shop-a&client_id=shop-b", "client_id=\xff"])
-def test_a_query_of_config_that_is_not_clear_is_refused(tmp_path: Path, query: str) -> None:
+def test_ambiguous_config_query_is_rejected(tmp_path: Path, query: str) -> None:
     client, _ = guarded(tmp_path, entry("shop-a"), entry("shop-b"))
     answer = client.get("/config", environ_overrides={"QUERY_STRING": query})
     assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_parameter")
@@ -114,7 +114,7 @@ def preflight(client: FlaskClient, origin: str) -> Any:
 
 
 @pytest.mark.parametrize("origin", [SHOP, "https://other.example"])
-def test_a_listed_page_may_call(tmp_path: Path, origin: str) -> None:
+def test_allowed_origin_may_call(tmp_path: Path, origin: str) -> None:
     client, _ = guarded(tmp_path, LISTED, cors_origins="https://other.example")
     response = preflight(client, origin)
     assert response.status_code == 200
@@ -142,7 +142,7 @@ def test_a_listed_page_may_call(tmp_path: Path, origin: str) -> None:
         "https://shop-a.example:8443",
     ],
 )
-def test_no_other_page_may(tmp_path: Path, origin: str) -> None:
+def test_other_origins_may_not_call(tmp_path: Path, origin: str) -> None:
     client, _ = guarded(tmp_path, LISTED)
     for answer in (
         preflight(client, origin),
@@ -151,7 +151,7 @@ def test_no_other_page_may(tmp_path: Path, origin: str) -> None:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_without_a_list_no_page_of_another_origin_may() -> None:
+def test_without_a_list_no_cross_origin_call_is_allowed() -> None:
     assert "Access-Control-Allow-Origin" not in preflight(client_of(FakePayments()), SHOP).headers
 
 
@@ -166,7 +166,7 @@ def codes(client: FlaskClient, times: int, proof: str = "", **environ: str) -> l
     ]
 
 
-def test_an_address_that_guesses_is_stopped(tmp_path: Path) -> None:
+def test_address_that_guesses_is_rate_limited(tmp_path: Path) -> None:
     client, _ = guarded(tmp_path, rate_limit_per_address=3)
     assert codes(client, 5, "guess") == [401, 401, 401, 429, 429]
     response = client.post(PATH, json=ORDER, headers=bearer(token()))
@@ -178,25 +178,25 @@ def test_an_address_that_guesses_is_stopped(tmp_path: Path) -> None:
     assert client.get("/readyz").status_code == 200
 
 
-def test_a_shops_server_is_not_counted_by_address(tmp_path: Path) -> None:
+def test_authenticated_server_skips_the_address_limit(tmp_path: Path) -> None:
     client, _ = guarded(tmp_path, rate_limit_per_address=1)
     assert codes(client, 3, API_KEYS["shop-a"]) == [200, 200, 200]
 
 
-def test_a_client_has_its_own_limit(tmp_path: Path) -> None:
+def test_each_client_has_its_own_limit(tmp_path: Path) -> None:
     few = entry("shop-a", "requests_per_minute = 2")
     client, _ = guarded(tmp_path, few, entry("shop-b"), rate_limit_per_client=3)
     assert codes(client, 3, API_KEYS["shop-a"]) == [200, 200, 429]
     assert codes(client, 4, API_KEYS["shop-b"]) == [200, 200, 200, 429]
 
 
-def test_open_access_is_not_limited_unless_told() -> None:
+def test_open_access_is_unlimited_by_default() -> None:
     assert set(codes(client_of(FakePayments()), 320)) == {200}
     limited = client_of(FakePayments(), rate_limit_per_address=2)
     assert codes(limited, 3) == [200, 200, 429]
 
 
-def test_a_forwarded_address_counts_only_behind_as_many_proxies_as_told() -> None:
+def test_forwarded_address_counts_only_behind_trusted_proxies() -> None:
     def asked(trusted: int, forwarded: str) -> int:
         client = clients[trusted]
         return client.post(PATH, json=ORDER, headers={"X-Forwarded-For": forwarded}).status_code
@@ -204,14 +204,14 @@ def test_a_forwarded_address_counts_only_behind_as_many_proxies_as_told() -> Non
     clients = {
         n: client_of(FakePayments(), rate_limit_per_address=1, trusted_proxies=n) for n in (0, 1)
     }
-    # Nobody told of a proxy: whoever writes the header changes nothing.
+    # Without a trusted proxy, the header has no effect.
     assert [asked(0, "192.0.2.1"), asked(0, "192.0.2.2")] == [200, 429]
-    # One proxy: what it wrote last counts, what the caller wrote before it does not.
+    # With one proxy, only the last address counts; the caller may have written the others.
     assert [asked(1, "192.0.2.1"), asked(1, "192.0.2.2")] == [200, 200]
     assert [asked(1, "10.0.0.1, 192.0.2.3"), asked(1, "10.0.0.2, 192.0.2.3")] == [200, 429]
 
 
-def test_a_redis_that_is_down_does_not_close_the_shop() -> None:
+def test_rate_limiter_fails_open_when_redis_is_down() -> None:
     client = client_of(
         FakePayments(), rate_limit_per_address=2, key_store_url=Secret("redis://127.0.0.1:1")
     )

@@ -1,4 +1,4 @@
-"""The HTTP layer: the contract's table row by row, one error shape, and nothing leaks."""
+"""The HTTP layer: each row of the contract, one shape of error, and no leaked secret."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ask(error: Exception) -> TestResponse:
     return client_of(FakePayments(error=error)).post(PATH, json=ORDER)
 
 
-def test_a_new_order_gets_its_payment_intent() -> None:
+def test_new_order_gets_its_payment_intent() -> None:
     payments = FakePayments()
     response = client_of(payments).post(PATH, json=ORDER)
     assert response.status_code == 200
@@ -38,7 +38,7 @@ def test_a_new_order_gets_its_payment_intent() -> None:
     assert [(asked.amount, asked.order_id) for asked in payments.asked] == [(100, "A-1")]
 
 
-def test_a_known_order_says_that_it_is_replayed() -> None:
+def test_known_order_is_marked_as_replayed() -> None:
     answer = Answer(status="succeeded", replayed=True)
     response = client_of(FakePayments(answer)).post(PATH, json=ORDER)
     assert response.headers["Idempotent-Replayed"] == "true"
@@ -73,7 +73,9 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("error", "status", "code", "action"), ROWS)
-def test_every_error_has_its_row(error: Exception, status: int, code: str, action: str) -> None:
+def test_every_error_maps_to_its_response(
+    error: Exception, status: int, code: str, action: str
+) -> None:
     response = ask(error)
     assert response.status_code == status
     assert response.content_type == "application/json"
@@ -87,8 +89,8 @@ def test_every_error_has_its_row(error: Exception, status: int, code: str, actio
         assert "Retry-After" not in response.headers
 
 
-def test_the_error_tree_has_no_class_without_a_row() -> None:
-    """A new error that nobody gave a status would be a 500 that stops the client."""
+def test_every_error_class_is_in_the_table() -> None:
+    """An error class without a status would become a 500 that stops the client."""
     found = [PaymentError]
     for kind in found:
         found += kind.__subclasses__()
@@ -101,12 +103,12 @@ def test_retry_after_is_in_whole_seconds(seconds: float, header: str) -> None:
     assert response.headers["Retry-After"] == header
 
 
-def test_the_request_id_of_stripe_is_handed_on() -> None:
+def test_stripe_request_id_is_returned() -> None:
     response = ask(errors.Refused("x", code="amount_too_small", request_id="req_1"))
     assert response.get_json()["request_id"] == "req_1"
 
 
-def test_a_message_that_already_says_it_failed_is_left_alone() -> None:
+def test_failure_message_is_not_prefixed_twice() -> None:
     message = f"{FAILED}: Stripe does not answer"
     assert ask(errors.StripeUnreachable(message)).get_json()["error"] == message
 
@@ -120,7 +122,7 @@ def test_a_message_that_already_says_it_failed_is_left_alone() -> None:
         errors.StoreDown("postgresql://me:pw@store/db does not answer"),
     ],
 )
-def test_no_secret_leaves_in_a_body_or_a_log(
+def test_no_secret_is_in_a_body_or_a_log(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = ask(error).get_data(as_text=True)
@@ -128,7 +130,7 @@ def test_no_secret_leaves_in_a_body_or_a_log(
         assert secret not in body
 
 
-def test_a_bug_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         ask(ZeroDivisionError("a bug"))
     assert "ZeroDivisionError: a bug" in caplog.text
@@ -149,7 +151,7 @@ def test_a_bug_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) ->
         (None, 415),
     ],
 )
-def test_only_json_in_utf_8_is_read(content_type: str | None, status: int) -> None:
+def test_only_utf_8_json_is_accepted(content_type: str | None, status: int) -> None:
     payments = FakePayments()
     body = b'{"amount": 100, "order_id": "A-1"}'
     response = client_of(payments).post(PATH, data=body, content_type=content_type)
@@ -170,9 +172,7 @@ def test_only_json_in_utf_8_is_read(content_type: str | None, status: int) -> No
         ("POST", "/config", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_a_method_that_is_not_allowed_is_told_which_are(
-    method: str, path: str, allow: set[str]
-) -> None:
+def test_405_lists_the_allowed_methods(method: str, path: str, allow: set[str]) -> None:
     response = client_of(FakePayments()).open(path, method=method)
     assert response.status_code == 405
     assert response.content_type == "application/json"
@@ -186,7 +186,7 @@ def test_a_method_that_is_not_allowed_is_told_which_are(
     ["/", "/nothing", f"{PATH}/", f"/{PATH}", "/static/x", "/Create-Payment-Intent", "/%00", "/é"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_is_not_there_is_not_found(method: str, path: str) -> None:
+def test_unknown_path_is_404(method: str, path: str) -> None:
     response = client_of(FakePayments()).open(path, method=method)
     assert response.status_code == 404
     assert response.content_type == "application/json"
@@ -194,7 +194,7 @@ def test_what_is_not_there_is_not_found(method: str, path: str) -> None:
     assert (found["code"], found["action"]) == ("not_found", "fix_request")
 
 
-def test_options_and_head_are_answered() -> None:
+def test_options_and_head_are_supported() -> None:
     client = client_of(FakePayments())
     options = client.options(PATH)
     assert (options.status_code, options.data) == (200, b"")
@@ -205,8 +205,8 @@ def test_options_and_head_are_answered() -> None:
 
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 2 * 1024 * 1024])
-def test_a_body_of_unsaid_length_is_measured_while_it_is_read(size: int) -> None:
-    """As gunicorn hands over a chunked body: no Content-Length, and the stream ends itself."""
+def test_body_without_a_length_is_limited_while_read(size: int) -> None:
+    """gunicorn passes a chunked body without Content-Length, as a stream that ends."""
     payments = FakePayments()
     environ: dict[str, Any] = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
     response = client_of(payments).post(
@@ -220,7 +220,7 @@ def test_a_body_of_unsaid_length_is_measured_while_it_is_read(size: int) -> None
     assert payments.asked == []
 
 
-def test_a_chunked_body_is_read() -> None:
+def test_chunked_body_is_accepted() -> None:
     response = client_of(FakePayments()).post(
         PATH,
         input_stream=io.BytesIO(b'{"amount": 100, "order_id": "A-1"}'),
@@ -230,17 +230,17 @@ def test_a_chunked_body_is_read() -> None:
     assert response.status_code == 200
 
 
-def test_health_does_not_ask_the_payments() -> None:
+def test_healthz_does_not_use_payments() -> None:
     response = client_of(FakePayments(error=errors.StoreDown("x"))).get("/healthz")
     assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
 
 
-def test_ready_while_the_store_answers() -> None:
+def test_readyz_is_200_while_the_store_answers() -> None:
     response = client_of(FakePayments()).get("/readyz")
     assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
 
 
-def test_not_ready_while_it_does_not() -> None:
+def test_readyz_is_503_while_the_store_is_down() -> None:
     response = client_of(FakePayments(error=errors.StoreDown("x"))).get("/readyz")
     assert response.status_code == 503
     assert response.get_json()["code"] == "store_unavailable"
@@ -248,23 +248,23 @@ def test_not_ready_while_it_does_not() -> None:
 
 
 @pytest.mark.parametrize("key", ["pk_test_1", None])
-def test_config_hands_out_the_publishable_key(key: str | None) -> None:
+def test_config_returns_the_publishable_key(key: str | None) -> None:
     response = client_of(FakePayments(), stripe_publishable_key=key).get("/config")
     assert response.get_json() == {"publishable_key": key}
 
 
-def test_a_harmless_request_id_is_kept() -> None:
+def test_valid_request_id_is_kept() -> None:
     response = client_of(FakePayments()).get("/healthz", headers={"X-Request-ID": "a-1.B_2"})
     assert response.headers["X-Request-ID"] == "a-1.B_2"
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "x" * 65, '{"a":1}', "é"])
-def test_any_other_is_replaced(sent: str) -> None:
+def test_invalid_request_id_is_replaced(sent: str) -> None:
     response = client_of(FakePayments()).get("/healthz", headers={"X-Request-ID": sent})
     assert len(response.headers["X-Request-ID"]) == 32
 
 
-def test_each_request_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_request_logs_one_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         ask(errors.OrderReused("x"))
     (line,) = [record for record in caplog.records if record.name == "requests"]

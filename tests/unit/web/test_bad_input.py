@@ -1,4 +1,4 @@
-"""Bad requests, listed and generated: a clear 4xx in the one shape, and no payment asked for."""
+"""Invalid requests, listed and generated: a 4xx in the common shape, and no payment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EMPTY_OPTIONS: list[dict[str, Any]] = [
 
 
 def post(body: bytes) -> TestResponse:
-    """Post the bytes, and hold the answer to what every refusal must be."""
+    """Post the bytes, and check the response against the common shape of rejections."""
     payments = FakePayments()
     response = client_of(payments).post(
         "/create-payment-intent", data=body, content_type="application/json"
@@ -48,7 +48,7 @@ def post(body: bytes) -> TestResponse:
     return response
 
 
-def refusal(body: bytes) -> tuple[int, str, str]:
+def rejection(body: bytes) -> tuple[int, str, str]:
     response = post(body)
     found = response.get_json()
     return response.status_code, found["code"], found["error"]
@@ -336,21 +336,21 @@ INVALID: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_not_one_clear_json_object_is_malformed(body: bytes) -> None:
-    status, code, message = refusal(body)
+def test_anything_but_one_json_object_is_malformed(body: bytes) -> None:
+    status, code, message = rejection(body)
     assert (status, code) == (400, "malformed_json")
     assert message.startswith("The ")
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"amount":1,"order_id":"a","metadata":['])
-def test_nesting_of_100_000_is_malformed_whatever_the_limit_of_the_body(opening: bytes) -> None:
+def test_nesting_of_100_000_is_malformed(opening: bytes) -> None:
     with pytest.raises(BadRequest, match="nested too deeply"):
         read_json_object(opening * 100_000)
 
 
 @pytest.mark.parametrize(("field", "fields"), INVALID.values(), ids=INVALID)
-def test_what_breaks_a_rule_is_told_with_its_field(field: str, fields: dict[str, Any]) -> None:
-    status, code, message = refusal(json.dumps({**VALID, **fields}).encode())
+def test_error_names_the_field_and_its_rule(field: str, fields: dict[str, Any]) -> None:
+    status, code, message = rejection(json.dumps({**VALID, **fields}).encode())
     assert (status, code) == (400, "invalid_parameter")
     name, colon, rule = message.partition(": ")
     assert name == field
@@ -369,30 +369,30 @@ def test_what_breaks_a_rule_is_told_with_its_field(field: str, fields: dict[str,
         ({"orderId": "A", "Amount": 1}, "amount, order_id"),
     ],
 )
-def test_what_is_missing_is_named(body: dict[str, Any], missing: str) -> None:
-    assert refusal(json.dumps(body).encode()) == (
+def test_missing_fields_are_named(body: dict[str, Any], missing: str) -> None:
+    assert rejection(json.dumps(body).encode()) == (
         400,
         "missing_parameter",
         f"Missing required parameters: {missing}",
     )
 
 
-def test_an_integer_as_large_as_a_body_is_refused_by_its_field() -> None:
-    """Python itself reads 4,300 digits, and no more."""
+def test_error_for_a_huge_integer_names_its_field() -> None:
+    """Python's own parser rejects integers of more than 4,300 digits."""
     body = b'{"order_id": "A-1", "amount": ' + b"9" * 60_000 + b"}"
-    assert refusal(body)[:2] == (400, "invalid_parameter")
-    assert refusal(body)[2].startswith("amount: must be an integer from 1 to 99999999")
+    assert rejection(body)[:2] == (400, "invalid_parameter")
+    assert rejection(body)[2].startswith("amount: must be an integer from 1 to 99999999")
 
 
-def test_several_broken_rules_are_told_at_once() -> None:
-    _, _, message = refusal(b'{"amount": "1", "order_id": "", "currency": "xyz"}')
+def test_all_errors_are_reported_at_once() -> None:
+    _, _, message = rejection(b'{"amount": "1", "order_id": "", "currency": "xyz"}')
     fields = [sentence.partition(":")[0] for sentence in message.split("; ")]
     assert fields == ["amount", "order_id", "currency"]
 
 
-def test_thousands_of_unknown_names_get_a_short_answer() -> None:
+def test_thousands_of_unknown_names_get_a_short_response() -> None:
     many = {**VALID, **{f"x_{'y' * n}": 1 for n in range(30)}}
-    assert refusal(json.dumps(many).encode())[2].endswith("; and 25 more")
+    assert rejection(json.dumps(many).encode())[2].endswith("; and 25 more")
 
 
 @pytest.mark.parametrize(
@@ -411,23 +411,23 @@ def test_thousands_of_unknown_names_get_a_short_answer() -> None:
         "4242-4242-4242-4242",
     ],
 )
-def test_a_secret_in_the_place_of_a_name_is_not_told_back(secret: str) -> None:
-    message = refusal(json.dumps({**VALID, secret: 1}).encode())[2]
+def test_secret_used_as_a_field_name_is_not_echoed(secret: str) -> None:
+    message = rejection(json.dumps({**VALID, secret: 1}).encode())[2]
     assert message == "a field: is not a field of this request"
 
 
-def test_five_names_of_any_characters_get_a_short_answer() -> None:
+def test_five_arbitrary_names_get_a_short_response() -> None:
     many = {f"{n}{character * 60}": 1 for n, character in enumerate("\x00<🍎\U000e0001ä")}
-    assert len(refusal(json.dumps({**VALID, **many}).encode())[2]) < 500
+    assert len(rejection(json.dumps({**VALID, **many}).encode())[2]) < 500
 
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 2 * 1024 * 1024])
-def test_a_large_body_is_too_large(size: int) -> None:
+def test_large_body_is_rejected(size: int) -> None:
     body = json.dumps({**VALID, "description": "x" * size}).encode()
-    assert refusal(body)[:2] == (413, "too_large")
+    assert rejection(body)[:2] == (413, "too_large")
 
 
-def test_a_body_of_64_kib_is_read() -> None:
+def test_body_of_64_kib_is_accepted() -> None:
     body = json.dumps(VALID).encode()
     assert post(body + b" " * (64 * 1024 - len(body))).status_code == 200
 
@@ -450,26 +450,26 @@ fields = st.sampled_from(sorted(names_of(PaymentRequest))) | st.text(max_size=8)
 
 @given(json_values)
 @settings(deadline=None)
-def test_any_json_value_is_refused_in_the_one_shape(value: Any) -> None:
-    """No generated value happens to have both an amount and an order_id."""
+def test_arbitrary_json_is_rejected_in_the_common_shape(value: Any) -> None:
+    """No generated value has both an amount and an order_id."""
     assert post(json.dumps(value).encode()).status_code == 400
 
 
 @given(st.binary(max_size=300))
 @settings(deadline=None)
-def test_any_bytes_are_refused_in_the_one_shape(body: bytes) -> None:
+def test_arbitrary_bytes_are_rejected_in_the_common_shape(body: bytes) -> None:
     assert post(body).status_code == 400
 
 
 @given(st.dictionaries(fields, json_values, max_size=4))
 @settings(deadline=None, max_examples=300)
-def test_a_valid_request_with_anything_in_it_is_taken_or_refused(changes: dict[str, Any]) -> None:
+def test_arbitrary_field_values_are_accepted_or_rejected(changes: dict[str, Any]) -> None:
     assert post(json.dumps({**VALID, **changes}).encode()).status_code in (200, 400)
 
 
 @given(st.data())
 @settings(deadline=None, max_examples=200)
-def test_a_valid_request_with_a_broken_byte_is_taken_or_refused(data: st.DataObject) -> None:
+def test_corrupted_requests_are_accepted_or_rejected(data: st.DataObject) -> None:
     body = bytearray(json.dumps({**VALID, "currency": "cad", "metadata": {"a": "b"}}).encode())
     body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     assert post(bytes(body)).status_code in (200, 400)

@@ -1,4 +1,4 @@
-"""The bytes of a request: whole and small, or refused."""
+"""The bytes of a request: complete and within the limit, or rejected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from payment_service.web.body import MAX_BODY_BYTES, MAX_READ_BYTES, read_body
 
 
 class Trickle(io.RawIOBase):
-    """Gives at most `most` bytes at a time, as a socket may; counts what was taken."""
+    """A stream that returns at most `most` bytes per read, as a socket may, and counts them."""
 
     def __init__(self, size: int, most: int) -> None:
         self.left, self.most, self.taken = size, most, 0
@@ -24,7 +24,7 @@ class Trickle(io.RawIOBase):
 
 
 @pytest.mark.parametrize("most", [1000, MAX_BODY_BYTES])
-def test_a_body_up_to_the_limit_is_read_whole(most: int) -> None:
+def test_body_up_to_the_limit_is_read_completely(most: int) -> None:
     body = read_body(Trickle(MAX_BODY_BYTES, most).read, MAX_BODY_BYTES)
     assert len(body) == MAX_BODY_BYTES
     assert read_body(Trickle(0, most).read, None) == b""
@@ -32,7 +32,7 @@ def test_a_body_up_to_the_limit_is_read_whole(most: int) -> None:
 
 @pytest.mark.parametrize("most", [1000, MAX_BODY_BYTES])
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 2_000_000])
-def test_a_larger_one_is_refused_once_it_is_all_taken(size: int, most: int) -> None:
+def test_larger_body_is_drained_and_rejected(size: int, most: int) -> None:
     stream = Trickle(size, most)
     with pytest.raises(BadRequest) as caught:
         read_body(stream.read, None)
@@ -40,7 +40,7 @@ def test_a_larger_one_is_refused_once_it_is_all_taken(size: int, most: int) -> N
     assert stream.left == 0
 
 
-def test_a_body_without_end_is_not_read_for_ever() -> None:
+def test_endless_body_is_not_drained_forever() -> None:
     stream = Trickle(10**12, MAX_BODY_BYTES)
     with pytest.raises(BadRequest) as caught:
         read_body(stream.read, None)
@@ -49,14 +49,14 @@ def test_a_body_without_end_is_not_read_for_ever() -> None:
 
 
 @pytest.mark.parametrize("said", [0, 99, 101])
-def test_a_body_of_another_length_than_was_said_is_refused(said: int) -> None:
+def test_body_that_differs_from_content_length_is_rejected(said: int) -> None:
     with pytest.raises(BadRequest, match="broke off") as caught:
         read_body(Trickle(100, 1000).read, said)
     assert caught.value.code == "malformed_json"
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError, RuntimeError])
-def test_a_body_that_cannot_be_read_is_the_senders_matter(error: type[Exception]) -> None:
+def test_unreadable_body_is_a_client_error(error: type[Exception]) -> None:
     def read(_: int) -> bytes:
         raise error
 

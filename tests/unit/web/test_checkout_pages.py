@@ -1,4 +1,4 @@
-"""Which pages the service shows where, and what they may load."""
+"""The demo pages: when they are served, and what they may load."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ def policy(page: str, **environ: str) -> dict[str, str]:
     return dict(rule.split(" ", 1) for rule in header.split("; "))
 
 
-def test_in_the_sandbox_there_is_a_checkout() -> None:
+def test_sandbox_serves_the_checkout() -> None:
     answer = client(**SANDBOX).get("/")
     assert answer.status_code == 200
     assert '<script src="http://127.0.0.1:12111/v3/" defer></script>' in answer.text
     assert 'data-mode="sandbox"' in answer.text
 
 
-def test_with_a_real_key_there_is_none_unless_it_is_asked_for() -> None:
+def test_real_key_serves_the_checkout_only_if_enabled() -> None:
     assert client(**REAL).get("/").status_code == 404
     assert client(**REAL).get("/checkout/pay.js").status_code == 404
 
 
-def test_with_a_real_key_the_checkout_uses_stripe_itself() -> None:
+def test_real_key_loads_stripe_js_from_stripe() -> None:
     answer = client(**REAL, CHECKOUT_DEMO="1").get("/")
     assert '<script src="https://js.stripe.com/v3/" defer></script>' in answer.text
     assert 'data-mode="test"' in answer.text
 
 
-def test_a_real_key_with_another_address_is_not_the_sandbox() -> None:
+def test_real_key_with_another_api_base_is_not_the_sandbox() -> None:
     answer = client(**REAL, STRIPE_API_BASE=SANDBOX["STRIPE_API_BASE"]).get("/")
     assert answer.status_code == 404
 
 
-def test_a_live_key_has_no_demo() -> None:
+def test_live_key_has_no_demo() -> None:
     with pytest.raises(SettingsError, match="CHECKOUT_DEMO must not be set with a live key"):
         load_settings({"STRIPE_SECRET_KEY": "sk_live_abc", "CHECKOUT_DEMO": "1"})
 
@@ -67,13 +67,13 @@ def test_a_live_key_has_no_demo() -> None:
         (REAL | STAGE | {"CHECKOUT_DEMO": "1"}, 404),
     ],
 )
-def test_the_faults_are_there_in_the_sandbox_only(environ: dict[str, str], status: int) -> None:
+def test_faults_page_exists_only_in_the_sandbox(environ: dict[str, str], status: int) -> None:
     answer = client(**environ).get("/demo/faults")
     assert answer.status_code == status
     assert ("faults.js" in answer.text) == (status == 200)
 
 
-def test_the_policy_lets_in_stripe_and_nothing_else() -> None:
+def test_policy_allows_only_stripe() -> None:
     assert policy("/", **REAL, CHECKOUT_DEMO="1") == {
         "default-src": "'none'",
         "script-src": "'self' https://js.stripe.com",
@@ -87,23 +87,23 @@ def test_the_policy_lets_in_stripe_and_nothing_else() -> None:
     }
 
 
-def test_in_the_sandbox_the_policy_lets_in_the_sandbox_alone() -> None:
+def test_policy_in_the_sandbox_allows_only_the_sandbox() -> None:
     rules = policy("/", **SANDBOX)
     assert rules["script-src"] == "'self' http://127.0.0.1:12111"
     assert not any("stripe.com" in sources for sources in rules.values())
 
 
-def test_the_faults_page_runs_no_foreign_script() -> None:
+def test_faults_page_runs_only_its_own_scripts() -> None:
     assert policy("/demo/faults", **SANDBOX, **STAGE)["script-src"] == "'self'"
 
 
 @pytest.mark.parametrize("name", ["index.html", "faults.html"])
-def test_nothing_is_inline(name: str) -> None:
+def test_pages_have_no_inline_code(name: str) -> None:
     text = (ROOT / "payment_service" / "checkout" / name).read_text()
     assert not re.search(r"<style|<script(?![^>]* src=)|\sstyle=|\son\w+=", text)
 
 
-def test_every_file_that_is_referred_to_is_served() -> None:
+def test_every_linked_file_is_served() -> None:
     pages = open_pages(Demo("http://sandbox", "http://stage"))
     for path, page in pages.items():
         text = page.body.decode()
@@ -122,12 +122,12 @@ def test_every_file_in_the_folder_is_served() -> None:
     assert served <= set(pages)
 
 
-def test_the_files_say_what_they_are() -> None:
+def test_files_have_their_content_type() -> None:
     answer = client(**SANDBOX).get("/checkout/pay.js")
     assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-def test_the_page_s_address_is_told_to_nobody() -> None:
+def test_referrer_is_only_the_origin() -> None:
     assert client(**SANDBOX).get("/").headers["Referrer-Policy"] == "strict-origin"

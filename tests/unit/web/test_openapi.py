@@ -1,4 +1,4 @@
-"""The description and the behaviour agree, and both are made from the same tables."""
+"""The OpenAPI document matches the behaviour of the service."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def document() -> Any:
     return response.get_json()
 
 
-def test_every_field_of_the_model_is_described_and_no_other(document: Any) -> None:
+def test_exactly_the_models_fields_are_described(document: Any) -> None:
     for model in (PaymentRequest, UpdateRequest, CancelRequest):
         schema = document["components"]["schemas"][model.__name__]
         assert set(schema["properties"]) == set(names_of(model))
@@ -49,14 +49,14 @@ def test_every_field_of_the_model_is_described_and_no_other(document: Any) -> No
             assert field.get("description"), name
 
 
-def test_an_order_may_be_a_number_as_it_is_described(document: Any) -> None:
+def test_order_id_may_be_a_number(document: Any) -> None:
     properties = document["components"]["schemas"]["PaymentRequest"]["properties"]
     assert properties["order_id"]["type"] == ["string", "integer"]
     assert "anyOf" not in properties["order_id"]
     assert properties["client_id"]["anyOf"][0]["type"] == ["string", "integer"]
 
 
-def test_what_a_token_signs_need_not_be_in_the_request() -> None:
+def test_fields_signed_by_the_token_are_optional() -> None:
     guarded = guarded_document(ANSWERS, guarded=True)
     schemas = guarded["components"]["schemas"]
     assert schemas["PaymentRequest"]["required"] == []
@@ -67,7 +67,7 @@ def test_what_a_token_signs_need_not_be_in_the_request() -> None:
 
 
 @pytest.mark.parametrize("model", [PaymentRequest, UpdateRequest])
-def test_as_many_names_of_metadata_are_taken_as_are_described(
+def test_metadata_limit_is_the_documented_one(
     document: Any, model: type[PaymentRequest | UpdateRequest]
 ) -> None:
     properties = document["components"]["schemas"][model.__name__]["properties"]
@@ -89,7 +89,7 @@ def rules(document: Any, status: int, path: str) -> Any:
 
 
 @pytest.mark.parametrize(("error", "status", "code", "action"), ROWS)
-def test_every_error_is_described_as_it_is_answered(
+def test_every_error_response_is_documented(
     document: Any, error: Exception, status: int, code: str, action: str
 ) -> None:
     route = PATH if not isinstance(error, NotFound | Changed | NoLongerOpen) else UPDATE
@@ -102,7 +102,7 @@ def test_every_error_is_described_as_it_is_answered(
         assert "Retry-After" in said["headers"]
 
 
-def test_the_shape_of_an_error_is_what_errors_hold(document: Any) -> None:
+def test_error_schema_matches_the_error_body(document: Any) -> None:
     schema = document["components"]["schemas"]["Error"]
     changed, over = Changed("x", revision=1, amount=5), NoLongerOpen("succeeded")
     held = {
@@ -114,7 +114,7 @@ def test_the_shape_of_an_error_is_what_errors_hold(document: Any) -> None:
     assert schema["additionalProperties"] is False
 
 
-def test_descriptions_of_errors_name_nothing_that_no_error_holds(document: Any) -> None:
+def test_error_descriptions_use_only_known_codes(document: Any) -> None:
     held = {*document["components"]["schemas"]["Error"]["properties"], "payment_"}
     for status, response in described_responses(document):
         if status != "200":
@@ -122,18 +122,18 @@ def test_descriptions_of_errors_name_nothing_that_no_error_holds(document: Any) 
 
 
 @pytest.mark.parametrize(("path", "limit"), [(PATH, MAX_BODY_BYTES), ("/webhook", MAX_EVENT_BYTES)])
-def test_how_large_a_body_may_be_is_described(document: Any, path: str, limit: int) -> None:
+def test_body_limit_is_documented(document: Any, path: str, limit: int) -> None:
     client = client_of(FakePayments(), stripe_webhook_secret=Secret("whsec_x"))
     answer = client.post(path, data=b" " * (limit + 1), content_type="application/json")
     assert answer.status_code == 413
     assert answer.get_json()["error"] == rules(document, 413, path)[0]["description"]
 
 
-def test_an_event_may_be_of_any_content_type(document: Any) -> None:
+def test_webhook_accepts_any_content_type(document: Any) -> None:
     assert "415" not in document["paths"]["/webhook"]["post"]["responses"]
 
 
-def test_a_replay_is_described_where_one_is_told(document: Any) -> None:
+def test_replay_header_is_documented_where_it_is_sent(document: Any) -> None:
     told = {
         path
         for path, methods in document["paths"].items()
@@ -144,14 +144,14 @@ def test_a_replay_is_described_where_one_is_told(document: Any) -> None:
 
 
 @pytest.mark.parametrize("status", sorted(STATUSES))
-def test_every_status_that_is_answered_is_described(document: Any, status: str) -> None:
+def test_every_status_is_documented(document: Any, status: str) -> None:
     answer = client_of(FakePayments(Answer(status=status))).post(PATH, json=ORDER).get_json()
     schema = document["paths"][PATH]["post"]["responses"]["200"]["content"]["application/json"]
     assert set(answer) == set(schema["schema"]["properties"])
     assert answer["status"] in schema["schema"]["properties"]["status"]["enum"]
 
 
-def test_every_route_is_described(document: Any) -> None:
+def test_every_route_is_documented(document: Any) -> None:
     app = client_of(FakePayments()).application
     undescribed = {"openapi", "documentation"}
     routes = {
@@ -164,7 +164,7 @@ def test_every_route_is_described(document: Any) -> None:
     assert routes == described
 
 
-def test_the_page_needs_nothing_from_elsewhere() -> None:
+def test_docs_page_loads_nothing_external() -> None:
     response = client_of(FakePayments()).get("/docs")
     assert response.content_type.startswith("text/html")
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
@@ -183,8 +183,8 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
         assert word in text
 
 
-def test_what_is_not_http_is_described_wherever_a_400_is(document: Any) -> None:
-    """Stripe's own codes may stand beside ours, so that ours are examples there."""
+def test_malformed_http_is_documented_with_every_400(document: Any) -> None:
+    """Stripe's own codes may appear as well, so ours are listed as examples."""
     found = [response for status, response in described_responses(document) if status == "400"]
     assert len(found) > 5
     for response in found:
@@ -193,7 +193,7 @@ def test_what_is_not_http_is_described_wherever_a_400_is(document: Any) -> None:
         assert UNREADABLE[0] in code.get("enum", code.get("examples"))
 
 
-def test_the_error_classes_have_sentences() -> None:
+def test_every_error_class_has_a_sentence() -> None:
     kinds = [PaymentError]
     for kind in kinds:
         kinds += kind.__subclasses__()
