@@ -1,4 +1,4 @@
-"""Which module may import what: the house's layout, held against the code."""
+"""The import rules between modules and packages, checked against the code."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PACKAGE = "payment_service"
 
-# What only these may import; an address that ends with a dot stands for all beneath it. Ours are
-# named without the package.
+# Only these modules may import the library. A name that ends with a dot means the whole package.
+# Our own modules are named without `payment_service`.
 ONLY = {
     "flask": {"stripe_back_end_api", "web."},
     "flask_cors": {"web.access_control"},
@@ -47,12 +47,12 @@ ONLY = {
     },
 }
 
-# Loaded by who needs them only: they cost every start, and memory in every process.
+# Imported only where needed: they cost start-up time, and memory in every process.
 LAZY = {"psycopg", "psycopg_pool", "redis", "sqlite3", "prometheus_client", "jwt", "cryptography"}
 LAZY |= {"flask_cors", "flask_limiter", "limits"}
 
-# Each floor may look at those beneath it, and at itself. The longest name that fits a module
-# says on which floor it is.
+# Each floor may import the floors above it in this list, and itself. The longest matching name
+# decides a module's floor.
 FLOORS = [
     {"schema.secret"},
     {"schema.fields", "errors"},
@@ -60,11 +60,11 @@ FLOORS = [
     {"key_store"},
     {"settings.checks"},
     {"settings"},
-    # It holds the parameters that were sent, which a gateway is given.
+    # It defines the sent parameters, which are an argument of a gateway.
     {"payments.idempotency_key"},
     {"gateways.deadline", "gateways.intent"},
     {"gateways"},
-    # It holds the search for records that are due, which the rules use too.
+    # It searches for due records, and the rules use that search too.
     {"background.loop"},
     {"gateways.stripe.http.response", "gateways.stripe.http.resolver"},
     {"gateways.stripe.http"},
@@ -80,7 +80,7 @@ FLOORS = [
     {"payments.recovery"},
     {"payments"},
     {"access", "telemetry", "background"},
-    # It makes what `payments.changes` takes for an event, with the clients' secrets.
+    # It builds the events of `payments.changes`, and reads the clients' secrets.
     {"gateways.stripe.webhook"},
     {"stripe_payment"},
     {"checkout", "cli", "wiring"},
@@ -95,7 +95,7 @@ NEVER = ("sandbox", "dev", "tests", "benchmarks")
 
 
 def modules() -> dict[str, ast.Module]:
-    """Every module of the service, by its dotted name within the package."""
+    """Return every module of the service by its dotted name within the package."""
     paths = [*ROOT.glob("*.py"), *(ROOT / PACKAGE).rglob("*.py")]
     named = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in paths}
     return {_short(name): ast.parse(path.read_text()) for name, path in named.items()}
@@ -109,7 +109,7 @@ MODULES = modules()
 
 
 def imports(tree: ast.AST, *, top_level: bool = False) -> Iterator[str]:
-    """The dotted names that are imported; `top_level`: while the module is loaded, for real."""
+    """Yield the imported dotted names; `top_level`: only those imported at load time."""
     nodes = _loaded(tree) if top_level else ast.walk(tree)
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -134,14 +134,14 @@ def allowed(module: str, within: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_library_is_imported_by_those_only_who_are_about_it(module: str) -> None:
+def test_libraries_are_imported_only_where_allowed(module: str) -> None:
     for name in imports(MODULES[module]):
         library = name.partition(".")[0]
         if library in ONLY:
             assert allowed(module, ONLY[library]), f"{module} imports {library}"
 
 
-def test_drivers_and_extensions_are_loaded_when_they_are_needed() -> None:
+def test_drivers_and_extensions_are_loaded_lazily() -> None:
     build = (
         "import sys, stripe_back_end_api as api;"
         "from payment_service.settings import load_settings;"
@@ -164,7 +164,7 @@ def test_imports_point_down(module: str) -> None:
 
 
 def _floor(module: str) -> int:
-    """A package's own __init__ that says nothing is on the floor of its name."""
+    """Return a module's floor; an empty __init__ is on the floor of its package."""
     if module == PACKAGE:
         return 0
     fitting = {
@@ -173,13 +173,13 @@ def _floor(module: str) -> int:
         for name in names
         if f"{module}.".startswith(f"{name}.")
     }
-    if not fitting and _says_nothing(MODULES[module]):
+    if not fitting and _is_empty(MODULES[module]):
         return 0
     assert fitting, f"{module} is on no floor"
     return fitting[max(fitting, key=len)]
 
 
-def _says_nothing(tree: ast.Module) -> bool:
+def _is_empty(tree: ast.Module) -> bool:
     return all(isinstance(node, ast.Expr) for node in tree.body)
 
 
@@ -192,7 +192,7 @@ def test_every_name_in_the_tables_is_a_module() -> None:
     assert unknown == set()
 
 
-def test_no_two_modules_import_each_other() -> None:
+def test_imports_have_no_cycles() -> None:
     left = {
         module: {name for name in imports(tree, top_level=True) if name in MODULES} - {module}
         for module, tree in MODULES.items()
@@ -202,7 +202,7 @@ def test_no_two_modules_import_each_other() -> None:
     assert left == {}
 
 
-def test_only_the_settings_read_the_environment() -> None:
+def test_only_settings_read_the_environment() -> None:
     for module, tree in MODULES.items():
         text = ast.unparse(tree)
         if "os.environ" in text or "getenv" in text:
@@ -217,5 +217,5 @@ def test_importing_the_service_does_no_work() -> None:
             assert isinstance(node.value, ast.Constant)
 
 
-def test_the_table_names_no_library_of_python_by_mistake() -> None:
+def test_table_names_no_standard_library_module() -> None:
     assert not (set(ONLY) - {"sqlite3"}) & set(sys.stdlib_module_names)

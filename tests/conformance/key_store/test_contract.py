@@ -1,4 +1,4 @@
-"""What every key store promises, on the real thing: one suite, all stores."""
+"""The contract of every key store: one suite for all stores, on real databases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.key_stores import ASCII_SERVER, NOW, STORES, Place, order, re
 
 pytestmark = pytest.mark.parametrize("place", [*STORES, ASCII_SERVER], indirect=True)
 
-# Orders that a careless key would take for one another, or for something else.
+# Orders that a carelessly built key would confuse.
 TRICKY = (
     order("b:c", "a"),
     order("c", "a:b"),
@@ -45,12 +45,12 @@ def claimed(store: KeyStore, *orders: Order | str, **more: Any) -> list[KeyRecor
     return [store.claim(record(of, **more)) for of in orders]
 
 
-def test_the_first_claim_is_stored(store: KeyStore) -> None:
+def test_first_claim_is_stored(store: KeyStore) -> None:
     assert store.claim(record()) == record()
     assert store.read(order()) == record()
 
 
-def test_a_later_claim_is_given_what_is_held(store: KeyStore) -> None:
+def test_later_claim_returns_the_stored_record(store: KeyStore) -> None:
     (held,) = claimed(store, "A-1")
     assert store.claim(record(owner="second", params="{}")) == held
     newer = after(held, state="created", payment_intent_id="pi_1")
@@ -58,14 +58,14 @@ def test_a_later_claim_is_given_what_is_held(store: KeyStore) -> None:
     assert store.claim(record(owner="third")) == newer
 
 
-def test_an_unknown_order_has_no_record(store: KeyStore) -> None:
+def test_unknown_order_has_no_record(store: KeyStore) -> None:
     assert store.read(order()) is None
     assert not store.replace(record(), after(record()))
     assert not store.forget(record())
     assert store.read(order()) is None
 
 
-def test_every_field_comes_back_as_it_was(store: KeyStore) -> None:
+def test_every_field_is_read_back_unchanged(store: KeyStore) -> None:
     full = record(
         attempt=3,
         fingerprint="0123456789abcdef" * 4,
@@ -93,14 +93,14 @@ def astuple(held: KeyRecord | None) -> list[object]:
     return [getattr(held, name) for name in held.__slots__]
 
 
-def test_what_was_none_is_none(store: KeyStore) -> None:
+def test_none_is_read_back_as_none(store: KeyStore) -> None:
     (held,) = claimed(store, "A-1", due_at=NOW, payment_intent_id="pi_1", payment_status="x")
     bare = after(held, due_at=None, payment_intent_id=None, payment_status=None)
     assert store.replace(held, bare)
     assert store.read(order()) == bare
 
 
-def test_orders_are_not_taken_for_one_another(store: KeyStore) -> None:
+def test_similar_orders_are_distinct(store: KeyStore) -> None:
     assert all(a != b for a, b in combinations(TRICKY, 2))
     for number, of in enumerate(TRICKY):
         assert store.claim(record(of, owner=f"{number}")).owner == f"{number}"
@@ -111,7 +111,7 @@ def test_orders_are_not_taken_for_one_another(store: KeyStore) -> None:
     assert {held.order for held in store.scan()} == set(TRICKY)
 
 
-def test_replacing_needs_the_version_that_is_held(store: KeyStore) -> None:
+def test_replace_requires_the_current_version(store: KeyStore) -> None:
     (first,) = claimed(store, "A-1")
     second = after(first, owner="second")
     assert store.replace(first, second)
@@ -119,21 +119,21 @@ def test_replacing_needs_the_version_that_is_held(store: KeyStore) -> None:
     assert store.read(order()) == second
 
 
-def test_replacing_needs_the_owner_that_is_held(store: KeyStore) -> None:
+def test_replace_requires_the_current_owner(store: KeyStore) -> None:
     (held,) = claimed(store, "A-1")
     stranger = replace(held, owner="stranger")
     assert not store.replace(stranger, after(stranger, state="created"))
     assert store.read(order()) == held
 
 
-def test_forgetting_needs_owner_and_version(store: KeyStore) -> None:
+def test_forget_requires_owner_and_version(store: KeyStore) -> None:
     (held,) = claimed(store, "A-1")
     assert not store.forget(replace(held, owner="stranger"))
     assert not store.forget(after(held))
     assert store.read(order()) == held
 
 
-def test_a_forgotten_order_can_be_claimed_anew(store: KeyStore) -> None:
+def test_forgotten_order_can_be_claimed_again(store: KeyStore) -> None:
     held, other = claimed(store, "A-1", "A-2", due_at=NOW)
     assert store.forget(held)
     assert store.read(order()) is None
@@ -141,7 +141,7 @@ def test_a_forgotten_order_can_be_claimed_anew(store: KeyStore) -> None:
     assert store.claim(record(owner="second")).owner == "second"
 
 
-def test_what_is_due_comes_oldest_first(store: KeyStore) -> None:
+def test_due_records_come_oldest_first(store: KeyStore) -> None:
     claimed(store, "never", due_at=None)
     for order_id, due_at in [("late", NOW + 2), ("now", NOW), ("soon", NOW + 1), ("old", 5.5)]:
         claimed(store, order_id, due_at=due_at)
@@ -150,7 +150,7 @@ def test_what_is_due_comes_oldest_first(store: KeyStore) -> None:
     assert store.due(5.0, 10) == []
 
 
-def test_what_is_due_follows_the_record(store: KeyStore) -> None:
+def test_due_index_follows_the_record(store: KeyStore) -> None:
     (held,) = claimed(store, "A-1", due_at=NOW)
     later = after(held, due_at=NOW + 100)
     assert store.replace(held, later)
@@ -167,7 +167,7 @@ def test_what_is_due_follows_the_record(store: KeyStore) -> None:
     assert store.due(NOW, 10) == [again]
 
 
-def test_what_was_put_off_is_not_the_oldest(store: KeyStore) -> None:
+def test_postponed_record_loses_its_place(store: KeyStore) -> None:
     put_off, other = claimed(store, "A-1", "A-2", due_at=NOW)
     later = after(put_off, due_at=NOW + 1)
     assert store.replace(put_off, later)
@@ -175,7 +175,7 @@ def test_what_was_put_off_is_not_the_oldest(store: KeyStore) -> None:
     assert store.due(NOW + 1, 10) == [other, later]
 
 
-def test_a_stale_owner_makes_nothing_due(store: KeyStore) -> None:
+def test_stale_owner_makes_nothing_due(store: KeyStore) -> None:
     claimed(store, "A-2", due_at=NOW + 2)
     (held,) = claimed(store, "A-1")
     second = after(held, due_at=NOW + 1)
@@ -187,14 +187,14 @@ def test_a_stale_owner_makes_nothing_due(store: KeyStore) -> None:
     assert store.due(NOW + 1, 10) == [second]
 
 
-def test_a_scan_sees_every_record_once(store: KeyStore) -> None:
+def test_scan_returns_every_record_once(store: KeyStore) -> None:
     more_than_a_page = 520
     names = [f"A-{number}" for number in range(more_than_a_page)]
     claimed(store, *names)
     assert sorted(held.order.order_id for held in store.scan()) == sorted(names)
 
 
-def test_a_scan_can_be_of_one_state(store: KeyStore) -> None:
+def test_scan_can_filter_by_state(store: KeyStore) -> None:
     first, _ = claimed(store, "A-1", "A-2")
     done = after(first, state="created")
     assert store.replace(first, done)
@@ -203,7 +203,7 @@ def test_a_scan_can_be_of_one_state(store: KeyStore) -> None:
     assert [held.order.order_id for held in store.scan("pending")] == ["A-2"]
 
 
-def test_a_scan_does_not_block_writers(store: KeyStore) -> None:
+def test_scan_does_not_block_writers(store: KeyStore) -> None:
     first, second = claimed(store, "A-1", "A-2")
     scan = store.scan()
     next(scan)
@@ -213,7 +213,7 @@ def test_a_scan_does_not_block_writers(store: KeyStore) -> None:
     assert len(list(scan)) <= 2
 
 
-def test_a_store_that_is_there_answers_a_ping_and_closes(place: Place) -> None:
+def test_running_store_answers_a_ping_and_closes(place: Place) -> None:
     store = place.open()
     store.ping()
     claimed(store, "A-1")

@@ -1,4 +1,4 @@
-"""Moving to another store: every record arrives as it was, and a second copy changes nothing."""
+"""Copying to another store: every record arrives unchanged, and a second copy is a no-op."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.servers import free_port
 from tests.unit.telemetry.test_metrics import record
 
 
-def test_every_record_arrives_as_it_was(tmp_path: Path) -> None:
+def test_every_record_arrives_unchanged(tmp_path: Path) -> None:
     source, target = MemoryStore(), open_key_store(f"sqlite:///{tmp_path}/keys.db")
     records = {record(f"A-{n}", locked_until=float(n), due_at=n or None) for n in range(50)}
     for each in records:
@@ -28,7 +28,7 @@ def test_every_record_arrives_as_it_was(tmp_path: Path) -> None:
     target.close()
 
 
-def test_what_the_target_has_otherwise_is_left_alone_and_told() -> None:
+def test_differing_target_record_is_kept_and_reported() -> None:
     source, target = MemoryStore(), MemoryStore()
     source.claim(record("A-1", 1.0))
     target.claim(record("A-1", 2.0))
@@ -49,7 +49,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_copy_at_a_shell_says_how_many(tmp_path: Path) -> None:
+def test_copy_command_prints_the_count(tmp_path: Path) -> None:
     source = open_key_store(f"sqlite:///{tmp_path}/old.db")
     source.claim(record("A-1", 1.0))
     source.close()
@@ -57,8 +57,8 @@ def test_a_copy_at_a_shell_says_how_many(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("1 records carried over, 0 were there\n", "")
 
 
-def test_a_source_that_served_after_a_copy_is_not_taken_for_copied(tmp_path: Path) -> None:
-    """An order that was canceled and made again there would get a second PaymentIntent."""
+def test_source_that_changed_after_a_copy_is_reported(tmp_path: Path) -> None:
+    """An order canceled and created again there would otherwise get a second PaymentIntent."""
     stores = f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db"
     source = open_key_store(stores[0])
     before = record("A-1", 1.0)
@@ -77,7 +77,7 @@ def test_a_source_that_served_after_a_copy_is_not_taken_for_copied(tmp_path: Pat
     target.close()
 
 
-def test_a_source_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_missing_source_is_not_created(tmp_path: Path) -> None:
     done = run(f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db")
     assert (done.returncode, done.stderr) == (1, "FROM: there is no such SQLite file\n")
     assert not list(tmp_path.iterdir())
@@ -94,7 +94,7 @@ def test_a_source_that_is_not_there_is_not_made(tmp_path: Path) -> None:
         ("sqlite:///{old}", "postgresql://me:hunter2@{nobody}/db", "TO: PostgreSQL did not"),
     ],
 )
-def test_a_store_that_cannot_be_copied_is_told_in_one_line(
+def test_uncopyable_store_is_a_one_line_error(
     source: str, target: str, line: str, tmp_path: Path
 ) -> None:
     (tmp_path / "text").write_text(

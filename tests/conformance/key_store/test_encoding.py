@@ -1,4 +1,4 @@
-"""What a PostgreSQL server's configuration must not change: what is stored, and what is read."""
+"""A database's configuration must not change the text that is stored or read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.servers import Postgres, Redis, free_port
 
 EVERY_CHARACTER = '{"a":"é 名 🛒 \\\\ \\""}'
 
-# What a role or a database may have been given.
+# Settings that a role or a database may have.
 ROLE_SETTINGS = (
     "extra_float_digits = -15",
     "bytea_output = escape",
@@ -33,7 +33,7 @@ ROLE_SETTINGS = (
 
 
 @pytest.mark.parametrize("setting", ROLE_SETTINGS)
-def test_a_setting_of_the_role_changes_nothing(setting: str, postgres_server: Postgres) -> None:
+def test_role_settings_change_nothing(setting: str, postgres_server: Postgres) -> None:
     role = f"role_{ROLE_SETTINGS.index(setting)}"
     postgres_server.run(f"CREATE ROLE {role} LOGIN SUPERUSER")
     postgres_server.run(f"ALTER ROLE {role} SET {setting}")
@@ -47,9 +47,7 @@ def test_a_setting_of_the_role_changes_nothing(setting: str, postgres_server: Po
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "UTF8"])
-def test_orders_that_come_together_keep_every_character(
-    encoding: str, postgres_server: Postgres
-) -> None:
+def test_orders_in_one_batch_keep_every_character(encoding: str, postgres_server: Postgres) -> None:
     store = open_key_store(postgres_server.new_database(encoding), timeout_seconds=20)
     records = [record(f"名-{n}", params=EVERY_CHARACTER, owner=f"ö{n}") for n in range(60)]
     with ThreadPoolExecutor(30) as pool:
@@ -60,7 +58,7 @@ def test_orders_that_come_together_keep_every_character(
     store.close()
 
 
-def test_the_environment_does_not_pick_the_encoding(
+def test_environment_does_not_set_the_encoding(
     postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
@@ -72,7 +70,7 @@ def test_the_environment_does_not_pick_the_encoding(
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "EUC_JP"])
-def test_a_database_that_cannot_hold_every_order_takes_none(
+def test_database_without_unicode_is_rejected(
     encoding: str, postgres_server: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = postgres_server.new_database(encoding)
@@ -88,11 +86,11 @@ def test_a_database_that_cannot_hold_every_order_takes_none(
     store.close()
 
 
-def test_a_server_that_is_down_is_not_refused() -> None:
+def test_server_that_is_down_is_not_rejected() -> None:
     refuse_unusable(f"postgresql://me:hunter2@127.0.0.1:{free_port()}/db", 0.5)
 
 
-def test_such_a_database_stops_the_start_with_one_line(postgres_server: Postgres) -> None:
+def test_database_without_unicode_stops_the_start(postgres_server: Postgres) -> None:
     environ = {
         "PATH": os.environ["PATH"],
         "STRIPE_SECRET_KEY": "sk_test_abc",
@@ -112,7 +110,7 @@ def test_such_a_database_stops_the_start_with_one_line(postgres_server: Postgres
 
 
 @pytest.mark.parametrize("option", ["decode_responses=True", "encoding=latin-1"])
-def test_a_redis_url_does_not_pick_the_encoding(option: str, redis_server: Redis) -> None:
+def test_redis_url_does_not_set_the_encoding(option: str, redis_server: Redis) -> None:
     store = open_key_store(f"{redis_server.new_url()}?{option}")
     full = record("名", params=EVERY_CHARACTER)
     assert store.claim(full) == full
@@ -121,10 +119,8 @@ def test_a_redis_url_does_not_pick_the_encoding(option: str, redis_server: Redis
     store.close()
 
 
-def test_a_sqlite_file_of_utf_16_takes_no_order(
-    quick_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """SQLite reads U+FFFF there as U+FFFD, so that two orders would share a key."""
+def test_utf_16_sqlite_file_is_rejected(quick_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLite in UTF-16 reads U+FFFF as U+FFFD, so two orders would share a key."""
     path = quick_path / "keys.db"
     with closing(sqlite3.connect(path)) as made:
         made.execute("PRAGMA encoding = 'UTF-16le'")

@@ -1,4 +1,4 @@
-"""The stores and a dict are told the same things, thousands of them, and must say the same."""
+"""Thousands of random operations have the same results on every store as on a dict."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORDERS = [
     for name in ("c", "b:c", "名🛒")
 ]
 
-# What the contract lets a text be: anything but NUL and lone surrogates.
+# The contract allows any text without NUL and lone surrogates.
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 instants = st.sampled_from([NOW, NOW + 0.1, NOW + 1 / 3, NOW + 7, 0.5])
 due_instants = st.none() | instants
@@ -50,7 +50,7 @@ changes = st.fixed_dictionaries(
 
 
 class Agreement(RuleBasedStateMachine):
-    """`model` is what should be held; `stale` is what was held before."""
+    """`model` holds the expected records; `stale` holds earlier versions of them."""
 
     stores: dict[str, KeyStore]
 
@@ -134,7 +134,7 @@ def stores(postgres_server: Postgres, redis_server: Redis) -> Iterator[dict[str,
             store.close()
 
 
-def test_the_stores_agree_with_a_dict(stores: dict[str, KeyStore]) -> None:
+def test_stores_agree_with_a_dict(stores: dict[str, KeyStore]) -> None:
     Agreement.stores = stores
     bounds = settings(
         max_examples=15,

@@ -1,4 +1,4 @@
-"""Moments that a race meets by luck only, held still: PostgreSQL says who waits for whom."""
+"""Races in PostgreSQL, made deterministic by transactions that hold locks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Rollback(Exception):
 
 @pytest.fixture(params=ISOLATIONS)
 def url(request: pytest.FixtureRequest, postgres_server: Postgres) -> str:
-    """CockroachDB knows only the last of them; others may be a database's default."""
+    """CockroachDB supports only `serializable`; any level may be a database's default."""
     isolation = request.param.replace(" ", "%5C%20")
     setting = f"%20-c%20default_transaction_isolation%3D{isolation}"
     return postgres_server.new_url() + setting
@@ -49,7 +49,7 @@ def store(url: str) -> Iterator[KeyStore]:
 
 @contextmanager
 def transaction(url: str) -> Iterator[Callable[[str, dict[str, Any]], None]]:
-    """Another process' statements, committed together at the end."""
+    """Run another process's statements, and commit them together at the end."""
     with psycopg.connect(url) as connection:
 
         def run(name: str, values: dict[str, Any]) -> None:
@@ -62,38 +62,38 @@ def row(of: KeyRecord) -> dict[str, Any]:
     return as_row(of) | {"key": order_key(of.order).encode()}
 
 
-def until_somebody_waits(server: Postgres, waiting: Future[Any]) -> None:
+def wait_until_blocked(server: Postgres, waiting: Future[Any]) -> None:
     end = time.monotonic() + 20
     while server.run(WAITING) == [(0,)]:
         assert not waiting.done(), waiting.result()
         assert time.monotonic() < end
 
 
-def test_a_claim_that_another_has_just_made_is_given_that_one(
+def test_concurrent_claim_returns_the_committed_record(
     url: str, store: KeyStore, postgres_server: Postgres
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
         with transaction(url) as run:
             run("claim", row(record(owner="other")))
             mine = pool.submit(store.claim, record(owner="mine"))
-            until_somebody_waits(postgres_server, mine)
+            wait_until_blocked(postgres_server, mine)
         assert mine.result(20) == record(owner="other")
     assert store.read(order()) == record(owner="other")
 
 
-def test_a_claim_that_another_takes_back_is_mine(
+def test_claim_succeeds_after_the_other_rolls_back(
     url: str, store: KeyStore, postgres_server: Postgres
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
         with suppress(Rollback), transaction(url) as run:
             run("claim", row(record(owner="other")))
             mine = pool.submit(store.claim, record(owner="mine"))
-            until_somebody_waits(postgres_server, mine)
+            wait_until_blocked(postgres_server, mine)
             raise Rollback
         assert mine.result(20) == record(owner="mine")
 
 
-def test_a_version_that_another_has_just_replaced_is_not_replaced(
+def test_replace_fails_after_a_concurrent_replace(
     url: str, store: KeyStore, postgres_server: Postgres
 ) -> None:
     held = store.claim(record())
@@ -103,14 +103,12 @@ def test_a_version_that_another_has_just_replaced_is_not_replaced(
         with transaction(url) as run:
             run("replace", row(theirs) | fence)
             mine = pool.submit(store.replace, held, replace(held, version=2, owner="mine"))
-            until_somebody_waits(postgres_server, mine)
+            wait_until_blocked(postgres_server, mine)
         assert mine.result(20) is False
     assert store.read(order()) == theirs
 
 
-def test_an_order_whose_row_is_locked_holds_up_no_other(
-    url: str, postgres_server: Postgres
-) -> None:
+def test_locked_row_blocks_no_other_order(url: str, postgres_server: Postgres) -> None:
     store = open_key_store(url, timeout_seconds=2)
     held = [store.claim(record(f"A-{number}")) for number in range(30)]
     with psycopg.connect(url) as other, ThreadPoolExecutor(30) as pool:
@@ -122,14 +120,14 @@ def test_an_order_whose_row_is_locked_holds_up_no_other(
     store.close()
 
 
-def test_a_claim_that_hangs_holds_up_none_that_comes_later(
+def test_hanging_claim_blocks_no_later_claim(
     url: str, store: KeyStore, postgres_server: Postgres
 ) -> None:
     with ThreadPoolExecutor(30) as pool:
         with suppress(Rollback), transaction(url) as run:
             run("claim", row(record(owner="other")))
             mine = pool.submit(store.claim, record(owner="mine"))
-            until_somebody_waits(postgres_server, mine)
+            wait_until_blocked(postgres_server, mine)
             others = [pool.submit(store.claim, record(f"B-{number}")) for number in range(29)]
             assert all(each.result(20).owner == "first" for each in others)
             assert not mine.done()
@@ -137,7 +135,7 @@ def test_a_claim_that_hangs_holds_up_none_that_comes_later(
         assert mine.result(20).owner == "mine"
 
 
-def test_what_postgresql_refuses_fails_alone(url: str, store: KeyStore) -> None:
+def test_rejected_operation_fails_alone(url: str, store: KeyStore) -> None:
     with ThreadPoolExecutor(30) as pool:
         bad = [pool.submit(store.claim, record("bad", params="\0")) for _ in range(10)]
         good = [pool.submit(store.claim, record(f"B-{number}")) for number in range(20)]
@@ -145,8 +143,8 @@ def test_what_postgresql_refuses_fails_alone(url: str, store: KeyStore) -> None:
         assert {each.result(20).order.order_id for each in good} == {f"B-{n}" for n in range(20)}
 
 
-def test_a_batch_looks_keys_up_however_small_the_table_was(url: str, store: KeyStore) -> None:
-    """A plan for a hundred unknown rows would read the whole table, ever after."""
+def test_batch_uses_the_index_even_on_a_small_table(url: str, store: KeyStore) -> None:
+    """A cached plan for a hundred unknown rows would scan the whole table forever."""
     store.ping()
     with psycopg.connect(url) as connection:
         connection.execute("SET plan_cache_mode = force_generic_plan")
@@ -157,21 +155,19 @@ def test_a_batch_looks_keys_up_however_small_the_table_was(url: str, store: KeyS
         assert "Seq Scan" not in plan
 
 
-def test_whoever_makes_the_tables_second_waits_and_goes_on(
-    url: str, postgres_server: Postgres
-) -> None:
+def test_second_table_creation_waits_and_continues(url: str, postgres_server: Postgres) -> None:
     with ThreadPoolExecutor(1) as pool:
         with psycopg.connect(url) as first:
             first.execute(statement("postgres", "versions.sql").encode())
             second = pool.submit(open_key_store, url, timeout_seconds=20)
-            until_somebody_waits(postgres_server, second)
+            wait_until_blocked(postgres_server, second)
         opened = second.result(20)
     assert opened.claim(record()) == record()
     opened.close()
 
 
 class Pooled:
-    """As PgBouncer in transaction mode: each statement goes to the next session."""
+    """Like PgBouncer in transaction mode: each statement goes to the next session."""
 
     def __init__(self, sessions: Sequence[psycopg.Connection[Any]]) -> None:
         self._sessions = cycle(sessions)
@@ -180,7 +176,7 @@ class Pooled:
         return next(self._sessions).execute(*statement)
 
 
-def test_making_the_tables_leaves_no_lock_in_a_session_of_a_pooler(
+def test_table_creation_leaves_no_lock_in_a_pooled_session(
     url: str, postgres_server: Postgres
 ) -> None:
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
@@ -193,7 +189,7 @@ def test_making_the_tables_leaves_no_lock_in_a_session_of_a_pooler(
         assert postgres_server.run(locks) == [(0,)]
 
 
-def test_a_role_that_may_not_make_the_tables_keeps_no_lock(postgres_server: Postgres) -> None:
+def test_role_without_create_permission_keeps_no_lock(postgres_server: Postgres) -> None:
     url = postgres_server.new_url()
     postgres_server.run("CREATE ROLE reader LOGIN")
     store = open_key_store(url.replace("postgres:secret-word", "reader"), timeout_seconds=20)
@@ -204,10 +200,10 @@ def test_a_role_that_may_not_make_the_tables_keeps_no_lock(postgres_server: Post
     store.close()
 
 
-def test_two_processes_that_claim_the_same_orders_do_not_wait_for_each_other(
+def test_claims_of_the_same_orders_do_not_deadlock(
     postgres_server: Postgres,
 ) -> None:
-    """PostgreSQL ends such a wait after a second, by undoing one of the two statements."""
+    """After a second, PostgreSQL would resolve the deadlock by aborting one statement."""
     orders, rounds = 30, 150
     url = postgres_server.new_url()
     stores = [open_key_store(url, timeout_seconds=20) for _ in range(2)]
@@ -232,8 +228,8 @@ def test_two_processes_that_claim_the_same_orders_do_not_wait_for_each_other(
         store.close()
 
 
-def test_a_session_that_may_not_write_is_not_kept(postgres_server: Postgres) -> None:
-    """After a failover the name is another server's, while the old one lives on."""
+def test_read_only_session_is_discarded(postgres_server: Postgres) -> None:
+    """After a failover, the name points to another server while the old one still runs."""
     postgres_server.run("CREATE ROLE moved LOGIN SUPERUSER")
     url = postgres_server.new_url().replace("postgres:secret-word", "moved")
     open_key_store(url, timeout_seconds=20).close()

@@ -1,4 +1,4 @@
-"""Many at once, in threads and in processes: every claim and every version has one owner."""
+"""Races of threads and processes: every claim and every version has one owner."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ THREADS = 8
 CROWD = 32
 ORDERS = [f"A-{number}" for number in range(8)]
 
-# A race on two busy cores is no measure of how long one operation takes.
+# Generous, because races keep both cores busy.
 PATIENCE_SECONDS = 20.0
 
 _start: list[threading.Barrier] = []
 
 
 def together(count: int, act: Callable[[int], list[str]]) -> list[list[str]]:
-    """Let that many threads act at the same moment."""
+    """Run `act` in `count` threads that start at the same moment."""
     barrier = threading.Barrier(count)
 
     def run(number: int) -> list[str]:
@@ -45,13 +45,13 @@ def claim_all(store: KeyStore, owner: str) -> list[str]:
 
 
 def win_versions(store: KeyStore, owner: str) -> list[str]:
-    """Replace each order's first version; return those that were won."""
+    """Replace each order's first version; return the orders won."""
     held = [record(name, "first") for name in ORDERS]
     return [r.order.order_id for r in held if store.replace(r, replace(r, version=2, owner=owner))]
 
 
 def raise_versions(store: KeyStore, owner: str) -> list[str]:
-    """Replace each order as it is now, a few times; return those that were won."""
+    """Replace each order's current version, a few times; return the versions won."""
     won = []
     for name in ORDERS * 3:
         held = store.read(order(name))
@@ -61,8 +61,8 @@ def raise_versions(store: KeyStore, owner: str) -> list[str]:
     return won
 
 
-def claim_and_tell(place: Place, pipe: Connection) -> None:
-    """Claim with many threads, and tell of each that was answered, until killed."""
+def claim_and_report(place: Place, pipe: Connection) -> None:
+    """Claim in many threads, and send each confirmed order into the pipe, until killed."""
     store = place.open(PATIENCE_SECONDS)
     telling = threading.Lock()
 
@@ -81,7 +81,7 @@ def keep_barrier(barrier: threading.Barrier) -> None:
 
 
 def claim_in_process(place: Place, owner: str) -> list[str]:
-    """Open the store and claim, at the same moment as the other processes do."""
+    """Open the store and claim, at the same moment as the other processes."""
     _start[0].wait(30)
     store = place.open(PATIENCE_SECONDS)
     try:
@@ -99,7 +99,7 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 
 
 @pytest.mark.parametrize("place", STORES, indirect=True)
-def test_claims_of_many_threads_have_one_owner(place: Place) -> None:
+def test_claims_of_many_threads_have_one_owner_each(place: Place) -> None:
     store = place.open(PATIENCE_SECONDS)
     owners = together(THREADS, lambda number: claim_all(store, f"{number}"))
     assert len(set(map(tuple, owners))) == 1
@@ -107,7 +107,7 @@ def test_claims_of_many_threads_have_one_owner(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", STORES, indirect=True)
-def test_of_many_that_replace_one_version_one_succeeds(place: Place) -> None:
+def test_one_of_many_concurrent_replaces_succeeds(place: Place) -> None:
     store = place.open(PATIENCE_SECONDS)
     claim_all(store, "first")
     won = together(THREADS, lambda number: win_versions(store, f"{number}"))
@@ -118,8 +118,8 @@ def test_of_many_that_replace_one_version_one_succeeds(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", STORES, indirect=True)
-def test_of_many_threads_on_few_orders_every_success_is_one_version(place: Place) -> None:
-    """A batch must tell each member of its own outcome, and of no other's."""
+def test_every_successful_replace_is_one_version(place: Place) -> None:
+    """Each operation of a batch must get its own result."""
     store = place.open(PATIENCE_SECONDS)
     claim_all(store, "first")
     won = together(CROWD, lambda number: raise_versions(store, f"{number}"))
@@ -130,11 +130,11 @@ def test_of_many_threads_on_few_orders_every_success_is_one_version(place: Place
 
 
 @pytest.mark.parametrize("place", SHARED, indirect=True)
-def test_what_was_answered_outlives_a_kill_of_the_process(place: Place) -> None:
-    """A batch must tell nobody before it is committed."""
+def test_confirmed_claims_survive_a_killed_process(place: Place) -> None:
+    """A batch must not confirm an operation before the commit."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=claim_and_tell, args=(place, theirs), daemon=True)
+    process = context.Process(target=claim_and_report, args=(place, theirs), daemon=True)
     process.start()
     theirs.close()
     told = [mine.recv() for _ in range(200)]
@@ -149,7 +149,7 @@ def test_what_was_answered_outlives_a_kill_of_the_process(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", SHARED, indirect=True)
-def test_another_handle_sees_what_was_written(place: Place, store: KeyStore) -> None:
+def test_another_handle_sees_the_write(place: Place, store: KeyStore) -> None:
     other = place.open()
     assert store.claim(record()) == record()
     assert other.read(order()) == record()
@@ -159,16 +159,16 @@ def test_another_handle_sees_what_was_written(place: Place, store: KeyStore) -> 
 
 
 @pytest.mark.parametrize("place", SHARED, indirect=True)
-def test_claims_of_many_processes_have_one_owner(
+def test_claims_of_many_processes_have_one_owner_each(
     place: Place, processes: ProcessPoolExecutor
 ) -> None:
-    """They open a store that has no table yet, too, all at the same moment."""
+    """All processes open a store without a table at the same moment."""
     tasks = [processes.submit(claim_in_process, place, f"{n}") for n in range(PROCESSES)]
     owners = [task.result(60) for task in tasks]
     assert len(set(map(tuple, owners))) == 1
 
 
-def test_ten_may_prepare_the_database_at_once(postgres_server: Postgres) -> None:
+def test_ten_processes_may_create_the_tables_at_once(postgres_server: Postgres) -> None:
     url = postgres_server.new_url()
 
     def prepare(number: int) -> list[str]:
@@ -182,10 +182,10 @@ def test_ten_may_prepare_the_database_at_once(postgres_server: Postgres) -> None
 
 
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
-def test_claims_race_well_where_transactions_are_serializable(
+def test_claims_have_one_owner_under_serializable_isolation(
     place: Place, postgres_server: Postgres
 ) -> None:
-    """As they always are in CockroachDB: the server undoes some, and they are sent again."""
+    """As in CockroachDB: the server aborts some transactions, and the store retries them."""
     url = f"{place.where}%20-c%20default_transaction_isolation%3Dserializable"
     store = open_key_store(url, timeout_seconds=PATIENCE_SECONDS)
     owners = together(THREADS, lambda number: claim_all(store, f"{number}"))

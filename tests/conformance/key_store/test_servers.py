@@ -1,4 +1,4 @@
-"""A server that restarts, dies, stands still, is not there yet, or has lost its data."""
+"""A database server that restarts, dies, freezes or starts late."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.servers import Server
 
 pytestmark = pytest.mark.parametrize("place", SERVERS, indirect=True)
 
-# What a busy machine may add to a time-out.
+# Allowance for a busy machine on top of a time-out.
 SLACK_SECONDS = 1.0
 
 
@@ -28,7 +28,7 @@ def fails_within(seconds: float, store: KeyStore) -> None:
 
 
 def use_connections(store: KeyStore, count: int) -> None:
-    """Have several connections open, as a service under load has."""
+    """Open several connections, as a service under load does."""
     barrier = threading.Barrier(count)
 
     def read(number: int) -> None:
@@ -40,7 +40,7 @@ def use_connections(store: KeyStore, count: int) -> None:
         list(pool.map(read, range(count)))
 
 
-def test_a_restart_between_calls_is_not_noticed(store: KeyStore, server: Server) -> None:
+def test_restart_between_calls_is_not_noticed(store: KeyStore, server: Server) -> None:
     store.claim(record(due_at=NOW))
     use_connections(store, 6)
     server.restart()
@@ -52,7 +52,7 @@ def test_a_restart_between_calls_is_not_noticed(store: KeyStore, server: Server)
     assert [each.version for each in store.due(NOW, 10)] == [2, 1]
 
 
-def test_what_was_acknowledged_outlives_a_kill(store: KeyStore, server: Server) -> None:
+def test_acknowledged_writes_survive_a_kill(store: KeyStore, server: Server) -> None:
     for number in range(50):
         store.claim(record(f"A-{number}"))
     server.kill()
@@ -60,7 +60,7 @@ def test_what_was_acknowledged_outlives_a_kill(store: KeyStore, server: Server) 
     assert len(list(store.scan())) == 50
 
 
-def test_a_server_that_is_down_is_said_so_in_time(place: Place, server: Server) -> None:
+def test_server_that_is_down_is_reported_in_time(place: Place, server: Server) -> None:
     store = place.open(timeout_seconds=0.4)
     store.claim(record())
     server.kill()
@@ -80,7 +80,7 @@ def test_a_server_that_is_down_is_said_so_in_time(place: Place, server: Server) 
     store.close()
 
 
-def test_a_server_that_is_down_at_the_start_can_come_later(place: Place, server: Server) -> None:
+def test_server_may_start_after_the_service(place: Place, server: Server) -> None:
     server.stop()
     store = place.open(timeout_seconds=0.4)
     fails_within(0.4, store)
@@ -90,7 +90,7 @@ def test_a_server_that_is_down_at_the_start_can_come_later(place: Place, server:
     store.close()
 
 
-def test_a_server_that_stands_still_is_not_waited_for(place: Place, server: Server) -> None:
+def test_frozen_server_times_out(place: Place, server: Server) -> None:
     store = place.open(timeout_seconds=0.4)
     store.ping()
     server.freeze()

@@ -1,4 +1,4 @@
-"""What only a SQLite file can suffer: locks, full disks, broken files, and who may read it."""
+"""Failures of a SQLite file: locks, full disks, broken files, permissions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from payment_service.key_store.row import as_row
 from payment_service.key_store.sqlite.store import REPLACED, SqliteStore
 from tests.support.key_stores import order, record
 
-# Root may write whatever the file says; this user may not.
+# Root ignores the file's permissions; this user does not.
 NOBODY = 65534
 
 
@@ -41,7 +41,7 @@ def synchronous(store: object) -> int:
     return level
 
 
-def test_a_write_is_on_the_disk_when_it_returns(path: Path) -> None:
+def test_write_is_on_disk_when_it_returns(path: Path) -> None:
     store = open_key_store(f"sqlite:///{path}")
     store.claim(record())
     assert synchronous(store) == 2
@@ -49,15 +49,15 @@ def test_a_write_is_on_the_disk_when_it_returns(path: Path) -> None:
     store.close()
 
 
-def test_a_shared_memory_file_is_never_flushed(path: Path) -> None:
+def test_shared_memory_file_is_never_flushed(path: Path) -> None:
     store = shared_memory_store(str(path))
     store.claim(record())
     assert synchronous(store) == 0
     store.close()
 
 
-class WriteAlone(sqlite3.Connection):
-    """Fails where two writes of this process are at the file at once."""
+class ExclusiveWrites(sqlite3.Connection):
+    """A connection that fails when two threads of this process write at once."""
 
     busy = threading.Lock()
 
@@ -71,12 +71,12 @@ class WriteAlone(sqlite3.Connection):
             self.busy.release()
 
 
-def test_threads_take_turns_at_a_shared_memory_file(
+def test_threads_take_turns_on_a_shared_memory_file(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who meets another there sleeps for milliseconds, where a write takes 0.02 ms."""
+    """On a conflict, SQLite sleeps for milliseconds, while a write takes 0.02 ms."""
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=WriteAlone))
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=ExclusiveWrites))
     store = shared_memory_store(str(path), timeout_seconds=20.0)
 
     def write(number: int) -> bool:
@@ -88,8 +88,8 @@ def test_threads_take_turns_at_a_shared_memory_file(
     store.close()
 
 
-def test_a_thread_waits_no_longer_for_its_turn_and_the_file_than_for_the_file(path: Path) -> None:
-    """Whoever has its turn just before its time is over has no time left for the file."""
+def test_waiting_for_a_turn_counts_against_the_time_out(path: Path) -> None:
+    """A thread that gets the lock just before its time-out has no time left for the file."""
     store = shared_memory_store(str(path), timeout_seconds=0.4)
     store.claim(record())
     other = sqlite3.connect(path, isolation_level=None)
@@ -109,14 +109,14 @@ def test_a_thread_waits_no_longer_for_its_turn_and_the_file_than_for_the_file(pa
     store.close()
 
 
-def test_the_file_is_nobody_elses_to_read(path: Path) -> None:
+def test_file_is_readable_by_its_owner_only(path: Path) -> None:
     store = open_key_store(f"sqlite:///{path}")
     store.claim(record())
     assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
     store.close()
 
 
-def test_a_writer_that_holds_the_file_is_waited_for_within_the_time_out(path: Path) -> None:
+def test_locked_file_is_waited_for_within_the_time_out(path: Path) -> None:
     store = open_key_store(f"sqlite:///{path}", timeout_seconds=0.2)
     store.claim(record())
     other = sqlite3.connect(path, isolation_level=None)
@@ -133,7 +133,7 @@ def test_a_writer_that_holds_the_file_is_waited_for_within_the_time_out(path: Pa
     store.close()
 
 
-def test_of_many_that_wait_for_the_file_nobody_waits_longer(path: Path) -> None:
+def test_no_waiting_thread_exceeds_the_time_out(path: Path) -> None:
     store = open_key_store(f"sqlite:///{path}", timeout_seconds=0.3)
     store.claim(record())
     other = sqlite3.connect(path, isolation_level=None)
@@ -148,8 +148,8 @@ def test_of_many_that_wait_for_the_file_nobody_waits_longer(path: Path) -> None:
     store.close()
 
 
-def test_what_cannot_be_written_fails_alone(path: Path) -> None:
-    """Whatever batch it is in."""
+def test_unwritable_record_fails_alone(path: Path) -> None:
+    """The other operations of its batch succeed."""
     store = open_key_store(f"sqlite:///{path}", timeout_seconds=20)
     too_much = record("too much", attempt=2**70)
     with ThreadPoolExecutor(30) as pool:
@@ -160,7 +160,7 @@ def test_what_cannot_be_written_fails_alone(path: Path) -> None:
     store.close()
 
 
-def test_a_batch_is_written_as_a_whole_or_not_at_all(path: Path) -> None:
+def test_batch_is_atomic(path: Path) -> None:
     store = SqliteStore(str(path), timeout_seconds=20)
     good, bad = as_row(record("A-1")), as_row(record("A-2", attempt=2**70))
     soon = time.monotonic() + 20
@@ -171,7 +171,7 @@ def test_a_batch_is_written_as_a_whole_or_not_at_all(path: Path) -> None:
     store.close()
 
 
-def test_a_file_that_is_no_database_is_said_so(path: Path) -> None:
+def test_file_that_is_no_database_is_reported(path: Path) -> None:
     path.write_bytes(b"not a database, by any means" * 100)
     store = open_key_store(f"sqlite:///{path}")
     with pytest.raises(StoreUnavailable):
@@ -181,7 +181,7 @@ def test_a_file_that_is_no_database_is_said_so(path: Path) -> None:
     store.close()
 
 
-def test_a_directory_that_is_missing_can_come_later(path: Path) -> None:
+def test_missing_directory_may_be_created_later(path: Path) -> None:
     store = open_key_store(f"sqlite:///{path.parent / 'later' / 'keys.db'}")
     with pytest.raises(StoreUnavailable):
         store.ping()
@@ -202,7 +202,7 @@ def claim_on_a_full_disk(path: str) -> None:
     store.close()
 
 
-def test_a_disk_that_is_full_is_said_so_and_breaks_nothing(path: Path) -> None:
+def test_full_disk_is_reported_and_breaks_nothing(path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(
         target=claim_on_a_full_disk, args=(str(path),)
     )
@@ -222,8 +222,8 @@ def is_not_ready_as_nobody(path: str) -> None:
         store.ping()
 
 
-def test_a_file_that_may_only_be_read_is_not_ready() -> None:
-    """As after a command that somebody else ran."""
+def test_read_only_file_is_not_ready() -> None:
+    """As after a command that another user ran."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o777)
         path = Path(directory) / "keys.db"
@@ -240,17 +240,17 @@ def test_a_file_that_may_only_be_read_is_not_ready() -> None:
 
 
 def read_in_another_process(path: Path) -> str:
-    """As sqlite3 and the commands do: the last one who closes the file ends its log."""
+    """As sqlite3 and the commands do: the last process to close the file deletes its log."""
     read = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute(sys.argv[2]))"
     command = [sys.executable, "-c", f"{read}; c.close()", str(path)]
     counted = [*command, "SELECT count(*) FROM key_records"]
     return subprocess.run(counted, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_another_process_that_closes_the_file_takes_nothing_away(path: Path) -> None:
+def test_another_process_may_close_the_file(path: Path) -> None:
     store = SqliteStore(str(path), timeout_seconds=5)
     with store._lent():
-        # Another thread's connection, while the first is in use.
+        # Open a second thread's connection while the first one is in use.
         store.claim(record("A-1"))
     assert len(store._idle) == 2
     assert read_in_another_process(path) == "(1,)"
@@ -259,7 +259,7 @@ def test_another_process_that_closes_the_file_takes_nothing_away(path: Path) -> 
     store.close()
 
 
-def test_a_file_that_is_gone_or_replaced_is_not_taken_for_an_empty_one(path: Path) -> None:
+def test_deleted_or_replaced_file_is_unavailable_not_empty(path: Path) -> None:
     store = SqliteStore(str(path), timeout_seconds=5)
     store.claim(record())
     moved = path.rename(path.with_name("moved"))
@@ -275,7 +275,7 @@ def test_a_file_that_is_gone_or_replaced_is_not_taken_for_an_empty_one(path: Pat
     store.close()
 
 
-def test_threads_leave_no_more_connections_than_were_used_at_once(path: Path) -> None:
+def test_connections_do_not_exceed_concurrent_users(path: Path) -> None:
     store = SqliteStore(str(path), timeout_seconds=5)
     for number in range(20):
         thread = threading.Thread(target=store.claim, args=(record(f"A-{number}"),))

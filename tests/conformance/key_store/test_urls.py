@@ -1,4 +1,4 @@
-"""One URL picks the store; a wrong one is told at once, and no password is ever shown."""
+"""The store URL selects the store; a wrong URL is an error that never shows the password."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ WRONG = [
 ]
 
 
-# A store may find its directory later, the start of a service may not.
+# A missing directory stops a service's start, but not an opened store.
 NO_PLACE = ["sqlite:////nonexistent-hunter2/keys.db", "sqlite:////tmp", "sqlite:///keys.db/"]
 
 
 @pytest.mark.parametrize("url", WRONG)
-def test_a_wrong_url_is_an_error_that_does_not_show_it(url: str) -> None:
+def test_error_for_a_wrong_url_does_not_show_it(url: str) -> None:
     with pytest.raises(ValueError) as caught:
         open_key_store(url)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("url", [*(url for url in WRONG if url), *NO_PLACE])
-def test_the_settings_stop_at_a_wrong_url(url: str) -> None:
+def test_settings_reject_a_wrong_url(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({"STRIPE_SECRET_KEY": "sk_test_abc", "KEY_STORE_URL": url})
     scheme = url.partition(":")[0].replace("rediss", "redis")
@@ -83,12 +83,12 @@ def test_the_settings_stop_at_a_wrong_url(url: str) -> None:
         "rediss://me:p%20w@host:6379/1?ssl_cert_reqs=none",
     ],
 )
-def test_a_scheme_may_be_in_capitals(url: str) -> None:
+def test_scheme_may_be_upper_case(url: str) -> None:
     scheme, _, rest = url.partition(":")
     assert checked_url(f"{scheme.upper()}:{rest}") == checked_url(url) == url
 
 
-def test_shared_memory_is_what_the_master_made() -> None:
+def test_shared_memory_is_the_masters_file() -> None:
     url = f"memory://{shared_directory()}/orders.db"
     assert checked_url(url) == url
     for wrong in (f"{shared_directory()}-gone/orders.db", f"{shared_directory()}/../orders.db"):
@@ -96,18 +96,18 @@ def test_shared_memory_is_what_the_master_made() -> None:
             checked_url(f"memory://{wrong}")
 
 
-def test_an_unknown_scheme_is_told_the_known_ones() -> None:
+def test_error_for_an_unknown_scheme_lists_the_known_ones() -> None:
     with pytest.raises(ValueError) as caught:
         open_key_store("mysql://host/db")
     assert all(f"{scheme}://" in str(caught.value) for scheme in SCHEMES)
 
 
-def test_a_sqlite_path_is_relative_or_absolute() -> None:
+def test_sqlite_path_is_relative_or_absolute() -> None:
     assert sqlite_path("sqlite:///keys.db") == "keys.db"
     assert sqlite_path("sqlite:////var/lib/keys.db") == "/var/lib/keys.db"
 
 
-def test_a_driver_is_loaded_only_for_its_store() -> None:
+def test_driver_is_loaded_only_for_its_store() -> None:
     code = "import sys; print(*({'sqlite3', 'psycopg', 'redis'} & set(sys.modules)))"
     store = "key_store.open_key_store(key_store.checked_url('memory://'))"
     asked = [sys.executable, "-c", f"from payment_service import key_store; {store}; {code}"]
@@ -116,7 +116,7 @@ def test_a_driver_is_loaded_only_for_its_store() -> None:
 
 
 def shown(url: str, caplog: pytest.LogCaptureFixture) -> str:
-    """All that a store of that URL says when it cannot be used."""
+    """Return every error and log line of an unusable store at the URL."""
     caplog.set_level(logging.DEBUG)
     store = open_key_store(url, timeout_seconds=0.3)
     with pytest.raises(StoreUnavailable) as caught:
@@ -125,13 +125,13 @@ def shown(url: str, caplog: pytest.LogCaptureFixture) -> str:
     return "".join(traceback.format_exception(caught.value)) + repr(store) + caplog.text
 
 
-def test_a_password_is_not_shown_where_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+def test_refused_connection_does_not_show_the_password(caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     assert "hunter2" not in shown(f"postgresql://me:hunter2@127.0.0.1:{port}/db", caplog)
     assert "hunter2" not in shown(f"redis://me:hunter2@127.0.0.1:{port}/0", caplog)
 
 
-def test_a_password_that_is_refused_is_not_shown(
+def test_rejected_password_is_not_shown(
     postgres_server: Postgres, redis_server: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     postgres_server.run("CREATE ROLE nobody NOLOGIN PASSWORD 'hunter2'")
@@ -141,8 +141,8 @@ def test_a_password_that_is_refused_is_not_shown(
     assert "hunter2" not in shown(redis_server.url().replace("//", "//me:hunter2@"), caplog)
 
 
-def test_a_server_without_the_table_is_unavailable(postgres_server: Postgres) -> None:
-    """It was taken away while the service ran: nobody should take its orders for new ones."""
+def test_missing_table_means_unavailable(postgres_server: Postgres) -> None:
+    """A table dropped while the service runs must not make its orders look new."""
     url = postgres_server.new_url()
     store = open_key_store(url)
     store.claim(record())
@@ -152,7 +152,7 @@ def test_a_server_without_the_table_is_unavailable(postgres_server: Postgres) ->
     store.close()
 
 
-def test_redis_that_can_lose_orders_is_warned_of(
+def test_warning_for_redis_that_can_lose_orders(
     redis_server: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     open_key_store(redis_server.new_url()).close()
