@@ -1,4 +1,4 @@
-"""Every schedule within bounds keeps the promise, and the search sees each rule that is broken.
+"""Every schedule within the bounds keeps the promise, and the search catches every mutant.
 
 The long form is `python -m tests.proof.explorer --minutes N`.
 """
@@ -18,7 +18,7 @@ from tests.proof.explorer.mutants import MUTANTS, Mutant
 from tests.proof.explorer.scenarios import SCENARIOS
 from tests.proof.explorer.search import Count, Explorer
 
-# Schedules of three workers, drawn by seed, in each scenario, and in those with a crowd.
+# Seconds of random schedules of three workers: in each scenario, and in those with a crowd.
 DRAWN, DRAWN_OF_A_CROWD = 8, 100
 
 FOREVER = float("inf")
@@ -47,7 +47,7 @@ def findings_of(counts: list[Count], what: str) -> str:
     return "\n".join(str(finding) for count in counts for finding in count.findings)
 
 
-def test_every_schedule_of_two_workers_within_the_suites_bounds_keeps_the_promise(
+def test_every_schedule_of_two_workers_keeps_the_promise(
     pool: ProcessPoolExecutor,
 ) -> None:
     counts = list(pool.map(all_of, PLAIN))
@@ -55,7 +55,7 @@ def test_every_schedule_of_two_workers_within_the_suites_bounds_keeps_the_promis
     assert findings_of(counts, "two workers") == ""
 
 
-def test_schedules_of_three_workers_with_many_faults_keep_the_promise(
+def test_random_schedules_of_three_workers_keep_the_promise(
     pool: ProcessPoolExecutor,
 ) -> None:
     counts = list(pool.map(some_of, range(len(SCENARIOS))))
@@ -63,5 +63,5 @@ def test_schedules_of_three_workers_with_many_faults_keep_the_promise(
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"rule {mutant.rule}: {mutant.what}")
-def test_a_broken_rule_is_caught(mutant: Mutant) -> None:
+def test_mutant_is_caught(mutant: Mutant) -> None:
     assert caught(mutant, time.monotonic() + 120) is not None

@@ -1,4 +1,4 @@
-"""The service with nothing but PATH, as a user without a name, as OpenShift starts it."""
+"""The service with only PATH set, as a user without a name, as OpenShift starts it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.support.key_stores import STORES, Place
 from tests.support.sandbox_process import ROOT, SandboxProcess
 from tests.support.service_process import ServiceProcess
 
-# No system gives this one to anybody.
+# A user id that no system assigns.
 UID = 1_234_567_890
 
-# A virtual environment below root's home is readable to root alone: the user has that one right.
+# Only root can read a virtual environment below root's home, so the user gets that one right.
 RIGHTS = "+dac_override,+dac_read_search"
 NAMELESS = ["setpriv", f"--reuid={UID}", "--clear-groups"]
 NAMELESS += [f"--inh-caps={RIGHTS}", f"--ambient-caps={RIGHTS}"]
@@ -33,7 +33,7 @@ needs_root = pytest.mark.skipif(
 
 
 def only(**environ: str) -> dict[str, str | None]:
-    """Take everything but PATH away from what a service is started with."""
+    """Return an environment for the service without any variable but PATH."""
     return {**{name: None for name in os.environ if name != "PATH"}, **environ}
 
 
@@ -49,10 +49,10 @@ def files_of(uid: int, *roots: Path) -> Iterator[Path]:
 
 @needs_root
 @pytest.mark.parametrize("place", PLACES, indirect=True)
-def test_the_first_order_of_a_nameless_user_is_answered(
+def test_service_of_a_nameless_user_serves_an_order(
     place: Place, sandbox: SandboxProcess, quick_path: Path
 ) -> None:
-    # access(2) asks what the user may do without that right.
+    # access(2) ignores that extra right.
     os.chown(quick_path, UID, -1)
     environ = only(KEY_STORE_URL=place.where, WEB_CONCURRENCY="2")
     with ServiceProcess(sandbox.url, environ, started_by=NAMELESS) as service:
@@ -64,14 +64,14 @@ def test_the_first_order_of_a_nameless_user_is_answered(
     assert [path for path in left if quick_path not in (path, path.parent)] == []
 
 
-def test_nothing_is_written_to_the_home_directory(sandbox: SandboxProcess, tmp_path: Path) -> None:
+def test_home_directory_is_never_written(sandbox: SandboxProcess, tmp_path: Path) -> None:
     with ServiceProcess(sandbox.url, only(HOME=str(tmp_path))) as service:
         assert service.create("A-1").status_code == 200
     assert list(tmp_path.iterdir()) == []
 
 
 @needs_root
-def test_a_postgresql_url_without_a_user_stops_a_nameless_one() -> None:
+def test_postgresql_url_without_a_user_stops_a_nameless_user() -> None:
     done = subprocess.run(
         [*NAMELESS, sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
         cwd=ROOT,

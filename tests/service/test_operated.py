@@ -1,4 +1,4 @@
-"""The service as it is operated: metrics of all workers, slow senders, stops and restarts."""
+"""The service in operation: metrics of all workers, slow clients, stops and restarts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def value(text: str, series: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def test_the_metrics_are_those_of_every_worker_and_outlive_one(sandbox: SandboxProcess) -> None:
+def test_metrics_cover_all_workers_and_survive_one(sandbox: SandboxProcess) -> None:
     port = free_port()
     with ServiceProcess(sandbox.url, {"METRICS_PORT": str(port)}) as service:
         for number in range(ORDERS):
@@ -56,10 +56,8 @@ def test_the_metrics_are_those_of_every_worker_and_outlive_one(sandbox: SandboxP
         exported(port)
 
 
-def test_the_metrics_are_there_again_after_a_master_s_death(
-    sandbox: SandboxProcess, tmp_path: Path
-) -> None:
-    """Its exporter holds the port for two more seconds."""
+def test_metrics_return_after_the_masters_death(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    """The old exporter holds the port for two more seconds."""
     port = free_port()
     environ = {"METRICS_PORT": str(port), "TMPDIR": str(tmp_path)}
     with ServiceProcess(sandbox.url, environ) as service:
@@ -72,8 +70,8 @@ def test_the_metrics_are_there_again_after_a_master_s_death(
         assert value(exported(port), HEALTHZ) >= 1
 
 
-def test_the_exporter_of_a_master_that_died_before_it_served_ends(tmp_path: Path) -> None:
-    """Else it would hold the port for ever, and no service could start."""
+def test_exporter_ends_if_the_master_dies_during_start(tmp_path: Path) -> None:
+    """Otherwise the exporter would hold the port forever, and no service could start."""
     environ = {
         "STRIPE_SECRET_KEY": "sk_test_x",
         "METRICS_PORT": str(free_port()),
@@ -126,7 +124,7 @@ def test_no_secret_is_in_the_process_list(sandbox: SandboxProcess, tmp_path: Pat
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-def test_a_client_that_dribbles_is_dropped(sandbox: SandboxProcess, part: str) -> None:
+def test_dribbling_client_is_dropped(sandbox: SandboxProcess, part: str) -> None:
     head = "POST /create-payment-intent HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     begun = head if part == "head" else f"{head}Content-Length: 1000\r\n\r\n"
     with (
@@ -158,7 +156,7 @@ def _until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 
 
 class Load:
-    """Clients that ask for new orders one after the other, without ever asking twice."""
+    """Clients that create new orders one after the other, and never retry."""
 
     def __init__(self, urls: list[str], clients: int = 8) -> None:
         self._urls, self._stop = urls, threading.Event()
@@ -190,8 +188,8 @@ class Load:
             thread.join()
 
 
-def test_a_rolling_restart_under_load_loses_no_request(sandbox: SandboxProcess) -> None:
-    """kill -HUP twice while eight clients ask: every single request is answered 200."""
+def test_rolling_restart_under_load_loses_no_request(sandbox: SandboxProcess) -> None:
+    """kill -HUP twice while eight clients send requests: every response is a 200."""
     with ServiceProcess(sandbox.url) as service, Load([service.url]) as answers:
         for _ in range(2):
             _more(answers)
@@ -203,7 +201,7 @@ def test_a_rolling_restart_under_load_loses_no_request(sandbox: SandboxProcess) 
     assert sandbox.state().payable == len(answers)
 
 
-def test_sigterm_ends_a_service_whose_last_worker_was_forked_this_moment(
+def test_sigterm_ends_a_service_with_a_newly_forked_worker(
     sandbox: SandboxProcess,
 ) -> None:
     for _ in range(5):
@@ -213,18 +211,18 @@ def test_sigterm_ends_a_service_whose_last_worker_was_forked_this_moment(
             assert time.monotonic() - started < 15
 
 
-def test_the_master_has_one_thread_to_fork_from(sandbox: SandboxProcess, tmp_path: Path) -> None:
-    """Another's lock would stay locked in the worker for ever."""
+def test_master_has_one_thread(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    """A lock held by another thread would stay locked in the worker forever."""
     environ = {"CLIENTS_FILE": str(clients_file(tmp_path)), "METRICS_PORT": str(free_port())}
     with ServiceProcess(sandbox.url, environ) as service:
         assert psutil.Process(_master(service)).num_threads() == 1
 
 
-def test_a_restart_by_signal_runs_a_new_version_and_keeps_what_workers_share(
+def test_sighup_loads_new_code_and_keeps_shared_state(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
     code, port = _copy_of_the_code(tmp_path), free_port()
-    # Named as a module of Python's own, which must stay as it is.
+    # The name is that of a standard library module, which must keep working.
     (code / "abc.txt").touch()
     with ServiceProcess(sandbox.url, {"METRICS_PORT": str(port)}, code) as service:
         service.create("A-1")
@@ -242,10 +240,8 @@ def test_a_restart_by_signal_runs_a_new_version_and_keeps_what_workers_share(
         assert len(lines) == len(set(lines))
 
 
-def test_a_restart_by_signal_takes_over_from_an_older_version(
-    sandbox: SandboxProcess, tmp_path: Path
-) -> None:
-    """Whose master was told less when it started."""
+def test_sighup_upgrades_from_an_older_version(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    """The older master started with fewer settings."""
     code = _copy_of_the_code(tmp_path)
     conf = code / "gunicorn.conf.py"
     new = conf.read_text("utf-8")
@@ -257,12 +253,12 @@ def test_a_restart_by_signal_takes_over_from_an_older_version(
         assert service.get("/healthz").status_code == 200
 
 
-def test_a_restart_by_signal_into_what_cannot_start_changes_nothing(
+def test_sighup_with_code_that_cannot_start_changes_nothing(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
     code, clients = _copy_of_the_code(tmp_path), clients_file(tmp_path)
     with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}, code) as service:
-        before = _workers_that_have_read_all(service)
+        before = _fully_loaded_workers(service)
         wrong = [
             ("an end without a sentence", clients, "[clients.shop-a", "is not TOML"),
             ("a setting", code / ".env", "LOG_LEVEL=loud", "LOG_LEVEL: must be"),
@@ -288,7 +284,7 @@ def test_a_restart_by_signal_into_what_cannot_start_changes_nothing(
         assert service.get("/healthz").status_code == 200
 
 
-def test_a_file_that_is_edited_after_the_try_changes_nothing(
+def test_edit_after_the_trial_start_changes_nothing(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
     code, clients = _copy_of_the_code(tmp_path), clients_file(tmp_path)
@@ -302,7 +298,7 @@ def test_a_file_that_is_edited_after_the_try_changes_nothing(
         "    if tried.returncode == 0:\n",
     )
     with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}, code) as service:
-        before = _workers_that_have_read_all(service)
+        before = _fully_loaded_workers(service)
         os.kill(_master(service), signal.SIGHUP)
         _until(lambda: "Nothing was replaced. " in service.log(), seconds=20)
         assert "is not TOML" in service.log()
@@ -313,13 +309,13 @@ def test_a_file_that_is_edited_after_the_try_changes_nothing(
         assert service.get("/healthz").status_code == 200
 
 
-def test_a_worker_that_ends_while_a_file_is_half_written_does_not_end_the_others(
+def test_worker_that_cannot_restart_ends_no_other_worker(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
     clients = clients_file(tmp_path)
     good = clients.read_text()
     with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}) as service:
-        victim, other = _workers_that_have_read_all(service)
+        victim, other = _fully_loaded_workers(service)
         clients.write_text("[clients.shop-a")
         assert service.kill_a_worker() == victim
         _until(lambda: "This worker cannot start" in service.log())
@@ -331,8 +327,8 @@ def test_a_worker_that_ends_while_a_file_is_half_written_does_not_end_the_others
         assert service.get("/healthz").status_code == 200
 
 
-def _workers_that_have_read_all(service: ServiceProcess) -> list[int]:
-    """A worker starts threads only once it is put together; the first one answers before that."""
+def _fully_loaded_workers(service: ServiceProcess) -> list[int]:
+    """Return workers that have finished loading: a worker starts its threads only after that."""
     workers = service.workers()
     _until(lambda: all(psutil.Process(each).num_threads() > 1 for each in workers))
     return workers
@@ -378,7 +374,7 @@ def _master(service: ServiceProcess) -> int:
     return parent.pid
 
 
-def test_sigterm_answers_what_is_in_flight_and_takes_no_more(sandbox: SandboxProcess) -> None:
+def test_sigterm_finishes_requests_in_flight(sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "slow", "seconds": 3, "count": None, "match": {"order_id": "slow-"}}])
     with ServiceProcess(sandbox.url) as service, ThreadPoolExecutor(6) as threads:
         slow = [threads.submit(service.create, f"slow-{number}") for number in range(6)]
@@ -391,20 +387,20 @@ def test_sigterm_answers_what_is_in_flight_and_takes_no_more(sandbox: SandboxPro
     assert sandbox.state().payable == 6
 
 
-def test_sigterm_refuses_who_comes_later_at_once(sandbox: SandboxProcess) -> None:
-    """A proxy asks another server then; a connection that is taken and dropped fails for it."""
+def test_sigterm_refuses_new_connections_at_once(sandbox: SandboxProcess) -> None:
+    """A proxy then tries another server; an accepted and dropped connection is a failure."""
     sandbox.faults([{"kind": "slow", "seconds": 3, "count": None, "match": {"order_id": "slow-"}}])
     with ServiceProcess(sandbox.url) as service, ThreadPoolExecutor(6) as threads:
         slow = [threads.submit(service.create, f"slow-{number}") for number in range(6)]
         _until(lambda: sandbox.fired().get("slow", 0) >= 6)
         os.kill(_master(service), signal.SIGTERM)
-        _until(lambda: not _is_taken(service.port))
+        _until(lambda: not _accepts(service.port))
         assert not any(answer.done() for answer in slow)
         assert [answer.result().status_code for answer in slow] == [200] * 6
 
 
-def _is_taken(port: int) -> bool:
-    """Whether a connection is."""
+def _accepts(port: int) -> bool:
+    """Return whether the port accepts a connection."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
     except ConnectionRefusedError:

@@ -1,4 +1,4 @@
-"""The service under gunicorn with nothing but its settings: memory shared, Stripe hanging."""
+"""The service under gunicorn: shared memory, a hanging Stripe, CPU affinity."""
 
 from __future__ import annotations
 
@@ -24,22 +24,20 @@ HUNG = 60
 
 @pytest.fixture
 def base() -> Iterator[Path]:
-    """Where shared directories lie; nothing that we made may stay there."""
+    """Return the parent of shared directories; the test must leave none of its own there."""
     base = shared_directory().parent
     before = set(base.glob(f"{PREFIX}*"))
     yield base
-    # Another service on this machine may take its own away meanwhile.
+    # Another service on this machine may remove its own directory during the test.
     assert set(base.glob(f"{PREFIX}*")) <= before
 
 
-def test_the_workers_of_a_memory_store_know_each_other_s_orders(
-    sandbox: SandboxProcess, base: Path
-) -> None:
+def test_workers_of_a_memory_store_share_orders(sandbox: SandboxProcess, base: Path) -> None:
     before = set(base.glob(f"{PREFIX}*"))
     with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "2"}) as service:
         assert len(set(base.glob(f"{PREFIX}*")) - before) == 1
         first = service.create("A-1").json()
-        # Stripe has forgotten the key: a worker that knew nothing would make another.
+        # Stripe has forgotten the key: a worker without the record would create another.
         sandbox.advance(25 * 3600)
         with ThreadPoolExecutor(8) as threads:
             answers = list(threads.map(lambda _: service.create("A-1").json(), range(24)))
@@ -47,8 +45,8 @@ def test_the_workers_of_a_memory_store_know_each_other_s_orders(
     assert sandbox.state().payment_intents == 1
 
 
-def test_a_single_worker_s_orders_outlive_it(sandbox: SandboxProcess, base: Path) -> None:
-    """It is replaced when it dies and at SIGHUP, and joined by another at SIGTTIN."""
+def test_orders_of_a_single_worker_survive_it(sandbox: SandboxProcess, base: Path) -> None:
+    """The master replaces it at its death and at SIGHUP, and adds another at SIGTTIN."""
     with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service:
         first = service.create("A-1").json()
         sandbox.advance(25 * 3600)
@@ -59,7 +57,7 @@ def test_a_single_worker_s_orders_outlive_it(sandbox: SandboxProcess, base: Path
     assert sandbox.state().payment_intents == 1
 
 
-def test_a_killed_service_s_memory_is_removed_by_the_next_start(base: Path) -> None:
+def test_next_start_removes_a_killed_services_memory(base: Path) -> None:
     left = base / f"{PREFIX}killed"
     left.mkdir()
     (left / LOCK).touch()
@@ -68,13 +66,13 @@ def test_a_killed_service_s_memory_is_removed_by_the_next_start(base: Path) -> N
     assert not left.exists()
 
 
-def test_a_running_service_s_memory_is_left_alone(base: Path) -> None:
+def test_memory_of_a_running_service_is_kept(base: Path) -> None:
     os.utime(shared_directory(), (0, 0))
     _shared_directory_elsewhere()
     assert shared_directory().exists()
 
 
-def test_hung_orders_stop_no_other_one(sandbox: SandboxProcess) -> None:
+def test_hanging_orders_delay_no_other_order(sandbox: SandboxProcess) -> None:
     sandbox.faults(
         [{"kind": "hang", "seconds": 4, "executes": False, "count": None,
           "match": {"method": "POST", "order_id": "hung-"}}]
@@ -88,7 +86,7 @@ def test_hung_orders_stop_no_other_one(sandbox: SandboxProcess) -> None:
         assert _seconds(lambda: service.get("/healthz").status_code == 200) < 1
         one_more = threads.submit(service.create, "hung-last")
         _wait_until_fired(sandbox, "hang", HUNG + 1)
-        # No place is left: said at once, in a thread of the reserve.
+        # All slots are busy: a reserve thread rejects the request at once.
         refused = service.create("A-2")
         assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
         assert service.get("/healthz").status_code == 200
@@ -96,10 +94,10 @@ def test_hung_orders_stop_no_other_one(sandbox: SandboxProcess) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells")
-def test_a_worker_for_each_core_keeps_to_it(sandbox: SandboxProcess) -> None:
+def test_one_worker_per_core_is_pinned_to_it(sandbox: SandboxProcess) -> None:
     cores = os.sched_getaffinity(0)
     with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": str(len(cores))}) as service:
-        # A worker that is replaced takes the place of the one that died.
+        # A replacement worker takes the core of the dead one.
         killed = service.kill_a_worker()
         patience = time.monotonic() + 20
         used: list[set[int]] = []
@@ -110,14 +108,14 @@ def test_a_worker_for_each_core_keeps_to_it(sandbox: SandboxProcess) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells")
-def test_other_numbers_of_workers_are_left_to_the_kernel(sandbox: SandboxProcess) -> None:
+def test_other_worker_counts_are_not_pinned(sandbox: SandboxProcess) -> None:
     cores = os.sched_getaffinity(0)
     with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": str(len(cores) + 1)}) as service:
         assert all(os.sched_getaffinity(pid) == cores for pid in service.workers())
 
 
-def test_a_master_s_death_frees_its_port_for_the_next(sandbox: SandboxProcess) -> None:
-    """Although a client stays connected to a worker that is left over."""
+def test_death_of_the_master_frees_its_port(sandbox: SandboxProcess) -> None:
+    """Even while a client stays connected to an orphaned worker."""
     with ServiceProcess(sandbox.url, {"REQUEST_BUDGET_SECONDS": "5"}) as service:
         sandbox.faults([{"kind": "slow", "seconds": 3}])
         with ThreadPoolExecutor() as threads:
@@ -133,7 +131,7 @@ def test_a_master_s_death_frees_its_port_for_the_next(sandbox: SandboxProcess) -
 
 
 def _shared_directory_elsewhere() -> None:
-    """Make one in another process, and remove it."""
+    """Create a shared directory in another process, and remove it."""
     make = (
         "import shutil; from payment_service.key_store.shared_directory import shared_directory;"
         "shutil.rmtree(shared_directory())"
@@ -156,8 +154,8 @@ def _seconds(ask: object) -> float:
 
 
 @pytest.mark.parametrize("header", ["SCRIPT_NAME: /healthz", "X-Forwarded-Proto: https"])
-def test_no_header_changes_which_route_is_asked_for(sandbox: SandboxProcess, header: str) -> None:
-    """gunicorn lets whoever is on this machine do it, unless told not to."""
+def test_no_header_changes_the_route(sandbox: SandboxProcess, header: str) -> None:
+    """By default, gunicorn allows this for every caller on the same machine."""
     asked = f"GET /healthz HTTP/1.1\r\nHost: x\r\n{header}\r\nConnection: close\r\n\r\n"
     with (
         ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service,

@@ -1,4 +1,4 @@
-"""How the service starts, and how it refuses to: in processes of its own, over real sockets."""
+"""Starting the service, and refusing to start, in its own processes and over real sockets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATH = "/create-payment-intent"
 BODY = b'{"amount": 100, "order_id": "A-1"}'
 
-# A developer's own .env lies beneath it, so that what is wrong must be in the environment.
+# A developer's own .env may exist, so the wrong settings must be in the environment.
 WRONG = {"STRIPE_SECRET_KEY": "sk_test_abc", "PORT": "hunter2", "LOG_LEVEL": "hunter2"}
 
 KEY = {"STRIPE_SECRET_KEY": "sk_test_abc"}
@@ -41,7 +41,7 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_importing_the_module_does_nothing() -> None:
+def test_import_has_no_side_effects() -> None:
     look = (
         "import threading, stripe_back_end_api as api;"
         "assert 'app' not in vars(api);"
@@ -52,7 +52,7 @@ def test_importing_the_module_does_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_name_that_it_does_not_have_is_an_attribute_error() -> None:
+def test_unknown_attribute_is_an_attribute_error() -> None:
     done = run("-c", "import stripe_back_end_api as api; api.application")
     assert "AttributeError: module 'stripe_back_end_api'" in done.stderr
 
@@ -83,15 +83,15 @@ def test_wrong_settings_stop_gunicorn_without_a_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_clients_file_stops_gunicorn_before_it_listens(tmp_path: Path) -> None:
+def test_wrong_clients_file_stops_gunicorn_before_it_listens(tmp_path: Path) -> None:
     wrong = {"STRIPE_SECRET_KEY": "sk_test_abc", "CLIENTS_FILE": str(tmp_path / "none.toml")}
     done = run(*GUNICORN, "stripe_back_end_api:app", **wrong)
     assert done.returncode == 1
     assert done.stderr == "CLIENTS_FILE: cannot be read: No such file or directory\n"
 
 
-def test_an_empty_setting_of_the_environment_is_not_set() -> None:
-    """As Docker passes the lines of .env.example on; gunicorn itself reads WEB_CONCURRENCY."""
+def test_empty_variable_counts_as_unset() -> None:
+    """Docker passes empty lines of .env.example on, and gunicorn itself reads WEB_CONCURRENCY."""
     empty = {"WEB_CONCURRENCY": " ", "LOG_LEVEL": "", "METRICS_PORT": ""}
     check = {"STRIPE_SECRET_KEY": "sk_test_abc", "GUNICORN_CMD_ARGS": "--check-config"}
     done = run("stripe_back_end_api.py", **check, **empty)
@@ -107,7 +107,7 @@ def test_an_empty_setting_of_the_environment_is_not_set() -> None:
     ],
     ids=["gunicorn", "python", "command"],
 )
-def test_a_wrong_store_stops_the_start_with_one_line(arguments: list[str]) -> None:
+def test_wrong_store_stops_the_start_with_one_line(arguments: list[str]) -> None:
     done = run(*arguments, KEY_STORE_URL="postgresql://u:hunter2@h:notaport/d", **KEY)
     assert done.returncode in (1, 3)
     (line,) = done.stderr.splitlines()
@@ -116,7 +116,7 @@ def test_a_wrong_store_stops_the_start_with_one_line(arguments: list[str]) -> No
 
 
 @pytest.mark.parametrize("options", [["--once"], ["--parked", "--once"]])
-def test_deliver_says_that_the_store_is_down(options: list[str]) -> None:
+def test_deliver_reports_that_the_store_is_down(options: list[str]) -> None:
     environ = {"KEY_STORE_URL": f"redis://127.0.0.1:{free_port()}", **KEY}
     shop = {"ORDER_EVENTS_URL": "http://shop.example", "ORDER_EVENTS_SECRET": "whsec_shop"}
     done = run(*COMMAND, "deliver", *options, **environ, **shop)
@@ -126,7 +126,7 @@ def test_deliver_says_that_the_store_is_down(options: list[str]) -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
-def test_metrics_that_nobody_could_ask_for_stop_the_start(host: str, tmp_path: Path) -> None:
+def test_unreachable_metrics_stop_the_start(host: str, tmp_path: Path) -> None:
     done = run(*SERVICE, METRICS_HOST=host, METRICS_PORT="9464", TMPDIR=str(tmp_path), **KEY)
     assert done.returncode == 1
     assert "Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: " in done.stderr
@@ -135,14 +135,14 @@ def test_metrics_that_nobody_could_ask_for_stop_the_start(host: str, tmp_path: P
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
-def test_a_host_that_is_not_this_machine_stops_the_start_with_one_line(host: str) -> None:
+def test_foreign_host_stops_the_start_with_one_line(host: str) -> None:
     done = run("-m", "gunicorn", "stripe_back_end_api:app", HOST=host, **KEY)
     assert done.returncode == 1
     assert "Settings: HOST: cannot be listened on: " in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
-def test_a_taken_port_for_metrics_stops_the_start(tmp_path: Path) -> None:
+def test_taken_metrics_port_stops_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run(*SERVICE, METRICS_PORT=port, TMPDIR=str(tmp_path), **KEY)
@@ -152,7 +152,7 @@ def test_a_taken_port_for_metrics_stops_the_start(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_look_at_the_configuration_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_configuration_check_leaves_no_files(tmp_path: Path) -> None:
     environ = {**KEY, "METRICS_PORT": str(free_port()), "TMPDIR": str(tmp_path)}
     done = run(*SERVICE, "--check-config", **environ)
     assert (done.returncode, done.stderr) == (0, "")
@@ -161,7 +161,7 @@ def test_a_look_at_the_configuration_leaves_nothing_behind(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Of a gunicorn that serves the HTTP layer with payments played by hand."""
+    """Return the port of a gunicorn that serves the HTTP layer with fake payments."""
     process = subprocess.Popen(
         [sys.executable, *GUNICORN, "tests.support.fake_payments:served()"],
         cwd=ROOT,
@@ -181,7 +181,7 @@ def port() -> Iterator[int]:
 
 
 def post(port: int, chunks: list[bytes]) -> tuple[int, bytes]:
-    """Send a chunked body: nobody says its length beforehand."""
+    """Send a chunked body, without its length."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         headers = {"Content-Type": "application/json"}
@@ -192,22 +192,22 @@ def post(port: int, chunks: list[bytes]) -> tuple[int, bytes]:
         connection.close()
 
 
-def test_a_chunked_body_is_read_over_the_wire(port: int) -> None:
+def test_chunked_body_is_accepted(port: int) -> None:
     status, body = post(port, [BODY[:7], BODY[7:]])
     assert status == 200
     assert b"payment_intent_id" in body
 
 
 @pytest.mark.parametrize("spaces", [64 * 1024, 80 * 1024])
-def test_a_chunked_body_that_is_too_large_is_not_cut_off(port: int, spaces: int) -> None:
-    """What is behind the limit could be anything: the part before it must not be believed."""
+def test_oversized_chunked_body_is_not_truncated(port: int, spaces: int) -> None:
+    """The part before the limit must not be used: the rest could change its meaning."""
     status, body = post(port, [BODY, b" " * spaces])
     assert status == 413
     assert b'"code":"too_large"' in body
 
 
-def test_a_body_of_2_mb_is_refused_with_an_answer_that_arrives(port: int) -> None:
-    """A server that closes on a sender resets the connection, and the answer is lost with it."""
+def test_response_to_a_2_mb_body_arrives(port: int) -> None:
+    """A server that closes early resets the connection, and the client loses the response."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     headers = {"Content-Type": "application/json"}
     connection.request("POST", PATH, BODY + b" " * 2_000_000, headers)
@@ -226,7 +226,7 @@ def test_a_body_of_2_mb_is_refused_with_an_answer_that_arrives(port: int) -> Non
     ],
     ids=["short of its length", "without its last chunk", "no chunk size"],
 )
-def test_a_body_that_breaks_off_is_not_believed(port: int, head: bytes) -> None:
+def test_truncated_body_is_rejected(port: int, head: bytes) -> None:
     start = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(start + head)
@@ -236,7 +236,7 @@ def test_a_body_that_breaks_off_is_not_believed(port: int, head: bytes) -> None:
     assert b'"action":"fix_request"' in answer
 
 
-def test_a_body_without_a_length_is_empty(port: int) -> None:
+def test_body_without_a_length_is_empty(port: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.putrequest("POST", PATH)
     connection.putheader("Content-Type", "application/json")

@@ -1,4 +1,4 @@
-"""The service as its users run it: gunicorn and its workers, to be asked, killed and stopped."""
+"""The service as users run it: gunicorn with workers that a test can call, kill and stop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START_SECONDS = 20.0
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -33,10 +33,10 @@ def free_port() -> int:
 
 
 class ServiceProcess:
-    """One service on a port of its own, from `start` to `close`; a context manager does both.
+    """One service on its own port; a context manager calls `start` and `close`.
 
-    `environ` adds to, or (with None) takes away from, what a service in front of the sandbox at
-    `api_base` needs. Nothing of the caller's own STRIPE_ settings reaches it.
+    `environ` adds settings to those for the sandbox at `api_base`, or (with None) removes them.
+    The caller's own STRIPE_ settings never reach the service.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ServiceProcess:
         root: Path = ROOT,
         started_by: Sequence[str] = (),
     ) -> None:
-        """`root` is where its code lies; `started_by` is a command that becomes the service."""
+        """`root` is the directory of its code; `started_by` is a command that execs the service."""
         self._started_by = started_by
         self._root = root
         self.port = free_port()
@@ -66,7 +66,7 @@ class ServiceProcess:
         self.close()
 
     def start(self) -> Self:
-        """Start it and wait until it answers and every worker is there."""
+        """Start it and wait until it answers and every worker is running."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._started_by, sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"],
@@ -80,7 +80,7 @@ class ServiceProcess:
         return self
 
     def close(self) -> str:
-        """End it with SIGTERM; gives its log."""
+        """End it with SIGTERM, and return its log."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(timeout=60)
@@ -91,10 +91,10 @@ class ServiceProcess:
         return text
 
     def kill(self) -> None:
-        """kill -9 for the master and all that it started, at once.
+        """Kill the master and all its descendants at once, with SIGKILL.
 
-        One after the other would not do: a master that is left for a moment starts a new worker,
-        which then holds the port.
+        The master would replace a worker killed before it, and that new worker would hold the
+        port.
         """
         assert self._process
         os.killpg(self._process.pid, signal.SIGKILL)
@@ -102,7 +102,7 @@ class ServiceProcess:
         self._process = None
 
     def kill_the_master(self) -> list[int]:
-        """kill -9 for the master alone; gives its workers."""
+        """Kill the master alone with SIGKILL, and return its workers."""
         assert self._process
         workers = self.workers()
         _kill(self._process.pid)
@@ -111,30 +111,30 @@ class ServiceProcess:
         return workers
 
     def kill_a_worker(self, which: int = 0) -> int:
-        """kill -9 for one worker; gunicorn starts another."""
+        """Kill one worker with SIGKILL; gunicorn starts another."""
         victim = self.workers()[which]
         _kill(victim)
         return victim
 
     def workers(self) -> list[int]:
-        """The worker processes, oldest first."""
+        """Return the worker processes, oldest first."""
         assert self._process
         children = psutil.Process(self._process.pid).children()
         workers = [child for child in children if _is_a_worker(child)]
         return [child.pid for child in sorted(workers, key=lambda child: child.create_time())]
 
     def log(self) -> str:
-        """All that it wrote so far."""
+        """Return its log so far."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def create(self, order_id: str | int, amount: int = 1099, **fields: Any) -> Response:
-        """Ask for an order's PaymentIntent, once."""
+        """Send one request for an order's PaymentIntent."""
         return self.post(
             "/create-payment-intent", {"amount": amount, "order_id": order_id, **fields}
         )
 
     def command(self, *arguments: str) -> str:
-        """Run `flask --app stripe_back_end_api …` beside the service; gives what it printed."""
+        """Run `flask --app stripe_back_end_api …` with the same settings, and return its output."""
         ran = subprocess.run(
             [sys.executable, "-m", "flask", "--app", "stripe_back_end_api", *arguments],
             cwd=ROOT,

@@ -181,9 +181,9 @@ def test_concurrent_batches_are_limited(pool: ThreadPoolExecutor) -> None:
     batching.release_first.set()
 
 
-@pytest.mark.parametrize("batching", [1, 3])
+@pytest.mark.parametrize("limit", [1, 3])
 def test_every_operation_ends_under_failures_and_timeouts(
-    pool: ThreadPoolExecutor, batching: int
+    pool: ThreadPoolExecutor, limit: int
 ) -> None:
     under_way, most = [0], [0]
 
@@ -196,7 +196,7 @@ def test_every_operation_ends_under_failures_and_timeouts(
             raise StoreUnavailable
         return [-each for each in batch]
 
-    combiner = Combiner[int, int](run, pace_seconds=1e-4, late_seconds=2e-4, trips=batching)
+    combiner = Combiner[int, int](run, pace_seconds=1e-4, late_seconds=2e-4, trips=limit)
 
     def work(number: int) -> int:
         told = 0
@@ -209,5 +209,5 @@ def test_every_operation_ends_under_failures_and_timeouts(
         return told
 
     assert sum(pool.map(work, range(40))) > 1_000
-    assert most[0] <= batching
+    assert most[0] <= limit
     assert (combiner._under_way, combiner._waiting, combiner._leader_to_be) == (0, {}, None)
