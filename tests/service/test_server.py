@@ -24,7 +24,7 @@ HUNG = 60
 
 @pytest.fixture
 def base() -> Iterator[Path]:
-    """Return the parent of shared directories; the test must leave none of its own there."""
+    """Return the parent of shared directories; the test must leave nothing there."""
     base = shared_directory().parent
     before = set(base.glob(f"{PREFIX}*"))
     yield base

@@ -169,7 +169,7 @@ class Postgres(Server):
         return f"{self.url().rpartition('/')[0]}/{name}"
 
     def url(self, password: str = "secret-word") -> str:
-        """Where a client finds it."""
+        """Return the URL for clients."""
         return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"
 
     def run(self, sql: str) -> list[tuple[object, ...]]:
@@ -194,7 +194,7 @@ class Redis(Server):
         return [str(REDIS_SERVER), *address, *durable, *self._options]
 
     def url(self, database: int = 0) -> str:
-        """Where a client finds it."""
+        """Return the URL for clients."""
         return f"redis://127.0.0.1:{self.port}/{database}"
 
     def new_url(self) -> str:

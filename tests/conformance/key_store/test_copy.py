@@ -1,4 +1,4 @@
-"""Copying to another store: every record arrives unchanged, and a second copy is a no-op."""
+"""Copying to another store: records arrive unchanged, and a second copy changes nothing."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_connected_account_selects_the_client() -> None:
     assert read(body, header_of(body, "whsec_connected"), known).event is None
 
 
-def test_event_without_a_client_is_tried_with_each_of_few_secrets() -> None:
+def test_event_without_a_client_is_tried_with_every_secret() -> None:
     body = body_of(None, type="payout.paid")
     few = secrets_of(MAX_TRIED - 1)
     for secret in ("whsec_ours", f"whsec_of{MAX_TRIED - 2}"):
