@@ -1,4 +1,4 @@
-"""Fixtures that tests of several modules share."""
+"""Fixtures shared by several test modules."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def sandbox_process() -> Iterator[SandboxProcess]:
 
 @pytest.fixture
 def sandbox(sandbox_process: SandboxProcess) -> SandboxProcess:
-    """A sandbox with nothing in it; one process for the whole run, because a start takes 0.2 s."""
+    """An empty sandbox; one process for the whole run, because a start takes 0.2 s."""
     sandbox_process.reset()
     return sandbox_process

@@ -1,1 +1,1 @@
-"""The proof of the promise: explorer, chaos, soak and the incidents of others."""
+"""The proof of the promise: explorer, chaos test, soak test, and public incidents."""

@@ -1,4 +1,4 @@
-"""Two services of two workers on one store, a shop full of clients, and everything going wrong."""
+"""Two services with two workers each on one store, many clients, and random failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.sandbox_process import SandboxProcess
 from tests.support.servers import Postgres, Redis
 from tests.support.service_process import ServiceProcess
 
-# Small, so that the locks of those who are killed run out within the run.
+# Small, so that the locks of killed workers expire within the run.
 BUDGET_SECONDS = 3
 LOCK_SECONDS = BUDGET_SECONDS + 10
 
@@ -35,7 +35,7 @@ SETTINGS = {
 CREATION = {"method": "POST", "path": "/v1/payment_intents$"}
 ANY: dict[str, str] = {}
 
-# kind, which requests, how many in a thousand, and what else the sandbox wants to know.
+# Kind of fault, matching requests, rate per thousand, and other options of the sandbox.
 FAULTS: tuple[tuple[str, dict[str, str], int, dict[str, Any]], ...] = (
     ("lost_before", ANY, 40, {}),
     ("lost_after", CREATION, 80, {}),
@@ -57,23 +57,23 @@ FAULTS: tuple[tuple[str, dict[str, str], int, dict[str, Any]], ...] = (
     ("empty_object", CREATION, 20, {}),
 )
 
-# What a 500 made late is a stray until a look finds it: the first one, or the one after a process
-# was killed in the midst of it.
+# A PaymentIntent that appears after a 500 is a stray until a look-up finds it. A killed process can
+# interrupt the first look-up, and then a later one finds it.
 MOST_LOOK_SECONDS = LOOKS_AFTER_SECONDS[0] + CLAIM_SECONDS + 5.0
 
-# How far Stripe's search lags, one of them a run.
+# Stripe's search lag in seconds; each run draws one of them.
 SEARCH_LAGS_SECONDS = (0.0, 60.0, 3600.0)
 
-# How many of the newest orders a failover may have lost the last writes of.
+# Number of the newest orders whose last writes a failover may lose.
 RECENT = 12
 
-# The service's clock may not be further from Stripe's than the hour that the rules keep.
+# The service's clock must stay within the one hour of skew that the rules allow.
 MOST_CLOCK_MOVES_SECONDS = 1800.0
 
 
 @dataclass
 class Order:
-    """What the clients of one order were given."""
+    """The responses that the clients of one order received."""
 
     order_id: str
     given: list[str] = field(default_factory=list)
@@ -83,9 +83,9 @@ class Order:
 
 @dataclass
 class Tally:
-    """What happened in a run; those that count are the three lists of orders at the end.
+    """The figures of a run; the three lists of orders at the end decide.
 
-    `strays` is of orders that had a second payable one, given to nobody, until a look ended it.
+    `strays`: orders with a second payable PaymentIntent, never returned, that a look-up canceled.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -97,7 +97,7 @@ class Tally:
     unanswered: list[str] = field(default_factory=list)
 
     def table(self) -> str:
-        """The run as a table in Markdown."""
+        """Return the run as a table in Markdown."""
         rows = [
             ("orders", self.orders),
             *sorted(self.counts.items()),
@@ -113,7 +113,7 @@ class Tally:
 
 
 class Chaos:
-    """Runs clients and trouble side by side, then lets the trouble end and counts."""
+    """Runs clients during failures, then ends the failures and counts."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Chaos:
         forgetful: bool = False,
         search_lag_seconds: float | None = None,
     ) -> None:
-        """`forgetful`: records are lost and go back to older versions, as in a failover."""
+        """`forgetful`: the store loses records or reverts them, as in a failover."""
         self._store, self._clients, self._forgetful = store, clients, forgetful
         self._search_lag_seconds = search_lag_seconds
         self._older: dict[str, KeyRecord] = {}
@@ -152,7 +152,7 @@ class Chaos:
         self._stack.close()
 
     def run(self, seconds: float, threads: int = 12) -> Tally:
-        """Let clients come and things go wrong for so long, then count."""
+        """Run clients and failures for `seconds`, then count."""
         ends_at = time.monotonic() + seconds
         self._order_faults()
         with self._beside(self._make_trouble):
@@ -162,7 +162,7 @@ class Chaos:
         return self._count()
 
     def story_of(self, order_id: str) -> list[str]:
-        """What Stripe has of an order, its clients were given, and the services logged."""
+        """Return Stripe's objects, the clients' responses and the log lines of an order."""
         lines = [
             str(each) for each in self.sandbox.state().raw["orders"] if each["order_id"] == order_id
         ]
@@ -187,7 +187,7 @@ class Chaos:
                     self._ask(session, order)
 
     def _some_order(self) -> Order:
-        """One that others are asking for at this moment, or a new one."""
+        """Return an order that other clients are requesting, or a new one."""
         with self._lock:
             if not self._orders or self._orders[-1].clients >= self._clients:
                 self._orders.append(Order(f"chaos-{len(self._orders)}"))
@@ -196,7 +196,7 @@ class Chaos:
             return order
 
     def _ask(self, session: Session, order: Order, patience: float = 2.0) -> bool:
-        """Send the very same request until it is answered."""
+        """Send the same request until it is answered."""
         gives_up_at = time.monotonic() + patience
         while time.monotonic() < gives_up_at:
             if self._ask_once(session, order):
@@ -225,7 +225,7 @@ class Chaos:
             return True
 
     def _finish_all(self, threads: int) -> None:
-        """With everything well again: each order that waits for a lock gets its answer."""
+        """Without failures, retry each order that waits for a lock until it has its answer."""
         waiting = list(self._orders)
 
         def finish() -> None:
@@ -244,7 +244,7 @@ class Chaos:
         for each in team:
             each.join()
 
-    # The trouble.
+    # The failures.
 
     def _order_faults(self) -> None:
         self.sandbox.faults(
@@ -297,7 +297,7 @@ class Chaos:
             self._count_trouble(what)
 
     def _forget(self) -> None:
-        """Lose the newest orders' records, or take them back to what they were a while ago."""
+        """Delete the newest orders' records, or revert them to earlier versions."""
         with self._lock:
             recent = [order_of(each.order_id) for each in self._orders[-RECENT:]]
         store = open_key_store(self._url)
@@ -345,14 +345,14 @@ class Chaos:
         return tally
 
     def _after_looks(self) -> list[str]:
-        """Return the orders that keep two payable ones once all looks were taken."""
+        """Return the orders with two payable PaymentIntents after all look-ups."""
         ends_at = time.monotonic() + MOST_LOOK_SECONDS
         while (left := _of_two(self._payable())) and time.monotonic() < ends_at:
             time.sleep(1.0)
         return left
 
     def _payable(self) -> dict[str, set[str]]:
-        """Return what Stripe has of each order that can be paid, or was."""
+        """Return the payable and paid PaymentIntents of each order at Stripe."""
         found: dict[str, set[str]] = {order.order_id: set() for order in self._orders}
         for order in self.sandbox.state().raw["orders"]:
             found[order["order_id"]] = {

@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def soak(name: str, seconds: float, seed: int, *, forgetful: bool) -> Tally:
-    """One run on one store."""
+    """Run the chaos test once on one store."""
     with SERVERS[name]() as store, Chaos(store, seed=seed, forgetful=forgetful) as chaos:
         tally = chaos.run(seconds, threads=24)
         for order_id in tally.two_given if forgetful else tally.strays:

@@ -1,4 +1,4 @@
-"""Real processes: four workers in two services, killed at random, with Stripe failing at random.
+"""Four workers in two services, killed at random, while Stripe fails at random.
 
 The long form is `make soak MINUTES=5`.
 """
@@ -14,7 +14,7 @@ SECONDS = 5
 
 
 @pytest.mark.parametrize("server", [Postgres, Redis])
-def test_chaos_makes_no_second_payable_one_and_leaves_no_order_unanswered(
+def test_chaos_yields_no_duplicate_and_no_unanswered_order(
     server: type[Postgres] | type[Redis],
 ) -> None:
     with server() as store, Chaos(store) as chaos:
@@ -26,7 +26,7 @@ def test_chaos_makes_no_second_payable_one_and_leaves_no_order_unanswered(
 
 
 @pytest.mark.parametrize("lag_seconds", SEARCH_LAGS_SECONDS)
-def test_a_store_that_forgets_gives_out_no_second_payable_one(lag_seconds: float) -> None:
+def test_forgetful_store_returns_no_second_payable_intent(lag_seconds: float) -> None:
     with (
         Redis() as store,
         Chaos(store, forgetful=True, search_lag_seconds=lag_seconds) as chaos,
@@ -34,5 +34,5 @@ def test_a_store_that_forgets_gives_out_no_second_payable_one(lag_seconds: float
         tally = chaos.run(SECONDS)
     print(tally.table())
     assert tally.counts["trouble: a record is lost"]
-    # What no record asks to look for is the reconciler's: nobody was given its secret.
+    # The reconciler handles PaymentIntents without a record; no client received their secret.
     assert (tally.two_given, tally.unanswered) == ([], [])

@@ -1,4 +1,4 @@
-"""Schedules in which the explorer found the promise broken, kept as tests of their own."""
+"""Regression tests: schedules in which the explorer found the promise broken."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LATE = b"amount=1099&currency=usd&metadata[order_id]=A-1"
 
 
 class DownAtTheEnd(MemoryStore):
-    """A store that fails while `down`, but takes claims; shows what it is about to keep."""
+    """A store that accepts claims, and fails other writes while `down`; reports each write."""
 
     down = False
     about_to_keep: Callable[[KeyRecord], None] = staticmethod(lambda _: None)
@@ -40,7 +40,7 @@ class DownAtTheEnd(MemoryStore):
         return super().replace(current, new)
 
 
-def test_a_rejection_that_the_store_did_not_take_in_holds_the_next_request_up_no_longer() -> None:
+def test_unrecorded_rejection_does_not_block_the_next_request() -> None:
     store = DownAtTheEnd()
     bench = FlowBench(store)
     store.down = True
@@ -48,14 +48,14 @@ def test_a_rejection_that_the_store_did_not_take_in_holds_the_next_request_up_no
         bench.ask(amount=10)
     store.down = False
     bench.now += 60
-    # The very next request, with corrected parameters, gets past the saved no.
+    # The next request, with corrected parameters, is not blocked by the saved rejection.
     assert bench.ask(amount=1099).intent.id == bench.payable()[0]
     assert bench.record().attempt == 2
 
 
 @pytest.fixture
 def given_out_unrecorded() -> FlowBench:
-    """Rule 9, then a late object beside it, then a day: the secret of the elder one is out."""
+    """Rule 9, then a late PaymentIntent, then a day: the older one's secret was returned."""
     store = DownAtTheEnd()
     bench = FlowBench(store)
     store.down = True
@@ -68,7 +68,7 @@ def given_out_unrecorded() -> FlowBench:
     return bench
 
 
-def test_no_other_one_is_payable_when_one_is_recorded(given_out_unrecorded: FlowBench) -> None:
+def test_recorded_intent_is_the_only_payable_one(given_out_unrecorded: FlowBench) -> None:
     bench, store = given_out_unrecorded, given_out_unrecorded.store
     assert isinstance(store, DownAtTheEnd)
     payable_then: dict[str | None, list[str]] = {}
@@ -82,7 +82,7 @@ def test_no_other_one_is_payable_when_one_is_recorded(given_out_unrecorded: Flow
     assert payable_then == {answer.intent.id: [answer.intent.id]}
 
 
-def test_a_stray_that_cannot_be_canceled_keeps_the_order_unknown(
+def test_uncancelable_stray_keeps_the_order_unknown(
     given_out_unrecorded: FlowBench,
 ) -> None:
     bench = given_out_unrecorded
@@ -95,7 +95,7 @@ def test_a_stray_that_cannot_be_canceled_keeps_the_order_unknown(
     assert bench.payable() == [answer.intent.id] == [bench.record().payment_intent_id]
 
 
-def test_a_stray_that_was_paid_is_the_orders_own(given_out_unrecorded: FlowBench) -> None:
+def test_paid_stray_becomes_the_orders_own(given_out_unrecorded: FlowBench) -> None:
     bench = given_out_unrecorded
     elder = bench.made()[0]["id"]
     body = b"payment_method=pm_card_visa&return_url=https://shop.example"
@@ -105,7 +105,7 @@ def test_a_stray_that_was_paid_is_the_orders_own(given_out_unrecorded: FlowBench
     assert bench.payable() == [elder]
 
 
-def test_a_key_is_not_sent_again_by_a_machine_that_slept_for_a_day_before_its_retry() -> None:
+def test_key_is_not_resent_after_a_day_of_suspension() -> None:
     store = DownAtTheEnd()
     bench = FlowBench(store)
     store.down = True
@@ -125,7 +125,7 @@ def test_a_key_is_not_sent_again_by_a_machine_that_slept_for_a_day_before_its_re
         policy=RetryPolicy(sleep=sleep),
         clock=lambda: bench.now,
     )
-    # Monotonic time stands still while a machine is suspended.
+    # Monotonic time does not advance while a machine is suspended.
     deadline = Deadline(25.0, lambda: 0.0)
     with pytest.raises(StripeFailed):
         create_once(replace(bench.tools, gateway=gateway), bench.wanted(), deadline)
@@ -135,7 +135,7 @@ def test_a_key_is_not_sent_again_by_a_machine_that_slept_for_a_day_before_its_re
 
 
 class LosesItsAnswer(MemoryStore):
-    """Takes in that the order's PaymentIntent is known, and then says that it failed, once."""
+    """A store that writes the order's PaymentIntent, and then reports a failure, once."""
 
     def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
         kept = super().replace(current, new)
@@ -144,12 +144,12 @@ class LosesItsAnswer(MemoryStore):
         return kept
 
 
-def test_what_an_update_changed_meanwhile_is_not_given_out_for_the_former_amount() -> None:
+def test_replay_never_returns_an_intent_with_a_changed_amount() -> None:
     bench = FlowBench(LosesItsAnswer())
     bench.break_creation("lost_after", count=3)
     with pytest.raises(StripeFailed):
         bench.ask()
-    # The replay of the creation is looked at as it is now, and Stripe is slow with that.
+    # The replay fetches the PaymentIntent's current state, and Stripe responds slowly.
     bench.sandbox.faults.order(FaultOrder("error_503", RETRIEVE, count=1))
     request = UpdateRequest(order_id="A-1", amount=2000)
 

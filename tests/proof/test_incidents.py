@@ -1,4 +1,4 @@
-"""Each public incident that the rules answer, once more, with the end that it should have had."""
+"""Each public incident that the rules prevent, replayed with the correct outcome."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bench() -> FlowBench:
     return FlowBench()
 
 
-def test_odoo_107723_an_order_that_was_declined_once_is_not_stuck_under_its_key(
+def test_odoo_107723_declined_order_is_not_stuck(
     bench: FlowBench,
 ) -> None:
     _refuse_first_attempt(bench)
@@ -32,14 +32,14 @@ def test_odoo_107723_an_order_that_was_declined_once_is_not_stuck_under_its_key(
     assert bench.payable() == [answer.intent.id]
 
 
-def test_odoo_101243_nothing_is_charged_for_a_claim_that_did_not_commit() -> None:
+def test_odoo_101243_uncommitted_claim_charges_nothing() -> None:
     bench = FlowBench(NoClaims())
     with pytest.raises(StoreDown):
         bench.ask()
     assert (bench.sends(), bench.made()) == (0, [])
 
 
-def test_odoo_103482_and_active_merchant_3554_no_key_is_used_on_two_endpoints(
+def test_odoo_103482_active_merchant_3554_key_has_one_endpoint(
     bench: FlowBench,
 ) -> None:
     intent = bench.ask().intent
@@ -50,7 +50,7 @@ def test_odoo_103482_and_active_merchant_3554_no_key_is_used_on_two_endpoints(
     assert len(keys) == len(set(keys))
 
 
-def test_akash_console_3449_clients_that_try_again_make_no_further_payment_intent(
+def test_akash_console_3449_retries_make_no_second_intent(
     bench: FlowBench,
 ) -> None:
     bench.break_creation("lost_after", count=9)
@@ -60,8 +60,8 @@ def test_akash_console_3449_clients_that_try_again_make_no_further_payment_inten
     assert len(bench.made()) == 1
 
 
-def test_pympp_155_nothing_that_passes_is_in_the_key() -> None:
-    """Whoever asks, whenever, with whichever token: the key is that of the order and attempt."""
+def test_pympp_155_key_contains_nothing_transient() -> None:
+    """The key depends on the order and the attempt alone, not on the caller, time or token."""
     assert idempotency_key("shop", "A-1") == idempotency_key("shop", "A-1")
     first, second = FlowBench(), FlowBench()
     second.now += 3600
@@ -70,7 +70,7 @@ def test_pympp_155_nothing_that_passes_is_in_the_key() -> None:
     assert _keys(first) == _keys(second) == {idempotency_key(None, "A-1")}
 
 
-def test_vendure_2364_and_3903_other_amount_or_metadata_neither_charges_again_nor_gets_stuck(
+def test_vendure_2364_3903_changed_order_is_not_charged_again(
     bench: FlowBench,
 ) -> None:
     bench.break_creation("lost_after", count=3)
@@ -82,7 +82,7 @@ def test_vendure_2364_and_3903_other_amount_or_metadata_neither_charges_again_no
     assert bench.payable() == [bench.ask().intent.id]
 
 
-def test_revel_backend_803_what_is_sent_again_is_what_was_sent(bench: FlowBench) -> None:
+def test_revel_backend_803_resend_is_identical(bench: FlowBench) -> None:
     bench.break_creation("lost_after", count=3)
     assert isinstance(_ask(bench), PaymentError)
     bench.now += 5 * 3600
@@ -92,7 +92,7 @@ def test_revel_backend_803_what_is_sent_again_is_what_was_sent(bench: FlowBench)
     assert {each["status"] for each in creations} <= {200, None}
 
 
-def test_canvas_243_and_fossbilling_3975_an_edited_order_is_not_locked_out(
+def test_canvas_243_fossbilling_3975_edited_order_is_not_stuck(
     bench: FlowBench,
 ) -> None:
     first = bench.ask()
@@ -104,7 +104,7 @@ def test_canvas_243_and_fossbilling_3975_an_edited_order_is_not_locked_out(
 
 
 @pytest.mark.parametrize("asks", [1, 3])
-def test_woocommerce_stripe_2339_2477_3912_a_500_after_the_charge_is_not_charged_again(
+def test_woocommerce_stripe_2339_2477_3912_late_500_charges_once(
     bench: FlowBench, asks: int
 ) -> None:
     bench.break_creation("error_500_with_object")
@@ -112,7 +112,7 @@ def test_woocommerce_stripe_2339_2477_3912_a_500_after_the_charge_is_not_charged
     assert (sorted(answers), len(bench.made())) == (bench.payable(), 1)
 
 
-def test_stripe_ruby_598_no_key_is_carried_into_the_next_call(bench: FlowBench) -> None:
+def test_stripe_ruby_598_next_call_has_another_key(bench: FlowBench) -> None:
     bench.break_creation("error_500_with_object")
     bench.ask()
     bench.ask()
@@ -122,9 +122,7 @@ def test_stripe_ruby_598_no_key_is_carried_into_the_next_call(bench: FlowBench) 
 
 
 @pytest.mark.parametrize("hours", [23.5, 24.5, 24 * 40])
-def test_triggerdotdev_4953_and_carbon_252_an_old_key_makes_no_second_charge(
-    bench: FlowBench, hours: float
-) -> None:
+def test_triggerdotdev_4953_carbon_252_old_key_charges_once(bench: FlowBench, hours: float) -> None:
     bench.break_creation("lost_after", count=3)
     assert isinstance(_ask(bench), PaymentError)
     bench.now += hours * 3600
@@ -132,7 +130,7 @@ def test_triggerdotdev_4953_and_carbon_252_an_old_key_makes_no_second_charge(
     assert len(bench.made()) == 1
 
 
-def test_powertools_python_8386_a_record_whose_lock_holds_is_not_reclaimed(
+def test_powertools_python_8386_locked_record_is_not_reclaimed(
     bench: FlowBench,
 ) -> None:
     claim = transitions.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=60.0))
@@ -143,7 +141,7 @@ def test_powertools_python_8386_a_record_whose_lock_holds_is_not_reclaimed(
     assert bench.record() == claim
 
 
-def test_powertools_typescript_5714_a_late_recovery_does_not_overwrite_a_finished_record(
+def test_powertools_typescript_5714_finished_record_is_kept(
     bench: FlowBench,
 ) -> None:
     stale = transitions.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=1.0))
@@ -155,7 +153,7 @@ def test_powertools_typescript_5714_a_late_recovery_does_not_overwrite_a_finishe
 
 
 @pytest.mark.parametrize("kind", ["lost_before", "lost_after", "hang"])
-def test_hyperswitch_2380_a_time_out_is_not_a_failure(bench: FlowBench, kind: str) -> None:
+def test_hyperswitch_2380_time_out_is_not_a_failure(bench: FlowBench, kind: str) -> None:
     bench.break_creation(kind, count=3)
     assert isinstance(_ask(bench), PaymentError)
     assert bench.record().state == "pending"
@@ -182,7 +180,7 @@ def _keys(bench: FlowBench) -> set[str]:
 
 
 def _refuse_first_attempt(bench: FlowBench) -> None:
-    """Stripe's execution says no to attempt 1, once, and keeps saying so under its key."""
+    """Stripe rejects attempt 1 during execution, and replays the rejection under its key."""
     body = b"amount=1099&currency=usd&metadata[order_id]=A-1"
     key = {"idempotency-key": idempotency_key(None, "A-1")}
     started = bench.sandbox.begin("POST", INTENTS, {**HEADERS, **key}, body)

@@ -1,4 +1,4 @@
-"""What is built before a fork works after it: servers that load first, scripts that fork."""
+"""The service and the helpers work after a fork: preloading servers, forking scripts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BODY = json.dumps(
 ).encode()
 INTENT = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
-# As `gunicorn --preload` and uWSGI do it: load, fork, serve in the children. Each asks twice, so
-# that the second child is forked beside a parent that is as it was.
+# Like `gunicorn --preload` and uWSGI: load, fork, and serve in the children. The parent forks
+# several times, to show that a fork leaves the parent unchanged.
 LOADED_FIRST = """
 import json, os, sys, threading
 from stripe_back_end_api import app
@@ -56,8 +56,8 @@ assert os.wait()[1] == 0
 assert create_payment_intent(1)
 """
 
-# A parent that waits for a name server when it forks; the child's is a better one.
-FORKS_IN_A_LOOK_UP = """
+# The parent forks while it waits for a slow name server; the child's look-ups are fast.
+FORKS_DURING_A_LOOK_UP = """
 import os, socket, threading
 
 asked, answered = threading.Event(), threading.Event()
@@ -102,25 +102,23 @@ def run(script: str, argument: str = "", **environ: str) -> str:
 
 
 @pytest.mark.parametrize("place", ["sqlite", *SERVERS], indirect=True)
-def test_a_service_that_was_loaded_before_the_fork_serves_in_every_child(
-    place: Place, sandbox: SandboxProcess
-) -> None:
+def test_preloaded_service_serves_in_every_child(place: Place, sandbox: SandboxProcess) -> None:
     said = run(LOADED_FIRST, **_service(sandbox, place.where)).splitlines()
     first, second, again = (json.loads(line) for line in said[:3])
     assert [first[0], second[0], again[0]] == [200, 200, 200]
     assert first[1] == again[1] != second[1]
 
 
-def test_the_chores_go_on_in_the_children(quick_path: Path, sandbox: SandboxProcess) -> None:
+def test_background_jobs_run_in_the_children(quick_path: Path, sandbox: SandboxProcess) -> None:
     url = f"sqlite:///{quick_path / 'keys.db'}"
     said = run(LOADED_FIRST, str(quick_path), **_service(sandbox, url)).splitlines()
     assert [json.loads(line)[2] for line in said[:3]] == [1, 1, 1]
-    # SQLite's file was not opened by the parent, whose locks the children would take for theirs.
+    # The parent must not open the SQLite file: the children would inherit its locks.
     assert json.loads(said[3]) == []
 
 
-@pytest.mark.parametrize("script", [SCRIPT_FORKS, FORKS_IN_A_LOOK_UP])
-def test_a_child_has_connections_and_look_ups_of_its_own(script: str) -> None:
+@pytest.mark.parametrize("script", [SCRIPT_FORKS, FORKS_DURING_A_LOOK_UP])
+def test_child_has_its_own_connections_and_look_ups(script: str) -> None:
     with ScriptedServer(say(INTENT)) as stripe:
         run(script, STRIPE_API_BASE=stripe.url)
     assert stripe.connections == 2

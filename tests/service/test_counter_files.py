@@ -1,4 +1,4 @@
-"""A full disk costs the counts and never the worker."""
+"""A full disk stops the counters and never the worker."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def fill(disk: Path) -> None:
 
 
 @pytest.mark.parametrize("room", [4096, 100_000])
-def test_no_room_at_first_or_for_growth_is_logged_once(tmp_path: Path, room: int) -> None:
+def test_full_disk_is_logged_once(tmp_path: Path, room: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", COUNT, str(room)],
         cwd=ROOT,
@@ -80,7 +80,7 @@ def test_no_room_at_first_or_for_growth_is_logged_once(tmp_path: Path, room: int
     assert done.stderr.count("No space left for the metrics") == 1
 
 
-def test_an_allocated_file_is_read_as_any_other(tmp_path: Path) -> None:
+def test_allocated_file_is_readable(tmp_path: Path) -> None:
     name = str(tmp_path / "counter_1.db")
     counts = AllocatedDict(name)
     for number in range(3000):
@@ -94,7 +94,7 @@ def test_an_allocated_file_is_read_as_any_other(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_full_directory_serves_without_counting(
+def test_service_without_room_for_counters_serves(
     sandbox: SandboxProcess, small_disk: Path
 ) -> None:
     fill(small_disk)
@@ -109,8 +109,8 @@ def test_a_full_directory_serves_without_counting(
         assert "No space left for the metrics" in service.log()
 
 
-def test_a_full_memory_file_system_refuses_orders_and_kills_nobody(small_disk: Path) -> None:
-    """SQLite maps its -shm file: its pages are written before they are mapped."""
+def test_full_shared_memory_rejects_orders_and_kills_no_worker(small_disk: Path) -> None:
+    """SQLite maps its -shm file, so its pages are written before they are mapped."""
     done = subprocess.run(
         [sys.executable, "-c", STORE, str(small_disk / "orders.db")],
         cwd=ROOT,

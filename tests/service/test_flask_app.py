@@ -1,4 +1,4 @@
-"""Flask with less of Flask: what its users may rely on is as it was."""
+"""The trimmed Flask application behaves like Flask."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_an_answer_is_what_flask_would_say(value: Any) -> None:
+def test_response_equals_flasks(value: Any) -> None:
     flask = Flask("tests")
     flask.json.sort_keys = False  # type: ignore[attr-defined]
     said = []
@@ -42,7 +42,7 @@ def test_an_answer_is_what_flask_would_say(value: Any) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/healthz", PATH, "//healthz", "/healthz/", "/nowhere", "/%2e"])
-def test_a_route_is_found_where_flask_finds_it(method: str, path: str) -> None:
+def test_routing_equals_flasks(method: str, path: str) -> None:
     app = client_of(FakePayments()).application
     assert isinstance(app, App)
     environ = EnvironBuilder(path, method=method).get_environ()
@@ -58,13 +58,13 @@ def test_a_route_is_found_where_flask_finds_it(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "WebSocket", "h2c"])
-def test_a_wish_for_another_protocol_is_ignored(protocol: str) -> None:
+def test_upgrade_header_is_ignored(protocol: str) -> None:
     upgrade = {"Connection": "Upgrade", "Upgrade": protocol}
     response = client_of(FakePayments()).get("/healthz", headers=upgrade)
     assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
 
 
-def test_an_answer_without_a_body_says_so() -> None:
+def test_response_without_a_body_has_a_content_length() -> None:
     client = client_of(FakePayments())
     options = client.options(PATH)
     assert (options.data, options.headers["Content-Length"]) == (b"", "0")
@@ -73,7 +73,7 @@ def test_an_answer_without_a_body_says_so() -> None:
     assert head.headers["Content-Length"] == get.headers["Content-Length"] == str(len(get.data))
 
 
-def test_no_answer_sets_a_cookie() -> None:
+def test_no_response_sets_a_cookie() -> None:
     client = client_of(FakePayments())
     for response in (client.get("/healthz"), client.post(PATH, json=ORDER), client.get("/nowhere")):
         assert "Set-Cookie" not in response.headers
@@ -81,7 +81,7 @@ def test_no_answer_sets_a_cookie() -> None:
 
 
 def garbage_of(app: Flask, asked: list[EnvironBuilder], status: str) -> int:
-    """How many objects of these requests only the garbage collector frees; some are a warm-up."""
+    """Return how many objects only the garbage collector frees, after a warm-up."""
     begun = 10
 
     def ask(builder: EnvironBuilder) -> None:
@@ -111,8 +111,8 @@ def app(sandbox: SandboxProcess) -> Flask:
     return create_app(Settings(stripe_secret_key=Secret("sk_test_g"), stripe_api_base=sandbox.url))
 
 
-def test_orders_leave_nothing_to_the_garbage_collector(app: Flask) -> None:
-    """While it looks, every request waits: with 400 connections up to a fifth of a second."""
+def test_orders_leave_no_garbage(app: Flask) -> None:
+    """A collection pauses every request: up to 0.2 s with 400 connections."""
     assert garbage_of(app, orders(60), "200 OK") < 50
 
 
@@ -123,14 +123,14 @@ def test_orders_leave_nothing_to_the_garbage_collector(app: Flask) -> None:
         ({"order_id": "R-1", "currency": "usd", "amount": 1}, "400 BAD REQUEST"),
     ],
 )
-def test_nor_do_refusals(app: Flask, order: dict[str, Any], status: str) -> None:
-    """A traceback refers to frames that refer to the error: a whole request, with its order."""
+def test_rejections_leave_no_garbage(app: Flask, order: dict[str, Any], status: str) -> None:
+    """A traceback is a reference cycle: its frames refer to the error, and to the request."""
     garbage_of(app, orders(11), "200 OK")
     assert garbage_of(app, orders(60, **order), status) < 50
 
 
 @pytest.mark.parametrize("unreachable", ["http://127.0.0.1:1"])
-def test_nor_does_a_stripe_that_cannot_be_reached(unreachable: str) -> None:
+def test_unreachable_stripe_leaves_no_garbage(unreachable: str) -> None:
     app = create_app(
         Settings(
             stripe_secret_key=Secret("sk_test_g"),

@@ -1,4 +1,4 @@
-"""A Stripe that hangs, a store that is down, and fifty clients at once, on real processes."""
+"""A hanging Stripe, a store that is down, and fifty concurrent clients, on real processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def service(sandbox: SandboxProcess) -> Iterator[ServiceProcess]:
         yield process
 
 
-def test_sixty_hanging_orders_hold_nobody_else_up(
+def test_sixty_hanging_orders_delay_no_other_request(
     sandbox: SandboxProcess, service: ServiceProcess
 ) -> None:
     match = {"order_id": "hang-", "method": "POST"}
@@ -46,7 +46,7 @@ def test_sixty_hanging_orders_hold_nobody_else_up(
 
 
 def quickest(ask: object) -> float:
-    """Seconds of the quicker of two, because the machine may be busy with something else."""
+    """Return the seconds of the faster of two calls, because the machine may be busy."""
     assert callable(ask)
     lasted = []
     for _ in range(2):
@@ -56,7 +56,7 @@ def quickest(ask: object) -> float:
     return min(lasted)
 
 
-def test_fifty_clients_of_one_order_at_once_get_one_payment_intent(
+def test_fifty_concurrent_clients_get_one_payment_intent(
     sandbox: SandboxProcess, service: ServiceProcess
 ) -> None:
     sandbox.faults([{"kind": "slow", "match": {"method": "POST"}, "seconds": 0.5}])
@@ -69,7 +69,7 @@ def test_fifty_clients_of_one_order_at_once_get_one_payment_intent(
 
 
 @pytest.mark.parametrize("scheme", ["redis", "postgresql"])
-def test_a_store_that_is_down_means_503_and_nothing_is_sent(
+def test_store_that_is_down_gives_503_and_sends_nothing(
     sandbox: SandboxProcess, scheme: str
 ) -> None:
     nobody = f"{scheme}://127.0.0.1:{free_port()}/0"
@@ -83,7 +83,7 @@ def test_a_store_that_is_down_means_503_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize("server", [Postgres, Redis])
-def test_a_store_that_comes_back_serves_on(
+def test_service_recovers_when_the_store_comes_back(
     sandbox: SandboxProcess, server: type[Postgres] | type[Redis]
 ) -> None:
     with server() as store:

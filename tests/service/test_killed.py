@@ -1,4 +1,4 @@
-"""kill -9 in mid-call, restarts, and days in between: the same order before and after."""
+"""The same order before and after kill -9 during a call, a restart, and a day."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(server.new_url())
 
 
-def test_an_order_outlives_a_restart_a_day_and_both_at_once(
-    sandbox: SandboxProcess, url: str
-) -> None:
+def test_order_survives_a_restart_and_a_day(sandbox: SandboxProcess, url: str) -> None:
     with service_on(sandbox, url) as service:
         first = service.create("A-1").json()["payment_intent_id"]
         service.kill()
@@ -62,9 +60,7 @@ def test_an_order_outlives_a_restart_a_day_and_both_at_once(
     assert sandbox.state().order("A-1").count == 1
 
 
-def test_killed_in_mid_call_the_next_request_gets_what_was_made(
-    sandbox: SandboxProcess, url: str
-) -> None:
+def test_next_request_recovers_a_killed_call(sandbox: SandboxProcess, url: str) -> None:
     with service_on(sandbox, url) as service:
         killed_in_mid_call(sandbox, service)
         age(url, "A-1", LOCK_SECONDS)
@@ -73,9 +69,7 @@ def test_killed_in_mid_call_the_next_request_gets_what_was_made(
     assert (sandbox.state().order("A-1").count, sandbox.state().payment_intents) == (1, 1)
 
 
-def test_killed_in_mid_call_and_asked_for_again_a_day_later(
-    sandbox: SandboxProcess, url: str
-) -> None:
+def test_request_a_day_later_recovers_a_killed_call(sandbox: SandboxProcess, url: str) -> None:
     with service_on(sandbox, url) as service:
         killed_in_mid_call(sandbox, service)
         a_day_passes(sandbox, url)
@@ -85,8 +79,8 @@ def test_killed_in_mid_call_and_asked_for_again_a_day_later(
     assert (order.count, order.payable) == (1, 1)
 
 
-def test_in_memory_an_order_outlives_a_kill_within_the_day(sandbox: SandboxProcess) -> None:
-    """Stripe itself knows the key for a day, and the key is a pure function of the order."""
+def test_memory_store_survives_a_kill_within_the_day(sandbox: SandboxProcess) -> None:
+    """Stripe keeps the key for a day, and the key is a pure function of the order."""
     with service_on(sandbox, "memory://") as service:
         first = service.create("A-1").json()["payment_intent_id"]
         service.kill()
@@ -97,7 +91,7 @@ def test_in_memory_an_order_outlives_a_kill_within_the_day(sandbox: SandboxProce
     assert sandbox.state().order("A-1").count == 1
 
 
-def test_a_redis_that_lost_everything_within_the_day_makes_no_second_one(
+def test_redis_that_lost_its_data_gives_no_second_intent(
     sandbox: SandboxProcess, redis: Redis
 ) -> None:
     with service_on(sandbox, redis.new_url()) as service:
@@ -115,7 +109,7 @@ def service_on(sandbox: SandboxProcess, url: str) -> Iterator[ServiceProcess]:
 
 
 def killed_in_mid_call(sandbox: SandboxProcess, service: ServiceProcess) -> None:
-    """Stripe makes the PaymentIntent while the service that asked for it dies."""
+    """Kill the service after its request, while Stripe creates the PaymentIntent."""
     sandbox.faults([{"kind": "slow", "match": CREATION, "seconds": 1.0}])
     asking = threading.Thread(target=_ask_in_vain, args=(service,))
     asking.start()
@@ -131,7 +125,7 @@ def _ask_in_vain(service: ServiceProcess) -> None:
 
 
 def a_day_passes(sandbox: SandboxProcess, url: str) -> None:
-    """For Stripe by its clock, for the service by its record."""
+    """Advance Stripe's clock, and age the service's record."""
     sandbox.advance(DAY_AND_AN_HOUR)
     age(url, "A-1", DAY_AND_AN_HOUR)
     assert record_of(url, "A-1")

@@ -50,7 +50,7 @@ def service(localstripe: str) -> Iterator[ServiceProcess]:
         yield running
 
 
-def test_an_order_gets_its_payment_intent(service: ServiceProcess, localstripe: str) -> None:
+def test_order_gets_its_payment_intent(service: ServiceProcess, localstripe: str) -> None:
     answer = service.create("L-1", 2500, metadata={"cart": "7"})
     assert answer.status_code == 200, answer.text
     body = answer.json()
@@ -60,19 +60,19 @@ def test_an_order_gets_its_payment_intent(service: ServiceProcess, localstripe: 
     assert made["metadata"] == {"cart": "7", "order_id": "L-1"}
 
 
-def test_asked_for_again_it_is_the_same_one(service: ServiceProcess) -> None:
+def test_repeated_request_gets_the_same_payment_intent(service: ServiceProcess) -> None:
     first, second = service.create("L-2"), service.create("L-2")
     assert first.json() == second.json()
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_paid_order_answers_succeeded(service: ServiceProcess, localstripe: str) -> None:
+def test_paid_order_has_status_succeeded(service: ServiceProcess, localstripe: str) -> None:
     intent_id = service.create("L-3").json()["payment_intent_id"]
     _pay(localstripe, intent_id)
     assert service.create("L-3").json()["status"] == "succeeded"
 
 
-def test_a_canceled_order_gets_another(service: ServiceProcess, localstripe: str) -> None:
+def test_canceled_order_gets_another_intent(service: ServiceProcess, localstripe: str) -> None:
     first = service.create("L-4").json()["payment_intent_id"]
     _post(localstripe, f"/v1/payment_intents/{first}/cancel", {})
     second = service.create("L-4")
@@ -80,8 +80,8 @@ def test_a_canceled_order_gets_another(service: ServiceProcess, localstripe: str
     assert second.json()["payment_intent_id"] != first
 
 
-def test_its_signed_webhooks_are_taken(service: ServiceProcess, localstripe: str) -> None:
-    """Events of a 2017 version, signed by somebody else's code, without a livemode."""
+def test_its_signed_webhooks_are_accepted(service: ServiceProcess, localstripe: str) -> None:
+    """Its events have the format of 2017 and no `livemode`, and other code signs them."""
     hook = {"url": f"{service.url}/webhook", "secret": WEBHOOK_SECRET}
     requests.post(f"{localstripe}/_config/webhooks/ours", hook, timeout=5).raise_for_status()
     _pay(localstripe, service.create("L-6").json()["payment_intent_id"])
@@ -91,7 +91,7 @@ def test_its_signed_webhooks_are_taken(service: ServiceProcess, localstripe: str
         time.sleep(0.1)
 
 
-def test_what_it_refuses_is_a_clear_400(service: ServiceProcess) -> None:
+def test_its_rejection_is_a_clear_400(service: ServiceProcess) -> None:
     answer = service.create("L-5", customer="cus_nobody")
     assert answer.status_code in (400, 404)
     assert answer.json()["action"] == "fix_request"

@@ -1,4 +1,4 @@
-"""`make run`: what it starts, what it says, and that nothing is left of it."""
+"""`make run`: the processes it starts, its output, and a clean end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.service_process import free_port
 
 
 class Launched:
-    """One run; `said` is what it wrote on standard output so far."""
+    """One run of the command; `said` is its standard output so far."""
 
     def __init__(self, sandbox_port: int, **environ: str) -> None:
         self.port = free_port()
@@ -37,7 +37,7 @@ class Launched:
         self.said = ""
 
     def curl(self) -> str:
-        """Wait for the line to be pasted."""
+        """Wait for the curl line that users paste."""
         assert self.process.stdout
         for line in self.process.stdout:
             self.said += line
@@ -46,7 +46,7 @@ class Launched:
         raise AssertionError(f"no curl line: {self.said}")
 
     def family(self) -> list[psutil.Process]:
-        """Itself and all that it started."""
+        """Return its process and all descendants."""
         ours = psutil.Process(self.process.pid)
         return [ours, *ours.children(recursive=True)]
 
@@ -61,7 +61,7 @@ def launched(sandbox_port: int, **environ: str) -> Iterator[Launched]:
         run.process.communicate(timeout=30)
 
 
-def test_the_curl_line_works_when_pasted() -> None:
+def test_curl_line_works_when_pasted() -> None:
     with launched(free_port()) as run:
         curl = run.curl()
         first, again = (
@@ -77,7 +77,7 @@ def test_the_curl_line_works_when_pasted() -> None:
 
 
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_everything(name: signal.Signals) -> None:
+def test_signal_ends_every_process(name: signal.Signals) -> None:
     with launched(free_port()) as run:
         run.curl()
         family = run.family()
@@ -87,7 +87,7 @@ def test_a_signal_ends_everything(name: signal.Signals) -> None:
         assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
-def test_a_service_that_cannot_start_ends_everything() -> None:
+def test_failed_service_start_ends_every_process() -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     port, run_id = str(taken.getsockname()[1]), uuid.uuid4().hex
     with taken, launched(free_port(), PORT=port, TEST_RUN=run_id) as run:
@@ -96,7 +96,7 @@ def test_a_service_that_cannot_start_ends_everything() -> None:
     assert left == []
 
 
-def test_a_sandbox_that_dies_ends_everything() -> None:
+def test_death_of_the_sandbox_ends_every_process() -> None:
     with launched(free_port()) as run:
         run.curl()
         family = run.family()
@@ -105,7 +105,7 @@ def test_a_sandbox_that_dies_ends_everything() -> None:
         assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
-def test_a_sandbox_that_runs_already_is_used() -> None:
+def test_running_sandbox_is_reused() -> None:
     with SandboxProcess() as sandbox:
         with launched(int(sandbox.url.rpartition(":")[2])) as run:
             subprocess.run(run.curl(), shell=True, capture_output=True, check=True)
@@ -121,20 +121,20 @@ def test_a_sandbox_that_runs_already_is_used() -> None:
         ({"STRIPE_SECRET_KEY": "hunter2"}, "Settings: STRIPE_SECRET_KEY: must begin with"),
     ],
 )
-def test_wrong_settings_are_one_line(environ: dict[str, str], line: str) -> None:
+def test_wrong_settings_give_one_line(environ: dict[str, str], line: str) -> None:
     done = _fails(free_port(), **environ)
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
 
 
-def test_a_port_that_is_taken_by_something_else_is_one_line() -> None:
+def test_taken_port_gives_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         done = _fails(other.getsockname()[1])
     assert done.stderr.startswith("Port ")
     assert done.stderr.count("\n") == 1
 
 
-def test_with_a_key_there_is_no_sandbox() -> None:
+def test_real_key_starts_no_sandbox() -> None:
     with launched(free_port(), STRIPE_SECRET_KEY="sk_test_x") as run:
         _wait_for(run.port)
         assert not any("sandbox" in each.cmdline() for each in run.family())

@@ -1,4 +1,4 @@
-"""Secrets: the whole surface at DEBUG, and then a search through everything that was written."""
+"""Call every endpoint at DEBUG, then search all logs, responses and records for secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECRET_KEY = f"sk_test_{MARK}"
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """All that any logger says, in the form that it is written in."""
+    """Capture the output of every logger in its final format."""
     root, stream = logging.getLogger(), io.StringIO()
     before, level = root.handlers[:], root.level
     loggers = {name: logging.getLogger(name) for name in ("stripe", "urllib3", "redis")}
@@ -33,7 +33,7 @@ def log() -> Iterator[io.StringIO]:
     root.handlers[:] = []
     request_log.start_logging("DEBUG", stream)
     for logger in loggers.values():
-        # Even for somebody who turned the SDK's own lines on.
+        # Even when an operator has enabled the SDK's own log lines.
         logger.setLevel(logging.DEBUG)
     yield stream
     root.handlers[:] = before
@@ -43,7 +43,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 class Surface:
-    """Asks everything, and keeps what was answered and what must not be found."""
+    """Calls every endpoint, and keeps the responses and the secrets to search for."""
 
     def __init__(self, client: FlaskClient) -> None:
         self._client = client
@@ -82,7 +82,7 @@ class Surface:
         self.get(f"/{SECRET_KEY}")
 
 
-def test_no_secret_is_in_logs_answers_or_the_store(
+def test_no_secret_is_in_logs_responses_or_the_store(
     sandbox: SandboxProcess, log: io.StringIO, tmp_path: Path
 ) -> None:
     settings = load_settings(
@@ -108,7 +108,7 @@ def test_no_secret_is_in_logs_answers_or_the_store(
     assert "stripe" in written["log"]
 
 
-def test_a_bug_s_traceback_holds_none(log: io.StringIO, tmp_path: Path) -> None:
+def test_traceback_of_a_bug_has_no_secret(log: io.StringIO, tmp_path: Path) -> None:
     settings = load_settings({"STRIPE_SECRET_KEY": SECRET_KEY})
     for error in (
         RuntimeError(f"{SECRET_KEY} pi_1_secret_{MARK} whsec_{MARK}"),

@@ -1,4 +1,4 @@
-"""Webhook, status, update, cancel over HTTP, and the commands at a shell."""
+"""Webhook, status, update and cancel over HTTP, and the commands."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def paid_event(service: Service) -> dict[str, Any]:
     return service.bench.events()[-1]
 
 
-def test_a_signed_event_is_applied(service: Service) -> None:
+def test_signed_event_is_applied(service: Service) -> None:
     answer = service.webhook(paid_event(service))
     assert (answer.status_code, answer.json) == (200, {"received": True, "outcome": "applied"})
     status = service.client.get("/payment-intent?order_id=A-1").json
@@ -94,7 +94,7 @@ def test_a_signed_event_is_applied(service: Service) -> None:
         {"age": 3 * 86_400},
     ],
 )
-def test_an_event_that_stripe_did_not_sign_just_now_does_nothing(
+def test_event_without_a_fresh_signature_changes_nothing(
     service: Service, sent: dict[str, Any]
 ) -> None:
     event = paid_event(service)
@@ -104,7 +104,7 @@ def test_an_event_that_stripe_did_not_sign_just_now_does_nothing(
     assert service.bench.record() == before
 
 
-def test_a_changed_body_does_nothing(service: Service) -> None:
+def test_changed_body_changes_nothing(service: Service) -> None:
     event = json.dumps(paid_event(service))
     signed = stripe.WebhookSignature.generate_signature_header(event, SECRET)
     headers = {"Stripe-Signature": signed}
@@ -112,36 +112,36 @@ def test_a_changed_body_does_nothing(service: Service) -> None:
     assert answer.status_code == 400
 
 
-def test_each_of_several_secrets_may_have_signed(service: Service) -> None:
+def test_each_of_several_secrets_is_valid(service: Service) -> None:
     event = paid_event(service)
     assert service.webhook(event, secret="whsec_old", age=200).status_code == 200
 
 
-def test_without_a_secret_every_event_is_refused() -> None:
+def test_without_a_secret_every_event_is_rejected() -> None:
     service = Service(stripe_webhook_secret=None)
     answer = service.webhook(paid_event(service))
     assert (answer.status_code, answer.json["code"]) == (400, "webhook_secret_missing")
     assert service.bench.record().payment_status == "requires_payment_method"
 
 
-def test_an_event_of_another_kind_is_taken_and_ignored(service: Service) -> None:
+def test_event_of_another_type_is_accepted_and_ignored(service: Service) -> None:
     answer = service.webhook({"id": "evt_1", "type": "charge.refunded", "livemode": False})
     assert (answer.status_code, answer.json["outcome"]) == (200, "ignored")
 
 
 @pytest.mark.parametrize("payload", ["", "[]", "{", "7", "[" * 100_000])
-def test_a_signed_body_that_is_no_event_is_a_400(service: Service, payload: str) -> None:
+def test_signed_body_that_is_no_event_is_a_400(service: Service, payload: str) -> None:
     answer = service.webhook(payload)
     assert (answer.status_code, answer.json["action"]) == (400, "fix_request")
 
 
-def test_a_large_event_is_taken_and_one_too_large_is_not(service: Service) -> None:
+def test_event_size_limit(service: Service) -> None:
     event = {**paid_event(service), "padding": "x" * 300_000}
     assert service.webhook(event).status_code == 200
     assert service.webhook("x" * (MAX_EVENT_BYTES + 1)).status_code == 413
 
 
-def test_an_event_that_cannot_be_applied_is_a_5xx(service: Service) -> None:
+def test_event_that_cannot_be_applied_is_a_5xx(service: Service) -> None:
     event = paid_event(service)
 
     def down() -> None:
@@ -153,7 +153,7 @@ def test_an_event_that_cannot_be_applied_is_a_5xx(service: Service) -> None:
     assert service.webhook(event).json["outcome"] == "applied"
 
 
-def test_the_status_never_shows_a_secret(service: Service) -> None:
+def test_status_never_shows_a_secret(service: Service) -> None:
     service.create()
     answer = service.client.get("/payment-intent?order_id=A-1&refresh=true")
     assert answer.status_code == 200
@@ -173,9 +173,7 @@ def test_the_status_never_shows_a_secret(service: Service) -> None:
         ("order_id=A-1&orderid=2", 400, "invalid_parameter"),
     ],
 )
-def test_a_status_that_cannot_be_given(
-    service: Service, query: str, status: int, code: str
-) -> None:
+def test_status_errors(service: Service, query: str, status: int, code: str) -> None:
     service.create()
     answer = service.client.get(f"/payment-intent?{query}")
     assert answer.json is not None
@@ -196,9 +194,7 @@ def test_a_status_that_cannot_be_given(
         ("order_id=A-1&order-id=2", '"order-id": is not a field of this request'),
     ],
 )
-def test_a_query_that_two_readers_could_read_differently_is_refused(
-    service: Service, query: str, told: str
-) -> None:
+def test_ambiguous_query_is_rejected(service: Service, query: str, told: str) -> None:
     service.create()
     answer = service.client.get(f"/payment-intent?{query}")
     assert answer.json is not None
@@ -209,15 +205,15 @@ def test_a_query_that_two_readers_could_read_differently_is_refused(
 @pytest.mark.parametrize(
     "query", ["order_id=Z\xc3\xbc-1", "order_id=Z%C3%BC%2D1", "order_id=Z\xff"]
 )
-def test_a_query_may_hold_bytes_as_they_are(service: Service, query: str) -> None:
-    """As a server hands them over: one character for each byte."""
+def test_query_may_contain_raw_bytes(service: Service, query: str) -> None:
+    """A WSGI server passes a query with one character for each byte."""
     service.create("Zü-1")
     path = "/payment-intent"
     answer = service.client.get(path, environ_overrides={"QUERY_STRING": query})
     assert answer.status_code == (400 if "\xff" in query else 200)
 
 
-def test_an_update_and_its_replay(service: Service) -> None:
+def test_update_and_its_replay(service: Service) -> None:
     intent_id = service.create()
     answer = service.post("/update-payment-intent", amount=1500, expected_amount=1099)
     assert answer.json == {
@@ -232,7 +228,7 @@ def test_an_update_and_its_replay(service: Service) -> None:
     assert service.create(amount=1500) == intent_id
 
 
-def test_an_update_that_expects_something_else_says_what_is_the_case(service: Service) -> None:
+def test_update_conflict_reports_the_current_state(service: Service) -> None:
     service.create()
     answer = service.post("/update-payment-intent", amount=1500, expected_amount=1)
     assert answer.status_code == 409
@@ -241,7 +237,7 @@ def test_an_update_that_expects_something_else_says_what_is_the_case(service: Se
 
 
 @pytest.mark.parametrize("path", ["/update-payment-intent", "/cancel-payment-intent"])
-def test_a_paid_order_says_so(service: Service, path: str) -> None:
+def test_paid_order_reports_that_it_is_paid(service: Service, path: str) -> None:
     service.bench.pay(service.create())
     amount = {"amount": 1500} if "update" in path else {}
     answer = service.post(path, **amount)
@@ -266,7 +262,7 @@ def test_a_paid_order_says_so(service: Service, path: str) -> None:
         ("/cancel-payment-intent", {"order_id": ""}, "invalid_parameter"),
     ],
 )
-def test_a_bad_request_changes_nothing(
+def test_bad_request_changes_nothing(
     service: Service, path: str, body: dict[str, Any], code: str | None
 ) -> None:
     service.create()
@@ -276,7 +272,7 @@ def test_a_bad_request_changes_nothing(
     assert service.bench.record() == before
 
 
-def test_a_cancellation_and_a_new_attempt(service: Service) -> None:
+def test_canceled_order_gets_a_new_attempt(service: Service) -> None:
     first = service.create()
     for _ in range(2):
         answer = service.post("/cancel-payment-intent", reason="abandoned")
@@ -284,7 +280,7 @@ def test_a_cancellation_and_a_new_attempt(service: Service) -> None:
     assert service.create() != first
 
 
-def test_a_cancellation_drops_a_cached_answer() -> None:
+def test_cancellation_invalidates_the_cached_answer() -> None:
     service = Service(answer_cache_seconds=10)
     first = service.create()
     assert service.create() == first
@@ -300,7 +296,7 @@ def test_reconcile_prints_a_table(service: Service) -> None:
     assert (rows["checked"], rows["paid late"], rows["unresolved"]) == ("1", "1", "0")
 
 
-def test_reconcile_says_by_its_exit_code_that_an_order_is_paid_twice(service: Service) -> None:
+def test_reconcile_exit_code_reports_a_double_payment(service: Service) -> None:
     own = service.create()
     service.bench.pay(own)
     stray = service.bench.stray("A-1")
@@ -313,7 +309,7 @@ def test_reconcile_says_by_its_exit_code_that_an_order_is_paid_twice(service: Se
     assert (found["two_paid"], found["alarms"]) == (1, [alarm])
 
 
-def test_a_dry_reconcile_changes_nothing(service: Service) -> None:
+def test_dry_reconcile_changes_nothing(service: Service) -> None:
     service.bench.pay(service.create())
     before = service.bench.record()
     ran = service.run("reconcile", "--dry-run", "--json", "--since", "2020-01-01")
@@ -321,13 +317,13 @@ def test_a_dry_reconcile_changes_nothing(service: Service) -> None:
     assert service.bench.record() == before
 
 
-def test_reconcile_refuses_a_since_that_it_cannot_read(service: Service) -> None:
+def test_reconcile_rejects_an_invalid_since(service: Service) -> None:
     ran = service.run("reconcile", "--since", "yesterday")
     assert ran.exit_code == 2
     assert "must be like" in ran.output
 
 
-def test_an_order_is_shown_at_a_shell(service: Service) -> None:
+def test_orders_show_prints_an_order(service: Service) -> None:
     intent_id = service.create()
     shown = json.loads(service.run("orders", "show", "A-1").output)
     assert (shown["payment_intent_id"], shown["status"]) == (intent_id, "requires_payment_method")
@@ -335,7 +331,7 @@ def test_an_order_is_shown_at_a_shell(service: Service) -> None:
     assert (missing.exit_code, missing.output) == (1, "Error: This order is not known.\n")
 
 
-def test_unknown_orders_are_listed_at_a_shell(service: Service) -> None:
+def test_orders_unknown_lists_the_orders(service: Service) -> None:
     service.create("known")
     service.bench.break_creation("lost_after", count=3)
     body = {"order_id": "A-1", "amount": 1099}
@@ -344,7 +340,7 @@ def test_unknown_orders_are_listed_at_a_shell(service: Service) -> None:
     assert (json.loads(line)["order_id"], json.loads(line)["status"]) == ("A-1", "unknown")
 
 
-def test_deliver_without_a_listener_says_so(service: Service) -> None:
+def test_deliver_without_a_listener_is_an_error(service: Service) -> None:
     ran = service.run("deliver", "--once")
     assert (ran.exit_code, ran.output) == (
         1,
@@ -353,15 +349,13 @@ def test_deliver_without_a_listener_says_so(service: Service) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["a\udcff"], ["A-1", "--client", "a\udcff"], [""]])
-def test_an_order_that_cannot_be_is_refused_at_a_shell(
-    service: Service, arguments: list[str]
-) -> None:
+def test_command_rejects_an_invalid_order_id(service: Service, arguments: list[str]) -> None:
     ran = service.run("orders", "show", *arguments)
     assert ran.exit_code == 2
     assert "printable characters" in ran.output
 
 
-def test_what_is_due_is_delivered_at_a_shell() -> None:
+def test_deliver_sends_due_events() -> None:
     with ShopListener([500]) as shop:
         service = Service(order_events_url=shop.url, order_events_secret=Secret("whsec_shop"))
         service.webhook(paid_event(service))
@@ -369,13 +363,13 @@ def test_what_is_due_is_delivered_at_a_shell() -> None:
         service.bench.now += 2
         assert service.run("deliver", "--once").output == "1 delivered\n"
         [(body, signed)] = shop.taken
-    # Signed at the instant of the service's clock, which runs ahead here.
+    # The signature has the time of the service's clock, which runs ahead here.
     event: Any = stripe.Webhook.construct_event(body, signed, "whsec_shop")
     assert event["type"] == "order.paid"
 
 
 @pytest.mark.parametrize("command", ["reconcile", "deliver --once", "orders list --unknown"])
-def test_a_command_does_not_pretend_to_see_anothers_memory(command: str) -> None:
+def test_command_rejects_the_memory_store(command: str) -> None:
     service = Service(key_store_url=Secret("memory://"))
     ran = service.run(*command.split())
     assert ran.exit_code == 1

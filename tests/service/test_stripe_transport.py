@@ -1,4 +1,4 @@
-"""The transport keeps its end whatever the other side does, and says what may have been sent."""
+"""The transport meets its deadline against any server, and reports what may have been sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BODY = "amount=1099&currency=usd"
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 
-# Enough for a busy machine to be late by; far below the ten seconds of the read time-out.
+# Allowance for a busy machine, far below the read time-out of ten seconds.
 LATE_SECONDS = 1.0
 
 
@@ -45,12 +45,12 @@ def post(client: SharedTransport, url: str) -> tuple[str, int]:
 
 
 def _text(content: Any) -> str:
-    """The SDK takes bytes as well as text, whatever its types say."""
+    """Decode the content: the SDK accepts bytes as well, contrary to its types."""
     return bytes(content).decode()
 
 
 def failure(client: SharedTransport, url: str, seconds: float = 0.3) -> stripe.APIConnectionError:
-    """Send with a limit; it must fail, and not after the limit."""
+    """Send with a limit, and assert that it fails within the limit."""
     began = time.monotonic()
     with client.limit(began + seconds), pytest.raises(stripe.APIConnectionError) as raised:
         post(client, url)
@@ -58,7 +58,7 @@ def failure(client: SharedTransport, url: str, seconds: float = 0.3) -> stripe.A
     return raised.value
 
 
-def test_a_request_arrives_as_the_sdk_made_it() -> None:
+def test_request_arrives_as_the_sdk_made_it() -> None:
     with ScriptedServer() as server:
         content, status, headers = transport().request(
             "post", f"{server.url}/v1/x?y=%20z", HEADERS, BODY
@@ -72,7 +72,7 @@ def test_a_request_arrives_as_the_sdk_made_it() -> None:
 
 
 @responses.activate
-def test_a_mock_finds_the_headers_in_any_case() -> None:
+def test_headers_are_case_insensitive_for_mocks() -> None:
     responses.post("https://api.stripe.com/v1/x", json={})
     transport().request("post", "https://api.stripe.com/v1/x", HEADERS, BODY)
     sent = responses.calls[0].request.headers
@@ -85,34 +85,34 @@ def test_a_mock_finds_the_headers_in_any_case() -> None:
         sent["X-Other"]
 
 
-def test_a_get_has_no_body() -> None:
+def test_get_has_no_body() -> None:
     with ScriptedServer() as server:
         transport().request("get", f"{server.url}/v1/x", HEADERS)
     assert b"Content-Length" not in server.requests[0]
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_dribbled_head_ends_at_the_limit(tls: bool) -> None:
+def test_dribbled_head_ends_at_the_limit(tls: bool) -> None:
     with ScriptedServer(tls=tls) as server:
         server.answer = server.dribble(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000)
         assert not isinstance(failure(transport(), server.url), NeverSent)
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_dribbled_body_ends_at_the_limit(tls: bool) -> None:
+def test_dribbled_body_ends_at_the_limit(tls: bool) -> None:
     with ScriptedServer(tls=tls) as server:
         server.answer = server.dribble(b" " * 1000, after=LONG)
         assert not isinstance(failure(transport(), server.url), NeverSent)
 
 
-def test_a_dribbled_chunked_body_ends_at_the_limit() -> None:
+def test_dribbled_chunked_body_ends_at_the_limit() -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     with ScriptedServer() as server:
         server.answer = server.dribble(b"1\r\nx\r\n" * 1000, after=chunked)
         failure(transport(), server.url)
 
 
-def test_a_body_without_a_length_ends_at_the_limit() -> None:
+def test_body_without_a_length_ends_at_the_limit() -> None:
     with ScriptedServer() as server:
         server.answer = server.dribble(b" " * 1000, after=CLOSING)
         failure(transport(), server.url)
@@ -124,7 +124,7 @@ def test_silence_ends_at_the_limit() -> None:
         assert not isinstance(failure(transport(), server.url), NeverSent)
 
 
-def test_the_read_time_out_bounds_the_whole_answer() -> None:
+def test_read_time_out_bounds_the_whole_response() -> None:
     with ScriptedServer() as server:
         server.answer = server.dribble(OK)
         began = time.monotonic()
@@ -133,11 +133,11 @@ def test_the_read_time_out_bounds_the_whole_answer() -> None:
     assert time.monotonic() - began < 0.3 + LATE_SECONDS
 
 
-def test_a_handshake_that_dribbles_ends_at_the_limit_and_sent_nothing() -> None:
+def test_dribbled_handshake_ends_at_the_limit_unsent() -> None:
     with ScriptedServer() as server:
 
         def dribble(peer: socket.socket) -> None:
-            # A TLS record that announces more than ever comes.
+            # The TLS record announces more bytes than follow.
             peer.sendall(b"\x16\x03\x03\x40\x00")
             server.dribble(b"\x02" * 1000)(peer)
 
@@ -145,7 +145,7 @@ def test_a_handshake_that_dribbles_ends_at_the_limit_and_sent_nothing() -> None:
             assert isinstance(failure(transport(), f"https://localhost:{raw.port}"), NeverSent)
 
 
-def test_a_connection_that_does_not_open_ends_at_the_limit_and_sent_nothing() -> None:
+def test_stalled_connect_ends_at_the_limit_unsent() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -156,7 +156,7 @@ def test_a_connection_that_does_not_open_ends_at_the_limit_and_sent_nothing() ->
             each.close()
 
 
-def test_the_connect_time_out_holds_without_a_limit() -> None:
+def test_connect_time_out_applies_without_a_limit() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -170,7 +170,7 @@ def test_the_connect_time_out_holds_without_a_limit() -> None:
             each.close()
 
 
-def test_a_refused_connection_sent_nothing() -> None:
+def test_refused_connection_sent_nothing() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         assert isinstance(
@@ -178,18 +178,18 @@ def test_a_refused_connection_sent_nothing() -> None:
         )
 
 
-def test_a_name_without_an_address_sent_nothing() -> None:
+def test_unknown_host_sent_nothing() -> None:
     assert isinstance(failure(transport(), "http://stripe.invalid", 5.0), NeverSent)
 
 
-def test_no_time_left_sends_nothing() -> None:
+def test_expired_deadline_sends_nothing() -> None:
     with ScriptedServer() as server:
         assert isinstance(failure(transport(), server.url, -1.0), NeverSent)
     assert server.connections == 0
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_cut_body_may_have_been_acted_upon(tls: bool) -> None:
+def test_truncated_response_means_maybe_executed(tls: bool) -> None:
     def cut(peer: socket.socket) -> None:
         peer.sendall(LONG)
         peer.close()
@@ -198,13 +198,13 @@ def test_a_cut_body_may_have_been_acted_upon(tls: bool) -> None:
         assert not isinstance(failure(transport(), server.url, 5.0), NeverSent)
 
 
-def test_a_connection_closed_without_an_answer_is_not_sent_again() -> None:
+def test_connection_closed_without_a_response_is_not_retried() -> None:
     with ScriptedServer(lambda peer: peer.close()) as server:
         assert not isinstance(failure(transport(), server.url, 5.0), NeverSent)
     assert len(server.requests) == 1
 
 
-def test_a_kept_connection_closed_under_a_request_is_not_sent_again() -> None:
+def test_kept_connection_closed_mid_request_is_not_retried() -> None:
     with ScriptedServer() as server:
         client = transport()
         post(client, server.url)
@@ -213,7 +213,7 @@ def test_a_kept_connection_closed_under_a_request_is_not_sent_again() -> None:
     assert (server.connections, len(server.requests)) == (1, 2)
 
 
-def test_a_kept_connection_that_was_closed_is_replaced() -> None:
+def test_closed_idle_connection_is_replaced() -> None:
     closed = threading.Event()
 
     def answer_and_close(peer: socket.socket) -> None:
@@ -234,7 +234,7 @@ SECOND = b'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"evil"'
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("more", [SECOND, b"\r\n", b"x", SECOND * 1000])
-def test_bytes_behind_an_answer_end_its_connection(more: bytes, tls: bool) -> None:
+def test_extra_bytes_after_a_response_close_the_connection(more: bytes, tls: bool) -> None:
     client = transport()
     with ScriptedServer(say(OK + more), tls=tls) as server:
         assert [post(client, server.url) for _ in range(3)] == [("{}", 200)] * 3
@@ -242,7 +242,7 @@ def test_bytes_behind_an_answer_end_its_connection(more: bytes, tls: bool) -> No
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_bytes_that_follow_an_answer_later_end_its_connection(tls: bool) -> None:
+def test_late_extra_bytes_close_the_connection(tls: bool) -> None:
     client, spoken = transport(), threading.Event()
 
     def answer_twice(peer: socket.socket) -> None:
@@ -262,7 +262,7 @@ def test_bytes_that_follow_an_answer_later_end_its_connection(tls: bool) -> None
 
 
 @pytest.mark.parametrize("status", [408, 421])
-def test_what_the_edge_turned_away_is_sent_over_another_connection(status: int) -> None:
+def test_edge_rejection_changes_the_connection(status: int) -> None:
     client = transport()
     turned_away = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
     with ScriptedServer(say(turned_away)) as server:
@@ -272,7 +272,7 @@ def test_what_the_edge_turned_away_is_sent_over_another_connection(status: int) 
         assert server.connections == 2
 
 
-def test_threads_share_the_connections() -> None:
+def test_threads_share_connections() -> None:
     with ScriptedServer() as server, ThreadPoolExecutor(8) as threads:
         client = transport()
         for _ in range(5):
@@ -282,7 +282,7 @@ def test_threads_share_the_connections() -> None:
     assert server.connections <= 8
 
 
-def test_a_connection_is_used_again_after_a_failed_one() -> None:
+def test_connection_opened_after_a_failure_is_kept() -> None:
     with ScriptedServer() as server:
         client = transport()
         server.answer = server.dribble(OK)
@@ -293,14 +293,14 @@ def test_a_connection_is_used_again_after_a_failed_one() -> None:
     assert server.connections == 2
 
 
-def test_a_redirect_is_an_answer_and_not_followed() -> None:
+def test_redirect_is_returned_and_not_followed() -> None:
     moved = b"HTTP/1.1 307 Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
     with ScriptedServer(say(moved)) as server:
         assert post(transport(), server.url) == ("", 307)
     assert len(server.requests) == 1
 
 
-def test_an_unknown_certificate_is_refused_and_nothing_is_sent() -> None:
+def test_unknown_certificate_is_rejected_unsent() -> None:
     with ScriptedServer(tls=True) as server:
         refused = failure(transport(ca_bundle=None), server.url, 5.0)
     assert isinstance(refused, NeverSent)
@@ -308,7 +308,7 @@ def test_an_unknown_certificate_is_refused_and_nothing_is_sent() -> None:
     assert server.requests == []
 
 
-def test_a_certificate_of_another_host_is_refused() -> None:
+def test_certificate_of_another_host_is_rejected() -> None:
     with ScriptedServer(tls=True) as server:
         url = server.url.replace("localhost", "127.0.0.1")
         refused = failure(transport(), url, 5.0)
@@ -324,7 +324,7 @@ def test_tls_connections_are_kept() -> None:
     assert server.connections == 1
 
 
-def test_an_inner_limit_ends_with_its_block() -> None:
+def test_inner_limit_ends_with_its_block() -> None:
     client = transport()
     with ScriptedServer() as server, client.limit(time.monotonic() + 60):
         with client.limit(time.monotonic() - 1), pytest.raises(NeverSent):
@@ -332,7 +332,7 @@ def test_an_inner_limit_ends_with_its_block() -> None:
         assert post(client, server.url) == ("{}", 200)
 
 
-def test_a_limit_leaves_nothing_behind() -> None:
+def test_limit_is_reset_after_its_block() -> None:
     client = transport(connect=0.1, read=0.1)
     with ScriptedServer() as server:
         with client.limit(time.monotonic() + 60):
@@ -341,28 +341,28 @@ def test_a_limit_leaves_nothing_behind() -> None:
         assert post(client, server.url) == ("{}", 200)
 
 
-def test_an_inner_limit_does_not_prolong_the_outer_one() -> None:
+def test_inner_limit_cannot_extend_the_outer_one() -> None:
     client = transport()
     past = time.monotonic() - 1
     with client.limit(past), client.limit(past + 60), pytest.raises(NeverSent):
         post(client, "http://127.0.0.1:9")
 
 
-def test_a_limit_is_of_its_thread_alone() -> None:
+def test_limit_applies_to_its_thread_only() -> None:
     client = transport()
     past = time.monotonic() - 1
     with ScriptedServer() as server, ThreadPoolExecutor(1) as other, client.limit(past):
         assert other.submit(post, client, server.url).result() == ("{}", 200)
 
 
-def test_responses_can_answer_in_stripes_stead() -> None:
+def test_responses_library_can_replace_stripe() -> None:
     with responses.RequestsMock() as mock:
         mock.post("https://api.stripe.com/v1/payment_intents", json={"id": "pi_1"}, status=200)
         assert post(transport(), "https://api.stripe.com") == ('{"id": "pi_1"}', 200)
         assert mock.calls[0].request.body == BODY
 
 
-def test_an_error_that_responses_raises_may_have_been_acted_upon() -> None:
+def test_error_raised_by_responses_means_maybe_executed() -> None:
     with responses.RequestsMock() as mock:
         mock.post("https://api.stripe.com/v1/payment_intents", body=Lost("lost"))
         with pytest.raises(stripe.APIConnectionError) as raised:
@@ -383,7 +383,7 @@ def test_the_sdk_works_on_it() -> None:
     assert made.id == "pi_1"
 
 
-def test_a_silent_name_server_ends_at_the_time_given() -> None:
+def test_silent_name_server_ends_at_the_deadline() -> None:
     over = threading.Event()
     resolver = Resolver(lambda *_: over.wait() and [])
     with pytest.raises(TimeoutError):
@@ -391,7 +391,7 @@ def test_a_silent_name_server_ends_at_the_time_given() -> None:
     over.set()
 
 
-def test_those_who_ask_for_one_host_share_one_look_up() -> None:
+def test_concurrent_look_ups_of_one_host_are_shared() -> None:
     asked: list[str] = []
     over = threading.Event()
 
@@ -408,10 +408,10 @@ def test_those_who_ask_for_one_host_share_one_look_up() -> None:
     assert asked == ["a.example"]
 
 
-def test_a_thread_that_cannot_be_started_is_not_waited_for(
+def test_failed_thread_start_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Or nobody of this process would ever find the host again."""
+    """Otherwise this process could never resolve the host again."""
     resolver = Resolver(lambda *_: [])
 
     def full(_: threading.Thread) -> None:
@@ -425,7 +425,7 @@ def test_a_thread_that_cannot_be_started_is_not_waited_for(
 
 
 def _start_connecting(port: int) -> socket.socket:
-    """Fill the queue of a listener that accepts nobody."""
+    """Fill the queue of a listener that never accepts."""
     sock = socket.socket()
     sock.setblocking(False)
     sock.connect_ex(("127.0.0.1", port))
@@ -433,7 +433,7 @@ def _start_connecting(port: int) -> socket.socket:
 
 
 class _Raw:
-    """A listener that speaks first, before any request."""
+    """A listener that sends first, before any request."""
 
     def __init__(self, speak: Callable[[socket.socket], None], ended: threading.Event) -> None:
         self._speak, self._ended = speak, ended

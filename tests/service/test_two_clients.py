@@ -1,4 +1,4 @@
-"""Two shops in one service: neither reaches the other's orders, keys, PaymentIntents or account."""
+"""Two shops in one service have separate orders, keys, PaymentIntents and accounts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ SHOP_B = entry(
 
 @pytest.fixture
 def client(sandbox: SandboxProcess, tmp_path: Path) -> FlaskClient:
-    """shop-a pays into a connected account, shop-b into one with a key of its own."""
+    """Serve shop-a with a connected account, and shop-b with its own Stripe key."""
     return service(sandbox, tmp_path, SHOP_A, SHOP_B)
 
 
 def service(sandbox: SandboxProcess, directory: Path, *clients: str, **more: str) -> FlaskClient:
-    """One with these entries in its clients file, on the one store of the directory."""
+    """Return a service with these clients, on the directory's store."""
     environ = {
         "STRIPE_SECRET_KEY": "sk_test_sandbox",
         "STRIPE_API_BASE": sandbox.url,
@@ -49,7 +49,9 @@ def create(client: FlaskClient, proof: str, **fields: Any) -> Any:
     return client.post(PATH, json=fields, headers=bearer(proof)).get_json()
 
 
-def test_the_same_order_number_is_two_orders(client: FlaskClient, sandbox: SandboxProcess) -> None:
+def test_same_order_number_of_two_clients_is_two_orders(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
     made = {
         shop: create(client, API_KEYS[shop], order_id="A-1", amount=amount)
         for shop, amount in (("shop-a", 100), ("shop-b", 200))
@@ -61,7 +63,9 @@ def test_the_same_order_number_is_two_orders(client: FlaskClient, sandbox: Sandb
     assert len(keys) == 2
 
 
-def test_each_is_paid_into_its_own_account(client: FlaskClient, sandbox: SandboxProcess) -> None:
+def test_each_client_is_paid_into_its_own_account(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
     first = create(client, API_KEYS["shop-a"], order_id="A-1", amount=100)["payment_intent_id"]
     second = create(client, API_KEYS["shop-b"], order_id="A-1", amount=100)["payment_intent_id"]
 
@@ -76,13 +80,13 @@ def test_each_is_paid_into_its_own_account(client: FlaskClient, sandbox: Sandbox
     assert seen(second, "sk_test_sandbox") == 404
 
 
-def test_a_replay_asks_the_same_account(client: FlaskClient) -> None:
+def test_replay_uses_the_same_account(client: FlaskClient) -> None:
     for shop in ("shop-a", "shop-b"):
         made = [create(client, API_KEYS[shop], order_id="A-1", amount=100) for _ in range(2)]
         assert made[0] == made[1]
 
 
-def test_a_token_of_one_is_nothing_to_the_other(
+def test_token_is_invalid_for_the_other_client(
     client: FlaskClient, sandbox: SandboxProcess
 ) -> None:
     theirs = create(client, API_KEYS["shop-b"], order_id="A-1", amount=1099)
@@ -94,7 +98,7 @@ def test_a_token_of_one_is_nothing_to_the_other(
     assert sandbox.state().order("A-1", "shop-b").count == 1
 
 
-def test_no_endpoint_shows_or_changes_the_other_s_order(
+def test_no_endpoint_reaches_the_other_clients_order(
     client: FlaskClient, sandbox: SandboxProcess
 ) -> None:
     theirs = create(client, API_KEYS["shop-b"], order_id="B-1", amount=1099)
@@ -113,7 +117,7 @@ def test_no_endpoint_shows_or_changes_the_other_s_order(
     assert sandbox.state().order("B-1", "shop-b") == before
 
 
-def test_a_page_reads_its_order_and_changes_none(client: FlaskClient) -> None:
+def test_page_reads_its_order_and_changes_none(client: FlaskClient) -> None:
     create(client, token("shop-a"))
     page = bearer(token("shop-a"))
     status = client.get("/payment-intent", headers=page)
@@ -127,7 +131,7 @@ def test_a_page_reads_its_order_and_changes_none(client: FlaskClient) -> None:
         )
 
 
-def test_each_changes_its_own_in_its_own_account(client: FlaskClient) -> None:
+def test_each_client_changes_its_order_in_its_account(client: FlaskClient) -> None:
     for shop in ("shop-a", "shop-b"):
         create(client, API_KEYS[shop], order_id="A-1", amount=1099)
         mine = bearer(API_KEYS[shop])
@@ -153,10 +157,10 @@ def signed(body: bytes, secret: str) -> dict[str, str]:
     return {"Stripe-Signature": f"t={at},v1={mac}", "Content-Type": "application/json"}
 
 
-def test_an_event_of_one_account_says_nothing_of_the_other_s_order(
+def test_event_cannot_affect_the_other_accounts_order(
     client: FlaskClient, sandbox: SandboxProcess
 ) -> None:
-    """shop-b's own endpoint signs; what it says of shop-a's order is not found in its account."""
+    """shop-b's secret signs an event about shop-a's order, which its account does not have."""
     mine = create(client, API_KEYS["shop-a"], order_id="A-1", amount=1099)["payment_intent_id"]
     theirs = create(client, API_KEYS["shop-b"], order_id="B-1", amount=1099)["payment_intent_id"]
     sandbox.pay(theirs)
@@ -179,15 +183,15 @@ def test_an_event_of_one_account_says_nothing_of_the_other_s_order(
 
 
 @pytest.mark.parametrize("header", ["t=1,v1=\xd5", "t=1", "v1=0", "t=x,v1=0", "\xe9"])
-def test_a_signature_that_is_none_is_refused(client: FlaskClient, header: str) -> None:
+def test_invalid_signature_is_rejected(client: FlaskClient, header: str) -> None:
     answer = client.post("/webhook", data=b"{}", headers={"Stripe-Signature": header})
     assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_signature")
 
 
-def test_the_reconciler_looks_for_each_order_in_its_own_account(
+def test_reconciler_searches_each_orders_own_account(
     client: FlaskClient, sandbox: SandboxProcess
 ) -> None:
-    """A payment whose webhook never came is found in either account."""
+    """The reconciler finds a payment without a webhook in either account."""
     for shop in ("shop-a", "shop-b"):
         sandbox.pay(
             create(client, API_KEYS[shop], order_id="A-1", amount=1099)["payment_intent_id"]
@@ -203,10 +207,10 @@ def reconciled(client: FlaskClient, *options: str) -> tuple[dict[str, Any], int]
 
 
 @pytest.mark.parametrize("kind", ["lost_before", "lost_after"])
-def test_an_order_of_a_client_that_was_taken_out_is_made_in_no_other_account(
+def test_order_of_a_removed_client_uses_no_other_account(
     sandbox: SandboxProcess, tmp_path: Path, kind: str
 ) -> None:
-    """Put back into the file, the client gets its PaymentIntent, in its own account."""
+    """A restored client gets its PaymentIntent, in its own account."""
     once = {"STRIPE_MAX_ATTEMPTS": "1"}
     both = service(sandbox, tmp_path, SHOP_A, SHOP_B, **once)
     sandbox.faults([{"kind": kind, "count": 1, "match": {"method": "POST"}}])

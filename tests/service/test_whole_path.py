@@ -1,4 +1,4 @@
-"""Create, pay, hear of it, tell the shop: service, sandbox and shop as processes of their own."""
+"""Create, pay, receive the webhook, notify the shop: service and sandbox as processes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def status(service: ServiceProcess, order_id: str) -> dict[str, Any]:
     return found
 
 
-def test_a_paid_order_reaches_the_shop_once(
+def test_paid_order_reaches_the_shop_once(
     service: ServiceProcess, stripe_box: SandboxProcess, shop: ShopListener
 ) -> None:
     intent_id = service.create("A-1").json()["payment_intent_id"]
@@ -64,7 +64,7 @@ def test_a_paid_order_reaches_the_shop_once(
     assert len(shop.taken) == 1
 
 
-def test_every_message_doubled_and_reordered_and_the_shop_failing_at_first(
+def test_duplicate_and_reordered_webhooks_reach_the_shop_once(
     service: ServiceProcess, stripe_box: SandboxProcess, shop: ShopListener
 ) -> None:
     kinds = ["double", "twin", "reorder", "double", "twin"]
@@ -83,7 +83,7 @@ def test_every_message_doubled_and_reordered_and_the_shop_failing_at_first(
 
 
 @pytest.mark.parametrize("after_seconds", [0.0, 0.01, 0.03, 0.08, 0.2])
-def test_a_service_killed_between_any_two_messages_loses_nothing(
+def test_killed_service_loses_no_event(
     service: ServiceProcess, stripe_box: SandboxProcess, shop: ShopListener, after_seconds: float
 ) -> None:
     order_id = f"K-{after_seconds}"
@@ -96,17 +96,15 @@ def test_a_service_killed_between_any_two_messages_loses_nothing(
     service.start()
     again = service.create(order_id).json()
     assert (again["payment_intent_id"], again["status"]) == (intent_id, "succeeded")
-    # A deliverer that died may have had the event: its time runs out first.
+    # A killed deliverer may have leased the event: the lease must expire first.
     until(lambda: order_id in shop.orders("order.paid"), seconds=45)
     until(lambda: status(service, order_id)["waiting"] == 0, seconds=45)
     assert shop.orders("order.paid").count(order_id) == 1
     assert stripe_box.state().order(order_id).payable == 1
 
 
-def test_what_was_not_heard_is_put_right_at_a_shell(
-    stripe_box: SandboxProcess, tmp_path: Path
-) -> None:
-    """No webhook comes, and nobody delivers: both commands run while the service serves."""
+def test_commands_repair_missed_webhooks(stripe_box: SandboxProcess, tmp_path: Path) -> None:
+    """Without webhooks and deliveries, both commands repair the order while the service runs."""
     with ShopListener() as listening:
         environ = {
             "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
@@ -114,7 +112,7 @@ def test_what_was_not_heard_is_put_right_at_a_shell(
             "ORDER_EVENTS_SECRET": SHOP_SECRET,
             "ORDER_EVENTS_DELIVERY": "separate",
             "STRIPE_WEBHOOK_SECRET": None,
-            # An account of its own: what the other tests paid is none of this store's.
+            # A separate account: this store has no record of the other tests' payments.
             "STRIPE_SECRET_KEY": "sk_test_quiet",
         }
         with ServiceProcess(stripe_box.url, environ) as quiet:
@@ -129,7 +127,7 @@ def test_what_was_not_heard_is_put_right_at_a_shell(
             assert json.loads(quiet.command("reconcile", "--json"))["paid_late"] == 0
 
 
-def test_a_debit_that_fails_after_days_is_told_and_can_be_paid_again(
+def test_failed_debit_is_reported_and_payable_again(
     service: ServiceProcess, stripe_box: SandboxProcess, shop: ShopListener
 ) -> None:
     answer = service.create("ACH-1", payment_method_types=["us_bank_account"])

@@ -1,4 +1,4 @@
-"""No client holds a thread by being slow; each test serves a few lines of WSGI with gunicorn."""
+"""Slow clients occupy no thread. Each test serves a small WSGI application with gunicorn."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ PLACES = THREADS + 256
 
 
 class Quick(WebWorker):
-    """Patient for half a second, so that a test need not be for seven."""
+    """A worker that waits for a request for 0.5 s instead of seven, to keep the tests fast."""
 
     request_seconds = 0.5
 
 
 class Patient(WebWorker):
-    """Patient for longer than a test."""
+    """A worker that waits for a request longer than a test lasts."""
 
     request_seconds = 60.0
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-    """Say how long the body was; break where the path says so."""
+    """Answer with the body's length, or fail if the path asks for it."""
     if environ["PATH_INFO"] == "/unanswered":
         raise RuntimeError("no answer")
     if environ["PATH_INFO"] == "/slow":
@@ -58,14 +58,14 @@ def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Itera
 
 
 def broken(body: bytes) -> Iterator[bytes]:
-    """Break off, with some of the answer gone."""
+    """Fail after a part of the response is sent."""
     yield body[:1]
     raise RuntimeError("half an answer")
 
 
 @contextmanager
 def served(worker: str = "Quick", **environ: str) -> Iterator[int]:
-    """Serve `app` by one worker; give its port."""
+    """Serve `app` with one worker, and yield its port."""
     number = free_port()
     module = "tests.service.test_worker"
     process = subprocess.Popen(
@@ -109,14 +109,14 @@ def seconds_of_an_answer(port: int) -> float:
     return time.monotonic() - began
 
 
-def test_clients_that_say_nothing_take_no_thread(port: int) -> None:
+def test_silent_clients_take_no_thread(port: int) -> None:
     silent = [connect(port) for _ in range(3 * THREADS)]
     assert seconds_of_an_answer(port) < 0.4
     for each in silent:
         each.close()
 
 
-def test_a_request_that_is_not_whole_in_time_is_given_up(port: int) -> None:
+def test_incomplete_request_times_out(port: int) -> None:
     with connect(port) as client:
         client.sendall(GET[:-2])
         began = time.monotonic()
@@ -124,18 +124,18 @@ def test_a_request_that_is_not_whole_in_time_is_given_up(port: int) -> None:
     assert 0.3 < time.monotonic() - began < 3
 
 
-def test_a_dribbled_head_is_given_up(port: int) -> None:
+def test_dribbled_head_times_out(port: int) -> None:
     with connect(port) as client:
         assert _dribble(client, b"X: y\r\n" * 1000, after=GET[:-2]) < 3
 
 
-def test_a_body_that_does_not_come_frees_its_thread(port: int) -> None:
+def test_missing_body_frees_its_thread(port: int) -> None:
     with connect(port) as client:
         client.sendall(POST + b"12345")
         assert answer(client) == "5"
 
 
-def test_more_slow_clients_than_threads_delay_the_others_by_their_time_at_most(port: int) -> None:
+def test_slow_clients_delay_others_by_one_time_out_at_most(port: int) -> None:
     slow = [connect(port) for _ in range(THREADS + 5)]
     for each in slow:
         each.sendall(GET[:-2])
@@ -144,24 +144,24 @@ def test_more_slow_clients_than_threads_delay_the_others_by_their_time_at_most(p
         each.close()
 
 
-def test_silent_clients_beyond_the_places_delay_nobody(port: int) -> None:
+def test_excess_silent_clients_delay_no_request(port: int) -> None:
     with _renewed(port, 3 * PLACES, b""):
         assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
 
 
-def test_kept_connections_without_a_request_make_room(port: int) -> None:
+def test_idle_connections_make_room(port: int) -> None:
     with _renewed(port, 2 * PLACES, GET):
         assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
 
 
-def test_half_sent_requests_delay_nobody() -> None:
+def test_incomplete_requests_delay_no_request() -> None:
     with served(worker="Patient") as port, _renewed(port, 3 * PLACES, POST + b"12345"):
-        # The clients that are turned away and come again take most of a busy machine's time.
+        # Rejected clients that reconnect take most of a busy machine's time.
         assert max(seconds_of_an_answer(port) for _ in range(5)) < 3
 
 
 @pytest.mark.parametrize("says", [b"", POST + b"12345"])
-def test_an_order_is_paid_among_silent_clients(sandbox: SandboxProcess, says: bytes) -> None:
+def test_order_is_created_among_silent_clients(sandbox: SandboxProcess, says: bytes) -> None:
     environ = {"WEB_CONCURRENCY": "1", "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT)}
     service = ServiceProcess(sandbox.url, environ)
     with service, _renewed(service.port, 3 * PLACES, says):
@@ -171,14 +171,14 @@ def test_an_order_is_paid_among_silent_clients(sandbox: SandboxProcess, says: by
         assert time.monotonic() - began < 3
 
 
-def test_a_request_that_is_whole_keeps_its_place() -> None:
+def test_complete_request_keeps_its_connection() -> None:
     with served(worker="Patient") as port, connect(port) as client:
         client.sendall(GET.replace(b" / ", b" /slow "))
         with _renewed(port, 3 * PLACES, b""):
             assert answer(client) == "0"
 
 
-def test_a_request_in_pieces_that_come_in_time_is_served(port: int) -> None:
+def test_request_in_timely_pieces_is_served(port: int) -> None:
     with connect(port) as client:
         for piece in (POST[:20], POST[20:], b"12345", b"67890"):
             client.sendall(piece)
@@ -186,7 +186,7 @@ def test_a_request_in_pieces_that_come_in_time_is_served(port: int) -> None:
         assert answer(client) == "10"
 
 
-def test_a_connection_serves_many_requests_at_once_and_later(port: int) -> None:
+def test_connection_serves_pipelined_and_later_requests(port: int) -> None:
     with connect(port) as client:
         for pause in (0.0, 0.0, 0.1, 0.1, 0.0):
             time.sleep(pause)
@@ -194,7 +194,7 @@ def test_a_connection_serves_many_requests_at_once_and_later(port: int) -> None:
             assert answer(client) == "0"
 
 
-def test_requests_that_come_together_are_all_served(port: int) -> None:
+def test_pipelined_requests_are_all_served(port: int) -> None:
     with connect(port) as client:
         client.sendall(GET * 3)
         answers = b""
@@ -202,7 +202,7 @@ def test_requests_that_come_together_are_all_served(port: int) -> None:
             answers += client.recv(1024)
 
 
-def test_an_application_that_breaks_answers_500_or_hangs_up(port: int) -> None:
+def test_failing_application_answers_500_or_closes(port: int) -> None:
     with connect(port) as client:
         client.sendall(GET.replace(b" / ", b" /unanswered "))
         assert client.recv(1000).startswith(b"HTTP/1.1 500 ")
@@ -215,7 +215,7 @@ def test_an_application_that_breaks_answers_500_or_hangs_up(port: int) -> None:
         assert answer(client) == "0"
 
 
-def test_a_client_that_expects_to_be_told_is_told_to_go_on(port: int) -> None:
+def test_expect_100_continue_is_answered(port: int) -> None:
     with connect(port) as client:
         client.sendall(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
         assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -223,7 +223,7 @@ def test_a_client_that_expects_to_be_told_is_told_to_go_on(port: int) -> None:
         assert answer(client) == "10"
 
 
-def test_the_head_alone_is_answered_without_a_body(port: int) -> None:
+def test_head_request_gets_no_body(port: int) -> None:
     with connect(port) as client:
         client.sendall(GET.replace(b"GET", b"HEAD") + GET)
         client.settimeout(2)
@@ -235,19 +235,19 @@ def test_the_head_alone_is_answered_without_a_body(port: int) -> None:
         assert second.startswith(b"HTTP/1.1 200 OK")
 
 
-def test_gunicorns_prefix_of_every_path_is_taken_off() -> None:
+def test_script_name_is_removed_from_the_path() -> None:
     with served(SCRIPT_NAME="/pay") as port, connect(port) as client:
         client.sendall(GET.replace(b" / ", b" /pay/now "))
         assert answer(client) == "/now"
 
 
-def test_what_is_not_http_is_told_so_in_the_one_shape(port: int) -> None:
+def test_malformed_http_is_rejected_in_the_common_shape(port: int) -> None:
     with connect(port) as client:
         client.sendall(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
         assert json.loads(answer(client))["action"] == "fix_request"
 
 
-def test_a_client_that_does_not_hang_up_does_not_stop_the_others(port: int) -> None:
+def test_client_that_never_closes_does_not_stop_others(port: int) -> None:
     bad = [connect(port) for _ in range(5)]
     for each in bad:
         each.sendall(b"nonsense\r\n\r\n")
@@ -256,13 +256,13 @@ def test_a_client_that_does_not_hang_up_does_not_stop_the_others(port: int) -> N
         each.close()
 
 
-def test_a_worker_may_open_a_descriptor_for_every_thread_s_connections(port: int) -> None:
+def test_file_limit_covers_every_threads_connections(port: int) -> None:
     master = next(p for p in psutil.net_connections("tcp") if p.laddr and p.laddr[1] == port).pid
     soft, _ = psutil.Process(master).rlimit(psutil.RLIMIT_NOFILE)
     assert soft >= 3 * THREADS + 256
 
 
-def test_a_late_client_counts_as_gone() -> None:
+def test_late_client_counts_as_gone() -> None:
     ours, theirs = _pair()
     with ours, theirs:
         ours.ends_at = time.monotonic() + 0.05
@@ -271,7 +271,7 @@ def test_a_late_client_counts_as_gone() -> None:
         assert ours.recv(10) == b""
 
 
-def test_a_client_that_says_more_keeps_its_words() -> None:
+def test_early_bytes_of_a_client_are_kept() -> None:
     ours, theirs = _pair()
     with ours, theirs:
         assert not ours.is_readable(0.01)
@@ -281,7 +281,7 @@ def test_a_client_that_says_more_keeps_its_words() -> None:
         assert ours.recv(10) == b"more"
 
 
-def test_a_head_and_its_body_are_one_packet() -> None:
+def test_head_and_body_are_one_packet() -> None:
     ours, theirs = _pair()
     with ours, theirs:
         ours.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -293,7 +293,7 @@ def test_a_head_and_its_body_are_one_packet() -> None:
         assert theirs.recv(100) == b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-def test_an_answer_larger_than_the_kernel_takes_at_once_arrives() -> None:
+def test_response_larger_than_the_send_buffer_arrives() -> None:
     ours, theirs = _pair()
     large = b"x" * 3_000_000
     with ours, theirs, ThreadPoolExecutor(1) as reader:
@@ -304,7 +304,7 @@ def test_an_answer_larger_than_the_kernel_takes_at_once_arrives() -> None:
 
 @contextmanager
 def _renewed(port: int, number: int, says: bytes) -> Iterator[None]:
-    """Hold so many connections that say this and no more; open each anew when it is closed."""
+    """Hold `number` connections that send only `says`, and reopen each when it is closed."""
     ended = threading.Event()
 
     def hold(part: int) -> None:
@@ -330,7 +330,7 @@ def _renewed(port: int, number: int, says: bytes) -> Iterator[None]:
 
 
 def _is_open(client: socket.socket) -> bool:
-    """Whether the server keeps it; what it answered is read."""
+    """Return whether the server keeps the connection open; read and drop its responses."""
     client.setblocking(False)
     try:
         said = client.recv(65536)
@@ -356,7 +356,7 @@ def _read(sock: socket.socket, length: int) -> bytes:
 
 
 def _dribble(client: socket.socket, data: bytes, after: bytes) -> float:
-    """Send until the other side hangs up; return how long it listened."""
+    """Send until the other side closes; return after how many seconds."""
     began = time.monotonic()
     client.sendall(after)
     try:

@@ -1,1 +1,1 @@
-"""Helpers of the tests: real processes, servers, stores, and the sandbox in process."""
+"""Test helpers: real processes, servers and stores, and the sandbox in this process."""

@@ -1,4 +1,4 @@
-"""What happens after creation, on the sandbox's core: events, the shop's listener, and crashes."""
+"""A bench for the time after creation: events, the shop's listener, and crashes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 class Crash(BaseException):
-    """The process ends here: nothing of ours catches it."""
+    """The process crashes here; no code of ours catches it."""
 
 
 class SteppedStore:
-    """A memory store whose every operation has a step before and after it, as a socket has."""
+    """A memory store that reports a step before and after every operation."""
 
     def __init__(self, step: Callable[[str], None]) -> None:
         self._inner, self._step = MemoryStore(), step
@@ -66,7 +66,7 @@ class SteppedStore:
 
 
 class Shop:
-    """The shop's listener: keeps what it takes; `down` makes it answer 500."""
+    """The shop's listener: keeps the events it accepts; `down` makes it answer 500."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ class Shop:
         return 200
 
     def told(self) -> dict[str, str]:
-        """Type by id: what a shop that drops repeats knows."""
+        """Return each event's type by its id, as a shop that drops duplicates sees them."""
         return {body["id"]: body["type"] for body in self.bodies}
 
     def types(self) -> list[str]:
@@ -89,7 +89,7 @@ class Shop:
 
 
 class AfterBench(FlowBench):
-    """`crash_at` ends the work at that step from now on; `steps` counts them."""
+    """A flow bench that counts `steps`, and crashes at the step `crash_at`."""
 
     def __init__(self) -> None:
         self.steps, self.crash_at = 0, -1
@@ -109,7 +109,7 @@ class AfterBench(FlowBench):
         self._end(intent_id, lifecycle.fail_now)
 
     def send(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Ask the sandbox as the shop's dashboard would, beside the service."""
+        """Send a request to the sandbox without the service, as a dashboard does."""
         headers = {"Authorization": "Bearer sk_test_shop"}
         answer = self.sandbox.handle("POST", path, headers, urlencode(params).encode())
         assert answer.status == 200, answer.body
@@ -117,7 +117,7 @@ class AfterBench(FlowBench):
         return found
 
     def stray(self, order_id: str) -> str:
-        """A PaymentIntent that names the order and is not its own."""
+        """Create a stray: a PaymentIntent with the order's metadata that the record lacks."""
         params = {"amount": 1099, "currency": "usd", "metadata[order_id]": order_id}
         return str(self.send("/v1/payment_intents", params)["id"])
 
@@ -159,7 +159,7 @@ class AfterBench(FlowBench):
         return {name: count for name, count in run.tally.shown().items() if count}
 
     def crashing(self, step: int, work: Callable[[], object]) -> bool:
-        """Do `work` until the process ends at its step-th step; tell whether it got there."""
+        """Run `work`, crash at its `step`-th step, and return whether it got that far."""
         self.steps, self.crash_at = 0, step
         try:
             work()
@@ -170,7 +170,7 @@ class AfterBench(FlowBench):
         return False
 
     def meanwhile(self, step: int, other: Callable[[], object]) -> None:
-        """Let something else happen at the step-th step from now on."""
+        """Call `other` at the `step`-th step from now on."""
         self.steps = 0
         self.at_step = {step: other}
 

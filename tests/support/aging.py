@@ -1,4 +1,4 @@
-"""Let an order grow old in its store, for real processes whose clock cannot be moved."""
+"""Age an order in its store, for real processes whose clock cannot be moved."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from payment_service.key_store.contract import KeyRecord, Order
 
 
 def order_of(order_id: str) -> Order:
-    """The identity of an order of the test account."""
+    """Return the identity of an order in test mode."""
     return Order(livemode=False, client_id=None, order_id=order_id)
 
 
 def record_of(url: str, order_id: str) -> KeyRecord | None:
-    """What the store holds for the order."""
+    """Return the store's record of the order."""
     store = open_key_store(url)
     try:
         return store.read(order_of(order_id))

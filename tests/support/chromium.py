@@ -1,4 +1,4 @@
-"""Debian's chromium driven by Playwright: no browser is downloaded."""
+"""Debian's chromium, driven by Playwright, which downloads no browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-# Quiet: no look-ups and no updates in the background; no sandbox, because root has none.
+# No look-ups and updates in the background. No browser sandbox, because root cannot have one.
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -26,13 +26,13 @@ MISSING = "no chromium: apt-get install chromium, or set CHROMIUM to a Chrome of
 
 
 def find_chromium() -> str | None:
-    """The browser to drive, if this machine has one."""
+    """Return the path of this machine's browser, if it has one."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def open_browser(path: str) -> Iterator[Browser]:
-    """A headless browser; close what you open in it."""
+    """Yield a headless browser; the caller closes its pages."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         try:

@@ -15,7 +15,7 @@ from tests.support.service_process import free_port
 
 
 class DemoProcess:
-    """Everything that the demo's pages talk to; a context manager starts and ends it."""
+    """A context manager that runs every process behind the demo's pages."""
 
     def __init__(self) -> None:
         self.sandbox = SandboxProcess()

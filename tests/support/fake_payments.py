@@ -1,4 +1,4 @@
-"""What the HTTP layer asks of the payments, played by hand: it remembers, and answers as told."""
+"""A fake of the payments for tests of the HTTP layer: it records requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass
 class FakePayments:
-    """Gives `answer`, or raises `error`; `asked` is what reached it."""
+    """Returns `answer`, or raises `error`; `asked` lists the requests."""
 
     answer: Answer = field(default_factory=Answer)
     error: Exception | None = None
@@ -43,7 +43,7 @@ class FakePayments:
 
 
 def app_of(payments: FakePayments, **settings: Any) -> Flask:
-    """The service with these payments."""
+    """Return the service with these payments."""
     injected: Any = payments
     return create_app(Settings(stripe_secret_key=Secret("sk_test_fake"), **settings), injected)
 
@@ -54,5 +54,5 @@ def served() -> Flask:
 
 
 def client_of(payments: FakePayments, **settings: Any) -> FlaskClient:
-    """A client of the service with these payments."""
+    """Return a test client of the service with these payments."""
     return app_of(payments, **settings).test_client()

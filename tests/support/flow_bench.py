@@ -1,4 +1,4 @@
-"""The flow with a memory store, the sandbox's core and a clock that moves only by sleeping."""
+"""The payment flow with a memory store, the sandbox's core and a clock that only sleep moves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CREATE = Match(method="POST", path="/v1/payment_intents$")
 
 
 class FlowBench:
-    """Ask for orders, break Stripe, move time, and count what was made."""
+    """Creates orders, makes Stripe fail, moves the clock, and counts PaymentIntents."""
 
     def __init__(self, store: KeyStore | None = None) -> None:
         self.now = NOW
@@ -36,13 +36,13 @@ class FlowBench:
         self.store = store or MemoryStore()
         self.seen: list[Happening] = []
         self.on_sleep: Callable[[float], None] = lambda _: None
-        # How long Stripe takes for each answer.
+        # Seconds that Stripe takes for each response.
         self.send_seconds = 0.0
         self._owners = itertools.count()
         self.tools = self.another()
 
     def another(self) -> Tools:
-        """The tools of another process on the same store."""
+        """Return the dependencies of another process on the same store."""
         gateway = StripeGateway(
             "sk_test_shop",
             SandboxTransport(self.sandbox, self._pass),
@@ -98,7 +98,7 @@ class FlowBench:
         return self.store.read(Order(livemode=False, client_id=None, order_id=order_id))
 
     def made(self, order_id: str = "A-1") -> list[dict[str, Any]]:
-        """Every PaymentIntent of the order, oldest first."""
+        """Return every PaymentIntent of the order, oldest first."""
         return [
             record.intent
             for books in self.sandbox.books.values()

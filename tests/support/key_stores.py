@@ -1,4 +1,4 @@
-"""Fixtures: the four stores, and memory:// as several processes share it; nothing in any."""
+"""Fixtures: the four stores, and the shared memory of several processes, all empty."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASCII_SERVER = "postgresql-sql-ascii"
 SHARED = ("sqlite", "shared-memory", *SERVERS)
 STORES = ("memory", *SHARED)
 
-# Long enough for two busy cores, short enough to wait for.
+# Long enough for two busy cores, and short enough for a test of the time-out.
 TIMEOUT_SECONDS = 2.0
 
 NOW = 1_800_000_000.0
@@ -27,7 +27,7 @@ NOW = 1_800_000_000.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a store keeps its records, for this process or another one to open."""
+    """The location of a store's records, which any process can open."""
 
     name: str
     where: str
@@ -52,14 +52,14 @@ def redis_server() -> Iterator[Redis]:
 
 @pytest.fixture
 def quick_path() -> Iterator[Path]:
-    """A directory on a disk that waits for nothing."""
+    """A directory in memory, where a flush costs nothing."""
     with tempfile.TemporaryDirectory(prefix="key-store-", dir=QUICK_DISK) as directory:
         yield Path(directory)
 
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Server:
-    """The server of `place`, running; a test may do with it what it likes."""
+    """The running server of `place`; a test may stop or kill it."""
     name = request.getfixturevalue("place").name
     found: Server = request.getfixturevalue(SERVER_FIXTURES[name])
     return found
@@ -70,7 +70,7 @@ SERVER_FIXTURES = {"postgresql": "postgres_server", "redis": "redis_server"}
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, quick_path: Path) -> Iterator[Place]:
-    """A place with nothing in it, of the store that the test's parameter names."""
+    """An empty place of the store that the test's parameter names."""
     name = request.param
     if name == ASCII_SERVER:
         ascii_server: Postgres = request.getfixturevalue("postgres_server")
@@ -98,7 +98,7 @@ def order(order_id: str = "A-1", client_id: str | None = None, livemode: bool = 
 
 
 def record(of: Order | str = "A-1", owner: str = "first", **more: Any) -> KeyRecord:
-    """A first claim at NOW."""
+    """Return a first claim at NOW."""
     named = of if isinstance(of, Order) else order(of)
     values: dict[str, Any] = {
         "attempt": 1,

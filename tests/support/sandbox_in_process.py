@@ -1,4 +1,4 @@
-"""The core of the sandbox without a process: a clock that stands still, and short ways to ask."""
+"""The sandbox's core in this process, with a manual clock and short methods for requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CARD_ONLY = {
 
 
 class Shop:
-    """A shop with a secret key, its sandbox, and a clock that moves when told to."""
+    """A shop with a secret key, its sandbox, and a manual clock."""
 
     def __init__(self, **rules: Any) -> None:
         self.now = NOW
@@ -42,7 +42,7 @@ class Shop:
         return self.sandbox.handle("GET", target, self.headers(**headers))
 
     def create(self, **params: Any) -> dict[str, Any]:
-        """A PaymentIntent for 10.99 usd that only takes cards; fails the test if refused."""
+        """Create a card-only PaymentIntent for 10.99 usd; a rejection fails the test."""
         made = self.post(INTENTS, {"amount": 1099, "currency": "usd", **CARD_ONLY, **params})
         assert made.status == 200, made.body
         found: dict[str, Any] = made.json()
@@ -55,7 +55,7 @@ class Shop:
         return str(self.get(f"{INTENTS}/{intent_id}").json()["status"])
 
     def events(self) -> list[str]:
-        """Types of events without their prefix, oldest first."""
+        """Return the event types without their prefix, oldest first."""
         data = self.get("/v1/events", {"limit": 100}).json()["data"]
         return [event["type"].removeprefix("payment_intent.") for event in reversed(data)]
 

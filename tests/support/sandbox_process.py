@@ -1,4 +1,4 @@
-"""`python -m sandbox` as a process of its own, for tests: start it, look into it, break it."""
+"""`python -m sandbox` as a process: start it, inspect it, and inject faults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEBHOOK_SECRET = "whsec_sandbox"
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """What the sandbox made for one order. `payable` counts all that is not canceled."""
+    """The sandbox's PaymentIntents of one order; `payable` counts those not canceled."""
 
     count: int
     payable: int
@@ -32,14 +32,14 @@ class OrderState:
 
 @dataclass(frozen=True, slots=True)
 class SandboxState:
-    """A look into the sandbox; `raw` is the whole of it."""
+    """A snapshot of the sandbox; `raw` is the complete JSON."""
 
     payment_intents: int
     payable: int
     raw: Mapping[str, Any]
 
     def order(self, order_id: str, client_id: str | None = None) -> OrderState:
-        """What was made for an order; all zero if nothing."""
+        """Return the counts of an order; all are zero if it is unknown."""
         for order in self.raw["orders"]:
             if (order["order_id"], order["client_id"]) == (order_id, client_id):
                 made = order["payment_intents"]
@@ -48,13 +48,13 @@ class SandboxState:
         return OrderState(0, 0, (), ())
 
     def sends(self, request: str) -> int:
-        """How many requests began with, say, `POST /v1/payment_intents 200`."""
+        """Count the requests that begin with, say, `POST /v1/payment_intents 200`."""
         counts: Mapping[str, int] = self.raw["requests"]
         return sum(count for name, count in counts.items() if f"{name} ".startswith(f"{request} "))
 
 
 class SandboxProcess:
-    """A sandbox on a free port, from `start` to `close`; a context manager does both."""
+    """A sandbox on a free port; a context manager calls `start` and `close`."""
 
     def __init__(self, *options: str) -> None:
         self._options = options
@@ -70,7 +70,7 @@ class SandboxProcess:
 
     @property
     def pid(self) -> int:
-        """The process, to be stopped or killed by a test."""
+        """The process id, for tests that stop or kill it."""
         assert self._process
         return self._process.pid
 
@@ -88,7 +88,7 @@ class SandboxProcess:
         return self
 
     def close(self) -> str:
-        """End it with SIGTERM; gives what it wrote after its greeting."""
+        """End it with SIGTERM, and return its output after the greeting."""
         self._session.close()
         if self._process is None:
             return ""
@@ -98,17 +98,17 @@ class SandboxProcess:
         return rest
 
     def state(self) -> SandboxState:
-        """Count what it made and what it was asked."""
+        """Return the counts of its PaymentIntents and requests."""
         raw = self.control("GET", "state")
         return SandboxState(raw["payment_intents"], raw["payable"], raw)
 
     def requests(self) -> list[dict[str, Any]]:
-        """The last requests, oldest first."""
+        """Return the last requests, oldest first."""
         found: list[dict[str, Any]] = self.control("GET", "requests")["requests"]
         return found
 
     def events(self) -> list[dict[str, Any]]:
-        """Every Event, oldest first."""
+        """Return every Event, oldest first."""
         found: list[dict[str, Any]] = self.control("GET", "events")["events"]
         return found
 
@@ -117,16 +117,16 @@ class SandboxProcess:
         self.control("POST", "faults", list(orders))
 
     def fired(self) -> dict[str, int]:
-        """How often each kind of fault has struck."""
+        """Return how often each kind of fault has occurred."""
         found: dict[str, int] = self.control("GET", "faults")["fired"]
         return found
 
     def clear_faults(self) -> None:
-        """Forget the orders."""
+        """Remove the ordered faults."""
         self.control("DELETE", "faults")
 
     def advance(self, seconds: float) -> float:
-        """Move its clock on; gives its new time."""
+        """Advance its clock, and return its new time."""
         now: float = self.control("POST", "clock", {"advance": seconds})["now"]
         return now
 
@@ -140,26 +140,26 @@ class SandboxProcess:
         self.control("POST", "reset", {})
 
     def pay(self, intent_id: str) -> dict[str, Any]:
-        """Let a PaymentIntent that waits for anything be paid."""
+        """Pay a PaymentIntent, whatever its next action is."""
         return self.end(intent_id, "succeed")
 
     def fail(self, intent_id: str) -> dict[str, Any]:
-        """Let a PaymentIntent that waits for anything fail: back to requires_payment_method."""
+        """Fail the payment of a PaymentIntent: back to requires_payment_method."""
         return self.end(intent_id, "fail")
 
     def end(self, intent_id: str, verb: str) -> dict[str, Any]:
-        """succeed, fail, complete_action or fail_action."""
+        """End a payment by succeed, fail, complete_action or fail_action."""
         found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/{verb}", {})
         return found
 
     def webhooks(self, **changes: Any) -> dict[str, Any]:
-        """Look at the deliveries, or set `url`, `secret` and `detours`."""
+        """Return the deliveries, or set `url`, `secret` and `detours`."""
         method = "POST" if changes else "GET"
         found: dict[str, Any] = self.control(method, "webhooks", changes or None)
         return found
 
     def control(self, method: str, path: str, given: Any = None) -> Any:
-        """Ask a control endpoint; an answer that is not 200 fails the test."""
+        """Call a control endpoint; a response other than 200 fails the test."""
         answer = self._session.request(
             method, f"{self.url}/_sandbox/{path}", json=given, timeout=10
         )

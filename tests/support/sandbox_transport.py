@@ -1,4 +1,4 @@
-"""Stripe's SDK over the sandbox's core in this process: no sockets, no threads, no time."""
+"""Stripe's SDK on the sandbox's core in this process, without sockets, threads and waits."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LOST = ("lost_before", "lost_after", "cut_body", "hang")
 
 
 class SandboxTransport(stripe.HTTPClient):
-    """Hands each send to `sandbox.handle`, and carries out its transport faults.
+    """Passes each send to `sandbox.handle`, and applies its transport faults.
 
-    `step` is called before and after each send with `send` and `answer`: a test's chance to let
-    something else happen.
+    It calls `step` with `send` before and with `answer` after each send; a test can interleave
+    other work there.
     """
 
     name = "requests"
@@ -29,7 +29,7 @@ class SandboxTransport(stripe.HTTPClient):
 
     @contextmanager
     def limit(self, deadline: float) -> Iterator[None]:
-        """There is nothing that could last."""
+        """Do nothing: no send takes time."""
         yield
 
     def request(
@@ -57,7 +57,7 @@ class SandboxTransport(stripe.HTTPClient):
         return response.body.decode(), response.status, response.headers
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 def _lost() -> stripe.APIConnectionError:

@@ -1,4 +1,4 @@
-"""A server on a socket that answers each request as a test tells it to, down to the byte."""
+"""A socket server whose response to each request a test sets byte by byte."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nRequest-Id: req_1\r\n\r\n{}"
 
 
 def say(data: bytes) -> Answer:
-    """Send it and keep the connection."""
+    """Return an answer that sends `data` and keeps the connection."""
     return lambda peer: peer.sendall(data)
 
 
 class ScriptedServer:
-    """Serves every connection in a thread of its own; a context manager.
+    """A context manager that serves every connection in its own thread.
 
-    `answer` is called once for each request, with the connection; it may close it. `ended` is
-    set when the test is over, for answers that wait.
+    It calls `answer` with the connection for each request; `answer` may close it. `ended` is set
+    at the end of the test, for answers that wait.
     """
 
     def __init__(self, answer: Answer | None = None, *, tls: bool = False) -> None:
@@ -48,7 +48,7 @@ class ScriptedServer:
         self._listener.close()
 
     def dribble(self, data: bytes, after: bytes = b"") -> Answer:
-        """Send `after` at once, `data` byte by byte, and then nothing more."""
+        """Return an answer that sends `after` at once, then `data` byte by byte, and then waits."""
 
         def answer(peer: socket.socket) -> None:
             peer.sendall(after)

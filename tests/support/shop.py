@@ -14,7 +14,7 @@ SECRETS = {"shop-a": "secret-of-shop-a-" + "a" * 64, "shop-b": "secret-of-shop-b
 
 
 def entry(client_id: str, *more: str) -> str:
-    """A client's table of the file."""
+    """Return a client's table of the file."""
     digest = hashlib.sha256(API_KEYS[client_id].encode()).hexdigest()
     lines = [
         f"[clients.{client_id}]",
@@ -26,14 +26,14 @@ def entry(client_id: str, *more: str) -> str:
 
 
 def clients_file(directory: Path, *entries: str) -> Path:
-    """Write the file; shops a and b where nothing else is said."""
+    """Write the file, by default with shop-a and shop-b."""
     path = directory / "clients.toml"
     path.write_text("\n".join(entries or (entry("shop-a"), entry("shop-b"))))
     return path
 
 
 def claims(client_id: str = "shop-a", **changes: Any) -> dict[str, Any]:
-    """What a token of order A-1 says, with changes; None leaves a claim out."""
+    """Return the claims of a token for order A-1, with changes; None omits a claim."""
     said = {
         "order_id": "A-1",
         "amount": 1099,
@@ -46,11 +46,11 @@ def claims(client_id: str = "shop-a", **changes: Any) -> dict[str, Any]:
 
 
 def token(client_id: str = "shop-a", *, secret: str | None = None, **changes: Any) -> str:
-    """An order's token as the shop's server makes it."""
+    """Return an order token as the shop's server signs it."""
     said = claims(**{"client_id": client_id, **changes})
     return jwt.encode(said, secret or SECRETS[client_id], algorithm="HS256")
 
 
 def bearer(proof: str) -> dict[str, str]:
-    """The header that carries it."""
+    """Return the Authorization header."""
     return {"Authorization": f"Bearer {proof}"}

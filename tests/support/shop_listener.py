@@ -1,4 +1,4 @@
-"""A shop that listens to order events: a small HTTP server that keeps what it takes."""
+"""A shop that listens to order events: a small HTTP server that keeps the events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 
 class ShopListener(ThreadingHTTPServer):
-    """Answers `statuses` one after the other, then 200. A context manager closes it."""
+    """Responds with `statuses` one by one, then with 200. A context manager closes it."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -36,12 +36,12 @@ class ShopListener(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/orders"
 
     def told(self) -> dict[str, dict[str, Any]]:
-        """Events by id, as a shop that drops repeats has them."""
+        """Return the events by id, as a shop that drops duplicates has them."""
         with self.lock:
             return {event["id"]: event for event in (json.loads(body) for body, _ in self.taken)}
 
     def orders(self, kind: str) -> list[str]:
-        """Which orders were told of as, say, order.paid."""
+        """Return the orders with an event of this type, such as order.paid."""
         events = self.told().values()
         return [e["data"]["object"]["order_id"] for e in events if e["type"] == kind]
 
@@ -69,7 +69,7 @@ class _Take(BaseHTTPRequestHandler):
 
 
 def until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for something that another process does."""
+    """Wait for an action of another process."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "waited in vain"

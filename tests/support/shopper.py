@@ -1,4 +1,4 @@
-"""What a shopper does at the checkout page, and what must be true after it."""
+"""A shopper's actions on the checkout page, and the checks after them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NewContext = Callable[..., BrowserContext]
 # Test cards, as the card form calls them.
 PAYS, DECLINED, SECOND_STEP = "Pays", "Declined", "Second step"
 
-# A fault's match: confirmations, which are all that is posted to a PaymentIntent.
+# Matches confirmations, the only POST requests to an existing PaymentIntent.
 CONFIRM = {"method": "POST", "path": "/v1/payment_intents/"}
 
 

@@ -1,4 +1,4 @@
-"""A screenshot in 256 colours: a third of the bytes, and to the eye the same picture."""
+"""Convert a screenshot to 256 colours: a third of the bytes, and no visible difference."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def _paeth(left: int, up: int, corner: int) -> int:
 
 
 def _palette(rows: list[bytes]) -> tuple[list[Colour], dict[Colour, int]]:
-    """Choose colours, and for each colour of the picture the place of the nearest chosen one.
+    """Choose a palette, and map each colour of the picture to its nearest palette index.
 
-    Each next one is the colour that is worst off: far from all the chosen ones, and common.
+    Each step adds the colour with the largest error: far from the palette, and frequent.
     """
     seen = Counter(row[i : i + 3] for row in rows for i in range(0, len(row), 3))
     chosen = [seen.most_common(1)[0][0]]

@@ -1,1 +1,1 @@
-"""Tests that need no server and open no socket."""
+"""Tests in this process alone: no server, no other process, no sleep."""

@@ -1,4 +1,4 @@
-"""The stop-watch of the benchmark that splits an order's CPU time."""
+"""The profiler of the benchmark that splits an order's CPU time by layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def busy() -> None:
         pass
 
 
-def test_a_call_into_the_next_part_is_not_on_the_account_of_the_caller(tmp_path: Path) -> None:
+def test_nested_call_is_not_charged_to_its_caller(tmp_path: Path) -> None:
     watch = StopWatch(tmp_path / "1")
 
     def flow() -> None:
@@ -34,7 +34,7 @@ def test_a_call_into_the_next_part_is_not_on_the_account_of_the_caller(tmp_path:
     assert spent[STRIPE] == 0
 
 
-def test_threads_and_processes_are_added_up(tmp_path: Path) -> None:
+def test_threads_and_processes_are_summed(tmp_path: Path) -> None:
     watches = [StopWatch(tmp_path / name) for name in ("1", "2")]
     for watch in watches:
         threads = [threading.Thread(target=watch.of(STORE, busy)) for _ in range(2)]

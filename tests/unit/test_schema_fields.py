@@ -1,4 +1,4 @@
-"""Filling a struct from outside: what is taken, what is refused, and in whose words."""
+"""Building a struct from input: conversion, validation and error messages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def faults(given: dict[str, Any]) -> list[Fault]:
     return caught.value.found
 
 
-def test_values_are_checked_and_prepared() -> None:
+def test_values_are_validated_and_normalised() -> None:
     given = {**GOOD, "other": None, "shown": 7, "key": "k", "keys": ["a", "b"], "path": "/x/y"}
     assert fill(Thing, given) == Thing(
         name="abc",
@@ -83,11 +83,11 @@ def test_values_are_checked_and_prepared() -> None:
         ("plain", "x", "is not of the right type"),
     ],
 )
-def test_what_breaks_a_rule_is_told_the_rule(name: str, value: object, text: str) -> None:
+def test_error_states_the_broken_rule(name: str, value: object, text: str) -> None:
     assert faults({**GOOD, name: value}) == [Fault("broken", name, text)]
 
 
-def test_everything_is_named_in_the_struct_s_order_and_unknown_names_last() -> None:
+def test_errors_follow_field_order_and_unknown_names_come_last() -> None:
     assert faults({"zz": 1, "word": 5, "half": 1, "aa": 2}) == [
         Fault("missing", "name"),
         Fault("broken", "half", "must be even"),
@@ -97,24 +97,24 @@ def test_everything_is_named_in_the_struct_s_order_and_unknown_names_last() -> N
     ]
 
 
-def test_what_fields_are_together_is_looked_at_last() -> None:
+def test_cross_field_rules_run_last() -> None:
     assert faults({**GOOD, "plain": 3}) == [Fault("broken", "", "plain must not be above half")]
     assert faults({"name": "abc", "half": 1, "plain": 9}) == [
         Fault("broken", "half", "must be even")
     ]
 
 
-def test_a_default_is_nobody_else_s() -> None:
+def test_mutable_default_is_not_shared() -> None:
     first, second = fill(Thing, GOOD), fill(Thing, GOOD)
     first.keys.append(Secret("x"))
     assert second.keys == []
 
 
-def test_names_are_in_the_struct_s_order() -> None:
+def test_names_follow_field_order() -> None:
     assert names_of(Thing)[:3] == ("name", "half", "other")
 
 
-def test_a_secret_shows_nowhere() -> None:
+def test_secret_field_is_never_shown() -> None:
     secret = Secret("hunter2")
     thing = Thing(name="a", half=1, key=secret, keys=[secret])
     assert "hunter2" not in f"{secret} {secret!r} {thing} {thing!r} {[secret]}"

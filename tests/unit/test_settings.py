@@ -1,4 +1,4 @@
-"""Settings: each wrong one is named with what is allowed, in one line that shows no value."""
+"""Settings: one line names each invalid setting and its rule, and never shows the value."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ WRONG = [
 ]
 
 
-def complaint(environ: dict[str, str]) -> str:
+def error_of(environ: dict[str, str]) -> str:
     with pytest.raises(SettingsError) as caught:
         load_settings(environ)
     return str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "value", "allowed"), WRONG)
-def test_a_wrong_setting_is_named_with_what_is_allowed(name: str, value: str, allowed: str) -> None:
-    line = complaint({**KEY, name: value})
+def test_error_names_the_setting_and_its_rule(name: str, value: str, allowed: str) -> None:
+    line = error_of({**KEY, name: value})
     assert line.startswith(f"Settings: {name}: ")
     assert allowed in line
     assert "\n" not in line
@@ -103,12 +103,12 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(name: str, value: str, al
         ("CHECKOUT_DEMO", ["0", "false", "No", "off"], False),
     ],
 )
-def test_a_setting_may_be_written_as_people_do(name: str, texts: list[str], value: object) -> None:
+def test_common_spellings_are_accepted(name: str, texts: list[str], value: object) -> None:
     for text in texts:
         assert getattr(load_settings({**KEY, name: text}), name.lower()) == value
 
 
-def test_an_address_may_be_written_as_people_do() -> None:
+def test_common_url_spellings_are_accepted() -> None:
     for text in ("HTTPS://api.stripe.com", "https://api.stripe.com/"):
         assert load_settings({**KEY, "STRIPE_API_BASE": text}).stripe_api_base == (
             "https://api.stripe.com"
@@ -117,39 +117,39 @@ def test_an_address_may_be_written_as_people_do() -> None:
         assert load_settings({**KEY, "STRIPE_API_BASE": text}).stripe_api_base == text
 
 
-def test_a_shop_s_address_stays_as_it_is_written() -> None:
+def test_order_events_url_is_kept_unchanged() -> None:
     url = "https://shop.example:8443/events/?token=a/"
     given = {**KEY, "ORDER_EVENTS_URL": url, "ORDER_EVENTS_SECRET": "s"}
     assert load_settings(given).order_events_url == url
 
 
-def test_several_wrong_settings_are_all_named() -> None:
-    line = complaint({"PORT": "x", "LOG_LEVEL": "x", "KEY_STORE_URL": "x"})
+def test_error_names_all_invalid_settings() -> None:
+    line = error_of({"PORT": "x", "LOG_LEVEL": "x", "KEY_STORE_URL": "x"})
     assert "\n" not in line
     for name in ("STRIPE_SECRET_KEY", "PORT", "LOG_LEVEL", "KEY_STORE_URL"):
         assert f"{name}" in line
 
 
 @pytest.mark.parametrize("nothing", [{}, {"STRIPE_SECRET_KEY": ""}, {"STRIPE_SECRET_KEY": "  "}])
-def test_without_a_key_it_says_what_to_do(nothing: dict[str, str]) -> None:
-    line = complaint(nothing)
+def test_missing_key_error_says_how_to_set_it(nothing: dict[str, str]) -> None:
+    line = error_of(nothing)
     assert line.startswith("Settings: STRIPE_SECRET_KEY is not set: ")
     assert "make run" in line
 
 
-def test_test_and_live_keys_do_not_mix() -> None:
-    line = complaint({**KEY, "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"})
+def test_test_and_live_keys_cannot_be_mixed() -> None:
+    line = error_of({**KEY, "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"})
     assert "both be test or both be live" in line
 
 
-def test_a_live_key_goes_over_https_only() -> None:
+def test_live_key_requires_https() -> None:
     live = {"STRIPE_SECRET_KEY": "rk_live_abc"}
-    assert "https://" in complaint({**live, "STRIPE_API_BASE": "http://127.0.0.1:12111"})
+    assert "https://" in error_of({**live, "STRIPE_API_BASE": "http://127.0.0.1:12111"})
     assert load_settings({**live, "STRIPE_API_BASE": "https://x.example/"}).livemode
     assert not load_settings({**KEY, "STRIPE_API_BASE": "http://127.0.0.1:12111"}).livemode
 
 
-def test_secrets_do_not_show() -> None:
+def test_secrets_are_not_shown() -> None:
     settings = load_settings(
         {
             "STRIPE_SECRET_KEY": "sk_test_hunter2",
@@ -160,18 +160,16 @@ def test_secrets_do_not_show() -> None:
     assert "hunter2" not in f"{settings!r} {settings} {asdict(settings)}"
 
 
-def test_an_empty_value_is_not_set() -> None:
+def test_empty_value_counts_as_unset() -> None:
     assert load_settings({**KEY, "PORT": "", "LOG_LEVEL": " "}) == load_settings(KEY)
 
 
-def test_the_lock_outlives_the_budget() -> None:
+def test_lock_outlasts_the_request_budget() -> None:
     settings = load_settings({**KEY, "REQUEST_BUDGET_SECONDS": "120"})
     assert settings.lock_seconds > settings.request_budget_seconds
 
 
-def test_dotenv_lies_beneath_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_overrides_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "STRIPE_SECRET_KEY=sk_test_file\nPORT=1234\nKEY_STORE_URL='redis://:p${PORT}@host'\n"
     (tmp_path / ".env").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -184,7 +182,7 @@ def test_dotenv_lies_beneath_the_environment(
     assert settings.port == 4321
 
 
-def test_an_unreadable_dotenv_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_dotenv_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_bytes(b"STRIPE_SECRET_KEY=sk_test_\xff\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match=r"\.env cannot be read"):
@@ -192,7 +190,7 @@ def test_an_unreadable_dotenv_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("line", ["PORT 4243 hunter2", "PORT='hunter2", "=hunter2"])
-def test_a_line_of_dotenv_that_is_none_is_told(
+def test_invalid_dotenv_line_is_an_error(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".env").write_text(f"STRIPE_SECRET_KEY=sk_test_abc\n# why\n\n{line}\nHOST=::1\n")
@@ -202,7 +200,7 @@ def test_a_line_of_dotenv_that_is_none_is_told(
     assert str(caught.value) == ("Settings: .env: line 4 cannot be read: it must be NAME=value")
 
 
-def test_the_example_holds_every_setting_with_its_default() -> None:
+def test_example_lists_every_setting_with_its_default() -> None:
     example = {name: text or "" for name, text in dotenv_values(ROOT / ".env.example").items()}
     assert set(example) == {name.upper() for name in names_of(Settings)}
     assert not example["STRIPE_SECRET_KEY"]
@@ -212,7 +210,7 @@ def test_the_example_holds_every_setting_with_its_default() -> None:
             assert example[each.name.upper()], f"{each.name}: its default is not in the example"
 
 
-def test_the_example_says_why_of_every_setting() -> None:
+def test_example_explains_every_setting() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     for number, line in enumerate(lines):
         if "=" in line and not line.startswith("#") and not line.startswith("PORT="):

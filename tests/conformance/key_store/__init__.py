@@ -1,1 +1,1 @@
-"""The contract of the key stores, held against real databases."""
+"""The contract of the key stores, tested on real databases."""

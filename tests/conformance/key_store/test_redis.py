@@ -1,4 +1,4 @@
-"""What Redis' second key, the index of what is due, may say when a process dies in between."""
+"""The Redis index of due records, when a process dies between its two writes."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def client(redis_server: Redis) -> Iterator[Client]:
         yield opened
 
 
-def test_an_entry_without_a_record_is_dropped(store: RedisStore, client: Client) -> None:
+def test_index_entry_without_a_record_is_dropped(store: RedisStore, client: Client) -> None:
     client.zadd(DUE, {order_key(order("ghost")): NOW - 1})
     store.claim(record(due_at=NOW))
     assert store.due(NOW, 1) == [record(due_at=NOW)]
     assert client.zrange(DUE, 0, -1) == [order_key(order())]
 
 
-def test_many_entries_without_records_hide_nothing(store: RedisStore, client: Client) -> None:
+def test_many_entries_without_records_hide_no_due_record(store: RedisStore, client: Client) -> None:
     client.zadd(DUE, {order_key(order(f"ghost-{n}")): NOW - 1 for n in range(25)})
     store.claim(record(due_at=NOW))
     assert store.due(NOW, 10) == [record(due_at=NOW)]
 
 
-def test_a_reader_that_drops_an_entry_before_its_record_is_there_hides_nothing(
+def test_entry_dropped_before_its_record_hides_nothing(
     client: Client,
 ) -> None:
-    """The script drops the entry, as a reader may who comes just before it."""
+    """A reader just before the second write drops the entry; the script does the same."""
     script = Script.of(
         "redis.call('ZREM', 'payment:due', ARGV[1]); return redis.call('SET', KEYS[1], 'written')"
     )
@@ -58,9 +58,7 @@ def test_a_reader_that_drops_an_entry_before_its_record_is_there_hides_nothing(
     assert client.zscore(DUE, order_key(order())) == NOW
 
 
-def test_an_entry_that_was_written_meanwhile_is_left_alone(
-    store: RedisStore, client: Client
-) -> None:
+def test_entry_written_concurrently_is_kept(store: RedisStore, client: Client) -> None:
     client.zadd(DUE, {order_key(order()): NOW - 1})
     DueIndex(client).settle(order_key(order()), NOW, None)
     assert client.zscore(DUE, order_key(order())) == NOW - 1
@@ -73,8 +71,8 @@ def test_nothing_expires(store: RedisStore, client: Client) -> None:
     assert len(list(client.scan_iter())) == 2
 
 
-def test_data_that_was_lost_is_no_record_and_no_error(store: RedisStore, client: Client) -> None:
-    """Its scripts are gone with it."""
+def test_lost_data_is_no_record_and_no_error(store: RedisStore, client: Client) -> None:
+    """The server lost its cached scripts, too."""
     store.claim(record(due_at=NOW))
     client.flushall()
     client.script_flush()
@@ -85,8 +83,8 @@ def test_data_that_was_lost_is_no_record_and_no_error(store: RedisStore, client:
     assert store.claim(record(owner="second")).owner == "second"
 
 
-def test_a_server_that_became_a_copy_is_not_kept(store: RedisStore, client: Client) -> None:
-    """The name may be another server's by now."""
+def test_connection_to_a_demoted_server_is_discarded(store: RedisStore, client: Client) -> None:
+    """By then, the name may point to another server."""
     store.claim(record())
     before = store_connections(client)
     client.replicaof("127.0.0.1", 1)

@@ -1,4 +1,4 @@
-"""Whoever touches the order, each in a process of its own: one greenlet an actor."""
+"""The actors of a run. Each is a separate process of the model, and runs in a greenlet."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from tests.proof.explorer.judge import Broken
 from tests.proof.explorer.wires import FINE
 from tests.proof.explorer.world import BUDGET_SECONDS, ORDER, World, essence, wanted_of
 
-# From this many polls in a row on, one poll is as good as another: none of them forks.
+# After this many consecutive polls, further polls are equivalent, so the search does not fork.
 DULL_POLLS = 2
 
-# How far back the reconciler's list goes: to before every scenario's beginning.
+# The reconciler lists orders since before the start of every scenario.
 WALK_SECONDS = 3 * 24 * 3600.0
 
 
 @dataclass(eq=False)
 class Worker:
-    """One request, or one run of something that works beside requests."""
+    """One request, or one run of a background job."""
 
     world: World
     name: str
@@ -56,7 +56,7 @@ class Worker:
         self.thread = greenlet(self._run)
 
     def work(self, deadline: Deadline) -> object:
-        """Do it, and return what came of it."""
+        """Run the request or job, and return its result."""
         raise NotImplementedError
 
     def _run(self) -> None:
@@ -73,11 +73,11 @@ class Worker:
 
     @property
     def dull(self) -> bool:
-        """Whether it only polls by now."""
+        """Whether the worker only polls now."""
         return self.polls > DULL_POLLS
 
     def pause(self, at: str) -> None:
-        """Let the world decide who goes on."""
+        """Let the world choose the next worker to run."""
         self.at = at
         parent = getcurrent().parent
         assert parent
@@ -86,31 +86,31 @@ class Worker:
             raise GreenletExit
 
     def sleep(self, seconds: float) -> None:
-        """Pause until the clock is there."""
+        """Pause until the clock has advanced by `seconds`."""
         self.wakes_at = self.world.now + seconds
         self.polls += 1
         self.pause("asleep")
 
     def choose(self, what: str, options: Sequence[Option]) -> str:
-        """Let the guide choose, unless this is one poll of many."""
+        """Let the guide choose, unless this worker only polls."""
         if self.dull:
             return FINE.name
         return self.world.guide.choose(f"{self.name} {what}", options)
 
     def notice(self, found: object) -> None:
-        """Take in what this worker came to know, and when: its state follows from that."""
+        """Add a result and its time to the worker's knowledge, which determines its state."""
         if isinstance(found, KeyRecord):
             found = essence(found)
         self.digest = hash((self.digest, self.world.now, found))
 
     def owner(self) -> str:
-        """A name for a claim."""
+        """Return the name of a claim's owner."""
         self.leased_at = self.world.now
         self.claim = f"{self.name}.{next(self.owners)}"
         return self.claim
 
     def saw(self, happening: Happening) -> None:
-        """Hand on what the flow tells."""
+        """Pass the flow's event on."""
         if happening.what != "waited":
             self.polls = 0
         self.world.judge.saw(self, happening.what)
@@ -156,7 +156,7 @@ class Canceler(Worker):
 
 @dataclass(eq=False)
 class Hook(Worker):
-    """Stripe's event of the order's first PaymentIntent, wherever the record stands."""
+    """Stripe's event about the order's first PaymentIntent, in any state of the record."""
 
     kind: str = CREATED
 
@@ -174,7 +174,7 @@ class Hook(Worker):
 
 
 class Looker(Worker):
-    """The second look for what an attempt that was given up made after all."""
+    """The look-up of late PaymentIntents of an abandoned attempt."""
 
     def work(self, deadline: Deadline) -> object:
         looks = SecondLooks(self.tools, lambda _: self.tools, BUDGET_SECONDS)

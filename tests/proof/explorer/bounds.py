@@ -1,4 +1,4 @@
-"""How far the searches go."""
+"""The bounds of the searches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.proof.explorer.mutants import Mutant
 from tests.proof.explorer.scenarios import SCENARIOS, Scenario
 from tests.proof.explorer.search import Count, Explorer, Finding
 
-# In the suite: every schedule of two workers with one fault, in the core also with one switch.
+# The suite: every schedule of two workers with one fault; in the core also with one switch.
 SUITE = Budget(faults=1, switches=0)
 SUITE_CORE = Budget(faults=1, switches=1)
 CORE = (
@@ -22,33 +22,33 @@ CORE = (
     "given up, made late",
 )
 
-# What is drawn by seed beyond that.
+# The budget of the schedules drawn by seed.
 EDGE = Budget(faults=4, switches=8)
 
 
-# Those whose schedules can be gone through.
+# Scenarios small enough for a complete search.
 PLAIN = tuple(number for number, each in enumerate(SCENARIOS) if not each.crowd)
 
 
 def suite_budget(scenario: Scenario) -> Budget:
-    """How far the suite goes in this scenario."""
+    """Return the suite's budget in this scenario."""
     return SUITE_CORE if scenario.name in CORE else SUITE
 
 
 def budgets_within() -> Iterator[Budget]:
-    """Ever larger, each only some times as large as the one before."""
+    """Yield growing budgets, each a few times as large as the last."""
     for faults, switches in ((1, 1), (1, 2), (2, 1), (1, 3), (2, 2), (3, 1), (3, 2)):
         yield Budget(faults, switches)
 
 
 def all_of(number: int, budget: Budget, seconds: float) -> Count:
-    """Every schedule of two workers in the scenario of this number, as far as the time goes."""
+    """Search every schedule of two workers in this scenario, until the time is up."""
     until = time.monotonic() + seconds
     return Explorer(SCENARIOS[number]).all(budget, until=until, most_findings=3)
 
 
 def some_of(number: int, seconds: float) -> Count:
-    """Schedules of three workers, by seed, for so long."""
+    """Search schedules of three workers by seed, for `seconds`."""
     seeds = itertools.count(number * 10**9 + 10**6)
     until = time.monotonic() + seconds
     return Explorer(SCENARIOS[number]).some(EDGE, seeds, until=until, workers=3)
@@ -56,14 +56,14 @@ def some_of(number: int, seconds: float) -> Count:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The budget within which a mutant was caught, and how."""
+    """The budget that caught a mutant, and the finding."""
 
     budget: Budget
     finding: Finding
 
 
 def caught(mutant: Mutant, until: float) -> Found | None:
-    """The first schedule that shows what the mutant breaks; None by `until`."""
+    """Return the first schedule that exposes the mutant, or None at `until`."""
     for budget in (Budget(0, 1), *budgets_within()):
         for scenario in SCENARIOS:
             if time.monotonic() > until:

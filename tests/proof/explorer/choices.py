@@ -1,4 +1,4 @@
-"""Which way to go at each fork of a run: all ways within a budget, or ways drawn by seed."""
+"""Choices at the forks of a run: all paths within a budget, or random paths by seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to go on. The first of a fork's options costs nothing."""
+    """One option at a fork. The first option of a fork is free."""
 
     name: str
     faults: int = 0
@@ -19,22 +19,22 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many faults, and how many switches from a worker that could go on, a run may hold."""
+    """The faults that a run may contain, and the switches away from a runnable worker."""
 
     faults: int
     switches: int
 
     def after(self, option: Option) -> Budget:
-        """What is left of it once this option is taken."""
+        """Return the budget that remains after this option."""
         return Budget(self.faults - option.faults, self.switches - option.switches)
 
     def holds(self, option: Option) -> bool:
-        """Whether the option can be paid for."""
+        """Whether the budget covers the option."""
         return option.faults <= self.faults and option.switches <= self.switches
 
 
 class Guide(Protocol):
-    """Chooses; `left` is what of its budget remains; `taken` names what was not the default."""
+    """Chooses options; `left` is the remaining budget; `taken` names the non-default choices."""
 
     left: Budget
     taken: list[str]
@@ -46,7 +46,7 @@ class Guide(Protocol):
 
 @dataclass(slots=True)
 class Path:
-    """Depth first: follows `turns`, then the first option of every fork, and notes the forks."""
+    """Depth-first: follows `turns`, then takes each fork's first option, and records the forks."""
 
     left: Budget
     turns: list[int] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Path:
         return chosen.name
 
     def next_turns(self) -> list[int] | None:
-        """The turns of the next path in depth-first order; None after the last."""
+        """Return the turns of the next path in depth-first order, or None after the last."""
         for depth in reversed(range(len(self.widths))):
             if self.turns[depth] + 1 < self.widths[depth]:
                 return [*self.turns[:depth], self.turns[depth] + 1]
@@ -77,7 +77,7 @@ class Path:
 
 @dataclass(slots=True)
 class Drawn:
-    """At random, by seed: leaves the default now and then, until the budget is used up."""
+    """Random by seed: leaves the default now and then, until the budget is spent."""
 
     left: Budget
     seed: int

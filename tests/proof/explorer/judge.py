@@ -1,4 +1,4 @@
-"""What must hold after every step of a run, and at its end."""
+"""The invariants after every step of a run, and at its end."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 BECAME_OWNER = ("claimed", "taken_over", "next_attempt")
 
 
-# The lock has run out, a late object is there, and Stripe is done with whatever it was sent.
+# By then the lock has expired, late objects have appeared, and Stripe has finished every request.
 SETTLED_SECONDS = 121.0
 
-# Of the update at the end.
+# The amount of the final update.
 LAST_AMOUNT = 5000
 
 
 class Broken(Exception):
-    """The promise does not hold; the message says which line of it."""
+    """The promise is broken; the message names the invariant."""
 
 
 class Judge:
-    """Keeps what was given out and who owns the order."""
+    """Tracks the returned secrets and the order's owner."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.out: set[str] = set()
         """PaymentIntents whose client_secret left the service."""
         self.given: set[str] = set()
-        """Those of them that left it in this run."""
+        """The subset whose secret left it in this run."""
         self.updates: dict[tuple[str, int], int] = {}
-        """The amount of each update that was answered, by PaymentIntent and revision."""
+        """The amount of each confirmed update, by PaymentIntent and revision."""
         self.creations = 0
         self.went_back = False
-        """Whether the store lost writes: what only the record knew may then be forgotten."""
+        """Whether the store lost writes, and with them facts that only the record had."""
         self._known: dict[str, str | None] = {}
         self.owner: Worker | None = None
         self.claim = ""
         self.owner_until = 0.0
 
     def released(self, intent: Intent, amount: int) -> None:
-        """A client_secret leaves the service, to a shop that asks for this amount."""
+        """The service returns a client_secret to a shop that requested this amount."""
         self.out.add(intent.id)
         self.given.add(intent.id)
         self.at_most_one()
@@ -57,13 +57,13 @@ class Judge:
             raise Broken("what was given out asks for another amount than the shop does")
 
     def record_went_back(self) -> None:
-        """The store lost writes: the promise holds, but not what only the record knew."""
+        """The store lost writes: the promise still holds, without the lost facts."""
         self.went_back = True
         self._known.clear()
         self.owner, self.owner_until = None, 0.0
 
     def updated(self, done: Updated, amount: int) -> None:
-        """The shop is told that its update stands."""
+        """The service confirms an update to the shop."""
         place = done.intent.id, done.revision
         if done.intent.amount != amount:
             raise Broken("an update was answered with another amount")
@@ -71,7 +71,7 @@ class Judge:
             raise Broken("two updates were given one revision")
 
     def canceled(self, canceled: Intent) -> None:
-        """The shop is told that nobody can pay it."""
+        """The service confirms to the shop that the PaymentIntent cannot be paid."""
         if self._at_stripe(canceled.id)["status"] != CANCELED:
             raise Broken("what can be paid was said to be canceled")
 
@@ -79,20 +79,20 @@ class Judge:
         return next(each for each in self._world.intents() if each["id"] == intent_id)
 
     def at_most_one(self) -> None:
-        """The promise."""
+        """The promise: at most one payable PaymentIntent."""
         payable = [e["id"] for e in self._world.intents() if e["status"] != "canceled"]
         given = [each for each in payable if each in self.out]
         if len(given) > 1:
             raise Broken("two payable PaymentIntents were given out")
 
     def creation_arrives(self) -> None:
-        """Rule 1: the claim is stored before the first byte goes to Stripe."""
+        """Rule 1: the store has the claim before Stripe receives the first byte."""
         self.creations += 1
         if self._world.store.read(self._world.order) is None and not self.went_back:
             raise Broken("rule 1: a creation was sent with no claim stored")
 
     def saw(self, worker: Worker, what: str) -> None:
-        """Rule 5: one owner at a time, until its lock runs out."""
+        """Rule 5: the order has one owner at a time, until the lock expires."""
         if what in BECAME_OWNER:
             other = self.owner not in (None, worker)
             if other and self.owner_until > self._world.now and not self.went_back:
@@ -101,7 +101,7 @@ class Judge:
             self.owner_until = worker.leased_at + self._world.lock_seconds
 
     def look(self) -> None:
-        """An owner is one as long as the record says so; what is over stays so."""
+        """Check the owner against the record, and that final states stay final."""
         record = self._world.store.read(self._world.order)
         if record is not None and record.payment_intent_id is not None:
             known = self._known.get(record.payment_intent_id)
@@ -113,7 +113,7 @@ class Judge:
             self.owner, self.owner_until = None, 0.0
 
     def none_was_taken_back(self) -> None:
-        """Rule 4: what was given out in this run is no stray, while the record knows of it."""
+        """Rule 4: a returned PaymentIntent in the record is never treated as a stray."""
         if self.went_back:
             return
         for each in self._world.intents():
@@ -121,7 +121,7 @@ class Judge:
                 raise Broken("rule 4: what was given out was canceled as a stray")
 
     def canceled_once(self, cancelers: int) -> None:
-        """A cancellation is of what the order had, not of what it was given since."""
+        """A cancellation applies to the order's PaymentIntent at that time, not to a later one."""
         wanted = [
             each
             for each in self._world.intents()
@@ -131,20 +131,20 @@ class Judge:
             raise Broken("one request canceled two PaymentIntents")
 
     def one_call(self) -> None:
-        """Rule 7: where nothing goes wrong, the order costs one creation."""
+        """Rule 7: without faults, an order costs one creation."""
         if self.creations > 1:
             raise Broken("rule 7: more than one creation although nothing went wrong")
 
     def answered(self, name: str) -> None:
-        """Rule 9: a write that fails after success costs nobody an answer."""
+        """Rule 9: a failed write after a success does not cost the caller the answer."""
         worker = next(each for each in self._world.workers if each.name == name)
         if not isinstance(worker.outcome, Created):
             raise Broken("rule 9: no answer because the last write failed")
 
     def end(self, amounts: Sequence[int], *, update: bool = False) -> None:
-        """One more request gets the one PaymentIntent, then and a day later.
+        """Check that one more request gets the one PaymentIntent, now and a day later.
 
-        `update`: one more update is applied to it, and stands a day later.
+        `update`: also apply one more update, and check that it persists a day later.
         """
         world = self._world
         self.at_most_one()
@@ -159,7 +159,7 @@ class Judge:
             raise Broken("the order got another PaymentIntent a day later")
 
     def _updates_stand(self) -> None:
-        """The shop was told so: the last one that was answered is what is asked for, and known."""
+        """Check that the last confirmed update is the amount at Stripe and in the record."""
         record = self._world.store.read(self._world.order)
         if self.went_back:
             return
@@ -174,7 +174,7 @@ class Judge:
             raise Broken("an update that was answered was undone")
 
     def _updated(self, intent: Intent) -> bool:
-        """Whether it could be updated."""
+        """Return whether the update was possible."""
         done = self._world.update(LAST_AMOUNT)
         if isinstance(done, NoLongerOpen) and intent.status in TAKEN:
             return False
@@ -187,8 +187,8 @@ class Judge:
         answers = [self._world.ask(amount) for amount in amounts]
         may_wait = self._world.within_the_day or self.went_back
         if may_wait and all(isinstance(each, InFlight) for each in answers):
-            # Stripe knows the key with the parameters of a request whose record is lost: whoever
-            # sent it may be at it for as long as a lock holds.
+            # Stripe has the key with the parameters of a request whose record is lost. Its
+            # worker may still be running until the lock expires.
             self._world.sleep(self._world.lock_seconds)
             answers = [self._world.ask(amount) for amount in amounts]
         given = [answer for answer in answers if isinstance(answer, Created)]

@@ -1,4 +1,4 @@
-"""Where a run begins: what happened to the order before the workers come."""
+"""The scenarios: the history of the order before the workers start."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FIND = Match(method="GET")
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`amounts`: what each worker asks for; `last`: one more request for any of these is answered.
+    """`amounts`: the amount that each worker requests; `last`: amounts of one final request.
 
-    `fresh`: nothing happened before, so one creation is enough.
-    `within_the_day`: no day passes in the run, because the store lost what Stripe forgets then.
-    `beside`: who else is at the order, by name, while these ask.
-    `crowd`: too many to go through every schedule of them, so that schedules are drawn.
+    `fresh`: the order has no history, so one creation is enough.
+    `within_the_day`: the run lasts less than a day; after it, Stripe too forgets the lost key.
+    `beside`: the names of the other actors that run concurrently.
+    `crowd`: too many workers for a complete search, so schedules are drawn by seed.
     """
 
     name: str
@@ -43,7 +43,7 @@ def nothing(world: World) -> None:
 
 
 def created(world: World) -> Created:
-    """The order has its PaymentIntent, and its client_secret is out."""
+    """The order has its PaymentIntent, and the client_secret was returned."""
     answer = world.ask(1099)
     assert isinstance(answer, Created)
     world.judge.out.add(answer.intent.id)
@@ -59,7 +59,7 @@ def canceled(world: World) -> None:
 
 
 def _unanswered(world: World, kind: str, *, blind: bool = False) -> None:
-    """A request that met this fault and, where `blind`, could not look for what it had made."""
+    """A request that hit this fault and, if `blind`, could not look up its PaymentIntent."""
     world.sandbox.faults.order(FaultOrder(kind, CREATE, count=3))
     if blind:
         world.sandbox.faults.order(FaultOrder("error_503", FIND, count=None))
@@ -94,7 +94,7 @@ def saved_500_made(world: World) -> None:
 
 
 def saved_500_late(world: World) -> None:
-    """Attempt 1 made a PaymentIntent that shows up late; attempt 2 is unknown."""
+    """Attempt 1 created a PaymentIntent that appears late; attempt 2 is unknown."""
     world.sandbox.faults.order(FaultOrder("late_object", CREATE, seconds=30.0))
     world.sandbox.faults.order(FaultOrder("lost_after", CREATE, skip=2, count=3))
     assert isinstance(world.ask(1099), PaymentError)
@@ -103,7 +103,7 @@ def saved_500_late(world: World) -> None:
 
 
 def given_up_late(world: World) -> None:
-    """The reconciler closed the attempt, and then its object showed up: nobody has its secret."""
+    """The reconciler closed the attempt before its PaymentIntent appeared; no secret is out."""
     world.sandbox.faults.order(FaultOrder("late_object", CREATE, seconds=30.0))
     world.sandbox.faults.order(FaultOrder("lost_before", CREATE, skip=1, count=2))
     assert isinstance(world.ask(1099), PaymentError)
@@ -120,21 +120,21 @@ def lost_record(world: World) -> None:
 
 
 def lost_canceled(world: World) -> None:
-    """Attempt 1 was canceled, attempt 2 is out, and the store lost the order."""
+    """Attempt 1 was canceled, attempt 2 was returned, and the store lost the order."""
     canceled(world)
     created(world)
     _forget(world)
 
 
 def lost_rejection(world: World) -> None:
-    """Stripe's execution refused attempt 1, attempt 2 is out, and the store lost the order."""
+    """Stripe rejected attempt 1, attempt 2 was returned, and the store lost the order."""
     assert isinstance(world.ask(10), PaymentError)
     created(world)
     _forget(world)
 
 
 def rejected_unrecorded(world: World) -> None:
-    """Stripe's execution refused attempt 1, and the store knows nothing of the order."""
+    """Stripe rejected attempt 1 during execution, and the store has no record of the order."""
     body = b"amount=1099&currency=usd&metadata[order_id]=A-1"
     key = {"idempotency-key": idempotency_key(None, ORDER.order_id)}
     started = world.sandbox.begin("POST", "/v1/payment_intents", {**HEADERS, **key}, body)
@@ -151,7 +151,7 @@ def _forget(world: World) -> None:
 
 
 def lost_after_saved_500(world: World) -> None:
-    """The object of a saved 500 was adopted and given out, and the store lost the order."""
+    """The PaymentIntent of a saved 500 was adopted and returned; the store lost the order."""
     world.sandbox.faults.order(FaultOrder("error_500_with_object", CREATE))
     created(world)
     world.sleep(60)
@@ -159,20 +159,20 @@ def lost_after_saved_500(world: World) -> None:
 
 
 def canceled_went_back(world: World) -> None:
-    """Attempt 1 was canceled, attempt 2 is out, and the store went back to attempt 1."""
+    """Attempt 1 was canceled, attempt 2 was returned, and the store reverted to attempt 1."""
     canceled(world)
     created(world)
     world.go_back(next(each for each in reversed(world.store.versions) if each.attempt == 1))
 
 
 def canceled_went_back_old(world: World) -> None:
-    """... and Stripe forgot the key of attempt 2."""
+    """The same, after Stripe forgot the key of attempt 2."""
     canceled_went_back(world)
     world.sleep(25 * HOUR)
 
 
 def claimed_by_a_clock_ahead(world: World) -> None:
-    """The worker whose clock is three hours ahead claimed the order, and was killed."""
+    """A worker with a clock three hours ahead claimed the order, and was killed."""
     unknown_not_made(world)
     record = world.store.read(ORDER)
     assert record
@@ -181,7 +181,7 @@ def claimed_by_a_clock_ahead(world: World) -> None:
 
 
 def given_unrecorded(world: World) -> None:
-    """Rule 9: the answer went out, and the store did not take it in."""
+    """Rule 9: the service returned the answer, but the store failed to record it."""
     created(world)
     record = world.store.read(ORDER)
     assert record
@@ -190,7 +190,7 @@ def given_unrecorded(world: World) -> None:
 
 
 def given_unrecorded_and_late(world: World) -> None:
-    """... and another one came late, a day ago."""
+    """The same, with a second PaymentIntent that appeared late, a day ago."""
     given_unrecorded(world)
     world.sleep(5)
     late = b"amount=1099&currency=usd&metadata[order_id]=A-1"

@@ -19,7 +19,7 @@ StoreOf = Callable[[StepStore], KeyStore]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A schedule that breaks the promise: what, and every turn that was not the default."""
+    """A schedule that breaks the promise: the broken rule, and every non-default choice."""
 
     what: str
     scenario: str
@@ -31,7 +31,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Count:
-    """`merged` are schedules that joined one that was explored before."""
+    """`merged` counts schedules that reached an already explored state."""
 
     schedules: int = 0
     merged: int = 0
@@ -56,7 +56,7 @@ class Explorer:
         self.count = Count()
 
     def all(self, budget: Budget, *, until: float = float("inf"), most_findings: int = 1) -> Count:
-        """Every schedule within the budget; `until` an instant of time.monotonic()."""
+        """Run every schedule within the budget, until this instant of time.monotonic()."""
         turns: list[int] | None = []
         while turns is not None:
             if time.monotonic() > until:
@@ -70,7 +70,7 @@ class Explorer:
         return self.count
 
     def some(self, budget: Budget, seeds: Iterator[int], *, until: float, workers: int) -> Count:
-        """Schedules drawn by seed until the time is up or one breaks the promise."""
+        """Run schedules by seed until the time is up or one breaks the promise."""
         for seed in seeds:
             if time.monotonic() > until or self.count.findings:
                 break
@@ -124,7 +124,7 @@ class Explorer:
                 world.judge.answered(name)
 
     def _look(self, world: World, current: Worker, guide: Guide, known: int | None) -> None:
-        """Go no further where an earlier schedule came with as much left to spend."""
+        """Stop where an earlier schedule arrived with at least the same budget."""
         if known is None or not isinstance(guide, Path) or len(guide.widths) < known:
             return
         seen = self._seen.setdefault(world.signature(current), [])

@@ -1,4 +1,4 @@
-"""A live key starts nothing that would put money in danger, unless each danger is named."""
+"""A live key refuses to start with an unsafe setting, unless the operator allows it by name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DANGERS = [
 ]
 
 
-def complaint(environ: dict[str, str]) -> str:
+def error_of(environ: dict[str, str]) -> str:
     with pytest.raises(SettingsError) as caught:
         refuse_unsafe(load_settings(environ))
     return str(caught.value)
@@ -43,11 +43,11 @@ def complaint(environ: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("prefix", ["sk_live_", "rk_live_"])
 @pytest.mark.parametrize(("danger", "name", "remedy"), DANGERS)
-def test_each_danger_is_named_with_its_remedy_and_its_opt_out(
+def test_error_names_each_danger_its_remedy_and_its_opt_out(
     danger: dict[str, str], name: str, remedy: str, prefix: str
 ) -> None:
     environ = {**SAFE, **danger, "STRIPE_SECRET_KEY": f"{prefix}hunter2"}
-    line = complaint(environ)
+    line = error_of(environ)
     assert remedy in line
     assert f"ALLOW_UNSAFE_LIVE={name}" in line
     assert "\n" not in line
@@ -56,27 +56,27 @@ def test_each_danger_is_named_with_its_remedy_and_its_opt_out(
     refuse_unsafe(load_settings({**environ, "STRIPE_SECRET_KEY": "sk_test_x"}))
 
 
-def test_several_dangers_are_all_named() -> None:
-    line = complaint({"STRIPE_SECRET_KEY": "sk_live_x", "LOG_LEVEL": "DEBUG"})
+def test_error_names_all_dangers() -> None:
+    line = error_of({"STRIPE_SECRET_KEY": "sk_live_x", "LOG_LEVEL": "DEBUG"})
     for name in ("open_access", "memory_store", "debug"):
         assert f"ALLOW_UNSAFE_LIVE={name}" in line
 
 
-def test_a_safe_service_starts() -> None:
+def test_safe_settings_start() -> None:
     refuse_unsafe(load_settings(SAFE))
 
 
-def test_a_clients_own_sandbox_secret_is_a_danger_too(tmp_path: Path) -> None:
+def test_sandbox_secret_of_one_client_is_unsafe(tmp_path: Path) -> None:
     entry_of_a = entry("shop-a") + '\nstripe_webhook_secret = "whsec_sandbox"'
     environ = {**SAFE, "CLIENTS_FILE": str(clients_file(tmp_path, entry_of_a))}
     with pytest.raises(SettingsError, match="ALLOW_UNSAFE_LIVE=sandbox_secret"):
         create_app(load_settings(environ))
 
 
-def test_every_opt_out_is_for_a_danger_that_is_tested() -> None:
+def test_every_opt_out_is_tested() -> None:
     assert set(HAZARDS) == {name for _, name, _ in DANGERS}
 
 
-def test_the_service_itself_asks() -> None:
+def test_create_app_checks_live_mode() -> None:
     with pytest.raises(SettingsError, match="open_access"):
         create_app(load_settings({"STRIPE_SECRET_KEY": "sk_live_x"}))

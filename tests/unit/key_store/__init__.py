@@ -1,1 +1,1 @@
-"""Tests of the stores that live within one process."""
+"""Tests of the memory store and of group commit."""

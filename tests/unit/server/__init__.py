@@ -1,1 +1,1 @@
-"""Tests of the gunicorn worker's reading and writing."""
+"""Tests of request parsing and response writing in the gunicorn worker."""

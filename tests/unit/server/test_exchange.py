@@ -1,4 +1,4 @@
-"""What the application is told of a request, and a client of its answer, is gunicorn's own."""
+"""The WSGI environ and the bytes of a response are the same as gunicorn's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from payment_service.server.exchange import Answer, common_environ, environ_of, 
 CFG = Config()
 CLIENT, SERVER = ("10.0.0.7", 40123), ("127.0.0.1", 4242)
 
-# What PEP 3333 leaves to a server, and this service never uses.
+# Optional in PEP 3333, and unused by this service.
 LEFT_OUT = {"wsgi.file_wrapper", "wsgi.early_hints", "gunicorn.socket"}
 
 NAMES = st.one_of(
@@ -35,7 +35,7 @@ METHODS = st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PUT"])
 
 
 class Wire:
-    """Keeps what is sent."""
+    """A socket that records the bytes sent."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -55,7 +55,7 @@ def read(data: bytes) -> Any:
     st.lists(st.tuples(NAMES, VALUES), max_size=6),
     st.binary(max_size=4),
 )
-def test_the_environ_is_gunicorns(
+def test_environ_equals_gunicorns(
     method: str, path: str, version: str, headers: list[tuple[str, str]], body: bytes
 ) -> None:
     headers = [("Host", "x"), ("Content-Length", str(len(body))), *headers]
@@ -89,7 +89,7 @@ STATUSES = ["200 OK", "204 NO CONTENT", "304 NOT MODIFIED", "404 NOT FOUND", "50
     st.booleans(),
     st.booleans(),
 )
-def test_an_answer_is_gunicorns(
+def test_response_equals_gunicorns(
     method: str,
     version: str,
     connection: str,
@@ -116,7 +116,7 @@ def test_an_answer_is_gunicorns(
     assert answered(Answer) == answered(Response)
 
 
-def test_the_date_is_as_http_wants_it() -> None:
+def test_date_header_has_the_http_format() -> None:
     wire, req = Wire(), read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     answer = Answer(req, wire, CFG)
     answer.start_response("200 OK", [("Content-Length", "0")])
@@ -135,7 +135,7 @@ def test_the_date_is_as_http_wants_it() -> None:
         ({"statsd_host": "x:1"}, CLIENT),
     ],
 )
-def test_what_gunicorn_is_asked_for_it_does(settings: dict[str, str], client: Any) -> None:
+def test_unusual_settings_use_gunicorns_own_environ(settings: dict[str, str], client: Any) -> None:
     cfg = Config()
     for name, value in settings.items():
         cfg.set(name, value)
@@ -152,7 +152,7 @@ def test_what_gunicorn_is_asked_for_it_does(settings: dict[str, str], client: An
         ("Transfer-Encoding: chunked", b"1\r\na\r\n0\r\n\r\n", 2, b"keep-alive"),
     ],
 )
-def test_a_connection_says_that_it_ends_where_too_much_is_left_on_it(
+def test_long_unread_body_closes_the_connection(
     framing: str, body: bytes, read_first: int, last: bytes
 ) -> None:
     wire = Wire()
@@ -165,7 +165,7 @@ def test_a_connection_says_that_it_ends_where_too_much_is_left_on_it(
     assert answer.should_close() == (last == b"close")
 
 
-def test_a_body_that_was_not_read_is_known() -> None:
+def test_unread_body_is_detected() -> None:
     req = read(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
     assert not is_read(req)
     assert req.body.read() == b"abc"

@@ -1,4 +1,4 @@
-"""A request is read as gunicorn reads it, whether it is plain or not."""
+"""The fast parser reads every request as gunicorn's parser does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN = b"POST /create-payment-intent HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r
 
 
 def config(**settings: Any) -> Config:
-    """As gunicorn.conf.py has it: no header is trusted."""
+    """Return gunicorn.conf.py's settings, which trust no header."""
     cfg = Config()
     cfg.set("secure_scheme_headers", {})
     cfg.set("forwarder_headers", "")
@@ -36,17 +36,17 @@ CFG = config()
 
 
 def read_by(parser: type[RequestParser], pieces: list[bytes]) -> object:
-    """Return all that is known of the requests on a connection, and how it ended."""
+    """Return the parsed requests of a connection, and the error that ended it."""
     found: list[object] = []
     connection = parser(CFG, iter(pieces), CLIENT)
     try:
-        found.extend((*_said(req), req.body.read()) for req in connection)
+        found.extend((*_fields(req), req.body.read()) for req in connection)
     except (ParseException, OSError) as error:
         found.append((type(error), str(error)))
     return found
 
 
-def _said(req: Any) -> tuple[object, ...]:
+def _fields(req: Any) -> tuple[object, ...]:
     line = (req.method, req.uri, req.path, req.query, req.fragment, req.version, req.scheme)
     return (*line, req.headers, req._expected_100_continue, req.should_close())
 
@@ -97,23 +97,23 @@ def heads(draw: st.DrawFn) -> bytes:
 @example([(PLAIN.replace(b"Length: 2", b"Length: 2\r\nTransfer-Encoding: chunked"), b"")])
 @example([(PLAIN.replace(b"Host: x", b"X: " + b"x" * 4200), b"")])
 @example([(PLAIN.replace(b"Host: x", b"\r\n".join(b"X%d: 1" % n for n in range(101))), b"")])
-def test_requests_are_read_as_gunicorn_reads_them(sent: list[tuple[bytes, bytes]]) -> None:
+def test_requests_parse_as_in_gunicorn(sent: list[tuple[bytes, bytes]]) -> None:
     together = b"".join(head + body for head, body in sent)
     assert read_by(PlainRequestParser, [together]) == read_by(RequestParser, [together])
 
 
 @given(st.integers(1, len(PLAIN) - 1))
-def test_one_that_comes_in_pieces_is_read(cut: int) -> None:
+def test_request_in_pieces_is_parsed(cut: int) -> None:
     pieces = [PLAIN[:cut], PLAIN[cut:]]
     assert read_by(PlainRequestParser, pieces) == read_by(RequestParser, [PLAIN])
 
 
-def test_nothing_more_is_the_end() -> None:
+def test_empty_input_ends_the_connection() -> None:
     assert read_by(PlainRequestParser, []) == []
 
 
 @pytest.mark.parametrize("sent", [PLAIN, PLAIN.replace(b"x", b"y" * (MOST_BYTES - 500))])
-def test_a_plain_one_is_not_left_to_gunicorn(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_request_takes_the_fast_path(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PlainRequest, "_parse_python", None)
     assert next(PlainRequestParser(CFG, iter([sent]), CLIENT)).method == "POST"
 
@@ -129,7 +129,7 @@ def test_a_plain_one_is_not_left_to_gunicorn(sent: bytes, monkeypatch: pytest.Mo
         ({"http_protocols": "h1,h2"}, False),
     ],
 )
-def test_other_settings_of_gunicorns_are_gunicorns_to_read_by(
+def test_other_gunicorn_settings_disable_the_fast_path(
     settings: dict[str, Any], plainly: bool
 ) -> None:
     assert reads_plainly(config(**settings)) is plainly

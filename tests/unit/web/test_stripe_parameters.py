@@ -1,4 +1,4 @@
-"""From a client's bytes to Stripe's books: the whole service over the sandbox's core."""
+"""The parameters that Stripe receives for a request: the whole service on the sandbox's core."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def only(bench: FlowBench) -> dict[str, Any]:
     return made
 
 
-def test_ach(client: FlaskClient, bench: FlowBench) -> None:
+def test_ach_parameters_are_sent(client: FlaskClient, bench: FlowBench) -> None:
     pay(client, payment_method_types=["us_bank_account"])
     made = only(bench)
     assert (made["currency"], made["payment_method_types"]) == ("usd", ["us_bank_account"])
 
 
 @pytest.mark.parametrize("currency", ["cad", "usd"])
-def test_eft(client: FlaskClient, bench: FlowBench, currency: str) -> None:
+def test_eft_parameters_are_sent(client: FlaskClient, bench: FlowBench, currency: str) -> None:
     options = {"acss_debit": {"mandate_options": MANDATE}}
     pay(
         client,
@@ -61,14 +61,14 @@ def test_eft(client: FlaskClient, bench: FlowBench, currency: str) -> None:
     assert made["payment_method_options"]["acss_debit"]["mandate_options"] == MANDATE
 
 
-def test_interac(client: FlaskClient, bench: FlowBench) -> None:
+def test_interac_parameters_are_sent(client: FlaskClient, bench: FlowBench) -> None:
     pay(client, currency="cad", payment_method_types=["card_present", "interac_present"])
     made = only(bench)
     assert made["currency"] == "cad"
     assert made["payment_method_types"] == ["card_present", "interac_present"]
 
 
-def test_every_other_field(client: FlaskClient, bench: FlowBench) -> None:
+def test_all_other_fields_are_sent(client: FlaskClient, bench: FlowBench) -> None:
     fields = {
         "description": "Fruit, für Zoë 🍎",
         "receipt_email": "zoe@example.com",
@@ -83,9 +83,7 @@ def test_every_other_field(client: FlaskClient, bench: FlowBench) -> None:
     assert made["metadata"] == {"basket": "3 apples & 2 pears", **names}
 
 
-def test_a_request_in_another_order_of_its_names_is_the_same(
-    client: FlaskClient, bench: FlowBench
-) -> None:
+def test_field_order_does_not_change_the_request(client: FlaskClient, bench: FlowBench) -> None:
     first = pay(client, currency="CAD", metadata={"a": "1", "b": "2"}, client_id=None)
     again = client.post(
         PATH,
@@ -97,8 +95,8 @@ def test_a_request_in_another_order_of_its_names_is_the_same(
     assert len(bench.made()) == 1
 
 
-def test_a_lost_record_does_not_mind_the_order_of_names_either(bench: FlowBench) -> None:
-    """Attempt 1 is derived again, so its parameters must be, or Stripe refuses the key."""
+def test_field_order_does_not_matter_after_a_lost_record(bench: FlowBench) -> None:
+    """Attempt 1's parameters are derived again and must be equal, or Stripe rejects the key."""
     for metadata in ({"a": "1", "b": "2"}, {"b": "2", "a": "1"}):
         forgetful = FlowBench()
         forgetful.sandbox = bench.sandbox
@@ -107,7 +105,7 @@ def test_a_lost_record_does_not_mind_the_order_of_names_either(bench: FlowBench)
     assert len(bench.made()) == 1
 
 
-def test_a_reused_order_and_a_refusal_have_their_rows(client: FlaskClient) -> None:
+def test_reused_order_and_small_amount_are_rejected(client: FlaskClient) -> None:
     pay(client)
     reused = client.post(PATH, json={**VALID, "amount": 200})
     assert (reused.status_code, reused.get_json()["code"]) == (422, "order_reused")
@@ -115,7 +113,7 @@ def test_a_reused_order_and_a_refusal_have_their_rows(client: FlaskClient) -> No
     assert (small.status_code, small.get_json()["code"]) == (400, "amount_too_small")
 
 
-def test_no_bad_input_reaches_stripe(client: FlaskClient, bench: FlowBench) -> None:
+def test_invalid_input_never_reaches_stripe(client: FlaskClient, bench: FlowBench) -> None:
     bodies = [*MALFORMED.values()]
     bodies += [json.dumps({**VALID, **fields}).encode() for _, fields in INVALID.values()]
     for body in bodies:

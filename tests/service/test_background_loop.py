@@ -1,4 +1,4 @@
-"""What is done for records beside the requests, in a process that ends."""
+"""The background loop in a process that exits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from tests.support.sandbox_process import ROOT
 
-# As a worker that ends: its threads answer what they have, while the chores go on beside them.
+# Like a worker that exits: its threads finish their requests while the loop is still running.
 ENDING = """
 import threading
 from payment_service.background.loop import Courier
@@ -24,7 +24,7 @@ threading.Thread(target=lambda: chores.join(5)).start()
 """
 
 
-def test_a_process_that_ends_takes_up_no_more_and_says_nothing() -> None:
+def test_exiting_process_takes_no_more_work_and_logs_nothing() -> None:
     command = [sys.executable, "-c", ENDING]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stderr == ""
