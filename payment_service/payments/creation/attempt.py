@@ -42,7 +42,8 @@ class Attempt(Ownership):
         Raises PaymentError where Stripe said no, or did not say; the record then says so too.
         """
         if transitions.must_look_up(self._record, self._tools.clock(), self._gateway.facts):
-            end = self._look_up(sent_until=self._sent_until)
+            # What a lost version of the record made may be younger than the record's own last send.
+            end = self._look_up(sent_until=None if self._begun else self._sent_until)
             if not (self._begun and isinstance(end, Over) and self._is_new_from_now()):
                 return end
         # Rule 2: the key and the params are the record's own, whoever sends them.

@@ -110,6 +110,34 @@ def test_a_record_that_went_back_a_day_ago_makes_no_second_one(bench: FlowBench,
     assert bench.payable() == [second]
 
 
+def test_a_chain_of_lost_attempts_is_found_while_the_search_lags(bench: FlowBench) -> None:
+    first = bench.ask(amount=1099).intent.id
+    before = bench.record()
+    bench.act(first, "cancel")
+    second = bench.ask(amount=1099).intent.id
+    bench.now += 25 * HOUR
+    bench.act(second, "cancel")
+    third = bench.ask(amount=1099).intent.id
+    go_back(bench, before)
+    # Stripe has forgotten the key of the second one, and its search may not show the third yet.
+    bench.now += 600
+    assert bench.ask(amount=1099).intent.id == third
+    assert bench.payable() == [third]
+
+
+def test_an_unknown_record_that_went_back_finds_what_was_made_since(bench: FlowBench) -> None:
+    bench.break_creation("lost_before", count=3)
+    with pytest.raises(PaymentError):
+        bench.ask(amount=1099)
+    before = bench.record()
+    bench.now += 25 * HOUR
+    made = bench.ask(amount=1099).intent.id
+    go_back(bench, before)
+    bench.now += 600
+    assert bench.ask(amount=1099).intent.id == made
+    assert bench.payable() == [made]
+
+
 def test_a_note_on_a_record_that_went_back_does_not_make_it_young(bench: FlowBench) -> None:
     canceled = bench.ask(amount=1099).intent.id
     before = bench.record()
