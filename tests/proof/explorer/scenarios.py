@@ -180,6 +180,20 @@ def claimed_by_a_clock_ahead(world: World) -> None:
     assert world.store.replace(record, ahead)
 
 
+def chain_went_back(world: World) -> None:
+    """Attempts 1 and 2 were canceled, attempt 3 is out, and the store went back to attempt 1.
+
+    Stripe has forgotten the key of attempt 2, and its search may not show attempt 3 yet.
+    """
+    canceled(world)
+    second = created(world).intent.id
+    world.sleep(25 * HOUR)
+    world.act(second, "cancel")
+    created(world)
+    world.go_back(next(each for each in reversed(world.store.versions) if each.attempt == 1))
+    world.sleep(600)
+
+
 def given_unrecorded(world: World) -> None:
     """Rule 9: the service returned the answer, but the store failed to record it."""
     created(world)
@@ -233,6 +247,7 @@ SCENARIOS = (
     Scenario("claimed by a clock hours ahead", claimed_by_a_clock_ahead),
     Scenario("saved 500, adopted, record lost", lost_after_saved_500, within_the_day=True),
     Scenario("canceled, attempt 2 lost", canceled_went_back),
+    Scenario("canceled twice, attempts 2 and 3 lost", chain_went_back),
     Scenario("canceled, attempt 2 lost a day ago", canceled_went_back_old),
     Scenario(
         "record lost, attempt 1 rejected",
