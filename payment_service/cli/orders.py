@@ -40,7 +40,7 @@ _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def order_commands(open_service: OpenService) -> list[click.Command]:
-    """Return the commands. Each calls `open_service` when it runs, so that --help needs none."""
+    """Return the commands. Each calls `open_service` when it runs, so --help needs no settings."""
     return [_reconcile(open_service), _deliver(open_service), _orders(open_service)]
 
 
