@@ -1,9 +1,9 @@
-# run, test, check, bench: plain verbs. Set-up is skipped when nothing changed.
+# Set-up steps run only when their requirements have changed.
 PYTHON ?= python3
 VENV := .venv
 
-# An optimised build, as distributions and images have; one that was compiled without
-# --enable-optimizations takes a fifth longer for everything.
+# An optimised build, as in Linux distributions and Docker images. A Python that was compiled without
+# --enable-optimizations is a fifth slower.
 BENCH_PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3.12 /usr/bin/python3.13) $(PYTHON))
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install --constraint requirements.lock
@@ -16,10 +16,10 @@ run: $(VENV)/.run
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-unit: $(VENV)/.test ## the tests without a server, in under 20 s
+test-unit: $(VENV)/.test ## run the tests that need no server, in under 20 s
 	@$(BIN)/python -m pytest -q tests/unit tests/architecture $(ARGS)
 
-coverage: $(VENV)/.test ## the lines and branches that no test runs in the process of pytest
+coverage: $(VENV)/.test ## list the lines and branches that the process of pytest never ran
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 check: $(VENV)/.test
@@ -28,19 +28,19 @@ check: $(VENV)/.test
 	$(BIN)/mypy .
 	$(BIN)/python -m pytest -q tests/architecture
 
-bench: .venv-bench/.done benchmarks/peers/node/node_modules ## this service beside its peers; writes benchmarks/results.*
+bench: .venv-bench/.done benchmarks/peers/node/node_modules ## compare this service with its peers; write benchmarks/results.*
 	@.venv-bench/bin/python -m benchmarks.bench --write $(ARGS)
 
-bench-check: .venv-bench/.done benchmarks/peers/node/node_modules ## fails where a ratio to a peer fell
+bench-check: .venv-bench/.done benchmarks/peers/node/node_modules ## fail if a ratio to a peer has fallen
 	@.venv-bench/bin/python -m benchmarks.bench --check $(ARGS)
 
-soak: $(VENV)/.test ## kill -9, failing stores and a failing Stripe, for MINUTES=5
+soak: $(VENV)/.test ## kill -9 processes while the stores and Stripe fail, for MINUTES=5
 	@$(BIN)/python -m tests.proof.soak --minutes $(or $(MINUTES),5)
 
-pictures: $(VENV)/.test ## takes the README's pictures of the running demo
+pictures: $(VENV)/.test ## take the README's pictures of the running demo
 	@$(BIN)/python -m tests.browser.pictures
 
-lock: ## writes down the versions that are installed now
+lock: ## pin the versions that are installed now
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
 
 clean:
@@ -75,13 +75,13 @@ benchmarks/peers/node/node_modules: benchmarks/peers/node/package-lock.json
 FUZZ_BIN := .venv-fuzz/bin
 FUZZ_RUNS ?= 300000
 
-fuzz: .venv-fuzz/.done ## schemathesis on the description, atheris on what reads a stranger's bytes
+fuzz: .venv-fuzz/.done ## schemathesis on the API description, atheris on parsers of untrusted bytes
 	$(FUZZ_BIN)/python -m pytest -q -s fuzz -p no:cacheprovider
 	@for target in json event signature token redaction head; do \
 	  $(FUZZ_BIN)/python -m fuzz.bytes $$target -runs=$(FUZZ_RUNS) -max_total_time=120 -max_len=4096 -verbosity=0 || exit 1; \
 	  echo "atheris: $$target survived $(FUZZ_RUNS) runs"; done
 
-audit: .venv-fuzz/.done ## known holes in what is installed; asks the advisory data base
+audit: .venv-fuzz/.done ## list known vulnerabilities of the dependencies, from the advisory database
 	$(FUZZ_BIN)/pip-audit --no-deps --disable-pip -r requirements.lock
 
 lint-deploy: .venv-fuzz/.done

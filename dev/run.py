@@ -26,25 +26,25 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SERVICE = [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"]
 
-# From a process that is started to one that answers; seconds on a slow machine.
+# The longest wait for a started process to answer, on a slow machine.
 START_SECONDS = 30.0
 
-# Addresses that mean every interface are none that a browser could ask.
+# A browser cannot connect to an address that means every interface.
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 class CannotStartError(Exception):
-    """The message is one line for a person."""
+    """A process cannot start. The message is one line for the user."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start what is needed, and stay until it ends or is told to end; return the exit code."""
+    """Start the processes and wait until one ends or a signal arrives; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m dev.run", description=__doc__)
     parser.add_argument("--sandbox-port", type=int, default=DEFAULT_PORT)
     port: int = parser.parse_args(arguments).sandbox_port
     os.chdir(ROOT)
     try:
-        # gunicorn would take an empty WEB_CONCURRENCY, as .env.example has it, for a number.
+        # gunicorn would parse an empty WEB_CONCURRENCY, as .env.example has it, as a number.
         environ = {name: text for name, text in environment().items() if text.strip()}
         if environ.get("STRIPE_SECRET_KEY", "").strip():
             load_settings(environ)
@@ -65,7 +65,7 @@ def _sandbox_settings(port: int) -> dict[str, str]:
 
 
 def _demo_settings() -> dict[str, str]:
-    # One worker: the demo kills it, and what it had locked in a memory of its own goes with it.
+    # One worker: the demo kills it, and its in-memory locks end with it.
     return {"WEB_CONCURRENCY": "1", "DEMO_STAGE_URL": f"http://127.0.0.1:{_free_port()}"}
 
 
@@ -126,9 +126,9 @@ def _greeting(address: str, port: int) -> str:
 
 
 def _joined_sandbox(port: int, webhook: str) -> bool:
-    """Use the sandbox that already runs on this port; False if nothing does.
+    """Use a sandbox that already runs on this port; return False if the port is free.
 
-    Raises CannotStartError if it is something else.
+    Raises CannotStartError if another program uses the port.
     """
     url = f"http://127.0.0.1:{port}/_sandbox/webhooks"
     try:
@@ -147,7 +147,7 @@ def _ask(url: str, body: Any = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
     try:
-        # No proxy of the environment: this stays on the machine.
+        # Ignore the environment's HTTP proxies: the request stays on this machine.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
             request, timeout=2
         ) as answer:
@@ -157,7 +157,7 @@ def _ask(url: str, body: Any = None) -> Any:
 
 
 class Family:
-    """Processes that end together: when one ends, on Ctrl-C, or when we are told to end."""
+    """Processes that end together: when one of them ends, on Ctrl-C, or on SIGTERM or SIGHUP."""
 
     def __init__(self) -> None:
         self._children: list[subprocess.Popen[bytes]] = []
@@ -167,13 +167,13 @@ class Family:
 
     @property
     def told_to_end(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal arrived."""
         return self._told.is_set()
 
     def start(self, command: Sequence[str], environ: Mapping[str, str], quiet: bool = False) -> int:
-        """Start one and return its process id.
+        """Start a process and return its ID.
 
-        In a session of its own, so that Ctrl-C reaches us alone and we end all.
+        It runs in a session of its own: Ctrl-C reaches only this process, which then ends all.
         """
         out = subprocess.DEVNULL if quiet else None
         child = subprocess.Popen(command, env=environ, stdout=out, start_new_session=True)  # noqa: S603
@@ -181,7 +181,7 @@ class Family:
         return child.pid
 
     def wait_for(self, url: str) -> None:
-        """Wait until `url` answers, one of us has ended, or a signal came."""
+        """Wait until `url` answers, a process has ended, or a signal arrived."""
         patience = time.monotonic() + START_SECONDS
         while not self._over() and time.monotonic() < patience:
             try:
@@ -192,14 +192,14 @@ class Family:
                 return
 
     def stay(self) -> int:
-        """Wait for the end; return 0 if a signal asked for it, else the code of who ended."""
+        """Wait for the end; return 0 after a signal, else the ended process's exit code."""
         while not self._over():
             self._told.wait(0.2)
         ended = [child.returncode for child in self._children if child.returncode is not None]
         return 0 if self.told_to_end or not ended else ended[0] or 1
 
     def end(self) -> None:
-        """End all, the last one started first: the service may still need the sandbox."""
+        """End all processes, the last one first: the service may still need the sandbox."""
         for child in reversed(self._children):
             child.terminate()
             child.wait()

@@ -1,4 +1,4 @@
-"""Do what is due for records, in a thread or a process of its own, again and again."""
+"""The loop that runs a background job for due records, in a thread or a process of its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from payment_service.key_store.contract import KeyRecord, StoreError
 
 log = logging.getLogger(__name__)
 
-# Records that are worked on at a time, by one process.
+# Records that one process handles concurrently.
 PARALLEL = 8
 
 BATCH = 200
 
-# How long an event may wait in an idle service.
+# The poll interval of an idle service, so the longest delay of an order event.
 POLL_SECONDS = 1.0
 
 # A server that loads the service before it forks its workers does so within milliseconds.
@@ -25,19 +25,19 @@ FORK_SECONDS = 1.0
 
 
 class Chore(Protocol):
-    """What is to be done about records whose time has come."""
+    """A job for the records that are due."""
 
     def waiting(self, limit: int) -> list[KeyRecord]:
-        """Return records with something to do."""
+        """Return due records."""
         ...
 
     def deliver(self, record: KeyRecord) -> bool:
-        """Do it; tell whether it is done."""
+        """Run the job for one record; return whether it is done."""
         ...
 
 
 class Courier:
-    """Does a chore until it is told to stop; any number of them may run on one store."""
+    """Runs a job until `stop` is called. Any number of loops may run on one store."""
 
     def __init__(self, chore: Chore, poll_seconds: float = POLL_SECONDS) -> None:
         self._chore, self._poll_seconds = chore, poll_seconds
@@ -45,10 +45,10 @@ class Courier:
         self._begun = False
 
     def start(self) -> threading.Thread:
-        """Work in a thread that ends with the process.
+        """Run in a daemon thread.
 
-        A process that forks at once leaves it to its children, which serve in its place: a store
-        that it opened (a SQLite file above all) must not be open in them.
+        A process that forks at once leaves the job to its children, which serve in its place.
+        Children must not inherit an open store, above all not an open SQLite file.
         """
         thread = threading.Thread(target=self._run_unless_forked, name="chores", daemon=True)
         thread.start()
@@ -56,11 +56,11 @@ class Courier:
         return thread
 
     def stop(self) -> None:
-        """End after what is under way."""
+        """Stop after the current batch."""
         self._stop.set()
 
     def run(self) -> None:
-        """Work for ever; a store that is down is asked again."""
+        """Run until stopped; poll a key store that is down until it is back."""
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="chores") as pool:
             while not self._stop.is_set():
                 if not self._round(pool):
@@ -76,7 +76,7 @@ class Courier:
             self.stop()
 
     def run_once(self) -> int:
-        """Do what is due now; return how many records that was."""
+        """Handle all records that are due now; return how many were done."""
         delivered = 0
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="chores") as pool:
             while waiting := self._chore.waiting(BATCH):
@@ -87,7 +87,7 @@ class Courier:
         return delivered
 
     def _round(self, pool: ThreadPoolExecutor) -> bool:
-        """Work on one batch; tell whether to look again at once."""
+        """Handle one batch; return whether to poll again at once."""
         try:
             waiting = self._chore.waiting(BATCH)
         except StoreError:
@@ -96,7 +96,7 @@ class Courier:
         try:
             done = pool.map(self._deliver, waiting)
         except RuntimeError:
-            # The process ends, and its pools take nothing more: it is left to the others.
+            # The process is ending and its pool accepts no more work: leave it to other processes.
             self.stop()
             return False
         return sum(done) > 0
@@ -107,6 +107,6 @@ class Courier:
         except StoreError:
             return False
         except Exception:
-            # One order must not keep the others from what is to be done for them.
+            # One failing record must not hold up the others.
             log.exception("a record was left as it is")
             return False

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 SIGNATURE_HEADER = "Order-Signature"
 
 
-# A shop writes a row and answers: what lasts longer is better done after the answer.
+# The shop's server should store the event, answer, and do slower work afterwards.
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 3.0, 10.0
 
 
 def signature(body: bytes, secrets: Sequence[str], at: int) -> str:
-    """Return the header's text, in Stripe's own scheme: `t=…,v1=…`, one v1 for each secret.
+    """Return the header's value in Stripe's scheme: `t=…,v1=…`, with one v1 for each secret.
 
     A shop can verify it with `stripe.Webhook.construct_event`.
     """
@@ -37,7 +37,7 @@ def signature(body: bytes, secrets: Sequence[str], at: int) -> str:
 
 
 class ShopListener:
-    """Posts to the shop's address; shared by the threads of a deliverer."""
+    """Posts order events to the shop's server; shared by the threads of a loop."""
 
     def __init__(
         self, url: str, secrets: Sequence[str], clock: Callable[[], float] = time.time
@@ -49,7 +49,7 @@ class ShopListener:
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=PARALLEL))
 
     def __call__(self, body: bytes) -> int | None:
-        """Post once; return the status, None where there was no answer. Follows no redirect."""
+        """Post once; return the status, or None without an answer. Follows no redirect."""
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             SIGNATURE_HEADER: signature(body, self._secrets, int(self._clock())),

@@ -1,7 +1,7 @@
-"""Tell the shop: sign an order event, post it, and keep at it in a thread or a process.
+"""Start the background jobs: the delivery of order events and the search for late PaymentIntents.
 
-The only module that talks to the shop; what is told, and when again, is
-payments.shop_events.outbox's.
+`payments.shop_events.outbox` decides which events are sent and when they are retried;
+`payments.recovery.late_intents` decides when to look for late PaymentIntents.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from payment_service.settings import Settings
 
 
-# How long a look, which is never urgent, may wait in an idle service.
+# The poll interval of an idle service. A search for late PaymentIntents is never urgent.
 LOOK_POLL_SECONDS = 5.0
 
 
 def open_courier(settings: Settings, payments: Payments) -> Courier | None:
-    """Return a deliverer of this mode's events; None where no shop listens."""
+    """Return the delivery loop of this mode's events, or None if ORDER_EVENTS_URL is not set."""
     if settings.order_events_url is None or settings.order_events_secret is None:
         return None
     named = settings.order_events_secret.get_secret_value().split(",")
@@ -42,7 +42,7 @@ def open_courier(settings: Settings, payments: Payments) -> Courier | None:
 
 
 def start_second_looks(settings: Settings, payments: Payments) -> None:
-    """Look again, in a thread of this process, for what given-up attempts made after all."""
+    """Look in a thread of this process for late PaymentIntents of abandoned attempts."""
     looks = SecondLooks(
         payments.orders.tools,
         lambda client_id: payments.orders_of(client_id).tools,
@@ -52,7 +52,7 @@ def start_second_looks(settings: Settings, payments: Payments) -> None:
 
 
 def start_courier(settings: Settings, payments: Payments) -> None:
-    """Deliver in a thread of this process, if a shop listens."""
+    """Deliver order events in a thread of this process, if ORDER_EVENTS_URL is set."""
     courier = open_courier(settings, payments)
     if courier is not None:
         courier.start()

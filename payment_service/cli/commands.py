@@ -1,4 +1,4 @@
-"""The commands of `flask --app stripe_back_end_api`, and of `payment-service` with `serve`."""
+"""The commands of `flask --app stripe_back_end_api`; `payment-service` adds `serve`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def is_serving() -> bool:
-    """Whether this process answers requests, rather than runs one of the commands."""
+    """Whether this process serves requests instead of running a command."""
     context = click.get_current_context(silent=True)
     return context is None or context.info_name == "run"
 
@@ -42,7 +42,7 @@ def add_commands(group: click.Group, open_service: OpenService) -> None:
 
 
 def from_environment() -> tuple[Settings, Payments]:
-    """Open the service as the environment says, or end with one line that names what is wrong."""
+    """Open the service with the environment's settings, or exit with a one-line error."""
     try:
         settings = load_settings()
         start_logging(settings.log_level)

@@ -13,7 +13,7 @@ from payment_service.key_store import open_key_store, validate_url
 from payment_service.key_store.contract import KeyStore, Order, StoreUnavailable
 from payment_service.key_store.copy import Copied, copy
 
-# How many of the orders whose records differ the message names.
+# The error message names at most this many of the orders whose records differ.
 NAMED = 5
 
 

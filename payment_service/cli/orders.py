@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from payment_service.payments.recovery.reconcile import Tally
     from payment_service.settings import Settings
 
-# Stripe sends an event for three days, and then a weekend may lie before anybody looks.
+# Stripe retries a webhook for three days. The operator may then return only after a weekend.
 DEFAULT_SINCE = "7d"
 
 TWO_PAID_EXIT, UNRESOLVED_EXIT = 2, 1
 
-# Loads the settings and opens what they ask for.
+# Loads the settings and opens the service.
 OpenService = Callable[[], "tuple[Settings, Payments]"]
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def order_commands(open_service: OpenService) -> list[click.Command]:
-    """Return the commands. Each calls `open_service` when it runs, so that --help needs none."""
+    """Return the commands. Each calls `open_service` when it runs, so --help needs no settings."""
     return [_reconcile(open_service), _deliver(open_service), _orders(open_service)]
 
 
@@ -153,7 +153,7 @@ def _run_until_told(courier: Courier) -> None:
 
 
 def _walk(steps: Iterable[object]) -> None:
-    """Walk to the end, behind a progress bar where somebody looks on."""
+    """Consume all steps, with a progress bar if stderr is a terminal."""
     if not sys.stderr.isatty():
         for _ in steps:
             pass
@@ -171,7 +171,7 @@ def _name(_: click.Context, __: click.Parameter, given: str | None) -> str | Non
 
 
 def _instant(since: str) -> float:
-    """Return Unix seconds."""
+    """Return the instant in Unix seconds."""
     ago = re.fullmatch(r"(\d{1,6})([mhd])", since)
     if ago:
         return time.time() - int(ago[1]) * _UNITS[ago[2]]
@@ -195,7 +195,7 @@ def _exit_code(tally: Tally) -> int:
 
 
 class _plain_errors:  # noqa: N801
-    """A sentence instead of a traceback."""
+    """Turns payment and store errors into one-line messages without a traceback."""
 
     def __enter__(self) -> None:
         return None

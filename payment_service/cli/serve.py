@@ -11,7 +11,7 @@ import click
 from payment_service.access.live_mode import refuse_unsafe
 from payment_service.settings import SettingsError, environ_for_gunicorn, load_settings
 
-# gunicorn reads this file of the working directory by itself.
+# gunicorn reads this file from the working directory by default.
 OWN_CONF = Path("gunicorn.conf.py")
 
 # gunicorn takes a file rather than a module, so that `kill -HUP` runs it again.
@@ -29,7 +29,7 @@ def serve() -> None:
 
 
 def become_server() -> None:
-    """Replace this process by gunicorn, or end with one line that names the wrong settings."""
+    """Replace this process with gunicorn, or exit with one line that names the invalid settings."""
     try:
         refuse_unsafe(load_settings())
     except SettingsError as wrong:

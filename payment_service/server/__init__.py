@@ -1,1 +1,1 @@
-"""gunicorn's settings, hooks and worker, and what `kill -HUP` does."""
+"""gunicorn's settings, hooks, worker and reload on `kill -HUP`."""

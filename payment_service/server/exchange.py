@@ -1,7 +1,7 @@
-"""One request as WSGI has it, and its answer: gunicorn's own, without what this service never uses.
+"""gunicorn's WSGI environ and response, without the features that this service never uses.
 
-Hooks, files, hints and an access log are half of what gunicorn does once it has read a request.
-How a request is read, what a header may hold, and when a connection ends stay gunicorn's.
+Hooks, files, early hints and the access log are half of gunicorn's work once a request is read.
+gunicorn still reads requests, validates headers and decides when a connection closes.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Any
 from gunicorn import SERVER, SERVER_SOFTWARE, util
 from gunicorn.http.wsgi import Response
 
-# Two headers that CGI, and so WSGI, names without HTTP_ (RFC 3875, 4.1).
+# Two headers that CGI, and therefore WSGI, names without HTTP_ (RFC 3875, 4.1).
 _AS_CGI = {"CONTENT-TYPE": "CONTENT_TYPE", "CONTENT-LENGTH": "CONTENT_LENGTH"}
 
 
-# Of a body that nobody has read, gunicorn reads so much away at most, and then hangs up.
+# gunicorn discards at most this much of an unread body before it closes the connection.
 MOST_UNREAD_BYTES = 64 * 1024
 
 
 class Answer(Response):  # type: ignore[misc]
-    """gunicorn's answer; the date is made once a second."""
+    """gunicorn's response; the Date header is formatted once a second."""
 
     def should_close(self) -> bool:
-        """Tell, also where too much is left to be read away: the next request would be lost."""
+        """Also close if too much of the body is unread: the next request would be lost."""
         return bool(super().should_close() or leaves_too_much(self.req))
 
     def default_headers(self) -> list[str]:
-        """Return what every answer begins with."""
+        """Return the status line and the headers that every response has."""
         if self.upgrade:
             return super().default_headers()  # type: ignore[no-any-return]
         major, minor = self.req.version
@@ -50,7 +50,7 @@ def _date(second: int) -> str:
 
 
 def common_environ(cfg: Any, client: Any, server: Any) -> Mapping[str, Any] | None:
-    """Return what all requests of a connection have; None where gunicorn is asked for more."""
+    """Return the environ that a connection's requests share, or None if gunicorn's is needed."""
     inet = isinstance(client, tuple) and isinstance(server, tuple)
     proxied = cfg.proxy_protocol != "off"
     if not inet or proxied or cfg.is_ssl or cfg.accesslog or cfg.statsd_host:
@@ -95,12 +95,12 @@ def environ_of(req: Any, common: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_read(req: Any) -> bool:
-    """Whether nothing is left of a request's body on its connection."""
+    """Whether the request's body is known to have been read to its end."""
     return getattr(req.body.reader, "length", None) == 0
 
 
 def leaves_too_much(req: Any) -> bool:
-    """Whether more may be left of it than gunicorn reads away before it hangs up."""
+    """Whether more of the body may be unread than gunicorn discards before it closes."""
     reader = req.body.reader
     unfinished_chunks = getattr(reader, "parser", None) is not None
     return unfinished_chunks or getattr(reader, "length", 0) > MOST_UNREAD_BYTES

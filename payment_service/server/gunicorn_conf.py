@@ -22,31 +22,31 @@ hooks = Hooks(settings)
 bind = bind_address(settings)
 workers = settings.web_concurrency
 worker_class = WebWorker
-# gunicorn strips a prefix that is set here off all paths.
+# gunicorn strips the prefix in SCRIPT_NAME from every path, so its own environ is needed.
 WebWorker.asked_for_more = "SCRIPT_NAME" in os.environ
 
-# 32 threads beyond the requests that may wait for Stripe: for /healthz, and to answer 503 at once.
+# 32 threads more than requests may wait for Stripe: they serve /healthz and immediate 503s.
 threads = settings.max_in_flight + 32
-# 256 connections of proxies and browsers that are kept alive without a request.
+# 256 more, for idle keep-alive connections of proxies and browsers.
 worker_connections = threads + 256
 
 # nginx and the load balancers of cloud providers close an idle connection after 60 s. If we closed
-# it first, a request that is just being sent would be lost.
+# it first, a request sent at that moment would be lost.
 keepalive = 75
-# A stopping worker answers the requests it has; a second after the budget none is left.
+# A stopping worker finishes its requests, all of which end within a second of their budget.
 graceful_timeout = int(settings.request_budget_seconds) + 5
-# The heartbeat of a worker: only one that hangs as a whole misses it, not one with a slow request.
+# The heartbeat time-out. Slow requests do not delay a worker's heartbeat; a hung worker misses it.
 timeout = 30
 
-# No header sets an address, a scheme or a path here: the service itself applies TRUSTED_PROXIES.
-# As no header is trusted, gunicorn need not compare addresses.
+# gunicorn takes no address, scheme or path from a header: the service applies TRUSTED_PROXIES.
+# As it trusts no header, it need not compare addresses.
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarded_allow_ips = "*"
 
 logger_class = JsonLog
 loglevel = settings.log_level.lower()
-# Nobody manages the server at run time.
+# The control socket, for changes at run time, is unused.
 control_socket_disable = True
 raw_env = hooks.environ
 

@@ -35,12 +35,12 @@ from payment_service.wiring import clients_of
 # and finds next to nothing.
 GARBAGE_OBJECTS = 50_000
 
-# More objects than the libraries create at import, of which next to nothing is garbage: one
-# collection of them takes a fourteenth of the start.
+# More objects than the libraries create at import. Hardly any of those are garbage, and collecting
+# them once takes a fourteenth of the start.
 LOADED_OBJECTS = 500_000
 
 # File descriptors of one worker: one for each client's connection, two for each thread (Stripe and
-# the store), and what the interpreter has open.
+# the store), and the interpreter's own.
 DESCRIPTORS_PER_THREAD, OTHER_DESCRIPTORS = 2, 64
 
 # Modules the master imports before it forks, so that the workers share their memory and start at
@@ -60,8 +60,8 @@ OF_METRICS = (
     "payment_service.telemetry.metrics.definitions",
 )
 
-# A worker that ends sooner than this probably fails for a reason that the next one shares. The
-# master pauses before it starts that one, because each start costs half a second of CPU.
+# A worker that ends sooner than this probably failed for a reason that the next one shares. The
+# master pauses before it starts the next one, because each start costs half a second of CPU.
 SHORT_LIFE_SECONDS, NEXT_WORKER_SECONDS = 5.0, 1.0
 
 # The signals that end a worker.
@@ -81,7 +81,7 @@ class JsonLog(Logger):  # type: ignore[misc]
 
 
 def settings_or_exit() -> Settings:
-    """Load the settings; end the process with one line where they are wrong or unsafe."""
+    """Load the settings, or exit with a one-line error if they are invalid or unsafe."""
     try:
         settings = load_settings()
         refuse_unsafe(settings, clients_of(settings))
@@ -94,20 +94,20 @@ def settings_or_exit() -> Settings:
 class Hooks:
     """The hooks of one reading of the settings. Each method is the gunicorn hook of its name.
 
-    `environ` is what the workers get in their environment on top of the master's.
+    `environ` holds environment variables that the workers get in addition to the master's.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._shares_memory = settings.key_store_url.get_secret_value() == "memory://"
         self._exporter: Exporter | None = None
-        # The cores that the kernel lets this process use, where it tells (Linux).
+        # The cores that this process may use. Only Linux reports them.
         can_tell = hasattr(os, "sched_getaffinity")
         self._cores = sorted(os.sched_getaffinity(0)) if can_tell else []
         self.environ: list[str] = []
         if self._shares_memory:
-            # With one dict in each worker, a worker would not know the orders of the others, of
-            # those that SIGTTIN adds, or of those that a SIGHUP replaced.
+            # With a dict in each worker, a worker would not know the orders of other workers: of
+            # the first ones, of one that SIGTTIN added, or of one that SIGHUP replaced.
             self.environ.append(f"KEY_STORE_URL=memory://{shared_directory()}/orders.db")
         if settings.metrics_port:
             self._open_exporter()
@@ -143,7 +143,7 @@ class Hooks:
     def _try_host(self) -> None:
         """Refuse a HOST that is not this machine's.
 
-        gunicorn retries five times, which is right only for a port whose user may end.
+        gunicorn would retry five times, which helps only if the port is in use and may become free.
         """
         try:
             try_address(self._settings.host, 0)
@@ -151,7 +151,7 @@ class Hooks:
             _refuse("HOST", wrong)
 
     def _try_store(self) -> None:
-        """Check the store once, in the master: a replaced worker must not end the service."""
+        """Check the store once, in the master: a replacement worker must not end the service."""
         url = self._settings.key_store_url.get_secret_value()
         try:
             refuse_unusable(url, self._settings.store_timeout_seconds)
@@ -167,7 +167,7 @@ class Hooks:
                 _refuse("METRICS_HOST, METRICS_PORT", wrong)
 
     def _load_code(self) -> None:
-        """Import what the settings need, and exempt it from garbage collection for good."""
+        """Import the modules that the settings need, and exempt them from garbage collection."""
         scheme = self._settings.key_store_url.get_secret_value().partition(":")[0]
         of_clients = OF_CLIENTS if self._settings.clients_file else ()
         of_metrics = OF_METRICS if self._settings.metrics_port else ()
@@ -178,7 +178,7 @@ class Hooks:
         gc.freeze()
 
     def pre_fork(self, server: Any, worker: Any) -> None:
-        """Choose the worker's core, and say whether it replaces another worker."""
+        """Choose the worker's core, and note whether it replaces another worker."""
         worker.replaces = worker.age > server.first_workers
         if getattr(server, "lost_a_young_one", False):
             server.lost_a_young_one = False
@@ -190,15 +190,15 @@ class Hooks:
     def post_fork(self, server: Any, worker: Any) -> None:
         """Keep a worker on one core if there is a worker for each.
 
-        Python lets one thread run at a time: on one core a change of threads needs no message to
-        another core, which is a quarter of all CPU time with hundreds of threads. With fewer
-        workers than cores the kernel chooses, as other services may want the same cores.
+        Python runs one thread at a time. On a single core, a thread switch sends no message to
+        another core; with hundreds of threads, those messages take a quarter of all CPU time. With
+        fewer workers than cores the kernel chooses, as other services may need the same cores.
         """
         if len(self._cores) == server.cfg.workers:
             os.sched_setaffinity(0, {worker.core})
 
     def post_worker_init(self, _: Any) -> None:
-        """Exempt from garbage collection what lives as long as the worker."""
+        """Exempt objects that live as long as the worker from garbage collection."""
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE_OBJECTS)
@@ -212,7 +212,7 @@ class Hooks:
             self._exporter.forget(worker.pid)
 
     def on_exit(self, _: Any) -> None:
-        """Stop the exporter, and remove the directory in memory."""
+        """Stop the exporter, and remove the in-memory directory."""
         if self._exporter:
             self._exporter.stop()
         if self._shares_memory:
@@ -220,7 +220,7 @@ class Hooks:
 
 
 def bind_address(settings: Settings) -> str:
-    """Return HOST and PORT as gunicorn takes them."""
+    """Return HOST and PORT in gunicorn's notation."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"{host}:{settings.port}"
 
@@ -239,7 +239,7 @@ def _allow_descriptors(cfg: Any) -> None:
 
 
 def _restore_signals() -> None:
-    """Drop the master's handlers: until gunicorn sets a worker's own, they would lose a signal."""
+    """Drop the master's handlers, which would lose signals until the worker has its own."""
     for each in STOPS:
         signal.signal(each, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)

@@ -1,4 +1,4 @@
-"""`kill -HUP` of the gunicorn master, tried first: what could not start must not end what runs."""
+"""Try new settings in a process of their own before `kill -HUP` replaces running workers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-# A start takes a quarter of a second; a store that does not answer, some seconds more.
+# A start takes a quarter of a second, and some seconds more if the store does not answer.
 CHECK_SECONDS = 20.0
 
 EDITED = "What was tried has been edited since; the line before this says why."
 
 
 class NotReplacedError(Exception):
-    """The message is why what was tried a moment ago is no service after all."""
+    """The trial start succeeded, but the reload failed. The message is the reason."""
 
 
 def check_before_reload(master: Any) -> None:
-    """Let the master replace its workers only by what starts in a process of its own.
+    """Make the master replace its workers only after a trial start succeeded.
 
-    gunicorn's master ends where it cannot read its settings, and where a new worker cannot boot.
+    gunicorn's master ends if it cannot read its settings or if a new worker cannot boot.
     """
     reload, master.app.reload = master.handle_hup, _raising(master.app)
 
@@ -39,9 +39,9 @@ def check_before_reload(master: Any) -> None:
 
 
 def _raising(app: Any) -> Callable[[], None]:
-    """Return what reads the settings anew; it raises NotReplacedError and does not end the master.
+    """Return a function that re-reads the settings and raises NotReplacedError on failure.
 
-    Only around this: new workers, which end by SystemExit, begin within the rest of a reload.
+    It wraps no more than that: the rest of a reload forks workers, which end with SystemExit.
     """
     read = app.reload
 
@@ -62,14 +62,14 @@ def _raising(app: Any) -> Callable[[], None]:
 
 
 def _try_addresses(new: set[Any]) -> None:
-    """gunicorn would hang up the old ones first, and end where it cannot have a new one."""
+    """Try new addresses: gunicorn closes the old ones first, and ends if a bind fails."""
     for address in new:
         if isinstance(address, tuple):
             try_address(*address)
 
 
 def try_address(host: str, port: int) -> None:
-    """Raise OSError where gunicorn could not listen: a name is IPv4 to it. Port 0 is any."""
+    """Raise OSError if gunicorn could not listen. It resolves names to IPv4; port 0 is any port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -78,12 +78,12 @@ def try_address(host: str, port: int) -> None:
 
 
 def _complaint(cfg: Any) -> str | None:
-    """Start as far as gunicorn does to check; return why that is no service."""
+    """Run gunicorn's configuration check as a trial start; return the reason if it fails."""
     command = [sys.executable, "-m", "gunicorn", "--check-config", *sys.argv[1:]]
     try:
         tried = subprocess.run(  # noqa: S603 - our own command line
             command,
-            # What the master was started with, without what it set for its workers.
+            # The master's original environment, without the variables that it set for its workers.
             env=cfg.env_orig,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

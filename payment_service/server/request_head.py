@@ -1,9 +1,9 @@
-"""Read the head of a request in one step, if it is as nearly all are; gunicorn reads the others.
+"""Parse a plain request head in one step; gunicorn parses every other head.
 
-A plain head is HTTP/1.1, whole in what the first read brings, printable ASCII, and has no header
-twice. What gunicorn makes of it, this makes of it (a test holds generated requests to that), and
-how its body is read, and when its connection ends, stays gunicorn's. What is not plain is put back
-as it came.
+A plain head is HTTP/1.1, complete after the first read, in printable ASCII, and repeats no header.
+Nearly all heads are plain. The result equals gunicorn's, which a test checks with generated
+requests. gunicorn still reads the body and decides when the connection closes. A head that is not
+plain is pushed back unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 
-# RFC 9112: method, target in origin form (not //, which is none to everybody), version.
+# RFC 9112: method, target in origin form, version. Parsers disagree on targets that begin with //.
 _LINE = re.compile(
     rb"(GET|POST|HEAD|OPTIONS) (/(?:[\w!$&'()*+,.:;=@~%-][\w!$&'()*+,.:;=@~%/-]*)?)"
     rb"(?:\?([\w!$&'()*+,./:;=@~%?-]*))? HTTP/1\.1\r\n"
@@ -22,22 +22,22 @@ _LINE = re.compile(
 _HEADERS = re.compile(rb"(?:[A-Za-z0-9-]+:[\x20-\x7e]*\r\n)*+\r\n")
 _EACH = re.compile(r"([A-Za-z0-9-]+):([^\r]*)\r\n")
 
-# Below what gunicorn itself refuses.
+# Below gunicorn's own limits.
 MOST_BYTES, MOST_HEADERS = 4000, 50
 
 
 def reads_plainly(cfg: Any) -> bool:
-    """Whether gunicorn's settings are such that it would read a plain request so."""
+    """Whether gunicorn, with its settings, would parse a plain head to the same result."""
     least = min(cfg.limit_request_line, cfg.limit_request_field_size)
     roomy = least >= MOST_BYTES and cfg.limit_request_fields >= MOST_HEADERS
     return roomy and not cfg.secure_scheme_headers and cfg.http_protocols == ["h1"]
 
 
 class PlainRequest(Request):  # type: ignore[misc]
-    """gunicorn's request, read in one step where it is a plain one."""
+    """gunicorn's request, with a fast path for plain heads."""
 
     def parse(self, unreader: Any) -> bytes:
-        """Read the head; return what came behind it."""
+        """Parse the head; return the bytes that followed it."""
         data: bytes = unreader.read()
         if not data:
             raise StopIteration
@@ -66,6 +66,6 @@ class PlainRequest(Request):  # type: ignore[misc]
 
 
 class PlainRequestParser(RequestParser):  # type: ignore[misc]
-    """gunicorn's parser of a connection, for such requests."""
+    """gunicorn's parser of a connection, with PlainRequest as its request class."""
 
     mesg_class = PlainRequest

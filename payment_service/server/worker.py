@@ -1,8 +1,8 @@
-"""gunicorn's thread worker, on which no client can hold a thread for longer than a few seconds.
+"""gunicorn's thread worker, with time limits that keep slow clients from occupying threads.
 
-gunicorn gives a thread to every new connection at once and reads a request without a time limit,
-so a few hundred clients that say nothing, or that speak a byte at a time, would stop the service.
-Here a connection waits for its first byte in the poller, and a request must be whole in time.
+gunicorn assigns a thread to every new connection at once and reads a request without a time limit,
+so a few hundred silent clients, or clients that send a byte at a time, would stop the service.
+Here a connection waits in the poller for its first byte, and a request must arrive within a limit.
 """
 
 from __future__ import annotations
@@ -26,27 +26,26 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from payment_service.server.exchange import Answer, common_environ, environ_of, is_read
 from payment_service.server.request_head import PlainRequestParser, reads_plainly
 
-# A client that connects and says nothing costs a descriptor, not a thread.
+# A silent connection costs a file descriptor, not a thread.
 FIRST_BYTE_SECONDS = 20.0
 
-# 64 KiB, the largest body, over the slowest mobile network (about 10 kB/s).
+# Enough for 64 KiB, the largest body, over the slowest mobile network (about 10 kB/s).
 REQUEST_SECONDS = 7.0
 
-# An answer fits into the kernel's buffers; one that does not has a client that reads nothing.
+# A response fits into the kernel's send buffer, so only a client that reads nothing blocks a send.
 ANSWER_SECONDS = 5.0
 
-# After its answer a thread stays with the connection for this long, because a proxy that sends
-# the next request at once is then served without three changes of thread (a third of the
-# server's own CPU time).
+# After a response the thread waits this long for the connection's next request. A proxy often sends
+# it at once, and this saves three thread switches, a third of the server's own CPU time.
 STAY_SECONDS = 0.02
 
-# Longer than any request computes without waiting for anything.
+# Longer than any request computes before it waits for I/O.
 SWITCH_SECONDS = 0.05
 
-# Before another worker is started in place of one that could not: it takes half a second of CPU.
+# The pause after a failed start of a worker, because each start costs half a second of CPU.
 NEXT_TRY_SECONDS = 1.0
 
-# How long a closing connection is read on, so that the answer is not lost with what is unread.
+# How long a closing connection is still read: unread data would reset it and lose the response.
 CLOSE_SECONDS = 0.5
 
 BAD_REQUEST = json.dumps(
@@ -55,9 +54,9 @@ BAD_REQUEST = json.dumps(
 
 
 class UnfinishedRequests:
-    """The connections whose threads wait for the rest of a request, `most` at a time.
+    """The connections whose threads wait for the rest of a request, at most `most` of them.
 
-    Where one more would wait, the oldest goes: half-sent requests never take every thread.
+    If one more has to wait, the oldest is closed: half-sent requests never occupy every thread.
     """
 
     def __init__(self, most: int) -> None:
@@ -66,7 +65,7 @@ class UnfinishedRequests:
         self._lock = threading.Lock()
 
     def wait(self, client: ClientSocket, seconds: float) -> None:
-        """Wait until the client says more, or has to go."""
+        """Wait until the client sends more, the time is over, or the connection is given up."""
         with self._lock:
             self._waiting.add(client)
             if len(self._waiting) > self._most:
@@ -81,10 +80,10 @@ class UnfinishedRequests:
 
 
 class ClientSocket(socket.socket):
-    """A client's connection; `ends_at`, an instant of time.monotonic, ends what it reads.
+    """A client's connection. `ends_at`, in time.monotonic's seconds, is the deadline of its reads.
 
-    Never blocks in a call of its own: each call that may block lets another thread run, and each
-    change between blocking and not is one more. gunicorn changes twice for each request.
+    The socket is always non-blocking, because each call that may block lets another thread run. So
+    does each switch between the modes, and gunicorn switches twice for each request.
     """
 
     ends_at = 0.0
@@ -93,20 +92,20 @@ class ClientSocket(socket.socket):
     _head = b""
 
     def prepare(self) -> ClientSocket:
-        """Make it ready, once."""
+        """Make the socket non-blocking and create its poll object, once."""
         super().setblocking(False)
         self._readable = select.poll()
         self._readable.register(self, select.POLLIN)
         return self
 
     def setblocking(self, flag: bool) -> None:
-        """Do nothing."""
+        """Do nothing: the socket stays non-blocking."""
 
     def settimeout(self, value: float | None) -> None:
-        """Do nothing: `ends_at` is the time-out."""
+        """Do nothing: `ends_at` is the deadline."""
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Read; a client that is too late counts as gone."""
+        """Read; return b"" after the deadline, as if the client had closed."""
         left = self.ends_at - time.monotonic()
         while left > 0:
             try:
@@ -117,7 +116,7 @@ class ClientSocket(socket.socket):
         return b""
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Write; the head of an answer waits for what follows it, to be one packet with it.
+        """Write. The head of a response is held back, to go out in one packet with the body.
 
         Raises ConnectionResetError if the client does not read.
         """
@@ -132,16 +131,16 @@ class ClientSocket(socket.socket):
             self._send_slowly(unsent)
 
     def flush(self) -> None:
-        """Send the head of an answer that has no body."""
+        """Send the held-back head of a response without a body."""
         if self._head:
             self.sendall(b"")
 
     def is_readable(self, seconds: float) -> bool:
-        """Wait for something to read, or for the client to hang up."""
+        """Wait until there is data to read or the client has closed."""
         return seconds >= 0 and bool(self._readable.poll(seconds * 1000))
 
     def give_up(self) -> None:
-        """Read nothing more; wake the thread that waits for the client."""
+        """Stop reading, and wake the thread that waits for the client."""
         self.given_up = True
         self.ends_at = 0.0
         with suppress(OSError):
@@ -164,31 +163,31 @@ class ClientSocket(socket.socket):
 
 
 class WebWorker(ThreadWorker):  # type: ignore[misc]
-    """ThreadWorker with an end for what clients do slowly."""
+    """ThreadWorker with time limits for slow clients."""
 
     request_seconds = REQUEST_SECONDS
-    # Whether what `common_environ` leaves out is asked for by other ways than gunicorn's settings.
+    # Whether the environment, not gunicorn's settings, requires what `common_environ` leaves out.
     asked_for_more = False
-    # Whether the service had all its workers before this one began.
+    # Whether this worker started after the service had all its workers.
     replaces = False
 
     def init_process(self) -> None:
-        """Let a thread work until it waits for something, as each soon does.
+        """Prepare the worker; let a thread run until it waits for I/O, as each soon does.
 
-        Python would have every waiting thread wake up 200 times a second to ask for its turn.
+        By default, Python wakes every waiting thread 200 times a second to request its turn.
         """
         sys.setswitchinterval(SWITCH_SECONDS)
-        # gunicorn asks for twenty settings a request, each through two functions.
+        # gunicorn reads twenty settings per request, each through two function calls.
         self.cfg.__dict__.update({name: each.get() for name, each in self.cfg.settings.items()})
-        # The other half of the threads is left for requests that are whole.
+        # The other half of the threads stays free for complete requests.
         self.unfinished = UnfinishedRequests(max(1, self.cfg.threads // 2))
         super().init_process()
 
     def load_wsgi(self) -> None:
-        """Build the service; where that fails, only the first workers end it as a whole.
+        """Build the service. A failure ends the whole service only in one of the first workers.
 
-        A file of settings may be half written when a worker is replaced: the others go on with
-        what they have read, and the next one reads it anew.
+        A settings file may be half written when a worker is replaced. The other workers continue
+        with the settings they have, and the next worker reads the file again.
         """
         try:
             super().load_wsgi()
@@ -200,9 +199,9 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
             raise SystemExit(1) from None
 
     def is_parent_alive(self) -> bool:
-        """Leave the port as soon as the master is gone, for the one that comes after it.
+        """Free the port for the next master as soon as this one is gone.
 
-        gunicorn's own orphans hold it, without accepting, for as long as a client stays connected.
+        gunicorn's orphaned workers hold the port, without accepting, while a client is connected.
         """
         if super().is_parent_alive():
             return True
@@ -211,16 +210,16 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         return False
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Leave the port, too, where a worker that ends will accept no more."""
+        """Also free the port if a stopping worker will accept no more."""
         super().set_accept_enabled(enabled)
         if not (enabled or self.alive):
             self._leave_port()
 
     def _leave_port(self) -> None:
-        """Take those who have connected; whoever comes later is refused, and may go elsewhere.
+        """Accept the queued connections and close the port: later clients may try elsewhere.
 
         gunicorn's workers would hold the port, without accepting, until the last request is
-        answered, and hang up on all who connected meanwhile.
+        answered, and then drop all connections queued meanwhile.
         """
         while self.sockets:
             listener, waiting = self.sockets.pop(), True
@@ -229,13 +228,13 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
             listener.close()
 
     def accept(self, listener: Any) -> None:
-        """Take a new connection."""
+        """Accept a new connection."""
         self._accepts(listener)
 
     def _accepts(self, listener: Any) -> bool:
-        """Let a new connection wait for its first byte in the poller, if that is not there yet.
+        """Accept a connection. It waits in the poller if its first byte has not arrived yet.
 
-        Tells whether there was one.
+        Return whether there was a connection.
         """
         try:
             accepted, address = listener.accept()
@@ -262,7 +261,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         return True
 
     def _make_room(self) -> None:
-        """Close the oldest silent connections, so that there is a place for the next one."""
+        """Close the longest idle connections to make room for the next one."""
         while self.alive and self.nr_conns >= self.worker_connections:
             conn = self._longest_silent()
             if conn is None:
@@ -272,7 +271,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
             conn.close()
 
     def _longest_silent(self) -> Any:
-        """Take it out of those that wait; None where each has said something by now."""
+        """Remove the longest idle connection from its queue; None if all have data by now."""
         waits = [
             (conns[0].timeout - seconds, conns)
             for conns, seconds in (
@@ -282,7 +281,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
             if conns
         ]
         for _, conns in sorted(waits, key=lambda wait: wait[0]):
-            # What has arrived may be a whole request, which the poller has not told of yet.
+            # A connection with data may hold a whole request that the poller has not reported yet.
             conn = next((each for each in conns if not each.sock.is_readable(0)), None)
             if conn is not None:
                 conns.remove(conn)
@@ -290,7 +289,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         return None
 
     def handle(self, conn: Any) -> Any:
-        """Serve a connection, in a thread, for as long as it has the next request ready."""
+        """Serve a connection in a thread while its next request follows at once."""
         keep = self._serve(conn)
         while keep and self._threads_are_free() and conn.sock.is_readable(STAY_SECONDS):
             keep = self._serve(conn)
@@ -299,7 +298,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         return keep
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answer a request; tell whether the connection may bring another."""
+        """Answer a request; return whether the connection stays open for another."""
         if conn.common_environ is None or req._expected_100_continue:
             return super().handle_request(req, conn)
         answer = Answer(req, conn.sock, self.cfg)
@@ -317,12 +316,12 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         if answer.should_close():
             return False
         if is_read(req):
-            # gunicorn would look for the rest of it, twice.
+            # Otherwise gunicorn would look for the rest of the body, twice.
             conn.parser.mesg = None
         return True
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Answer what is not HTTP in the one shape of errors; everything else is gunicorn's."""
+        """Answer malformed HTTP in the service's error shape; leave other errors to gunicorn."""
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
@@ -332,7 +331,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         client.sendall((head + length + BAD_REQUEST).encode())
 
     def _count(self, answer: Answer) -> None:
-        """End with --max-requests, and close what may not stay."""
+        """Apply --max-requests, and close a connection that may not be kept alive."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
@@ -361,7 +360,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         return bool(self.alive and self.tpool._work_queue.empty())
 
     def _close(self, client: ClientSocket) -> None:
-        """Close here: the thread of the poller must not wait for a client to hang up."""
+        """Close in this thread: the poller's thread must not wait for the client to close."""
         if client.given_up:
             client.close()
             return

@@ -30,3 +30,9 @@ def test_the_description_and_its_page_show_the_version() -> None:
     described = document(ERROR_RESPONSES, guarded=False)
     assert described["info"]["version"] == __version__
     assert __version__ in page(described)
+
+
+def test_the_newest_release_in_the_changelog_is_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    releases = re.findall(r"^## \[([^\]]+)\] - \d{4}-\d{2}-\d{2}$", changelog, re.MULTILINE)
+    assert releases[0] == __version__
