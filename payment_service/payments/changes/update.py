@@ -278,7 +278,8 @@ def _over(
 ) -> KeyRecord:
     """Return the record without its pending update.
 
-    `unchanged`: no write to the record since we fetched the PaymentIntent, so it has no newer state.
+    `unchanged`: the record was not written since we fetched the PaymentIntent, so it holds no
+    newer state.
     """
     if intent is None:
         over = transitions.touched(record, now, "update came to nothing", revision=change.revision)

@@ -55,7 +55,7 @@ def _apply(
         return _apply_in_flight(event)
     recorded = record.payment_intent_id == event.intent_id
     if recorded and event.is_creation:
-        # The event adds nothing. Without this return, every creation would cost a fetch and a write.
+        # The event adds nothing: without this, every creation would cost a fetch and a write.
         return "known"
     intent = _fetch(tools.gateway_of(record), event, deadline)
     if intent is None:

@@ -218,7 +218,7 @@ class _Request:
     def _is_of_another_price(self, record: KeyRecord, intent: Intent) -> bool:
         """Whether the shopper would pay another amount than the shop's request names.
 
-        Never, for a lost request, once the payment is taken: the shopper pays nothing more then.
+        Never once the payment is taken: the shopper pays nothing more then.
         """
         if record.fingerprint == transitions.LOST_FINGERPRINT:
             return intent.status not in TAKEN and not intent.costs(self._params())

@@ -109,7 +109,10 @@ class Ownership:
         return answer
 
     def _stale(self, intent: Intent) -> None:
-        """Rule 6: another owner came first. If its PaymentIntent is not ours, ours is a stray (4)."""
+        """Rule 6: another owner came first; if it recorded another PaymentIntent, cancel ours.
+
+        Ours is then a stray (rule 4).
+        """
         self._tools.saw("stale_owner", self._record)
         theirs = self._store.read(self._record.order)
         if theirs is None or theirs.state != "created" or theirs.attempt <= self._record.attempt:

@@ -49,7 +49,7 @@ class SecondLooks:
         """Take the next late look-up of a record; return whether it is done."""
         now, looks = self.tools.clock(), follow_up_of(record).looks
         if record.state == "pending" and transitions.holds(record.locked_until, now):
-            # Its owner is still working; afterwards the record shows which PaymentIntent is its own.
+            # Its owner is still working; afterwards the record shows the owner's PaymentIntent.
             return False
         mine = _with_looks(record, (now + CLAIM_SECONDS, *looks[1:]))
         if not self.tools.store.replace(record, mine) or record.state == "pending":
