@@ -8,7 +8,7 @@
 
 An event reports the current state, not each step that led to it: if a payment failed and then
 succeeded before the service looked, the shop gets order.paid only. The id of an event is a pure
-function of its content, so that even after the store is lost, the same event has the same id.
+function of its order and name, so that the same event has the same id even after the store is lost.
 """
 
 from __future__ import annotations
