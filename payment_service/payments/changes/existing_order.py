@@ -14,7 +14,7 @@ from payment_service.payments.creation.resolve import is_unknown, resolve
 def known_record(tools: Tools, order: Order, deadline: Deadline) -> KeyRecord:
     """Return the record of an order whose PaymentIntent is known; resolve an unknown order first.
 
-    Raises NotFound, InFlight, and what resolving it raises.
+    Raises NotFound, InFlight, and the errors of `resolve`.
     """
     record = tools.store.read(order)
     if record is not None and is_unknown(record, tools.clock()):

@@ -154,7 +154,10 @@ class Attempt(Ownership):
         ) from misused.error
 
     def _adopt_lost(self, newest: Intent, *others: Intent) -> Over | None:
-        """Adopt a PaymentIntent at any price: its client_secret may be released (rule 4)."""
+        """Adopt a lost record's PaymentIntent, whatever its amount (rule 4).
+
+        Its client_secret may have been released.
+        """
         if self._end_all(others):
             if transitions.is_ending(self._record, newest):
                 return self._ended(newest)
@@ -172,7 +175,7 @@ class Attempt(Ownership):
             raise unclear.error
         since = self._began_at if unclear.of_this_call else None
         end = self._look_up(unclear.error, since=since)
-        # Rule 3: a 5xx saved before this request does not count as one of its own failures.
+        # Rule 3: a 5xx saved before this request is not one of this request's failures.
         return Over() if unclear.from_before and isinstance(end, Over) else end
 
     # Look-ups of what the attempt may have created.

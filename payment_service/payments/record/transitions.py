@@ -6,7 +6,7 @@
                  │  └────→ rejected ─────────────→ in flight, the same attempt    │
                  └──────────────────────────────────────────────────────────── unknown
 
-Pure functions: every decision about a record is made here, once, whatever the store.
+Pure functions, independent of the store: every decision about a record is made here, once.
 """
 
 from __future__ import annotations
@@ -229,9 +229,9 @@ def seen(
 
     A recorded final status stays: any other status of that PaymentIntent is older.
 
-    If its price differs from the record's parameters, it was updated without the record's
-    knowledge (by hand, or the record was rolled back). From then on its own price decides whether
-    a creation request is the same.
+    If the PaymentIntent's price differs from the record's parameters, it was updated without the
+    record's knowledge (by hand, or the record was rolled back). From then on its own price decides
+    whether a creation request is the same.
     """
     updated = intent.asks_otherwise(SentParams.parse(record.params).params)
     over = record.payment_status in OVER and record.payment_intent_id == intent.id

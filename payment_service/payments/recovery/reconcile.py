@@ -124,7 +124,7 @@ class Reconciler:
     def _check(self, order: Order, subject: str, work: Callable[[], None]) -> Order:
         """Run one check of an order. A failed check stays failed, even if other checks succeed.
 
-        One exception: a successful check from the list also settles a failed check as unknown.
+        One exception: any later success clears a failed check of the order as unknown.
         """
         self._orders.add(order)
         self.tally.checked = len(self._orders)
