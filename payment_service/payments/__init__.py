@@ -1,1 +1,1 @@
-"""What a payment may be and what its record says next: rules only, no Flask, no SDK, no store."""
+"""The rules of a payment and of its record: no Flask, no SDK, no store."""

@@ -1,4 +1,4 @@
-"""What the flow works with: everything that touches the world is given, so that tests own it."""
+"""Dependencies of the payment flow, injected so that tests can replace them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from payment_service.payments.shop_events.catalogue import told
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Durations in seconds. `lock` is how long a claim holds: `lock_margin` longer than any
-    request lasts (rule 5). `store` is kept back from Stripe for the last write.
+    """Durations in seconds.
+
+    `lock` is how long a claim holds: `lock_margin` longer than any request lasts (rule 5).
+    `store` is the time that calls to Stripe leave for the last write.
     """
 
     lock: float
@@ -29,13 +31,13 @@ class Timing:
 
 
 def new_owner() -> str:
-    """Return a text that no other claim has."""
+    """Return a random text that no other claim has."""
     return secrets.token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Shared by every request of a process; holds no state of its own."""
+    """The dependencies that all requests of a process share; stateless."""
 
     store: KeyStore
     gateway: Gateway
@@ -46,18 +48,18 @@ class Tools:
     owner: Callable[[], str] = new_owner
     observe: Observe = ignore
     listened: bool = False
-    """Whether a shop listens to order events: without one, none are kept for it."""
+    """Whether a shop listens to order events. If not, the records keep no events."""
     serves: Callable[[Order], bool] = lambda _: True
-    """Whether the order is in the account that `gateway` speaks to, as far as is known here."""
+    """Whether the order is in the account that `gateway` uses, by this process's settings."""
 
     other_gateways: Mapping[str, Gateway] = field(default_factory=dict)
-    """The gateways beside `gateway`, by name, for the records that name one of them."""
+    """The gateways other than `gateway`, by name, for the records that name one of them."""
 
     def gateway_of(self, record: KeyRecord) -> Gateway:
-        """Return the gateway that the record's attempt was sent to, or will be.
+        """Return the gateway to which the record's attempt was or will be sent.
 
-        Raises Misconfigured where that one is not known here: another knows nothing of the
-        attempt's key, and would make a second payment.
+        Raises Misconfigured if that gateway is not configured here. Another one would not know the
+        attempt's key and would create a second payment.
         """
         name = SentParams.parse(record.params).gateway
         if name == self.gateway.facts.name:
@@ -67,13 +69,14 @@ class Tools:
         return self.other_gateways[name]
 
     def lease(self) -> Lease:
-        """Return the terms of a claim that is made now."""
+        """Return the terms of a claim that starts now."""
         return Lease(self.owner(), self.clock(), self.timing.lock)
 
     def telling(self, record: KeyRecord, intent: Intent) -> KeyRecord:
-        """Return the record with what its PaymentIntent gives to tell the shop, in its outbox.
+        """Return the record with the shop event of its PaymentIntent, if any, in its outbox.
 
-        Written together with the state: what is paid is told, or the write did not happen.
+        One write stores both the state and the event: no order is recorded as paid without its
+        event.
         """
         return told(record, intent, self.clock()) if self.listened else record
 

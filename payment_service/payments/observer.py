@@ -1,4 +1,4 @@
-"""What the rules tell whoever keeps logs and metrics: they themselves know neither."""
+"""Observation of the payment rules: logs and metrics subscribe, and the rules know neither."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Fact = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing that happened to an order. `what` is one of a few words, to be counted by.
+    """One event in the life of an order. `what` is one of a few words, used as a metric label.
 
     claimed, waited, taken_over, created, replayed, adopted, rejected, unknown, next_attempt,
     put_off, stale_owner, unrecorded, stray_canceled, stray_left, two_taken, shared; after creation:
@@ -25,10 +25,10 @@ class Happening:
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-# A person must look: money was taken that should not have been, or the shop was never told.
+# A person must look: a payment was taken by mistake, or the shop never received an event.
 ALARMS = frozenset({"two_taken", "stray_paid", "event_parked"})
 
-# All that happens to an order which meets with nothing on its way.
+# The events of an order without any trouble.
 EXPECTED = frozenset({"claimed", "created", "replayed", "shared"})
 
 Observe = Callable[[Happening], None]

@@ -1,8 +1,8 @@
-"""Payments: each order's one PaymentIntent, for all who ask at the same moment; and its orders.
+"""Payments: create each order's one PaymentIntent, and give access to existing orders.
 
-The flow is payments.creation.create's. Here stand what is shared by the threads of a process: one
-flight for those who ask for the same thing, the short cache of answers, and a bound on how many
-wait.
+The flow is in payments.creation.create. This module holds the state that the threads of a process
+share: one flight per identical request, the short cache of answers, and a bound on the number of
+waiting requests.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PaymentAnswer:
-    """What the shop's front end is given. `replayed`: the order already had it."""
+    """The answer for the shop's front end. `replayed`: the order already had a PaymentIntent."""
 
     payment_intent_id: str
     client_secret: str = field(repr=False)
@@ -53,7 +53,7 @@ class Payments:
         *,
         hang_up: Callable[[], None] = lambda: None,
     ) -> None:
-        """`gateways`: to the accounts of those clients that have one of their own, by client_id.
+        """`gateways`: by client_id, for the clients that have an account of their own.
 
         `hang_up` closes the connections to Stripe.
         """
@@ -65,7 +65,7 @@ class Payments:
             client_id: self._orders(replace(tools, gateway=gateway))
             for client_id, gateway in (gateways or {}).items()
         }
-        # To take one and to give it back is one step of a deque's, and of no lock of Python's.
+        # Deque operations are atomic, so taking a place and returning it needs no lock.
         self._places = deque(range(settings.max_in_flight))
 
     def create(self, request: PaymentRequest) -> PaymentAnswer:
@@ -90,29 +90,29 @@ class Payments:
             self._places.append(place)
 
     def orders_of(self, client_id: str | None) -> Orders:
-        """Return what a client's orders are worked on with: its account, and the one store."""
+        """Return the Orders of a client: its own account, and the shared store."""
         return self._of_client.get(client_id or "", self.orders)
 
     def accounts(self) -> Iterator[tuple[Tools, Callable[[str | None], bool]]]:
-        """Yield each account's tools, and which clients' orders are in it."""
+        """Yield each account's dependencies, and a test for the clients whose orders are in it."""
         yield self._tools, lambda client_id: client_id not in self._of_client
         for own, orders in self._of_client.items():
             yield orders.tools, partial(eq, own)
 
     def forget(self, order: Order) -> None:
-        """Give nobody who comes from now on what was asked for before: the order changed."""
+        """Drop the order's cached answer and close its flights to new requests: it has changed."""
         self._cache.forget(order)
         self._flight.part(lambda key: key[0] == order)
 
     def ready(self) -> None:
-        """Return if the key store answers. Raises StoreDown; never calls Stripe."""
+        """Check that the key store answers. Raises StoreDown if not; never calls Stripe."""
         try:
             self._tools.store.ping()
         except StoreUnavailable as down:
             raise StoreDown("The key store does not answer.") from down
 
     def close(self) -> None:
-        """Release every connection. No call may follow."""
+        """Close every connection. No call may follow."""
         self._tools.store.close()
         self._hang_up()
 

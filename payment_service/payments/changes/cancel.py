@@ -15,9 +15,9 @@ MAX_TRIES = 5
 
 
 def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) -> Intent:
-    """Return the canceled PaymentIntent; again, and it changes nothing.
+    """Return the canceled PaymentIntent; a second call changes nothing.
 
-    Money that is only held (requires_capture) is let go: that is what the caller asks for.
+    Canceling releases money that is only held (requires_capture), as the caller requests.
     Raises NoLongerOpen once it is paid or being paid, NotFound, InFlight.
     """
     stripe_deadline = deadline.earlier(tools.timing.store)
@@ -37,7 +37,7 @@ def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) ->
             return intent
         held = tools.store.read(order)
         if held is None or held.payment_intent_id != intent.id:
-            # Created again meanwhile, which nobody has asked us to cancel.
+            # Another request has created the order again; the caller did not cancel that one.
             return intent
         record = held
     raise InFlight("This order is being changed by other requests right now.")

@@ -1,4 +1,4 @@
-"""An order that somebody wants to change: its record, and its PaymentIntent as it is now."""
+"""Load an order that a request wants to change: its record and its current PaymentIntent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from payment_service.payments.creation.resolve import is_unknown, resolve
 
 
 def known_record(tools: Tools, order: Order, deadline: Deadline) -> KeyRecord:
-    """Return the record of an order whose PaymentIntent is known; an unknown one is resolved.
+    """Return the record of an order whose PaymentIntent is known; resolve an unknown order first.
 
-    Raises NotFound, InFlight, and what resolving it raises.
+    Raises NotFound, InFlight, and the errors of `resolve`.
     """
     record = tools.store.read(order)
     if record is not None and is_unknown(record, tools.clock()):
@@ -27,7 +27,7 @@ def known_record(tools: Tools, order: Order, deadline: Deadline) -> KeyRecord:
 
 
 def fetch(tools: Tools, record: KeyRecord, deadline: Deadline) -> Intent:
-    """Return the recorded PaymentIntent as it is now. Raises PaymentError."""
+    """Fetch the current state of the recorded PaymentIntent. Raises PaymentError."""
     assert record.payment_intent_id
     try:
         return tools.gateway_of(record).retrieve(record.payment_intent_id, deadline)

@@ -1,4 +1,4 @@
-"""What can be asked of an order once it was created: its status, a change, an end, an event."""
+"""The operations on an existing order: status, update, cancellation and Stripe's events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from payment_service.payments.request.existing_order import (
 
 
 class Orders:
-    """The orders of one mode; `changed` is called after an order changed here."""
+    """The orders of one mode; calls `changed` after it changes an order."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Orders:
         self._budget_seconds, self._changed = budget_seconds, changed
 
     def status(self, request: OrderRequest, *, refresh: bool = False) -> OrderStatus:
-        """Return what the record says; with `refresh`, after a look at Stripe.
+        """Return the recorded status; with `refresh`, fetch the PaymentIntent from Stripe first.
 
-        Raises NotFound, and with `refresh` what Stripe's failures are.
+        Raises NotFound, and with `refresh` also the errors of the call to Stripe.
         """
         order = self._order(request)
         with _StoreErrors():
@@ -71,8 +71,7 @@ class Orders:
             self._changed(order)
 
     def apply(self, event: PaymentEvent | None) -> str:
-        """Apply a verified event; see payments.changes.webhook. Events of the other mode are
-        not."""
+        """Apply a verified event; see payments.changes.webhook. Ignore events of the other mode."""
         if event is None or event.livemode != self.livemode:
             return "ignored"
         try:
@@ -104,7 +103,7 @@ class Orders:
 
 
 class _StoreErrors:
-    """A store that does not answer is a StoreDown to whoever asks."""
+    """Translate StoreUnavailable into StoreDown."""
 
     def __enter__(self) -> None:
         return None

@@ -1,4 +1,4 @@
-"""What an order's record says to whoever asks: everything but a secret."""
+"""The public view of an order's record: everything but secrets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class OrderStatus:
 
 
 def status_of(record: KeyRecord, now: float) -> OrderStatus:
-    """Return what is known of an order."""
+    """Build the status of an order from its record."""
     kept, history = follow_up_of(record), tuple(entries_of(record.follow_up))
     params = SentParams.parse(record.params).params
     status = _status(record, now)

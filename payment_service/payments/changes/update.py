@@ -1,11 +1,11 @@
-"""Change what an order's PaymentIntent asks for, while it can still be paid.
+"""Update an order's PaymentIntent while it can still be paid.
 
-    look ─→ settle what an earlier update left behind ─→ compare ─→ claim a revision ─→ send
-         ─→ write down what came
+    fetch ─→ settle an earlier pending update ─→ compare ─→ claim a revision ─→ send
+          ─→ record the outcome
 
-Of two updates at the same moment one claims the revision and the other is told that the order
-changed. A claim is kept with its key and params before it is sent, so that an update whose
-answer is lost is sent again, the very same, before any other: it cannot arrive late and undo a
+Of two simultaneous updates one claims the revision; the other gets the error Changed. The service
+stores a claim with its key and params before it sends the update. If the answer is lost, it
+therefore resends exactly that update before any other: the update cannot arrive late and undo a
 newer one.
 """
 
@@ -41,13 +41,13 @@ from payment_service.payments.record.follow_up import (
 from payment_service.payments.request.currencies import check_amount
 from payment_service.payments.request.existing_order import UpdateRequest
 
-# How often an update looks again after it lost a race for the record's next version.
+# How often an update retries after it loses a race for the record's next version.
 MAX_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """`revision` counts the updates; `replayed`: this one had been applied before."""
+    """`revision` counts the updates; `replayed`: this update had already been applied."""
 
     intent: Intent
     revision: int
@@ -57,8 +57,9 @@ class Updated:
 def update_order(tools: Tools, order: Order, request: UpdateRequest, deadline: Deadline) -> Updated:
     """Apply an update once.
 
-    Raises Changed for a late copy, for a rival, and where what the caller expected is not the
-    case; NoLongerOpen once the PaymentIntent is paid, being paid or canceled; NotFound.
+    Raises Changed for a late copy, for a concurrent update, and if the order is not in the state
+    that the caller expected; NoLongerOpen once the PaymentIntent is paid, being paid or canceled;
+    NotFound.
     """
     for _ in range(MAX_TRIES):
         done = _Update(tools, order, request, deadline).run()
@@ -68,7 +69,7 @@ def update_order(tools: Tools, order: Order, request: UpdateRequest, deadline: D
 
 
 class _Update:
-    """One try; `run` gives None where the record changed under it."""
+    """One try; `run` returns None if the record changed in the meantime."""
 
     def __init__(
         self, tools: Tools, order: Order, request: UpdateRequest, deadline: Deadline
@@ -100,13 +101,14 @@ class _Update:
             return InFlight("This very update is under way.")
         return self._changed("Another update of this order is under way.", None)
 
-    # What an earlier update left behind.
+    # Settling an earlier pending update.
 
     def _settle(self, pending: Change, intent: Intent) -> None:
-        """Find out what became of an update whose answer was lost, and write that down."""
+        """Determine the outcome of an update whose answer was lost, and record it."""
         now = self._tools.clock()
         if now - pending.at >= self._gateway.facts.key_is_safe_seconds:
-            # Its key may be forgotten, so that it must not be sent again: it is what it is.
+            # Stripe may have forgotten the key, so do not resend: the PaymentIntent itself shows
+            # whether the update was applied.
             self._write(pending, intent if self._shows(intent, pending) else None)
             return
         mine = replace(pending, until=now + self._tools.timing.lock)
@@ -129,11 +131,11 @@ class _Update:
         return kept.sent[-1:] == (self._print,) and kept.revision == kept.last_revision
 
     def _is_late(self) -> bool:
-        """Whether this update was sent before, and another one after it (or it was undone)."""
+        """Whether this update was sent before and then replaced by another or undone."""
         return self._print in self._kept.sent[:-1] or self._is_last_applied()
 
     def _compare(self, intent: Intent) -> None:
-        """Refuse what was meant for another state of the order."""
+        """Reject an update that the caller meant for another state of the order."""
         request, kept = self._request, self._kept
         if request.expected_revision is not None:
             if request.expected_revision != kept.revision:
@@ -152,7 +154,7 @@ class _Update:
             raise BadRequest(str(wrong), param="amount") from None
 
     def _apply(self, intent: Intent) -> Updated | None:
-        """Claim the next revision, then send: one statement of the store lets one through."""
+        """Claim the next revision, then send: one store statement lets a single update through."""
         now, revision = self._tools.clock(), self._kept.last_revision + 1
         version = self._gateway.api_version
         change = Change(
@@ -168,7 +170,7 @@ class _Update:
         others = [each for each in self._kept.sent if each != self._print]
         sent = (*others, self._print)[-MAX_CHANGES:]
         claimed = with_follow_up(claimed, pending=change, last_revision=revision, sent=sent)
-        # From here on the PaymentIntent's own amount tells whether a creation is the same.
+        # From here on the PaymentIntent's own amount decides whether a creation is the same.
         claimed = replace(claimed, fingerprint=transitions.LOST_FINGERPRINT)
         if not self._tools.store.replace(self._record, claimed):
             return None
@@ -177,7 +179,10 @@ class _Update:
         return Updated(intent, revision, replayed=False)
 
     def _key(self, revision: int) -> str:
-        """The nonce is for a store that was lost: its revisions begin at 1 again."""
+        """Return the key of an update.
+
+        It contains a nonce because revisions begin at 1 again after the store is lost.
+        """
         named = f"{self._record.order!r} {self._record.attempt} {revision} {self._tools.owner()}"
         return f"{PREFIX}update-{hashlib.sha256(named.encode()).hexdigest()}"
 
@@ -191,7 +196,7 @@ class _Update:
         currency = request.currency or intent.currency
         return {"amount": request.amount, "currency": currency, **given}
 
-    # Sending, and writing down what came of it.
+    # Sending, and recording the outcome.
 
     def _send(self, change: Change, *, sent_before: bool = False) -> Intent:
         assert self._record.payment_intent_id
@@ -206,7 +211,7 @@ class _Update:
         return self._failed(change, outcome, sent_before=sent_before)
 
     def _as_it_is(self, change: Change) -> Intent:
-        """Fetch it: a saved answer shows it as it was, and a failure not at all."""
+        """Fetch the current PaymentIntent: a saved answer shows a past state, a failure none."""
         try:
             return fetch(self._tools, self._record, self._deadline)
         except PaymentError:
@@ -214,7 +219,10 @@ class _Update:
             raise
 
     def _failed(self, change: Change, outcome: Outcome, *, sent_before: bool) -> Intent:
-        """An update sets, it does not add: the PaymentIntent itself shows whether it arrived."""
+        """Handle an update without a success: the PaymentIntent shows whether it was applied.
+
+        That works because an update sets values and never adds to them.
+        """
         assert not isinstance(outcome, Made)
         if isinstance(outcome, Unclear) and not outcome.saved_5xx:
             self._release(change)
@@ -229,7 +237,7 @@ class _Update:
         raise outcome.error if isinstance(outcome, Declined) else _failed_for_now(outcome)
 
     def _write(self, change: Change, intent: Intent | None) -> None:
-        """The update is over: applied where a PaymentIntent is given."""
+        """Record the end of the update: applied if `intent` is given, without effect if not."""
         for _ in range(MAX_TRIES):
             record = self._current()
             kept, now = follow_up_of(record), self._tools.clock()
@@ -243,7 +251,7 @@ class _Update:
                 return
 
     def _release(self, change: Change) -> None:
-        """Let the next request settle it at once."""
+        """Release the update's lock, so that the next request can settle it at once."""
         record, now = self._current(), self._tools.clock()
         kept = follow_up_of(record).pending
         if kept and kept.key == change.key:
@@ -252,7 +260,7 @@ class _Update:
             self._tools.store.replace(record, released)
 
     def _shows(self, intent: Intent, change: Change) -> bool:
-        """Whether the PaymentIntent is what the update wanted."""
+        """Whether the PaymentIntent has the values that the update sets."""
         return self._gateway.shows(intent, SentParams.parse(change.sent))
 
     def _current(self) -> KeyRecord:
@@ -268,7 +276,11 @@ class _Update:
 def _over(
     record: KeyRecord, change: Change, intent: Intent | None, now: float, *, unchanged: bool
 ) -> KeyRecord:
-    """`unchanged`: since the PaymentIntent was asked for, so that the record knows no later."""
+    """Return the record without its pending update.
+
+    `unchanged`: the record was not written since we fetched the PaymentIntent, so it holds no
+    newer state.
+    """
     if intent is None:
         over = transitions.touched(record, now, "update came to nothing", revision=change.revision)
         return with_follow_up(over, pending=None)
@@ -282,7 +294,7 @@ def _over(
 
 
 def _first_no(outcome: Outcome) -> bool:
-    """Whether the very first send was answered by a no: then nothing arrived."""
+    """Whether Stripe rejected the first send: then the update was not applied."""
     return isinstance(outcome, Declined) and not outcome.after_unresolved and not outcome.replayed
 
 

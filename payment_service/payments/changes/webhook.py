@@ -1,8 +1,8 @@
-"""What an event of Stripe's does to the order that it is about.
+"""Apply a Stripe event to its order.
 
-An event is a hint to look, never the truth: its object shows the PaymentIntent as it was, and
-events come twice, late and in any order. So the PaymentIntent is fetched, and what it is now is
-written down; a late `payment_failed` finds the order paid and changes nothing.
+An event only tells the service to fetch the PaymentIntent. The event's object may show an old
+state, and Stripe may deliver events twice, late and in any order. The service therefore records
+the PaymentIntent's current state: a late `payment_failed` for a paid order changes nothing.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from payment_service.payments.record.follow_up import MAX_WEBHOOKS, follow_up_of
 from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
 
-# Stripe has no such PaymentIntent in the order's account, or the event may not speak of the order.
+# The order's account has no such PaymentIntent, or the event may not concern the order.
 NOT_OURS = "not_ours"
 
-# How often a write that lost a race is tried again before Stripe is told to come back later.
+# How often the service retries a write that lost a race before it asks Stripe to send again later.
 MAX_TRIES = 5
 
 
 def apply_event(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str:
-    """Apply an event and return a word for what it did; again, and it does nothing more.
+    """Apply an event and return a word for its effect; a second call changes nothing.
 
-    Raises PaymentError where it could not be applied: it is then not marked as seen, and
-    Stripe, told so, sends it again.
+    Raises PaymentError if the event could not be applied. The service then does not mark it as
+    seen, and answers with an error, so that Stripe sends it again.
     """
     for _ in range(MAX_TRIES):
         record = tools.store.read(event.order)
@@ -55,7 +55,7 @@ def _apply(
         return _apply_in_flight(event)
     recorded = record.payment_intent_id == event.intent_id
     if recorded and event.is_creation:
-        # Nothing to learn: every creation would otherwise cost a fetch and a write.
+        # The event adds nothing: without this, every creation would cost a fetch and a write.
         return "known"
     intent = _fetch(tools.gateway_of(record), event, deadline)
     if intent is None:
@@ -66,14 +66,14 @@ def _apply(
 
 
 def _apply_in_flight(event: PaymentEvent) -> str:
-    """The owner records what it made; about anything else Stripe is to ask again."""
+    """Ignore a creation, which the owner records itself; have Stripe retry any other event."""
     if event.is_creation:
         return "in_flight"
     raise InFlight("This order is being created right now.")
 
 
 def _apply_to_lost(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str | None:
-    """The store has lost the order: once it is paid, nobody may pay it again."""
+    """Adopt the PaymentIntent of a lost order if it is paid, so that no shopper pays again."""
     intent = _fetch(tools.gateway, event, deadline)
     if intent is None:
         return NOT_OURS
@@ -93,7 +93,7 @@ def _write(tools: Tools, event: PaymentEvent, record: KeyRecord, intent: Intent)
 
 
 def _fetch(gateway: Gateway, event: PaymentEvent, deadline: Deadline) -> Intent | None:
-    """The PaymentIntent as it is now, if it is what the event says it is."""
+    """Fetch the PaymentIntent; return it if it has the event's mode and order."""
     try:
         intent = gateway.retrieve(event.intent_id, deadline)
     except NoSuchIntent:

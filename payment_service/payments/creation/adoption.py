@@ -1,4 +1,4 @@
-"""Which of the PaymentIntents found for an order is its own (rule 4)."""
+"""Choose the order's own PaymentIntent among those that a look-up found (rule 4)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from payment_service.gateways.intent import TAKEN, Intent
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """`strays`: the others that could still be paid; nobody was given their client_secret."""
+    """`strays`: the other payable PaymentIntents, whose client_secret no client was given."""
 
     chosen: Intent | None
     strays: tuple[Intent, ...]
 
 
 def choose(found: Iterable[Intent], params: Mapping[str, Any]) -> Adoption:
-    """Choose the one whose payment is taken before all, else the newest payable one.
+    """Choose the PaymentIntent whose payment is taken, else the newest payable one.
 
-    A payable one with another amount than the attempt's is of an earlier attempt that came to
-    nothing: it would ask the shopper for a wrong price, so it is a stray.
+    A payable one with another amount than the attempt's belongs to an earlier, failed attempt. The
+    shopper would pay a wrong price with it, so it is a stray.
     """
     payable = sorted(
         (intent for intent in found if intent.payable),

@@ -1,4 +1,4 @@
-"""Answers of the last few seconds, for double-clicks; in memory only, and off unless asked for."""
+"""A cache of the last few seconds' answers, for double-clicks; in memory only, off by default."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_ANSWERS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[T]):
-    """`answer` None marks a change of the order at `until`."""
+    """A cache entry. If `answer` is None, the order changed at `until`."""
 
     fingerprint: str
     until: float
@@ -27,10 +27,10 @@ class _Kept(Generic[T]):
 
 
 class AnswerCache(Generic[T]):
-    """One answer for each order, for `seconds` from when it was asked of Stripe; 0 keeps none.
+    """One answer per order, kept for `seconds` after the call to Stripe began; 0 keeps none.
 
-    A status is therefore never behind by more than `seconds`. Whoever changes an order in this
-    process calls `forget`, so that no answer outlives a cancellation that was seen here.
+    A status is therefore never stale by more than `seconds`. Code that changes an order in this
+    process calls `forget`, so that no answer outlives a cancellation seen by this process.
     """
 
     def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class AnswerCache(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, order: Order, fingerprint: str) -> T | None:
-        """Return the answer to the very same request, if it is young enough."""
+        """Return the answer to an identical request, unless it has expired."""
         if not self._seconds:
             return None
         with self._lock:
@@ -49,15 +49,15 @@ class AnswerCache(Generic[T]):
         return kept.answer
 
     def __bool__(self) -> bool:
-        """Return whether it keeps any."""
+        """Return whether the cache is on."""
         return self._seconds > 0
 
     def now(self) -> float:
-        """Return the instant that `put` wants: take it before Stripe is asked."""
+        """Return the current instant for `put`; call it before the call to Stripe."""
         return self._monotonic()
 
     def put(self, order: Order, fingerprint: str, answer: T, asked_at: float) -> None:
-        """Keep an answer that was asked for at `asked_at`, unless the order changed since."""
+        """Keep the answer to a call made at `asked_at`, unless the order has changed since."""
         if not self._seconds:
             return
         with self._lock:
@@ -66,7 +66,7 @@ class AnswerCache(Generic[T]):
             self._keep(order, _Kept(fingerprint, asked_at + self._seconds, answer))
 
     def forget(self, order: Order) -> None:
-        """Drop the order's answer, and those that are on their way: it changed just now."""
+        """Drop the order's answer and reject those of pending calls: the order has just changed."""
         if not self._seconds:
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""One attempt that is ours: send its key, or look for what it made, and decide what follows.
+"""One attempt that we own: send its key or look for its PaymentIntent, then decide the next step.
 
 The numbers in comments are those of the rules in docs/exactly-once.md.
 """
@@ -19,15 +19,15 @@ from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Wanted
 
-# The object of a 500 may appear after its answer, mostly a moment after: a second look costs less
-# than a stray. It takes a third of the time left at most, for there is more to do, and is not worth
-# its call to Stripe within less than half a second.
+# The object of a 500 may appear after its answer, usually a moment later: a second look-up costs
+# less than a stray. The pause takes at most a third of the time left, because more steps follow.
+# A second look-up after less than half a second is not worth its call to Stripe.
 MOST_PAUSE_SECONDS, LEAST_PAUSE_SECONDS = 2.0, 0.5
 PART_OF_TIME_LEFT = 1 / 3
 
 
 class Attempt(Ownership):
-    """What the owner of an attempt does. Ends before its deadline."""
+    """The steps of an attempt's owner. They end before the deadline."""
 
     def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
         super().__init__(tools, wanted, owned, deadline)
@@ -37,16 +37,17 @@ class Attempt(Ownership):
         self._sent = SentParams.parse(owned.record.params)
 
     def carry_out(self) -> Created | Over | None:
-        """Answer the order's PaymentIntent; None: the record says now how to go on.
+        """Return the order's PaymentIntent; None: read the record again to continue.
 
-        Raises PaymentError where Stripe said no, or did not say; the record then says so too.
+        Raises PaymentError if Stripe rejected the request or the outcome is unknown; the record
+        then says so too.
         """
         if transitions.must_look_up(self._record, self._tools.clock(), self._gateway.facts):
             # What a lost version of the record made may be younger than the record's own last send.
             end = self._look_up(sent_until=None if self._begun else self._sent_until)
             if not (self._begun and isinstance(end, Over) and self._is_new_from_now()):
                 return end
-        # Rule 2: the key and the params are the record's own, whoever sends them.
+        # Rule 2: every sender uses the key and the params of the record.
         order, number = self._record.order, self._record.attempt
         key = idempotency_key(order.client_id, order.order_id, number)
         match self._gateway.create(self._sent, key, self._deadline):
@@ -60,11 +61,11 @@ class Attempt(Ownership):
                 return self._unclear(unclear)
 
     def _is_new_from_now(self) -> bool:
-        """Rule 3: what an older version of this record made is known, so the key may be sent."""
+        """Rule 3: the look-up covered lost versions of this record, so the key may be sent."""
         now = self._tools.clock()
         return self._write(lambda record: transitions.looked_up(record, now))
 
-    # What Stripe said.
+    # Outcomes of a send.
 
     def _made(self, made: Made) -> Created | Over | None:
         if made.replayed:
@@ -74,7 +75,7 @@ class Attempt(Ownership):
         return self._finish(Adoption(made.intent, ()), "created", of_key=True)
 
     def _made_before(self, then: Intent) -> Created | Over | None:
-        """A saved answer shows the PaymentIntent as it was: record it, then look at it."""
+        """A replayed answer shows a past state of the PaymentIntent: record it, then fetch it."""
         if transitions.is_ending(self._record, then):
             return self._ended(then)
         now = self._tools.clock()
@@ -85,12 +86,12 @@ class Attempt(Ownership):
         return None
 
     def _made_at_last(self, intent: Intent) -> Created | Over | None:
-        """Our resend made a new one: no earlier send arrived, or Stripe forgot the key.
+        """Our resend created a PaymentIntent: no earlier send arrived, or Stripe forgot the key.
 
-        The latter happens where a clock was set back, so look for an elder (rule 4).
+        The latter happens when a clock was set back, so look for an older one (rule 4).
         """
         try:
-            # Our own is known, so that only what was sent before it is to be found.
+            # We know our own PaymentIntent, so search only for those sent before it.
             found = self._gateway.find(
                 self._record.order, self._record.first_sent_at, self._deadline, self._sent_until
             )
@@ -106,13 +107,13 @@ class Attempt(Ownership):
 
     def _declined(self, no: Declined) -> Created | Over | None:
         if no.replayed and not no.after_unresolved:
-            # Rule 10: this attempt was rejected before this request came, and the record does not
-            # say so: the store forgot it, or did not take it in.
+            # Rule 10: Stripe rejected this attempt before this request began, but the record does
+            # not say so: the store lost that write or never received it.
             return Over()
         first_send = not (no.after_unresolved or self._inherited)
         if not first_send and not no.replayed:
-            # Limiters and validation stand before the idempotency layer: a no to a resend says
-            # nothing of the first send.
+            # Stripe checks rate limits and validation before idempotency: a rejection of a resend
+            # tells us nothing about the first send.
             adoption = self._search(transitions.earliest_use(self._record, self._gateway.facts))
             if adoption.chosen is not None:
                 return self._finish(adoption, "adopted")
@@ -120,7 +121,7 @@ class Attempt(Ownership):
         return None
 
     def _reject(self, no: Declined, *, in_doubt: bool = False) -> None:
-        """Rule 8: this no is definitive."""
+        """Rule 8: record a definitive rejection."""
         code = no.error.code
         now = self._tools.clock()
         if not self._write(
@@ -132,8 +133,9 @@ class Attempt(Ownership):
             raise no.error
 
     def _key_misused(self, misused: KeyMisused) -> Created | Over | None:
-        """Stripe knows the key with other parameters: it saved its no to them, or the store lost
-        the record of that use.
+        """Stripe knows the key with other parameters.
+
+        Either it saved its rejection of them, or the store lost the record of that use.
         """
         if transitions.was_refused(self._record):
             return self._look_up()
@@ -144,8 +146,8 @@ class Attempt(Ownership):
             return self._adopt_lost(*adoption.strays)
         if self._tools.clock() - self._record.first_sent_at >= self._tools.timing.lock:
             return Over()
-        # Whoever used it, a process that is being replaced perhaps, is at it for no longer than a
-        # lock holds.
+        # Another process used the key, perhaps one that a deploy is replacing. It works on the
+        # order no longer than a lock holds.
         self.release(misused.error)
         raise InFlight(
             "This order was just asked for with other parameters; ask again.",
@@ -153,7 +155,10 @@ class Attempt(Ownership):
         ) from misused.error
 
     def _adopt_lost(self, newest: Intent, *others: Intent) -> Over | None:
-        """Its client_secret may be out, so it stays the order's, whatever it costs (rule 4)."""
+        """Adopt a lost record's PaymentIntent, whatever its amount (rule 4).
+
+        Its client_secret may have been released.
+        """
         if self._end_all(others):
             if transitions.is_ending(self._record, newest):
                 return self._ended(newest)
@@ -164,17 +169,17 @@ class Attempt(Ownership):
         return None
 
     def _unclear(self, unclear: Unclear) -> Created | Over | None:
-        """Rule 8: nothing is final. Only a saved 5xx can be got past in this request."""
-        # A 500 to a takeover's send may be a saved one whose replay does not say so.
+        """Rule 8: nothing is final. Within this request we can only recover from a saved 5xx."""
+        # A 500 to a takeover's send may be a replay of a saved one that is not marked as a replay.
         if not unclear.saved_5xx and not (self._inherited and unclear.answered_500):
             self.release(unclear.error)
             raise unclear.error
         since = self._began_at if unclear.of_this_call else None
         end = self._look_up(unclear.error, since=since)
-        # Rule 3: a 5xx that was saved before is not one of this request's own failures.
+        # Rule 3: a 5xx saved before this request is not one of this request's failures.
         return Over() if unclear.from_before and isinstance(end, Over) else end
 
-    # Looking for what the attempt may have made.
+    # Look-ups of what the attempt may have created.
 
     def _look_up(
         self,
@@ -183,11 +188,11 @@ class Attempt(Ownership):
         since: float | None = None,
         sent_until: float | None = None,
     ) -> Created | Over | None:
-        """Rules 3 and 4: adopt what there is; nothing there, and the attempt is over.
+        """Rules 3 and 4: adopt the PaymentIntent found. If there is none, the attempt is over.
 
-        `failed`: the saved 5xx that has just been answered under the key. `since`: when the key
-        was used first, where that is certain; None: the whole life of the key. `sent_until`: when
-        the last send had ended; None: just now.
+        `failed`: the saved 5xx that Stripe has just returned for the key. `since`: when the key
+        was first used, if that is certain; None: search the whole life of the key. `sent_until`:
+        when the last send had ended; None: just now.
         """
         since = (
             transitions.earliest_use(self._record, self._gateway.facts) if since is None else since
@@ -201,7 +206,7 @@ class Attempt(Ownership):
         return Over(failed) if self._end_all(adoption.strays) else None
 
     def _paused(self) -> bool:
-        """Wait before a second look; tell whether there is time for one."""
+        """Wait before a second look-up; return False at once if there is no time for one."""
         pause = min(MOST_PAUSE_SECONDS, self._deadline.left() * PART_OF_TIME_LEFT)
         if pause < LEAST_PAUSE_SECONDS:
             return False

@@ -1,6 +1,6 @@
-"""Create the PaymentIntent of an order once: what each request does with the order's record.
+"""Create the PaymentIntent of an order once: each request follows the state of the order's record.
 
-    create ─→ claim ─→ ┌ WAIT        another owner is at it: look again, a little later
+    create ─→ claim ─→ ┌ WAIT        another owner holds the lock: poll with back-off
                        ├ TAKE_OVER ┐
                        ├ ASK_AGAIN ┤
                        ├ BEGIN_NEXT├→ ours ─→ payments.creation.attempt sends, looks up, writes down
@@ -27,19 +27,19 @@ from payment_service.payments.creation.states import Created, Over, Owned
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Step, Wanted
 
-# Rule 10's bound: how many attempts one request may go through.
+# Rule 10's bound on the attempts of one request.
 MAX_ATTEMPTS_PER_REQUEST = 10
 
-# Of these, how many may end with a saved 5xx: one new key gets past a failure of Stripe's, more
-# only make more of what must be looked at later.
+# How many of these may end with a saved 5xx: one new key gets past a failure at Stripe; further
+# keys only leave more attempts for the late look-ups.
 MAX_FAILED_ATTEMPTS_PER_REQUEST = 2
 
-# The first wait for another owner, its growth, and its most: a creation takes 0.3 s or so.
+# Back-off while another owner holds the lock: first wait, growth, cap. A creation takes some 0.3 s.
 FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
 
 
 def create_once(tools: Tools, wanted: Wanted, deadline: Deadline) -> Created:
-    """Return the order's one PaymentIntent, by whatever way its record asks for.
+    """Return the order's one PaymentIntent; the state of its record decides the steps.
 
     Sends nothing to Stripe before its claim is stored (rule 1). Raises PaymentError.
     """
@@ -50,7 +50,7 @@ def create_once(tools: Tools, wanted: Wanted, deadline: Deadline) -> Created:
 
 
 class _Request:
-    """One request on its way through the states of the record."""
+    """One creation request: a loop over the states of the record."""
 
     def __init__(self, tools: Tools, wanted: Wanted, deadline: Deadline) -> None:
         self._tools, self._store, self._wanted = tools, tools.store, wanted
@@ -68,7 +68,7 @@ class _Request:
         return found
 
     def _claim(self) -> Owned | KeyRecord:
-        """Rules 1 and 5: one statement of the store makes one owner, before anything is sent."""
+        """Rules 1 and 5: one store statement picks a single owner before anything is sent."""
         mine = transitions.first_claim(self._wanted, self._tools.lease())
         held = self._store.claim(mine)
         if held.owner != mine.owner:
@@ -90,7 +90,7 @@ class _Request:
     def _follow(self, record: KeyRecord) -> Owned | KeyRecord | Created:
         match transitions.next_step(record, self._wanted.fingerprint, self._tools.clock()):
             case Step.WAIT if record.owner == self._owner:
-                # Our own finish met a note that somebody wrote beside it: nobody else is at it.
+                # Our write lost a race to a history entry. We still own the record: take it back.
                 mine = transitions.taken_over(record, self._tools.lease())
                 return self._take(record, mine, inherited=True)
             case Step.WAIT:
@@ -109,8 +109,9 @@ class _Request:
                 raise _reused()
 
     def _wait(self, record: KeyRecord) -> Owned | KeyRecord:
-        """Rule 7: somebody is at it; look again, a little later each time, while there is time
-        for the store to tell.
+        """Rule 7: poll the store with back-off while another owner holds the lock.
+
+        Stop when too little time is left for another read of the store.
         """
         if self._stripe_deadline.left() <= self._poll_seconds:
             raise InFlight("This order is being created by another request right now.")
@@ -130,11 +131,11 @@ class _Request:
         inherited: bool = False,
         failed: PaymentError | None = None,
     ) -> Owned | KeyRecord:
-        """Rule 5: become the owner if the record is still what we read, else follow it.
+        """Rule 5: become the owner if the record is still the one we read, else follow it.
 
-        Not where a slow store would not let us write down in time what came of it.
+        Give up if a slow store could not record the result in time.
         """
-        # Before the claim: a record whose gateway is not known here stays as it is.
+        # Before the claim, so that a record whose gateway is not configured here stays unchanged.
         self._tools.gateway_of(mine)
         if self._stripe_deadline.left() <= self._tools.timing.store:
             message = "There is no time left to create this order now; ask again."
@@ -151,9 +152,9 @@ class _Request:
     def _begin_next(
         self, record: KeyRecord, failed: PaymentError | None = None
     ) -> Owned | KeyRecord:
-        """Rule 3: the caller has seen that the record's attempt is over.
+        """Rule 3: begin the next attempt. The caller has checked that the current one is over.
 
-        `failed`: it ended with a saved 5xx in this request.
+        `failed`: the saved 5xx that ended it in this request.
         """
         self._attempts += 1
         if failed is not None:
@@ -173,9 +174,9 @@ class _Request:
         message: str,
         begun: KeyRecord | None = None,
     ) -> NoReturn:
-        """Let go of an attempt that is ours, and say what failed, or else the message.
+        """Release the attempt if we own it; raise `failed`, or InFlight with the message.
 
-        The next request need not wait for the lock, as nobody is at it. `begun`: the attempt that
+        After the release, the next request need not wait for the lock. `begun`: the attempt that
         could follow, as this one is over (rule 3).
         """
         why = failed or InFlight(message)
@@ -187,9 +188,9 @@ class _Request:
         raise why
 
     def _put_off(self, record: KeyRecord, begun: KeyRecord) -> bool:
-        """Write down that the next attempt begins, for a request with more time to send it.
+        """Record the next attempt, so that a request with more time left can send it.
 
-        What it took to find out would take the next request as long, and leave it as little time.
+        Otherwise the next request would repeat the same slow look-up and run out of time too.
         """
         try:
             written = self._store.replace(record, transitions.put_off(begun, self._tools.clock()))
@@ -200,7 +201,10 @@ class _Request:
         return written
 
     def _serve(self, record: KeyRecord) -> Owned | KeyRecord | Created:
-        """Answer the recorded PaymentIntent as it is now; a canceled one makes room (rule 3)."""
+        """Return the current recorded PaymentIntent, or begin the next attempt if it is canceled.
+
+        The latter is rule 3.
+        """
         intent = self._retrieve(record)
         if intent.status == CANCELED:
             return self._begin_next(record)
@@ -212,9 +216,9 @@ class _Request:
         return Created(intent, replayed=True)
 
     def _is_of_another_price(self, record: KeyRecord, intent: Intent) -> bool:
-        """The shopper must not be asked for another amount than the shop asks for.
+        """Whether the shopper would pay another amount than the shop's request names.
 
-        Once it is taken, nobody is asked any more.
+        Never once the payment is taken: the shopper pays nothing more then.
         """
         if record.fingerprint == transitions.LOST_FINGERPRINT:
             return intent.status not in TAKEN and not intent.costs(self._params())
@@ -232,7 +236,7 @@ class _Request:
             ) from unknown
 
     def _note(self, record: KeyRecord, intent: Intent) -> None:
-        """Keep what was seen; the answer does not depend on it."""
+        """Record the status seen at Stripe; the answer does not depend on this write."""
         seen = self._tools.telling(transitions.seen(record, intent, self._tools.clock()), intent)
         try:
             self._store.replace(record, seen)

@@ -1,4 +1,4 @@
-"""An attempt's record while it is ours: every write is fenced, and only what is written goes out.
+"""The record of an attempt that we own: every write is fenced, and precedes the answer.
 
 The numbers in comments are those of the rules in docs/exactly-once.md.
 """
@@ -21,7 +21,7 @@ from payment_service.payments.record.transitions import Wanted
 
 
 class Ownership:
-    """What the owner of an attempt writes down, and what it may give out then."""
+    """The owner's writes to its attempt's record, and the answers that they permit."""
 
     def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
         self._tools, self._store = tools, tools.store
@@ -31,11 +31,11 @@ class Ownership:
 
     @property
     def record(self) -> KeyRecord:
-        """The attempt's record as it was last seen by its owner."""
+        """The attempt's record as its owner last read or wrote it."""
         return self._record
 
     def _write(self, change: Callable[[KeyRecord], KeyRecord]) -> bool:
-        """Rule 6: write if owner and attempt are still ours; keep what was noted beside it."""
+        """Rule 6: write if we still own the attempt; keep concurrent history entries."""
         while not self._store.replace(self._record, change(self._record)):
             before = self._record.version
             if not self._still_ours() or self._record.version == before:
@@ -43,7 +43,7 @@ class Ownership:
         return True
 
     def _still_ours(self) -> bool:
-        """Read the record again; tell whether its attempt is still ours to carry out."""
+        """Read the record again; return whether we still own its attempt."""
         held = self._store.read(self._record.order)
         if held is None or held.state != "pending" or held.owner != self._record.owner:
             return False
@@ -53,10 +53,10 @@ class Ownership:
     def _finish(
         self, adoption: Adoption, what: str, *, of_key: bool = False
     ) -> Created | Over | None:
-        """Rule 6: the owner of this attempt records it, or it is not given out.
+        """Rule 6: record the PaymentIntent as the attempt's owner, or do not hand it out.
 
-        `of_key`: Stripe answers the same PaymentIntent to the same key, so that a lost write
-        loses nothing (rule 9).
+        `of_key`: Stripe returns the same PaymentIntent for the same key, so a lost write loses
+        nothing (rule 9).
         """
         intent = adoption.chosen
         assert intent is not None
@@ -82,10 +82,10 @@ class Ownership:
         return self._answer(intent)
 
     def _ended(self, intent: Intent) -> Over | None:
-        """Somebody cancels it as a stray: once it is canceled, the attempt holds nothing (rule 3).
+        """Another process is canceling this PaymentIntent as a stray; finish the cancellation.
 
-        That it is ending was written before this attempt was claimed: while a record is pending,
-        nobody settles strays.
+        Once it is canceled, the attempt is over (rule 3). The record named it as ending before
+        this attempt was claimed: no process settles strays of a pending record.
         """
         return Over() if self._end_all((intent,)) else None
 
@@ -94,9 +94,9 @@ class Ownership:
         return Created(intent, replayed=False) if same else None
 
     def _unrecorded(self, intent: Intent) -> Created:
-        """Rule 9: the answer goes out while nobody else can have taken the lock.
+        """Rule 9: answer without the write, while no other process can have taken the lock.
 
-        Not where the write arrived after all, and an update came in between.
+        But not if the write arrived after all and an update followed it.
         """
         timing = self._tools.timing
         held = self._tools.clock() < self._record.locked_until - timing.lock_margin / 2
@@ -109,7 +109,10 @@ class Ownership:
         return answer
 
     def _stale(self, intent: Intent) -> None:
-        """Rule 6: another owner came first; what we made beside its own is a stray (rule 4)."""
+        """Rule 6: another owner came first; if it recorded another PaymentIntent, cancel ours.
+
+        Ours is then a stray (rule 4).
+        """
         self._tools.saw("stale_owner", self._record)
         theirs = self._store.read(self._record.order)
         if theirs is None or theirs.state != "created" or theirs.attempt <= self._record.attempt:
@@ -118,39 +121,39 @@ class Ownership:
             self._cancel(intent)
 
     def release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
-        """Leave the order unknown, for the next request to resolve."""
+        """Leave the order unknown, so that the next request resolves it."""
         now = self._tools.clock()
         try:
             self._write(
                 lambda record: transitions.released(record, error.code, now, saved_5xx=saved_5xx)
             )
         except StoreUnavailable:
-            # The lock runs out by itself.
+            # The lock expires anyway.
             self._tools.saw("unrecorded", self._record, code=error.code)
         self._tools.saw("unknown", self._record, code=error.code)
 
     def _end_all(self, strays: Iterable[Intent]) -> bool:
-        """Rule 4: before one is recorded, no other can be paid; False where we own nothing now.
+        """Rule 4: cancel every stray before recording a PaymentIntent; False if we lost the record.
 
-        In this order, because the secret of a stray may be out after all (rule 9), and a crash
-        between the two would leave both payable.
+        Order matters: rule 9 may have released a stray's client_secret, and a crash between the
+        two writes would leave both payable.
         """
         for stray in strays:
             if not self._still_ours():
                 return False
             if not self._cancel(stray):
                 changed = StripeFailed("A PaymentIntent of this order could not be canceled.")
-                # The key would not show what has become of the stray: look again.
+                # The key's answer would not show the stray's new status: force a look-up.
                 self.release(changed, saved_5xx=True)
                 raise changed
         return True
 
     def _cancel(self, stray: Intent) -> bool:
-        """Cancel one; tell whether it can be paid no longer."""
+        """Cancel a stray; return whether it is now canceled."""
         try:
             done = (
                 self._gateway.cancel(stray.id, "duplicate", self._deadline)
-                # Somebody else's cancellation may have come first.
+                # Another process may have canceled it first.
                 or self._gateway.retrieve(stray.id, self._deadline).status == CANCELED
             )
         except (PaymentError, NoSuchIntent):

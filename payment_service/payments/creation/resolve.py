@@ -1,4 +1,4 @@
-"""Settle an order whose outcome is unknown, without a client that asks for it."""
+"""Settle an order whose outcome is unknown, without waiting for a client's request."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from payment_service.payments.record.transitions import Wanted
 
 
 def is_unknown(record: KeyRecord, now: float) -> bool:
-    """Whether nobody is at the order, and what was sent for it may have arrived or not."""
+    """Whether no process holds the order's lock and the outcome of its last send is unknown."""
     return record.state == "pending" and not transitions.holds(record.locked_until, now)
 
 
 def check_served(tools: Tools, order: Order) -> None:
-    """Raise Misconfigured for an order whose account is not known here: in another its key makes
-    another PaymentIntent, which is then recorded and which its client cannot reach.
+    """Raise Misconfigured for an order whose account is not configured here.
+
+    In another account the order's key would create another PaymentIntent. The service would
+    record it, and the order's client could not reach it.
     """
     if not tools.serves(order):
         raise Misconfigured(
@@ -28,14 +30,15 @@ def check_served(tools: Tools, order: Order) -> None:
 
 
 def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | None:
-    """Do what the next request for an unknown order would do, and return its record then.
+    """Resolve an unknown order as its next request would, and return the resulting record.
 
-    The very same way: the lock, the same key and params, or a look-up (rules 2 to 5). Where
-    nothing came of the attempt it is closed, and the next request begins another; none is begun
-    here, because nobody asks. Raises PaymentError where Stripe did not say, or is not to be asked.
+    Take the lock, then send the same key and params or look up (rules 2 to 5). If the attempt
+    created nothing, close it. The next request begins another attempt; this function does not,
+    because no client is waiting. Raises PaymentError if Stripe gave no clear answer or must not be
+    called for this order.
     """
     check_served(tools, record.order)
-    # Before the claim: a record whose gateway is not known here stays as it is.
+    # Before the claim, so that a record whose gateway is not configured here stays unchanged.
     tools.gateway_of(record)
     mine = transitions.taken_over(record, tools.lease())
     if not tools.store.replace(record, mine):

@@ -1,4 +1,4 @@
-"""The same order twice at the same moment in one process: one goes, the others wait for it."""
+"""Coalesce simultaneous requests for one order in a process: one leads, the others wait for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class WaitedTooLongError(Exception):
-    """The leader did not come back in time."""
+    """The leader did not finish in time."""
 
 
 class SingleFlight(Generic[K, T]):
@@ -24,10 +24,10 @@ class SingleFlight(Generic[K, T]):
         self._lock = threading.Lock()
 
     def run(self, key: K, lead: Callable[[], T], wait_seconds: float) -> tuple[T, bool]:
-        """Return what `lead` returned, and whether another thread's call of it was shared.
+        """Return the result of `lead`, and whether it came from another thread's call.
 
-        Raises what `lead` raised, to every follower too; WaitedTooLongError after
-        `wait_seconds` as a follower.
+        An exception of `lead` is raised in the leader and in every follower. A follower raises
+        WaitedTooLongError after `wait_seconds`.
         """
         with self._lock:
             flight = self._flights.get(key)
@@ -39,7 +39,7 @@ class SingleFlight(Generic[K, T]):
         return self._fly(key, mine, lead), False
 
     def part(self, belongs: Callable[[K], bool]) -> None:
-        """Let nobody join any more those flights whose keys belong to what has just changed."""
+        """Close the flights whose keys `belongs` accepts to new followers: their order changed."""
         with self._lock:
             for key in [each for each in self._flights if belongs(each)]:
                 del self._flights[key]
@@ -50,7 +50,7 @@ class SingleFlight(Generic[K, T]):
         except WaitTimeoutError:
             if not flight.done():
                 raise WaitedTooLongError from None
-        # It landed at the last moment, or the leader itself met a time-out.
+        # The flight finished at the last moment, or the leader itself raised a time-out.
         return flight.result(), True
 
     def _fly(self, key: K, mine: Future[T], lead: Callable[[], T]) -> T:
@@ -65,7 +65,7 @@ class SingleFlight(Generic[K, T]):
         return answer
 
     def _land(self, key: K, mine: Future[T]) -> None:
-        """Whoever comes from now on leads a flight of its own."""
+        """Remove the flight, so that the next caller leads a new one."""
         with self._lock:
             if self._flights.get(key) is mine:
                 del self._flights[key]

@@ -19,10 +19,10 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """An attempt that is ours to send. `inherited`: another process may have sent it before.
+    """An attempt that we own and may send. `inherited`: another process may have sent it before.
 
-    `sent_until`: when the last of those sends had ended (Unix seconds); None: not long ago.
-    `begun`: this request began the attempt, so that no other has sent its key on this record.
+    `sent_until`: when the last of those sends had ended (Unix seconds); None: recently.
+    `begun`: this request began the attempt, so no other request has sent its key from this record.
     """
 
     record: KeyRecord
@@ -35,7 +35,7 @@ class Owned:
 class Over:
     """The attempt can hold no payable PaymentIntent whose secret was released (rule 3).
 
-    `failed`: what this request was answered under its key, where that was a saved 5xx.
+    `failed`: the saved 5xx that Stripe returned to this request for the attempt's key, if any.
     """
 
     failed: PaymentError | None = None

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from payment_service.key_store.contract import KeyRecord, KeyStore
 
-# How far a search goes past records that are due for something else: some 20 MB of them.
+# How many due records a search reads to find its own: about 20 MB of them.
 MOST_DUE = 12_800
 
 
 def due_for(
     store: KeyStore, now: float, limit: int, mine: Callable[[KeyRecord], bool]
 ) -> list[KeyRecord]:
-    """Return at most `limit` records that are due, and that are `mine`.
+    """Return at most `limit` records that are due and for which `mine` is true.
 
-    Other due records may come first: with events of a shop that is down, say, or
-    of the other mode.
+    Other due records may come first, such as those with events for a shop that is
+    down, or those of the other mode.
     """
     asked = limit
     while True:

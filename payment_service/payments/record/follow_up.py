@@ -1,17 +1,17 @@
-"""What a record keeps of its order after creation, as one JSON text in `KeyRecord.follow_up`.
+"""Data that a record keeps about its order after creation: one JSON text in `KeyRecord.follow_up`.
 
-    history    what happened, see payments.record.history
-    webhooks   ids of Stripe's events that were applied
-    told       names of what the shop was told, or is about to be
+    history    the steps of the order so far, see payments.record.history
+    webhooks   ids of the Stripe events that the service has applied
+    told       names of the shop events that are sent or queued
     queue      events on their way to the shop: the outbox
     price      amount and currency when last seen
-    changes    updates of the PaymentIntent: the last one, those before it, the one under way
-    refused    an attempt whose key may hold a no of Stripe's to other parameters
-    looks      when to look for what an attempt that was given up may have made after all
-    ending     PaymentIntents that are not the order's and are canceled: none is recorded any more
+    changes    updates of the PaymentIntent: the last one, those before it, the pending one
+    refused    an attempt whose key may hold Stripe's rejection of other parameters
+    looks      when to look for a PaymentIntent that an abandoned attempt may have created late
+    ending     PaymentIntents that the service cancels as not the order's; none is recorded again
 
-Written together with the state that it follows from, in one KeyStore.replace: that is the
-transaction.
+One KeyStore.replace writes the follow-up together with the state that it follows from: that is
+the transaction.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from typing import Any
 
 from payment_service.key_store.contract import KeyRecord
 
-# Stripe sends an event again for three days; an order has a handful of them.
+# Stripe retries an event for three days; an order has a handful of events.
 MAX_WEBHOOKS = 20
 
-# Beyond what was paid, which is kept for ever.
+# Besides the names of paid events, which are kept permanently.
 MAX_TOLD = 20
 
-# A cancellation lasts seconds, and an order has a stray or none.
+# A cancellation takes seconds, and an order rarely has more than one stray.
 MAX_ENDING = 20
 
-# A late copy of an update is recognised among this many of the last ones.
+# The service recognises a late copy of any of this many recent updates.
 MAX_CHANGES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """One thing that the shop is told. `facts` is the payload's object; instants in Unix seconds.
+    """One event for the shop. `facts` is the payload's object; instants are in Unix seconds.
 
-    `until` is when it is given up; it is `parked` then, and a person must look.
+    At `until` the outbox gives up and sets `parked`; then a person must look.
     """
 
     id: str
@@ -55,9 +55,9 @@ class OrderEvent:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An update of the PaymentIntent that was sent, or may have been.
+    """An update of the PaymentIntent that the service has sent, or may have sent.
 
-    `sent` is SentParams' text, kept byte for byte; `until` is when its sender's time is over.
+    `sent` is the text of its SentParams, byte for byte; `until` is when its sender's lock expires.
     """
 
     revision: int
@@ -71,7 +71,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """All of it but the history, which is passed through."""
+    """The parsed follow-up. The history is passed through unparsed."""
 
     webhooks: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
@@ -81,36 +81,36 @@ class FollowUp:
     revision: int = 0
     """The last update that Stripe has applied; 0 before the first."""
     last_revision: int = 0
-    """The last number that was given to an update, applied or not."""
+    """The number of the newest update, applied or not."""
     sent: tuple[str, ...] = ()
-    """Fingerprints of the updates that were sent, the newest last."""
+    """Fingerprints of the updates sent, newest last."""
     pending: Change | None = None
     history: tuple[Mapping[str, Any], ...] = field(default=())
     refused: int = 0
-    """The attempt that Stripe said no to, and that was sent again with other parameters."""
+    """The attempt that Stripe rejected and that was then sent again with other parameters."""
     looks: tuple[float, ...] = ()
-    """Instants, the next one first."""
+    """When to take the late look-ups, the next one first."""
     look_since: float = 0.0
-    """When the first of the attempts that were given up was sent first."""
+    """When the earliest abandoned attempt was first sent."""
     ending: tuple[str, ...] = ()
-    """Written down before the first of them is canceled, so that nobody adopts it meanwhile."""
+    """Recorded before the first of them is canceled, so that no request adopts one meanwhile."""
     look_until: float = 0.0
-    """When the last of them was given up."""
+    """When the latest abandoned attempt was given up."""
 
     @property
     def due_at(self) -> float | None:
-        """When the first event wants to be delivered, or the next look to be taken."""
+        """When the next event or the next late look-up is due."""
         waiting = self.next_event
         instants = [*self.looks[:1], *([waiting.next_at] if waiting else [])]
         return min(instants, default=None)
 
     @property
     def next_event(self) -> OrderEvent | None:
-        """The event that is delivered next: an order's events go out in their order."""
+        """The event to deliver next: the events of one order go out in sequence."""
         return next((event for event in self.queue if not event.parked), None)
 
     def text(self) -> str:
-        """Return the JSON text; what is empty is left out."""
+        """Return the JSON text without the empty fields."""
         kept = {name: value for name, value in asdict(self).items() if value}
         return json.dumps(kept, separators=(",", ":"))
 
@@ -120,7 +120,7 @@ _NAMES: dict[type, set[str]] = {kind: {each.name for each in fields(kind)} for k
 
 
 def follow_up_of(record: KeyRecord) -> FollowUp:
-    """Read a record's follow-up. What a newer version has written beside it is left out."""
+    """Read a record's follow-up. Ignore fields that a newer version of the service has added."""
     given: dict[str, Any] = json.loads(record.follow_up) if record.follow_up else {}
     kept = _known(FollowUp, given)
     pending = kept.pop("pending", None)
@@ -135,6 +135,6 @@ def _known(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_follow_up(record: KeyRecord, **changes: Any) -> KeyRecord:
-    """Return the record with these fields of its follow-up changed; the version is the caller's."""
+    """Return the record with these follow-up fields changed; the caller sets the version."""
     changed = replace(follow_up_of(record), **changes)
     return replace(record, follow_up=changed.text(), due_at=changed.due_at)

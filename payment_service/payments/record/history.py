@@ -1,11 +1,11 @@
-"""What happened to an order, in order: a short bounded list inside the record's `follow_up`."""
+"""The history of an order: a short bounded list of events inside the record's `follow_up`."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-# Enough for every step of a troubled order; a bound, because the record is read on every replay.
+# Enough for every step of a troubled order. Bounded, because every replay reads the record.
 MAX_ENTRIES = 20
 
 JsonObject = dict[str, Any]
@@ -14,7 +14,7 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def noted(follow_up: str, at: float, what: str, **facts: Any) -> str:
-    """Return `follow_up` with one more entry; the oldest but the first is dropped when full."""
+    """Return `follow_up` with one more entry; a full list keeps its first and drops its second."""
     kept: JsonObject = json.loads(follow_up) if follow_up else {}
     entries = kept.setdefault("history", [])
     entries.append({"at": round(at, 3), "what": what, **facts})

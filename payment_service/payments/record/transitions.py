@@ -1,4 +1,4 @@
-"""The life of a record: what the next request does with it, and how each step writes it.
+"""The state machine of a record: what the next request does, and how each step writes it.
 
                  ┌────────── lock expired, or released without an answer ─────────┐
                  ▼                                                                │
@@ -6,7 +6,7 @@
                  │  └────→ rejected ─────────────→ in flight, the same attempt    │
                  └──────────────────────────────────────────────────────────── unknown
 
-Pure functions: every decision about a record is made here, once, whatever the store.
+Pure functions, independent of the store: every decision about a record is made here, once.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from payment_service.payments.idempotency_key import FIRST_ATTEMPT
 from payment_service.payments.record.follow_up import MAX_ENDING, follow_up_of, with_follow_up
 from payment_service.payments.record.history import noted
 
-# The fingerprint of an adopted PaymentIntent whose request was lost with the store: whether a
-# request is the same is then told from amount and currency.
+# The fingerprint of an adopted PaymentIntent whose request the store has lost. Amount and currency
+# then decide whether a request is the same.
 LOST_FINGERPRINT = ""
 
 
-# No lock lasts longer: the longest budget that the settings allow (120 s), the lock's margin of
-# 10 s, and as much again for two clocks that differ.
+# The longest lock: the longest budget that the settings allow (120 s), the lock's margin of 10 s,
+# and another 10 s for clock skew.
 LONGEST_LOCK_SECONDS = 140.0
 
-# An attempt that was given up may have its object all the same, moments or an hour after a 500
+# The object of an abandoned attempt may still appear, moments or an hour after a 500
 # (docs.stripe.com/error-low-level: the outcome of a 500 is indeterminate).
 LOOKS_AFTER_SECONDS = (15.0, 120.0, 3600.0)
 
 
 class Step(Enum):
-    """What a request does about its order's record."""
+    """The next action of a request on its order's record."""
 
     WAIT = auto()
     TAKE_OVER = auto()
@@ -50,7 +50,7 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a request asks for: its order, its fingerprint, and what would be sent for it."""
+    """A request's order, its fingerprint, and the parameters to send for it."""
 
     order: Order
     fingerprint: str
@@ -59,7 +59,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who claims, when (Unix seconds) and for how long; `owner` is never used for two claims."""
+    """The terms of a claim: owner, start (Unix seconds) and duration; each has its own `owner`."""
 
     owner: str
     now: float
@@ -67,7 +67,7 @@ class Lease:
 
 
 def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
-    """Decide what a request with this fingerprint does: the table of states of the rules."""
+    """Decide what a request with this fingerprint does, by the state table of the rules."""
     if record.state == "rejected":
         return Step.ASK_AGAIN
     if record.state == "pending":
@@ -78,30 +78,31 @@ def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
 
 
 def holds(until: float, now: float) -> bool:
-    """Whether a lock that was written with this end still holds.
+    """Whether a lock that expires at `until` still holds.
 
-    An end further ahead than any lock lasts was written by a clock that ran ahead: the lock is
-    over, because its owner may be dead and nobody could wait for it. Rule 2 makes that safe.
+    If `until` is further ahead than any lock lasts, a clock that ran ahead has written it. That
+    lock counts as expired: its owner may be dead, and no request could wait that long. Rule 2
+    makes that safe.
     """
     return now < until <= now + LONGEST_LOCK_SECONDS
 
 
 def earliest_use(record: KeyRecord, gateway: GatewayFacts) -> float:
-    """When the attempt's key may have been used first (Unix seconds), by a lost record too.
+    """The earliest time (Unix seconds) at which this or a lost record may have used the key.
 
-    A key that the gateway still answers may have been used by a record that the store has lost
-    since, so a look-up reaches back by the whole life of a key.
+    A record that the store has since lost may have used a key that the gateway still remembers,
+    so a look-up reaches back by the whole life of a key.
     """
     return record.first_sent_at - gateway.key_life_seconds
 
 
 def must_look_up(record: KeyRecord, now: float, gateway: GatewayFacts) -> bool:
-    """Whether the key must not be sent blind: too old, or it only replays a 5xx."""
+    """Whether a look-up must come before a send: the key is too old, or only replays a 5xx."""
     return record.saved_5xx or now - record.first_sent_at >= gateway.key_is_safe_seconds
 
 
 def first_claim(wanted: Wanted, lease: Lease) -> KeyRecord:
-    """The record of an order that has none."""
+    """Build the first record of an order."""
     return KeyRecord(
         order=wanted.order,
         attempt=FIRST_ATTEMPT,
@@ -117,7 +118,7 @@ def first_claim(wanted: Wanted, lease: Lease) -> KeyRecord:
 
 
 def taken_over(record: KeyRecord, lease: Lease) -> KeyRecord:
-    """The same attempt, key and params under a new owner (rule 2)."""
+    """Give the same attempt, key and params a new owner (rule 2)."""
     return replace(
         record,
         **_written(record, lease.now, "taken over"),
@@ -127,11 +128,11 @@ def taken_over(record: KeyRecord, lease: Lease) -> KeyRecord:
 
 
 def asked_again(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
-    """The same attempt and key, with the parameters of whoever asks after the no (rule 2).
+    """After a rejection, keep the attempt and key, and take the new request's params (rule 2).
 
-    Whether Stripe saved that no under the key is not known. If it did, it says so, and the next
-    attempt begins. If not, a key that was passed over would be unused: were the record lost, it
-    would make a second PaymentIntent.
+    Stripe may or may not have saved the rejection under the key. If it did, its answer shows so,
+    and the next attempt begins. If it did not, the key is still unused: skipping it would leave a
+    key that could create a second PaymentIntent if the store lost the record.
     """
     claimed = _next_version(record, lease.now, "claimed", attempt=record.attempt)
     return replace(
@@ -145,17 +146,17 @@ def asked_again(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
 
 
 def was_refused(record: KeyRecord) -> bool:
-    """Whether Stripe said no under this attempt's key, so that nobody was given anything of it."""
+    """Whether Stripe rejected a send of this attempt, so that no client_secret was released."""
     return follow_up_of(record).refused == record.attempt
 
 
 def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
-    """A new attempt: a new key, and the parameters of the request that begins it (rule 3).
+    """Begin a new attempt: a new key, and the parameters of the request that begins it (rule 3).
 
-    The record may have gone back to an older version (a failover, a restored backup), so that its
-    lost versions may have sent the new key already, at any time since the record's own key. The
-    age of the new key is therefore counted from there, until a look-up has shown that nothing was
-    made since (`looked_up`).
+    The record may have been rolled back to an older version (a failover, a restored backup). Its
+    lost versions may then have sent the new key already, at any time since they sent the record's
+    own key. The new key's age therefore counts from the first send of the record's own key, until
+    a look-up shows that nothing was created since (`looked_up`).
     """
     attempt = record.attempt + 1
     claimed = _next_version(record, lease.now, "claimed", attempt=attempt)
@@ -177,19 +178,17 @@ def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
 
 
 def looked_up(begun: KeyRecord, now: float) -> KeyRecord:
-    """An attempt that sent nothing yet, once a look-up has found nothing of its order: its key is
-    new from now on.
-    """
+    """Count the age of an unsent attempt's key from now: a look-up found nothing of its order."""
     return replace(_next_version(begun, now, "looked up"), first_sent_at=now)
 
 
 def put_off(begun: KeyRecord, now: float) -> KeyRecord:
-    """An attempt that begins with nobody at it: the next request is the first to send its key."""
+    """Begin an attempt without an owner: the next request is the first to send its key."""
     return replace(begun, locked_until=now)
 
 
 def created(record: KeyRecord, intent: Intent, now: float, what: str = "created") -> KeyRecord:
-    """The order's PaymentIntent is known."""
+    """Record the order's PaymentIntent."""
     return replace(
         record,
         **_written(record, now, what, payment_intent_id=intent.id, status=intent.status),
@@ -201,23 +200,23 @@ def created(record: KeyRecord, intent: Intent, now: float, what: str = "created"
 
 
 def found(order: Order, intent: Intent, params: str, lease: Lease) -> KeyRecord:
-    """The record of an order that the store has lost and Stripe still has."""
+    """Rebuild the record of an order that the store has lost and Stripe still has."""
     record = first_claim(Wanted(order, LOST_FINGERPRINT, params), lease)
     record = replace(record, version=0, first_sent_at=float(intent.created), follow_up="")
     return adopted(record, intent, lease.now)
 
 
 def adopted(record: KeyRecord, intent: Intent, now: float, what: str = "adopted") -> KeyRecord:
-    """The order's PaymentIntent is one that was asked for with parameters that nobody knows."""
+    """Record a PaymentIntent whose request parameters are unknown."""
     known = created(replace(record, fingerprint=LOST_FINGERPRINT), intent, now, what)
     return with_follow_up(known, amount=intent.amount, currency=intent.currency)
 
 
 def recorded(record: KeyRecord, intent: Intent, now: float, what: str) -> KeyRecord:
-    """The order's PaymentIntent is the one that the owner of the attempt made or found.
+    """Record the PaymentIntent that the owner of the attempt created or found.
 
-    A paid one of another price was asked for by a request whose record the store lost, and must
-    not pass for what the attempt's own request asks for.
+    A paid one with another price belongs to a request whose record the store has lost. It must
+    not count as the result of the attempt's own request.
     """
     own = intent.costs(SentParams.parse(record.params).params)
     return (created if own else adopted)(record, intent, now, what)
@@ -226,11 +225,13 @@ def recorded(record: KeyRecord, intent: Intent, now: float, what: str) -> KeyRec
 def seen(
     record: KeyRecord, intent: Intent, now: float, what: str = "seen", **facts: str | int
 ) -> KeyRecord:
-    """The recorded PaymentIntent as it is now. What says otherwise of one that is over is older.
+    """Record the current state of the order's PaymentIntent.
 
-    Where it asks for something else than the record's parameters, it was updated without the
-    record's knowledge (by hand, or the record went back): its own price tells from then on
-    whether a creation is the same.
+    A recorded final status stays: any other status of that PaymentIntent is older.
+
+    If the PaymentIntent's price differs from the record's parameters, it was updated without the
+    record's knowledge (by hand, or the record was rolled back). From then on its own price decides
+    whether a creation request is the same.
     """
     updated = intent.asks_otherwise(SentParams.parse(record.params).params)
     over = record.payment_status in OVER and record.payment_intent_id == intent.id
@@ -258,9 +259,9 @@ def is_news(record: KeyRecord, intent: Intent) -> bool:
 
 
 def rejected(record: KeyRecord, code: str, now: float, *, in_doubt: bool = False) -> KeyRecord:
-    """Stripe's no to this attempt is definitive (rule 8).
+    """Record a definitive rejection of this attempt by Stripe (rule 8).
 
-    `in_doubt`: it is the look-up that says so, so that it is looked at again.
+    `in_doubt`: the rejection rests on a look-up, so the record schedules late look-ups.
     """
     over = replace(
         record,
@@ -272,7 +273,7 @@ def rejected(record: KeyRecord, code: str, now: float, *, in_doubt: bool = False
 
 
 def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = False) -> KeyRecord:
-    """The outcome is unknown and nobody is at it: the next request resolves it."""
+    """Release the lock with the outcome unknown: the next request resolves it."""
     return replace(
         record,
         **_written(record, now, "unknown", code=code),
@@ -282,20 +283,20 @@ def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = Fals
 
 
 def touched(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
-    """Something happened beside the creation: only the follow-up changes."""
+    """Add a history entry that does not concern the creation: only the follow-up changes."""
     return _next_version(record, now, what, **facts)
 
 
 def ending(record: KeyRecord, stray_id: str, now: float) -> KeyRecord:
-    """A PaymentIntent that is not the recorded one is about to be canceled."""
+    """Record that a PaymentIntent other than the recorded one is about to be canceled."""
     noted_now = _next_version(record, now, "ending", payment_intent_id=stray_id)
     return _with_ending(noted_now, stray_id)
 
 
 def replaced(adopted: KeyRecord, former_id: str, now: float) -> KeyRecord:
-    """What was recorded before is about to be canceled, because the adopted one is paid.
+    """Record that the former PaymentIntent is about to be canceled: the adopted one is paid.
 
-    It is looked at later, too, in case whoever is to cancel it dies.
+    Late look-ups check it too, in case the process that should cancel it dies.
     """
     return _to_be_looked_at(_with_ending(adopted, former_id), now)
 
@@ -306,7 +307,10 @@ def _with_ending(record: KeyRecord, intent_id: str) -> KeyRecord:
 
 
 def is_ending(record: KeyRecord, intent: Intent) -> bool:
-    """Whether somebody cancels it, so that it must not be given out; one that is taken is not."""
+    """Whether a process is canceling this PaymentIntent, so that it must not be handed out.
+
+    Never true once its payment is taken.
+    """
     return intent.status not in TAKEN and intent.id in follow_up_of(record).ending
 
 
@@ -322,7 +326,7 @@ def _next_version(record: KeyRecord, now: float, what: str, **facts: str | int) 
 
 
 def _written(record: KeyRecord, now: float, what: str, **facts: str | int) -> dict[str, Any]:
-    """What every write of a record changes."""
+    """The fields that every write of a record changes."""
     return {
         "version": record.version + 1,
         "updated_at": now,

@@ -1,8 +1,8 @@
-"""Look again for what an attempt that was given up may have made after all (rule 4).
+"""Late look-ups: search again for PaymentIntents of an abandoned attempt (rule 4).
 
-A 500 leaves the outcome open: its object may appear after the look-up that found none. Nobody was
-given its client_secret, so it is canceled. When to look stands in the record, written together
-with the attempt that followed, so that a process that dies leaves the looks to the others.
+A 500 leaves the outcome open: its object may appear after the look-up that found none. No client
+was given its client_secret, so the service cancels it. The record holds the times of the late
+look-ups, written together with the attempt that followed: if a process dies, others take over.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from payment_service.payments.record.due import due_for
 from payment_service.payments.record.follow_up import follow_up_of, with_follow_up
 from payment_service.payments.recovery.strays import settle_stray
 
-# While one process looks, no other does; also the wait after a look that Stripe did not answer.
+# How long one process has a look-up to itself; also the wait after a failed call to Stripe.
 CLAIM_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class SecondLooks:
-    """Takes the looks of one store; holds no state, so that any number of processes may do it.
+    """Runs the late look-ups of one store. It has no state, so any number of processes may run it.
 
-    `tools_of` gives the tools of a client's account.
+    `tools_of` returns the dependencies for a client's account.
     """
 
     tools: Tools
@@ -36,7 +36,7 @@ class SecondLooks:
     budget_seconds: float
 
     def waiting(self, limit: int) -> list[KeyRecord]:
-        """Return records with a look whose time has come, in the accounts that are served here.
+        """Return records with a late look-up due, in the accounts that this process serves.
 
         Metadata in our account names no order of the other mode, or of another account's client.
         """
@@ -46,10 +46,10 @@ class SecondLooks:
         )
 
     def deliver(self, record: KeyRecord) -> bool:
-        """Take the next look of a record; tell whether that is done."""
+        """Take the next late look-up of a record; return whether it is done."""
         now, looks = self.tools.clock(), follow_up_of(record).looks
         if record.state == "pending" and transitions.holds(record.locked_until, now):
-            # Its owner is at work; afterwards there is something to hold against it.
+            # Its owner is still working; afterwards the record shows the owner's PaymentIntent.
             return False
         mine = _with_looks(record, (now + CLAIM_SECONDS, *looks[1:]))
         if not self.tools.store.replace(record, mine) or record.state == "pending":
@@ -73,12 +73,15 @@ class SecondLooks:
         return held is not None and settle_stray(tools, held, stray, deadline) is not None
 
     def _held(self, record: KeyRecord) -> KeyRecord | None:
-        """Return the record as it is now; None where what was found may be a new attempt's own."""
+        """Read the record again; None if the PaymentIntents found may belong to a new attempt."""
         held = self.tools.store.read(record.order)
         return held if held is not None and _place(held) == _place(record) else None
 
     def _tick_off(self, mine: KeyRecord) -> bool:
-        """A record that changed meanwhile keeps the look, for later: it is cheap."""
+        """Remove the look-up from the record, unless the record changed in the meantime.
+
+        Then the look-up is repeated later, which is cheap.
+        """
         held = self._held(mine)
         if held is None:
             return False
@@ -86,7 +89,7 @@ class SecondLooks:
 
 
 def _place(record: KeyRecord) -> tuple[object, ...]:
-    """What an owner changes, and a note does not."""
+    """The fields that an owner changes and a history entry does not."""
     looks = follow_up_of(record).looks
     return record.attempt, record.state, record.payment_intent_id, looks
 

@@ -10,7 +10,7 @@ from payment_service.payments.record import transitions
 
 
 def adopt_lost(tools: Tools, order: Order, intent: Intent) -> bool:
-    """Record a paid PaymentIntent of an order that has no record (any more)."""
+    """Record a paid PaymentIntent for an order whose record is missing."""
     params = {"amount": intent.amount, "currency": intent.currency}
     text = SentParams(tools.gateway.api_version, params, tools.gateway.facts.name).text()
     mine = tools.telling(transitions.found(order, intent, text, tools.lease()), intent)

@@ -1,11 +1,11 @@
-"""Walk what the store and Stripe have, and put right what a crash or a lost webhook left behind.
+"""Walk the store and Stripe's list, and repair what a crash or a lost webhook left behind.
 
     unknown orders         resolved as their next request would resolve them
-    Stripe's list          each PaymentIntent that names an order is held against its record
-    slow rails             recorded as processing or the like, and older than the list goes back
+    Stripe's list          each PaymentIntent that names an order is compared with its record
+    slow rails             recorded as processing or similar, and older than the listed period
 
-Everything that it does is what a request or a webhook would do, by the same functions, and every
-write is a compare-and-set: it may run at any time, and twice at once.
+The reconciler calls the same functions as a request or a webhook, and every write is a
+compare-and-set: it may run at any time, and twice at once.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from payment_service.payments.shop_events.catalogue import told
 
 log = logging.getLogger(__name__)
 
-# How often one order is looked at again when its record changes meanwhile.
+# How often the reconciler retries an order whose record changes in the meantime.
 MAX_TRIES = 5
 
-# These end by themselves, days later, and the list may not go back to when they were made.
+# These reach a final status without us, days later; the list may not reach back to their creation.
 SLOW = frozenset({"processing", "requires_capture", "requires_action"})
 
 SUCCEEDED = "succeeded"
 
-# What of an order was looked at, beside the PaymentIntents of the list by their ids.
+# The subjects of a check, besides the listed PaymentIntents, which are named by their ids.
 UNKNOWN, SLOW_RAIL = "unknown", "slow rail"
 
 CHANGING = "This order is being changed by other requests right now."
@@ -48,8 +48,10 @@ CHANGING = "This order is being changed by other requests right now."
 
 @dataclass(slots=True)
 class Tally:
-    """How many orders. `adopted`: their PaymentIntent is recorded now; `closed`: nothing came of
-    their attempt; `noted`: their status changed otherwise than to paid, or their price.
+    """Numbers of orders.
+
+    `adopted`: their PaymentIntent is now recorded; `closed`: their attempt created nothing;
+    `noted`: their price changed, or their status changed to anything but paid.
     """
 
     checked: int = 0
@@ -69,12 +71,12 @@ class Tally:
         )
 
     def shown(self) -> dict[str, int | list[str]]:
-        """Return it as JSON has it."""
+        """Return the tally in JSON types."""
         return asdict(self)
 
 
 class Reconciler:
-    """One run; `tally` grows while `steps` is walked. With `dry_run` nothing is changed."""
+    """One run; `tally` grows while the caller iterates `steps`. `dry_run` changes nothing."""
 
     def __init__(
         self,
@@ -86,10 +88,10 @@ class Reconciler:
         restored: bool = False,
         of_client: Callable[[str | None], bool] = lambda _: True,
     ) -> None:
-        """`of_client`: whose orders are in the account; the others are not to be looked for.
+        """`of_client`: whether a client's orders are in the account; the run skips all others.
 
-        `restored`: the store went back to a backup, so that what names an order which it does not
-        know is that order's, paid or not.
+        `restored`: the store was restored from a backup, so a PaymentIntent that names an order
+        unknown to the store belongs to that order, paid or not.
         """
         self._of_client = of_client
         self.tally = Tally()
@@ -102,10 +104,10 @@ class Reconciler:
         self._walked: set[str] = set()
 
     def steps(self, since: float) -> Iterator[Order]:
-        """Yield each order after it was put right. `since` in Unix seconds: how far the list goes.
+        """Yield each order after its check. `since` (Unix seconds): where the listed period begins.
 
-        Raises PaymentError and StoreUnavailable where the walk itself cannot go on; what was
-        done is done.
+        Raises PaymentError and StoreUnavailable if the walk itself cannot continue; completed
+        repairs remain.
         """
         for record in self._tools.store.scan("pending"):
             if self._is_ours(record) and is_unknown(record, self._tools.clock()):
@@ -120,9 +122,9 @@ class Reconciler:
                 yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
 
     def _check(self, order: Order, subject: str, work: Callable[[], None]) -> Order:
-        """Do the work on one thing about an order; what failed stays so, whatever else succeeds.
+        """Run one check of an order. A failed check stays failed, even if other checks succeed.
 
-        But an order that is looked at in the list is not unknown any more.
+        One exception: any later success clears a failed check of the order as unknown.
         """
         self._orders.add(order)
         self.tally.checked = len(self._orders)
@@ -175,7 +177,7 @@ class Reconciler:
         raise InFlight(CHANGING)
 
     def _settled(self, order: Order, record: KeyRecord | None, intent: Intent) -> bool:
-        """Whether nothing is left to do about it; False where the record changed meanwhile."""
+        """Whether nothing is left to do; False if the record changed in the meantime."""
         if record is None:
             return self._lost(order, intent)
         if record.state == "pending":
@@ -185,9 +187,9 @@ class Reconciler:
         return self._own(record, intent)
 
     def _lost(self, order: Order, intent: Intent) -> bool:
-        """The store knows nothing of the order. The list begins with what was made last (rule 4).
+        """Handle an order that the store does not know. The list is newest first (rule 4).
 
-        Other software may make what is not paid, and its orders are no business of ours.
+        An unpaid PaymentIntent may be another application's, so adopt it only after a restore.
         """
         if not (intent.status in TAKEN or (self._restored and intent.payable)):
             return True
@@ -198,7 +200,7 @@ class Reconciler:
         return True
 
     def _in_flight(self, record: KeyRecord) -> bool:
-        """Somebody is at it, or it became unknown since the walk of the unknown ones."""
+        """Leave an order in flight alone; resolve one that became unknown since the first walk."""
         if self._dry_run or not is_unknown(record, self._tools.clock()):
             return True
         self._unknown(record)
@@ -226,7 +228,7 @@ class Reconciler:
     def _own(self, record: KeyRecord, listed: Intent) -> bool:
         if not self._is_news(record, listed):
             return True
-        # The list was read before the record, which may know more by now.
+        # The list was read before the record, which may be newer.
         intent = fetch(self._tools, record, self._deadline())
         if not self._is_news(record, intent):
             return True

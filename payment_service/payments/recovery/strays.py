@@ -1,4 +1,4 @@
-"""PaymentIntents that name an order beside its recorded one: rule 4 after the fact."""
+"""PaymentIntents that name an order but are not its recorded one: rule 4 after the fact."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from payment_service.payments.context import Tools
 from payment_service.payments.record import transitions
 from payment_service.payments.record.history import entries_of
 
-# What became of a stray.
+# The outcomes for a stray.
 GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID = "gone", "stray_canceled", "stray_paid", "two_paid"
 
 
 def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> str | None:
-    """Cancel a stray, or raise the alarm if its payment is taken; return what became of it.
+    """Cancel a stray, or raise the alarm if its payment is taken; return the outcome.
 
-    Nobody was given its client_secret, or it could not be paid any more when another was
-    recorded; and nobody adopts it once the record says that it is ending. One that is paid all
-    the same is recorded, and the recorded one canceled in its stead, so that the order is not
-    paid twice; if that is paid too, a person must look. None: the record changed meanwhile, look
-    again. Raises PaymentError.
+    Either no client was given the stray's client_secret, or the stray could no longer be paid when
+    another PaymentIntent was recorded. No request adopts it once the record names it as ending.
+    If it is paid anyway, record it and cancel the one recorded before, so that the shopper does
+    not pay twice; if that one is paid too, a person must look. None: the record changed in the
+    meantime, look again. Raises PaymentError.
     """
     if stray.status == CANCELED:
         return GONE
@@ -33,7 +33,7 @@ def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadl
 
 
 def _end(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> str | None:
-    """Cancel what the record says is ending."""
+    """Cancel a PaymentIntent that the record names as ending."""
     if tools.gateway_of(record).cancel(stray.id, "duplicate", deadline):
         tools.saw("stray_canceled", record, payment_intent_id=stray.id)
         return STRAY_CANCELED
@@ -46,8 +46,10 @@ def _end(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> 
 
 
 def _settle_paid(tools: Tools, record: KeyRecord, paid: Intent, deadline: Deadline) -> str | None:
-    """Record it, and only then cancel the one that was recorded: else a request that sees that one
-    canceled, and not yet that the order is paid, would make another.
+    """Record the paid PaymentIntent, and only then cancel the one recorded before.
+
+    Otherwise a request could see the old one canceled before the record shows the payment, and
+    would create another.
     """
     own = _recorded(tools, record, deadline)
     if own is not None and own.status in TAKEN:
@@ -66,7 +68,7 @@ def _settle_paid(tools: Tools, record: KeyRecord, paid: Intent, deadline: Deadli
 
 
 def _two_paid(tools: Tools, record: KeyRecord, paid: Intent) -> str | None:
-    """Said every time, written down once."""
+    """Report a second payment every time, but write it to the history once."""
     beside = record.payment_intent_id
     tools.saw("two_taken", record, payment_intent_id=paid.id, status=paid.status, beside=beside)
     said = ((each["what"], each.get("payment_intent_id")) for each in entries_of(record.follow_up))

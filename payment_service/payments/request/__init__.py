@@ -1,1 +1,1 @@
-"""Requests, checked: their fields, their limits, and a sentence for each problem."""
+"""Validation of requests: their fields, their limits, and a sentence for each problem."""

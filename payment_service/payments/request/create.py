@@ -1,4 +1,4 @@
-"""A request for a PaymentIntent: JSON in, a checked and normalised value out."""
+"""Parse a request for a PaymentIntent: JSON in, a validated and normalised value out."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ DescriptorSuffix = Annotated[
     rule("must be text of 1 to 22 characters", then=descriptor_suffix, min_length=1, max_length=22),
 ]
 
-# Sent to Stripe under their own names, where they were given.
+# Fields that are sent to Stripe under the same names, if present.
 _AS_STRIPES = (
     "payment_method_options",
     "description",
@@ -92,9 +92,9 @@ _to_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",",
 
 
 class OrderFields(Struct, frozen=True, kw_only=True):
-    """What both a creation and an update may say, normalised: two that mean the same are equal.
+    """The fields of both creations and updates, normalised: equivalent requests are equal.
 
-    Each rule is what a client is told when the field breaks it.
+    The text of each rule is the error message for a field that breaks it.
     """
 
     amount: AmountOfCurrency
@@ -111,11 +111,11 @@ class OrderFields(Struct, frozen=True, kw_only=True):
     statement_descriptor_suffix: DescriptorSuffix | None = None
 
     def __post_init__(self) -> None:
-        """Check that the order's own names fit beside the client's. Raises ValueError."""
+        """Check that the metadata has room for the order's own names. Raises ValueError."""
         check_room(self.metadata, 1 if self.client_id is None else 2)
 
     def given_params(self, api_version: str) -> dict[str, Any]:
-        """Return what is sent to Stripe of the fields that are named as Stripe's."""
+        """Return Stripe's parameters for the payment method types and the same-named fields."""
         return {
             **types_param(self.payment_method_types, api_version),
             **_given({name: getattr(self, name) for name in _AS_STRIPES}),
@@ -124,8 +124,8 @@ class OrderFields(Struct, frozen=True, kw_only=True):
     def canonical(self) -> str:
         """Return the request as one JSON text.
 
-        Names sorted, defaults written out, absent and empty fields left out: it stays the same
-        across a deploy that adds an optional field.
+        Names are sorted, defaults included, absent and empty fields omitted, so the text stays the
+        same across a deploy that adds an optional field.
         """
         given = _given(asdict(self))
         return _to_json(given)
@@ -137,19 +137,19 @@ class OrderFields(Struct, frozen=True, kw_only=True):
 
 
 class PaymentRequest(OrderFields, frozen=True, kw_only=True):
-    """What a client asks for."""
+    """A client's request to create an order's PaymentIntent."""
 
     currency: Currency = "usd"
 
     def __post_init__(self) -> None:
-        """Check what the fields are together. Raises ValueError."""
+        """Validate fields that depend on each other. Raises ValueError."""
         check_amount(self.amount, self.currency)
         super().__post_init__()
         options = self.payment_method_options or {}
         check_types(self.payment_method_types or [], self.currency, options)
 
     def stripe_params(self, api_version: str) -> dict[str, Any]:
-        """Return what is sent to Stripe: the same request gives the same text, name by name."""
+        """Return the parameters for Stripe; the same request always gives the same text."""
         ours = {"order_id": self.order_id, "client_id": self.client_id}
         return {
             "amount": self.amount,
@@ -160,9 +160,9 @@ class PaymentRequest(OrderFields, frozen=True, kw_only=True):
 
 
 def check_request(given: Mapping[str, Any], kind: type[Fields]) -> Fields:
-    """Return a JSON object as a request of any kind, checked.
+    """Parse and validate a JSON object as a request of the given kind.
 
-    Null counts as absent, as clients' libraries often write it. Raises BadRequest:
+    Null counts as absent, because client libraries often send it. Raises BadRequest:
     missing_parameter or invalid_parameter.
     """
     said = {name: value for name, value in given.items() if value is not None}

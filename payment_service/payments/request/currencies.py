@@ -1,7 +1,7 @@
-"""Stripe's currencies, and which amounts of them it takes.
+"""Stripe's currencies, and the amounts that Stripe accepts in them.
 
 Source: docs.stripe.com/currencies, "Supported presentment currencies" and "Special cases".
-The smallest charge is not here: it depends on the account's own currency, so Stripe says it.
+The minimum charge is not here: it depends on the account's own currency, so Stripe checks it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ CURRENCIES = frozenset(_CODES.split())
 # The amount is the number of whole units: 500 is 500 yen.
 ZERO_DECIMAL = frozenset(_NO_DECIMALS.split())
 
-# Three decimals in the amount, of which the card networks settle two.
+# The amount has three decimals, of which the card networks settle two.
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
-# Without decimals by now, but still sent with two, as they were once.
+# These no longer have decimals, but the API still expects two, as before.
 WHOLE_UNITS = frozenset({"isk", "ugx"})
 
 MIN_AMOUNT, MAX_AMOUNT = 1, 99_999_999
 
 
 def currency_code(text: str) -> str:
-    """Return the code in lower case; raises ValueError for one that Stripe does not have.
+    """Return the code in lower case; raises ValueError for one that Stripe does not support.
 
-    ASCII first, because lower() makes a plain k of the Kelvin sign.
+    Only ASCII is accepted, because lower() turns the Kelvin sign into a plain k.
     """
     code = text.lower()
     if not text.isascii() or code not in CURRENCIES:

@@ -1,4 +1,4 @@
-"""Requests about an order that exists: which order, and what is to change."""
+"""Requests about an existing order: status, update and cancellation."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Revision = Annotated[
 
 
 class OrderRequest(Struct, frozen=True, kw_only=True):
-    """Which order is meant."""
+    """A request that names an order."""
 
     order_id: OrderName
     client_id: OrderName | None = None
 
 
 class CancelRequest(OrderRequest, frozen=True, kw_only=True):
-    """Which order is to be canceled, and why."""
+    """A request to cancel an order, with the reason."""
 
     reason: Reason = "requested_by_customer"
 
 
 class UpdateRequest(OrderFields, frozen=True, kw_only=True):
-    """What the order's PaymentIntent is to be from now on; what is absent stays as it is.
+    """A request to change an order's PaymentIntent; absent fields keep their values.
 
-    `expected_amount` and `expected_revision` are what the caller takes the order for: if it is
-    something else by now, nothing changes. Stripe merges `metadata` name by name.
+    `expected_amount` and `expected_revision` are the state that the caller expects: if the order
+    has another one, nothing changes. Stripe merges `metadata` name by name.
     """
 
     currency: Currency | None = None
@@ -45,11 +45,11 @@ class UpdateRequest(OrderFields, frozen=True, kw_only=True):
 
     @property
     def without_revision(self) -> str:
-        """The fingerprint of what is asked for: the same for a late copy."""
+        """The fingerprint without `expected_revision`: a late copy has the same one."""
         return replace(self, expected_revision=None).fingerprint
 
 
 class StatusRequest(OrderRequest, frozen=True, kw_only=True):
-    """Which order is asked for; `refresh` asks Stripe first."""
+    """A request for an order's status; with `refresh`, the service calls Stripe first."""
 
     refresh: Annotated[Literal["true", "false"], rule("must be true or false")] = "false"

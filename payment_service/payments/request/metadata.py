@@ -1,4 +1,4 @@
-"""Stripe's limits on metadata, and the two names in it that are the order's.
+"""Stripe's limits on metadata, and the two names that the service reserves for the order.
 
 Source: docs.stripe.com/api/metadata.
 """
@@ -9,21 +9,21 @@ from payment_service.payments.request.text import free_text
 
 MAX_NAMES, MAX_NAME_CHARACTERS, MAX_VALUE_CHARACTERS = 50, 40, 500
 
-# A PaymentIntent is found again by these when its record is lost: nobody else may set them.
+# The service uses these to find a PaymentIntent whose record is lost: clients may not set them.
 OURS = ("order_id", "client_id")
 
 
 def checked_metadata(given: dict[str, str]) -> dict[str, str]:
     """Return the metadata sorted by name; raises ValueError.
 
-    Values are texts: a number is refused before, rather than turned into text, because 1.10
-    would be kept as 1.1, and 1e2 as 100.0, which the sender did not write.
+    Values are texts. An earlier check rejects numbers instead of converting them, because 1.10
+    would become 1.1, and 1e2 would become 100.0, which the sender did not write.
     """
     return {_checked_name(name): _checked_value(given[name]) for name in sorted(given)}
 
 
 def check_room(metadata: dict[str, str] | None, ours: int) -> None:
-    """Raise ValueError where `ours` more names do not fit beside the client's."""
+    """Raise ValueError if the metadata has no room for `ours` more names."""
     room = MAX_NAMES - ours
     if metadata and len(metadata) > room:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""payment_method_options: whatever Stripe takes, as long as it can be sent as it was meant."""
+"""payment_method_options: any value for Stripe that its form encoding can express faithfully."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_DEPTH = 5
 MAX_TEXT = 5000
 MAX_INTEGER = 10**18
 
-# Sent as payment_method_options[card][…]: a bracket in a name would move its value elsewhere.
+# Sent as payment_method_options[card][…]: a bracket in a name would set another option.
 _NAME = re.compile(r"[A-Za-z0-9_]{1,100}")
 
 
@@ -28,7 +28,7 @@ def _checked(value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise ValueError(f"must not be nested more than {MAX_DEPTH} deep")
     if value in ([], {}):
-        # Nothing at all would be sent of it, whatever it was meant to say.
+        # The form encoding would drop it silently.
         raise ValueError("must hold no empty list or object: Stripe's form cannot say one")
     if isinstance(value, dict):
         return {_checked_name(name): _checked(value[name], depth + 1) for name in sorted(value)}
@@ -38,7 +38,10 @@ def _checked(value: Any, depth: int) -> Any:
 
 
 def _checked_item(value: Any, depth: int) -> Any:
-    """The SDK writes true in a list as Python's True, and nobody at Stripe takes lists of lists."""
+    """Reject booleans, which the SDK sends as Python's True in a list, and lists of lists.
+
+    No Stripe option takes lists of lists.
+    """
     if type(value) in (bool, list):
         raise ValueError("lists must hold text, integers or objects")
     return _checked(value, depth)

@@ -1,6 +1,6 @@
-"""Payment method types: how they are named to Stripe, and what is known to be refused.
+"""Payment method types: their parameter names at Stripe, and the combinations Stripe rejects.
 
-Only pairs that Stripe refuses whatever the account are checked here; the rest is Stripe's to say.
+This module checks only combinations that Stripe rejects for every account; Stripe checks the rest.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-# Versions by the day in their names. The first has allowed_payment_method_types, the parameter
-# that 2026-09-30 (endive) leaves as the only one: payment_method_types is answered by 400 since.
+# Versions are compared by the date in their names. This one introduced
+# allowed_payment_method_types, the only such parameter since 2026-09-30 (endive): since then Stripe
+# answers payment_method_types with 400.
 # docs.stripe.com/changelog/dahlia/2026-07-29/allowed-payment-method-types-parameter
 # docs.stripe.com/changelog/endive/2026-09-30/removes-the-payment-method-types-parameter-from-
 # payment-intents-and-setup-intents
@@ -18,7 +19,7 @@ ALLOWED_TYPES_SINCE = "2026-07-29"
 MAX_TYPES = 50
 TYPE_NAME = re.compile(r"[a-z][a-z0-9_]{1,49}")
 
-# Since then automatic payment methods are what a PaymentIntent has unless told otherwise.
+# Since this version, automatic payment methods are the default of a PaymentIntent.
 # docs.stripe.com/changelog/2023-08-16
 AUTOMATIC_SINCE = "2023-08-16"
 
@@ -29,15 +30,15 @@ ONLY_CURRENCIES = {
     "interac_present": ("cad",),
 }
 
-# docs.stripe.com/payments/acss-debit/accept-a-payment: the terms of the mandate, without which
-# Stripe refuses the type.
+# docs.stripe.com/payments/acss-debit/accept-a-payment: Stripe rejects the type without the terms
+# of the mandate.
 SCHEDULES = ("combined", "interval", "sporadic")
 TRANSACTION_TYPES = ("business", "personal")
 MANDATE = "payment_method_options.acss_debit.mandate_options"
 
 
 def checked_types(given: list[str]) -> list[str]:
-    """Return the types sorted: their order means nothing, and one order makes one fingerprint."""
+    """Return the types sorted: their order has no meaning and must not change the fingerprint."""
     if not 1 <= len(given) <= MAX_TYPES or len(set(given)) < len(given):
         raise ValueError(f'must be 1 to {MAX_TYPES} different types, like ["card"]')
     if not all(TYPE_NAME.fullmatch(name) for name in given):

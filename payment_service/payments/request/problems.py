@@ -1,4 +1,4 @@
-"""What is wrong with a request, in sentences: `field: rule`, and never a value."""
+"""Error messages for invalid requests: `field: rule`, and never a value."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from payment_service.schema.secret import redacted
 # A body of 64 KiB can hold thousands of unknown names; a person reads a few.
 MAX_SENTENCES = 5
 
-# As many of a name as tell a person which one it is.
+# Enough of a name for a person to recognise it.
 MAX_CHARACTERS = 40
 
-# A secret that begins behind these is not shown: the name is cut before.
+# Only these are searched for secrets. A secret behind them is not shown, as the name is cut here.
 MAX_READ_CHARACTERS = 200
 
-# The numbers of cards have 12 to 19.
+# Card numbers have 12 to 19.
 SECRET_DIGITS = 12
 
 _PLAIN = re.compile(f"[A-Za-z][A-Za-z_]{{0,{MAX_CHARACTERS - 1}}}")
 
-# What a page would take for more than text, as JSON may write it, too.
+# JSON escapes for the characters that HTML treats as markup.
 _OF_PAGES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&'"}
 
 
 def bad_request(faults: Sequence[Fault]) -> BadRequest:
-    """Make one BadRequest of all that is wrong: what is missing first, and alone."""
+    """Build one BadRequest from all faults. If fields are missing, it names only these."""
     missing = [each.name for each in faults if each.kind == "missing"]
     if missing:
         message = f"Missing required parameters: {', '.join(missing)}"
@@ -49,10 +49,10 @@ def _sentence(fault: Fault) -> str:
 
 
 def _shown(name: str) -> str:
-    """Return a name that a stranger chose: not where it may be a secret in the wrong place.
+    """Return a client's field name in a safe form, or "a field" if it may contain a secret.
 
-    One that does not look like a field is JSON text in ASCII, so that it can neither pass for
-    another line or sentence nor hide a character that nobody sees.
+    A name that does not look like a field is shown as JSON text in ASCII, so that it can neither
+    imitate another line or sentence nor contain invisible characters.
     """
     name = name[:MAX_READ_CHARACTERS]
     if redacted(name) != name or sum(map(str.isdigit, name)) >= SECRET_DIGITS:

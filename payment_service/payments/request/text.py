@@ -1,22 +1,22 @@
-"""What the texts of a request may hold."""
+"""Checks of the texts in a request."""
 
 from __future__ import annotations
 
 import re
 
-# Tab and line breaks are text; the rest is a sender's mistake, or somebody's attempt at a log.
+# Tab and line breaks are text; other control characters are a mistake or a log injection.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LETTER = re.compile("[A-Za-z]")
 
-# The last dot of the domain is looked for once: a pattern that tries each dot takes quadratic time.
+# Searches for the domain's last dot once: a pattern that tries each dot takes quadratic time.
 _EMAIL = re.compile(r"[^@\s]+@(?=[^@\s]+\Z)[^@\s]+\.[^@\s]+")
 
 
 def free_text(given: str) -> str:
     """Return the text; raises ValueError for control characters other than tab and line breaks.
 
-    Half of a surrogate pair, which no text in UTF-8 has, can be in what a token signs.
+    A token's payload can contain half of a surrogate pair, which no UTF-8 text has.
     """
     if _CONTROL.search(given):
         raise ValueError("must not hold control characters")
@@ -26,7 +26,7 @@ def free_text(given: str) -> str:
 
 
 def email(given: str) -> str:
-    """Return the address; raises ValueError for what cannot be one. Stripe looks closer."""
+    """Return the address; raises ValueError if it cannot be one. Stripe checks more closely."""
     if not given.isprintable() or not _EMAIL.fullmatch(given):
         raise ValueError("must be an e-mail address")
     return given

@@ -1,1 +1,1 @@
-"""Events for the shop: which ones there are, and the outbox that delivers them."""
+"""Events for the shop: their catalogue, and the outbox that delivers them."""

@@ -1,4 +1,4 @@
-"""What the shop is told of an order: which events, once each, and what stands in them.
+"""The catalogue of the shop's order events: when the service sends each one, and its payload.
 
 | PaymentIntent                                   | event            | once for each        |
 |-------------------------------------------------|------------------|----------------------|
@@ -6,9 +6,9 @@
 | requires_payment_method, with a failure         | order.failed     | failed payment       |
 | canceled                                        | order.canceled   | PaymentIntent        |
 
-Told is what is the case, not each thing that led there: a payment that failed and then went
-through before anybody looked is told as paid. The id of an event is a pure function of what it
-tells, so that even a store that was lost makes no second one.
+An event reports the current state, not each step that led to it: if a payment failed and then
+succeeded before the service looked, the shop gets order.paid only. The id of an event is a pure
+function of its order and name, so that the same event has the same id even after the store is lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.idempotency_key import NAMESPACE
 from payment_service.payments.record.follow_up import MAX_TOLD, FollowUp, OrderEvent, follow_up_of
 
-# Stripe too goes on for three days: a shop that was down over a weekend loses nothing.
+# Stripe, too, retries for three days: a shop that was down over a weekend loses nothing.
 KEEP_TRYING_SECONDS = 3 * 86_400.0
 
 PAID, FAILED, EVENT_CANCELED = "order.paid", "order.failed", "order.canceled"
@@ -31,14 +31,14 @@ PAID, FAILED, EVENT_CANCELED = "order.paid", "order.failed", "order.canceled"
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """`name` says what is told, and tells it from all else that this order's shop is told."""
+    """An event to send. `name` identifies it among all events of its order."""
 
     type: str
     name: str
 
 
 def news_of(intent: Intent) -> News | None:
-    """Return what a PaymentIntent's status has to say to the shop."""
+    """Return the event that a PaymentIntent's status calls for, if any."""
     match intent.status:
         case "succeeded":
             return News(PAID, f"paid:{intent.id}")
@@ -50,10 +50,10 @@ def news_of(intent: Intent) -> News | None:
 
 
 def told(record: KeyRecord, intent: Intent, now: float) -> KeyRecord:
-    """Return the record with the event in its outbox that the PaymentIntent calls for.
+    """Return the record with the event that the PaymentIntent calls for in its outbox.
 
-    The same record if there is none, or if the shop was told before. The version is the
-    caller's.
+    Returns the same record if there is no such event, or if the record already had it. The
+    caller sets the version.
     """
     news, kept = news_of(intent), follow_up_of(record)
     if news is None or news.name in kept.told:
@@ -71,7 +71,7 @@ def told(record: KeyRecord, intent: Intent, now: float) -> KeyRecord:
 
 
 def event_id(record: KeyRecord, news: News) -> str:
-    """Return the id of an event: the same whoever finds out, and when."""
+    """Return the id of an event: the same in every process and at any time."""
     order = record.order
     named = json.dumps([NAMESPACE, order.livemode, order.client_id, order.order_id, news.name])
     return f"evt_order_{hashlib.sha256(named.encode()).hexdigest()[:32]}"
@@ -92,7 +92,7 @@ def _facts(record: KeyRecord, intent: Intent) -> dict[str, Any]:
 
 
 def _with(kept: FollowUp, name: str) -> tuple[str, ...]:
-    """What was paid is never forgotten; of the rest, the oldest."""
+    """Add a name. Paid events are never dropped; of the others, the oldest are."""
     names = [*kept.told, name]
     others = [each for each in names if not each.startswith("paid:")]
     dropped = set(others[: max(0, len(others) - MAX_TOLD)])

@@ -1,8 +1,8 @@
-"""Deliver what waits in the records' outboxes: at least once, in each order's own order.
+"""Deliver the events in the records' outboxes: at least once, in sequence for each order.
 
-An event was written in the same store operation as the state that it tells of, so that neither
-is without the other. Whoever delivers it first moves its time by a replace, so that several
-deliverers share the work; one that dies in between leaves it for the next to try again.
+The store writes an event in the same operation as the state that it reports, so that neither
+exists without the other. A deliverer first claims the event: it moves `next_at` by a replace, so
+that several deliverers share the work. If it dies before the delivery, another one tries again.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from payment_service.payments.record.due import due_for
 from payment_service.payments.record.follow_up import OrderEvent, follow_up_of, with_follow_up
 from payment_service.payments.shop_events.catalogue import KEEP_TRYING_SECONDS
 
-# The first wait, doubled each time, and its most: a shop that comes back is told within an hour.
+# Back-off: first wait, doubled each time, and its cap. A shop that recovers gets its events within
+# about an hour.
 FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS = 1.0, 3600.0
 JITTER = (0.75, 1.25)
 
-# While one deliverer is at it, no other is: longer than a post may last.
+# How long a deliverer has an event to itself: longer than a post may last.
 CLAIM_SECONDS = 30.0
 
-# How often the outcome of a post is written again when somebody else wrote to the record.
+# How often a deliverer retries the write of an outcome when it loses a race for the record.
 MAX_TRIES = 10
 
 Post = Callable[[bytes], int | None]
-"""Posts a body to the shop; returns the HTTP status, None where there was no answer."""
+"""Posts a body to the shop; returns the HTTP status, None if there was no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Delivers from one store to one shop; holds no state, so that any number may do it.
+    """Delivers from one store to one shop. It has no state, so any number of processes may run it.
 
-    `ours`: whose events the shop is told; the store may hold the other mode's, too.
+    `ours`: which orders' events to deliver; the store may hold the other mode's orders, too.
     """
 
     store: KeyStore
@@ -49,18 +50,18 @@ class Outbox:
     ours: Callable[[Order], bool] = lambda _: True
 
     def waiting(self, limit: int) -> list[KeyRecord]:
-        """Return records with an event whose time has come, in no order: see `deliver`."""
+        """Return records with an event due, in random order: see `deliver`."""
         now = self.clock()
         due = due_for(
             self.store, now, limit, lambda each: _has_event(each, now) and self.ours(each.order)
         )
-        # Several deliverers begin at different ends.
+        # Shuffled, so that several deliverers seldom compete for the same record.
         return random.sample(due, len(due))
 
     def deliver(self, record: KeyRecord) -> bool:
-        """Post the next event of a record; tell whether the shop took it.
+        """Post the next event of a record; return whether the shop accepted it.
 
-        False too where another deliverer has it.
+        Also False if another deliverer has claimed it.
         """
         event, now = follow_up_of(record).next_event, self.clock()
         if event is None or event.next_at > now:
@@ -76,7 +77,7 @@ class Outbox:
     def _write(
         self, record: KeyRecord, event: OrderEvent, status: int | None, *, taken: bool
     ) -> None:
-        """Note what came of it; where that fails, the event is posted once more."""
+        """Record the outcome; if that fails, the event is posted once more."""
         for _ in range(MAX_TRIES):
             found = self.store.read(record.order)
             if found is None or event not in follow_up_of(found).queue:
@@ -118,7 +119,7 @@ def _has_event(record: KeyRecord, now: float) -> bool:
 
 
 def unparked(store: KeyStore, now: float, *, livemode: bool) -> int:
-    """Let a mode's parked events be tried again for three more days; return how many they were."""
+    """Retry a mode's parked events for three more days; return their number."""
     count = 0
     for record in store.scan():
         if record.order.livemode != livemode:
@@ -138,7 +139,7 @@ def unparked(store: KeyStore, now: float, *, livemode: bool) -> int:
 
 
 def payload(record: KeyRecord, event: OrderEvent) -> bytes:
-    """Return the body of an event: Stripe's shape, and the same bytes at each try."""
+    """Return the body of an event: Stripe's format, and the same bytes on each try."""
     body: dict[str, Any] = {
         "id": event.id,
         "object": "event",
@@ -151,7 +152,7 @@ def payload(record: KeyRecord, event: OrderEvent) -> bytes:
 
 
 def _with_event(record: KeyRecord, event: OrderEvent) -> KeyRecord:
-    """The outbox is the only thing that changes: not even the time of the last change."""
+    """Return the record with only the outbox changed; even `updated_at` stays."""
     return with_follow_up(
         replace(record, version=record.version + 1), queue=_changed(record, event)
     )
