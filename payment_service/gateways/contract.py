@@ -31,7 +31,7 @@ class Gateway(Protocol):
         ...
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
-        """Create a PaymentIntent under an idempotency key. Gateway failures return, never raise."""
+        """Create a PaymentIntent under an idempotency key. A gateway failure never raises."""
         ...
 
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
@@ -62,7 +62,7 @@ class Gateway(Protocol):
         ...
 
     def update(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
-        """Update a PaymentIntent under an idempotency key. Gateway failures return, never raise."""
+        """Update a PaymentIntent under an idempotency key. A gateway failure never raises."""
         ...
 
     def shows(self, intent: Intent, sent: SentParams) -> bool:

@@ -48,8 +48,8 @@ class Unclear:
     """An unknown outcome.
 
     `saved_5xx`: Stripe will return this 5xx for the key forever, so a resend is useless.
-    `of_this_call`: Stripe saved the answer to a send of this same call, by the request id that it
-    names. Nothing used the key before.
+    `of_this_call`: the saved answer belongs to a send of this same call, as Stripe's request id
+    shows. So nothing used the key before.
     `from_before`: Stripe saved that 5xx before the first send of this call.
     `answered_500`: the last answer was a 500. It may be a saved one without the replay header.
     """

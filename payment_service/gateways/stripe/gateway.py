@@ -171,7 +171,7 @@ class StripeGateway:
         return self._pages.all(stretch, deadline, _names(order))
 
     def _search_all(self, order: Order, deadline: Deadline) -> tuple[list[Intent], bool]:
-        """Search, and return whether the account has search; if not, read the whole list."""
+        """Search; also return whether the account has search. If not, list from the start."""
         try:
             return self._search(order, deadline), True
         except (Refused, NoSuchIntent):

@@ -37,7 +37,7 @@ FAILURES = (
 )
 
 # With telemetry the SDK reads or creates a file in the home directory. If the user of the process
-# has no HOME and no passwd entry, that fails at the first request, after the record's lock was
+# has no HOME and no passwd entry, that fails at the first request, after the order's record was
 # stored. A payment service must not write undocumented files.
 stripe.enable_telemetry = False
 

@@ -427,5 +427,5 @@ def test_crash_at_any_step_loses_nothing(bench: AfterBench) -> None:
 
 
 def test_crash_is_not_swallowed() -> None:
-    """No layer below the test may swallow the exception that simulates kill -9."""
+    """Nothing between the service and the interpreter may swallow the simulated kill -9."""
     assert not issubclass(Crash, Exception)

@@ -46,7 +46,7 @@ current_send = SendInProgress()
 
 
 class Pool:
-    """The connections to one host, shared by all threads; their number has no limit."""
+    """The connections to one host, shared by all threads; opens as many as needed."""
 
     def __init__(
         self,
