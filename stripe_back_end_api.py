@@ -1,6 +1,6 @@
-"""HTTP: parse, ask for the payment, answer. What it is made of stands in web/.
+"""The web application: parse a request, create the payment, answer. web/ has the parts.
 
-`gunicorn stripe_back_end_api:app` serves it; importing it builds nothing.
+`gunicorn stripe_back_end_api:app` serves it; importing this module builds nothing.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from payment_service.web.query_string import read_query
 from payment_service.web.rebuild_after_fork import RebuildAfterFork
 from payment_service.wiring import Parts, open_parts
 
-# gunicorn ends for good, instead of starting the worker again, when one leaves with this code.
+# If a worker exits with this code, gunicorn shuts down instead of restarting the worker.
 WORKER_BOOT_ERROR = 3
 
 
 def create_app(settings: Settings | None = None, payments: Payments | None = None) -> Flask:
     """Build the service.
 
-    Without settings the environment is read and the log is started; with them, both are the
-    caller's. `payments` is for those who bring their own. Raises SettingsError.
+    Without `settings`, reads the environment and starts logging; with it, the caller does both.
+    `payments` replaces the default payments. Raises SettingsError.
     """
     if settings is None:
         settings = load_settings()
@@ -78,7 +78,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _commands_only() -> Flask:
-    """A command loads the settings when it runs: --help and some of the commands need none."""
+    """Return an app without settings: commands load them, and --help and some others need none."""
     app = Flask(__name__)
     add_commands(app.cli, from_environment)
     return app
@@ -129,7 +129,7 @@ def _add_routes(app: Flask, parts: Parts) -> None:
 def _add_own_description(app: Flask, parts: Parts) -> None:
     @functools.cache
     def described() -> dict[str, Any]:
-        # With the first who asks: no start needs to wait for it.
+        # Built on the first request, so that it does not delay the start.
         from payment_service.web.openapi.document import document
 
         return document(ERROR_RESPONSES, guarded=parts.clients is not None)
@@ -167,7 +167,7 @@ def _begin() -> None:
 
 
 def _end(response: Response, metrics: NoMetrics) -> Response:
-    # The objects themselves: each look through Flask's proxies costs as much as the line it is in.
+    # Bypass Flask's proxies: each look-up through one costs as much as the line that uses it.
     kept, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
     if "Cache-Control" not in response.headers:
         response.headers.add("Cache-Control", "no-store")
@@ -190,9 +190,9 @@ def _forget(_: BaseException | None) -> None:
 
 
 def main() -> None:
-    """Become the production server, or say in one line which settings are wrong."""
+    """Become the production server, or report invalid settings in one line."""
     here = Path(__file__).resolve().parent
-    # In a checkout its own .env and gunicorn.conf.py count, wherever it is started from.
+    # In a checkout, use its own .env and gunicorn.conf.py, whatever the working directory.
     if (here / "gunicorn.conf.py").exists():
         os.chdir(here)
     become_server()

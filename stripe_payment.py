@@ -1,8 +1,8 @@
 """Helpers for scripts and notebooks: create a PaymentIntent under an idempotency key.
 
 A script calls `create_payment_intent` with a key from `generate_idempotency_key`. The web service
-sends through the same gateway and retry loop, and adds a record of each order, so that its promise
-holds for longer than Stripe keeps a key.
+uses the same gateway and retry loop, and also stores a record of each order, so that its guarantee
+outlasts Stripe's idempotency keys.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from payment_service.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
-# A script can wait for as long as three sends of ten seconds and the waits between them take.
+# A script can wait for three sends of ten seconds and the back-off between them.
 HELPER_BUDGET_SECONDS = 40.0
 
 
 def generate_idempotency_key(order_id: str | int, client_id: str | int | None = None) -> str:
     """Return the idempotency key of an order's first attempt.
 
-    A pure function: the same order gives the same text in every process, on every machine and
-    after every restart. An integer stands for its decimal text. Hashed, so that neither the
-    order nor the client can be read from it. Raises ValueError for a blank name, TypeError for
-    what is neither text nor integer.
+    A pure function: the same order gives the same key in every process, on every machine and
+    after every restart. An integer is equivalent to its decimal text. The key is a hash, so it
+    reveals neither the order nor the client. Raises ValueError for a blank name, and TypeError
+    for anything but text or an integer.
     """
     client = None if client_id is None else _name("client_id", client_id)
     return key_of(client, _name("order_id", order_id))
@@ -57,12 +57,13 @@ def create_payment_intent(
     metadata: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
 ) -> stripe.PaymentIntent | None:
-    """Create a PaymentIntent; network errors are sent again with exponential backoff.
+    """Create a PaymentIntent; retry network errors with exponential back-off.
 
-    `amount` in the smallest currency unit. With an `idempotency_key`, calling again within a
-    day gives the same PaymentIntent; without one, each call makes another. Any failure of
-    Stripe's is logged and gives None. Reads STRIPE_SECRET_KEY and the other STRIPE_ settings.
-    Raises SettingsError where they are wrong, ValueError for what can be no key, like an empty one.
+    `amount` is in the smallest currency unit. With an `idempotency_key`, a repeated call within a
+    day returns the same PaymentIntent; without one, each call creates another. If Stripe fails,
+    the function logs the failure and returns None. It reads STRIPE_SECRET_KEY and the other
+    STRIPE_ settings. Raises SettingsError if they are invalid, and ValueError for an invalid key,
+    such as an empty one.
     """
     gateway = _gateway_of(load_settings(), os.getpid())
     sent = SentParams(gateway.api_version, _params(amount, currency, metadata))
@@ -77,11 +78,11 @@ def create_payment_intent(
 
 @lru_cache(maxsize=1)
 def _gateway_of(settings: Settings, _: int) -> StripeGateway:
-    """Keep the connections from call to call, but not into another process.
+    """Keep the connections between calls, but not across a fork.
 
-    A child that was forked would read the answers of its parent, and of its siblings.
+    A forked child would read the answers of its parent and its siblings.
     """
-    # Looked up at each wait, so that a caller's test may put its own time.sleep in place.
+    # Looked up at each wait, so that a caller's test can replace time.sleep.
     return open_gateway(
         settings, open_transport(settings), sleep=lambda seconds: time.sleep(seconds)
     )

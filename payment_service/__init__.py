@@ -1,9 +1,9 @@
 """The payment service: one PaymentIntent per order, however often a shop asks for it.
 
-From the bottom up; each may import what stands above it here:
+From the bottom layer up. Each may import only those listed above it:
 
-    schema/      values that are checked field by field, and text that never shows
-    errors.py    what a request for a payment may end with
+    schema/      values that are validated field by field, and secret text
+    errors.py    every error, in one tree
     key_store/   one record per order: memory, SQLite, PostgreSQL or Redis
     settings/    the environment as frozen Settings
     gateways/    the contract of a payment provider, and Stripe
@@ -11,9 +11,9 @@ From the bottom up; each may import what stands above it here:
     access/      clients, API keys and order tokens
     telemetry/   logs and metrics
     background/  loops: order events for the shop, late PaymentIntents
-    wiring.py    puts all of these together, as the settings ask
+    wiring.py    the composition root: builds these from the settings
     checkout/    the demo pages
-    cli/         the commands of flask and of payment-service
+    cli/         the flask and payment-service commands
     web/         HTTP: routes, parsing, access control, errors, OpenAPI
     server/      gunicorn's settings, hooks and worker
 """

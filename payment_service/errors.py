@@ -1,25 +1,25 @@
-"""What can become of a request for a payment, other than a PaymentIntent.
+"""Every error of the service, in one tree.
 
     PaymentError
-    ├── BadRequest            cannot be taken; the same bytes will fail again
-    ├── Refused               Stripe said a definitive no
+    ├── BadRequest            the request is invalid; the same bytes will fail again
+    ├── Refused               Stripe rejected the request definitively
     │   └── CardRefused       ... about a card
     ├── OrderReused           the order was already used with other parameters
-    ├── NotFound              the order is not known here, or has no PaymentIntent
-    ├── Changed               the order changed since the caller looked, or an older copy came late
+    ├── NotFound              the order is unknown here, or has no PaymentIntent
+    ├── Changed               the order changed since the caller read it, or an old update came late
     ├── NoLongerOpen          the order's PaymentIntent is paid, being paid, or canceled
-    ├── InFlight              the order is being created elsewhere, and the wait for it ran out
-    ├── RateLimited           Stripe's limit held through the whole budget
-    ├── Misconfigured         Stripe refused our credentials or our account
-    ├── StripeFailed          Stripe failed, or said something unreadable: the outcome is unknown
+    ├── InFlight              another request is creating the order, and our wait for it timed out
+    ├── RateLimited           Stripe's rate limit held for the whole time budget
+    ├── Misconfigured         Stripe rejected our credentials or our account
+    ├── StripeFailed          Stripe failed, or its answer is unreadable: the outcome is unknown
     ├── StripeUnreachable     no answer from Stripe: the outcome is unknown
     ├── StoreDown             the key store does not answer: nothing was sent
     ├── Overloaded            too many requests are waiting for Stripe: nothing was sent
-    ├── Unauthorized          nothing proves who asks
-    ├── Forbidden             it is known who asks, and this is not theirs to ask for
-    └── TooManyRequests       this address or client asked too often: nothing was sent
+    ├── Unauthorized          the caller is not authenticated
+    ├── Forbidden             the caller is authenticated, but not allowed to do this
+    └── TooManyRequests       this address or client sent too many requests: nothing was sent
 
-Which of them is which HTTP status is said once, in stripe_back_end_api.
+The table in web/errors.py maps each error to an HTTP status.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from types import MappingProxyType
 class PaymentError(Exception):
     """An internal error; the log has its traceback.
 
-    `message` is a sentence for a person and holds no secret; `code` is a word for a program;
-    `facts` is what a program may need beside them to go on.
+    `message` is a sentence for people and contains no secret. `code` is machine-readable. `facts`
+    holds further machine-readable details that help a caller to continue.
     """
 
     code = "internal"
@@ -68,13 +68,13 @@ class BadRequest(PaymentError):
 
 
 class Refused(PaymentError):
-    """Stripe's definitive no; `code` is Stripe's own."""
+    """Stripe rejected the request definitively; `code` is Stripe's own."""
 
     code = "invalid_request_error"
 
 
 class CardRefused(Refused):
-    """A definitive no about a card."""
+    """Stripe rejected the card."""
 
     code = "card_error"
 
@@ -86,7 +86,7 @@ class OrderReused(PaymentError):
 
 
 class NotFound(PaymentError):
-    """The order was never created here, or nothing came of it."""
+    """No such order, or its creation was rejected."""
 
     code = "not_found"
 
@@ -114,7 +114,7 @@ class NoLongerOpen(PaymentError):
 
 
 class InFlight(PaymentError):
-    """Somebody else is creating this order's PaymentIntent right now."""
+    """Another request is creating this order's PaymentIntent right now."""
 
     code = "in_flight"
     retry_after_seconds = 1.0
@@ -128,7 +128,7 @@ class RateLimited(PaymentError):
 
 
 class Misconfigured(PaymentError):
-    """A person must look: Stripe refuses our key, our permissions or our account."""
+    """An operator must act: Stripe rejects our key, our permissions or our account."""
 
     code = "misconfigured"
 
@@ -162,19 +162,19 @@ class Overloaded(PaymentError):
 
 
 class Unauthorized(PaymentError):
-    """Nothing proves who asks: no token or key, a forged one, or an expired one."""
+    """The caller is not authenticated: no token or key, a forged one, or an expired one."""
 
     code = "unauthorized"
 
 
 class Forbidden(PaymentError):
-    """It is known who asks, and this is not theirs to ask for."""
+    """The caller is authenticated, but not allowed to do this."""
 
     code = "forbidden"
 
 
 class TooManyRequests(PaymentError):
-    """This address or this client asked too often; nothing was sent to Stripe."""
+    """This address or client sent too many requests; nothing was sent to Stripe."""
 
     code = "too_many_requests"
     retry_after_seconds = 1.0

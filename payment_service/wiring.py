@@ -1,4 +1,4 @@
-"""Put together what the settings ask for: clients, metrics, payments; no HTTP yet."""
+"""The composition root: build clients, metrics and payments from the settings; no HTTP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a service is made of. `clients` is None where access is open."""
+    """The components of a service. `clients` is None if access is open."""
 
     settings: Settings
     clients: Clients | None
@@ -37,7 +37,7 @@ class Parts:
 
 
 def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
-    """Open everything; `payments` is for those who bring their own. Raises SettingsError."""
+    """Open every component; `payments` replaces the default one. Raises SettingsError."""
     clients = clients_of(settings)
     refuse_unsafe(settings, clients)
     metrics = open_metrics(settings)
@@ -47,10 +47,10 @@ def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
 
 
 def clients_of(settings: Settings) -> Clients | None:
-    """Return who may ask; None where anybody may. Raises SettingsError."""
+    """Return the clients with access; None if access is open. Raises SettingsError."""
     if settings.clients_file is None:
         return None
-    # Its cryptography is a third of all memory: for those only who have clients.
+    # Imported here because its cryptography takes a third of all memory, and only clients need it.
     from payment_service.access.clients import ClientsFileError, load_clients
 
     try:
@@ -80,7 +80,7 @@ def _open_payments(settings: Settings, clients: Clients | None, metrics: NoMetri
 
 
 def _accounts_of(clients: Clients | None) -> dict[str, Account]:
-    """Return the Stripe account of each client that has one of its own."""
+    """Map each client with its own Stripe account to that account."""
     return {
         client.id: Account(client.stripe_secret_key, client.stripe_account)
         for client in clients or ()
@@ -100,10 +100,10 @@ def open_payments(
     tell_retry: Callable[[RetryDetails], None] = lambda _: None,
     measured: Callable[[KeyStore], KeyStore] = lambda store: store,
 ) -> Payments:
-    """Open the key store and Stripe's connections, and put everything together.
+    """Open the key store and the connections to Stripe, and return the payments.
 
-    `clock` gives Unix seconds; `sleep` is what waits between sends and polls. `listed`: the clients
-    whose accounts are known; None where there is no list, and all are in the one account.
+    `clock` returns Unix seconds; `sleep` waits between sends and between polls. `listed`: the
+    clients whose accounts are known; None if there is no list and all orders are in one account.
     """
     store = open_key_store(
         settings.key_store_url.get_secret_value(), timeout_seconds=settings.store_timeout_seconds
@@ -129,7 +129,10 @@ def open_payments(
 
 
 def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Order], bool]:
-    """An order without a client is older than the list, and in the one account of that time."""
+    """Return whether this service serves an order: by its mode and its client.
+
+    An order without a client is older than the list, and in the only account of that time.
+    """
     return lambda order: (
         order.livemode == settings.livemode
         and (listed is None or order.client_id is None or order.client_id in listed)

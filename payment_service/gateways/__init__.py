@@ -1,1 +1,1 @@
-"""Payment providers: the contract they fulfil, and a folder for each."""
+"""Payment providers: the gateway contract, and one folder for each provider."""

@@ -1,6 +1,6 @@
-"""The gateway contract: the operations that the rules ask of a payment provider.
+"""The gateway contract: the operations that the payment rules need from a provider.
 
-Each provider has a folder beside this file; tests/conformance/gateways holds it to the contract.
+Each provider has its own folder here. tests/conformance/gateways checks each against the contract.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from payment_service.key_store.contract import Order
 
 
 class NoSuchIntent(Exception):
-    """The gateway does not know the PaymentIntent under this key and account."""
+    """The gateway has no such PaymentIntent for this API key and account."""
 
 
 class Gateway(Protocol):
@@ -27,50 +27,51 @@ class Gateway(Protocol):
 
     @property
     def facts(self) -> GatewayFacts:
-        """The provider's promises."""
+        """The guarantees that the provider gives."""
         ...
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
-        """Send a creation under an idempotency key; never raises for what the gateway does."""
+        """Create a PaymentIntent under an idempotency key. A gateway failure never raises."""
         ...
 
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
-        """Return the PaymentIntent as it is now.
+        """Return the current PaymentIntent.
 
-        Raises NoSuchIntent, or a PaymentError where the gateway did not say.
+        Raises NoSuchIntent, or a PaymentError if the gateway gave no usable answer.
         """
         ...
 
     def find(
         self, order: Order, since: float, deadline: Deadline, sent_until: float | None = None
     ) -> list[Intent]:
-        """Return every PaymentIntent whose metadata names the order, as it is now.
+        """Return the current state of every PaymentIntent whose metadata names the order.
 
-        `since` (Unix seconds): when the first of them may have been made. `sent_until`: when the
-        last send that may have made one had ended; None: just now. Reads the whole of the list
-        between them, and the search for what is older than the list reaches. Raises a
-        PaymentError where the gateway did not say all.
+        `since` (Unix seconds): the earliest time at which one may have been created.
+        `sent_until`: when the last send that may have created one ended; None means just now.
+        Reads the whole list between the two, and searches for older PaymentIntents than the list
+        covers. Raises a PaymentError if the gateway's answer is incomplete.
         """
         ...
 
     def walk(self, since: float, page_seconds: float) -> Iterator[Intent]:
-        """Yield every PaymentIntent that was made since then, as it is when its page is read.
+        """Yield every PaymentIntent created since then, in its state when its page is read.
 
-        `page_seconds` bounds each page. Raises a PaymentError where the gateway did not say all.
+        `page_seconds` bounds each page. Raises a PaymentError if the gateway's answer is
+        incomplete.
         """
         ...
 
     def update(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
-        """Change a PaymentIntent under a key; never raises for what the gateway does."""
+        """Update a PaymentIntent under an idempotency key. A gateway failure never raises."""
         ...
 
     def shows(self, intent: Intent, sent: SentParams) -> bool:
-        """Whether the PaymentIntent is what an update with these parameters asks for."""
+        """Whether the PaymentIntent already has the values that this update sets."""
         ...
 
     def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:
-        """Cancel a PaymentIntent; None where its status does not allow that (any more).
+        """Cancel a PaymentIntent; return None if its status does not (or no longer) allow that.
 
-        Raises NoSuchIntent, or a PaymentError where the gateway did not say.
+        Raises NoSuchIntent, or a PaymentError if the gateway gave no usable answer.
         """
         ...

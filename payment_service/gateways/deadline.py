@@ -1,4 +1,4 @@
-"""The instant by which a request must be answered, handed down to whoever may wait."""
+"""The deadline of a request, passed down to every call that may block."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """`at` is an instant of `monotonic`, in seconds."""
+    """A point in time. `at` is in seconds on the `monotonic` clock."""
 
     at: float
     monotonic: Callable[[], float] = time.monotonic
 
     @classmethod
     def after(cls, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> Self:
-        """Return the deadline that lies `seconds` ahead."""
+        """Return the deadline `seconds` from now."""
         return cls(monotonic() + seconds, monotonic)
 
     def left(self) -> float:
-        """Return the seconds that are left; negative once it has passed."""
+        """Return the seconds left; negative once the deadline has passed."""
         return self.at - self.monotonic()
 
     def earlier(self, seconds: float) -> Deadline:
-        """Return a deadline that leaves `seconds` before this one."""
+        """Return a deadline `seconds` before this one."""
         return Deadline(self.at - seconds, self.monotonic)

@@ -1,4 +1,4 @@
-"""An event of a gateway, as far as the rules believe it."""
+"""A gateway event, reduced to the fields that the payment rules trust."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from payment_service.key_store.contract import Order
 
 @dataclass(frozen=True, slots=True)
 class PaymentEvent:
-    """One event: the PaymentIntent to look at, and the order that it may be of.
+    """One event: the PaymentIntent to retrieve, and the order that it may belong to.
 
-    `type` is the gateway's own word, for the history. `is_creation`: the event only says that the
-    PaymentIntent was made, which its creator knows.
+    `type` is the gateway's own event type, for the history. `is_creation`: the event only reports
+    that the PaymentIntent was created, which its creator already knows.
     """
 
     id: str

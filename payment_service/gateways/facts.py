@@ -1,21 +1,21 @@
-"""A provider's promises about keys, saved errors and lists, as far as the rules need them."""
+"""A provider's guarantees about idempotency keys, saved errors and lists."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Kept from the life of a key: clocks differ, and a request may still be under way.
+# Subtracted from the life of a key: clocks differ, and a request may still be in flight.
 KEY_MARGIN_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayFacts:
-    """One provider's promises.
+    """The guarantees of one provider.
 
-    `name`: how settings and records name the provider. `key_life_seconds`: how long it keeps an
-    idempotency key at least; afterwards the key makes a new object. `saves_errors`: whether a key
-    answers with the saved 5xx of its first send. `list_is_current`: whether its list shows a
-    PaymentIntent as soon as it is made.
+    `name`: the provider's name in settings and records. `key_life_seconds`: the minimum time for
+    which it keeps an idempotency key; afterwards the key creates a new object. `saves_errors`:
+    whether a resend under a key returns the saved 5xx of its first send. `list_is_current`:
+    whether its list shows a PaymentIntent as soon as it is created.
     """
 
     name: str
@@ -25,5 +25,5 @@ class GatewayFacts:
 
     @property
     def key_is_safe_seconds(self) -> float:
-        """For how long after its first use a key may be sent again without a look-up before."""
+        """How long after its first use a key may be resent without a look-up first."""
         return self.key_life_seconds - KEY_MARGIN_SECONDS

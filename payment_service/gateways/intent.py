@@ -1,4 +1,4 @@
-"""A PaymentIntent as far as the rules need it, and what its status allows."""
+"""A PaymentIntent with the fields that the rules need, and what its status allows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from payment_service.key_store.contract import Order
 
 CANCELED = "canceled"
 
-# Money is on its way or there: never replaced, never updated, never failed over (rule 11).
+# The money is in transit or received: never replace, update or fail over (rule 11).
 TAKEN = frozenset({"processing", "requires_capture", "succeeded"})
 
-# Nothing follows on these.
+# Final statuses.
 OVER = frozenset({CANCELED, "succeeded"})
 
 STATUSES = TAKEN | {
@@ -26,8 +26,10 @@ STATUSES = TAKEN | {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A payment that failed. `name` tells it from the other failures of the PaymentIntent; `code`
-    is the gateway's word for the reason.
+    """A failed payment.
+
+    `name` distinguishes it from the other failures of the PaymentIntent. `code` is the gateway's
+    code for the reason.
     """
 
     name: str
@@ -36,7 +38,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One PaymentIntent as its gateway showed it. `created`: Unix seconds, by the gateway."""
+    """One PaymentIntent as the gateway returned it. `created`: Unix seconds, gateway clock."""
 
     id: str
     client_secret: str = field(repr=False)
@@ -48,38 +50,38 @@ class Intent:
     livemode: bool = False
     amount_received: int | None = None
     failure: Failure | None = None
-    """The last payment that failed, where the gateway still shows one."""
+    """The last failed payment, if the gateway still shows one."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The gateway's own object, for code that knows the gateway: the rules never look into it."""
+    """The gateway's own object, for gateway-specific code. The rules never read it."""
 
     @property
     def payable(self) -> bool:
-        """Whether it can still take, or has taken, the shopper's money."""
+        """Whether the shopper can still pay it, or has paid it."""
         return self.status != CANCELED
 
     def is_of(self, order: Order) -> bool:
-        """Whether its metadata names this order."""
+        """Whether the metadata names this order."""
         return names_order(self.metadata, order)
 
     def costs(self, params: Mapping[str, Any]) -> bool:
-        """Whether it asks for what these parameters ask for."""
+        """Whether its amount and currency equal those of the parameters."""
         return (self.amount, self.currency) == (params["amount"], params["currency"])
 
     def asks_otherwise(self, params: Mapping[str, Any]) -> bool:
-        """Whether it says that it asks the shopper for something else than these parameters do.
+        """Whether it still asks the shopper for another amount or currency than the parameters.
 
-        Once it is taken, nobody is asked any more.
+        False once the payment is taken: it then asks the shopper for nothing.
         """
         return self.shows_otherwise(params) and self.status not in TAKEN
 
     def shows_otherwise(self, params: Mapping[str, Any]) -> bool:
-        """Whether it says another amount or currency than these parameters do."""
+        """Whether its amount or currency is known and differs from the parameters."""
         said = {"amount": self.amount, "currency": self.currency}
         return any(value is not None and value != params[name] for name, value in said.items())
 
 
 def names_order(metadata: object, order: Order) -> bool:
-    """Whether a PaymentIntent's metadata names this order."""
+    """Whether the metadata of a PaymentIntent names this order."""
     if not isinstance(metadata, Mapping):
         return False
     named = metadata.get("order_id"), metadata.get("client_id")

@@ -1,10 +1,10 @@
-"""What a call to Stripe came to, after every send that the retry loop allowed.
+"""The outcome of a call to Stripe, after every send that the retry loop allowed.
 
 Outcome
 ├── Made        a PaymentIntent
-├── Declined    a definitive no
-├── KeyMisused  the key is known with other parameters
-└── Unclear     nothing definitive: a PaymentIntent may exist or not (rule 8)
+├── Declined    a definitive rejection
+├── KeyMisused  the key was already used with other parameters
+└── Unclear     not definitive: a PaymentIntent may or may not exist (rule 8)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from payment_service.gateways.intent import Intent
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`replayed`: Stripe gave a saved answer, which shows the PaymentIntent as it was then."""
+    """`replayed`: Stripe returned a saved answer, with the PaymentIntent as it was back then."""
 
     intent: Intent
     replayed: bool
@@ -25,9 +25,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """`replayed`: it is the saved answer to an earlier send of the key.
+    """A definitive rejection.
 
-    `after_unresolved`: an earlier send of this very call may have been acted upon.
+    `replayed`: it is the saved answer to an earlier send under the same key.
+    `after_unresolved`: Stripe may have executed an earlier send of this same call.
     """
 
     error: Refused
@@ -37,19 +38,20 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class KeyMisused:
-    """400 idempotency_error; says nothing of what the key's own request came to."""
+    """400 idempotency_error; tells us nothing about the outcome of the key's own request."""
 
     error: PaymentError
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """`saved_5xx`: the key answers with a 5xx for ever, so sending it again is no use.
+    """An unknown outcome.
 
-    `of_this_call`: Stripe names a send of this very call as the one whose answer it saved, so
-    that nothing used the key before.
-    `from_before`: that 5xx was saved before the first send of this call.
-    `answered_500`: the last answer was a 500, which may be a saved one that does not say so.
+    `saved_5xx`: Stripe will return this 5xx for the key forever, so a resend is useless.
+    `of_this_call`: the saved answer belongs to a send of this same call, as Stripe's request id
+    shows. So nothing used the key before.
+    `from_before`: Stripe saved that 5xx before the first send of this call.
+    `answered_500`: the last answer was a 500. It may be a saved one without the replay header.
     """
 
     error: PaymentError

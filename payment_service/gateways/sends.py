@@ -1,4 +1,4 @@
-"""A request to a gateway, as it is reported to logs and metrics: the send, and how it failed."""
+"""A request to a gateway as logs and metrics report it: the send, and its failure if any."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Meaning(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One failed send, understood. `status` is None where no answer came.
+    """The classification of one failed send. `status` is None if no answer arrived.
 
-    `original_request`: the id of the request whose answer Stripe saved under the key, which is
-    `request_id` itself where this send was the first (docs.stripe.com/api/request_ids).
+    `original_request`: the id of the request whose answer Stripe saved under the key. It equals
+    `request_id` if this send was the first (docs.stripe.com/api/request_ids).
     """
 
     meaning: Meaning
@@ -37,10 +37,11 @@ class Verdict:
 
     @property
     def saved_5xx(self) -> bool:
-        """Whether the key will answer with this 5xx for ever.
+        """Whether Stripe will return this 5xx for the key forever.
 
-        A 503 that is not to be sent again is not saved: a key that was passed over for it would
-        be unused, and were the record lost, it would make a second PaymentIntent.
+        Stripe does not save a 503, even one that we must not resend. If we skipped the key for
+        it, the key would be unused: after a loss of the record it would create a second
+        PaymentIntent.
         """
         saved = self.replayed or self.status == 500
         return self.meaning is Meaning.FAILED and not self.again and saved
@@ -48,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class RetryDetails:
-    """One send that is followed by another, as it is reported."""
+    """Report of one failed send that a retry follows."""
 
     send: int
     wait_seconds: float
@@ -57,7 +58,7 @@ class RetryDetails:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One request to a gateway and its result. `verdict` is None where it succeeded."""
+    """One request to a gateway and its result. `verdict` is None if it succeeded."""
 
     method: str
     path: str

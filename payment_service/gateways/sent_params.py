@@ -1,4 +1,4 @@
-"""The exact parameters that are sent under an idempotency key."""
+"""The exact parameters sent under an idempotency key."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any, Self
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-# The gateway of a record that names none: every record that was written before there were others.
+# The gateway of a record that names none: records from before the second gateway existed.
 DEFAULT_GATEWAY = "stripe"
 
 
 @dataclass(frozen=True, slots=True)
 class SentParams:
-    """The parameters of a key, kept as text so that a resend is the same byte for byte.
+    """The parameters of a key, stored as text so that a resend is byte-for-byte identical.
 
-    The API version belongs to it: a deploy may bring an SDK whose version refuses or reads the
-    same parameters in another way. So does the gateway: another one knows nothing of the key.
+    They include the API version, because a deploy may bring an SDK whose version rejects the same
+    parameters or reads them differently. They include the gateway, because no other gateway knows
+    the key.
     """
 
     api_version: str
@@ -27,7 +28,7 @@ class SentParams:
     gateway: str = DEFAULT_GATEWAY
 
     def text(self) -> str:
-        """Return the JSON text that KeyRecord.params keeps."""
+        """Return the JSON text that KeyRecord.params stores."""
         kept: dict[str, Any] = {"api_version": self.api_version, "params": self.params}
         if self.gateway != DEFAULT_GATEWAY:
             kept["gateway"] = self.gateway
@@ -35,6 +36,6 @@ class SentParams:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `text` wrote; names keep their order."""
+        """Parse the output of `text`; names keep their order."""
         kept = json.loads(text)
         return cls(kept["api_version"], kept["params"], kept.get("gateway", DEFAULT_GATEWAY))

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # It tells the history: its paths are those of their time.
 CHANGELOG = ROOT / "CHANGELOG.md"
 
-SKIPPED = {".git", ".venv", "node_modules", "build"}
+SKIPPED = {".git", ".venv", ".pytest_cache", "node_modules", "build"}
 
 DOCUMENTS = sorted(
     path

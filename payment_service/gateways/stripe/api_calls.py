@@ -1,8 +1,9 @@
-"""The SDK, asked as little as possible: it needs three times the CPU of all else in a send.
+"""Calls to Stripe that use the SDK as little as possible.
 
-It makes its headers anew for each request, and log lines that nobody reads. Here they are asked of
-it once, without a send; what we send is then what it would send (a test holds one to the other),
-and only an answer that is not plainly one is given to it to read.
+The SDK takes three times the CPU of everything else in a send: it rebuilds its headers for each
+request and formats log lines that have no reader. This module gets the headers from the SDK once,
+without a send. Our requests are then the ones that the SDK would send (a test compares the two).
+The SDK parses an answer only if it is not a 200 with valid JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from payment_service.gateways.sends import Meaning, Verdict
 
 @dataclass(slots=True)
 class Call:
-    """One operation; counts its sends, and knows whether one of them may have been acted upon."""
+    """One operation; counts its sends, and tracks whether Stripe may have executed one."""
 
     method: str
     path: str
@@ -33,25 +34,25 @@ class Call:
     sends: int = 0
     unresolved: int = 0
     request_ids: set[str] = field(default_factory=set)
-    """Stripe's ids of the sends that were answered by a failure."""
+    """Stripe's request ids of the sends that Stripe answered with a failure."""
     may_send: Callable[[], bool] = lambda: True
-    """Asked before each send: a wait before it may have lasted longer than it should."""
+    """Called before each send, because the wait before it may have taken longer than planned."""
 
     def note(self, verdict: Verdict) -> None:
-        """Count a failed send. A limited one never reached the idempotency layer."""
+        """Count a failed send. A rate-limited one never reached the idempotency layer."""
         self.unresolved += verdict.meaning is not Meaning.LIMITED
         if verdict.request_id:
             self.request_ids.add(verdict.request_id)
 
     @property
     def after_unresolved(self) -> bool:
-        """Whether a send before the last one may have been acted upon."""
+        """Whether Stripe may have executed a send before the last one."""
         return self.unresolved > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that is JSON. `headers` with names in lower case."""
+    """A JSON answer. `headers` has lower-case names."""
 
     body: Any
     headers: Mapping[str, str]
@@ -59,7 +60,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Played:
-    """An answer that the SDK is given without a send, and what it would have sent."""
+    """An answer for the SDK to parse without a send, and the request that the SDK built."""
 
     content: Any
     status: int
@@ -69,9 +70,9 @@ class Played:
 
 
 class HeaderKeeper(stripe.HTTPClient):
-    """Passes requests on, and keeps the headers of this thread's last answer.
+    """Passes requests on, and keeps the headers of the current thread's last answer.
 
-    The SDK's error for an answer that it cannot parse has lost them, and with them whether that
+    When the SDK cannot parse an answer, its error lacks the headers, and with them whether the
     answer was a replay.
     """
 
@@ -91,7 +92,7 @@ class HeaderKeeper(stripe.HTTPClient):
         *,
         _usage: list[str] | None = None,
     ) -> tuple[str, int, Mapping[str, str]]:
-        """Send once, or answer what is played."""
+        """Send once, or return the answer that `playing` set."""
         played: Played | None = getattr(self._last, "played", None)
         if played is not None:
             played.url, played.headers = url, dict(headers or {})
@@ -103,7 +104,7 @@ class HeaderKeeper(stripe.HTTPClient):
 
     @contextmanager
     def playing(self, played: Played) -> Iterator[None]:
-        """Answer this thread's requests with `played`; nothing is sent."""
+        """Answer this thread's requests with `played`, without a send."""
         self._last.played = played
         try:
             yield
@@ -111,7 +112,7 @@ class HeaderKeeper(stripe.HTTPClient):
             self._last.played = None
 
     def last(self) -> tuple[int | None, Mapping[str, str]]:
-        """Status and headers of this thread's last answer; (None, {}) if none came."""
+        """Return status and headers of this thread's last answer; (None, {}) if there was none."""
         found: tuple[int | None, Mapping[str, str]] = getattr(self._last, "answer", (None, {}))
         return found
 
@@ -121,16 +122,16 @@ class HeaderKeeper(stripe.HTTPClient):
 
 
 class Sdk:
-    """What a StripeClient would say and understand; shared by all threads."""
+    """Sends and parses as a StripeClient would; shared by all threads."""
 
     def __init__(self, client: stripe.StripeClient, keeper: HeaderKeeper, api_version: str) -> None:
         self._client, self._keeper, self._api_version = client, keeper, api_version
         self._words: dict[str, tuple[str, Mapping[str, str]]] = {}
 
     def ask(self, call: Call) -> Answer:
-        """Send what the SDK would, and let it read whatever is not plainly an answer.
+        """Send what the SDK would send; the SDK parses any answer but a 200 with valid JSON.
 
-        Raises what the SDK raises.
+        Raises the SDK's exceptions.
         """
         if call.method == "get" and call.params:
             return self._ask_sdk(call)
@@ -153,7 +154,7 @@ class Sdk:
         return Answer(answer.data, self._keeper.last()[1])
 
     def _words_of(self, call: Call) -> tuple[str, dict[str, str]]:
-        """Return Stripe's address and the headers of a call."""
+        """Return Stripe's base URL and the headers of a call."""
         if call.method not in self._words:
             self._words[call.method] = self._learn(call.method)
         base, common = self._words[call.method]
@@ -164,7 +165,7 @@ class Sdk:
         return base, headers
 
     def _learn(self, method: str) -> tuple[str, Mapping[str, str]]:
-        """Ask the SDK, without a send, what it says with every request."""
+        """Get from the SDK, without a send, the headers that it adds to every request."""
         asked = Played(b"{}", 200, {})
         with self._keeper.playing(asked):
             self._client.raw_request(method, "/v1/nothing")
@@ -172,7 +173,7 @@ class Sdk:
 
 
 def form(params: Mapping[str, Any]) -> str:
-    """Encode the parameters of a request as the SDK does: lists by index, brackets as they are."""
+    """Encode request parameters as the SDK does: lists by index, brackets unescaped."""
     pairs = [pair for name, value in params.items() for pair in _pairs(name, value)]
     return "&".join([f"{_quoted_name(name)}={_quoted(str(value))}" for name, value in pairs])
 

@@ -1,4 +1,4 @@
-"""Stripe's failures as errors of this service, without secrets."""
+"""Stripe's failures, converted to errors of this service without secrets."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from payment_service.schema.secret import shortened
 
 _SECRETS = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+|\bpi_\w+_secret_\w+")
 
-# Stripe's messages have one or two sentences.
+# Stripe's messages are one or two sentences long.
 MAX_MESSAGE_CHARACTERS = 1_000
 
-# A word for a program, as every code of Stripe's is.
+# A machine-readable word, as each of Stripe's codes is.
 _CODE = re.compile("[A-Za-z0-9_.-]{1,100}")
 _REQUEST_ID = re.compile("[A-Za-z0-9_.-]{1,100}")
 
 
 def error_of(failed: SendFailed) -> PaymentError:
-    """Return the error that a caller is given for a failed call."""
+    """Return the error that a failed call raises to the caller."""
     verdict, cause = failed.verdict, failed.__cause__
     request_id = plain_id(getattr(cause, "request_id", None))
     match verdict.meaning:
@@ -66,15 +66,15 @@ def _refused(verdict: Verdict, cause: BaseException | None, request_id: str | No
 
 
 def without_secrets(message: str) -> str:
-    """Return the beginning of a message of Stripe's, without keys and client_secrets."""
+    """Return the start of a Stripe message, with keys and client_secrets redacted."""
     return _SECRETS.sub("****", shortened(message, MAX_MESSAGE_CHARACTERS))
 
 
 def plain_id(text: object) -> str | None:
-    """Return the id of a request if it has the form of one."""
+    """Return the text if it is a well-formed request id."""
     return _plain(_REQUEST_ID, text)
 
 
 def _plain(form: re.Pattern[str], text: object) -> str | None:
-    """Return the text if it has this form: Stripe's answer, or a proxy's, may hold anything."""
+    """Return the text if it matches: an answer from Stripe or a proxy may hold anything."""
     return text if isinstance(text, str) and form.fullmatch(text) else None

@@ -1,4 +1,4 @@
-"""Stripe's Event object, read as a PaymentEvent."""
+"""Stripe's Event object, converted to a PaymentEvent."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from payment_service.schema.names import order_name
 
 CREATED = "payment_intent.created"
 
-# An object without these forms is no event of Stripe's about a PaymentIntent.
+# Any Stripe event about a PaymentIntent matches these.
 _KIND = re.compile("payment_intent\\.[a-z0-9_.]{1,60}")
 _EVENT_ID = re.compile("evt_[A-Za-z0-9_]{1,250}")
 
 
 def payment_event(event: Mapping[str, Any]) -> PaymentEvent | None:
-    """Read an Event object; None where it is not about a PaymentIntent of an order."""
+    """Read an Event object; None unless it is about a PaymentIntent of an order."""
     subject = _object(_object(event, "data"), "object")
     metadata = _object(subject, "metadata")
     order_id, client_id = metadata.get("order_id"), metadata.get("client_id")
@@ -29,7 +29,7 @@ def payment_event(event: Mapping[str, Any]) -> PaymentEvent | None:
     if not (isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id)):
         return None
     if not (_is_a_name(order_id) and (client_id is None or _is_a_name(client_id))):
-        # No order of ours: half of a surrogate pair, for one, fits into no store.
+        # Not one of our orders: for example, no store can hold half of a surrogate pair.
         return None
     livemode = event.get("livemode") is True
     order = Order(livemode, client_id, order_id)
@@ -37,7 +37,7 @@ def payment_event(event: Mapping[str, Any]) -> PaymentEvent | None:
 
 
 def _is_a_name(found: object) -> TypeGuard[str]:
-    """Whether this is text that an order or a client may be named by."""
+    """Whether this is text that is valid as the name of an order or a client."""
     try:
         return isinstance(found, str) and order_name(found) == found
     except ValueError:

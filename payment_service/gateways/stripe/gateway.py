@@ -1,4 +1,4 @@
-"""The gateway contract over Stripe's SDK."""
+"""The gateway contract, implemented with Stripe's SDK."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
 from payment_service.gateways.stripe.send import Sender
 from payment_service.key_store.contract import Order
 
-# The search lags behind by an hour at most, in an outage (docs.stripe.com/search): what is younger
-# is looked for in the list, which is read-after-write.
+# During an outage the search lags by up to an hour (docs.stripe.com/search). We look for younger
+# PaymentIntents in the list, which is read-after-write.
 LIST_REACH_SECONDS = 3600.0
 
-# What a send makes is made within this time of its end, or so seldom that the search, the looks
-# after an attempt that was given up, and the reconciler are enough: nobody was given its secret.
+# Stripe creates a PaymentIntent within this time after the end of the send. A later one is so rare
+# that the search, the look-ups after an abandoned attempt and the reconciler suffice: no shopper
+# has its client_secret.
 LATE_SECONDS = 300.0
 
-# How far our clock and Stripe's may be apart.
+# The largest difference between our clock and Stripe's.
 CLOCK_SKEW_SECONDS = 30.0
 
-# For a look into the search that only adds to what the list tells.
+# Time for a search that only supplements the list.
 EXTRA_SEARCH_SECONDS = 3.0
 
-# A header's text: docs.stripe.com/api/idempotent_requests.
+# Sent as a header: docs.stripe.com/api/idempotent_requests.
 _KEY = re.compile("[ -~]{1,255}")
 
 T = TypeVar("T")
@@ -81,12 +82,12 @@ class StripeGateway:
 
     @property
     def facts(self) -> GatewayFacts:
-        """Stripe's promises."""
+        """The guarantees that Stripe gives."""
         return STRIPE
 
     @property
     def client(self) -> stripe.StripeClient:
-        """The SDK's client, for what is not a Gateway operation."""
+        """The SDK's client, for operations that are not part of Gateway."""
         return self._sender.client
 
     def close(self) -> None:
@@ -94,32 +95,32 @@ class StripeGateway:
         self._sender.close()
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
-        """Send a creation; see Gateway. Raises ValueError for a key that is not one."""
+        """Create a PaymentIntent; see Gateway. Raises ValueError for an invalid key."""
         if not isinstance(key, str) or not _KEY.fullmatch(key):
-            # The SDK turns an empty key into a random one, silently.
+            # The SDK silently replaces an empty key with a random one.
             raise ValueError("an idempotency key is 1 to 255 printable ASCII characters")
         call = Call("post", INTENTS, sent.params, key, sent.api_version)
-        # A machine that was suspended in mid-call has another idea of how old the key is.
+        # If the machine was suspended during the call, the key is older than we think.
         latest = self._clock() + deadline.left() + CLOCK_SKEW_SECONDS
         call.may_send = lambda: self._clock() <= latest
         return self._try(call, deadline, lambda answer: _read_made(answer, sent))
 
     def update(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
-        """Change a PaymentIntent; see Gateway."""
+        """Update a PaymentIntent; see Gateway."""
         read = _reader_of(intent_id)
         call = Call("post", path_of(INTENT, intent_id), sent.params, key, sent.api_version)
         return self._try(call, deadline, lambda answer: Made(read(answer), _is_replay(answer)))
 
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
-        """Return the PaymentIntent as it is now; see Gateway."""
+        """Return the current PaymentIntent; see Gateway."""
         return self._ask(Call("get", path_of(INTENT, intent_id)), deadline, _reader_of(intent_id))
 
     def shows(self, intent: Intent, sent: SentParams) -> bool:
-        """Whether the PaymentIntent is what the parameters ask for; see Gateway."""
+        """Whether the PaymentIntent already has these values; see Gateway."""
         return shows(intent, sent.params)
 
     def cancel(self, intent_id: str, reason: str, deadline: Deadline) -> Intent | None:
-        """Cancel a PaymentIntent; see Gateway. Each call has a key of its own."""
+        """Cancel a PaymentIntent; see Gateway. Each call uses a new key."""
         params = {"cancellation_reason": reason}
         key = f"cancel-{intent_id}-{uuid.uuid4().hex}"
         try:
@@ -132,18 +133,18 @@ class StripeGateway:
             return None
 
     def walk(self, since: float, page_seconds: float) -> Iterator[Intent]:
-        """Yield what was made since then for an order; see Gateway."""
+        """Yield the orders' PaymentIntents created since then; see Gateway."""
         stretch = Stretch(int(since), None)
         return self._pages.in_turn(stretch, lambda: Deadline.after(page_seconds), _names_an_order)
 
     def find(
         self, order: Order, since: float, deadline: Deadline, sent_until: float | None = None
     ) -> list[Intent]:
-        """Return what Stripe has for the order; see Gateway."""
+        """Return the PaymentIntents that Stripe has for the order; see Gateway."""
         now = self._clock()
         reach = now - LIST_REACH_SECONDS
         if sent_until is None or sent_until < since:
-            # Just now; or a clock was set back.
+            # Either the send ended just now, or a clock was set back.
             sent_until = now
         until = sent_until + LATE_SECONDS + CLOCK_SKEW_SECONDS
         if since >= reach:
@@ -157,27 +158,27 @@ class StripeGateway:
         found = {intent.id: intent for intent in listed}
         for intent in elder:
             if intent.id not in found:
-                # The search shows the past.
+                # Search results may be stale.
                 found[intent.id] = self.retrieve(intent.id, deadline)
         return [intent for intent in found.values() if intent.is_of(order)]
 
     def _list_of(
         self, order: Order, since: float, until: float, deadline: Deadline
     ) -> list[Intent]:
-        """What the list shows of an order; `until` is left out where it lies ahead."""
+        """Return the order's PaymentIntents in the list. An `until` in the future is not sent."""
         latest = math.ceil(until) if until < self._clock() else None
         stretch = Stretch(int(since - CLOCK_SKEW_SECONDS), latest)
         return self._pages.all(stretch, deadline, _names(order))
 
     def _search_all(self, order: Order, deadline: Deadline) -> tuple[list[Intent], bool]:
-        """Search; tell whether the account has one: else the list must go back to the start."""
+        """Search; also return whether the account has search. If not, list from the start."""
         try:
             return self._search(order, deadline), True
         except (Refused, NoSuchIntent):
             return [], False
 
     def _search_a_moment(self, order: Order, deadline: Deadline) -> list[Intent]:
-        """What the list does not show where two clocks are far apart; it need not answer."""
+        """Search for what clock skew hides from the list; a failure is not an error."""
         soon = min(deadline.at, deadline.monotonic() + EXTRA_SEARCH_SECONDS)
         try:
             return self._search(order, Deadline(soon, deadline.monotonic))
@@ -218,7 +219,7 @@ def _outcome(failed: SendFailed, call: Call) -> Outcome:
 
 
 def _query(order: Order) -> str:
-    """Stripe's search query language; only quotes and backslashes need to be escaped."""
+    """Build a query in Stripe's search language; only quotes and backslashes need escaping."""
     query = f"metadata['order_id']:'{_escaped(order.order_id)}'"
     if order.client_id is None:
         return query
@@ -246,7 +247,10 @@ def _names(order: Order) -> Wanted:
 
 
 def _names_an_order(found: Mapping[str, Any]) -> bool:
-    """Whether it may be ours: other software may write an order_id, too, and ours have a secret."""
+    """Whether it may be ours: it names an order and has a client_secret.
+
+    Other software may write an order_id, too.
+    """
     metadata = found.get("metadata")
     named = isinstance(metadata, dict) and metadata.get("order_id") is not None
     return named and found.get("client_secret") is not None

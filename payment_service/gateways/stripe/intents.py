@@ -1,4 +1,4 @@
-"""Stripe's PaymentIntent object, read as an Intent."""
+"""Stripe's PaymentIntent object, converted to an Intent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from payment_service.gateways.intent import Failure, Intent
 
 KIND = "payment_intent"
 
-# The parameters of an update that the PaymentIntent shows by the same name.
+# The update parameters that the PaymentIntent shows under the same name.
 SHOWN = (
     "amount",
     "currency",
@@ -25,23 +25,23 @@ SHOWN = (
 )
 
 
-# As Stripe makes them, and no longer than the ids in its reference may be.
+# The form of Stripe's ids, with the maximum length that its reference allows.
 _INTENT_ID = re.compile("pi_[A-Za-z0-9_]{1,250}")
 
 
 def is_intent_id(found: object) -> TypeGuard[str]:
-    """Whether this has the form of a PaymentIntent's id."""
+    """Whether this is a well-formed PaymentIntent id."""
     return isinstance(found, str) and _INTENT_ID.fullmatch(found) is not None
 
 
 class UnreadableIntent(ValueError):
-    """What Stripe sent is not a PaymentIntent."""
+    """Stripe's answer is not a PaymentIntent."""
 
 
 def read_intent(found: Any) -> Intent:
-    """Read Stripe's JSON object; what the answer stands on (id, client_secret) must be there.
+    """Convert Stripe's JSON object; the fields that we return (id, client_secret) are required.
 
-    Raises UnreadableIntent: a proxy's page, an empty object, half an answer.
+    Raises UnreadableIntent, for example for a proxy's page, an empty object or a partial answer.
     """
     if not isinstance(found, dict) or found.get("object", KIND) != KIND:
         raise UnreadableIntent("not a PaymentIntent")
@@ -63,7 +63,7 @@ def read_intent(found: Any) -> Intent:
 
 
 def _failure(found: Mapping[str, Any]) -> Failure | None:
-    """Name a failed payment: by its charge, else by all that Stripe says of the failure."""
+    """Name a failed payment after its charge, or else after a hash of the whole failure."""
     error = found.get("last_payment_error")
     if not error or not isinstance(error, dict):
         return None
@@ -75,26 +75,26 @@ def _failure(found: Mapping[str, Any]) -> Failure | None:
 
 
 def shows(intent: Intent, wanted: Mapping[str, Any]) -> bool:
-    """Whether the PaymentIntent is what an update with these parameters asks for."""
+    """Whether the PaymentIntent already has the values that this update sets."""
     named = wanted.get("metadata", {}).items()
     return all(intent.raw.get(name) == wanted[name] for name in SHOWN if name in wanted) and all(
-        # Stripe reads an empty text as the wish to remove the name.
+        # In Stripe's API an empty value removes the name.
         intent.metadata.get(name, "") == value
         for name, value in named
     )
 
 
 def same_intent(found: Intent, intent_id: str) -> Intent:
-    """Return `found` if it is the one that was asked for; raises UnreadableIntent."""
+    """Return `found` if it has this id. Raises UnreadableIntent if not."""
     if found.id != intent_id:
         raise UnreadableIntent("another PaymentIntent than was asked for")
     return found
 
 
 def same_order(found: Intent, params: Mapping[str, Any]) -> Intent:
-    """Return `found` unless it names another order than these parameters.
+    """Return `found` unless it names another order than the parameters.
 
-    An answer that slipped to the wrong request would give one shopper another's client_secret.
+    An answer matched to the wrong request would give one shopper another shopper's client_secret.
     Raises UnreadableIntent.
     """
     sent = params.get("metadata") or {}
@@ -106,7 +106,7 @@ def same_order(found: Intent, params: Mapping[str, Any]) -> Intent:
 
 
 def _kept(metadata: Mapping[str, Any], name: str) -> str:
-    """Return the value as Stripe keeps it: as text, and nothing where there is none."""
+    """Return the value as Stripe stores it: as text, empty if there is none."""
     value = metadata.get(name)
     return "" if value is None else str(value)
 

@@ -1,4 +1,4 @@
-"""Stripe's PaymentIntents page by page; where an account makes very many, slices side by side."""
+"""Stripe's PaymentIntents page by page; for a busy account, time slices in parallel."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from payment_service.gateways.stripe.api_calls import Answer, Call
 from payment_service.gateways.stripe.intents import UnreadableIntent, read_intent
 from payment_service.gateways.stripe.paths import INTENTS, SEARCH
 
-# Stripe's most for one page.
+# Stripe's maximum for one page.
 PAGE_SIZE = 100
 
-# A page takes Stripe some 0.4 s, so that a request has time for about fifty of them, one after the
-# other: five and a half minutes of an account that makes fifteen a second. What is more than a few
-# is read in slices of time; more at once would only meet Stripe's limiter.
+# A page takes Stripe about 0.4 s, so a request has time for about fifty pages in sequence: five and
+# a half minutes of an account that creates fifteen PaymentIntents a second. Beyond the first few
+# pages we read time slices in parallel. More slices would only hit Stripe's rate limiter.
 PAGES_IN_TURN, SLICES = 5, 6
 
-# How many look-ups of a process read in slices at a time; any other reads its pages in turn.
+# The look-ups per process that read slices at the same time; the others read pages in sequence.
 SLICED_AT_A_TIME = 2
 
 T = TypeVar("T")
@@ -35,28 +35,30 @@ Deadlines = Callable[[], Deadline]
 
 
 class Ask(Protocol):
-    """Sends a call and reads its answer, within the deadline; raises PaymentError, NoSuchIntent."""
+    """Sends a call and parses the answer by the deadline. Raises PaymentError, NoSuchIntent."""
 
     def __call__(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Whole seconds of Stripe's clock, the first and the last included; None: up to now."""
+    """Whole seconds of Stripe's clock, first and last inclusive; `last` None means up to now."""
 
     first: int
     last: int | None
 
     @property
     def filter(self) -> dict[str, int]:
-        """Stripe's parameter."""
+        """The value of Stripe's `created` parameter."""
         return {"gte": self.first} | ({} if self.last is None else {"lte": self.last})
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page holds of what is wanted, and how the next one is asked for: a list's with the id
-    of its last object, a search's with what it calls next_page. `oldest`: when that was made.
+    """The wanted PaymentIntents of a page, and the cursor of the next page.
+
+    The cursor of a list is the id of its last object; that of a search is its next_page.
+    `oldest`: when the last object was created.
     """
 
     intents: list[Intent]
@@ -67,8 +69,9 @@ class Page:
 
 
 class Pages:
-    """Reads lists and searches to their ends; shared by all threads. What is not wanted is passed
-    over unread.
+    """Reads lists and searches to their ends; shared by all threads.
+
+    Objects that are not wanted are skipped without conversion.
     """
 
     def __init__(self, ask: Ask) -> None:
@@ -76,12 +79,12 @@ class Pages:
         self._sliced = threading.BoundedSemaphore(SLICED_AT_A_TIME)
 
     def in_turn(self, stretch: Stretch, deadline: Deadlines, wanted: Wanted) -> Iterator[Intent]:
-        """Yield what was made in a stretch, newest first. `deadline` is asked for each page's."""
+        """Yield what was created in a stretch, newest first. `deadline` is called for each page."""
         for page in self._list(stretch, deadline, wanted):
             yield from page.intents
 
     def all(self, stretch: Stretch, deadline: Deadline, wanted: Wanted) -> list[Intent]:
-        """Return what was made in a stretch; one of its objects may be there twice."""
+        """Return what was created in a stretch; the same object may occur twice."""
         found: list[Intent] = []
         for number, page in enumerate(self._list(stretch, lambda: deadline, wanted), start=1):
             found += page.intents
@@ -95,7 +98,7 @@ class Pages:
         return found
 
     def search(self, query: str, deadline: Deadline, wanted: Wanted) -> Iterator[Intent]:
-        """Yield what Stripe's search finds."""
+        """Yield the results of Stripe's search."""
         params: dict[str, Any] = {"query": query, "limit": PAGE_SIZE}
         while True:
             call = Call("get", SEARCH, params)
@@ -112,7 +115,7 @@ class Pages:
             try:
                 page = self._ask(call, deadline(), lambda answer: _read_page(answer, wanted))
             except (Refused, NoSuchIntent) as refused:
-                # Nothing that the client asked for: it must not be told to mend its request.
+                # The client did not cause this, so the error must not blame its request.
                 raise StripeFailed("Stripe did not list the PaymentIntents.") from refused
             yield page
             if not page.has_more or page.last_id is None:
@@ -120,7 +123,7 @@ class Pages:
             params = {**params, "starting_after": page.last_id}
 
     def _side_by_side(self, rest: Stretch, deadline: Deadline, wanted: Wanted) -> list[Intent]:
-        """Each slice ends by the deadline, and soon after one of them has failed."""
+        """Read slices in parallel. Each ends by the deadline, or soon after another one fails."""
         failed = threading.Event()
 
         def read(stretch: Stretch) -> list[Intent]:
@@ -140,15 +143,15 @@ class Pages:
             try:
                 tasks = [pool.submit(copy_context().run, read, each) for each in slices]
             except RuntimeError:
-                # The process ends, and its pools take nothing more; or it may have no more threads.
-                # What some of them have begun is read here once more: their failures are not ours.
+                # The process is exiting and its pools accept no work, or it has no threads left.
+                # Read everything here, even what some slices have begun; ignore their failures.
                 failed.set()
                 return list(self.in_turn(rest, lambda: deadline, wanted))
             return [intent for task in tasks for intent in task.result()]
 
 
 def cut(stretch: Stretch, most: int) -> list[Stretch]:
-    """Cut a stretch that has a last second into `most` pieces, or fewer of a second each."""
+    """Cut a stretch that has a last second into `most` pieces, or into fewer of 1 s each."""
     assert stretch.last is not None
     seconds = max(1, stretch.last - stretch.first + 1)
     pieces = min(most, seconds)
@@ -157,9 +160,9 @@ def cut(stretch: Stretch, most: int) -> list[Stretch]:
 
 
 def _read_page(answer: Answer, wanted: Wanted) -> Page:
-    """Read a page of a list or of a search, and of its objects those that are wanted.
+    """Read a page of a list or search, and convert the wanted objects.
 
-    Other software's may lack what ours have, a client_secret say, and are none of our business.
+    We skip objects of other software: they may lack fields that ours have, such as client_secret.
     """
     rows = answer.body["data"]
     if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):

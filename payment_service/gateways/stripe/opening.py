@@ -1,4 +1,4 @@
-"""Open the connections to Stripe that the settings describe."""
+"""Open the connections to Stripe from the settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Account:
 
 
 def open_transport(settings: Settings) -> SharedTransport:
-    """Open the connections that every thread and every account shares."""
+    """Return the connection pool that all threads and all accounts share."""
     return SharedTransport(
         connect_timeout_seconds=settings.stripe_connect_timeout_seconds,
         read_timeout_seconds=settings.stripe_read_timeout_seconds,
@@ -41,7 +41,7 @@ def open_gateway(
     tell: Callable[[Send], None] = lambda _: None,
     tell_retry: Callable[[RetryDetails], None] = lambda _: None,
 ) -> StripeGateway:
-    """Return the way to an account; the settings' own where none is given."""
+    """Return the gateway of an account; of the settings' own account by default."""
     account = account or Account()
     key = account.secret_key or settings.stripe_secret_key
     return StripeGateway(

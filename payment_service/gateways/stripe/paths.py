@@ -1,7 +1,7 @@
-"""The addresses of Stripe's API that this service uses: a closed set, and the form of their ids.
+"""The paths of Stripe's API that this service uses: a closed set.
 
-An id comes from an event, a record or an answer. One like `search?query=x` or `../customers/cus_1`
-would ask for something else, so that an id is checked wherever a path is built from it.
+An id comes from an event, a record or an answer. One such as `search?query=x` or
+`../customers/cus_1` would address something else, so `path_of` checks each id.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ SEARCH = f"{INTENTS}/search"
 INTENT = f"{INTENTS}/:id"
 CANCEL = f"{INTENT}/cancel"
 
-# What a path that is none of these is counted as.
+# The metric label of any other path.
 OTHER = "other"
 
 
 def path_of(route: str, intent_id: str) -> str:
-    """Return the path of a PaymentIntent. Raises NoSuchIntent for what is no id of one."""
+    """Return the path of a PaymentIntent. Raises NoSuchIntent for a malformed id."""
     if not is_intent_id(intent_id):
         raise NoSuchIntent(route)
     return route.replace(":id", intent_id)
 
 
 def route_of(path: str) -> str:
-    """Return which of these a path belongs to, for a label of a metric."""
+    """Return the route of a path, as a metric label."""
     if path in (INTENTS, SEARCH):
         return path
     behind = path.removeprefix(f"{INTENTS}/")

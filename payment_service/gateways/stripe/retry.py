@@ -1,6 +1,6 @@
-"""The retry loop around a send to Stripe: how often, and after which wait.
+"""The retry loop around a send to Stripe: the number of sends and the back-off.
 
-Whether a failure is worth another send is decided in gateways.stripe.verdicts.
+gateways.stripe.verdicts decides whether a failure is worth a retry.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from payment_service.gateways.sends import RetryDetails, Verdict
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-# The first wait is about a second: long enough for a connection to come back or a lock to be
-# let go, short enough for a shopper. Each further one is twice as long.
+# The first wait is about a second: long enough for a connection to recover or a lock to be
+# released, short enough for a shopper. Each further wait is twice as long.
 FIRST_WAIT_SECONDS, BASE = 1.0, 2.0
 
-# The wait is drawn from this part of itself, so that those who failed together do not come back
-# together.
+# Each wait is multiplied by a random factor from this range, so that requests that failed together
+# do not retry together.
 JITTER = (0.75, 1.25)
 
-# A send that has less time than this is not worth its risk of a cut answer.
+# A send with less time than this is too likely to lose its answer.
 LEAST_SEND_SECONDS = 0.3
 
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class SendFailed(Exception):
-    """A send that did not bring what was asked for; the cause is the SDK's error."""
+    """A failed send; the cause is the SDK's error."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.meaning.name)
@@ -42,7 +42,7 @@ class SendFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and after which wait, a send is repeated: the one retry loop of the service."""
+    """The one retry loop for sends: the maximum number of sends and the back-off."""
 
     max_sends: int = 3
     sleep: Callable[[float], None] = time.sleep
@@ -54,24 +54,24 @@ class RetryPolicy:
         deadline: Deadline,
         tell: Callable[[RetryDetails], None] = lambda _: None,
     ) -> T:
-        """Call `send` until it brings something, and return that.
+        """Call `send` until it succeeds, and return its result.
 
-        Raises the last SendFailed once it is not to be sent again, the sends are used up, or
-        the deadline would not hold the wait and another send.
+        Raises the last SendFailed if it is final, if the sends are used up, or if the deadline
+        leaves no time for the wait and another send.
         """
         try:
             return send()
         except SendFailed as failed:
             if not failed.verdict.again or self.max_sends == 1:
                 raise
-            # The loop begins with this failure: nearly every send needs no loop, which costs as
-            # much as reading the answer.
+            # The loop starts only after a failure. Nearly every send succeeds, and the loop costs
+            # as much as parsing the answer.
             return self._go_on(_after(failed, send), deadline, tell)
 
     def _go_on(
         self, send: Callable[[], T], deadline: Deadline, tell: Callable[[RetryDetails], None]
     ) -> T:
-        # With the first failure: it takes as long to load as the rest of what talks to Stripe.
+        # Imported at the first failure: it takes as long to load as the rest of the Stripe client.
         import tenacity
 
         retrying = tenacity.Retrying(
@@ -85,7 +85,7 @@ class RetryPolicy:
         return retrying(send)
 
     def _wait(self, state: RetryCallState) -> float:
-        """The backoff, or what Stripe asked for where that is longer."""
+        """Return the back-off, or Stripe's Retry-After if that is longer."""
         backoff = FIRST_WAIT_SECONDS * BASE ** (state.attempt_number - 1) * self.uniform(*JITTER)
         return max(backoff, _verdict(state).retry_after_seconds or 0.0)
 
@@ -95,7 +95,7 @@ class RetryPolicy:
 
 
 def _after(failed: SendFailed, send: Callable[[], T]) -> Callable[[], T]:
-    """Return `send` with that failure before it."""
+    """Return a function that first raises the failure, then calls `send`."""
     failures = [failed]
 
     def next_send() -> T:

@@ -1,8 +1,8 @@
-"""One call to Stripe with all its sends: the SDK builds and parses, gateways.stripe.retry says what
-next.
+"""One call to Stripe with all its sends.
 
-The SDK's own retries are off, because it neither honours Retry-After nor sends a plain 429 or a
-cut answer again.
+The SDK builds requests and parses answers; gateways.stripe.retry decides on retries. The SDK's own
+retries are off, because it does not honour Retry-After and does not retry a plain 429 or a
+truncated answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from payment_service.gateways.stripe.verdicts import judge
 
 T = TypeVar("T")
 
-# What goes wrong while the SDK parses an answer that is JSON but not Stripe's shape.
+# Exceptions from parsing JSON that does not have Stripe's structure, besides the SDK's own.
 FAILURES = (
     stripe.StripeError,
     UnreadableIntent,
@@ -36,17 +36,17 @@ FAILURES = (
     RecursionError,
 )
 
-# The SDK would read or make a file in the home directory. A process whose user has no HOME and no
-# entry in passwd fails at that, at its first request, after the claim was stored. A payment service
-# writes no file that it did not announce.
+# With telemetry the SDK reads or creates a file in the home directory. If the user of the process
+# has no HOME and no passwd entry, that fails at the first request, after the order's record was
+# stored. A payment service must not write undocumented files.
 stripe.enable_telemetry = False
 
 
 class Transport(Protocol):
-    """What is asked of an HTTP client beyond the SDK's HTTPClient."""
+    """The HTTP client's interface beyond the SDK's HTTPClient."""
 
     def limit(self, deadline: float) -> AbstractContextManager[None]:
-        """End every send inside before this instant of time.monotonic, in this thread."""
+        """End every send of this thread inside the block before this time.monotonic instant."""
         ...
 
 
@@ -79,10 +79,10 @@ class Sender:
         self._sdk = Sdk(self.client, self._keeper, api_version)
 
     def send(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
-        """Send as often as the policy lets, and read the answer.
+        """Send, retry as the policy allows, and parse the answer with `read`.
 
-        `read` may raise any of FAILURES, which makes the answer an unreadable one. Raises
-        SendFailed, whose cause is the last failure.
+        `read` may raise any of FAILURES; the answer then counts as unreadable. Raises SendFailed,
+        whose cause is the last failure.
         """
         if deadline.left() < LEAST_SEND_SECONDS:
             raise SendFailed(judge(None, {}, None))
@@ -105,7 +105,7 @@ class Sender:
         except FAILURES as failure:
             verdict = self._judge(failure)
             call.note(verdict)
-            # Nobody reads its traceback, which refers to the frames that refer to it.
+            # Its traceback is never used, and would form a reference cycle with its frames.
             raise SendFailed(verdict) from failure.with_traceback(None)
         finally:
             self._told(call, time.monotonic() - started, verdict)

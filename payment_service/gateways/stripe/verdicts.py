@@ -1,4 +1,4 @@
-"""A verdict on each answer of Stripe's: whether it is final, and whether to send again.
+"""A verdict on each of Stripe's answers: whether it is final, and whether to resend.
 
 | answer                              | meaning  | sent again | under the key           |
 |-------------------------------------|----------|------------|-------------------------|
@@ -16,13 +16,13 @@
 | any other that is a replay          | unknown  | no         | saved: for ever         |
 | anything else                       | unknown  | no         | not known               |
 
-To send the same bytes again under the same key is always safe; it is worth its time only where the
-next answer can be another one. A server in front of Stripe's API answers 408 to a request that did
-not arrive in time, 421 to one on the wrong connection, 425 to one in TLS early data: none of them
-looked at the request. Every other 4xx (405, 410, 411, 413, 414, 415, 424, 431, ...) and every 3xx
-judges the request itself, and would judge it the same again.
+Resending the same bytes under the same key is always safe, but useful only if the next answer can
+differ. A server in front of Stripe's API answers 408 to a request that did not arrive in time, 421
+to one on the wrong connection, and 425 to one in TLS early data. In all three cases it did not look
+at the request. Every other 4xx (405, 410, 411, 413, 414, 415, 424, 431, ...) and every 3xx judges
+the request itself, so a resend would get the same answer.
 
-`Stripe-Should-Retry: true` or `false` overrides the third column, `Retry-After` the wait.
+`Stripe-Should-Retry: true` or `false` overrides the third column; `Retry-After` overrides the wait.
 Sources: docs.stripe.com/error-low-level, /api/idempotent_requests, /rate-limits.
 """
 
@@ -35,15 +35,15 @@ from email.utils import parsedate_to_datetime
 
 from payment_service.gateways.sends import Meaning, Verdict
 
-# The longest wait that is believed: a rate is free again within seconds, an outage over in a day.
+# The longest Retry-After that we accept: rate limits last seconds, and outages less than a day.
 MOST_RETRY_AFTER_SECONDS = 86_400.0
 
 
 def judge(status: int | None, headers: Mapping[str, str], kind: str | None) -> Verdict:
-    """Understand a send that brought no object: the table above.
+    """Classify a send that returned no object by the table above.
 
-    `headers` with names in lower case; `kind` is the error's `type` in the body, or None where
-    the body could not be read.
+    `headers` has lower-case names; `kind` is the error's `type` in the body, or None if the body
+    was unreadable.
     """
     replayed = headers.get("idempotent-replayed") == "true"
     meaning, again = _row(status, kind, replayed=replayed)
@@ -80,7 +80,7 @@ def _row(status: int | None, kind: str | None, *, replayed: bool) -> tuple[Meani
 
 
 def _seconds(text: str | None) -> float | None:
-    """Read Retry-After (RFC 9110): seconds, or a date."""
+    """Parse Retry-After (RFC 9110): seconds or a date."""
     if not text:
         return None
     try:
@@ -91,7 +91,7 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _seconds_until(text: str) -> float:
-    """Return NaN for what is no date; a number in it may be too large for one."""
+    """Return the seconds until a date; NaN if it is no date or its numbers are too large."""
     try:
         return parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Read an event of Stripe's: its signature first, over the bytes as they came, then its JSON."""
+"""Read a Stripe event: first verify its signature over the raw bytes, then parse the JSON."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from payment_service.errors import BadRequest
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.stripe.events import payment_event
 
-# Stripe's own default (docs.stripe.com/webhooks): how old a signature may be, so that a copy that
-# somebody kept is worth nothing. Not a setting, because 0 would switch the check off.
+# The maximum age of a signature, against replay attacks: Stripe's own default
+# (docs.stripe.com/webhooks). Not a setting, because 0 would switch the check off.
 TOLERANCE_SECONDS = 300
 
-# Stripe signs once for each secret that is not over: two while one is rolled.
+# Stripe signs once for each active secret: two while a secret is being rolled.
 MAX_SIGNATURES = 16
 
-# A time and as many signatures, with those of other schemes.
+# Room for a time and that many signatures, and for those of other schemes.
 MAX_HEADER_CHARACTERS = 4_096
 
 _TIME = re.compile("[0-9]{1,12}")
@@ -33,9 +33,9 @@ _SIGNATURE = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """An event that was verified. `event`: None where it is about no order's PaymentIntent.
+    """A verified event. `event` is None if it is not about the PaymentIntent of an order.
 
-    `foreign`: signed with the secret of one client, and about an order in another's account.
+    `foreign`: signed with one client's secret, but about an order in another client's account.
     """
 
     event: PaymentEvent | None
@@ -51,19 +51,19 @@ class Hint:
 
 
 class SigningSecrets(Protocol):
-    """The secrets that may have signed an event; false where there is none at all."""
+    """The secrets that may have signed an event; false if there are none."""
 
     def __bool__(self) -> bool: ...
 
     def candidates(self, hint: Hint, named: str | None = None) -> list[str]:
-        """Return the secrets to try, the likeliest first.
+        """Return the secrets to try, most likely first.
 
-        `named`: the client of the address that Stripe called, where the address has one.
+        `named`: the client in the URL that Stripe called, if the URL names one.
         """
         ...
 
     def may_change_orders_of(self, secret: str, client_id: str | None) -> bool:
-        """Whether this secret speaks for the orders of a client (None: for orders of none)."""
+        """Whether this secret covers the orders of a client (None: orders without a client)."""
         ...
 
 
@@ -76,7 +76,7 @@ class _Data(Struct):
 
 
 class _Hint(Struct):
-    """As much of an event as tells whose secret to try first."""
+    """The part of an event that tells which secret to try first."""
 
     account: str | None = None
     data: _Data | None = None
@@ -89,7 +89,7 @@ def read_event(
     clock: Callable[[], float] = time.time,
     client_id: str | None = None,
 ) -> Signed:
-    """Return the event. `client_id`: the client of the address that was called, where it has one.
+    """Verify and return the event. `client_id`: the client in the called URL, if it names one.
 
     Raises BadRequest: webhook_secret_missing, invalid_signature, malformed_json.
     """
@@ -112,7 +112,7 @@ def read_event(
 
 
 def _taken_apart(header: str) -> tuple[str, list[str]]:
-    """Return the time and the signatures that a header has. Raises BadRequest."""
+    """Return the time and the signatures in a header. Raises BadRequest."""
     if len(header) > MAX_HEADER_CHARACTERS:
         raise _not_stripes()
     pairs = [part.partition("=") for part in header.split(",")]
@@ -129,7 +129,7 @@ def _is_signed(payload: bytes, signatures: list[str], secret: str) -> bool:
 
 
 def _hint_of(body: bytes) -> Hint:
-    """Look whose event this says it is: nothing is believed of it before it is verified."""
+    """Read which client and account the event claims; only a hint until it is verified."""
     try:
         found = decode(body, type=_Hint)
     except (ValueError, RecursionError):

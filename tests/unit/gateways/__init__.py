@@ -1,1 +1,1 @@
-"""Tests of the gateways, over faked HTTP."""
+"""Tests of the gateways over faked HTTP."""

@@ -1,4 +1,4 @@
-"""What we send is what the SDK would send, and what is no plain answer the SDK reads."""
+"""We send what the SDK would send, and the SDK parses any answer but a 200 with JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANSWER = b'{"id": "pi_1"}'
 
 
 class Recorder(stripe.HTTPClient):
-    """Answers everything with one answer, and keeps what it was sent."""
+    """An HTTP client with one fixed answer; records the requests."""
 
     name = "requests"
 
@@ -44,7 +44,7 @@ def sdk(recorder: Recorder, **options: Any) -> tuple[Sdk, stripe.StripeClient]:
 
 @pytest.fixture(autouse=True)
 def no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would put the time that the last request took into the next one."""
+    """Switch telemetry off: it would add the duration of the last request to the next one."""
     monkeypatch.setattr(stripe, "enable_telemetry", False)
 
 
@@ -65,7 +65,7 @@ def no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
         {"base_addresses": {"api": "http://127.0.0.1:12111"}},
     ],
 )
-def test_a_request_is_the_sdk_s_to_the_byte(
+def test_request_equals_the_sdk_request_byte_for_byte(
     method: str, path: str, params: dict[str, Any], key: str | None, options: dict[str, Any]
 ) -> None:
     recorder = Recorder()
@@ -89,14 +89,14 @@ VALUES = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), VALUES, max_size=4))
-def test_a_form_is_the_sdk_s_to_the_byte(params: dict[str, Any]) -> None:
+def test_form_equals_the_sdk_form_byte_for_byte(params: dict[str, Any]) -> None:
     recorder = Recorder()
     _, client = sdk(recorder)
     client.raw_request("post", "/v1/x", **params)
     assert form(params) == recorder.sent[0][3]
 
 
-def test_an_answer_comes_with_its_headers() -> None:
+def test_answer_includes_its_headers() -> None:
     answer = sdk(Recorder())[0].ask(Call("get", "/v1/payment_intents/pi_1"))
     assert answer.body == {"id": "pi_1"}
     assert answer.headers["idempotent-replayed"] == "true"
@@ -113,7 +113,7 @@ def test_an_answer_comes_with_its_headers() -> None:
         (500, {"error": {"message": "m"}}, "APIError"),
     ],
 )
-def test_an_error_is_the_sdk_s_and_nothing_is_sent_twice(
+def test_error_comes_from_the_sdk_without_a_second_send(
     status: int, content: dict[str, Any], error: str
 ) -> None:
     recorder = Recorder(json.dumps(content).encode(), status)
@@ -127,19 +127,19 @@ def test_an_error_is_the_sdk_s_and_nothing_is_sent_twice(
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"", b"\xff\xfe", b'{"id": ', b"[" * 60_000])
-def test_200_without_json_is_the_sdk_s_error_too(content: bytes) -> None:
+def test_200_without_json_raises_an_error_without_a_resend(content: bytes) -> None:
     recorder = Recorder(content)
     with pytest.raises((stripe.APIError, ValueError)):
         sdk(recorder)[0].ask(Call("get", "/v1/payment_intents/pi_1"))
     assert len(recorder.sent) == 1
 
 
-def test_a_post_without_a_key_is_not_given_a_random_one() -> None:
+def test_post_without_a_key_is_rejected() -> None:
     with pytest.raises(AssertionError):
         sdk(Recorder())[0].ask(Call("post", "/v1/payment_intents"))
 
 
-def test_a_list_keeps_its_query() -> None:
+def test_list_request_keeps_its_query() -> None:
     recorder = Recorder(b'{"data": []}')
     sdk(recorder)[0].ask(Call("get", "/v1/payment_intents", {"limit": 1}))
     assert parse_qsl(urlsplit(recorder.sent[0][1]).query) == [("limit", "1")]

@@ -1,4 +1,4 @@
-"""The operations on Stripe: what is asked, what is believed, and what a failure is called."""
+"""The Stripe operations: requests, accepted answers, and the errors for failures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def intent(intent_id: str = "pi_1", **more: Any) -> dict[str, Any]:
 
 
 class Gateway(StripeGateway):
-    """One that does not wait, and keeps what it was told of each send."""
+    """A gateway that does not wait, and records the report of each send."""
 
     def __init__(self) -> None:
         self.told = list[Send]()
@@ -81,7 +81,7 @@ def soon() -> Deadline:
     return Deadline.after(20.0)
 
 
-def test_a_creation_carries_key_version_and_params(
+def test_creation_sends_key_version_and_params(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     http.post(URL, json=intent())
@@ -95,12 +95,12 @@ def test_a_creation_carries_key_version_and_params(
 
 
 @pytest.mark.parametrize("key", ["", "ü", "k" * 256])
-def test_what_is_no_key_is_never_sent(gateway: Gateway, key: str) -> None:
+def test_invalid_key_is_never_sent(gateway: Gateway, key: str) -> None:
     with pytest.raises(ValueError, match="idempotency key"):
         gateway.create(SENT, key, soon())
 
 
-def test_a_replay_is_told_apart(gateway: Gateway, http: responses.RequestsMock) -> None:
+def test_replay_is_recognised(gateway: Gateway, http: responses.RequestsMock) -> None:
     http.post(URL, json=intent(), headers={"Idempotent-Replayed": "true"})
     made = gateway.create(SENT, "key-1", soon())
     assert isinstance(made, Made)
@@ -122,7 +122,7 @@ def test_a_replay_is_told_apart(gateway: Gateway, http: responses.RequestsMock) 
         '{"id": "pi_1", "client_secret": "x"',
     ],
 )
-def test_a_200_that_is_no_payment_intent_is_sent_again_and_then_unclear(
+def test_200_without_a_payment_intent_is_resent_then_unclear(
     gateway: Gateway, http: responses.RequestsMock, body: str
 ) -> None:
     http.post(URL, body=body)
@@ -132,7 +132,7 @@ def test_a_200_that_is_no_payment_intent_is_sent_again_and_then_unclear(
     assert len(http.calls) == 3
 
 
-def test_an_answer_for_another_order_is_not_believed(
+def test_answer_for_another_order_is_not_accepted(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     other = intent("pi_2", metadata={"order_id": "B-2", "client_id": "shop"})
@@ -140,7 +140,7 @@ def test_an_answer_for_another_order_is_not_believed(
     assert isinstance(gateway.create(SENT, "key-1", soon()), Unclear)
 
 
-def test_a_retrieve_that_brings_another_one_is_not_believed(
+def test_retrieve_does_not_accept_another_payment_intent(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     http.get(f"{URL}/pi_1", json=intent("pi_2"))
@@ -152,7 +152,7 @@ def test_a_retrieve_that_brings_another_one_is_not_believed(
     ("status", "kind", "expected"),
     [(400, "invalid_request_error", Refused), (402, "card_error", CardRefused)],
 )
-def test_a_no_is_definitive_and_has_stripes_own_code(
+def test_rejection_is_definitive_and_keeps_stripes_code(
     gateway: Gateway,
     http: responses.RequestsMock,
     status: int,
@@ -168,14 +168,16 @@ def test_a_no_is_definitive_and_has_stripes_own_code(
     assert outcome.error.request_id == "req_1"
 
 
-def test_an_idempotency_error_is_no_rejection(
+def test_idempotency_error_is_not_a_rejection(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     http.post(URL, status=400, json={"error": {"type": "idempotency_error", "message": "other"}})
     assert isinstance(gateway.create(SENT, "key-1", soon()), KeyMisused)
 
 
-def test_a_no_after_a_lost_answer_says_so(gateway: Gateway, http: responses.RequestsMock) -> None:
+def test_rejection_after_a_lost_answer_is_after_unresolved(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
     http.post(URL, body=requests.exceptions.ConnectionError("cut"))
     http.post(URL, status=400, json={"error": {"type": "invalid_request_error"}})
     outcome = gateway.create(SENT, "key-1", soon())
@@ -183,7 +185,7 @@ def test_a_no_after_a_lost_answer_says_so(gateway: Gateway, http: responses.Requ
     assert outcome.after_unresolved
 
 
-def test_a_no_after_a_rate_limit_answers_the_first_send(
+def test_rejection_after_a_rate_limit_answers_the_first_send(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     http.post(URL, status=429, json={"error": {"type": "invalid_request_error"}})
@@ -194,7 +196,7 @@ def test_a_no_after_a_rate_limit_answers_the_first_send(
 
 
 @pytest.mark.parametrize("body", ['{"error": {"type": "api_error"}}', "<html>500</html>", "[]"])
-def test_a_saved_500_is_told_by_its_replay_whatever_its_body(
+def test_replayed_500_counts_as_saved_with_any_body(
     gateway: Gateway, http: responses.RequestsMock, body: str
 ) -> None:
     http.post(URL, status=500, body=body)
@@ -207,7 +209,7 @@ def test_a_saved_500_is_told_by_its_replay_whatever_its_body(
 
 @pytest.mark.parametrize("error", ["[]", '"text"', "7", "null", '{"type": 7}', '{"type": null}'])
 @pytest.mark.parametrize("status", [400, 401, 409, 429, 500])
-def test_an_error_of_any_shape_is_an_outcome(
+def test_error_of_any_shape_gives_an_outcome(
     gateway: Gateway, http: responses.RequestsMock, status: int, error: str
 ) -> None:
     http.post(URL, status=status, body=f'{{"error": {error}}}')
@@ -215,7 +217,7 @@ def test_an_error_of_any_shape_is_an_outcome(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_are_a_persons_to_mend(
+def test_rejected_credentials_mean_misconfigured(
     gateway: Gateway, http: responses.RequestsMock, status: int
 ) -> None:
     http.post(URL, status=status, json={"error": {"message": "Invalid API Key: sk_test_****"}})
@@ -225,13 +227,13 @@ def test_refused_credentials_are_a_persons_to_mend(
     assert len(http.calls) == 1
 
 
-def test_nothing_is_sent_where_no_time_is_left(gateway: Gateway) -> None:
+def test_nothing_is_sent_when_no_time_is_left(gateway: Gateway) -> None:
     outcome = gateway.create(SENT, "key-1", Deadline.after(0.1))
     assert isinstance(outcome, Unclear)
     assert isinstance(outcome.error, StripeUnreachable)
 
 
-def test_an_unknown_payment_intent_is_said_to_be(
+def test_unknown_payment_intent_raises_no_such_intent(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     error = {"type": "invalid_request_error", "code": "resource_missing"}
@@ -240,7 +242,7 @@ def test_an_unknown_payment_intent_is_said_to_be(
         gateway.retrieve("pi_1", soon())
 
 
-def test_every_page_of_the_list_is_read(gateway: Gateway, http: responses.RequestsMock) -> None:
+def test_find_reads_every_page_of_the_list(gateway: Gateway, http: responses.RequestsMock) -> None:
     http.get(f"{URL}/search", json={"data": [], "has_more": False})
     foreign = intent("pi_0", metadata={"order_id": "B-2"})
     http.get(URL, json={"data": [foreign], "has_more": True})
@@ -252,7 +254,7 @@ def test_every_page_of_the_list_is_read(gateway: Gateway, http: responses.Reques
     assert second["starting_after"] == ["pi_0"]
 
 
-def test_what_only_the_search_shows_is_retrieved(
+def test_payment_intent_found_only_by_search_is_retrieved(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     old = intent("pi_old")
@@ -263,7 +265,7 @@ def test_what_only_the_search_shows_is_retrieved(
     assert [(each.id, each.status) for each in found] == [("pi_old", "canceled")]
 
 
-def test_an_account_without_search_is_listed_from_the_start(
+def test_account_without_search_is_listed_from_the_start(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     http.get(f"{URL}/search", status=404, json={"error": {"type": "invalid_request_error"}})
@@ -272,10 +274,10 @@ def test_an_account_without_search_is_listed_from_the_start(
     assert _query(http.calls[-1].request.url)["created[gte]"] == [str(int(NOW) - 100_030)]
 
 
-def test_other_softwares_payment_intents_may_be_as_they_like(
+def test_find_ignores_unreadable_intents_of_other_software(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
-    """Stripe types a client_secret as one that may be null."""
+    """Stripe's API reference declares client_secret as nullable."""
     others: list[dict[str, Any]] = [
         intent("pi_2", client_secret=None, metadata={}),
         intent("pi_3", client_secret=None, metadata={"order_id": "B-2"}),
@@ -288,17 +290,17 @@ def test_other_softwares_payment_intents_may_be_as_they_like(
     assert [each.id for each in gateway.find(ORDER, NOW - 10, soon())] == ["pi_1"]
 
 
-def test_a_walk_passes_over_what_is_not_ours(
+def test_walk_skips_payment_intents_of_other_software(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
-    """One that has no client_secret can be paid by nobody whom we told of it."""
+    """We gave no shopper a PaymentIntent without a client_secret, so none can pay it."""
     others = [intent("pi_2", client_secret=None), intent("pi_3", metadata={})]
     http.get(URL, json={"data": [*others, intent("pi_1")], "has_more": False})
     assert [each.id for each in gateway.walk(NOW - 10, 5.0)] == ["pi_1"]
 
 
 @pytest.mark.parametrize("ours", [{"client_secret": None}, {"id": 7}, {"object": "charge"}])
-def test_one_of_the_orders_own_must_be_readable(
+def test_unreadable_intent_of_the_order_fails_the_find(
     gateway: Gateway, http: responses.RequestsMock, ours: dict[str, Any]
 ) -> None:
     http.get(f"{URL}/search", json={"data": [], "has_more": False})
@@ -307,10 +309,10 @@ def test_one_of_the_orders_own_must_be_readable(
         gateway.find(ORDER, NOW - 10, soon())
 
 
-def test_what_was_sent_long_ago_is_not_looked_for_in_the_list(
+def test_find_of_an_old_send_does_not_read_the_list(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
-    """A busy account's list of an hour is longer than a request has time to read."""
+    """A request has no time to read an hour of a busy account's list."""
     http.get(f"{URL}/search", json={"data": [intent("pi_1")], "has_more": False})
     http.get(f"{URL}/pi_1", json=intent("pi_1"))
     found = gateway.find(ORDER, NOW - 100_000, soon(), NOW - 4000)
@@ -329,7 +331,7 @@ def test_what_was_sent_long_ago_is_not_looked_for_in_the_list(
     ],
     ids=["young", "old", "just now", "not known", "clock set back"],
 )
-def test_the_list_is_read_for_the_time_in_which_something_may_have_been_made(
+def test_find_lists_only_the_possible_creation_times(
     gateway: Gateway,
     http: responses.RequestsMock,
     since: float,
@@ -345,7 +347,7 @@ def test_the_list_is_read_for_the_time_in_which_something_may_have_been_made(
     assert asked.get("created[lte]") == (None if latest is None else [str(int(latest))])
 
 
-def test_a_search_that_fails_is_no_proof_of_absence(
+def test_failed_search_does_not_prove_absence(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     http.get(f"{URL}/search", status=503, body="")
@@ -353,7 +355,7 @@ def test_a_search_that_fails_is_no_proof_of_absence(
         gateway.find(ORDER, NOW - 100_000, soon())
 
 
-def test_a_list_that_is_refused_is_not_the_clients_fault(
+def test_rejected_list_request_does_not_blame_the_client(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     http.get(f"{URL}/search", json={"data": [], "has_more": False})
@@ -362,14 +364,14 @@ def test_a_list_that_is_refused_is_not_the_clients_fault(
         gateway.find(ORDER, NOW - 10, soon())
 
 
-def test_names_are_quoted_in_the_search(gateway: Gateway, http: responses.RequestsMock) -> None:
+def test_search_query_escapes_names(gateway: Gateway, http: responses.RequestsMock) -> None:
     http.get(f"{URL}/search", json={"data": [], "has_more": False})
     http.get(URL, json={"data": [], "has_more": False})
     gateway.find(Order(False, None, "it's \\ one"), NOW, soon())
     assert _query(http.calls[0].request.url)["query"] == ["metadata['order_id']:'it\\'s \\\\ one'"]
 
 
-def test_a_cancellation_that_is_too_late_is_none(
+def test_cancellation_that_is_too_late_returns_none(
     gateway: Gateway, http: responses.RequestsMock
 ) -> None:
     error = {"type": "invalid_request_error", "code": "payment_intent_unexpected_state"}
@@ -377,7 +379,7 @@ def test_a_cancellation_that_is_too_late_is_none(
     assert gateway.cancel("pi_1", "duplicate", soon()) is None
 
 
-def test_what_was_sent_survives_as_text() -> None:
+def test_sent_params_survive_a_round_trip_as_text() -> None:
     again = SentParams.parse(SENT.text())
     assert again == SENT
     assert list(json.loads(again.text())["params"]) == list(PARAMS)

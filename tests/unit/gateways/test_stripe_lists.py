@@ -1,4 +1,4 @@
-"""A look-up in an account that makes very many PaymentIntents misses none, whatever it costs."""
+"""A look-up in an account with very many PaymentIntents misses none, at any cost."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ LIST = Match(method="GET", path=f"{INTENTS}$")
 
 
 class Crowd:
-    """An account with a thousand PaymentIntents, evenly over so many seconds."""
+    """An account with a thousand PaymentIntents, spread evenly over SECONDS."""
 
     def __init__(self) -> None:
         self.now = NOW
-        # The search knows none of them yet: what is found is found in the list.
+        # The search does not know any of them yet, so every find comes from the list.
         rules = Rules(search_lag_seconds=2 * SECONDS)
         self.sandbox = Sandbox(lambda: self.now, seed=1, rules=rules)
         self.ours: set[str] = set()
@@ -76,21 +76,21 @@ def crowd(whole: Crowd) -> Iterator[Crowd]:
     whole.sandbox.faults.clear()
 
 
-def test_what_lies_anywhere_among_very_many_is_found(crowd: Crowd) -> None:
+def test_find_misses_none_among_a_thousand(crowd: Crowd) -> None:
     before = crowd.lists
     assert crowd.find() == crowd.ours
-    # Each slice has a page more than it would have in turn, at most.
+    # Each slice needs at most one page more than a sequential read.
     assert OTHERS / 100 < crowd.lists - before <= OTHERS / 100 + SLICES + 1
 
 
 @pytest.mark.parametrize("skip", [0, PAGES_IN_TURN, PAGES_IN_TURN + 3])
-def test_a_page_that_is_not_answered_is_no_proof_of_absence(crowd: Crowd, skip: int) -> None:
+def test_unanswered_page_does_not_prove_absence(crowd: Crowd, skip: int) -> None:
     crowd.sandbox.faults.order(FaultOrder("error_503", LIST, skip=skip, count=None))
     with pytest.raises(StripeFailed):
         crowd.find()
 
 
-def test_slices_are_read_at_the_same_time(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slices_are_read_in_parallel(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     met = threading.Barrier(SLICES)
     read, taken = crowd.gateway._pages._ask, threading.local()
 
@@ -105,7 +105,7 @@ def test_slices_are_read_at_the_same_time(crowd: Crowd, monkeypatch: pytest.Monk
     assert not met.broken
 
 
-def test_who_comes_while_others_read_in_slices_reads_in_turn(crowd: Crowd) -> None:
+def test_look_up_without_a_free_slot_reads_in_sequence(crowd: Crowd) -> None:
     pages = crowd.gateway._pages
     while pages._sliced.acquire(blocking=False):
         pass
@@ -117,7 +117,7 @@ def test_who_comes_while_others_read_in_slices_reads_in_turn(crowd: Crowd) -> No
         pages._sliced = threading.BoundedSemaphore(2)
 
 
-def test_a_process_that_ends_reads_in_turn(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exiting_process_reads_in_sequence(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     def submit(*_: object) -> None:
         raise RuntimeError("cannot schedule new futures after shutdown")
 
@@ -125,7 +125,7 @@ def test_a_process_that_ends_reads_in_turn(crowd: Crowd, monkeypatch: pytest.Mon
     assert crowd.find() == crowd.ours
 
 
-def test_a_slice_that_fails_where_no_other_could_begin_hides_nothing(
+def test_failed_slice_hides_nothing_when_no_thread_can_start(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def submit(_: object, run: Callable[..., object], *slice_: object) -> None:
@@ -140,9 +140,7 @@ def test_a_slice_that_fails_where_no_other_could_begin_hides_nothing(
 
 
 @given(st.integers(0, 2**31), st.integers(0, 5000), st.integers(1, 10))
-def test_a_stretch_is_cut_without_a_gap_and_without_a_lap(
-    first: int, seconds: int, most: int
-) -> None:
+def test_stretch_is_cut_without_gaps_or_overlaps(first: int, seconds: int, most: int) -> None:
     pieces = cut(Stretch(first, first + seconds), most)
     assert len(pieces) == min(most, seconds + 1)
     assert (pieces[0].first, pieces[-1].last) == (first, first + seconds)

@@ -1,4 +1,4 @@
-"""Answers are read as HTTP says, held against the standard library's reading; else refused."""
+"""Answers are parsed per HTTP and compared with the standard library; others are rejected."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read(data: bytes) -> Answer:
          200, b"{}", False),
     ],
 )  # fmt: skip
-def test_an_answer_is_read(data: bytes, status: int, body: bytes, last: bool) -> None:
+def test_answer_is_parsed(data: bytes, status: int, body: bytes, last: bool) -> None:
     answer = read(data)
     assert (answer.status_code, answer.content, answer.last) == (status, body, last)
 
@@ -72,12 +72,12 @@ def test_an_answer_is_read(data: bytes, status: int, body: bytes, last: bool) ->
         OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n",
     ],
 )
-def test_what_is_broken_is_refused(data: bytes) -> None:
+def test_malformed_answer_is_rejected(data: bytes) -> None:
     with pytest.raises(UnreadableAnswer):
         read(data)
 
 
-def test_a_header_is_found_by_any_spelling() -> None:
+def test_header_look_up_ignores_case() -> None:
     headers = read(OK + b"Request-Id:  req_1 \r\nX: a\r\nx: b\r\nContent-Length: 0\r\n\r\n").headers
     assert headers["request-id"] == headers.get("REQUEST-ID") == "req_1"
     assert "Request-Id" in headers
@@ -90,7 +90,7 @@ VALUES = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=12
 
 
 @given(st.integers(200, 599), st.dictionaries(NAMES, VALUES), st.binary(max_size=50))
-def test_it_reads_what_the_standard_library_reads(
+def test_parser_agrees_with_the_standard_library(
     status: int, headers: dict[str, str], body: bytes
 ) -> None:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -105,7 +105,7 @@ def test_it_reads_what_the_standard_library_reads(
 
 
 @given(st.one_of(st.binary(), st.binary().map(lambda tail: OK + tail)))
-def test_noise_is_an_answer_or_unreadable(data: bytes) -> None:
+def test_random_bytes_are_an_answer_or_unreadable(data: bytes) -> None:
     try:
         read(data)
     except UnreadableAnswer:

@@ -1,4 +1,4 @@
-"""The table of answers, and the one retry loop."""
+"""The verdict table and the one retry loop."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ from payment_service.gateways.stripe.verdicts import judge
         (503, None, Meaning.FAILED, True),
     ],
 )
-def test_each_answer_has_its_row(
+def test_each_answer_gets_the_verdict_of_its_row(
     status: int | None, kind: str | None, meaning: Meaning, again: bool
 ) -> None:
     verdict = judge(status, {}, kind)
     assert (verdict.meaning, verdict.again) == (meaning, again)
 
 
-def test_a_replayed_5xx_is_never_got_past_with_its_key() -> None:
+def test_replayed_5xx_is_final_for_its_key() -> None:
     headers = {"idempotent-replayed": "true", "stripe-should-retry": "true"}
     verdict = judge(500, headers, "api_error")
     assert (verdict.again, verdict.saved_5xx) == (False, True)
 
 
 @pytest.mark.parametrize("status", [408, 421, 425])
-def test_a_saved_4xx_of_the_edge_is_not_sent_again(status: int) -> None:
+def test_saved_4xx_of_the_edge_is_not_resent(status: int) -> None:
     verdict = judge(status, {"idempotent-replayed": "true"}, None)
     assert (verdict.again, verdict.saved_5xx) == (False, False)
 
 
 @pytest.mark.parametrize(("asked", "again"), [("true", True), ("false", False)])
 @pytest.mark.parametrize("status", [400, 408, 409, 421, 425, 429, 500, 503])
-def test_should_retry_overrides_the_status(status: int, asked: str, again: bool) -> None:
+def test_should_retry_header_overrides_the_status(status: int, asked: str, again: bool) -> None:
     assert judge(status, {"stripe-should-retry": asked}, "api_error").again is again
 
 
@@ -78,17 +78,17 @@ def test_should_retry_overrides_the_status(status: int, asked: str, again: bool)
         ("1 Jan 99999999999999999999 00:00:00 GMT", None),
     ],
 )
-def test_retry_after_is_read(text: str, seconds: float | None) -> None:
+def test_retry_after_is_parsed(text: str, seconds: float | None) -> None:
     assert judge(429, {"retry-after": text}, None).retry_after_seconds == seconds
 
 
-def test_retry_after_may_be_a_date_long_past() -> None:
+def test_retry_after_may_be_a_date_in_the_distant_past() -> None:
     verdict = judge(429, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, None)
     assert verdict.retry_after_seconds == 0.0
 
 
 class Timeline:
-    """Sends that fail in turn, and the waits between them."""
+    """A series of failing sends, and the waits between them."""
 
     def __init__(self, *verdicts: Verdict, budget: float = 25.0) -> None:
         self.now, self.sends, self.waits = 0.0, 0, list[float]()
@@ -114,41 +114,41 @@ class Timeline:
 LOST = judge(None, {}, None)
 
 
-def test_the_waits_are_a_second_and_then_two() -> None:
+def test_waits_are_one_second_and_then_two() -> None:
     time = Timeline(LOST, LOST)
     assert time.run() == "sent"
     assert time.waits == [1.0, 2.0]
     assert [told.send for told in time.told] == [1, 2]
 
 
-def test_three_sends_are_the_most() -> None:
+def test_at_most_three_sends() -> None:
     time = Timeline(LOST, LOST, LOST)
     with pytest.raises(SendFailed):
         time.run()
     assert time.sends == 3
 
 
-def test_a_final_answer_is_not_sent_again() -> None:
+def test_request_with_a_final_answer_is_not_resent() -> None:
     time = Timeline(judge(402, {}, "card_error"))
     with pytest.raises(SendFailed):
         time.run()
     assert time.sends == 1
 
 
-def test_retry_after_is_waited_for() -> None:
+def test_retry_loop_waits_for_retry_after() -> None:
     time = Timeline(judge(429, {"retry-after": "7"}, None))
     time.run()
     assert time.waits == [7.0]
 
 
-def test_a_wait_that_the_budget_does_not_hold_is_not_begun() -> None:
+def test_wait_beyond_the_budget_is_not_started() -> None:
     time = Timeline(judge(429, {"retry-after": "30"}, None))
     with pytest.raises(SendFailed):
         time.run()
     assert (time.sends, time.waits) == (1, [])
 
 
-def test_jitter_keeps_the_waits_apart() -> None:
+def test_jitter_spreads_the_waits() -> None:
     policy = RetryPolicy()
     waits = {_first_wait(policy) for _ in range(20)}
     assert len(waits) > 1

@@ -1,1 +1,1 @@
-"""Tests of the payment rules, over the sandbox's core in process."""
+"""Tests of the payment rules, with the sandbox's core in the same process."""

@@ -1,9 +1,9 @@
-"""Whatever happens in whatever order, and wherever the process is killed: paid once, told once.
+"""Property test: an order is paid once and reported once, in any history with any crash.
 
-Hypothesis makes up the life of one order: requests, payments and failures at Stripe, events that
-arrive twice, late or never, lost answers, a shop that is down, and kill -9 at any step of any of
-them. In the end everything that was lost is sent again, as Stripe, the shop's client and an
-operator would, and the books must agree.
+Hypothesis generates the history of one order: requests, payments and failures at Stripe, events
+that arrive twice, late or never, lost answers, a shop that is down, and kill -9 at any step. At the
+end the test resends everything that was lost, as Stripe, the shop's client and an operator would.
+Then our records must agree with Stripe's.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ OPERATIONS = st.one_of(
     EVENT,
 )
 
-# With what happens, at which step the process is killed, or another operation comes between.
+# An operation; the step at which the process is killed, or at which another operation runs.
 HAPPENINGS = st.tuples(
     OPERATIONS, st.one_of(st.none(), st.integers(0, 12)), st.one_of(st.none(), OPERATIONS)
 )
 
 
 class Life:
-    """One order's life: `given` are the PaymentIntents whose client_secret a shopper has."""
+    """One order's history. `given`: the PaymentIntents whose client_secret a shopper has."""
 
     def __init__(self) -> None:
         self.bench = AfterBench()
@@ -70,7 +70,7 @@ class Life:
             self.bench.at_step = {}
 
     def quieten(self) -> None:
-        """Everything works again, and whoever was not answered asks once more."""
+        """Clear all faults, and repeat every request that got no answer."""
         self.bench.sandbox.faults.clear()
         self.bench.shop.down = False
         self.bench.now += 10 * 86_400
@@ -97,7 +97,7 @@ class Life:
             try:
                 work(argument)
             except (PaymentError, Refusal, AssertionError):
-                # Refused, or not possible in this state: also a life.
+                # Rejected, or not possible in this state: a valid history, too.
                 return
 
         return done
@@ -158,7 +158,7 @@ class Life:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.booleans(), st.lists(HAPPENINGS, min_size=3, max_size=14))
-def test_paid_once_and_told_once_whatever_happens(lost: bool, happenings: list[Any]) -> None:
+def test_order_is_paid_once_and_reported_once_always(lost: bool, happenings: list[Any]) -> None:
     life = Life()
     if lost:
         life.happen(("break", "lost_after"), None, None)

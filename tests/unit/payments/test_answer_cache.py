@@ -1,4 +1,4 @@
-"""Answers are young, bounded, and gone with a change of their order."""
+"""The cache holds young answers, is bounded, and drops those of a changed order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_an_answer_is_given_again_while_it_is_young(clock: Clock) -> None:
+def test_young_answer_is_served_from_the_cache(clock: Clock) -> None:
     cache: AnswerCache[str] = AnswerCache(2.0, clock)
     cache.put(ORDER, "print", "answer", asked_at=100.0)
     clock.now = 101.9
@@ -32,20 +32,20 @@ def test_an_answer_is_given_again_while_it_is_young(clock: Clock) -> None:
     assert cache.get(ORDER, "print") is None
 
 
-def test_its_age_counts_from_when_stripe_was_asked(clock: Clock) -> None:
+def test_age_counts_from_the_request_to_stripe(clock: Clock) -> None:
     cache: AnswerCache[str] = AnswerCache(2.0, clock)
     clock.now = 103.0
     cache.put(ORDER, "print", "answer", asked_at=100.0)
     assert cache.get(ORDER, "print") is None
 
 
-def test_other_parameters_are_another_request(clock: Clock) -> None:
+def test_other_parameters_miss_the_cache(clock: Clock) -> None:
     cache: AnswerCache[str] = AnswerCache(2.0, clock)
     cache.put(ORDER, "print", "answer", asked_at=100.0)
     assert cache.get(ORDER, "other") is None
 
 
-def test_a_change_drops_the_answer_and_those_on_their_way(clock: Clock) -> None:
+def test_change_drops_cached_and_pending_answers(clock: Clock) -> None:
     cache: AnswerCache[str] = AnswerCache(2.0, clock)
     cache.put(ORDER, "print", "answer", asked_at=100.0)
     clock.now = 100.5
@@ -57,13 +57,13 @@ def test_a_change_drops_the_answer_and_those_on_their_way(clock: Clock) -> None:
     assert cache.get(ORDER, "print") == "asked after it"
 
 
-def test_zero_seconds_keep_nothing(clock: Clock) -> None:
+def test_zero_seconds_disable_the_cache(clock: Clock) -> None:
     cache: AnswerCache[str] = AnswerCache(0.0, clock)
     cache.put(ORDER, "print", "answer", asked_at=100.0)
     assert cache.get(ORDER, "print") is None
 
 
-def test_the_oldest_go_first(clock: Clock) -> None:
+def test_oldest_answers_are_evicted_first(clock: Clock) -> None:
     cache: AnswerCache[str] = AnswerCache(2.0, clock)
     orders = [Order(False, None, str(n)) for n in range(answer_cache.MAX_ANSWERS + 1)]
     for order in orders:
@@ -72,8 +72,8 @@ def test_the_oldest_go_first(clock: Clock) -> None:
     assert cache.get(orders[1], "print") == "answer"
 
 
-def test_marks_of_changed_orders_are_as_many_as_answers_at_most(clock: Clock) -> None:
-    """Most are of orders that another process answered."""
+def test_marks_of_changed_orders_are_bounded_like_answers(clock: Clock) -> None:
+    """Most marks belong to orders that another process answered."""
     cache: AnswerCache[str] = AnswerCache(2.0, clock)
     for number in range(answer_cache.MAX_ANSWERS + 5):
         cache.forget(Order(False, None, str(number)))

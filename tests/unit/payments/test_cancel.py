@@ -1,4 +1,4 @@
-"""A canceled order cannot be paid any more, and can be created again."""
+"""A canceled order can no longer be paid, and can be created again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bench() -> AfterBench:
     return AfterBench()
 
 
-def test_a_canceled_order_is_created_again_as_a_new_attempt(bench: AfterBench) -> None:
+def test_canceled_order_can_be_recreated_as_a_new_attempt(bench: AfterBench) -> None:
     first = bench.ask().intent.id
     assert bench.cancel().status == "canceled"
     second = bench.ask(amount=2000).intent.id
@@ -26,7 +26,7 @@ def test_a_canceled_order_is_created_again_as_a_new_attempt(bench: AfterBench) -
     assert bench.record().attempt == 2
 
 
-def test_a_cancellation_can_be_asked_for_again(bench: AfterBench) -> None:
+def test_cancellation_can_be_repeated(bench: AfterBench) -> None:
     first = bench.ask().intent.id
     bench.cancel()
     sends, record = bench.sends("POST"), bench.record()
@@ -36,7 +36,7 @@ def test_a_cancellation_can_be_asked_for_again(bench: AfterBench) -> None:
     assert bench.shop.types() == ["order.canceled"]
 
 
-def test_a_paid_order_is_not_canceled(bench: AfterBench) -> None:
+def test_paid_order_is_not_canceled(bench: AfterBench) -> None:
     bench.pay(bench.ask().intent.id)
     with pytest.raises(NoLongerOpen) as raised:
         bench.cancel()
@@ -44,20 +44,20 @@ def test_a_paid_order_is_not_canceled(bench: AfterBench) -> None:
     assert len(bench.payable()) == 1
 
 
-def test_an_order_that_is_paid_just_then_is_not_canceled(bench: AfterBench) -> None:
+def test_order_paid_during_the_cancellation_is_not_canceled(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     bench.meanwhile(4, lambda: bench.pay(intent_id))
     with pytest.raises(NoLongerOpen):
         bench.cancel()
 
 
-def test_an_order_that_nobody_created_is_not_found(bench: AfterBench) -> None:
+def test_order_that_was_never_created_is_not_found(bench: AfterBench) -> None:
     with pytest.raises(NotFound):
         bench.cancel()
 
 
 @pytest.mark.parametrize("kind", ["lost_before", "lost_after", "error_503"])
-def test_a_lost_answer_is_resolved_by_the_next_request(bench: AfterBench, kind: str) -> None:
+def test_next_request_resolves_a_lost_answer(bench: AfterBench, kind: str) -> None:
     bench.ask()
     path = Match(method="POST", path="/v1/payment_intents/")
     bench.sandbox.faults.order(FaultOrder(kind, path, count=3))
@@ -67,7 +67,7 @@ def test_a_lost_answer_is_resolved_by_the_next_request(bench: AfterBench, kind: 
     assert bench.payable() == []
 
 
-def test_an_unknown_order_is_resolved_and_canceled(bench: AfterBench) -> None:
+def test_unknown_order_is_resolved_and_canceled(bench: AfterBench) -> None:
     bench.break_creation("lost_after", count=3)
     with pytest.raises(StripeFailed):
         bench.ask()
@@ -75,7 +75,7 @@ def test_an_unknown_order_is_resolved_and_canceled(bench: AfterBench) -> None:
     assert bench.payable() == []
 
 
-def test_a_crash_between_any_two_steps_is_put_right_by_the_next_request(bench: AfterBench) -> None:
+def test_next_request_repairs_a_crash_at_any_step(bench: AfterBench) -> None:
     step, crashed = 0, True
     while crashed:
         order_id = f"C-{step}"
@@ -90,9 +90,7 @@ def test_a_crash_between_any_two_steps_is_put_right_by_the_next_request(bench: A
 
 
 @pytest.mark.parametrize("step", range(16))
-def test_an_order_that_is_created_again_meanwhile_is_not_canceled_twice(
-    bench: AfterBench, step: int
-) -> None:
+def test_order_recreated_meanwhile_is_not_canceled_twice(bench: AfterBench, step: int) -> None:
     first = bench.ask().intent.id
     bench.sandbox.faults.order(FaultOrder("lost_after", Match("POST", f"{INTENTS}/{first}/cancel")))
     given: list[str] = []
@@ -101,7 +99,7 @@ def test_an_order_that_is_created_again_meanwhile_is_not_canceled_twice(
     assert bench.payable() == [each for each in given if each != first]
 
 
-def test_the_status_says_what_happened_and_no_secret(bench: AfterBench) -> None:
+def test_status_has_the_history_and_no_secret(bench: AfterBench) -> None:
     created = bench.ask()
     bench.update(1500)
     bench.pay(created.intent.id)
@@ -119,7 +117,7 @@ def test_the_status_says_what_happened_and_no_secret(bench: AfterBench) -> None:
     assert created.intent.client_secret not in repr(status)
 
 
-def test_the_status_of_a_new_attempt_has_its_own_amount(bench: AfterBench) -> None:
+def test_status_of_a_new_attempt_has_its_own_amount(bench: AfterBench) -> None:
     bench.ask()
     bench.update(1500)
     bench.cancel()
@@ -128,7 +126,7 @@ def test_the_status_of_a_new_attempt_has_its_own_amount(bench: AfterBench) -> No
     assert (status.amount, status.attempt, status.revision) == (2000, 2, 1)
 
 
-def test_the_status_without_a_payment_intent_says_so(bench: AfterBench) -> None:
+def test_status_without_a_payment_intent_says_so(bench: AfterBench) -> None:
     request = OrderRequest(order_id="A-1")
     with pytest.raises(NotFound):
         bench.orders.status(request)
@@ -139,7 +137,7 @@ def test_the_status_without_a_payment_intent_says_so(bench: AfterBench) -> None:
     assert [each.order_id for each in bench.orders.unknown()] == ["A-1"]
 
 
-def test_a_fresh_status_asks_stripe(bench: AfterBench) -> None:
+def test_refreshed_status_comes_from_stripe(bench: AfterBench) -> None:
     request = OrderRequest(order_id="A-1")
     bench.pay(bench.ask().intent.id)
     assert bench.orders.status(request).status == "requires_payment_method"

@@ -1,4 +1,4 @@
-"""The rules one by one, each on the real flow, the real gateway and the sandbox's core."""
+"""Each rule of the creation, on the real flow, the real gateway and the sandbox's core."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def bench() -> FlowBench:
     return FlowBench()
 
 
-def test_a_new_order_costs_one_send(bench: FlowBench) -> None:
+def test_new_order_takes_one_send(bench: FlowBench) -> None:
     created = bench.ask()
     assert (created.replayed, created.intent.status) == (False, "requires_payment_method")
     assert sum(bench.sandbox.log.shown_counts().values()) == 1
     assert bench.record().payment_intent_id == created.intent.id
 
 
-def test_what_leaves_no_time_to_send_is_not_found_out_again_by_each_request(
+def test_slow_lookup_is_not_repeated_by_the_next_request(
     bench: FlowBench,
 ) -> None:
-    """A look-up that fills the time of a request would fill that of every later one."""
+    """Without that, a look-up that uses up one request's time would use up every later one's."""
     bench.break_creation("error_500_without_object", should_retry=False)
     bench.send_seconds = 10.6
     with pytest.raises(StripeFailed):
@@ -50,13 +50,13 @@ def test_what_leaves_no_time_to_send_is_not_found_out_again_by_each_request(
     assert bench.record().attempt == 2
 
 
-def test_the_same_order_again_is_fetched(bench: FlowBench) -> None:
+def test_repeated_order_is_retrieved(bench: FlowBench) -> None:
     first, second = bench.ask(), bench.ask()
     assert (second.intent.id, second.replayed) == (first.intent.id, True)
     assert bench.sends() == 1
 
 
-def test_other_parameters_are_refused_and_nothing_is_sent(bench: FlowBench) -> None:
+def test_other_parameters_are_rejected_without_a_send(bench: FlowBench) -> None:
     first = bench.ask()
     before = sum(bench.sandbox.log.shown_counts().values())
     with pytest.raises(OrderReused):
@@ -66,14 +66,14 @@ def test_other_parameters_are_refused_and_nothing_is_sent(bench: FlowBench) -> N
 
 
 @pytest.mark.parametrize("kind", ["lost_before", "lost_after", "cut_body", "html", "empty_object"])
-def test_a_lost_answer_is_asked_for_again_with_the_same_key(bench: FlowBench, kind: str) -> None:
+def test_lost_answer_is_retried_with_the_same_key(bench: FlowBench, kind: str) -> None:
     bench.break_creation(kind)
     created = bench.ask()
     assert bench.payable() == [created.intent.id]
 
 
 @pytest.mark.parametrize("kind", ["lost_after", "lost_before", "error_503"])
-def test_an_order_left_unknown_is_resolved_by_the_next_request(bench: FlowBench, kind: str) -> None:
+def test_next_request_resolves_an_unknown_order(bench: FlowBench, kind: str) -> None:
     bench.break_creation(kind, count=3)
     with pytest.raises(StripeFailed):
         bench.ask()
@@ -85,7 +85,9 @@ def test_an_order_left_unknown_is_resolved_by_the_next_request(bench: FlowBench,
 
 @pytest.mark.parametrize("should_retry", [None, False])
 @pytest.mark.parametrize("kind", ["error_500_with_object", "error_500_without_object"])
-def test_a_saved_500_is_got_past(bench: FlowBench, kind: str, should_retry: bool | None) -> None:
+def test_creation_succeeds_after_a_saved_500(
+    bench: FlowBench, kind: str, should_retry: bool | None
+) -> None:
     bench.break_creation(kind, should_retry=should_retry)
     created = bench.ask()
     assert bench.payable() == [created.intent.id]
@@ -93,10 +95,10 @@ def test_a_saved_500_is_got_past(bench: FlowBench, kind: str, should_retry: bool
 
 
 @pytest.mark.parametrize("should_retry", [None, False])
-def test_a_stripe_that_goes_on_failing_is_said_so_and_holds_nothing_up(
+def test_persistent_500s_are_reported_and_block_no_request(
     bench: FlowBench, should_retry: bool | None
 ) -> None:
-    """Each key with a 500 may have an object that appears later: a request makes two at most."""
+    """A request tries at most two keys: each 500 may leave an object that appears later."""
     bench.break_creation("error_500_without_object", count=None, should_retry=should_retry)
     for attempts in (2, 4, 6):
         with pytest.raises(StripeFailed):
@@ -110,7 +112,7 @@ def test_a_stripe_that_goes_on_failing_is_said_so_and_holds_nothing_up(
 
 
 @pytest.mark.parametrize("seconds", [4.0, 6.0, 8.0, 9.0, 10.0, 12.0])
-def test_an_order_whose_time_runs_out_is_free_at_once(bench: FlowBench, seconds: float) -> None:
+def test_order_is_unlocked_when_its_request_times_out(bench: FlowBench, seconds: float) -> None:
     bench.break_creation("error_500_without_object", count=None)
     with pytest.raises(StripeFailed):
         bench.ask_within(seconds)
@@ -120,19 +122,19 @@ def test_an_order_whose_time_runs_out_is_free_at_once(bench: FlowBench, seconds:
     assert "waited" not in bench.whats()
 
 
-def test_an_object_that_appears_a_moment_after_its_500_is_found(bench: FlowBench) -> None:
+def test_object_that_appears_just_after_its_500_is_found(bench: FlowBench) -> None:
     bench.break_creation("late_object", seconds=2.5)
     created = bench.ask()
     assert [each["id"] for each in bench.made()] == [created.intent.id]
 
 
-def test_a_short_budget_has_its_second_look_earlier(bench: FlowBench) -> None:
+def test_short_budget_moves_the_second_look_earlier(bench: FlowBench) -> None:
     bench.break_creation("late_object", seconds=0.6, should_retry=False)
     created = bench.ask_within(4.0)
     assert [each["id"] for each in bench.made()] == [created.intent.id]
 
 
-def test_a_late_object_of_a_saved_500_is_never_given_out(bench: FlowBench) -> None:
+def test_late_object_of_a_saved_500_is_never_returned(bench: FlowBench) -> None:
     bench.break_creation("late_object", seconds=60.0)
     first = bench.ask()
     bench.now += 3600
@@ -141,7 +143,7 @@ def test_a_late_object_of_a_saved_500_is_never_given_out(bench: FlowBench) -> No
 
 @pytest.mark.parametrize("kind", ["lost_after", "error_500_with_object"])
 @pytest.mark.parametrize("age", [25 * 3600.0, 200 * DAY])
-def test_an_unknown_order_is_looked_up_once_its_key_is_old(
+def test_unknown_order_with_an_old_key_is_looked_up(
     bench: FlowBench, kind: str, age: float
 ) -> None:
     bench.break_creation(kind, count=3)
@@ -155,7 +157,7 @@ def test_an_unknown_order_is_looked_up_once_its_key_is_old(
     assert [created.intent.id] == made == bench.payable()
 
 
-def test_an_old_key_that_made_nothing_begins_the_next_attempt(bench: FlowBench) -> None:
+def test_old_key_without_an_object_starts_the_next_attempt(bench: FlowBench) -> None:
     bench.break_creation("lost_before", count=3)
     with pytest.raises(StripeUnreachable):
         bench.ask()
@@ -164,7 +166,7 @@ def test_an_old_key_that_made_nothing_begins_the_next_attempt(bench: FlowBench) 
     assert (bench.payable(), bench.record().attempt) == ([created.intent.id], 2)
 
 
-def test_a_definitive_rejection_lets_corrected_parameters_through(bench: FlowBench) -> None:
+def test_corrected_parameters_pass_after_a_rejection(bench: FlowBench) -> None:
     with pytest.raises(Refused) as raised:
         bench.ask(amount=10)
     assert raised.value.code == "amount_too_small"
@@ -172,7 +174,7 @@ def test_a_definitive_rejection_lets_corrected_parameters_through(bench: FlowBen
     assert bench.record().attempt == 2
 
 
-def test_a_rejection_that_the_store_forgot_is_passed_over(bench: FlowBench) -> None:
+def test_rejection_lost_by_the_store_is_skipped(bench: FlowBench) -> None:
     with pytest.raises(Refused):
         bench.ask(customer="cus_missing")
     bench.store.forget(bench.record())
@@ -181,21 +183,21 @@ def test_a_rejection_that_the_store_forgot_is_passed_over(bench: FlowBench) -> N
     assert bench.record().attempt == 2
 
 
-def test_a_lost_record_is_replayed_by_stripe_within_the_day(bench: FlowBench) -> None:
+def test_stripe_replays_a_lost_record_within_a_day(bench: FlowBench) -> None:
     first = bench.ask()
     bench.store.forget(bench.record())
     again = bench.ask()
     assert (again.intent.id, again.replayed) == (first.intent.id, True)
 
 
-def test_a_lost_record_of_a_paid_order_answers_succeeded(bench: FlowBench) -> None:
+def test_lost_record_of_a_paid_order_returns_succeeded(bench: FlowBench) -> None:
     first = bench.ask()
     _pay(bench, first.intent.id)
     bench.store.forget(bench.record())
     assert bench.ask().intent.status == "succeeded"
 
 
-def test_a_lost_record_with_other_parameters_is_refused(bench: FlowBench) -> None:
+def test_lost_record_with_other_parameters_is_rejected(bench: FlowBench) -> None:
     first = bench.ask()
     bench.store.forget(bench.record())
     with pytest.raises(OrderReused):
@@ -203,7 +205,7 @@ def test_a_lost_record_with_other_parameters_is_refused(bench: FlowBench) -> Non
     assert bench.ask().intent.id == first.intent.id
 
 
-def test_a_canceled_one_is_replaced_whatever_its_age(bench: FlowBench) -> None:
+def test_canceled_payment_intent_is_replaced_at_any_age(bench: FlowBench) -> None:
     first = bench.ask()
     _cancel(bench, first.intent.id)
     second = bench.ask()
@@ -212,7 +214,7 @@ def test_a_canceled_one_is_replaced_whatever_its_age(bench: FlowBench) -> None:
     assert bench.ask().intent.id == second.intent.id
 
 
-def test_a_paid_one_is_never_replaced(bench: FlowBench) -> None:
+def test_paid_payment_intent_is_never_replaced(bench: FlowBench) -> None:
     first = bench.ask()
     _pay(bench, first.intent.id)
     bench.now += 300 * DAY
@@ -230,7 +232,7 @@ def test_a_paid_one_is_never_replaced(bench: FlowBench) -> None:
         ("key_in_use", InFlight),
     ],
 )
-def test_what_is_not_definitive_is_never_final(
+def test_indefinite_answer_is_never_final(
     bench: FlowBench, kind: str, error: type[Exception]
 ) -> None:
     bench.break_creation(kind, count=3)
@@ -241,18 +243,18 @@ def test_what_is_not_definitive_is_never_final(
     assert bench.ask().intent.id == bench.payable()[0]
 
 
-def test_a_deploy_that_adds_a_field_resends_what_was_stored(bench: FlowBench) -> None:
+def test_deploy_that_adds_a_field_resends_the_stored_params(bench: FlowBench) -> None:
     bench.break_creation("lost_after", count=3)
     with pytest.raises(StripeUnreachable):
         bench.ask()
-    # The same request, but this version of the service sends one more parameter for it.
+    # The same request, but the new version of the service sends one more parameter.
     deployed = bench.wanted(statement_descriptor_suffix="SHOP")
     same_request = replace(deployed, fingerprint=bench.wanted().fingerprint)
     created = create_once(bench.tools, same_request, Deadline.after(25, lambda: bench.now))
     assert bench.payable() == [created.intent.id]
 
 
-def test_an_amount_that_was_changed_elsewhere_is_not_given_out_for_the_old_one(
+def test_amount_changed_elsewhere_is_not_served_for_the_old_one(
     bench: FlowBench,
 ) -> None:
     first = bench.ask()
@@ -267,7 +269,7 @@ def test_an_amount_that_was_changed_elsewhere_is_not_given_out_for_the_old_one(
     assert bench.ask().intent.status == "succeeded"
 
 
-def test_corrected_parameters_get_past_a_rejection_that_the_store_forgot(
+def test_corrected_parameters_pass_after_a_lost_rejection(
     bench: FlowBench,
 ) -> None:
     with pytest.raises(Refused):

@@ -1,4 +1,4 @@
-"""What a record keeps beside its state, as versions before and after this one read it."""
+"""The follow-up fields of a record, as older and newer versions of the service read them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ KEPT = FollowUp(
 )
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_written_fields_are_read_back() -> None:
     assert follow_up_of(replace(record(), follow_up=KEPT.text())) == KEPT
     assert follow_up_of(with_follow_up(record(), amount=5)) == FollowUp(amount=5)
 
 
-def test_names_of_a_newer_version_are_passed_over_wherever_they_stand() -> None:
+def test_names_of_a_newer_version_are_skipped_anywhere() -> None:
     newer = asdict(KEPT) | {"tomorrow": [1]}
     newer["queue"] = [each | {"tomorrow": 1} for each in newer["queue"]]
     newer["pending"] |= {"tomorrow": 1}

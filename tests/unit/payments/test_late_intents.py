@@ -1,4 +1,4 @@
-"""What a 500 made after its order had gone on is canceled, by whoever is there to look."""
+"""A late look cancels a PaymentIntent that a 500 created after its order had moved on."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def waiting(bench: FlowBench) -> list[KeyRecord]:
 
 
 def late_object(bench: FlowBench, seconds: float) -> str:
-    """An order that went on after a 500 whose object appears later; gives its PaymentIntent."""
+    """Create an order that moves on after a 500 with a late object; return its PaymentIntent."""
     bench.break_creation("late_object", seconds=seconds)
     return bench.ask().intent.id
 
 
-def test_an_order_without_trouble_is_never_looked_at_again(bench: FlowBench) -> None:
+def test_order_without_failures_needs_no_late_look(bench: FlowBench) -> None:
     bench.ask()
     assert bench.record().due_at is None
 
 
-def test_a_late_object_is_canceled_and_the_recorded_one_stays(bench: FlowBench) -> None:
+def test_late_object_is_canceled_and_the_recorded_one_kept(bench: FlowBench) -> None:
     own = late_object(bench, seconds=10.0)
     bench.now += LOOKS_AFTER_SECONDS[0]
     assert len(bench.payable()) == 1
@@ -52,7 +52,7 @@ def test_a_late_object_is_canceled_and_the_recorded_one_stays(bench: FlowBench) 
     assert bench.ask().intent.id == own
 
 
-def test_it_is_looked_three_times_and_then_no_more(bench: FlowBench) -> None:
+def test_late_looks_end_after_three(bench: FlowBench) -> None:
     late_object(bench, seconds=10_000.0)
     for _ in LOOKS_AFTER_SECONDS:
         bench.now += 4000
@@ -62,12 +62,12 @@ def test_it_is_looked_three_times_and_then_no_more(bench: FlowBench) -> None:
     assert waiting(bench) == []
 
 
-def test_a_look_is_not_due_before_its_time(bench: FlowBench) -> None:
+def test_late_look_is_not_due_early(bench: FlowBench) -> None:
     late_object(bench, seconds=10.0)
     assert waiting(bench) == []
 
 
-def test_a_look_that_stripe_does_not_answer_is_taken_later(bench: FlowBench) -> None:
+def test_late_look_without_an_answer_is_retried_later(bench: FlowBench) -> None:
     own = late_object(bench, seconds=10.0)
     bench.now += LOOKS_AFTER_SECONDS[0]
     bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), count=None))
@@ -79,8 +79,8 @@ def test_a_look_that_stripe_does_not_answer_is_taken_later(bench: FlowBench) -> 
     assert bench.payable() == [own]
 
 
-def test_a_look_in_another_account_is_left_to_those_who_serve_it(bench: FlowBench) -> None:
-    """In live mode, a test order's number names the live order's own PaymentIntent."""
+def test_late_look_in_another_account_is_left_to_its_service(bench: FlowBench) -> None:
+    """In live mode, the number of a test order names the live order's own PaymentIntent."""
     own = late_object(bench, seconds=10.0)
     bench.sandbox.settle()
     bench.now += LOOKS_AFTER_SECONDS[0]
@@ -91,7 +91,7 @@ def test_a_look_in_another_account_is_left_to_those_who_serve_it(bench: FlowBenc
     assert bench.payable() == [own]
 
 
-def test_a_service_serves_the_orders_of_its_mode_and_its_clients() -> None:
+def test_service_serves_the_orders_of_its_mode_and_clients() -> None:
     settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_shop"})
     listed = open_payments(settings, listed={"shop-a"}).orders.tools.serves
     assert listed(Order(livemode=False, client_id="shop-a", order_id="A-1"))
@@ -103,7 +103,7 @@ def test_a_service_serves_the_orders_of_its_mode_and_its_clients() -> None:
     assert not anybody(Order(livemode=True, client_id="shop-b", order_id="A-1"))
 
 
-def test_two_that_look_at_once_do_it_once(bench: FlowBench) -> None:
+def test_concurrent_late_looks_run_once(bench: FlowBench) -> None:
     late_object(bench, seconds=10.0)
     bench.now += LOOKS_AFTER_SECONDS[0]
     (record,) = waiting(bench)
@@ -111,7 +111,7 @@ def test_two_that_look_at_once_do_it_once(bench: FlowBench) -> None:
     assert not looks(bench).deliver(record)
 
 
-def test_an_order_in_flight_is_left_to_its_owner(bench: FlowBench) -> None:
+def test_late_look_leaves_an_order_in_flight_alone(bench: FlowBench) -> None:
     own = late_object(bench, seconds=10.0)
     headers = {"authorization": "Bearer sk_test_shop"}
     bench.sandbox.handle("POST", f"{INTENTS}/{own}/cancel", headers, b"")
@@ -131,7 +131,7 @@ def test_an_order_in_flight_is_left_to_its_owner(bench: FlowBench) -> None:
     assert follow_up_of(before).looks
 
 
-def test_what_a_new_attempt_made_meanwhile_is_no_stray(bench: FlowBench) -> None:
+def test_payment_intent_of_a_concurrent_attempt_is_no_stray(bench: FlowBench) -> None:
     own = late_object(bench, seconds=10_000.0)
     bench.now += LOOKS_AFTER_SECONDS[0]
     (record,) = waiting(bench)

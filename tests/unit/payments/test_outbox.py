@@ -1,4 +1,4 @@
-"""Order events reach the shop: at least once, in order, by any number of deliverers."""
+"""Any number of deliverers send order events to the shop at least once and in sequence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bench() -> AfterBench:
     return bench
 
 
-def test_a_listener_that_fails_forty_times_is_told_in_the_end(bench: AfterBench) -> None:
+def test_listener_that_fails_forty_times_gets_the_event(bench: AfterBench) -> None:
     bench.shop.down = True
     while bench.shop.tries < 40:
         due = bench.record().due_at
@@ -48,7 +48,7 @@ def test_a_listener_that_fails_forty_times_is_told_in_the_end(bench: AfterBench)
     assert bench.record().due_at is None
 
 
-def test_the_wait_doubles_up_to_an_hour(bench: AfterBench) -> None:
+def test_wait_doubles_up_to_an_hour(bench: AfterBench) -> None:
     bench.shop.down = True
     waits = []
     for _ in range(15):
@@ -59,7 +59,7 @@ def test_the_wait_doubles_up_to_an_hour(bench: AfterBench) -> None:
     assert waits[-1] == 1.25 * HOUR
 
 
-def test_after_three_days_an_event_is_parked_with_an_alarm_and_can_be_tried_again(
+def test_event_is_parked_after_three_days_and_can_be_retried(
     bench: AfterBench,
 ) -> None:
     bench.shop.down = True
@@ -69,7 +69,7 @@ def test_after_three_days_an_event_is_parked_with_an_alarm_and_can_be_tried_agai
         bench.deliver()
     assert 72 * HOUR <= bench.now - started < 75 * HOUR
     assert bench.whats().count("event_parked") == 1
-    # Facts are spread over the log's line, whose own names they must not take.
+    # Facts become fields of the log line, and must not overwrite its own fields.
     lines = {"time", "level", "logger", "event", "correlation_id"}
     assert not any(lines & set(each.facts) for each in bench.seen)
     assert bench.record().follow_up.count('"parked":true') == 1
@@ -89,7 +89,7 @@ def test_two_deliverers_do_not_post_the_same_event(bench: AfterBench, step: int)
     assert len(bench.shop.bodies) == 1
 
 
-def test_the_events_of_an_order_go_out_in_their_order(bench: AfterBench) -> None:
+def test_events_of_an_order_are_delivered_in_sequence(bench: AfterBench) -> None:
     first = bench.ask("A-2").intent.id
     bench.fail(first)
     bench.apply_all("A-2")
@@ -108,7 +108,7 @@ def test_the_events_of_an_order_go_out_in_their_order(bench: AfterBench) -> None
     assert types == ["order.failed", "order.canceled", "order.paid"]
 
 
-def test_a_repeat_has_the_same_bytes(bench: AfterBench) -> None:
+def test_redelivery_has_the_same_bytes(bench: AfterBench) -> None:
     [record] = bench.store.due(bench.now, 10)
     bodies: list[bytes] = []
 
@@ -124,8 +124,8 @@ def test_a_repeat_has_the_same_bytes(bench: AfterBench) -> None:
     assert json.loads(bodies[0])["id"] == follow_up_of(record).queue[0].id
 
 
-def test_a_lost_store_makes_no_second_event(bench: AfterBench) -> None:
-    """The id of an event is a pure function of what it tells."""
+def test_lost_store_creates_no_second_event(bench: AfterBench) -> None:
+    """The id of an event is a pure function of its content."""
     bench.deliver()
     bench.store.forget(bench.record())
     bench.apply_all()
@@ -134,8 +134,8 @@ def test_a_lost_store_makes_no_second_event(bench: AfterBench) -> None:
     assert len(bench.shop.told()) == 1
 
 
-def test_a_shop_is_told_of_the_orders_of_its_mode_wherever_the_others_stand() -> None:
-    """A test and a live service on one store have a listener each."""
+def test_shop_gets_only_the_events_of_its_mode() -> None:
+    """A test service and a live service on one store each have a listener."""
     secret = "whsec_" + "0" * 40
     shop = {"ORDER_EVENTS_URL": "http://127.0.0.1:1/", "ORDER_EVENTS_SECRET": secret}
     settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_shop", **shop})
@@ -150,7 +150,7 @@ def test_a_shop_is_told_of_the_orders_of_its_mode_wherever_the_others_stand() ->
     assert [each.order.order_id for each in courier._chore.waiting(10)] == ["A-299"]
 
 
-def test_without_a_listener_nothing_is_kept_for_one() -> None:
+def test_without_a_listener_no_event_is_queued() -> None:
     bench = AfterBench()
     bench.orders.tools = bench.tools = bench.another()
     bench.pay(bench.ask().intent.id)
@@ -172,12 +172,12 @@ def test_stripes_own_code_verifies_our_signature() -> None:
         stripe.Webhook.construct_event(BODY, signed, "whsec_other")
 
 
-def test_ours_is_the_signature_that_stripe_makes() -> None:
+def test_our_signature_equals_stripes() -> None:
     theirs = stripe.WebhookSignature.generate_signature_header(BODY.decode(), "whsec_a", 17)
     assert signature(BODY, ["whsec_a"], 17) == theirs == sandbox_signature(BODY, "whsec_a", 17)
 
 
-def test_we_verify_what_stripe_signs() -> None:
+def test_we_verify_stripes_signatures() -> None:
     secrets = Secret("whsec_old, whsec_new")
     theirs = stripe.WebhookSignature.generate_signature_header(BODY.decode(), "whsec_new", 1_000)
     known = WebhookSecrets(secrets, None)

@@ -1,4 +1,4 @@
-"""What is left behind is put right, once, and nothing else is touched."""
+"""The reconciler repairs what earlier failures left, once, and touches nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def leave_unknown(bench: AfterBench, order_id: str, kind: str = "lost_after") ->
     bench.sandbox.faults.clear()
 
 
-def test_a_thousand_orders_whose_webhooks_were_all_dropped(bench: AfterBench) -> None:
+def test_reconciler_repairs_1000_orders_without_webhooks(bench: AfterBench) -> None:
     for number in range(950):
         intent_id = bench.ask(f"O-{number}").intent.id
         if number < 300:
@@ -44,7 +44,7 @@ def test_a_thousand_orders_whose_webhooks_were_all_dropped(bench: AfterBench) ->
     assert all(len(bench.payable(f"O-{number}")) == 1 for number in range(0, 1000, 7))
 
 
-def test_a_dry_run_counts_and_changes_nothing(bench: AfterBench) -> None:
+def test_dry_run_counts_and_changes_nothing(bench: AfterBench) -> None:
     bench.pay(bench.ask("paid").intent.id)
     bench.ask("with a stray")
     bench.stray("with a stray")
@@ -56,7 +56,7 @@ def test_a_dry_run_counts_and_changes_nothing(bench: AfterBench) -> None:
     assert bench.reconcile() == counts
 
 
-def test_an_order_that_stripe_says_nothing_of_stays_unresolved(bench: AfterBench) -> None:
+def test_order_without_an_answer_from_stripe_stays_unresolved(bench: AfterBench) -> None:
     leave_unknown(bench, "A-1")
     bench.sandbox.faults.order(FaultOrder("error_503", Match(method="POST"), count=None))
     assert bench.reconcile() == {"checked": 1, "unresolved": 1}
@@ -64,7 +64,7 @@ def test_an_order_that_stripe_says_nothing_of_stays_unresolved(bench: AfterBench
     assert bench.reconcile() == {"checked": 1, "adopted": 1}
 
 
-def test_an_old_attempt_that_made_nothing_is_closed_and_nothing_is_made(bench: AfterBench) -> None:
+def test_old_attempt_without_an_object_is_only_closed(bench: AfterBench) -> None:
     leave_unknown(bench, "A-1", "lost_before")
     bench.now += 2 * DAY
     assert bench.reconcile() == {"checked": 1, "closed": 1}
@@ -73,7 +73,7 @@ def test_an_old_attempt_that_made_nothing_is_closed_and_nothing_is_made(bench: A
     assert bench.record().attempt == 2
 
 
-def test_an_order_that_is_paid_twice_is_an_alarm_each_time(bench: AfterBench) -> None:
+def test_order_paid_twice_raises_an_alarm_each_run(bench: AfterBench) -> None:
     own = bench.ask().intent.id
     bench.pay(own)
     bench.reconcile()
@@ -86,10 +86,8 @@ def test_an_order_that_is_paid_twice_is_an_alarm_each_time(bench: AfterBench) ->
 
 
 @pytest.mark.parametrize("paid", [False, True])
-def test_what_stripe_did_not_tell_of_one_stays_unresolved_whatever_it_tells_of_another(
-    bench: AfterBench, *, paid: bool
-) -> None:
-    """The list is newest first: the order's own comes after the stray, and is as it should be."""
+def test_unanswered_stray_keeps_its_order_unresolved(bench: AfterBench, *, paid: bool) -> None:
+    """The list is newest first: the order's own intent follows the stray, and is correct."""
     own = bench.ask().intent.id
     bench.now += 5
     stray = bench.stray("A-1")
@@ -105,8 +103,8 @@ def test_what_stripe_did_not_tell_of_one_stays_unresolved_whatever_it_tells_of_a
     assert counts["two_paid" if paid else "canceled"] == 1
 
 
-def test_a_restored_store_learns_what_was_made_since_its_backup(bench: AfterBench) -> None:
-    """A day later the key makes another, and a shopper may hold the first one still."""
+def test_restored_store_learns_intents_made_since_the_backup(bench: AfterBench) -> None:
+    """A day later the key creates another one, while a shopper may still have the first."""
     own = bench.ask().intent.id
     bench.store.forget(bench.record())
     late = bench.stray("A-1")
@@ -124,7 +122,7 @@ def test_a_restored_store_learns_what_was_made_since_its_backup(bench: AfterBenc
     assert bench.ask("A-2").intent.id != canceled
 
 
-def test_a_paid_order_that_the_store_has_lost_is_recorded(bench: AfterBench) -> None:
+def test_paid_order_lost_by_the_store_is_recorded(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     bench.pay(intent_id)
     bench.store.forget(bench.record())
@@ -132,7 +130,7 @@ def test_a_paid_order_that_the_store_has_lost_is_recorded(bench: AfterBench) -> 
     assert bench.ask().intent.id == intent_id
 
 
-def test_a_debit_that_failed_is_noted_however_long_ago_it_was_made(bench: AfterBench) -> None:
+def test_failed_debit_is_noted_at_any_age(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     confirm = {
         "payment_method": "pm_usBankAccount_insufficientFunds",
@@ -148,8 +146,8 @@ def test_a_debit_that_failed_is_noted_however_long_ago_it_was_made(bench: AfterB
     assert bench.shop.types() == ["order.failed"]
 
 
-def test_what_is_heard_while_the_list_is_read_is_not_undone(bench: AfterBench) -> None:
-    """The page shows it as processing; before the record is read, a webhook says it is paid."""
+def test_webhook_during_the_list_read_is_not_undone(bench: AfterBench) -> None:
+    """The list shows it as processing; a webhook reports it paid before the record is read."""
     intent_id = bench.ask().intent.id
     confirm = {"payment_method": "pm_usBankAccount", "return_url": "https://shop.example/done"}
     bench.send(f"/v1/payment_intents/{intent_id}/confirm", confirm)
@@ -164,7 +162,7 @@ def test_what_is_heard_while_the_list_is_read_is_not_undone(bench: AfterBench) -
     assert bench.record().payment_status == "succeeded"
 
 
-def test_two_at_once_and_a_serving_service_do_not_disturb_it(bench: AfterBench) -> None:
+def test_concurrent_runs_and_requests_do_not_conflict(bench: AfterBench) -> None:
     for number in range(6):
         bench.pay(bench.ask(f"O-{number}").intent.id)
     leave_unknown(bench, "A-1")
@@ -177,7 +175,7 @@ def test_two_at_once_and_a_serving_service_do_not_disturb_it(bench: AfterBench) 
     assert bench.shop.types() == ["order.paid"] * 6
 
 
-def test_a_crash_between_any_two_steps_is_put_right_by_the_next_run() -> None:
+def test_next_run_repairs_a_crash_at_any_step() -> None:
     step, crashed = 0, True
     while crashed:
         bench = AfterBench()

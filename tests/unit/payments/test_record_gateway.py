@@ -1,4 +1,4 @@
-"""A record names its gateway, and every question about it goes there."""
+"""A record names its gateway, and every request about the record goes there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DAY = 86_400.0
 
 
 class OtherGateway(StripeGateway):
-    """A second provider, which happens to speak as Stripe does."""
+    """A second provider, with the same API as Stripe."""
 
     @property
     def facts(self) -> GatewayFacts:
@@ -67,11 +67,11 @@ class TwoGateways(AfterBench):
         return replace(self.wanted(), params=sent)
 
     def create_elsewhere(self) -> str:
-        """Create the order at the other provider, as a request that prefers it does."""
+        """Create the order at the other provider, like a request that prefers it."""
         return self.ask_within(BUDGET_SECONDS, self.wanted_elsewhere()).intent.id
 
     def leave_unknown_elsewhere(self) -> None:
-        """Carry out the creation at the other provider, and lose its answer."""
+        """Execute the creation at the other provider, and lose its answer."""
         self.elsewhere.faults.order(FaultOrder("lost_after", CREATE, count=None))
         with pytest.raises(StripeUnreachable):
             self.create_elsewhere()
@@ -96,16 +96,16 @@ def bench() -> TwoGateways:
 # The stored text.
 
 
-def test_the_text_of_stripes_parameters_is_what_it_always_was() -> None:
+def test_text_of_stripes_parameters_is_unchanged() -> None:
     text = SentParams("2026-10-28.endive", {"amount": 1, "description": "Hüte"}).text()
     assert text == '{"api_version":"2026-10-28.endive","params":{"amount":1,"description":"Hüte"}}'
 
 
-def test_a_text_without_a_gateway_is_stripes() -> None:
+def test_text_without_a_gateway_means_stripe() -> None:
     assert SentParams.parse('{"api_version":"v","params":{}}') == SentParams("v", {}, "stripe")
 
 
-def test_another_gateway_is_kept_in_the_text() -> None:
+def test_text_names_any_other_gateway() -> None:
     sent = SentParams("v", {"amount": 1}, gateway="other")
     assert SentParams.parse(sent.text()) == sent
 
@@ -113,7 +113,7 @@ def test_another_gateway_is_kept_in_the_text() -> None:
 # A record of the second gateway.
 
 
-def test_a_repeated_request_is_answered_by_the_records_gateway(bench: TwoGateways) -> None:
+def test_repeated_request_uses_the_records_gateway(bench: TwoGateways) -> None:
     made = bench.create_elsewhere()
     again = bench.ask()
     assert (again.intent.id, again.replayed) == (made, True)
@@ -121,7 +121,7 @@ def test_a_repeated_request_is_answered_by_the_records_gateway(bench: TwoGateway
     assert bench.sends_to_stripe() == 0
 
 
-def test_an_unknown_attempt_is_resent_to_its_own_gateway(bench: TwoGateways) -> None:
+def test_unknown_attempt_is_resent_to_its_own_gateway(bench: TwoGateways) -> None:
     bench.leave_unknown_elsewhere()
     bench.ask()
     assert len(bench.statuses_elsewhere()) == 1
@@ -129,9 +129,7 @@ def test_an_unknown_attempt_is_resent_to_its_own_gateway(bench: TwoGateways) -> 
 
 
 @pytest.mark.parametrize("seconds", [0.0, 2 * DAY])
-def test_an_unknown_order_is_resolved_at_its_own_gateway(
-    bench: TwoGateways, seconds: float
-) -> None:
+def test_unknown_order_is_resolved_at_its_own_gateway(bench: TwoGateways, seconds: float) -> None:
     bench.leave_unknown_elsewhere()
     bench.now += seconds
     record = resolve(bench.tools, bench.record(), Deadline.after(BUDGET_SECONDS, lambda: bench.now))
@@ -150,7 +148,7 @@ def test_changes_go_to_the_records_gateway(bench: TwoGateways) -> None:
     assert bench.sends_to_stripe() == 0
 
 
-# A record of a gateway that is not known here.
+# A record of a gateway that this service does not know.
 
 
 def ask(bench: TwoGateways) -> object:
@@ -178,7 +176,7 @@ EVERY_WAY = [ask, refresh, update, cancel, webhook]
 
 
 @pytest.mark.parametrize("way", EVERY_WAY)
-def test_nothing_is_sent_for_a_recorded_payment_of_an_unknown_gateway(
+def test_recorded_payment_of_an_unknown_gateway_sends_nothing(
     bench: TwoGateways, way: Callable[[TwoGateways], object]
 ) -> None:
     bench.create_elsewhere()
@@ -191,7 +189,7 @@ def test_nothing_is_sent_for_a_recorded_payment_of_an_unknown_gateway(
 
 @pytest.mark.parametrize("way", [ask, update, cancel, webhook])
 @pytest.mark.parametrize("seconds", [0.0, 2 * DAY])
-def test_nothing_is_sent_for_an_unknown_attempt_of_an_unknown_gateway(
+def test_unknown_attempt_of_an_unknown_gateway_sends_nothing(
     bench: TwoGateways, way: Callable[[TwoGateways], object], seconds: float
 ) -> None:
     bench.leave_unknown_elsewhere()
@@ -204,7 +202,7 @@ def test_nothing_is_sent_for_an_unknown_attempt_of_an_unknown_gateway(
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_the_reconciler_leaves_an_order_of_an_unknown_gateway(
+def test_reconciler_skips_an_order_of_an_unknown_gateway(
     bench: TwoGateways, *, dry_run: bool
 ) -> None:
     bench.leave_unknown_elsewhere()
@@ -217,7 +215,7 @@ def test_the_reconciler_leaves_an_order_of_an_unknown_gateway(
     assert bench.made() == []
 
 
-def test_a_late_look_at_an_unknown_gateway_is_kept_for_later(bench: TwoGateways) -> None:
+def test_late_look_at_an_unknown_gateway_is_kept(bench: TwoGateways) -> None:
     bench.create_elsewhere()
     held = bench.record()
     looked_at = with_follow_up(replace(held, version=held.version + 1), looks=(bench.now,))

@@ -1,4 +1,4 @@
-"""What a good request becomes: normalised, sent to Stripe, and fingerprinted."""
+"""A valid request is normalised, converted to Stripe's parameters, and fingerprinted."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def parsed(**fields: Any) -> PaymentRequest:
     return read(json.dumps({"amount": 100, "order_id": "A-1", **fields}).encode())
 
 
-def test_smallest_request_is_usd_and_lets_stripe_choose_the_types() -> None:
+def test_minimal_request_is_usd_and_stripe_chooses_the_types() -> None:
     assert parsed().stripe_params(NEW) == {
         "amount": 100,
         "currency": "usd",
@@ -60,7 +60,7 @@ def test_smallest_request_is_usd_and_lets_stripe_choose_the_types() -> None:
     }
 
 
-def test_an_old_version_must_be_told_to_choose() -> None:
+def test_old_api_version_needs_automatic_methods_enabled() -> None:
     sent = parsed().stripe_params("2022-11-15")
     assert sent["automatic_payment_methods"] == {"enabled": True}
 
@@ -75,7 +75,7 @@ def test_every_field_reaches_stripe() -> None:
 
 
 @pytest.mark.parametrize("version", ["2026-07-29.dahlia", "2026-09-30.endive", NEW])
-def test_since_dahlia_the_types_are_allowed_payment_method_types(version: str) -> None:
+def test_dahlia_uses_allowed_payment_method_types(version: str) -> None:
     sent = parsed(payment_method_types=["card"]).stripe_params(version)
     assert sent["allowed_payment_method_types"] == ["card"]
     assert "payment_method_types" not in sent
@@ -83,7 +83,7 @@ def test_since_dahlia_the_types_are_allowed_payment_method_types(version: str) -
 
 
 @pytest.mark.parametrize("version", ["2026-06-24.dahlia", OLD, "2019-02-11"])
-def test_before_that_they_are_payment_method_types(version: str) -> None:
+def test_versions_before_dahlia_use_payment_method_types(version: str) -> None:
     sent = parsed(payment_method_types=["card"]).stripe_params(version)
     assert sent["payment_method_types"] == ["card"]
     assert "allowed_payment_method_types" not in sent
@@ -113,13 +113,13 @@ def test_eft_is_acss_debit_with_its_mandate(currency: str, terms: dict[str, str]
     assert sent["payment_method_options"] == options
 
 
-def test_interac_is_card_present_and_interac_present_with_cad() -> None:
+def test_interac_is_card_and_interac_present_with_cad() -> None:
     types = ["interac_present", "card_present"]
     sent = parsed(currency="cad", payment_method_types=types).stripe_params(NEW)
     assert sent["allowed_payment_method_types"] == ["card_present", "interac_present"]
 
 
-def test_lists_may_be_in_the_options() -> None:
+def test_options_may_contain_lists() -> None:
     wanted = {"us_bank_account": {"financial_connections": {"permissions": ["payment_method"]}}}
     assert parsed(payment_method_options=wanted).payment_method_options == wanted
 
@@ -137,12 +137,12 @@ def test_lists_may_be_in_the_options() -> None:
         ("[]{}\"'<>&%", "[]{}\"'<>&%"),
     ],
 )
-def test_names_of_orders_are_kept_as_they_are(given_id: object, text: str) -> None:
+def test_order_names_are_kept_unchanged(given_id: object, text: str) -> None:
     request = parsed(order_id=given_id, client_id=given_id)
     assert (request.order_id, request.client_id) == (text, text)
 
 
-def test_an_integer_and_its_digits_are_the_same_order() -> None:
+def test_integer_and_its_digits_name_the_same_order() -> None:
     assert parsed(order_id=12).fingerprint == parsed(order_id="12").fingerprint
 
 
@@ -152,7 +152,7 @@ def test_currency_is_sent_in_lower_case(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(CURRENCIES))
-def test_a_hundred_is_an_amount_of_every_currency(code: str) -> None:
+def test_hundred_is_a_valid_amount_in_every_currency(code: str) -> None:
     assert parsed(currency=code).amount == 100
 
 
@@ -160,7 +160,7 @@ def test_a_hundred_is_an_amount_of_every_currency(code: str) -> None:
     ("currency", "amount"),
     [("usd", 1), ("usd", 99999999), ("jpy", 1), ("isk", 500), ("ugx", 1000), ("kwd", 5120)],
 )
-def test_amounts_at_the_edges_are_taken(currency: str, amount: int) -> None:
+def test_amounts_at_the_limits_are_accepted(currency: str, amount: int) -> None:
     assert parsed(currency=currency, amount=amount).amount == amount
 
 
@@ -176,24 +176,24 @@ def test_the_service_and_the_sandbox_know_the_same_currencies() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(FULL) - {"amount", "order_id"}))
-def test_null_is_as_good_as_absent(name: str) -> None:
+def test_null_equals_absent(name: str) -> None:
     assert parsed(**{name: None}) == parsed()
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_byte_order_mark_is_skipped() -> None:
     body = b'\xef\xbb\xbf{"amount": 100, "order_id": "A-1"}'
     assert read(body) == parsed()
 
 
-def test_metadata_has_room_for_49_names_or_48_beside_a_client_id() -> None:
+def test_metadata_holds_49_names_or_48_with_a_client_id() -> None:
     names = {f"{n:040}": "x" * 500 for n in range(49)}
     assert len(parsed(metadata=names).stripe_params(NEW)["metadata"]) == 50
     names.popitem()
     assert len(parsed(metadata=names, client_id="c").stripe_params(NEW)["metadata"]) == 50
 
 
-def test_the_canonical_text_is_pinned_down() -> None:
-    """Records of last month hold its hash: a change here is a 422 for every one of them."""
+def test_canonical_text_never_changes() -> None:
+    """Last month's records hold its hash: a change would answer each of them with a 422."""
     assert parsed().canonical() == '{"amount":100,"currency":"usd","order_id":"A-1"}'
     assert parsed(**FULL).canonical() == (
         '{"amount":1999,"capture_method":"manual","client_id":"7","currency":"cad",'
@@ -228,7 +228,7 @@ def test_the_canonical_text_is_pinned_down() -> None:
         {"statement_descriptor_suffix": "x"},
     ],
 )
-def test_every_field_counts_in_the_fingerprint(fields: dict[str, Any]) -> None:
+def test_fingerprint_covers_every_field(fields: dict[str, Any]) -> None:
     assert parsed(**fields).fingerprint != parsed().fingerprint
 
 
@@ -236,13 +236,13 @@ def test_every_field_counts_in_the_fingerprint(fields: dict[str, Any]) -> None:
     "fields",
     [{"currency": "USD"}, {"metadata": {}}, {"payment_method_options": {}}, {"client_id": None}],
 )
-def test_what_means_the_same_has_the_same_fingerprint(fields: dict[str, Any]) -> None:
+def test_equivalent_requests_have_the_same_fingerprint(fields: dict[str, Any]) -> None:
     assert parsed(**fields).fingerprint == parsed().fingerprint
 
 
 @given(st.permutations(sorted(FULL)), st.permutations(FULL["payment_method_types"]))
-def test_the_same_fingerprint_sends_the_same_text(names: list[str], types: list[str]) -> None:
-    """With the record lost, the key is derived again: the parameters must be too."""
+def test_same_fingerprint_sends_the_same_text(names: list[str], types: list[str]) -> None:
+    """After a loss of the record we derive the same key, so we must derive the same params."""
     shuffled = read(
         json.dumps(
             {name: types if name == "payment_method_types" else FULL[name] for name in names}
@@ -255,7 +255,7 @@ def test_the_same_fingerprint_sends_the_same_text(names: list[str], types: list[
         assert sent == again
 
 
-def test_a_request_cannot_be_changed() -> None:
+def test_request_is_immutable() -> None:
     with pytest.raises(AttributeError, match="immutable"):
         parsed().amount = 1  # type: ignore[misc]
 
@@ -279,8 +279,8 @@ def test_a_request_cannot_be_changed() -> None:
         ("\ud800", "x"),
     ],
 )
-def test_half_a_surrogate_pair_is_refused_wherever_it_comes_from(field: str, value: Any) -> None:
-    """A body cannot hold one, but what a token signs is read by the token's library."""
+def test_half_a_surrogate_pair_is_rejected_from_any_source(field: str, value: Any) -> None:
+    """A body cannot hold one, but the token library parses the signed claims by itself."""
     with pytest.raises(BadRequest) as caught:
         check_request({"amount": 100, "order_id": "A-1", field: value}, PaymentRequest)
     assert str(caught.value).encode()

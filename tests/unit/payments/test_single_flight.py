@@ -1,4 +1,4 @@
-"""The same order twice at the same moment in one process: one goes, the others share."""
+"""Simultaneous requests for one order in one process: one leads, the others share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from payment_service.payments.creation.single_flight import SingleFlight, Waited
 
 
 class Leader:
-    """A call that lasts until it is let go."""
+    """A call that blocks until `go` is set."""
 
     def __init__(self, outcome: str | Exception = "answer") -> None:
         self.started, self.go = threading.Event(), threading.Event()
@@ -29,13 +29,13 @@ class Leader:
 
 
 class Key:
-    """The order, as a follower asks for it: tells when it is being looked up."""
+    """The key of a follower's request; signals when it is being looked up."""
 
     def __init__(self, asked: Callable[[], None] = lambda: None) -> None:
         self._asked = asked
 
     def __hash__(self) -> int:
-        # Within the lock: whatever it starts cannot land before the follower has joined.
+        # Runs with the lock held: nothing that it starts can land before the follower has joined.
         self._asked()
         return 1
 
@@ -47,7 +47,7 @@ def never() -> str:
     raise AssertionError("a follower leads")
 
 
-def test_nobody_joins_a_flight_that_began_before_a_change() -> None:
+def test_change_prevents_joining_an_earlier_flight() -> None:
     flight, before, after = SingleFlight[tuple[str, int], str](), Leader("before"), Leader("after")
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(flight.run, ("A-1", 1), before, 10)
@@ -58,14 +58,14 @@ def test_nobody_joins_a_flight_that_began_before_a_change() -> None:
         assert after.started.wait(10)
         before.go.set()
         assert first.result(10) == ("before", False)
-        # The first has landed, and the second is still there to be joined.
+        # The first flight has landed, and requests can still join the second.
         assert list(flight._flights) == [("A-1", 1)]
         after.go.set()
         assert second.result(10) == ("after", False)
     assert not flight._flights
 
 
-def test_fifty_at_the_same_moment_cost_one_call() -> None:
+def test_fifty_simultaneous_requests_make_one_call() -> None:
     flight, leader, joined = SingleFlight[Any, str](), Leader(), threading.Semaphore(0)
     with ThreadPoolExecutor(50) as pool:
         first = pool.submit(flight.run, Key(), leader, 10)
@@ -79,7 +79,7 @@ def test_fifty_at_the_same_moment_cost_one_call() -> None:
 
 
 @pytest.mark.parametrize("outcome", [ValueError("no"), TimeoutError("of the leader")])
-def test_a_follower_shares_the_leaders_failure(outcome: Exception) -> None:
+def test_follower_shares_the_leaders_failure(outcome: Exception) -> None:
     flight, leader = SingleFlight[Any, str](), Leader(outcome)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(flight.run, Key(), leader, 10)
@@ -90,7 +90,7 @@ def test_a_follower_shares_the_leaders_failure(outcome: Exception) -> None:
             first.result(10)
 
 
-def test_a_follower_waits_no_longer_than_it_says() -> None:
+def test_follower_waits_no_longer_than_its_timeout() -> None:
     flight, leader = SingleFlight[Any, str](), Leader()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(flight.run, "A-1", leader, 10)
@@ -110,6 +110,6 @@ def test_other_orders_do_not_wait() -> None:
         leader.go.set()
 
 
-def test_whoever_comes_after_the_landing_leads_again() -> None:
+def test_request_after_the_flight_leads_a_new_one() -> None:
     flight: SingleFlight[Any, int] = SingleFlight()
     assert [flight.run("A-1", lambda n=n: n, 1)[0] for n in range(3)] == [0, 1, 2]  # type: ignore[misc]

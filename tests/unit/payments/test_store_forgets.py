@@ -1,4 +1,4 @@
-"""The store loses an order's record, or goes back to an older version of it."""
+"""The store loses the record of an order, or rolls back to an older version."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bench(request: pytest.FixtureRequest) -> FlowBench:
 
 
 @pytest.mark.parametrize("lost", ["lost_before", "lost_after", "error_503"])
-def test_a_saved_500_after_a_lost_record_makes_no_second_one(bench: FlowBench, lost: str) -> None:
+def test_saved_500_after_a_lost_record_makes_no_second_intent(bench: FlowBench, lost: str) -> None:
     bench.sandbox.faults.order(FaultOrder("error_500_with_object", CREATE))
     first = bench.ask(amount=1099).intent.id
     lose_record(bench)
@@ -46,7 +46,7 @@ def test_a_saved_500_after_a_lost_record_makes_no_second_one(bench: FlowBench, l
     assert bench.payable() == [first]
 
 
-def test_a_saved_500_found_by_the_next_owner_makes_no_second_one(bench: FlowBench) -> None:
+def test_saved_500_met_by_the_next_owner_makes_no_second_intent(bench: FlowBench) -> None:
     bench.sandbox.faults.order(FaultOrder("error_500_with_object", CREATE))
     first = bench.ask(amount=1099).intent.id
     lose_record(bench)
@@ -59,7 +59,7 @@ def test_a_saved_500_found_by_the_next_owner_makes_no_second_one(bench: FlowBenc
     assert bench.payable() == [first]
 
 
-def test_other_parameters_after_a_lost_record_make_no_second_one(bench: FlowBench) -> None:
+def test_lost_record_with_new_params_makes_no_second_intent(bench: FlowBench) -> None:
     first = bench.ask(amount=1099).intent.id
     lose_record(bench)
     bench.now += 60
@@ -73,18 +73,18 @@ def test_other_parameters_after_a_lost_record_make_no_second_one(bench: FlowBenc
     assert bench.payable() == [first] or bench.record().payment_intent_id == bench.payable()[0]
 
 
-def test_a_paid_one_of_a_lost_record_is_not_taken_for_another_price(bench: FlowBench) -> None:
+def test_paid_intent_of_a_lost_record_keeps_its_price(bench: FlowBench) -> None:
     first = bench.ask(amount=1099).intent.id
     lose_record(bench)
     bench.now += 60
     bench.act(first, "confirm")
     paid = bench.ask(amount=2000).intent
     assert (paid.id, paid.status) == (first, "succeeded")
-    # The request that made it is answered, too.
+    # The request that created it gets an answer, too.
     assert bench.ask(amount=1099).intent.id == first
 
 
-def test_one_request_gets_past_the_saved_500s_of_a_lost_record(bench: FlowBench) -> None:
+def test_one_request_skips_the_saved_500s_of_a_lost_record(bench: FlowBench) -> None:
     bench.break_creation("error_500_without_object")
     bench.break_creation("error_500_without_object", skip=1)
     with pytest.raises(PaymentError):
@@ -97,7 +97,7 @@ def test_one_request_gets_past_the_saved_500s_of_a_lost_record(bench: FlowBench)
 
 
 @pytest.mark.parametrize("end", ["payable", "paid"])
-def test_a_record_that_went_back_a_day_ago_makes_no_second_one(bench: FlowBench, end: str) -> None:
+def test_record_rolled_back_a_day_ago_makes_no_second_intent(bench: FlowBench, end: str) -> None:
     canceled = bench.ask(amount=1099).intent.id
     before = bench.record()
     bench.act(canceled, "cancel")
@@ -110,7 +110,7 @@ def test_a_record_that_went_back_a_day_ago_makes_no_second_one(bench: FlowBench,
     assert bench.payable() == [second]
 
 
-def test_a_chain_of_lost_attempts_is_found_while_the_search_lags(bench: FlowBench) -> None:
+def test_chain_of_lost_attempts_is_found_while_the_search_lags(bench: FlowBench) -> None:
     first = bench.ask(amount=1099).intent.id
     before = bench.record()
     bench.act(first, "cancel")
@@ -125,7 +125,7 @@ def test_a_chain_of_lost_attempts_is_found_while_the_search_lags(bench: FlowBenc
     assert bench.payable() == [third]
 
 
-def test_an_unknown_record_that_went_back_finds_what_was_made_since(bench: FlowBench) -> None:
+def test_rolled_back_unknown_record_finds_later_payment(bench: FlowBench) -> None:
     bench.break_creation("lost_before", count=3)
     with pytest.raises(PaymentError):
         bench.ask(amount=1099)
@@ -138,7 +138,7 @@ def test_an_unknown_record_that_went_back_finds_what_was_made_since(bench: FlowB
     assert bench.payable() == [made]
 
 
-def test_a_note_on_a_record_that_went_back_does_not_make_it_young(bench: FlowBench) -> None:
+def test_note_on_a_rolled_back_record_keeps_its_age(bench: FlowBench) -> None:
     canceled = bench.ask(amount=1099).intent.id
     before = bench.record()
     bench.act(canceled, "cancel")
@@ -150,7 +150,7 @@ def test_a_note_on_a_record_that_went_back_does_not_make_it_young(bench: FlowBen
     assert bench.ask(amount=1099).intent.id == second
 
 
-def test_an_attempt_begun_again_within_the_day_ages_with_the_lost_one(bench: FlowBench) -> None:
+def test_restarted_attempt_keeps_the_age_of_the_lost_one(bench: FlowBench) -> None:
     canceled = bench.ask(amount=1099).intent.id
     before = bench.record()
     bench.act(canceled, "cancel")
@@ -160,13 +160,13 @@ def test_an_attempt_begun_again_within_the_day_ages_with_the_lost_one(bench: Flo
     bench.sandbox.faults.order(FaultOrder("lost_before", CREATE, count=3))
     with pytest.raises(PaymentError):
         bench.ask(amount=1099)
-    # Stripe forgets the key two hours later, which is a day after its first use.
+    # Stripe forgets the key two hours later, one day after its first use.
     bench.now += 3 * HOUR
     assert bench.ask(amount=1099).intent.id == second
     assert bench.payable() == [second]
 
 
-def test_an_old_canceled_order_gets_its_next_one(bench: FlowBench) -> None:
+def test_old_canceled_order_gets_a_new_payment_intent(bench: FlowBench) -> None:
     canceled = bench.ask(amount=1099).intent.id
     bench.act(canceled, "cancel")
     bench.now += 100 * HOUR
@@ -175,7 +175,7 @@ def test_an_old_canceled_order_gets_its_next_one(bench: FlowBench) -> None:
     assert bench.ask(amount=1099).intent.id == second
 
 
-def test_a_lock_hours_ahead_is_over(bench: FlowBench) -> None:
+def test_lock_that_ends_hours_ahead_counts_as_expired(bench: FlowBench) -> None:
     bench.sandbox.faults.order(FaultOrder("lost_before", CREATE, count=3))
     with pytest.raises(PaymentError):
         bench.ask(amount=1099)
@@ -187,7 +187,7 @@ def test_a_lock_hours_ahead_is_over(bench: FlowBench) -> None:
     assert bench.payable() == [made]
 
 
-def test_the_longest_budget_has_no_lock_that_is_taken_for_one_of_a_fast_clock() -> None:
+def test_lock_of_the_longest_budget_is_not_seen_as_clock_skew() -> None:
     longest, environ = "120", {"STRIPE_SECRET_KEY": "sk_test_x"}
     settings = load_settings({**environ, "REQUEST_BUDGET_SECONDS": longest})
     assert settings.lock_seconds + LOCK_MARGIN_SECONDS <= transitions.LONGEST_LOCK_SECONDS

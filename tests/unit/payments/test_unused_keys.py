@@ -1,4 +1,4 @@
-"""A key under which Stripe saved nothing is not passed over: a lost record would use it again."""
+"""The flow does not skip a key with no saved answer: a lost record would use it again."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ WRONG, RIGHT = 10, 1099
 
 
 class KeyedStripe:
-    """Stripe's keys; `next` are answers to come: "invalid" is not saved, "declined" is, and
-    "lost" does nothing and does not answer.
+    """A gateway with Stripe's rules for keys.
+
+    `next` are the coming answers: "invalid" is not saved, "declined" is saved, and "lost" does
+    nothing and does not answer.
     """
 
     api_version = "2026-10-28.endive"
@@ -74,7 +76,7 @@ class KeyedStripe:
         raise AssertionError("nothing is to be canceled here")
 
     def _said(self, key: str) -> str:
-        """What is saved under the key uses up nothing but what comes before the keys."""
+        """Return the next answer; a saved key consumes only those given before the key check."""
         if self.next and (key not in self.saved or self.next[0] in ("lost", "invalid")):
             return self.next.pop(0)
         return "made"
@@ -96,7 +98,7 @@ class KeyedStripe:
 
 
 class Shop:
-    """Asks for the order; the store can be lost, and time can pass."""
+    """A shop that requests the order; tests can lose its store and advance its clock."""
 
     def __init__(self) -> None:
         self.stripe, self.store, self.now = KeyedStripe(), MemoryStore(), 1_000_000.0
@@ -116,7 +118,7 @@ class Shop:
 
 @pytest.mark.parametrize("no", ["invalid", "declined"])
 @pytest.mark.parametrize("noes", [1, 2])
-def test_a_lost_store_makes_no_second_one_after_corrected_parameters(no: str, noes: int) -> None:
+def test_lost_store_after_a_correction_makes_no_second_intent(no: str, noes: int) -> None:
     shop = Shop()
     shop.stripe.next = [no] * noes
     for _ in range(noes):
@@ -128,7 +130,7 @@ def test_a_lost_store_makes_no_second_one_after_corrected_parameters(no: str, no
     assert list(shop.stripe.made) == [first.id]
 
 
-def test_a_saved_no_does_not_hold_up_whoever_takes_over_the_corrected_request() -> None:
+def test_saved_rejection_does_not_block_the_correction_retry() -> None:
     shop = Shop()
     shop.stripe.next = ["declined", "lost"]
     for amount in (WRONG, RIGHT):
@@ -146,31 +148,31 @@ def test_a_saved_no_does_not_hold_up_whoever_takes_over_the_corrected_request() 
         (500, {}, False),
     ],
 )
-def test_only_a_500_and_a_replay_are_known_to_be_saved(
+def test_only_a_final_500_or_a_replay_counts_as_saved(
     status: int, headers: dict[str, str], *, saved: bool
 ) -> None:
     assert judge(status, headers, "api_error").saved_5xx is saved
 
 
 @pytest.mark.parametrize("wait", ["inf", "1e999", "nan", "-inf"])
-def test_a_wait_without_end_is_none(wait: str) -> None:
+def test_infinite_retry_after_is_ignored(wait: str) -> None:
     assert judge(429, {"retry-after": wait}, None).retry_after_seconds is None
 
 
 @pytest.mark.parametrize("change", [{"object": "charge"}, {"id": "pi_\ud800"}])
-def test_what_is_no_paymentintent_is_not_read_as_one(change: dict[str, str]) -> None:
+def test_malformed_payment_intent_is_not_accepted(change: dict[str, str]) -> None:
     with pytest.raises(UnreadableIntent):
         read_intent({"id": "pi_1", "client_secret": "pi_1_secret_1", **change})
 
 
-def test_a_waiter_leaves_the_store_its_time() -> None:
+def test_takeover_needs_time_for_the_store() -> None:
     shop = Shop()
     shop.stripe.next = ["lost"]
     with pytest.raises(StripeFailed):
         shop.ask(RIGHT)
     record = shop.store.read(ORDER)
     assert record is not None
-    # One store operation may take 2 s: what begins now could not be written down in time.
+    # One store operation may take 2 s: the result of a new attempt would be stored too late.
     slow = Tools(shop.store, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: shop.now)  # type: ignore[arg-type]
     with pytest.raises(PaymentError) as told:
         create_once(slow, Wanted(ORDER, str(RIGHT), record.params), Deadline.after(3.9))
@@ -178,7 +180,7 @@ def test_a_waiter_leaves_the_store_its_time() -> None:
     assert shop.stripe.made == {}
 
 
-def test_events_that_nobody_delivers_do_not_hide_a_look() -> None:
+def test_undelivered_events_do_not_hide_a_late_look() -> None:
     shop = Shop()
     kept = shop.store
     event = OrderEvent("evt", "order.paid", 1.0, {}, next_at=5.0, until=9e9)

@@ -1,4 +1,4 @@
-"""An update is applied once, one of two wins, and none that is late undoes a newer one."""
+"""An update applies once, one of two wins, and a late one does not undo a newer one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def outcome(work: Callable[[], Any]) -> Any:
         return error
 
 
-def test_an_update_changes_the_orders_one_payment_intent(bench: AfterBench) -> None:
+def test_update_changes_the_orders_only_payment_intent(bench: AfterBench) -> None:
     first = bench.ask().intent.id
     updated = bench.update(1500, metadata={"cart": "2"}, description="Two shirts")
     assert (updated.intent.id, updated.intent.amount, updated.revision) == (first, 1500, 1)
@@ -58,8 +58,8 @@ def test_an_update_changes_the_orders_one_payment_intent(bench: AfterBench) -> N
     assert len(bench.made()) == 1
 
 
-def test_an_update_leaves_room_in_the_metadata_for_the_orders_own_names(bench: AfterBench) -> None:
-    """Stripe merges it with what is there: one more name would be the 51st."""
+def test_update_leaves_metadata_room_for_the_orders_own_names(bench: AfterBench) -> None:
+    """Stripe merges metadata: one more name would be the 51st."""
     bench.ask()
     names = {str(n): "x" for n in range(49)}
     bench.update(1500, metadata=names)
@@ -68,7 +68,7 @@ def test_an_update_leaves_room_in_the_metadata_for_the_orders_own_names(bench: A
         bench.update(1500, metadata={**names, "more": "x"})
 
 
-def test_after_an_update_a_creation_with_the_new_amount_is_served(bench: AfterBench) -> None:
+def test_creation_with_the_updated_amount_is_served(bench: AfterBench) -> None:
     first = bench.ask().intent.id
     bench.update(1500)
     assert bench.ask(amount=1500).intent.id == first
@@ -76,7 +76,7 @@ def test_after_an_update_a_creation_with_the_new_amount_is_served(bench: AfterBe
         bench.ask(amount=1099)
 
 
-def test_the_same_update_again_is_not_sent(bench: AfterBench) -> None:
+def test_repeated_update_is_not_sent(bench: AfterBench) -> None:
     bench.ask()
     bench.update(1500)
     sends = bench.sends("POST")
@@ -85,7 +85,7 @@ def test_the_same_update_again_is_not_sent(bench: AfterBench) -> None:
     assert bench.sends("POST") == sends
 
 
-def test_of_two_updates_in_flight_one_wins_and_the_other_is_told(bench: AfterBench) -> None:
+def test_one_of_two_concurrent_updates_wins(bench: AfterBench) -> None:
     bench.ask()
     outcomes: list[Any] = []
     bench.meanwhile(6, lambda: outcomes.append(outcome(lambda: bench.update(2000))))
@@ -96,10 +96,8 @@ def test_of_two_updates_in_flight_one_wins_and_the_other_is_told(bench: AfterBen
 
 
 @pytest.mark.parametrize("step", range(16))
-def test_two_updates_at_any_two_moments_end_as_one_of_them_said(
-    bench: AfterBench, step: int
-) -> None:
-    """With the amount that each expects, only one can be applied, whatever the moment."""
+def test_two_updates_at_any_moments_end_as_one_of_them_says(bench: AfterBench, step: int) -> None:
+    """Each expects an amount, so only one can apply, at any moment."""
     bench.ask()
     outcomes: list[Any] = []
 
@@ -114,7 +112,7 @@ def test_two_updates_at_any_two_moments_end_as_one_of_them_said(
     assert all(isinstance(each, Changed) for each in lost)
 
 
-def test_a_late_copy_of_an_older_update_does_not_undo_a_newer_one(bench: AfterBench) -> None:
+def test_late_copy_of_an_old_update_does_not_undo_a_newer_one(bench: AfterBench) -> None:
     bench.ask()
     bench.update(1500)
     bench.update(2000)
@@ -124,8 +122,8 @@ def test_a_late_copy_of_an_older_update_does_not_undo_a_newer_one(bench: AfterBe
     assert amount(bench) == 2000
 
 
-def test_a_late_copy_is_known_even_where_the_amount_came_back(bench: AfterBench) -> None:
-    """1099 → 1500 → 1099: the copy expects 1099, and finds it."""
+def test_late_copy_is_detected_even_if_the_amount_returned(bench: AfterBench) -> None:
+    """1099 → 1500 → 1099: the copy expects 1099, which is the current amount again."""
     bench.ask()
     bench.update(1500, expected_amount=1099)
     bench.update(1099, expected_amount=1500)
@@ -135,7 +133,7 @@ def test_a_late_copy_is_known_even_where_the_amount_came_back(bench: AfterBench)
     assert bench.update(1500, expected_revision=2).intent.amount == 1500
 
 
-def test_a_copy_of_an_update_that_failed_does_not_undo_a_newer_one(bench: AfterBench) -> None:
+def test_copy_of_a_failed_update_does_not_undo_a_newer_one(bench: AfterBench) -> None:
     bench.ask()
     break_updates(bench, "error_500_without_object", should_retry=False)
     with pytest.raises(StripeFailed):
@@ -146,7 +144,7 @@ def test_a_copy_of_an_update_that_failed_does_not_undo_a_newer_one(bench: AfterB
     assert amount(bench) == 2000
 
 
-def test_what_the_caller_expects_must_be_the_case(bench: AfterBench) -> None:
+def test_expectations_of_the_caller_must_hold(bench: AfterBench) -> None:
     bench.ask()
     with pytest.raises(Changed):
         bench.update(1500, expected_amount=1098)
@@ -158,9 +156,7 @@ def test_what_the_caller_expects_must_be_the_case(bench: AfterBench) -> None:
 
 @pytest.mark.parametrize("kind", ["lost_before", "lost_after", "cut_body", "html", "error_503"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_lost_answer_is_resolved_by_the_next_request(
-    bench: AfterBench, kind: str, count: int
-) -> None:
+def test_next_request_resolves_a_lost_answer(bench: AfterBench, kind: str, count: int) -> None:
     bench.ask()
     break_updates(bench, kind, count=count)
     outcome(lambda: bench.update(1500))
@@ -169,10 +165,8 @@ def test_a_lost_answer_is_resolved_by_the_next_request(
 
 
 @pytest.mark.parametrize("kind", ["lost_before", "lost_after"])
-def test_an_update_whose_answer_is_lost_is_settled_before_another(
-    bench: AfterBench, kind: str
-) -> None:
-    """Else its send, late on the way, could undo the newer one."""
+def test_update_with_a_lost_answer_is_settled_before_the_next(bench: AfterBench, kind: str) -> None:
+    """Otherwise its delayed send could undo the newer update."""
     bench.ask()
     break_updates(bench, kind, count=3)
     with pytest.raises(StripeFailed):
@@ -183,7 +177,7 @@ def test_an_update_whose_answer_is_lost_is_settled_before_another(
     assert len({key for key in used if key}) == 2
 
 
-def test_a_name_of_metadata_that_is_taken_away_is_seen_to_be_gone(bench: AfterBench) -> None:
+def test_removed_metadata_name_is_seen_as_removed(bench: AfterBench) -> None:
     bench.ask()
     bench.update(1099, metadata={"note": "gift"})
     break_updates(bench, "error_500_with_object", count=1)
@@ -193,7 +187,7 @@ def test_a_name_of_metadata_that_is_taken_away_is_seen_to_be_gone(bench: AfterBe
 
 @pytest.mark.parametrize("step", range(12))
 @pytest.mark.parametrize("lost", [False, True])
-def test_an_answer_from_before_the_payment_does_not_undo_it(
+def test_answer_from_before_the_payment_does_not_undo_it(
     bench: AfterBench, step: int, *, lost: bool
 ) -> None:
     intent_id = bench.ask().intent.id
@@ -213,9 +207,7 @@ def test_an_answer_from_before_the_payment_does_not_undo_it(
 
 
 @pytest.mark.parametrize("step", range(12))
-def test_an_answer_from_before_the_cancellation_does_not_undo_it(
-    bench: AfterBench, step: int
-) -> None:
+def test_answer_from_before_the_cancellation_is_not_applied(bench: AfterBench, step: int) -> None:
     bench.ask()
     bench.meanwhile(step, bench.cancel)
     outcome(lambda: bench.update(1500))
@@ -223,8 +215,8 @@ def test_an_answer_from_before_the_cancellation_does_not_undo_it(
         assert bench.record().payment_status == "canceled"
 
 
-def test_an_old_update_is_not_sent_again(bench: AfterBench) -> None:
-    """Its key is forgotten after a day: sent again, it would be carried out now."""
+def test_old_update_is_not_resent(bench: AfterBench) -> None:
+    """Stripe forgets its key after a day, and would execute a resend."""
     bench.ask()
     break_updates(bench, "lost_before", count=3)
     with pytest.raises(StripeFailed):
@@ -237,7 +229,7 @@ def test_an_old_update_is_not_sent_again(bench: AfterBench) -> None:
 
 @pytest.mark.parametrize("kind", ["error_500_with_object", "error_500_without_object"])
 @pytest.mark.parametrize("should_retry", [None, False])
-def test_a_saved_500_does_not_hold_the_order_up(
+def test_saved_500_does_not_block_the_order(
     bench: AfterBench, kind: str, should_retry: bool | None
 ) -> None:
     bench.ask()
@@ -248,10 +240,8 @@ def test_a_saved_500_does_not_hold_the_order_up(
 
 
 @pytest.mark.parametrize("kind", ["error_500_with_object", "error_500_without_object"])
-def test_a_look_that_fails_after_a_saved_500_leaves_the_order_to_the_next_update(
-    bench: AfterBench, kind: str
-) -> None:
-    """Nobody is at it: neither the same update nor another waits for the lock."""
+def test_failed_look_after_a_saved_500_does_not_block_updates(bench: AfterBench, kind: str) -> None:
+    """No request owns the order: neither the same update nor another waits for the lock."""
     bench.ask()
     break_updates(bench, kind, should_retry=False)
     bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), skip=1, count=3))
@@ -263,7 +253,7 @@ def test_a_look_that_fails_after_a_saved_500_leaves_the_order_to_the_next_update
     assert amount(bench) == 2000
 
 
-def test_a_refusal_is_told_and_leaves_the_order_as_it_was(bench: AfterBench) -> None:
+def test_rejected_update_leaves_the_order_unchanged(bench: AfterBench) -> None:
     bench.ask()
     with pytest.raises(Refused) as raised:
         bench.update(10)
@@ -272,14 +262,14 @@ def test_a_refusal_is_told_and_leaves_the_order_as_it_was(bench: AfterBench) -> 
     assert bench.update(1500).intent.amount == 1500
 
 
-def test_the_amount_must_fit_the_currency_that_stays(bench: AfterBench) -> None:
+def test_updated_amount_must_fit_the_currency(bench: AfterBench) -> None:
     bench.ask(currency="jod", amount=1000)
     with pytest.raises(BadRequest) as raised:
         bench.update(1001)
     assert raised.value.param == "amount"
 
 
-def test_a_paid_order_is_not_updated(bench: AfterBench) -> None:
+def test_paid_order_is_not_updated(bench: AfterBench) -> None:
     bench.pay(bench.ask().intent.id)
     with pytest.raises(NoLongerOpen) as raised:
         bench.update(1500)
@@ -289,7 +279,7 @@ def test_a_paid_order_is_not_updated(bench: AfterBench) -> None:
     )
 
 
-def test_an_order_that_is_paid_just_then_is_not_updated(bench: AfterBench) -> None:
+def test_order_paid_during_the_update_is_not_updated(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     bench.meanwhile(5, lambda: bench.pay(intent_id))
     with pytest.raises(NoLongerOpen):
@@ -297,7 +287,7 @@ def test_an_order_that_is_paid_just_then_is_not_updated(bench: AfterBench) -> No
     assert amount(bench) == 1099
 
 
-def test_a_canceled_order_is_not_updated(bench: AfterBench) -> None:
+def test_canceled_order_is_not_updated(bench: AfterBench) -> None:
     bench.ask()
     bench.cancel()
     with pytest.raises(NoLongerOpen) as raised:
@@ -305,12 +295,12 @@ def test_a_canceled_order_is_not_updated(bench: AfterBench) -> None:
     assert raised.value.code == "payment_canceled"
 
 
-def test_an_order_that_nobody_created_is_not_found(bench: AfterBench) -> None:
+def test_order_that_was_never_created_is_not_found(bench: AfterBench) -> None:
     with pytest.raises(NotFound):
         bench.update(1500)
 
 
-def test_an_unknown_order_is_resolved_and_updated(bench: AfterBench) -> None:
+def test_unknown_order_is_resolved_and_updated(bench: AfterBench) -> None:
     bench.break_creation("lost_after", count=3)
     with pytest.raises(StripeFailed):
         bench.ask()
@@ -318,14 +308,14 @@ def test_an_unknown_order_is_resolved_and_updated(bench: AfterBench) -> None:
     assert len(bench.made()) == 1
 
 
-def test_an_order_in_flight_is_asked_for_later(bench: AfterBench) -> None:
+def test_update_of_an_order_in_flight_is_deferred(bench: AfterBench) -> None:
     outcomes: list[Any] = []
     bench.meanwhile(3, lambda: outcomes.append(outcome(lambda: bench.update(1500))))
     bench.ask()
     assert [type(each) for each in outcomes] == [InFlight]
 
 
-def test_a_crash_between_any_two_steps_of_an_update_leaves_it_whole(bench: AfterBench) -> None:
+def test_crash_at_any_step_keeps_the_update_consistent(bench: AfterBench) -> None:
     step, crashed = 0, True
     while crashed:
         order_id = f"C-{step}"
@@ -339,10 +329,10 @@ def test_a_crash_between_any_two_steps_of_an_update_leaves_it_whole(bench: After
     assert step > 8
 
 
-def test_a_no_to_a_resend_says_nothing_of_the_first_send(
+def test_rejected_resend_does_not_decide_the_first_send(
     bench: AfterBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Limiters and validation stand before the idempotency layer."""
+    """Stripe checks rate limits and validation before idempotency."""
     bench.ask()
     break_updates(bench, "lost_after", count=3)
     assert isinstance(outcome(lambda: bench.update(1500)), StripeUnreachable)
@@ -354,7 +344,7 @@ def test_a_no_to_a_resend_says_nothing_of_the_first_send(
     assert (amount(bench), follow_up_of(bench.record()).revision) == (1500, 1)
 
 
-def test_who_meets_an_update_under_way_is_told_the_amount_as_it_is_known(
+def test_concurrent_update_gets_the_last_known_amount(
     bench: AfterBench,
 ) -> None:
     bench.ask()
@@ -385,7 +375,7 @@ def _by_a_creation(bench: AfterBench) -> None:
         _by_a_creation,
     ],
 )
-def test_an_update_that_the_record_does_not_know_is_learned(
+def test_update_missing_from_the_record_is_learned(
     bench: AfterBench, shown: Callable[[AfterBench], object]
 ) -> None:
     first = bench.ask().intent.id

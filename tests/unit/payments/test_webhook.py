@@ -1,4 +1,4 @@
-"""What each of Stripe's events does to an order: once, in any order, and never backwards."""
+"""The effect of each Stripe event on an order: once, in any sequence, never backwards."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def last(bench: AfterBench, kind: str) -> dict[str, Any]:
     return [each for each in bench.events() if each["type"] == f"payment_intent.{kind}"][-1]
 
 
-def test_a_paid_order_is_told_once(bench: AfterBench) -> None:
+def test_paid_order_is_reported_once(bench: AfterBench) -> None:
     intent_id = paid(bench)
     assert bench.apply_all() == ["known", "applied"]
     assert bench.record().payment_status == "succeeded"
@@ -49,7 +49,7 @@ def test_a_paid_order_is_told_once(bench: AfterBench) -> None:
     assert "client_secret" not in str(bench.shop.bodies)
 
 
-def test_an_order_that_is_found_paid_by_a_repeated_creation_is_told(bench: AfterBench) -> None:
+def test_payment_found_by_a_repeated_creation_is_reported(bench: AfterBench) -> None:
     paid(bench)
     assert bench.ask().intent.status == "succeeded"
     bench.deliver()
@@ -58,7 +58,7 @@ def test_an_order_that_is_found_paid_by_a_repeated_creation_is_told(bench: After
     assert bench.deliver() == 0
 
 
-def test_the_same_event_again_changes_nothing(bench: AfterBench) -> None:
+def test_repeated_event_changes_nothing(bench: AfterBench) -> None:
     paid(bench)
     bench.apply_all()
     before = bench.record()
@@ -66,7 +66,7 @@ def test_the_same_event_again_changes_nothing(bench: AfterBench) -> None:
     assert bench.record() == before
 
 
-def test_a_twin_event_tells_nothing_twice(bench: AfterBench) -> None:
+def test_twin_event_is_not_reported_twice(bench: AfterBench) -> None:
     paid(bench)
     bench.apply_all()
     bench.apply({**last(bench, "succeeded"), "id": "evt_twin"})
@@ -75,7 +75,7 @@ def test_a_twin_event_tells_nothing_twice(bench: AfterBench) -> None:
     assert bench.shop.types() == ["order.paid"]
 
 
-def test_a_late_failure_does_not_undo_a_payment(bench: AfterBench) -> None:
+def test_late_failure_does_not_undo_a_payment(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     bench.fail(intent_id)
     bench.pay(intent_id)
@@ -86,7 +86,7 @@ def test_a_late_failure_does_not_undo_a_payment(bench: AfterBench) -> None:
     assert bench.shop.types() == ["order.paid"]
 
 
-def test_each_failed_payment_is_told_and_the_order_can_still_be_paid(bench: AfterBench) -> None:
+def test_failed_payments_are_reported_and_can_be_retried(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     for _ in range(2):
         bench.fail(intent_id)
@@ -98,7 +98,7 @@ def test_each_failed_payment_is_told_and_the_order_can_still_be_paid(bench: Afte
     assert bench.shop.types() == ["order.failed", "order.failed", "order.paid"]
 
 
-def test_a_debit_that_fails_days_later_lets_the_order_be_paid_again(bench: AfterBench) -> None:
+def test_order_can_be_paid_again_after_a_late_debit_failure(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     confirm = {
         "payment_method": "pm_usBankAccount_insufficientFunds",
@@ -119,7 +119,7 @@ def test_a_debit_that_fails_days_later_lets_the_order_be_paid_again(bench: After
     assert bench.shop.types() == ["order.failed"]
 
 
-def test_a_canceled_order_is_told(bench: AfterBench) -> None:
+def test_canceled_order_is_reported(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
     bench.send(f"/v1/payment_intents/{intent_id}/cancel", {})
     bench.apply(last(bench, "canceled"))
@@ -129,15 +129,15 @@ def test_a_canceled_order_is_told(bench: AfterBench) -> None:
     assert bench.record().attempt == 2
 
 
-def test_an_event_of_the_other_mode_touches_nothing(bench: AfterBench) -> None:
+def test_event_of_the_other_mode_changes_nothing(bench: AfterBench) -> None:
     paid(bench)
     before = bench.record()
     assert bench.apply({**last(bench, "succeeded"), "livemode": True}) == "ignored"
     assert bench.record() == before
 
 
-def test_an_event_that_only_claims_a_mode_touches_nothing(bench: AfterBench) -> None:
-    """Stripe's own object decides, not what the event says of it."""
+def test_event_that_only_claims_a_mode_changes_nothing(bench: AfterBench) -> None:
+    """Stripe's own object decides, not the mode in the event."""
     intent_id = paid(bench)
     live = Order(livemode=True, client_id=None, order_id="A-1")
     bench.orders.livemode = True
@@ -157,18 +157,18 @@ def test_an_event_that_only_claims_a_mode_touches_nothing(bench: AfterBench) -> 
         {},
     ],
 )
-def test_what_is_about_no_order_is_ignored(bench: AfterBench, event: dict[str, Any]) -> None:
+def test_event_without_an_order_is_ignored(bench: AfterBench, event: dict[str, Any]) -> None:
     assert bench.apply(event) == "ignored"
 
 
-def test_an_intent_that_stripe_does_not_know_is_not_ours(bench: AfterBench) -> None:
+def test_intent_unknown_to_stripe_is_not_ours(bench: AfterBench) -> None:
     bench.ask()
     subject = {"id": "pi_gone", "metadata": {"order_id": "A-1"}}
     event = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": subject}}
     assert bench.apply(event) == "not_ours"
 
 
-def test_an_event_resolves_an_unknown_order(bench: AfterBench) -> None:
+def test_event_resolves_an_unknown_order(bench: AfterBench) -> None:
     bench.break_creation("lost_after", count=3)
     with pytest.raises(StripeFailed):
         bench.ask()
@@ -178,7 +178,7 @@ def test_an_event_resolves_an_unknown_order(bench: AfterBench) -> None:
     assert bench.payable() == [made]
 
 
-def test_a_created_event_leaves_an_order_in_flight_to_its_owner(bench: AfterBench) -> None:
+def test_created_event_leaves_an_order_in_flight_alone(bench: AfterBench) -> None:
     answers: list[str] = []
     bench.meanwhile(4, lambda: answers.extend(bench.apply_all()))
     created = bench.ask()
@@ -187,8 +187,8 @@ def test_a_created_event_leaves_an_order_in_flight_to_its_owner(bench: AfterBenc
     assert bench.seen[-1].what == "created"
 
 
-def test_any_other_event_of_an_order_in_flight_comes_back_later(bench: AfterBench) -> None:
-    """A restarted service whose store is gone is asked for an order that is being paid."""
+def test_other_event_of_an_order_in_flight_is_deferred(bench: AfterBench) -> None:
+    """A restarted service with an empty store gets a request for an order being paid."""
     lost = paid(bench)
     bench.store.forget(bench.record())
     answers: list[Exception] = []
@@ -207,8 +207,8 @@ def test_any_other_event_of_an_order_in_flight_comes_back_later(bench: AfterBenc
 
 
 @pytest.mark.parametrize("step", range(12))
-def test_an_event_at_any_step_of_a_creation_does_not_break_it(bench: AfterBench, step: int) -> None:
-    """The first answer is lost, so that a PaymentIntent exists while the order is in flight."""
+def test_event_at_any_step_of_a_creation_does_not_break_it(bench: AfterBench, step: int) -> None:
+    """The first answer is lost, so a PaymentIntent exists while the order is in flight."""
     bench.break_creation("lost_after")
 
     def arrive() -> None:
@@ -221,8 +221,8 @@ def test_an_event_at_any_step_of_a_creation_does_not_break_it(bench: AfterBench,
     assert bench.record().payment_intent_id == created.intent.id
 
 
-def test_a_note_written_beside_a_creation_does_not_hold_it_up(bench: AfterBench) -> None:
-    """An event of the attempt before is told to the shop while the next one is in flight."""
+def test_concurrent_note_does_not_delay_a_creation(bench: AfterBench) -> None:
+    """The shop gets an event of the previous attempt while the next one is in flight."""
     first = bench.ask().intent.id
     bench.cancel()
     assert bench.payable() == []
@@ -237,9 +237,7 @@ def test_a_note_written_beside_a_creation_does_not_hold_it_up(bench: AfterBench)
 
 
 @pytest.mark.parametrize("step", range(24))
-def test_a_note_beside_an_attempt_that_is_given_up_does_not_hold_it_up(
-    bench: AfterBench, step: int
-) -> None:
+def test_concurrent_note_does_not_delay_an_abandoned_attempt(bench: AfterBench, step: int) -> None:
     bench.ask()
     bench.cancel()
     bench.break_creation("error_500_without_object", should_retry=False)
@@ -250,7 +248,7 @@ def test_a_note_beside_an_attempt_that_is_given_up_does_not_hold_it_up(
     assert bench.now - began < 10
 
 
-def test_a_stray_is_canceled(bench: AfterBench) -> None:
+def test_stray_is_canceled(bench: AfterBench) -> None:
     own = bench.ask().intent.id
     stray = bench.stray("A-1")
     assert bench.apply(bench.events()[-1]) == "stray_canceled"
@@ -259,8 +257,8 @@ def test_a_stray_is_canceled(bench: AfterBench) -> None:
 
 
 @pytest.mark.parametrize("step", range(24))
-def test_a_stray_that_is_being_canceled_is_adopted_by_nobody(bench: AfterBench, step: int) -> None:
-    """Whoever asks meanwhile is given one that stays payable."""
+def test_stray_being_canceled_is_never_adopted(bench: AfterBench, step: int) -> None:
+    """A concurrent request gets a PaymentIntent that stays payable."""
     bench.break_creation("late_object", seconds=14.0)
     bench.break_creation("lost_before", skip=1, count=2)
     with pytest.raises(StripeFailed):
@@ -283,7 +281,7 @@ def test_a_stray_that_is_being_canceled_is_adopted_by_nobody(bench: AfterBench, 
     assert [bench.ask().intent.id] == bench.payable()
 
 
-def test_a_stray_that_is_canceled_already_is_gone(bench: AfterBench) -> None:
+def test_stray_that_is_already_canceled_is_gone(bench: AfterBench) -> None:
     bench.ask()
     bench.stray("A-1")
     event = bench.events()[-1]
@@ -292,12 +290,12 @@ def test_a_stray_that_is_canceled_already_is_gone(bench: AfterBench) -> None:
 
 
 @pytest.mark.parametrize("outcome", [GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID])
-def test_what_became_of_a_stray_is_in_the_table_of_outcomes(outcome: str) -> None:
+def test_documented_outcomes_include_those_of_strays(outcome: str) -> None:
     assert f"| 200 `{outcome}` |" in DOCUMENT.read_text("utf-8")
 
 
 @pytest.mark.parametrize("step", range(16))
-def test_a_stray_that_is_paid_makes_room_for_no_other(bench: AfterBench, step: int) -> None:
+def test_paid_stray_leaves_no_room_for_another_intent(bench: AfterBench, step: int) -> None:
     bench.ask()
     stray = bench.stray("A-1")
     bench.pay(stray)
@@ -311,9 +309,7 @@ def test_a_stray_that_is_paid_makes_room_for_no_other(bench: AfterBench, step: i
 
 
 @pytest.mark.parametrize("step", range(16))
-def test_a_crash_while_a_paid_stray_is_settled_leaves_nothing_to_pay(
-    bench: AfterBench, step: int
-) -> None:
+def test_crash_while_settling_a_paid_stray_leaves_none_to_pay(bench: AfterBench, step: int) -> None:
     bench.ask()
     stray = bench.stray("A-1")
     bench.pay(stray)
@@ -329,7 +325,7 @@ def test_a_crash_while_a_paid_stray_is_settled_leaves_nothing_to_pay(
     assert bench.payable() == [stray]
 
 
-def test_a_late_object_of_a_saved_500_is_canceled(bench: AfterBench) -> None:
+def test_late_object_of_a_saved_500_is_canceled(bench: AfterBench) -> None:
     bench.break_creation("late_object", seconds=60.0)
     own = bench.ask().intent.id
     bench.now += 120
@@ -339,8 +335,8 @@ def test_a_late_object_of_a_saved_500_is_canceled(bench: AfterBench) -> None:
     assert bench.payable() == [own]
 
 
-def test_a_paid_stray_becomes_the_orders_own_and_raises_an_alarm(bench: AfterBench) -> None:
-    """Nobody may pay an order that is paid: the recorded one is canceled first."""
+def test_paid_stray_becomes_the_orders_own_with_an_alarm(bench: AfterBench) -> None:
+    """A paid order must not be payable: the recorded PaymentIntent is canceled first."""
     own = bench.ask().intent.id
     stray = bench.stray("A-1")
     bench.pay(stray)
@@ -353,7 +349,7 @@ def test_a_paid_stray_becomes_the_orders_own_and_raises_an_alarm(bench: AfterBen
     assert bench.ask().intent.id == stray
 
 
-def test_two_paid_raise_an_alarm_and_are_written_down_once(bench: AfterBench) -> None:
+def test_two_payments_raise_an_alarm_and_are_recorded_once(bench: AfterBench) -> None:
     own = paid(bench)
     bench.apply_all()
     stray = bench.stray("A-1")
@@ -366,7 +362,7 @@ def test_two_paid_raise_an_alarm_and_are_written_down_once(bench: AfterBench) ->
     assert bench.whats().count("two_taken") == 2
 
 
-def test_a_paid_order_whose_record_is_lost_is_recorded_and_told(bench: AfterBench) -> None:
+def test_paid_order_with_a_lost_record_is_recorded_and_reported(bench: AfterBench) -> None:
     intent_id = paid(bench)
     bench.store.forget(bench.record())
     assert bench.apply(last(bench, "succeeded")) == "adopted"
@@ -376,7 +372,7 @@ def test_a_paid_order_whose_record_is_lost_is_recorded_and_told(bench: AfterBenc
     assert bench.ask().intent.status == "succeeded"
 
 
-def test_an_unpaid_order_whose_record_is_lost_is_left_alone(bench: AfterBench) -> None:
+def test_unpaid_order_with_a_lost_record_is_left_alone(bench: AfterBench) -> None:
     bench.ask()
     bench.store.forget(bench.record())
     assert bench.apply_all() == ["unknown_order"]
@@ -384,7 +380,7 @@ def test_an_unpaid_order_whose_record_is_lost_is_left_alone(bench: AfterBench) -
         bench.orders.status(OrderRequest(order_id="A-1"))
 
 
-def test_an_event_that_could_not_be_applied_is_not_marked_as_seen(bench: AfterBench) -> None:
+def test_event_that_failed_is_not_marked_as_seen(bench: AfterBench) -> None:
     paid(bench)
     bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), count=3))
     with pytest.raises(StripeFailed):
@@ -392,7 +388,7 @@ def test_an_event_that_could_not_be_applied_is_not_marked_as_seen(bench: AfterBe
     assert bench.apply(last(bench, "succeeded")) == "applied"
 
 
-def test_a_store_that_is_down_makes_stripe_come_again(bench: AfterBench) -> None:
+def test_store_outage_makes_stripe_resend_the_event(bench: AfterBench) -> None:
     paid(bench)
 
     def down() -> None:
@@ -404,8 +400,8 @@ def test_a_store_that_is_down_makes_stripe_come_again(bench: AfterBench) -> None
     assert bench.apply(last(bench, "succeeded")) == "applied"
 
 
-def test_a_crash_between_any_two_steps_loses_nothing(bench: AfterBench) -> None:
-    """Stripe sends again what was not answered; the outbox delivers again what was not noted."""
+def test_crash_at_any_step_loses_nothing(bench: AfterBench) -> None:
+    """Stripe resends unanswered events; the outbox redelivers events not marked delivered."""
     step = 0
     crashed = True
     while crashed:
@@ -430,6 +426,6 @@ def test_a_crash_between_any_two_steps_loses_nothing(bench: AfterBench) -> None:
     assert step > 15
 
 
-def test_a_crash_is_a_crash() -> None:
-    """Nothing between the service and the interpreter may swallow what stands for kill -9."""
+def test_crash_is_not_swallowed() -> None:
+    """Nothing between the service and the interpreter may swallow the simulated kill -9."""
     assert not issubclass(Crash, Exception)

@@ -1,1 +1,1 @@
-"""The HTTP client for Stripe: connections, address look-up and response parsing."""
+"""The HTTP client for Stripe: connections, DNS look-up and response parsing."""

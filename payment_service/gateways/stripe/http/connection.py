@@ -1,8 +1,8 @@
-"""HTTP over kept connections, where every send ends by an instant, whatever the other side does.
+"""HTTP over persistent connections, with a hard deadline for every send.
 
-A socket's time-out bounds one system call, so an answer that dribbles in byte by byte outlives it,
-as do a name server that is silent and a host with many dead addresses. Here every step of a send
-(look-up, connect, TLS, each write, each read) is given no more than what is left until its end.
+A socket's timeout bounds one system call. An answer that arrives byte by byte outlasts it, and so
+do a silent name server and a host with many dead addresses. Here every step of a send (look-up,
+connect, TLS, each write, each read) gets only the time left until the deadline of the send.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from typing import Any
 from payment_service.gateways.stripe.http.resolver import Address, Resolver
 from payment_service.gateways.stripe.http.response import Answer, read_answer
 
-# What is between us and Stripe forgets a silent connection, some after a minute, without a word.
+# NATs and load balancers silently drop idle connections, some after 60 s.
 IDLE_SECONDS = 50.0
 
-# An answer of Stripe's is a few kilobytes.
+# A Stripe answer is a few kilobytes long.
 READ_BYTES = 16384
 
-# What a request line and a header may hold: anything else could begin another line.
+# The characters allowed in a request line and in headers; others could inject a line.
 _TARGET = re.compile(r"/[!-~]*")
 _HEADERS = re.compile(r"(?:[!-9;-~]+: [ -~\x80-\xff]*\r\n)*")
 
 
 class SendInProgress(threading.local):
-    """What the connection that this thread uses must know of its send."""
+    """The state of this thread's send, shared with its connection."""
 
     ends_at: float = math.inf
-    # None: not known, as where something else than these connections answers.
+    # None: unknown, for example when something other than these connections answers.
     may_have_left: bool | None = None
 
 
-# One per thread, because a send never leaves the thread that began it.
+# One per thread, because a send stays in the thread that started it.
 current_send = SendInProgress()
 
 
 class Pool:
-    """The connections to one host, shared by all threads; opens as many as are needed."""
+    """The connections to one host, shared by all threads; opens as many as needed."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Pool:
         self._host, self._port, self._tls = host, port, tls
         self._keep = keep
         self._connect_seconds, self._read_seconds = connect_seconds, read_seconds
-        # Not one for all pools: a fork leaves behind the threads that it waits for.
+        # One per pool, not a global one: threads that it waits for do not survive a fork.
         self._resolver = Resolver()
         self._idle: list[_Connection] = []
         weakref.finalize(self, _close_all, self._idle)
@@ -69,9 +69,9 @@ class Pool:
     def urlopen(
         self, method: str, url: str, body: str | None, headers: Mapping[str, str], **_: Any
     ) -> Answer:
-        """Send once and return the whole answer; named as urllib3's, whose place it takes.
+        """Send once and return the whole answer. Replaces urllib3's method of the same name.
 
-        Raises OSError; `current_send` tells whether anything left.
+        Raises OSError; `current_send` tells whether any byte may have been sent.
         """
         request = self._bytes(method, url, body, headers)
         connection = self._take()
@@ -84,7 +84,7 @@ class Pool:
         return answer
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the idle connections."""
         _close_all(self._idle)
 
     def _bytes(
@@ -98,7 +98,7 @@ class Pool:
         return head.encode("latin-1") + (body or "").encode("ascii")
 
     def _take(self) -> _Connection:
-        """The connection that was used last, because the others are more likely to be dead."""
+        """Return the most recently used connection: the others are more likely to be dead."""
         while self._idle:
             try:
                 connection = self._idle.pop()
@@ -121,10 +121,10 @@ class Pool:
 
 
 class _Connection:
-    """One connection: a request and its answer at a time.
+    """One connection; carries one request and its answer at a time.
 
-    The socket never blocks in a call of its own: a socket with a time-out does, with two more
-    changes of threads for each call.
+    The socket is non-blocking. A socket with a timeout would cost two more thread switches for
+    each call.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -137,15 +137,16 @@ class _Connection:
         self.reusable = True
 
     def is_alive(self) -> bool:
-        """Whether it may be used again.
+        """Whether the connection can be reused.
 
-        Nothing may be there to read: it is the end, or would be taken for the next answer.
+        It cannot if there is something to read: either the end of the stream, or bytes that would
+        be mistaken for the next answer.
         """
         young = time.monotonic() - self._used_at < IDLE_SECONDS
         return young and not self._incoming.holds_more()
 
     def exchange(self, request: bytes, read_seconds: float) -> Answer:
-        """Write the request and read its answer."""
+        """Write the request and read the answer."""
         current_send.may_have_left = True
         self._write(request)
         self._incoming.ends_at = min(current_send.ends_at, time.monotonic() + read_seconds)
@@ -156,7 +157,7 @@ class _Connection:
         return answer
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._sock.close()
 
     def _write(self, request: bytes) -> None:
@@ -169,7 +170,7 @@ class _Connection:
 
 
 class _Incoming(io.RawIOBase):
-    """What arrives at a socket until `ends_at`."""
+    """The bytes that arrive at a socket before `ends_at`."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.ends_at = math.inf
@@ -180,19 +181,19 @@ class _Incoming(io.RawIOBase):
         self._readable.register(sock, select.POLLIN)
 
     def is_readable(self, seconds: float) -> bool:
-        """Wait for something to read, the end included."""
+        """Wait for bytes or the end of the stream."""
         return bool(self._readable.poll(seconds * 1000))
 
     def holds_more(self) -> bool:
-        """Whether something is there to read, the end included."""
-        # TLS may hold what it has read of the socket already.
+        """Whether bytes or the end of the stream are ready to read."""
+        # TLS may have buffered bytes that it already read from the socket.
         return bool(self._tls and self._tls.pending()) or self.is_readable(0)
 
     def left_in(self, reader: io.BufferedReader[_Incoming]) -> bool:
-        """Whether a reader of this one has read more than was asked of it."""
+        """Whether a reader of this stream has buffered bytes beyond the answer."""
         self._answered = True
         try:
-            # It would read on where it holds nothing.
+            # With an empty buffer, peek() would read from the socket; `_answered` prevents it.
             return bool(reader.peek())
         finally:
             self._answered = False
@@ -213,7 +214,7 @@ class _Incoming(io.RawIOBase):
                 continue
 
     def close(self) -> None:
-        """Stay open: a reader that is thrown away is not the end of the connection."""
+        """Do nothing: the connection outlives a discarded reader."""
 
 
 def _close_all(connections: list[_Connection]) -> None:
@@ -250,12 +251,12 @@ def _first_to_connect(host: str, addresses: list[Address], ends_at: float) -> so
     try:
         raise failed
     finally:
-        # Its traceback refers to this frame: nothing would free the two but the garbage collector.
+        # Its traceback refers to this frame: a cycle that only the garbage collector would free.
         del failed
 
 
 def _until(instant: float) -> float:
-    """Return the seconds until then. Raises TimeoutError once it has passed."""
+    """Return the seconds until an instant. Raises TimeoutError once it has passed."""
     left = instant - time.monotonic()
     if left <= 0:
         raise TimeoutError("the send took too long")

@@ -1,4 +1,4 @@
-"""The addresses of a host, with the time limit that getaddrinfo does not know."""
+"""DNS look-up with a timeout, which getaddrinfo lacks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import threading
 from concurrent.futures import Future
 from typing import Any
 
-# family, type, protocol, canonical name, socket address: as getaddrinfo gives them.
+# family, type, protocol, canonical name, socket address: as getaddrinfo returns them.
 Address = tuple[Any, Any, int, str, Any]
 
 
 class Resolver:
-    """getaddrinfo, asked in a thread that may be left behind.
+    """Runs getaddrinfo in a thread that a caller can abandon.
 
-    Those who ask for the same host at the same time share one thread and its answer.
+    Concurrent callers for the same host share one thread and its answer.
     """
 
     def __init__(self, getaddrinfo: Any = socket.getaddrinfo) -> None:
@@ -29,7 +29,7 @@ class Resolver:
         return answer.result(timeout=seconds)
 
     def _begin(self, host: str, port: int) -> Future[list[Address]]:
-        """Ask in a thread: nobody waits for one that could not be started."""
+        """Start the look-up thread. Raises OSError if it cannot start; no caller then waits."""
         answer: Future[list[Address]] = Future()
         try:
             threading.Thread(target=self._ask, args=(host, port, answer), daemon=True).start()

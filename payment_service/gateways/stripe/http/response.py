@@ -1,6 +1,6 @@
-"""Read one HTTP/1.1 answer (RFC 9112): a tenth of what the standard library's reading costs.
+"""Read one HTTP/1.1 answer (RFC 9112) at a tenth of the standard library's cost.
 
-Most of that is its parser of e-mail headers, which HTTP has outgrown.
+Most of that cost is the e-mail header parser that http.client uses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _HEADERS = re.compile(rf"(?:{_HEADER.pattern})*")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
-# More than any answer has, and little enough to read in vain.
+# Above the size of any real answer, and low enough to bound the work on a bad one.
 MOST_LINE_BYTES, MOST_HEADERS = 65536, 256
 
 # RFC 9110: 408 ends a connection, and 421 asks for another one.
@@ -23,11 +23,11 @@ LAST_STATUSES = (408, 421)
 
 
 class UnreadableAnswer(OSError):
-    """What came is not HTTP, or broke off."""
+    """The answer is not HTTP, or is truncated."""
 
 
 class Headers(dict[str, str]):
-    """Names in lower case, found in any."""
+    """Headers under lower-case names; look-ups ignore case."""
 
     def __getitem__(self, name: str) -> str:
         return super().__getitem__(name.lower())
@@ -36,15 +36,15 @@ class Headers(dict[str, str]):
         return isinstance(name, str) and super().__contains__(name.lower())
 
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        """Return the header, or what is given for its absence."""
+        """Return the header, or `default` if it is absent."""
         return super().get(name.lower(), default)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One whole answer, its parts named as those of a requests.Response.
+    """One whole answer; the fields have the names of requests.Response.
 
-    `last`: the connection takes no further request.
+    `last`: the connection accepts no further request.
     """
 
     status_code: int
@@ -54,9 +54,9 @@ class Answer:
 
 
 def read_answer(incoming: BinaryIO) -> Answer:
-    """Read the answer to a request that was not HEAD.
+    """Read the answer to a request other than HEAD.
 
-    Raises UnreadableAnswer, and whatever `incoming` raises.
+    Raises UnreadableAnswer, and any exception of `incoming`.
     """
     minor, status, headers = _head(incoming)
     while 100 <= status < 200:
@@ -106,7 +106,7 @@ def _body(incoming: BinaryIO, status: int, headers: Headers) -> tuple[bytes, boo
     if coding is not None:
         if coding.lower() != "chunked":
             raise UnreadableAnswer("an unknown transfer coding")
-        # With a length beside it the end is in dispute (RFC 9112, 6.3).
+        # With a Content-Length as well, the end is ambiguous (RFC 9112, 6.3).
         return b"".join(_chunks(incoming)), length is None
     if length is None:
         return incoming.read(), False

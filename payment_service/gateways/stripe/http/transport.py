@@ -1,10 +1,10 @@
-"""The SDK's HTTP client: one pool of connections for all threads, and a hard end for each send.
+"""The SDK's HTTP client: one connection pool for all threads, and a hard deadline for each send.
 
-A prepared request goes straight to a `requests` adapter, so that the `responses` library can
-answer in Stripe's stead, and from there to connections of our own: requests' Session and urllib3
-cost five times the CPU. Nothing is sent twice here and no redirect is followed: sending again is
-gateways.stripe.retry's. HTTP proxies of the environment are not used, because only settings/ reads
-it.
+A prepared request goes straight to a `requests` adapter, so that the `responses` library can fake
+Stripe in tests. From there it goes to our own connections, because requests' Session and urllib3
+cost five times the CPU. The transport never retries and follows no redirect; gateways.stripe.retry
+does the retries. It ignores HTTP proxies in the environment, because only settings/ reads the
+environment.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from urllib3 import Timeout
 from payment_service.gateways.stripe.http.connection import Pool, current_send
 from payment_service.gateways.stripe.http.response import Answer
 
-# The connections keep the time themselves.
+# The connections enforce the time limits.
 _NO_TIMEOUT = Timeout()
 
 
@@ -38,9 +38,9 @@ class NeverSent(stripe.APIConnectionError):
 
 
 class SharedTransport(stripe.HTTPClient):
-    """Shared by all threads of a process; to be made after a fork, not before.
+    """Shared by all threads of a process. Create it after a fork, not before.
 
-    Up to `pool_size` connections are kept; more are opened where more threads send at a time.
+    Keeps up to `pool_size` idle connections, and opens more if more threads send at a time.
     """
 
     name = "requests"
@@ -76,7 +76,7 @@ class SharedTransport(stripe.HTTPClient):
         *,
         _usage: list[str] | None = None,
     ) -> tuple[str, int, Mapping[str, str]]:
-        """Send once. Raises stripe.APIConnectionError: NeverSent where that is certain."""
+        """Send once. Raises stripe.APIConnectionError; NeverSent if certainly no byte left."""
         now = time.monotonic()
         current_send.ends_at = min(self._limits.ends_at, now + self._longest)
         current_send.may_have_left = None if now < current_send.ends_at else False
@@ -91,7 +91,7 @@ class SharedTransport(stripe.HTTPClient):
         return content, response.status_code, response.headers  # type: ignore[return-value]
 
     def request_stream(self, *_: Any, **__: Any) -> NoReturn:
-        """Raise NotImplementedError: an answer that is read later has no end here."""
+        """Raise NotImplementedError: a streamed answer would have no deadline."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -100,13 +100,13 @@ class SharedTransport(stripe.HTTPClient):
 
 
 class _Limits(threading.local):
-    """What `limit` set in this thread."""
+    """The deadline that `limit` set in this thread."""
 
     ends_at: float = math.inf
 
 
 class _Limited:
-    """A class, because a generator takes three times as long for the same."""
+    """Context manager of `limit`. A class, because a generator would take three times as long."""
 
     def __init__(self, limits: _Limits, deadline: float) -> None:
         self._limits, self._deadline = limits, deadline
@@ -120,12 +120,12 @@ class _Limited:
 
 
 class _Adapter(HTTPAdapter):
-    """Never overrides `send`: that is where `responses` steps in."""
+    """A requests adapter over our connections. `responses` patches `send`: do not override it."""
 
     def __init__(self, ca_bundle: str, **of_each_pool: Any) -> None:
         super().__init__()
         self._of_each_pool = of_each_pool
-        # One context for all connections: reading the bundle takes longer than a handshake.
+        # One context for all connections: loading the bundle takes longer than a handshake.
         self._tls = ssl.create_default_context(cafile=ca_bundle)
         self._tls.set_alpn_protocols(["http/1.1"])
         self._pools: dict[str, Pool] = {}
@@ -134,7 +134,7 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(  # type: ignore[override]
         self, request: PreparedRequest, *_: Any, **__: Any
     ) -> Pool:
-        """Return the connections to the request's host."""
+        """Return the connection pool of the request's host."""
         assert request.url
         origin = "/".join(request.url.split("/", 3)[:3])
         pool = self._pools.get(origin)
@@ -144,17 +144,17 @@ class _Adapter(HTTPAdapter):
         return pool
 
     def request_url(self, request: PreparedRequest, *_: Any) -> str:
-        """Return what stands behind the host."""
+        """Return the path and query of the request's URL."""
         assert request.url
         return "/" + request.url.split("/", 3)[3]
 
     def cert_verify(self, *_: Any) -> None:
-        """Do nothing: the context demands a certificate that the bundle vouches for."""
+        """Do nothing: the TLS context already verifies certificates against the bundle."""
 
     def build_response(  # type: ignore[override]
         self, req: PreparedRequest, resp: Any
     ) -> Answer | Response:
-        """Return an answer of ours as it is, or make one for `responses`."""
+        """Return our own answers unchanged; convert those of `responses`."""
         return resp if isinstance(resp, Answer) else super().build_response(req, resp)
 
     def close(self) -> None:
@@ -171,9 +171,9 @@ class _Adapter(HTTPAdapter):
 
 
 class _Headers(dict[str, str]):
-    """Sent as they are given, and found in any case, for those who look into a request.
+    """Headers that are sent unchanged; look-ups ignore case, for code that inspects a request.
 
-    requests' own do the same, and take some microseconds to write and to read each.
+    The class of `requests` does the same, but takes some microseconds for each write and read.
     """
 
     def __missing__(self, name: str) -> str:
@@ -186,7 +186,7 @@ class _Headers(dict[str, str]):
         return super().__contains__(name) or self.get(str(name)) is not None
 
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        """Return the header, or what is given for its absence."""
+        """Return the header, or `default` if it is absent."""
         lowered = name.lower()
         return next((text for each, text in self.items() if each.lower() == lowered), default)
 
@@ -197,7 +197,7 @@ def _prepared(method: str, url: str, headers: Mapping[str, str], post_data: Any)
     request.headers = said = _Headers(headers)  # type: ignore[assignment]
     said["Accept-Encoding"] = "identity"
     if post_data:
-        # A form stays text, for those who look into it; it is ASCII.
+        # The form stays text, for code that inspects the request; it is ASCII.
         request.body = post_data
         said["Content-Length"] = str(len(post_data))
     elif request.method != "GET":
