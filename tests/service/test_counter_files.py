@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -119,3 +122,21 @@ def test_full_shared_memory_rejects_orders_and_kills_no_worker(small_disk: Path)
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
+
+
+def test_workers_that_die_at_once_are_replaced_one_a_second() -> None:
+    seconds = 4.0
+    with (
+        SandboxProcess() as sandbox,
+        ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}) as service,
+    ):
+        killed = set[int]()
+        ends_at = time.monotonic() + seconds
+        while time.monotonic() < ends_at:
+            for worker in service.workers():
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+                killed.add(worker)
+            time.sleep(0.01)
+        assert 1 <= len(killed) <= seconds + 2
+        assert service.get("/healthz", timeout=60).status_code == 200
