@@ -68,7 +68,7 @@ def _checked(name: str, given: str) -> str:
     except ValueError as wrong:
         raise click.ClickException(f"{name}: {wrong}") from None
     if url.startswith("memory:"):
-        raise click.ClickException(f"{name}: only the service itself can see what memory:// holds")
+        raise click.ClickException(f"{name}: only the running service can read memory://")
     return url
 
 
