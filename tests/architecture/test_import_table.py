@@ -1,4 +1,4 @@
-"""Which module may import what: the house's layout, held against the code."""
+"""The import table: the modules that each module may import."""
 
 from __future__ import annotations
 

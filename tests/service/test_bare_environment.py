@@ -17,7 +17,7 @@ from tests.support.key_stores import STORES, Place
 from tests.support.sandbox_process import ROOT, SandboxProcess
 from tests.support.service_process import ServiceProcess
 
-# No system gives these to anybody; another run of the tests on this machine has another one.
+# Beyond the user ids that systems assign, and random so that parallel test runs do not share one.
 UID = 1_000_000_000 + secrets.randbelow(1_000_000_000)
 
 # A virtual environment below root's home is readable to root alone: the user has that one right.

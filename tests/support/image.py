@@ -92,7 +92,7 @@ class Image:
         return next(self.venv.glob("lib/python3*/site-packages"))
 
     def command(self) -> list[str]:
-        """What it runs, by its path."""
+        """The path of the program that the image runs."""
         program, *arguments = json.loads(dict(self.instructions)["CMD"])
         return [str(self.venv / "bin" / program), *arguments]
 

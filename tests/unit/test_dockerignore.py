@@ -1,4 +1,4 @@
-"""What the image's build sees: every module, and no secret."""
+"""The image's build context has every module and no secret."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from tests.architecture.test_import_table import MODULES
 SMALL, LARGE = 4_096, 32_768
 MOST_TIMES = 28
 
-# What takes less is not measured well, and harms nobody.
+# A shorter time cannot be measured reliably, and is no denial of service.
 LEAST_SECONDS = 0.01
 
 HOSTILE = [

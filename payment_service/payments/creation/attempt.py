@@ -43,7 +43,7 @@ class Attempt(Ownership):
         then says so too.
         """
         if transitions.must_look_up(self._record, self._tools.clock(), self._gateway.facts):
-            # What a lost version of the record made may be younger than the record's own last send.
+            # A lost version of the record may have sent keys after this version's last send.
             end = self._look_up(sent_until=None if self._begun else self._sent_until)
             if not (self._begun and isinstance(end, Over) and self._is_new_from_now()):
                 return end
