@@ -18,6 +18,12 @@ from payment_service.schema.fields import Fault, Faults, fill, rule
 from payment_service.schema.names import order_name
 from payment_service.schema.secret import Secret
 from payment_service.settings.checks import ORIGIN
+from payment_service.settings.credentials import (
+    publishable_key,
+    secret_key,
+    token_secret,
+    webhook_secrets,
+)
 
 # More clients need a database; each API key sent is compared with the key of every client.
 MAX_CLIENTS = 10_000
@@ -41,10 +47,10 @@ def _digest(value: str) -> str:
     return value
 
 
-def _secret(value: Secret) -> Secret:
+def _token_secret(value: Secret) -> Secret:
     if len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes")
-    return value
+    return token_secret(value)
 
 
 def _pem(value: str) -> str:
@@ -56,17 +62,16 @@ def _each(check: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
     return lambda values: [check(value) for value in values]
 
 
-_Secret = Annotated[Secret, rule("must be text")]
-_Secrets = Annotated[list[Secret], rule("must be a list of strings", then=_each(_secret))]
+_SecretKey = Annotated[Secret, rule("must be text", then=secret_key)]
+_WebhookSecrets = Annotated[Secret, rule("must be text", then=webhook_secrets)]
+_Secrets = Annotated[list[Secret], rule("must be a list of strings", then=_each(_token_secret))]
 _PublicKeys = Annotated[list[str], rule("must be a list of strings", then=_each(_pem))]
 _Digests = Annotated[list[str], rule("must be a list of strings", then=_each(_digest))]
 _Origins = Annotated[list[str], rule("must be a list of strings", then=_each(_origin))]
 _Account = Annotated[
     str, rule("must be an account like acct_1032D82eZvKYlo2C", pattern="acct_[A-Za-z0-9_]{1,60}")
 ]
-_PublishableKey = Annotated[
-    str, rule("must begin with pk_test_ or pk_live_", pattern="pk_(test|live)_[A-Za-z0-9_]+")
-]
+_PublishableKey = Annotated[str, rule("must be text", then=publishable_key)]
 _PerMinute = Annotated[int, rule("must be an integer from 1 to 1000000", ge=1, le=1_000_000)]
 
 
@@ -81,9 +86,9 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
     token_public_keys: _PublicKeys = []
     api_keys_sha256: _Digests = []
     stripe_account: _Account | None = None
-    stripe_secret_key: _Secret | None = None
+    stripe_secret_key: _SecretKey | None = None
     stripe_publishable_key: _PublishableKey | None = None
-    stripe_webhook_secret: _Secret | None = None
+    stripe_webhook_secret: _WebhookSecrets | None = None
     origins: _Origins = []
     requests_per_minute: _PerMinute | None = None
 
@@ -91,9 +96,6 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
         """Check that the client has a way to authenticate. Raises ValueError."""
         if not (self.token_secrets or self.token_public_keys or self.api_keys_sha256):
             raise ValueError("needs token_secrets, token_public_keys or api_keys_sha256")
-        key = self.stripe_secret_key
-        if key is not None and not re.match("[rs]k_(test|live)_", key.get_secret_value()):
-            raise ValueError("stripe_secret_key must begin with sk_ or rk_, test_ or live_")
 
     @cached_property
     def token_keys(self) -> tuple[TokenKey, ...]:

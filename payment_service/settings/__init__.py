@@ -1,14 +1,13 @@
-"""Reads the environment into frozen Settings; the only module that reads os.environ."""
+"""Reads the environment into frozen Settings; only this package reads os.environ."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dotenv.parser import Binding, parse_stream
 from msgspec import Struct, field
 
 from payment_service.schema.fields import Fault, Faults, fill, names_of, rule
@@ -22,12 +21,27 @@ from payment_service.settings.checks import (
     listener_url,
     names,
     origins,
-    publishable_key,
-    secret_key,
     store_url,
-    webhook_secrets,
     writable_directory,
 )
+from payment_service.settings.credentials import (
+    own_secrets,
+    publishable_key,
+    secret_key,
+    webhook_secrets,
+)
+from payment_service.settings.environment import SettingsError, environment, is_on_platform
+from payment_service.settings.unknown_names import link_problem, name_warnings
+
+__all__ = [
+    "SANDBOX_KEY",
+    "Settings",
+    "SettingsError",
+    "environ_for_gunicorn",
+    "environment",
+    "load_settings",
+    "unknown_settings",
+]
 
 # No Stripe account can have this key, so it shows that STRIPE_API_BASE is the sandbox.
 SANDBOX_KEY = "sk_test_sandbox"
@@ -46,14 +60,15 @@ DEFAULT_ADDRESS_LIMIT = 300
 # The secret with which `make run` lets the sandbox sign webhooks.
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - signs local webhooks only
 
-
-class SettingsError(Exception):
-    """The settings are invalid; the message is one line for a person."""
-
+# A shell, our `.env` and systemd remove quotes; `docker --env-file` and `kubectl --from-env-file`
+# pass them on.
+QUOTES = "is between quotes, which are part of the value: remove them"
+_QUOTED = re.compile(r"""(["'`]).*\1""", re.DOTALL)
 
 _SecretKey = Annotated[Secret, rule(then=secret_key)]
 _PublishableKey = Annotated[str, rule(then=publishable_key)]
 _WebhookSecrets = Annotated[Secret, rule(then=webhook_secrets)]
+_OwnSecrets = Annotated[Secret, rule(then=own_secrets)]
 _Version = Annotated[
     str,
     rule(
@@ -113,7 +128,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     request_budget_seconds: _BudgetSeconds = 25.0
     key_store_url: _StoreUrl = Secret("memory://")
     order_events_url: _ListenerUrl | None = None
-    order_events_secret: _WebhookSecrets | None = None
+    order_events_secret: _OwnSecrets | None = None
     order_events_delivery: _Delivery = "embedded"
     host: _Host = "127.0.0.1"
     port: _Port = 4242
@@ -203,40 +218,31 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     and never shows a value.
     """
     given = environment() if environ is None else environ
-    known = {name: given.get(name.upper(), "").strip() for name in names_of(Settings)}
+    values = {name: given.get(name.upper(), "").strip() for name in names_of(Settings)}
+    if not values["host"] and is_on_platform(given):
+        # docs/decisions/0007-listen-address.md has the reasons.
+        values["host"] = "0.0.0.0"
     try:
-        return fill(Settings, {name: text for name, text in known.items() if text})
+        settings = fill(Settings, {name: text for name, text in values.items() if text})
     except Faults as wrong:
-        raise SettingsError("Settings: " + "; ".join(map(_problem, wrong.found))) from None
+        problems = [_problem(each, values.get(each.name, "")) for each in wrong.found]
+        raise _error([*problems, *unknown_settings(given)]) from None
+    # A path or a name may have any characters, so no rule finds the quotes.
+    quoted = [
+        f"{name.upper()}: {QUOTES}" for name, text in values.items() if _QUOTED.fullmatch(text)
+    ]
+    if quoted:
+        raise _error(quoted)
+    return settings
 
 
-def environment() -> dict[str, str]:
-    """Return the variables of `.env`, overridden by the environment. Raises SettingsError."""
-    beneath: dict[str, str | None] = {}
-    # No interpolation: a password may contain ${.
-    for line in parse_stream(StringIO(_text_of_dotenv())):
-        if line.error:
-            raise SettingsError(
-                f"Settings: .env: line {_number_of(line)} cannot be read: it must be NAME=value"
-            )
-        if line.key is not None:
-            beneath[line.key] = line.value
-    return {**{name: text for name, text in beneath.items() if text is not None}, **os.environ}
+def unknown_settings(given: Mapping[str, str]) -> list[str]:
+    """Return a warning for each variable that looks like a setting and is none."""
+    return name_warnings(given, [name.upper() for name in names_of(Settings)])
 
 
-def _number_of(line: Binding) -> int:
-    """Return the line's number; `original` includes the blank lines before it."""
-    given = line.original.string
-    return line.original.line + given.count("\n") - given.lstrip().count("\n")
-
-
-def _text_of_dotenv() -> str:
-    """Read `.env` once, because it may be a pipe; return "" if it does not exist."""
-    path = Path.cwd() / ".env"
-    try:
-        return path.read_text("utf-8") if path.exists() and not path.is_dir() else ""
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise SettingsError("Settings: .env cannot be read: it must be UTF-8 text") from wrong
+def _error(problems: list[str]) -> SettingsError:
+    return SettingsError("Settings: " + "; ".join(problems))
 
 
 def environ_for_gunicorn() -> dict[str, str]:
@@ -248,10 +254,13 @@ def environ_for_gunicorn() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if text.strip() or name not in ours}
 
 
-def _problem(fault: Fault) -> str:
+def _problem(fault: Fault, text: str) -> str:
     if fault.kind == "missing":
         return (
             f"{fault.name.upper()} is not set: put your key (sk_test_…) into .env or the "
             "environment, or start the sandbox with `make run`"
         )
-    return f"{fault.name.upper()}: {fault.rule}" if fault.name else fault.rule
+    if not fault.name:
+        return fault.rule
+    why = QUOTES if _QUOTED.fullmatch(text) else link_problem(fault.name.upper(), text)
+    return f"{fault.name.upper()}: {why or fault.rule}"

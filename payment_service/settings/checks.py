@@ -10,9 +10,6 @@ from pathlib import Path
 from payment_service.key_store import validate_url
 from payment_service.schema.secret import Secret
 
-SECRET_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
-SECRET_KEY = rf"({'|'.join(SECRET_KEY_PREFIXES)})[!-~]+"
-
 # As browsers send an origin: lower case, no path, and no characters of a pattern.
 ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
 
@@ -38,27 +35,6 @@ SWITCHES = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
 }
-
-
-def secret_key(value: Secret) -> Secret:
-    if not re.fullmatch(SECRET_KEY, value.get_secret_value()):
-        raise ValueError(
-            "must be a complete key without spaces that begins with one of "
-            f"{', '.join(SECRET_KEY_PREFIXES)}"
-        )
-    return value
-
-
-def publishable_key(value: str) -> str:
-    if not value.startswith(("pk_test_", "pk_live_")):
-        raise ValueError("must begin with pk_test_ or pk_live_")
-    return value
-
-
-def webhook_secrets(value: Secret) -> Secret:
-    if not all(part.strip() for part in value.get_secret_value().split(",")):
-        raise ValueError("must be one or more secrets, separated by commas, none of them empty")
-    return value
 
 
 def hazards(value: str) -> str:

@@ -10,7 +10,8 @@ from msgspec import NODEFAULT
 from msgspec.structs import asdict, fields
 
 from payment_service.schema.fields import names_of
-from payment_service.settings import Settings, SettingsError, load_settings
+from payment_service.settings import QUOTES, Settings, SettingsError, load_settings
+from payment_service.settings.environment import PLATFORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = {"STRIPE_SECRET_KEY": "sk_test_abc"}
@@ -23,7 +24,29 @@ WRONG = [
     ("STRIPE_SECRET_KEY", "sk_test_", "without spaces"),
     ("STRIPE_SECRET_KEY", "rk_live_hunter 2", "without spaces"),
     ("STRIPE_PUBLISHABLE_KEY", "sk_test_hunter2", "pk_test_ or pk_live_"),
+    ("STRIPE_SECRET_KEY", "sk_test_hunter2...", "without spaces"),
+    ("STRIPE_SECRET_KEY", "'sk_test_hunter2", "without spaces"),
+    ("STRIPE_SECRET_KEY", "sk_test_hunter2\u200b", "without spaces"),
+    ("STRIPE_SECRET_KEY", "sk_org_hunter2", "not an organization's"),
+    ("STRIPE_SECRET_KEY", "whsec_hunter2", "sk_test_"),
+    ("STRIPE_PUBLISHABLE_KEY", "pk_test_", "complete key"),
+    ("STRIPE_PUBLISHABLE_KEY", "pk_test_hunter2…", "complete key"),
+    ("STRIPE_PUBLISHABLE_KEY", "pk_test_hunter2 ,", "complete key"),
     ("STRIPE_WEBHOOK_SECRET", "whsec_hunter2,,x", "separated by commas"),
+    ("STRIPE_WEBHOOK_SECRET", "whsec_", "like whsec_abc123"),
+    ("STRIPE_WEBHOOK_SECRET", "whsec_hunter2...", "like whsec_abc123"),
+    ("STRIPE_WEBHOOK_SECRET", "whsec_hunter 2", "like whsec_abc123"),
+    ("STRIPE_WEBHOOK_SECRET", 'whsec_a,"whsec_hunter2"', "like whsec_abc123"),
+    ("STRIPE_WEBHOOK_SECRET", "we_hunter2", "the endpoint's id"),
+    ("STRIPE_WEBHOOK_SECRET", "sk_test_hunter2", "an API key"),
+    ("STRIPE_WEBHOOK_SECRET", "whsec_a,hunter2", "like whsec_abc123"),
+    ("ORDER_EVENTS_SECRET", "hunter2,", "none of them empty"),
+    ("ORDER_EVENTS_SECRET", "hunter 2", "spaces"),
+    ("ORDER_EVENTS_SECRET", "hunter'2", "quotes"),
+    *(
+        ("ORDER_EVENTS_SECRET", f"{prefix}_hunter2", "a key of Stripe's")
+        for prefix in ("sk_test", "rk_live", "pk_test", "we", "pi")
+    ),
     ("STRIPE_API_BASE", "hunter2", "https://api.stripe.com"),
     ("STRIPE_API_BASE", "ftp://hunter2", "https://api.stripe.com"),
     *(
@@ -91,6 +114,36 @@ def test_error_names_the_setting_and_its_rule(name: str, value: str, allowed: st
     assert allowed in line
     assert "\n" not in line
     assert "hunter" not in line
+
+
+ISSUED = [
+    ("STRIPE_SECRET_KEY", "sk_test_4eC39HqLyjWDarjtT1zdp7dc"),
+    ("STRIPE_SECRET_KEY", f"sk_live_51{'H3x' * 33}"),
+    ("STRIPE_SECRET_KEY", f"rk_live_51{'H3x' * 33}"),
+    ("STRIPE_PUBLISHABLE_KEY", f"pk_test_51{'H3x' * 33}"),
+    ("STRIPE_WEBHOOK_SECRET", f"whsec_{'Ab3' * 10}x2"),
+    ("STRIPE_WEBHOOK_SECRET", f"whsec_{'0f' * 32}"),  # the Stripe CLI's
+    ("STRIPE_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ("STRIPE_WEBHOOK_SECRET", "whsec_dGVzdA+/=="),
+    ("STRIPE_WEBHOOK_SECRET", "whsec_new, whsec_old"),
+    ("ORDER_EVENTS_SECRET", f"{'0f' * 32},whsec_dGVzdA+/=="),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), ISSUED)
+def test_credentials_that_are_issued_are_accepted(name: str, value: str) -> None:
+    load_settings({**KEY, name: value})
+
+
+QUOTABLE = sorted(name.upper() for name in names_of(Settings))
+
+
+@pytest.mark.parametrize("name", QUOTABLE)
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_quotes_kept_around_any_value_are_an_error(name: str, quote: str) -> None:
+    """`docker --env-file` keeps them."""
+    line = error_of({**KEY, name: f"{quote}hunter2{quote}"})
+    assert line == f"Settings: {name}: {QUOTES}"
 
 
 @pytest.mark.parametrize(
@@ -215,3 +268,16 @@ def test_example_explains_every_setting() -> None:
     for number, line in enumerate(lines):
         if "=" in line and not line.startswith("#") and not line.startswith("PORT="):
             assert lines[number - 1].startswith("# "), line
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_platform_that_sets_port_gets_every_interface(platform: str) -> None:
+    given = {**KEY, platform: "x"}
+    assert load_settings({**given, "PORT": "8080"}).host == "0.0.0.0"
+    assert load_settings({**given, "PORT": "8080", "HOST": "127.0.0.1"}).host == "127.0.0.1"
+    assert load_settings({**given, "PORT": " "}).host == "127.0.0.1"
+
+
+def test_port_alone_stays_on_this_machine() -> None:
+    assert load_settings({**KEY, "PORT": "8080"}).host == "127.0.0.1"
+    assert load_settings({**KEY, "PORT": "8080", PLATFORMS[0]: ""}).host == "127.0.0.1"
