@@ -24,14 +24,13 @@ DEFAULT_TIMEOUT_SECONDS = 2.0
 
 
 def validate_url(url: str) -> str:
-    """Validate a KEY_STORE_URL; return it with its scheme in lower case.
+    """Validate a KEY_STORE_URL; return it with its scheme as SCHEMES has it.
 
     The directory of a SQLite file must exist. Opens nothing, and imports only the named store's
-    driver. Raises ValueError with the rule, which never shows the URL.
+    driver. Raises ValueError with the rule, which never shows a password.
     """
-    scheme, _, rest = url.partition(":")
-    url = f"{scheme.lower()}:{rest}"
-    match scheme.lower():
+    url = _with_known_scheme(url)
+    match url.partition(":")[0]:
         case "memory":
             _shared_path(url)
         case "sqlite":
@@ -39,16 +38,26 @@ def validate_url(url: str) -> str:
 
             check_directory(sqlite_path(url))
         case "postgresql":
+            from payment_service.key_store.postgres.options import refuse_options
             from payment_service.key_store.postgres.pool import conninfo
 
+            refuse_options(url)
             conninfo(url, DEFAULT_TIMEOUT_SECONDS)
         case "redis" | "rediss":
+            from payment_service.key_store.redis.options import refuse_options
             from payment_service.key_store.redis.store import open_redis
 
+            refuse_options(url)
             open_redis(url, DEFAULT_TIMEOUT_SECONDS)
         case _:
             raise ValueError(UNKNOWN_SCHEME)
     return url
+
+
+def _with_known_scheme(url: str) -> str:
+    """Return the URL with its scheme in lower case; Heroku and libpq write postgres:// as well."""
+    scheme, _, rest = url.partition(":")
+    return f"{'postgresql' if scheme.lower() == 'postgres' else scheme.lower()}:{rest}"
 
 
 def refuse_unusable(url: str, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
@@ -70,6 +79,7 @@ def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     stop the start: operations raise StoreUnavailable until it is back. Raises ValueError, which
     never shows the URL, for an unknown scheme or a malformed URL.
     """
+    url = _with_known_scheme(url)
     match url.partition(":")[0]:
         case "memory":
             path = _shared_path(url)

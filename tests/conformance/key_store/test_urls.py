@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,98 @@ def test_the_settings_stop_at_a_wrong_url(url: str) -> None:
 def test_a_scheme_may_be_in_capitals(url: str) -> None:
     scheme, _, rest = url.partition(":")
     assert validate_url(f"{scheme.upper()}:{rest}") == validate_url(url) == url
+
+
+def test_heroku_s_scheme_is_postgresql_s() -> None:
+    assert validate_url("Postgres://me:pw@host/db") == "postgresql://me:pw@host/db"
+    settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_a", "KEY_STORE_URL": "postgres://u@h/"})
+    assert settings.key_store_url.get_secret_value() == "postgresql://u@h/"
+
+
+def test_orders_are_stored_under_either_scheme(postgres_server: Postgres) -> None:
+    url = postgres_server.new_url().replace("postgresql://", "postgres://")
+    store = open_key_store(url)
+    made = store.claim(record())
+    assert store.read(made.order) == made
+    store.close()
+
+
+REFUSED = [
+    ("postgresql://u:p@h/d?sslmode=no-verify", 'invalid sslmode value: "no-verify"'),
+    ("postgres://u:p@h/d?sslmode=no-verify", 'invalid sslmode value: "no-verify"'),
+    ("postgresql://u:p@a:1,b:2/d?sslmode=on", 'invalid sslmode value: "on"'),
+    ("postgresql://u:p@h/d?nosuch=hunter2", 'invalid URI query parameter: "nosuch"'),
+    ("postgresql://u:p@h/d?pgbouncer=true", 'invalid URI query parameter: "pgbouncer"'),
+    ("postgresql://u:p@h/d?target_session_attrs=any1", "invalid target_session_attrs value"),
+    ("postgresql://u:p@h/d?channel_binding=1", "invalid channel_binding value"),
+    ("postgresql://u:p@h/d?require_auth=hunter", "invalid require_auth value"),
+    ("postgresql://u:p@h/d?load_balance_hosts=1", "invalid load_balance_hosts value"),
+    ("postgresql://u:p@h/d?ssl_min_protocol_version=1", "ssl_min_protocol_version"),
+    ("postgresql://u:p@h/d?sslmode=require&sslrootcert=system", "weak sslmode"),
+    ("postgresql://u:p@h/d?keepalives_idle=abc", '"keepalives_idle"'),
+    ("postgresql://u:p@h/d?connect_timeout=abc", '"connect_timeout"'),
+    (
+        "postgresql://u:p@h/d?sslmode=verify-full&sslrootcert=/nonexistent/ca.pem",
+        'root certificate file "/nonexistent/ca.pem" does not exist',
+    ),
+    ("redis://u:p@h/0?nosuch=hunter2", "unexpected keyword argument 'nosuch'"),
+    ("redis://u:p@h/0?ssl_cert_reqs=none", "unexpected keyword argument 'ssl_cert_reqs'"),
+    ("redis://u:p@h/0?socket_timeout=abc", "Invalid value for 'socket_timeout'"),
+    ("rediss://u:p@h/0?ssl_ca_certs=/nonexistent/ca.pem", "ssl_ca_certs: there is no such file"),
+    ("rediss://u:p@h/0?ssl_certfile=/nonexistent/ca.pem", "ssl_certfile: there is no such file"),
+]
+
+
+@pytest.mark.parametrize(("url", "sentence"), REFUSED)
+def test_option_that_a_driver_never_accepts_is_named(url: str, sentence: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        validate_url(url)
+    assert "URL cannot have this option: " in str(caught.value)
+    assert sentence in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_option_of_the_environment_that_libpq_never_accepts_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGSSLMODE", "no-verify")
+    with pytest.raises(ValueError, match="invalid sslmode value"):
+        validate_url("postgresql://u:p@h/d")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter?2=x@h/d?y",
+        "postgresql://u:pw@h/d?hunter=a@b",
+        "redis://u:pa?hunter=2@h/0",
+    ],
+)
+def test_piece_of_a_password_is_not_taken_for_an_option(url: str) -> None:
+    said = ""
+    try:
+        validate_url(url)
+    except ValueError as wrong:
+        said = str(wrong)
+    assert "hunter" not in said
+
+
+def test_options_that_drivers_accept_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    for url in (
+        "postgresql://u:p@h/d?sslmode=require",
+        "postgresql://u:p@h/d?sslmode=verify-full&sslrootcert=system",
+        f"postgresql://u:p@h/d?sslmode=verify-ca&sslrootcert={tmp_path}/ca.pem",
+        "postgresql://u:p@a,b/d?target_session_attrs=read-write&load_balance_hosts=random",
+        "postgresql://u:p@h/d?ssl=true",
+        "postgresql:///d?host=/var/run/postgresql&keepalives=1",
+        "postgresql://u:p@h/d?gssencmode=prefer&connect_timeout=5",
+        "postgresql://u:p@h/d?hostaddr=10.0.0.1",
+        "rediss://u:p@h/0?ssl_cert_reqs=none",
+        "redis://h/0?health_check_interval=5",
+    ):
+        assert validate_url(url) == url
 
 
 def test_shared_memory_must_be_in_the_masters_directory() -> None:
