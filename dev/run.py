@@ -5,20 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
+import shutil
 import socket
-import subprocess
 import sys
-import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from dev.family import AnsweredError, CannotStartError, Family, ask
+from payment_service.access.live_mode import refuse_unsafe
+from payment_service.key_store.shared_directory import shared_directory
+from payment_service.schema.fields import names_of
 from payment_service.settings import Settings, SettingsError, environment, load_settings
+from payment_service.settings.development import published
+from payment_service.wiring import clients_of
 from sandbox.authentication import PUBLISHABLE_KEY, SECRET_KEY
 from sandbox.command_line import DEFAULT_PORT, WEBHOOK_SECRET
 
@@ -26,15 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SERVICE = [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"]
 
-# The longest wait for a started process to answer, on a slow machine.
-START_SECONDS = 30.0
-
 # A browser cannot connect to an address that means every interface.
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
-
-class CannotStartError(Exception):
-    """A process cannot start. The message is one line for the user."""
+# Settings that commands of another terminal do not get: a command needs no webhook secret, and
+# must not open the metrics port.
+NOT_FOR_COMMANDS = ("STRIPE_WEBHOOK_SECRET", "METRICS_PORT", "PROMETHEUS_MULTIPROC_DIR")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,14 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.chdir(ROOT)
     try:
         # gunicorn would parse an empty WEB_CONCURRENCY, as .env.example has it, as a number.
-        environ = {name: text for name, text in environment().items() if text.strip()}
-        if environ.get("STRIPE_SECRET_KEY", "").strip():
-            load_settings(environ)
-            os.execve(sys.executable, SERVICE, environ)  # noqa: S606
-        return _run_with_sandbox({**_demo_settings(), **environ, **_sandbox_settings(port)}, port)
+        given = {name: text for name, text in environment().items() if text.strip()}
+        # Only this machine, wherever it runs: access is open unless there is a clients file.
+        given.setdefault("HOST", "127.0.0.1")
+        if "STRIPE_SECRET_KEY" in given:
+            _run(given, sandbox_port=None)
+        else:
+            _run({**_demo_settings(), **given, **_sandbox_settings(port)}, sandbox_port=port)
     except (SettingsError, CannotStartError) as wrong:
         print(wrong, file=sys.stderr)
         return 1
+    return 0
 
 
 def _sandbox_settings(port: int) -> dict[str, str]:
@@ -76,33 +77,91 @@ def _free_port() -> int:
         return port
 
 
-def _run_with_sandbox(environ: Mapping[str, str], port: int) -> int:
+def _run(environ: dict[str, str], *, sandbox_port: int | None) -> None:
+    """Run the service until a signal arrives. Raises SettingsError and CannotStartError."""
     settings = load_settings(environ)
+    refuse_unsafe(settings, clients_of(settings))
+    _refuse_taken_port(settings)
     address = _address(settings)
-    family = Family()
-    try:
-        if not _joined_sandbox(port, f"{address}/webhook"):
-            family.start(_sandbox_command(port, f"{address}/webhook"), environ, quiet=True)
-            family.wait_for(f"http://127.0.0.1:{port}/_sandbox/rules")
-        service = family.start(SERVICE, environ)
-        family.start(_tutorial_command(settings, service), environ, quiet=True)
-        for each in (address, settings.demo_stage_url):
-            family.wait_for(f"{each}/healthz")
+    # The processes end first: they use what the others remove.
+    with (
+        _shared_store(settings, environ),
+        _found_by_commands(settings, environ),
+        Family() as family,
+    ):
+        if sandbox_port:
+            _start_sandbox(family, sandbox_port, f"{address}/webhook", environ)
+        service = family.start("The service", SERVICE, environ)
+        if sandbox_port:
+            stage = _tutorial_command(settings, service)
+            family.start("The tutorial's server", stage, environ, quiet=True)
+            family.wait_for("The tutorial's server", f"{settings.demo_stage_url}/healthz")
+        # /readyz instead of /healthz: without its key store the service takes no order.
+        family.wait_for("The service", f"{address}/readyz")
         if not family.told_to_end:
-            print(_greeting(address, port), flush=True)
-        return family.stay()
+            print(_greeting(settings, address, sandbox_port), flush=True)
+        family.stay()
+
+
+def _start_sandbox(family: Family, port: int, webhook: str, environ: Mapping[str, str]) -> None:
+    if _joined_sandbox(port, webhook):
+        return
+    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--webhook-url", webhook]
+    family.start("The sandbox", command, environ, quiet=True)
+    family.wait_for("The sandbox", f"http://127.0.0.1:{port}/_sandbox/rules")
+
+
+@contextmanager
+def _shared_store(settings: Settings, environ: dict[str, str]) -> Iterator[None]:
+    """Put memory:// into a file that the commands of another terminal can open, too."""
+    if settings.key_store_url.get_secret_value() != "memory://":
+        yield
+        return
+    environ["KEY_STORE_URL"] = f"memory://{shared_directory()}/orders.db"
+    try:
+        yield
     finally:
-        family.end()
+        shutil.rmtree(shared_directory(), ignore_errors=True)
+
+
+@contextmanager
+def _found_by_commands(settings: Settings, environ: Mapping[str, str]) -> Iterator[None]:
+    ours = [name.upper() for name in names_of(Settings) if name.upper() not in NOT_FOR_COMMANDS]
+    known = {name: environ[name] for name in ours if name in environ}
+    hidden = ["ORDER_EVENTS_SECRET"]
+    if not settings.sandbox_url:
+        hidden.append("STRIPE_SECRET_KEY")
+    if "@" in known.get("KEY_STORE_URL", ""):
+        hidden.append("KEY_STORE_URL")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(published({**known, "PORT": str(settings.port)}, hidden))
+        except OSError as wrong:
+            print(f"Commands of other terminals will not find it: {wrong}", file=sys.stderr)
+        yield
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    """Raise CannotStartError if another program listens where the service would.
+
+    gunicorn would retry for five seconds, and the other program might answer in its place.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as wrong:
+            raise CannotStartError(
+                f"The service cannot listen on {settings.host}, port {settings.port}: "
+                f"{wrong.strerror}. Stop the program that does, or try PORT={settings.port + 1}."
+            ) from None
 
 
 def _address(settings: Settings) -> str:
     host = ANY_HOST.get(settings.host, settings.host)
     host = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return f"http://{host}:{settings.port}"
-
-
-def _sandbox_command(port: int, webhook: str) -> list[str]:
-    return [sys.executable, "-m", "sandbox", "--port", str(port), "--webhook-url", webhook]
 
 
 def _tutorial_command(settings: Settings, service: int) -> list[str]:
@@ -115,12 +174,22 @@ def _tutorial_command(settings: Settings, service: int) -> list[str]:
     ]
 
 
-def _greeting(address: str, port: int) -> str:
+def _greeting(settings: Settings, address: str, sandbox_port: int | None) -> str:
+    if sandbox_port:
+        first = (
+            f"No STRIPE_SECRET_KEY is set: the sandbox on http://127.0.0.1:{sandbox_port} plays "
+            f"Stripe, and no money moves.\nOpen {address} in a browser, or paste this:"
+        )
+    else:
+        mode = "live" if settings.livemode else "test"
+        first = f"The service runs on {address} with your Stripe {mode} key. Try it:"
+    needed = ""
+    if settings.clients_file:
+        first += "\n(CLIENTS_FILE is set: API_KEY stands for a client's, see docs/clients.md)"
+        needed = "-H 'Authorization: Bearer API_KEY' "
     body = json.dumps({"amount": 1099, "currency": "usd", "order_id": "A-1"})
     return (
-        f"No STRIPE_SECRET_KEY is set: the sandbox on http://127.0.0.1:{port} plays Stripe, and no "
-        f"money moves.\nOpen {address} in a browser, or paste this:\n"
-        f"curl -i {address}/create-payment-intent "
+        f"{first}\ncurl -i {address}/create-payment-intent {needed}"
         f"-H 'Content-Type: application/json' -d '{body}'"
     )
 
@@ -132,80 +201,15 @@ def _joined_sandbox(port: int, webhook: str) -> bool:
     """
     url = f"http://127.0.0.1:{port}/_sandbox/webhooks"
     try:
-        _ask(url, {"url": webhook, "secret": WEBHOOK_SECRET})
+        ask(url, {"url": webhook, "secret": WEBHOOK_SECRET})
     except ConnectionRefusedError:
         return False
-    except (OSError, ValueError):
+    except (OSError, ValueError, AnsweredError):
         raise CannotStartError(
             f"Port {port} is taken by something that is not the sandbox: "
             "stop it, or set STRIPE_SECRET_KEY."
         ) from None
     return True
-
-
-def _ask(url: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
-    try:
-        # Ignore the environment's HTTP proxies: the request stays on this machine.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            request, timeout=2
-        ) as answer:
-            return json.load(answer)
-    except urllib.error.URLError as failed:
-        raise failed.reason if isinstance(failed.reason, OSError) else failed from None
-
-
-class Family:
-    """Processes that end together: when one of them ends, on Ctrl-C, or on SIGTERM or SIGHUP."""
-
-    def __init__(self) -> None:
-        self._children: list[subprocess.Popen[bytes]] = []
-        self._told = threading.Event()
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(each, lambda *_: self._told.set())
-
-    @property
-    def told_to_end(self) -> bool:
-        """Whether a signal arrived."""
-        return self._told.is_set()
-
-    def start(self, command: Sequence[str], environ: Mapping[str, str], quiet: bool = False) -> int:
-        """Start a process and return its ID.
-
-        It runs in a session of its own: Ctrl-C reaches only this process, which then ends all.
-        """
-        out = subprocess.DEVNULL if quiet else None
-        child = subprocess.Popen(command, env=environ, stdout=out, start_new_session=True)  # noqa: S603
-        self._children.append(child)
-        return child.pid
-
-    def wait_for(self, url: str) -> None:
-        """Wait until `url` answers, a process has ended, or a signal arrived."""
-        patience = time.monotonic() + START_SECONDS
-        while not self._over() and time.monotonic() < patience:
-            try:
-                _ask(url)
-            except (OSError, ValueError):
-                self._told.wait(0.02)
-            else:
-                return
-
-    def stay(self) -> int:
-        """Wait for the end; return 0 after a signal, else the ended process's exit code."""
-        while not self._over():
-            self._told.wait(0.2)
-        ended = [child.returncode for child in self._children if child.returncode is not None]
-        return 0 if self.told_to_end or not ended else ended[0] or 1
-
-    def end(self) -> None:
-        """End all processes, the last one first: the service may still need the sandbox."""
-        for child in reversed(self._children):
-            child.terminate()
-            child.wait()
-
-    def _over(self) -> bool:
-        return self.told_to_end or any(child.poll() is not None for child in self._children)
 
 
 if __name__ == "__main__":

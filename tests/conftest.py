@@ -12,6 +12,14 @@ from tests.support.sandbox_process import SandboxProcess
 __all__ = ["place", "postgres_server", "quick_path", "redis_server", "server", "store"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runtime_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests' `make run` apart from the developer's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[SandboxProcess]:
     with SandboxProcess() as process:

@@ -13,6 +13,7 @@ from payment_service.cli.orders import OpenService, order_commands
 from payment_service.cli.serve import serve
 from payment_service.payments.payments import Payments
 from payment_service.settings import Settings, SettingsError, load_settings
+from payment_service.settings.development import environment_of_command
 from payment_service.telemetry.request_log import start_logging
 from payment_service.wiring import open_parts
 
@@ -42,9 +43,12 @@ def add_commands(group: click.Group, open_service: OpenService) -> None:
 
 
 def from_environment() -> tuple[Settings, Payments]:
-    """Open the service with the environment's settings, or exit with a one-line error."""
+    """Open the service with a command's settings, or exit with a one-line error.
+
+    They are the environment's, and those of the service that `make run` has started.
+    """
     try:
-        settings = load_settings()
+        settings = load_settings(environment_of_command())
         start_logging(settings.log_level)
         return settings, open_parts(settings).payments
     except SettingsError as wrong:

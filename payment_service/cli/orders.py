@@ -136,9 +136,12 @@ def _orders(open_service: OpenService) -> click.Group:
 
 
 def _opened(open_service: OpenService) -> tuple[Settings, Payments]:
-    """Open the service; refuse a store in memory, whose orders no other process can see."""
+    """Open the service; refuse a store in memory, whose orders no other process can see.
+
+    The store of `make run` is in memory too, but in a file that its commands can open.
+    """
     settings, payments = open_service()
-    if settings.key_store_url.get_secret_value().startswith("memory:"):
+    if settings.key_store_url.get_secret_value() == "memory://":
         raise click.ClickException(
             "KEY_STORE_URL is memory://, which only the service itself can see: give it another "
             "store, like sqlite:///keys.db"

@@ -38,6 +38,7 @@ ONLY = {
     "msgspec": {
         "schema.fields",
         "settings",
+        "settings.development",
         "payments.request.create",
         "payments.request.existing_order",
         "access.clients",
@@ -60,6 +61,7 @@ FLOORS = [
     {"key_store"},
     {"settings.checks", "settings.credentials"},
     {"settings.environment", "settings.unknown_names"},
+    {"settings.development"},
     {"settings"},
     {"gateways.deadline", "gateways.intent", "gateways.sent_params", "gateways.sends"},
     {"gateways.facts"},

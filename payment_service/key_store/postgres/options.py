@@ -52,12 +52,9 @@ def _refused_value(given: Mapping[str, Any]) -> str | None:
             return f'invalid integer value for connection option "{name}"'
     hosts = len(str(given.get("host") or given.get("hostaddr") or "").split(","))
     # GSSAPI cannot be required of a socket; a host name or its address is not an option.
-    apart: dict[str, Any] = {
-        "hostaddr": None,
-        "gssencmode": "disable",
-        "host": ",".join([NOWHERE] * hosts),
-    }
-    tried = pq.PGconn.connect_start(make_conninfo("", **{**given, **apart}).encode())
+    trial: dict[str, Any] = {**given, "hostaddr": None, "gssencmode": "disable"}
+    trial["host"] = ",".join([NOWHERE] * hosts)
+    tried = pq.PGconn.connect_start(make_conninfo("", **trial).encode())
     failed, sentence = tried.status == pq.ConnStatus.BAD, tried.get_error_message()
     tried.finish()
     # Otherwise all options are accepted: libpq has looked for the server.

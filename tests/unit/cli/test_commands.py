@@ -16,7 +16,8 @@ COMMANDS = {"serve", "reconcile", "deliver", "orders", "copy-store", "new-client
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An environment without settings, in a directory without .env."""
+    """An environment without settings, in a directory without .env, and no `make run`."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.delenv("STRIPE_SECRET_KEY", raising=False)
     monkeypatch.chdir(tmp_path)
 
