@@ -70,7 +70,7 @@ def _open_payments(settings: Settings, clients: Clients | None, metrics: NoMetri
 
     return open_payments(
         settings,
-        accounts=_accounts_of(clients),
+        accounts=accounts_of(clients),
         listed=None if clients is None else {client.id for client in clients},
         observe=observe,
         tell=tell,
@@ -79,7 +79,7 @@ def _open_payments(settings: Settings, clients: Clients | None, metrics: NoMetri
     )
 
 
-def _accounts_of(clients: Clients | None) -> dict[str, Account]:
+def accounts_of(clients: Clients | None) -> dict[str, Account]:
     """Map each client with its own Stripe account to that account."""
     return {
         client.id: Account(client.stripe_secret_key, client.stripe_account)

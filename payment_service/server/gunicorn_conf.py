@@ -23,7 +23,7 @@ bind = bind_address(settings)
 workers = settings.web_concurrency
 worker_class = WebWorker
 # gunicorn strips the prefix in SCRIPT_NAME from every path, so its own environ is needed.
-WebWorker.asked_for_more = "SCRIPT_NAME" in os.environ
+WebWorker.asked_for_more = bool(os.environ.get("SCRIPT_NAME"))
 
 # 32 threads more than requests may wait for Stripe: they serve /healthz and immediate 503s.
 threads = settings.max_in_flight + 32
@@ -50,6 +50,6 @@ loglevel = settings.log_level.lower()
 control_socket_disable = True
 raw_env = hooks.environ
 
-on_starting, on_exit = hooks.on_starting, hooks.on_exit
+on_starting, on_reload, on_exit = hooks.on_starting, hooks.on_reload, hooks.on_exit
 pre_fork, post_fork = hooks.pre_fork, hooks.post_fork
 post_worker_init, child_exit = hooks.post_worker_init, hooks.child_exit

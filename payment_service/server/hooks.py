@@ -25,6 +25,7 @@ from payment_service.access.live_mode import refuse_unsafe
 from payment_service.key_store import refuse_unusable
 from payment_service.key_store.shared_directory import shared_directory
 from payment_service.server.reload import check_before_reload, try_address
+from payment_service.server.start_report import log_start, start_key_check
 from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.telemetry.metrics import exporter_process
 from payment_service.telemetry.metrics.exporter_process import Exporter
@@ -105,6 +106,8 @@ class Hooks:
         can_tell = hasattr(os, "sched_getaffinity")
         self._cores = sorted(os.sched_getaffinity(0)) if can_tell else []
         self.environ: list[str] = []
+        # Whether no worker has the task yet to check the Stripe keys.
+        self._keys_unchecked = True
         if self._shares_memory:
             # With a dict in each worker, a worker would not know the orders of other workers: of
             # the first ones, of one that SIGTTIN added, or of one that SIGHUP replaced.
@@ -134,11 +137,16 @@ class Hooks:
         self._start_exporter()
         _allow_descriptors(server.cfg)
         self._load_code()
+        log_start(self._settings, server.cfg.bind)
         os.register_at_fork(
             before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, STOPS),
             after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS),
             after_in_child=_restore_signals,
         )
+
+    def on_reload(self, server: Any) -> None:
+        """Log what runs from now on; gunicorn calls the hook of the new settings."""
+        log_start(self._settings, server.cfg.bind)
 
     def _try_host(self) -> None:
         """Refuse a HOST that is not this machine's.
@@ -180,6 +188,7 @@ class Hooks:
     def pre_fork(self, server: Any, worker: Any) -> None:
         """Choose the worker's core, and note whether it replaces another worker."""
         worker.replaces = worker.age > server.first_workers
+        worker.checks_keys, self._keys_unchecked = self._keys_unchecked, False
         if getattr(server, "lost_a_young_one", False):
             server.lost_a_young_one = False
             time.sleep(NEXT_WORKER_SECONDS)
@@ -197,8 +206,13 @@ class Hooks:
         if len(self._cores) == server.cfg.workers:
             os.sched_setaffinity(0, {worker.core})
 
-    def post_worker_init(self, _: Any) -> None:
-        """Exempt objects that live as long as the worker from garbage collection."""
+    def post_worker_init(self, worker: Any) -> None:
+        """Exempt objects that live as long as the worker from garbage collection.
+
+        The first worker also asks Stripe whether it accepts the keys.
+        """
+        if worker.checks_keys:
+            start_key_check(self._settings)
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE_OBJECTS)
