@@ -77,7 +77,7 @@ def fastapi() -> Server:
 
 def echo() -> Server:
     """Flask that echoes JSON, on our gunicorn worker: the cost of the server alone."""
-    environ = {"STRIPE_SECRET_KEY": "sk_test_bench", "PORT": str(PORT),
+    environ = {"STRIPE_SECRET_KEY": "sk_test_bench", "STRIPE_API_BASE": STRIPE, "PORT": str(PORT),
                "WEB_CONCURRENCY": str(WORKERS), "PYTHONPATH": str(PEERS)}  # fmt: skip
     return Server(ECHO, (sys.executable, "-m", "gunicorn", "echo:app"), environ)
 

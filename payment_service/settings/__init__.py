@@ -39,6 +39,7 @@ __all__ = [
     "SettingsError",
     "environ_for_gunicorn",
     "environment",
+    "forget_blank_settings",
     "load_settings",
     "unknown_settings",
 ]
@@ -250,8 +251,19 @@ def environ_for_gunicorn() -> dict[str, str]:
 
     gunicorn also reads WEB_CONCURRENCY, and would parse an empty one as a number.
     """
-    ours = {name.upper() for name in names_of(Settings)}
-    return {name: text for name, text in os.environ.items() if text.strip() or name not in ours}
+    blank = _blank_settings()
+    return {name: text for name, text in os.environ.items() if name not in blank}
+
+
+def forget_blank_settings() -> None:
+    """Remove blank settings from this process's environment: to prometheus_client they are set."""
+    for name in _blank_settings():
+        del os.environ[name]
+
+
+def _blank_settings() -> list[str]:
+    ours = (name.upper() for name in names_of(Settings))
+    return [name for name in ours if name in os.environ and not os.environ[name].strip()]
 
 
 def _problem(fault: Fault, text: str) -> str:

@@ -23,7 +23,8 @@ BODY = b'{"amount": 100, "order_id": "A-1"}'
 # A developer's own .env lies beneath it, so that what is wrong must be in the environment.
 WRONG = {"STRIPE_SECRET_KEY": "sk_test_abc", "PORT": "hunter2", "LOG_LEVEL": "hunter2"}
 
-KEY = {"STRIPE_SECRET_KEY": "sk_test_abc"}
+# Nothing listens there: a started service asks whether the key is right.
+KEY = {"STRIPE_SECRET_KEY": "sk_test_abc", "STRIPE_API_BASE": "http://127.0.0.1:1"}
 
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:0"]
 COMMAND = ["-m", "flask", "--app", "stripe_back_end_api"]
@@ -180,7 +181,7 @@ def port() -> Iterator[int]:
     process = subprocess.Popen(
         [sys.executable, *GUNICORN, "tests.support.fake_payments:served()"],
         cwd=ROOT,
-        env={**os.environ, "STRIPE_SECRET_KEY": "sk_test_abc", "WEB_CONCURRENCY": "1"},
+        env={**os.environ, **KEY, "WEB_CONCURRENCY": "1"},
         stderr=subprocess.PIPE,
         text=True,
     )

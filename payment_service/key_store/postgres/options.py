@@ -50,10 +50,8 @@ def _refused_value(given: Mapping[str, Any]) -> str | None:
     for name in INTEGERS:
         if given.get(name) and not str(given[name]).strip().lstrip("+-").isdecimal():
             return f'invalid integer value for connection option "{name}"'
-    hosts = len(str(given.get("host") or given.get("hostaddr") or "").split(","))
-    # GSSAPI cannot be required of a socket; a host name or its address is not an option.
-    trial: dict[str, Any] = {**given, "hostaddr": None, "gssencmode": "disable"}
-    trial["host"] = ",".join([NOWHERE] * hosts)
+    # The address is no option, and may hold a piece of a password; a socket knows no GSSAPI.
+    trial = {**given, "hostaddr": None, "port": None, "gssencmode": "disable", "host": NOWHERE}
     tried = pq.PGconn.connect_start(make_conninfo("", **trial).encode())
     failed, sentence = tried.status == pq.ConnStatus.BAD, tried.get_error_message()
     tried.finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from payment_service.settings import Settings
+from payment_service.settings import Settings, forget_blank_settings
 from payment_service.telemetry.metrics.none import NoMetrics
 
 log = logging.getLogger("metrics")
@@ -19,6 +19,7 @@ def open_metrics(settings: Settings) -> NoMetrics:
     """
     if settings.metrics_port is None:
         return NoMetrics()
+    forget_blank_settings()
     from prometheus_client import CollectorRegistry
 
     from payment_service.telemetry.metrics import counter_files

@@ -151,6 +151,8 @@ def test_option_of_the_environment_that_libpq_never_accepts_is_named(
     "url",
     [
         "postgresql://u:hunter?2=x@h/d?y",
+        "postgresql://u:hunter/2@h/d",
+        "postgresql://u:pw@h:hunter/d",
         "postgresql://u:pw@h/d?hunter=a@b",
         "redis://u:pa?hunter=2@h/0",
     ],
