@@ -52,6 +52,8 @@ def _refused_value(given: Mapping[str, Any]) -> str | None:
             return f'invalid integer value for connection option "{name}"'
     # The address is no option, and may hold a piece of a password; a socket knows no GSSAPI.
     trial = {**given, "hostaddr": None, "port": None, "gssencmode": "disable", "host": NOWHERE}
+    # Otherwise libpq looks up the user of this process, who may have no name.
+    trial.setdefault("user", "nobody")
     tried = pq.PGconn.connect_start(make_conninfo("", **trial).encode())
     failed, sentence = tried.status == pq.ConnStatus.BAD, tried.get_error_message()
     tried.finish()
