@@ -16,7 +16,7 @@ from typing import Any, Self
 # The longest wait for a started process to answer, on a slow machine.
 START_SECONDS = 30.0
 
-# A server that answers with an error this long after its start will not recover by itself.
+# A server that still answers with an error this long after its start needs a person.
 ERROR_SECONDS = 5.0
 
 POLL_SECONDS = 0.02
@@ -62,7 +62,7 @@ class Family:
     ) -> int:
         """Start a process and return its ID; `name` names it in messages.
 
-        It runs in a session of its own: Ctrl-C reaches only this process, which then ends all.
+        It runs in a new session: Ctrl-C reaches only this process, which then ends all.
         """
         out = subprocess.DEVNULL if quiet else None
         child = subprocess.Popen(command, env=environ, stdout=out, start_new_session=True)  # noqa: S603

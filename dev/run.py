@@ -1,4 +1,4 @@
-"""What `make run` starts: the service and, where no Stripe key is set, the sandbox beside it."""
+"""Implements `make run`: starts the service and, if no Stripe key is set, the sandbox."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def _read(path: Path) -> Running | None:
 def _directory() -> Path:
     """Return the user's directory for this; raises OSError if another user could write to it.
 
-    Whoever writes a file there decides where a command sends the Stripe key.
+    A file there decides to which address a command sends the Stripe key.
     """
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     directory = Path(base) / f"payment-service-{os.getuid()}"

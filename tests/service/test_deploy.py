@@ -105,7 +105,7 @@ def test_order_through_nginx_and_its_limit_by_address(
             requests.post(
                 url,
                 json={"amount": 1099, "order_id": "A-1"},
-                # A caller cannot escape the limit by naming an address of its own.
+                # The caller claims another address each time.
                 headers={"X-Forwarded-For": f"192.0.2.{number}"},
                 verify=str(CERTIFICATE),
                 timeout=30,

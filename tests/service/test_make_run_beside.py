@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 from dotenv import dotenv_values
 
 from tests.service.test_make_run import OWN_KEY, Launched, launched
@@ -61,7 +62,7 @@ def create(run: Launched) -> str:
 
 @pytest.mark.parametrize("key", [{}, OWN_KEY], ids=["sandbox", "own key"])
 def test_taken_port_is_named_and_nothing_is_greeted(key: dict[str, str]) -> None:
-    """Whatever listens there could answer the health check in the service's place."""
+    """The other program could answer the health check in the service's place."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = failure(PORT=str(port), **key)
@@ -105,8 +106,11 @@ def test_dead_sandbox_is_named() -> None:
 
 
 def test_blank_settings_count_as_absent() -> None:
-    with launched(free_port(), **{**BLANK, "PORT": str(free_port())}) as run:
+    blank = {name: text for name, text in BLANK.items() if name != "PORT"}
+    with launched(free_port(), **blank) as run:
         assert "no money moves" in run.curl() + run.said
+        # Only served if DEMO_STAGE_URL is set.
+        assert requests.get(f"http://127.0.0.1:{run.port}/demo/faults", timeout=10).ok
 
 
 @pytest.mark.parametrize("key", [{}, OWN_KEY], ids=["sandbox", "own key"])

@@ -25,7 +25,7 @@ COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 SETTINGS = {each.name.upper(): each for each in fields(Settings)}
 CONFIG: dict[str, str] = OBJECTS["ConfigMap", "payments"]["data"]
 
-# What the Secret `payments` holds, with values of the right form.
+# The Secret `payments`, with values of the right form.
 GIVEN = {
     "STRIPE_SECRET_KEY": "sk_test_a",
     "STRIPE_PUBLISHABLE_KEY": "pk_test_a",

@@ -21,7 +21,7 @@ def refuse_options(url: str) -> None:
 
     With such an option every connection fails. Other mistakes in the URL raise nothing here.
     """
-    # What the driver quotes may be a piece of an unescaped password.
+    # The driver's sentence could quote a piece of an unescaped password.
     if "@" in url.partition("?")[2]:
         return
     try:
