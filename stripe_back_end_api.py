@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
-    add_commands(app.cli, lambda: (settings, parts.payments))
+    add_commands(app.cli, lambda: parts)
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)
     add_error_handlers(app)
@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     access_control.install(app, settings, parts.clients)
     app.teardown_request(_forget)
     if settings.order_events_delivery == "embedded" and is_serving():
-        start_courier(settings, parts.payments)
+        start_courier(settings, parts.payments, parts.receivers)
     if payments is None and is_serving():
         start_second_looks(settings, parts.payments)
     if payments is None:

@@ -17,7 +17,7 @@ from payment_service.access.keys import MIN_SECRET_BYTES, TokenKey, public_key, 
 from payment_service.schema.fields import Fault, Faults, fill, rule
 from payment_service.schema.names import order_name
 from payment_service.schema.secret import Secret
-from payment_service.settings.checks import ORIGIN
+from payment_service.settings.checks import ORIGIN, listener_url, webhook_secrets
 
 # More clients need a database; each API key sent is compared with the key of every client.
 MAX_CLIENTS = 10_000
@@ -67,6 +67,8 @@ _Account = Annotated[
 _PublishableKey = Annotated[
     str, rule("must begin with pk_test_ or pk_live_", pattern="pk_(test|live)_[A-Za-z0-9_]+")
 ]
+_ListenerUrl = Annotated[str, rule("must be text", then=listener_url)]
+_ListenerSecrets = Annotated[Secret, rule("must be text", then=webhook_secrets)]
 _PerMinute = Annotated[int, rule("must be an integer from 1 to 1000000", ge=1, le=1_000_000)]
 
 
@@ -84,16 +86,20 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
     stripe_secret_key: _Secret | None = None
     stripe_publishable_key: _PublishableKey | None = None
     stripe_webhook_secret: _Secret | None = None
+    order_events_url: _ListenerUrl | None = None
+    order_events_secret: _ListenerSecrets | None = None
     origins: _Origins = []
     requests_per_minute: _PerMinute | None = None
 
     def __post_init__(self) -> None:
-        """Check that the client has a way to authenticate. Raises ValueError."""
+        """Check the fields that depend on each other. Raises ValueError."""
         if not (self.token_secrets or self.token_public_keys or self.api_keys_sha256):
             raise ValueError("needs token_secrets, token_public_keys or api_keys_sha256")
         key = self.stripe_secret_key
         if key is not None and not re.match("[rs]k_(test|live)_", key.get_secret_value()):
             raise ValueError("stripe_secret_key must begin with sk_ or rk_, test_ or live_")
+        if (self.order_events_url is None) != (self.order_events_secret is None):
+            raise ValueError("order_events_url and order_events_secret need each other")
 
     @cached_property
     def token_keys(self) -> tuple[TokenKey, ...]:

@@ -11,10 +11,9 @@ from payment_service.cli.copy_store import copy_store
 from payment_service.cli.new_client import new_client
 from payment_service.cli.orders import OpenService, order_commands
 from payment_service.cli.serve import serve
-from payment_service.payments.payments import Payments
-from payment_service.settings import Settings, SettingsError, load_settings
+from payment_service.settings import SettingsError, load_settings
 from payment_service.telemetry.request_log import start_logging
-from payment_service.wiring import open_parts
+from payment_service.wiring import Parts, open_parts
 
 
 @click.group()
@@ -41,12 +40,12 @@ def add_commands(group: click.Group, open_service: OpenService) -> None:
         group.add_command(command)
 
 
-def from_environment() -> tuple[Settings, Payments]:
+def from_environment() -> Parts:
     """Open the service with the environment's settings, or exit with a one-line error."""
     try:
         settings = load_settings()
         start_logging(settings.log_level)
-        return settings, open_parts(settings).payments
+        return open_parts(settings)
     except SettingsError as wrong:
         sys.exit(str(wrong))
 

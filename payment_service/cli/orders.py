@@ -24,9 +24,8 @@ from payment_service.payments.shop_events.outbox import unparked
 from payment_service.schema.names import order_name
 
 if TYPE_CHECKING:
-    from payment_service.payments.payments import Payments
     from payment_service.payments.recovery.reconcile import Tally
-    from payment_service.settings import Settings
+    from payment_service.wiring import Parts
 
 # Stripe retries a webhook for three days. The operator may then return only after a weekend.
 DEFAULT_SINCE = "7d"
@@ -34,7 +33,7 @@ DEFAULT_SINCE = "7d"
 TWO_PAID_EXIT, UNRESOLVED_EXIT = 2, 1
 
 # Loads the settings and opens the service.
-OpenService = Callable[[], "tuple[Settings, Payments]"]
+OpenService = Callable[[], "Parts"]
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -61,7 +60,8 @@ def _reconcile(open_service: OpenService) -> click.Command:
         """
         from payment_service.payments.recovery.reconcile import Reconciler, Tally
 
-        settings, payments = _opened(open_service)
+        parts = _opened(open_service)
+        settings, payments = parts.settings, parts.payments
         works = [
             Reconciler(
                 tools,
@@ -87,14 +87,17 @@ def _deliver(open_service: OpenService) -> click.Command:
     @click.option("--once", is_flag=True, help="Deliver what is due now, and end.")
     @click.option("--parked", is_flag=True, help="Try what was given up once more, for three days.")
     def deliver(once: bool, parked: bool) -> None:
-        """Deliver order events to ORDER_EVENTS_URL until told to stop."""
-        settings, payments = _opened(open_service)
-        courier = open_courier(settings, payments)
+        """Deliver order events to their receivers until told to stop."""
+        parts = _opened(open_service)
+        courier = open_courier(parts.settings, parts.payments, parts.receivers)
         if courier is None:
-            raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
+            raise click.ClickException(
+                "Order events have no receiver: set ORDER_EVENTS_URL, or order_events_url in the "
+                "clients file"
+            )
         with _plain_errors():
             if parked:
-                store, livemode = payments.orders.tools.store, settings.livemode
+                store, livemode = parts.payments.orders.tools.store, parts.settings.livemode
                 click.echo(f"{unparked(store, time.time(), livemode=livemode)} to try again")
             if once:
                 click.echo(f"{courier.run_once()} delivered")
@@ -115,7 +118,7 @@ def _orders(open_service: OpenService) -> click.Group:
     @click.option("--refresh", is_flag=True, help="Ask Stripe first.")
     def show(order_id: str, client_id: str | None, refresh: bool) -> None:
         """Print what is known of an order, and what happened to it."""
-        _, payments = _opened(open_service)
+        payments = _opened(open_service).payments
         request = OrderRequest(order_id=order_id, client_id=client_id)
         with _plain_errors():
             status = payments.orders_of(client_id).status(request, refresh=refresh)
@@ -125,7 +128,7 @@ def _orders(open_service: OpenService) -> click.Group:
     @click.option("--unknown", is_flag=True, required=True, help="Those with an unknown outcome.")
     def list_(unknown: bool) -> None:  # noqa: ARG001
         """Print orders, one JSON object a line."""
-        _, payments = _opened(open_service)
+        payments = _opened(open_service).payments
         with _plain_errors():
             for status in payments.orders.unknown():
                 shown: dict[str, Any] = asdict(status)
@@ -135,15 +138,15 @@ def _orders(open_service: OpenService) -> click.Group:
     return orders
 
 
-def _opened(open_service: OpenService) -> tuple[Settings, Payments]:
+def _opened(open_service: OpenService) -> Parts:
     """Open the service; refuse a store in memory, whose orders no other process can see."""
-    settings, payments = open_service()
-    if settings.key_store_url.get_secret_value().startswith("memory:"):
+    parts = open_service()
+    if parts.settings.key_store_url.get_secret_value().startswith("memory:"):
         raise click.ClickException(
             "KEY_STORE_URL is memory://, which only the service itself can see: give it another "
             "store, like sqlite:///keys.db"
         )
-    return settings, payments
+    return parts
 
 
 def _run_until_told(courier: Courier) -> None:

@@ -47,8 +47,8 @@ class Tools:
     sleep: Callable[[float], None] = time.sleep
     owner: Callable[[], str] = new_owner
     observe: Observe = ignore
-    listened: bool = False
-    """Whether a shop listens to order events. If not, the records keep no events."""
+    listened: Callable[[Order], bool] = lambda _: False
+    """Whether a shop listens to the order's events. If not, its record keeps none."""
     serves: Callable[[Order], bool] = lambda _: True
     """Whether the order is in the account that `gateway` uses, by this process's settings."""
 
@@ -78,7 +78,7 @@ class Tools:
         One write stores both the state and the event: no order is recorded as paid without its
         event.
         """
-        return told(record, intent, self.clock()) if self.listened else record
+        return told(record, intent, self.clock()) if self.listened(record.order) else record
 
     def saw(self, what: str, record: KeyRecord, **facts: str | int | float | bool | None) -> None:
         """Tell the observers what happened to a record's order."""

@@ -344,7 +344,8 @@ def test_deliver_without_a_listener_is_an_error(service: Service) -> None:
     ran = service.run("deliver", "--once")
     assert (ran.exit_code, ran.output) == (
         1,
-        "Error: ORDER_EVENTS_URL is not set: nobody listens\n",
+        "Error: Order events have no receiver: set ORDER_EVENTS_URL, or order_events_url in the "
+        "clients file\n",
     )
 
 
