@@ -28,7 +28,7 @@ from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.telemetry import request_log
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
-from payment_service.web.errors import ERROR_RESPONSES, add_error_handlers
+from payment_service.web.errors import ERROR_RESPONSES, STATUSES, add_error_handlers
 from payment_service.web.flask_app import App
 from payment_service.web.order_routes import add_order_routes
 from payment_service.web.parse import parse_body
@@ -58,6 +58,8 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)
     add_error_handlers(app)
+    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint != "demo"}
+    parts.metrics.start_requests_at_zero(routes, STATUSES)
     app.before_request(_begin)
     app.after_request(lambda response: _end(response, parts.metrics))
     access_control.install(app, settings, parts.clients)

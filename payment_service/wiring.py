@@ -38,11 +38,16 @@ class Parts:
     receivers: Receivers
 
 
-def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
-    """Open every component; `payments` replaces the default one. Raises SettingsError."""
+def open_parts(
+    settings: Settings, payments: Payments | None = None, *, counts: bool = True
+) -> Parts:
+    """Open every component; `payments` replaces the default one. Raises SettingsError.
+
+    Without `counts`, the process neither counts nor serves metrics.
+    """
     clients = clients_of(settings)
     refuse_unsafe(settings, clients)
-    metrics = open_metrics(settings)
+    metrics = open_metrics(settings) if counts else NoMetrics()
     receivers = receivers_of(settings, clients)
     payments = payments or _open_payments(settings, clients, metrics, receivers)
     secrets = WebhookSecrets(settings.stripe_webhook_secret, clients)

@@ -41,11 +41,15 @@ def add_commands(group: click.Group, open_service: OpenService) -> None:
 
 
 def from_environment() -> Parts:
-    """Open the service with the environment's settings, or exit with a one-line error."""
+    """Open the service with the environment's settings, or exit with a one-line error.
+
+    Only `deliver` runs long enough to be scraped; another command must not take METRICS_PORT from
+    a service that starts meanwhile.
+    """
     try:
         settings = load_settings()
         start_logging(settings.log_level)
-        return open_parts(settings)
+        return open_parts(settings, counts=click.get_current_context().info_name == "deliver")
     except SettingsError as wrong:
         sys.exit(str(wrong))
 

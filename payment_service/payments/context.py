@@ -12,7 +12,7 @@ from payment_service.gateways.contract import Gateway
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
-from payment_service.payments.observer import Happening, Observe, ignore
+from payment_service.payments.observer import Happening, Observe, What, ignore
 from payment_service.payments.record.transitions import Lease
 from payment_service.payments.shop_events.catalogue import told
 
@@ -80,6 +80,6 @@ class Tools:
         """
         return told(record, intent, self.clock()) if self.listened(record.order) else record
 
-    def saw(self, what: str, record: KeyRecord, **facts: str | int | float | bool | None) -> None:
+    def saw(self, what: What, record: KeyRecord, **facts: str | int | float | bool | None) -> None:
         """Tell the observers what happened to a record's order."""
         self.observe(Happening(what, record.order, record.attempt, facts))

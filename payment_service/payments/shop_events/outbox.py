@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
-from payment_service.payments.observer import Fact, Happening, Observe, ignore
+from payment_service.payments.observer import Fact, Happening, Observe, What, ignore
 from payment_service.payments.record import transitions
 from payment_service.payments.record.due import due_for
 from payment_service.payments.record.follow_up import OrderEvent, follow_up_of, with_follow_up
@@ -103,7 +103,7 @@ class Outbox:
         wait = min(backoff, MOST_WAIT_SECONDS) * self.uniform(*JITTER)
         return _with_event(record, replace(event, next_at=now + wait))
 
-    def _saw(self, what: str, record: KeyRecord, event: OrderEvent, status: int | None) -> None:
+    def _saw(self, what: What, record: KeyRecord, event: OrderEvent, status: int | None) -> None:
         facts: dict[str, Fact] = {
             "event_id": event.id,
             "type": event.type,
