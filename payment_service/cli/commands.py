@@ -9,7 +9,9 @@ import click
 from payment_service import __version__
 from payment_service.cli.copy_store import copy_store
 from payment_service.cli.new_client import new_client
-from payment_service.cli.orders import OpenService, order_commands
+from payment_service.cli.opening import OpenService
+from payment_service.cli.orders import deliver_command, orders_group
+from payment_service.cli.reconcile import reconcile_command
 from payment_service.cli.serve import serve
 from payment_service.settings import SettingsError, load_settings
 from payment_service.telemetry.request_log import start_logging
@@ -36,8 +38,10 @@ def is_looking_for_a_command() -> bool:
 
 def add_commands(group: click.Group, open_service: OpenService) -> None:
     """Add the commands to `group`."""
-    for command in (*order_commands(open_service), copy_store, new_client):
-        group.add_command(command)
+    for command in (reconcile_command, deliver_command, orders_group):
+        group.add_command(command(open_service))
+    group.add_command(copy_store)
+    group.add_command(new_client)
 
 
 def from_environment() -> Parts:

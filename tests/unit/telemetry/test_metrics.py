@@ -36,9 +36,9 @@ def names(registry: CollectorRegistry) -> MetricDefinitions:
     return MetricDefinitions(registry)
 
 
-def record(order_id: str, locked_until: float) -> KeyRecord:
+def record(order_id: str, locked_until: float, due_at: float | None = None) -> KeyRecord:
     order = Order(False, None, order_id)
-    return KeyRecord(order, 1, "f", "{}", "pending", "me", locked_until, 0.0, 0.0)
+    return KeyRecord(order, 1, "f", "{}", "pending", "me", locked_until, 0.0, 0.0, due_at=due_at)
 
 
 def test_events_are_counted(registry: CollectorRegistry, names: MetricDefinitions) -> None:
@@ -115,8 +115,9 @@ def test_nothing_that_happens_adds_a_series(
     for (method, route), verdict in product(OPERATIONS, verdicts):
         path = next(f"{INTENTS}{each}" for each in paths if route_of(f"{INTENTS}{each}") == route)
         metrics.send(Send(method.lower(), path, 1, 0.1, None, None, verdict))
-    for route, status in product(("/create-payment-intent", None), STATUSES):
-        metrics.request(route, status, 30.0)
+    for status in STATUSES:
+        metrics.request("/create-payment-intent", status, 30.0)
+        metrics.request(None, status, 30.0)
     store = MeasuredStore(Unavailable(), names)
     claimed = record("A-1", 0.0)
     for operation in (
