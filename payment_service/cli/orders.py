@@ -112,8 +112,8 @@ def _list(open_service: OpenService) -> click.Command:
 
         Whatever the options, the command reads every record of the key store, page by page. It
         blocks no writer and keeps only the orders that it prints, but a million records take it
-        about a minute. An alarm is a second payment (two_paid, stray_paid) or an order event that
-        was given up (event_parked).
+        about three minutes. An alarm is a second payment (two_paid, stray_paid) or an order event
+        that was given up (event_parked).
         """
         payments = opened(open_service).payments
         chosen = frozenset(statuses) | ({order_list.UNKNOWN} if unknown else set())

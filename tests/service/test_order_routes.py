@@ -378,7 +378,8 @@ def test_orders_are_listed_by_time_and_times_are_iso(four_orders: Service) -> No
         assert each["updated_at"].endswith("Z")
         age = now - datetime.fromisoformat(each["updated_at"])
         assert abs(age.total_seconds() - 3600 * number) < 60
-    middle = found[1]["updated_at"]
+    middle = four_orders.bench.record("canceled").updated_at - 1
+    middle = datetime.fromtimestamp(middle, UTC).isoformat()
     assert names(listed(four_orders, "--since", middle)) == ["lost", "canceled"]
     assert names(listed(four_orders, "--until", middle)) == ["open", "A-1"]
 
