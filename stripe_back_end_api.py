@@ -152,7 +152,9 @@ def _add_own_description(app: Flask, parts: Parts) -> None:
 def _add_pages(app: Flask, settings: Settings) -> None:
     from payment_service.checkout.pages import Demo, open_pages
 
-    pages = open_pages(Demo(settings.sandbox_url, settings.demo_stage_url))
+    key = settings.demo_api_key if settings.clients_file else None
+    demo_key = key.get_secret_value() if key else None
+    pages = open_pages(Demo(settings.sandbox_url, settings.demo_stage_url, demo_key))
 
     def show() -> Response:
         shown = pages[request.path]

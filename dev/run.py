@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -66,7 +67,11 @@ def _sandbox_settings(port: int) -> dict[str, str]:
 
 def _demo_settings() -> dict[str, str]:
     # One worker: the demo kills it, and its in-memory locks end with it.
-    return {"WEB_CONCURRENCY": "1", "DEMO_STAGE_URL": f"http://127.0.0.1:{_free_port()}"}
+    return {
+        "WEB_CONCURRENCY": "1",
+        "DEMO_STAGE_URL": f"http://127.0.0.1:{_free_port()}",
+        "DEMO_API_KEY": f"api_{secrets.token_hex(16)}",
+    }
 
 
 def _free_port() -> int:
@@ -89,7 +94,7 @@ def _run_with_sandbox(environ: Mapping[str, str], port: int) -> int:
         for each in (address, settings.demo_stage_url):
             family.wait_for(f"{each}/healthz")
         if not family.told_to_end:
-            print(_greeting(address, port), flush=True)
+            print(_greeting(address, port, settings), flush=True)
         return family.stay()
     finally:
         family.end()
@@ -115,12 +120,19 @@ def _tutorial_command(settings: Settings, service: int) -> list[str]:
     ]
 
 
-def _greeting(address: str, port: int) -> str:
+def _greeting(address: str, port: int, settings: Settings) -> str:
     body = json.dumps({"amount": 1099, "currency": "usd", "order_id": "A-1"})
+    proof = clients = ""
+    if settings.clients_file and settings.demo_api_key:
+        proof = f"-H 'Authorization: Bearer {settings.demo_api_key.get_secret_value()}' "
+        clients = (
+            "\nCLIENTS_FILE is set, so each request needs an order token or an API key: see "
+            "docs/clients.md. The page and the line below use the sandbox's own client."
+        )
     return (
         f"No STRIPE_SECRET_KEY is set: the sandbox on http://127.0.0.1:{port} plays Stripe, and no "
-        f"money moves.\nOpen {address} in a browser, or paste this:\n"
-        f"curl -i {address}/create-payment-intent "
+        f"money moves.{clients}\nOpen {address} in a browser, or paste this:\n"
+        f"curl -i {address}/create-payment-intent {proof}"
         f"-H 'Content-Type: application/json' -d '{body}'"
     )
 

@@ -62,9 +62,11 @@ def clients_of(settings: Settings) -> Clients | None:
     from payment_service.access.clients import ClientsFileError, load_clients
 
     try:
-        return load_clients(settings.clients_file, livemode=settings.livemode)
+        clients = load_clients(settings.clients_file, livemode=settings.livemode)
     except ClientsFileError as wrong:
         raise SettingsError(str(wrong)) from wrong
+    key = settings.demo_api_key
+    return clients if key is None else clients.with_demo(key.get_secret_value())
 
 
 def _open_payments(

@@ -22,6 +22,9 @@ from payment_service.settings.checks import ORIGIN, listener_url, webhook_secret
 # More clients need a database; each API key sent is compared with the key of every client.
 MAX_CLIENTS = 10_000
 
+# The client of the demo page, with the sandbox only.
+DEMO = "kestrel-paper"
+
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -137,6 +140,11 @@ class Clients:
                 if hmac.compare_digest(digest, known):
                     found = client
         return found
+
+    def with_demo(self, api_key: str) -> Clients:
+        """Return these clients and the demo page's own, which has this API key."""
+        digest = hashlib.sha256(api_key.encode()).hexdigest()
+        return Clients({DEMO: Client(id=DEMO, api_keys_sha256=[digest]), **self._clients})
 
     @property
     def origins(self) -> list[str]:
