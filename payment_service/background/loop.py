@@ -153,7 +153,7 @@ class Courier:
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         """Handle one batch; return whether to poll again at once.
 
-        A lane that takes longer than the poll interval goes on beside the next batch.
+        A lane that takes longer than the poll interval continues while the next batch starts.
         """
         try:
             waiting = self._chore.waiting(BATCH)

@@ -1,4 +1,4 @@
-"""Where order events go: each client's own receiver, or that of ORDER_EVENTS_URL."""
+"""The receivers of order events: each client's own, or that of ORDER_EVENTS_URL."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Receiver:
 class Receivers:
     """The receiver of each client.
 
-    A client without one of its own falls back to `default`; so does an order without a client.
+    `default` is the receiver of every client that is not in `own`, and of orders without a client.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ COLUMNS = ("updated", "status", "order", "client", "amount", "PaymentIntent", "a
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which orders to list. Empty and None mean any; instants are in Unix seconds."""
+    """The filter of the list. Empty and None mean any; instants are in Unix seconds."""
 
     statuses: frozenset[str] = frozenset()
     client_id: str | None = None

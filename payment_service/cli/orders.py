@@ -110,9 +110,9 @@ def _list(open_service: OpenService) -> click.Command:
     ) -> None:
         """Print orders, the one that changed last first. Times are UTC.
 
-        Whatever the options, the command reads every record of the key store, page by page. It
-        blocks no writer and keeps only the orders that it prints, but a million records take it
-        about three minutes. An alarm is a second payment (two_paid, stray_paid) or an order event
+        The command reads every record of the key store, page by page, with any options. It blocks
+        no writer and keeps only the orders that it prints, but a million records take it about
+        three minutes. An alarm is a second payment (two_paid, stray_paid) or an order event
         that was given up (event_parked).
         """
         payments = opened(open_service).payments

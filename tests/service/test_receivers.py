@@ -169,7 +169,7 @@ def test_resting_receiver_gets_no_post_and_its_events_leave_the_front(
 
 
 def test_only_slow_refusals_make_a_receiver_rest(shop: ShopListener) -> None:
-    """A refusal that comes at once holds nobody up: the event's own back-off is enough."""
+    """A refusal that comes at once occupies no thread: the back-off of the event is enough."""
     shop.statuses = [500, 500, 200, 500]
     posts = Posts(Receivers(Receiver(shop.url, ("whsec_x",))))
     assert [posts(order(None), b"{}") for _ in range(3)] == [500, 500, 200]
