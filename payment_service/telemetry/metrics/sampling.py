@@ -16,8 +16,8 @@ from payment_service.telemetry.metrics.definitions import MetricDefinitions
 # Prometheus usually scrapes every 15 s. A sample reads all pending records, which are few.
 SAMPLE_SECONDS = 15.0
 
-# Records with waiting events that a sample reads: less than a megabyte.
-MOST_WAITING = 500
+# Records with waiting events or late look-ups that a sample reads: a few megabytes at most.
+MOST_WAITING = 2_000
 
 log = logging.getLogger("metrics")
 

@@ -66,6 +66,8 @@ def slow(name: str, seconds: float, label: str) -> Case:
 
 
 STORE_FAILURES = 'payments_store_failures_total{operation="claim"}'
+AGE = "payments_outbox_age_seconds"
+DELIVERED = 'payments_order_happenings_total{what="event_delivered"}'
 TWO_PAID = 'payments_reconcile_orders{outcome="two_paid"}'
 UNRESOLVED = 'payments_reconcile_orders{outcome="unresolved"}'
 FINISHED = "payments_reconcile_finished_timestamp_seconds"
@@ -101,8 +103,9 @@ CASES = {
         {"payments_unknown_orders": "0 2x60"}, {"payments_unknown_orders": "2x10 0x60"}, at=40
     ),
     "PaymentsOutboxStuck": Case(
-        {"payments_outbox_age_seconds": "0+60x60"}, {"payments_outbox_age_seconds": "0 600x60"}
+        {AGE: "0+60x60", DELIVERED: "7x60"}, {AGE: "0+60x60", DELIVERED: "0+1x60"}
     ),
+    "PaymentsReceiverDown": Case({AGE: "0+60x120"}, {AGE: "0 3000x120"}, at=80),
     "PaymentsGuessing": Case({requests("401"): "0+120x60"}, {requests("401"): "0+30x60"}),
     "PaymentsReconcileTwoPaid": Case({TWO_PAID: "0x20 1x30"}, {TWO_PAID: "0x60"}),
     "PaymentsReconcileUnresolved": Case({UNRESOLVED: "1x300"}, {UNRESOLVED: "1x120 0x180"}, at=240),
