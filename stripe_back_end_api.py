@@ -28,7 +28,7 @@ from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.telemetry import request_log
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
-from payment_service.web.errors import ERROR_RESPONSES, add_error_handlers
+from payment_service.web.errors import ERROR_RESPONSES, STATUSES, add_error_handlers
 from payment_service.web.flask_app import App
 from payment_service.web.order_routes import add_order_routes
 from payment_service.web.parse import parse_body
@@ -54,16 +54,18 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
-    add_commands(app.cli, lambda: (settings, parts.payments))
+    add_commands(app.cli, lambda: parts)
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)
     add_error_handlers(app)
+    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint != "demo"}
+    parts.metrics.start_requests_at_zero(routes, STATUSES)
     app.before_request(_begin)
     app.after_request(lambda response: _end(response, parts.metrics))
     access_control.install(app, settings, parts.clients)
     app.teardown_request(_forget)
     if settings.order_events_delivery == "embedded" and is_serving():
-        start_courier(settings, parts.payments)
+        start_courier(settings, parts.payments, parts.receivers)
     if payments is None and is_serving():
         start_second_looks(settings, parts.payments)
     if payments is None:
@@ -150,7 +152,9 @@ def _add_own_description(app: Flask, parts: Parts) -> None:
 def _add_pages(app: Flask, settings: Settings) -> None:
     from payment_service.checkout.pages import Demo, open_pages
 
-    pages = open_pages(Demo(settings.sandbox_url, settings.demo_stage_url))
+    key = settings.demo_api_key if settings.clients_file else None
+    demo_key = key.get_secret_value() if key else None
+    pages = open_pages(Demo(settings.sandbox_url, settings.demo_stage_url, demo_key))
 
     def show() -> Response:
         shown = pages[request.path]

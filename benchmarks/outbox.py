@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from threading import Thread
 
 from payment_service.background.loop import Courier
-from payment_service.background.shop_webhook import ShopListener
+from payment_service.background.receivers import Posts, Receiver, Receivers
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store import KeyStore, open_key_store
@@ -78,10 +78,8 @@ def fill(store: KeyStore, events: int) -> None:
 def measure(store: KeyStore, port: int, events: int, deliverers: int) -> float:
     """Return events per second."""
     fill(store, events)
-    couriers = [
-        Courier(Outbox(store, ShopListener(f"http://127.0.0.1:{port}/", [SECRET]), time.time))
-        for _ in range(deliverers)
-    ]
+    receivers = Receivers(Receiver(f"http://127.0.0.1:{port}/", (SECRET,)))
+    couriers = [Courier(Outbox(store, Posts(receivers), time.time)) for _ in range(deliverers)]
     threads = [Thread(target=courier.run_once) for courier in couriers]
     began = time.perf_counter()
     for thread in threads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -30,9 +31,19 @@ SERVICE = [sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"]
 # A browser cannot connect to an address that means every interface.
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
+_CLIENTS = (
+    "\nCLIENTS_FILE is set, so each request needs an order token or an API key: see "
+    "docs/clients.md. The page and the line below use the sandbox's own client."
+)
+
 # Settings that commands of another terminal do not get: a command needs no webhook secret, and
 # must not open the metrics port.
-NOT_FOR_COMMANDS = ("STRIPE_WEBHOOK_SECRET", "METRICS_PORT", "PROMETHEUS_MULTIPROC_DIR")
+NOT_FOR_COMMANDS = (
+    "STRIPE_WEBHOOK_SECRET",
+    "DEMO_API_KEY",
+    "METRICS_PORT",
+    "PROMETHEUS_MULTIPROC_DIR",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +78,11 @@ def _sandbox_settings(port: int) -> dict[str, str]:
 
 def _demo_settings() -> dict[str, str]:
     # One worker: the demo kills it, and its in-memory locks end with it.
-    return {"WEB_CONCURRENCY": "1", "DEMO_STAGE_URL": f"http://127.0.0.1:{_free_port()}"}
+    return {
+        "WEB_CONCURRENCY": "1",
+        "DEMO_STAGE_URL": f"http://127.0.0.1:{_free_port()}",
+        "DEMO_API_KEY": f"api_{secrets.token_hex(16)}",
+    }
 
 
 def _free_port() -> int:
@@ -178,15 +193,18 @@ def _greeting(settings: Settings, address: str, sandbox_port: int | None) -> str
     if sandbox_port:
         first = (
             f"No STRIPE_SECRET_KEY is set: the sandbox on http://127.0.0.1:{sandbox_port} plays "
-            f"Stripe, and no money moves.\nOpen {address} in a browser, or paste this:"
+            f"Stripe, and no money moves.{_CLIENTS if settings.clients_file else ''}\n"
+            f"Open {address} in a browser, or paste this:"
         )
     else:
         mode = "live" if settings.livemode else "test"
         first = f"The service runs on {address} with your Stripe {mode} key. Try it:"
+        if settings.clients_file:
+            first += "\n(CLIENTS_FILE is set: API_KEY stands for a client's, see docs/clients.md)"
     needed = ""
     if settings.clients_file:
-        first += "\n(CLIENTS_FILE is set: API_KEY stands for a client's, see docs/clients.md)"
-        needed = "-H 'Authorization: Bearer API_KEY' "
+        key = settings.demo_api_key
+        needed = f"-H 'Authorization: Bearer {key.get_secret_value() if key else 'API_KEY'}' "
     body = json.dumps({"amount": 1099, "currency": "usd", "order_id": "A-1"})
     return (
         f"{first}\ncurl -i {address}/create-payment-intent {needed}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from payment_service.access.live_mode import refuse_unsafe
 from payment_service.access.webhook_secrets import WebhookSecrets
+from payment_service.background.receivers import Receivers, receivers_of
 from payment_service.gateways.sends import RetryDetails, Send
 from payment_service.gateways.stripe.opening import Account, open_gateway, open_transport
 from payment_service.key_store import KeyStore, open_key_store
@@ -34,16 +35,23 @@ class Parts:
     metrics: NoMetrics
     payments: Payments
     webhook_secrets: WebhookSecrets
+    receivers: Receivers
 
 
-def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
-    """Open every component; `payments` replaces the default one. Raises SettingsError."""
+def open_parts(
+    settings: Settings, payments: Payments | None = None, *, counts: bool = True
+) -> Parts:
+    """Open every component; `payments` replaces the default one. Raises SettingsError.
+
+    Without `counts`, the process neither counts nor serves metrics.
+    """
     clients = clients_of(settings)
     refuse_unsafe(settings, clients)
-    metrics = open_metrics(settings)
-    payments = payments or _open_payments(settings, clients, metrics)
+    metrics = open_metrics(settings) if counts else NoMetrics()
+    receivers = receivers_of(settings, clients)
+    payments = payments or _open_payments(settings, clients, metrics, receivers)
     secrets = WebhookSecrets(settings.stripe_webhook_secret, clients)
-    return Parts(settings, clients, metrics, payments, secrets)
+    return Parts(settings, clients, metrics, payments, secrets, receivers)
 
 
 def clients_of(settings: Settings) -> Clients | None:
@@ -54,12 +62,16 @@ def clients_of(settings: Settings) -> Clients | None:
     from payment_service.access.clients import ClientsFileError, load_clients
 
     try:
-        return load_clients(settings.clients_file, livemode=settings.livemode)
+        clients = load_clients(settings.clients_file, livemode=settings.livemode)
     except ClientsFileError as wrong:
         raise SettingsError(str(wrong)) from wrong
+    key = settings.demo_api_key
+    return clients if key is None else clients.with_demo(key.get_secret_value())
 
 
-def _open_payments(settings: Settings, clients: Clients | None, metrics: NoMetrics) -> Payments:
+def _open_payments(
+    settings: Settings, clients: Clients | None, metrics: NoMetrics, receivers: Receivers
+) -> Payments:
     def observe(happening: Happening) -> None:
         request_log.log_happening(happening)
         metrics.happening(happening)
@@ -72,6 +84,7 @@ def _open_payments(settings: Settings, clients: Clients | None, metrics: NoMetri
         settings,
         accounts=accounts_of(clients),
         listed=None if clients is None else {client.id for client in clients},
+        listened=receivers.any_for,
         observe=observe,
         tell=tell,
         tell_retry=request_log.log_retry,
@@ -93,6 +106,7 @@ def open_payments(
     *,
     accounts: Mapping[str, Account] | None = None,
     listed: Collection[str] | None = None,
+    listened: Callable[[Order], bool] | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     observe: Observe = ignore,
@@ -104,6 +118,7 @@ def open_payments(
 
     `clock` returns Unix seconds; `sleep` waits between sends and between polls. `listed`: the
     clients whose accounts are known; None if there is no list and all orders are in one account.
+    `listened`: whether a shop listens to an order's events; by default, if ORDER_EVENTS_URL is set.
     """
     store = open_key_store(
         settings.key_store_url.get_secret_value(), timeout_seconds=settings.store_timeout_seconds
@@ -122,7 +137,7 @@ def open_payments(
         clock,
         sleep,
         observe=observe,
-        listened=settings.order_events_url is not None,
+        listened=listened or receivers_of(settings, None).any_for,
         serves=_served(settings, listed),
     )
     return Payments(tools, settings, gateways, hang_up=gateway.close)

@@ -84,7 +84,10 @@ def authenticate(authorization: str | None, clients: Clients | None, now: float)
     scheme, _, credential = (authorization or "").partition(" ")
     credential = credential.strip()
     if scheme.lower() != "bearer" or not credential:
-        raise Unauthorized("Send Authorization: Bearer with the order's token or an API key")
+        raise Unauthorized(
+            "This service has a clients file. Send `Authorization: Bearer` with an order's token "
+            "or a client's API key: docs/clients.md says how to get them"
+        )
     if "." in credential:
         from payment_service.access.tokens import verified_claims
 

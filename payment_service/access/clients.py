@@ -17,8 +17,9 @@ from payment_service.access.keys import MIN_SECRET_BYTES, TokenKey, public_key, 
 from payment_service.schema.fields import Fault, Faults, fill, rule
 from payment_service.schema.names import order_name
 from payment_service.schema.secret import Secret
-from payment_service.settings.checks import ORIGIN
+from payment_service.settings.checks import ORIGIN, listener_url
 from payment_service.settings.credentials import (
+    own_secrets,
     publishable_key,
     secret_key,
     token_secret,
@@ -27,6 +28,9 @@ from payment_service.settings.credentials import (
 
 # More clients need a database; each API key sent is compared with the key of every client.
 MAX_CLIENTS = 10_000
+
+# The client of the demo page, with the sandbox only.
+DEMO = "kestrel-paper"
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -72,6 +76,8 @@ _Account = Annotated[
     str, rule("must be an account like acct_1032D82eZvKYlo2C", pattern="acct_[A-Za-z0-9_]{1,60}")
 ]
 _PublishableKey = Annotated[str, rule("must be text", then=publishable_key)]
+_ListenerUrl = Annotated[str, rule("must be text", then=listener_url)]
+_ListenerSecrets = Annotated[Secret, rule("must be text", then=own_secrets)]
 _PerMinute = Annotated[int, rule("must be an integer from 1 to 1000000", ge=1, le=1_000_000)]
 
 
@@ -89,13 +95,17 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
     stripe_secret_key: _SecretKey | None = None
     stripe_publishable_key: _PublishableKey | None = None
     stripe_webhook_secret: _WebhookSecrets | None = None
+    order_events_url: _ListenerUrl | None = None
+    order_events_secret: _ListenerSecrets | None = None
     origins: _Origins = []
     requests_per_minute: _PerMinute | None = None
 
     def __post_init__(self) -> None:
-        """Check that the client has a way to authenticate. Raises ValueError."""
+        """Check the fields that depend on each other. Raises ValueError."""
         if not (self.token_secrets or self.token_public_keys or self.api_keys_sha256):
             raise ValueError("needs token_secrets, token_public_keys or api_keys_sha256")
+        if (self.order_events_url is None) != (self.order_events_secret is None):
+            raise ValueError("order_events_url and order_events_secret need each other")
 
     @cached_property
     def token_keys(self) -> tuple[TokenKey, ...]:
@@ -133,6 +143,11 @@ class Clients:
                 if hmac.compare_digest(digest, known):
                     found = client
         return found
+
+    def with_demo(self, api_key: str) -> Clients:
+        """Return these clients and the demo page's own, which has this API key."""
+        digest = hashlib.sha256(api_key.encode()).hexdigest()
+        return Clients({DEMO: Client(id=DEMO, api_keys_sha256=[digest]), **self._clients})
 
     @property
     def origins(self) -> list[str]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
-from payment_service.key_store.contract import KeyRecord, StoreError
+from payment_service.key_store.contract import KeyRecord, Order, StoreError
 
 log = logging.getLogger(__name__)
 
-# Records that one process handles concurrently.
+# Records of one lane that one process handles concurrently.
 PARALLEL = 8
+
+# Threads of one process, started on demand: that many slow lanes divided by PARALLEL do not delay
+# the others.
+MOST_THREADS = 128
 
 BATCH = 200
 
@@ -36,11 +42,56 @@ class Chore(Protocol):
         ...
 
 
+class Lanes:
+    """Groups records so that those of one lane do not wait for those of another.
+
+    `lane_of` names an order's lane: orders that wait for the same server have the same one.
+    """
+
+    def __init__(self, lane_of: Callable[[Order], Hashable] = lambda _: None) -> None:
+        self._lane_of = lane_of
+        self._running: dict[Hashable, list[Future[int]]] = {}
+
+    def is_free(self, order: Order) -> bool:
+        """Whether the loop would handle a record of this order now."""
+        return self._lane_of(order) not in self._running
+
+    def fill(
+        self, records: Iterable[KeyRecord], start: Callable[[deque[KeyRecord]], Future[int]]
+    ) -> list[Future[int]]:
+        """Start the work on the records of free lanes, with at most PARALLEL threads for each.
+
+        `start` returns the number of records that are done, once no thread can do more.
+        """
+        by_lane: dict[Hashable, deque[KeyRecord]] = defaultdict(deque)
+        for record in records:
+            if self.is_free(record.order):
+                by_lane[self._lane_of(record.order)].append(record)
+        for lane, queue in by_lane.items():
+            self._running[lane] = [start(queue) for _ in range(min(PARALLEL, len(queue)))]
+        return [each for lane in by_lane for each in self._running[lane]]
+
+    def running(self) -> list[Future[int]]:
+        """Return the work that is not known to be done."""
+        return [each for lane in self._running.values() for each in lane]
+
+    def empty(self) -> int:
+        """Free the lanes whose work is done; return how many of their records are done."""
+        done = 0
+        for lane, running in list(self._running.items()):
+            if all(each.done() for each in running):
+                done += sum(each.result() for each in self._running.pop(lane))
+        return done
+
+
 class Courier:
     """Runs a job until `stop` is called. Any number of loops may run on one store."""
 
-    def __init__(self, chore: Chore, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self, chore: Chore, poll_seconds: float = POLL_SECONDS, lanes: Lanes | None = None
+    ) -> None:
         self._chore, self._poll_seconds = chore, poll_seconds
+        self._lanes = lanes or Lanes()
         self._stop = threading.Event()
         self._begun = False
 
@@ -56,12 +107,12 @@ class Courier:
         return thread
 
     def stop(self) -> None:
-        """Stop after the current batch."""
+        """Stop once every thread has handled the record that it is at."""
         self._stop.set()
 
     def run(self) -> None:
         """Run until stopped; poll a key store that is down until it is back."""
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="chores") as pool:
+        with ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="chores") as pool:
             while not self._stop.is_set():
                 if not self._round(pool):
                     self._stop.wait(self._poll_seconds)
@@ -76,30 +127,56 @@ class Courier:
             self.stop()
 
     def run_once(self) -> int:
-        """Handle all records that are due now; return how many were done."""
-        delivered = 0
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="chores") as pool:
-            while waiting := self._chore.waiting(BATCH):
-                taken = sum(pool.map(self._chore.deliver, waiting))
-                delivered += taken
-                if not taken:
-                    break
-        return delivered
+        """Handle all records that are due now, each order's once; return how many were done.
+
+        Raises StoreError.
+        """
+        delivered, failed = 0, set[Order]()
+        with ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="chores") as pool:
+
+            def handle(queue: deque[KeyRecord]) -> int:
+                done = 0
+                for record in _taken_from(queue):
+                    if self._chore.deliver(record):
+                        done += 1
+                    else:
+                        failed.add(record.order)
+                return done
+
+            while True:
+                waiting = [each for each in self._chore.waiting(BATCH) if each.order not in failed]
+                if not waiting:
+                    return delivered
+                wait(self._lanes.fill(waiting, lambda queue: pool.submit(handle, queue)))
+                delivered += self._lanes.empty()
 
     def _round(self, pool: ThreadPoolExecutor) -> bool:
-        """Handle one batch; return whether to poll again at once."""
+        """Handle one batch; return whether to poll again at once.
+
+        A lane that takes longer than the poll interval continues while the next batch starts.
+        """
         try:
             waiting = self._chore.waiting(BATCH)
         except StoreError:
             log.warning("the key store does not answer: nothing is delivered or looked at again")
             return False
         try:
-            done = pool.map(self._deliver, waiting)
+            self._lanes.fill(waiting, lambda queue: pool.submit(self._handle, queue))
         except RuntimeError:
             # The process is ending and its pool accepts no more work: leave it to other processes.
             self.stop()
             return False
-        return sum(done) > 0
+        _, slow = wait(self._lanes.running(), timeout=self._poll_seconds)
+        return self._lanes.empty() > 0 or bool(slow)
+
+    def _handle(self, queue: deque[KeyRecord]) -> int:
+        """Handle the records of a queue, shared with other threads; return how many were done."""
+        done = 0
+        for record in _taken_from(queue):
+            done += self._deliver(record)
+            if self._stop.is_set():
+                break
+        return done
 
     def _deliver(self, record: KeyRecord) -> bool:
         try:
@@ -110,3 +187,13 @@ class Courier:
             # One failing record must not hold up the others.
             log.exception("a record was left as it is")
             return False
+
+
+def _taken_from(queue: deque[KeyRecord]) -> Iterable[KeyRecord]:
+    """Yield and remove records until none is left."""
+    while True:
+        try:
+            record = queue.popleft()
+        except IndexError:
+            return
+        yield record

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payment_service.background.loop import Courier
-from payment_service.background.shop_webhook import ShopListener
+from payment_service.background.loop import Courier, Lanes
+from payment_service.background.receivers import Posts, Receivers
 from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.payments.shop_events.outbox import Outbox
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 LOOK_POLL_SECONDS = 5.0
 
 
-def open_courier(settings: Settings, payments: Payments) -> Courier | None:
-    """Return the delivery loop of this mode's events, or None if ORDER_EVENTS_URL is not set."""
-    if settings.order_events_url is None or settings.order_events_secret is None:
+def open_courier(settings: Settings, payments: Payments, receivers: Receivers) -> Courier | None:
+    """Return the delivery loop of this mode's events, or None if no client has a receiver."""
+    if not receivers:
         return None
-    named = settings.order_events_secret.get_secret_value().split(",")
-    tools = payments.orders.tools
-    shop = ShopListener(settings.order_events_url, [each.strip() for each in named], tools.clock)
-    livemode = settings.livemode
-    return Courier(
-        Outbox(
-            tools.store,
-            shop,
-            tools.clock,
-            tools.observe,
-            ours=lambda order: order.livemode == livemode,
-        )
+    tools, livemode = payments.orders.tools, settings.livemode
+    # A slow receiver occupies its own lane only.
+    lanes = Lanes(receivers.of)
+    outbox = Outbox(
+        tools.store,
+        Posts(receivers, tools.clock),
+        tools.clock,
+        tools.observe,
+        ours=lambda order: (
+            order.livemode == livemode and receivers.any_for(order) and lanes.is_free(order)
+        ),
     )
+    return Courier(outbox, lanes=lanes)
 
 
 def start_second_looks(settings: Settings, payments: Payments) -> None:
@@ -51,8 +51,8 @@ def start_second_looks(settings: Settings, payments: Payments) -> None:
     Courier(looks, LOOK_POLL_SECONDS).start()
 
 
-def start_courier(settings: Settings, payments: Payments) -> None:
-    """Deliver order events in a thread of this process, if ORDER_EVENTS_URL is set."""
-    courier = open_courier(settings, payments)
+def start_courier(settings: Settings, payments: Payments, receivers: Receivers) -> None:
+    """Deliver order events in a thread of this process, if any client has a receiver."""
+    courier = open_courier(settings, payments, receivers)
     if courier is not None:
         courier.start()

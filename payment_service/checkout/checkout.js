@@ -4,7 +4,7 @@
 import { Diary } from "./diary.js";
 import { explain } from "./messages.js";
 import { formatAmount } from "./money.js";
-import { currentOrder, newOrder, whenTheShopKnows } from "./order.js";
+import { authorization, currentOrder, newOrder, whenTheShopKnows } from "./order.js";
 import { createPayment, getConfig, oneAtATime, untilOnline } from "./pay.js";
 import { offerTries } from "./tries.js";
 import { $, showDiary, showOrder, showPaying, showResult, showTrouble, stage, status } from "./view.js";
@@ -13,6 +13,10 @@ const LOOKS = 3;
 
 // Actions after which the same order would fail again.
 const FINAL = ["fix_request", "stop"];
+
+// A shop's own page has a token; this one is for the person who runs the service.
+const NO_TOKEN = "The service has a clients file, so a page needs an order token, and this demo has none. "
+  + "docs/clients.md says how a shop's server signs one; examples/ has two shops that do.";
 
 const order = currentOrder();
 const diary = new Diary(order.order_id);
@@ -26,7 +30,7 @@ const note = (...entry) => {
 
 /** Request this order's PaymentIntent; every request returns the same one. */
 async function askForPayment(more = {}) {
-  const payment = await createPayment(order, { ...more, onWait: tellWait });
+  const payment = await createPayment(order, { headers: authorization(), ...more, onWait: tellWait });
   const { payment_intent_id: id, replayed, sends } = payment;
   note(replayed ? "Order sent again: the same PaymentIntent" : "Order sent: PaymentIntent made",
     { sends, id, kind: replayed ? "same" : "new" });
@@ -51,7 +55,7 @@ async function start() {
     stripe ??= await openStripe();
     show(await lookAt(secret));
   } catch (error) {
-    showTrouble(explain(error), !FINAL.includes(error.action));
+    showTrouble(error.code === "unauthorized" ? NO_TOKEN : explain(error), !FINAL.includes(error.action));
   }
 }
 

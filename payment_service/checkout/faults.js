@@ -1,4 +1,5 @@
 // The page of faults: its rows and buttons, and the live counts of a scenario.
+import { authorization } from "./order.js";
 import { Lane, SandboxControls, pause } from "./lanes.js";
 import { oneAtATime } from "./pay.js";
 import { SCENARIOS, verdict } from "./scenarios.js";
@@ -10,7 +11,7 @@ const { sandbox: sandboxUrl, stage } = document.body.dataset;
 const sandbox = new SandboxControls(sandboxUrl);
 
 const LANES = [
-  { name: "This service", url: "/create-payment-intent", account: "sandbox" },
+  { name: "This service", url: "/create-payment-intent", account: "sandbox", headers: authorization() },
   { name: "Tutorial code, no key", url: `${stage}/plain/create-payment-intent`, account: "tutorialplain" },
   { name: "Tutorial code, order as key", url: `${stage}/keyed/create-payment-intent`, account: "tutorialkeyed" },
 ].map((lane) => new Lane(lane, sandbox));

@@ -4,8 +4,6 @@ import { secondsOf } from "./pay.js";
 const PRESSES = 3;
 const PAUSE_SECONDS = 0.8;
 
-const JSON_POST = { method: "POST", headers: { "Content-Type": "application/json" } };
-
 export const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 /** The part of the sandbox's control API that the demo uses. */
@@ -36,8 +34,8 @@ export class SandboxControls {
 
 /** Runs one scenario at a time: `begin`, then posts, and `look` at any time. */
 export class Lane {
-  constructor({ name, url, account }, sandbox) {
-    Object.assign(this, { name, url, account, sandbox });
+  constructor({ name, url, account, headers }, sandbox) {
+    Object.assign(this, { name, url, account, headers, sandbox });
   }
 
   async begin(orderId) {
@@ -47,7 +45,9 @@ export class Lane {
   /** Send an order once, like one press of the button; true if the answer has a PaymentIntent. */
   async post(order, shopper = "one") {
     this.requests += 1;
-    const answer = await fetch(this.url, { ...JSON_POST, body: JSON.stringify(order) }).catch(() => null);
+    const headers = { "Content-Type": "application/json", ...this.headers };
+    const request = { method: "POST", headers, body: JSON.stringify(order) };
+    const answer = await fetch(this.url, request).catch(() => null);
     const id = answer?.ok ? idIn(await answer.json()) : null;
     this.shoppers.set(shopper, id ?? this.shoppers.get(shopper) ?? null);
     this.retryAfter = secondsOf(answer?.headers.get("Retry-After")) ?? PAUSE_SECONDS;

@@ -42,11 +42,13 @@ _STRIPE_FRAMES = "https://js.stripe.com https://hooks.stripe.com"
 class Demo:
     """The URLs of the demo's other servers, as the browser reaches them; None if one is absent.
 
-    `stage_url` is the server that runs the tutorials' code for comparison.
+    `stage_url` is the server that runs the tutorials' code for comparison. `api_key` is that of the
+    page's own client; None if access is open.
     """
 
     sandbox_url: str | None = None
     stage_url: str | None = None
+    api_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def _page(demo: Demo, name: str, policy: str) -> Page:
         mode=_mode(demo),
         sandbox_url=demo.sandbox_url,
         stage_url=demo.stage_url,
+        authorization=f"Bearer {demo.api_key}" if demo.api_key else "",
     )
     headers = {
         **file.headers,

@@ -9,13 +9,14 @@ import click
 from payment_service import __version__
 from payment_service.cli.copy_store import copy_store
 from payment_service.cli.new_client import new_client
-from payment_service.cli.orders import OpenService, order_commands
+from payment_service.cli.opening import OpenService
+from payment_service.cli.orders import deliver_command, orders_group
+from payment_service.cli.reconcile import reconcile_command
 from payment_service.cli.serve import serve
-from payment_service.payments.payments import Payments
-from payment_service.settings import Settings, SettingsError, load_settings
+from payment_service.settings import SettingsError, load_settings
 from payment_service.settings.development import environment_of_command
 from payment_service.telemetry.request_log import start_logging
-from payment_service.wiring import open_parts
+from payment_service.wiring import Parts, open_parts
 
 
 @click.group()
@@ -38,19 +39,23 @@ def is_looking_for_a_command() -> bool:
 
 def add_commands(group: click.Group, open_service: OpenService) -> None:
     """Add the commands to `group`."""
-    for command in (*order_commands(open_service), copy_store, new_client):
-        group.add_command(command)
+    for command in (reconcile_command, deliver_command, orders_group):
+        group.add_command(command(open_service))
+    group.add_command(copy_store)
+    group.add_command(new_client)
 
 
-def from_environment() -> tuple[Settings, Payments]:
+def from_environment() -> Parts:
     """Open the service with a command's settings, or exit with a one-line error.
 
-    They are the environment's, and those of the service that `make run` has started.
+    They are the environment's, and those of the service that `make run` has started. Only `deliver`
+    runs long enough to be scraped; another command must not take METRICS_PORT from a service that
+    starts meanwhile.
     """
     try:
         settings = load_settings(environment_of_command())
         start_logging(settings.log_level)
-        return settings, open_parts(settings).payments
+        return open_parts(settings, counts=click.get_current_context().info_name == "deliver")
     except SettingsError as wrong:
         sys.exit(str(wrong))
 

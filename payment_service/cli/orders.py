@@ -1,100 +1,42 @@
-"""The commands that work on the orders: reconcile, deliver, orders."""
+"""The commands that work on the orders: deliver and orders."""
 
 from __future__ import annotations
 
 import json
-import re
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from datetime import UTC, datetime
-from itertools import chain
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from payment_service.background.loop import Courier
 from payment_service.background.start import open_courier
-from payment_service.errors import PaymentError
-from payment_service.key_store.contract import StoreError
+from payment_service.cli import order_list
+from payment_service.cli.opening import OpenService, instant, name, opened, plain_errors
 from payment_service.payments.request.existing_order import OrderRequest
 from payment_service.payments.shop_events.outbox import unparked
-from payment_service.schema.names import order_name
 
-if TYPE_CHECKING:
-    from payment_service.payments.payments import Payments
-    from payment_service.payments.recovery.reconcile import Tally
-    from payment_service.settings import Settings
-
-# Stripe retries a webhook for three days. The operator may then return only after a weekend.
-DEFAULT_SINCE = "7d"
-
-TWO_PAID_EXIT, UNRESOLVED_EXIT = 2, 1
-
-# Loads the settings and opens the service.
-OpenService = Callable[[], "tuple[Settings, Payments]"]
-
-_UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
+# A screenful or two; the newest ones.
+DEFAULT_LIMIT = 100
 
 
-def order_commands(open_service: OpenService) -> list[click.Command]:
-    """Return the commands. Each calls `open_service` when it runs, so --help needs no settings."""
-    return [_reconcile(open_service), _deliver(open_service), _orders(open_service)]
+def deliver_command(open_service: OpenService) -> click.Command:
+    """Return the command, which calls `open_service` when it runs."""
 
-
-def _reconcile(open_service: OpenService) -> click.Command:
-    @click.command("reconcile")
-    @click.option("--since", default=DEFAULT_SINCE, help="30m, 12h, 7d, or a day: 2026-11-01.")
-    @click.option("--dry-run", is_flag=True, help="Change nothing.")
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-    @click.option(
-        "--restored",
-        is_flag=True,
-        help="After a backup: record lost orders that are not paid, too.",
-    )
-    def reconcile(since: str, dry_run: bool, as_json: bool, restored: bool) -> None:
-        """Put right what a crash or a lost webhook left behind.
-
-        Exit code 2: an order was paid twice. 1: an order could not be resolved.
-        """
-        from payment_service.payments.recovery.reconcile import Reconciler, Tally
-
-        settings, payments = _opened(open_service)
-        works = [
-            Reconciler(
-                tools,
-                livemode=settings.livemode,
-                budget_seconds=settings.request_budget_seconds,
-                dry_run=dry_run,
-                restored=restored,
-                of_client=of_client,
-            )
-            for tools, of_client in payments.accounts()
-        ]
-        with _plain_errors():
-            _walk(chain.from_iterable(work.steps(_instant(since)) for work in works))
-        tally = sum((work.tally for work in works), Tally())
-        click.echo(json.dumps(tally.shown()) if as_json else _table(tally))
-        sys.exit(_exit_code(tally))
-
-    return reconcile
-
-
-def _deliver(open_service: OpenService) -> click.Command:
     @click.command("deliver")
     @click.option("--once", is_flag=True, help="Deliver what is due now, and end.")
     @click.option("--parked", is_flag=True, help="Try what was given up once more, for three days.")
     def deliver(once: bool, parked: bool) -> None:
-        """Deliver order events to ORDER_EVENTS_URL until told to stop."""
-        settings, payments = _opened(open_service)
-        courier = open_courier(settings, payments)
+        """Deliver order events to their receivers until told to stop."""
+        parts = opened(open_service)
+        courier = open_courier(parts.settings, parts.payments, parts.receivers)
         if courier is None:
-            raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
-        with _plain_errors():
+            raise click.ClickException(
+                "Order events have no receiver: set ORDER_EVENTS_URL, or order_events_url in the "
+                "clients file"
+            )
+        with plain_errors():
             if parked:
-                store, livemode = payments.orders.tools.store, settings.livemode
+                store, livemode = parts.payments.orders.tools.store, parts.settings.livemode
                 click.echo(f"{unparked(store, time.time(), livemode=livemode)} to try again")
             if once:
                 click.echo(f"{courier.run_once()} delivered")
@@ -104,107 +46,91 @@ def _deliver(open_service: OpenService) -> click.Command:
     return deliver
 
 
-def _orders(open_service: OpenService) -> click.Group:
+def orders_group(open_service: OpenService) -> click.Group:
+    """Return the commands of `orders`, which call `open_service` when they run."""
+
     @click.group("orders")
     def orders() -> None:
         """Look at orders."""
 
-    @orders.command("show")
-    @click.argument("order_id", callback=_name)
-    @click.option("--client", "client_id", callback=_name, help="Whose order it is.")
-    @click.option("--refresh", is_flag=True, help="Ask Stripe first.")
-    def show(order_id: str, client_id: str | None, refresh: bool) -> None:
-        """Print what is known of an order, and what happened to it."""
-        _, payments = _opened(open_service)
-        request = OrderRequest(order_id=order_id, client_id=client_id)
-        with _plain_errors():
-            status = payments.orders_of(client_id).status(request, refresh=refresh)
-        click.echo(json.dumps(asdict(status), indent=2, ensure_ascii=False))
-
-    @orders.command("list")
-    @click.option("--unknown", is_flag=True, required=True, help="Those with an unknown outcome.")
-    def list_(unknown: bool) -> None:  # noqa: ARG001
-        """Print orders, one JSON object a line."""
-        _, payments = _opened(open_service)
-        with _plain_errors():
-            for status in payments.orders.unknown():
-                shown: dict[str, Any] = asdict(status)
-                del shown["history"]
-                click.echo(json.dumps(shown, ensure_ascii=False))
-
+    orders.add_command(_show(open_service))
+    orders.add_command(_list(open_service))
     return orders
 
 
-def _opened(open_service: OpenService) -> tuple[Settings, Payments]:
-    """Open the service; refuse a store in memory, whose orders no other process can see.
+def _show(open_service: OpenService) -> click.Command:
+    @click.command("show")
+    @click.argument("order_id", callback=name)
+    @click.option("--client", "client_id", callback=name, help="Whose order it is.")
+    @click.option("--refresh", is_flag=True, help="Ask Stripe first.")
+    def show(order_id: str, client_id: str | None, refresh: bool) -> None:
+        """Print what is known of an order, and what happened to it."""
+        payments = opened(open_service).payments
+        request = OrderRequest(order_id=order_id, client_id=client_id)
+        with plain_errors():
+            status = payments.orders_of(client_id).status(request, refresh=refresh)
+        click.echo(json.dumps(order_list.as_json(status), indent=2, ensure_ascii=False))
 
-    The store of `make run` is in memory too, but in a file that its commands can open.
-    """
-    settings, payments = open_service()
-    if settings.key_store_url.get_secret_value() == "memory://":
-        raise click.ClickException(
-            "KEY_STORE_URL is memory://, which only the service itself can see: give it another "
-            "store, like sqlite:///keys.db"
-        )
-    return settings, payments
+    return show
+
+
+def _list(open_service: OpenService) -> click.Command:
+    @click.command("list")
+    @click.option(
+        "--status",
+        "statuses",
+        multiple=True,
+        type=click.Choice(list(order_list.STATES)),
+        help="Only these; repeat it for several.",
+    )
+    @click.option("--unknown", is_flag=True, help="The same as --status unknown.")
+    @click.option("--alarms", is_flag=True, help="Only those that a person must look at.")
+    @click.option("--client", "client_id", callback=name, help="Only this client's.")
+    @click.option(
+        "--since", callback=instant, help="Changed since: 30m, 12h, 7d, or a day: 2026-11-01."
+    )
+    @click.option("--until", callback=instant, help="Changed before; as --since.")
+    @click.option(
+        "--limit",
+        type=click.IntRange(1, 1_000_000),
+        default=DEFAULT_LIMIT,
+        show_default=True,
+        help="At most so many, the newest.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+    def list_(
+        statuses: tuple[str, ...],
+        unknown: bool,
+        alarms: bool,
+        client_id: str | None,
+        since: float | None,
+        until: float | None,
+        limit: int,
+        as_json: bool,
+    ) -> None:
+        """Print orders, the one that changed last first. Times are UTC.
+
+        The command reads every record of the key store, page by page, with any options. It blocks
+        no writer and keeps only the orders that it prints, but a million records take it about
+        three minutes. An alarm is a second payment (two_paid, stray_paid) or an order event
+        that was given up (event_parked).
+        """
+        payments = opened(open_service).payments
+        chosen = frozenset(statuses) | ({order_list.UNKNOWN} if unknown else set())
+        wanted = order_list.Wanted(chosen, client_id, since, until, alarms)
+        with plain_errors():
+            found, count = order_list.newest(payments.orders, wanted, limit)
+        for each in found if as_json else ():
+            click.echo(order_list.json_line(each))
+        if not as_json:
+            click.echo(order_list.table(found))
+        if count > len(found):
+            click.echo(f"{count - len(found)} older ones are not shown: see --limit", err=True)
+
+    return list_
 
 
 def _run_until_told(courier: Courier) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: courier.stop())
     courier.run()
-
-
-def _walk(steps: Iterable[object]) -> None:
-    """Consume all steps, with a progress bar if stderr is a terminal."""
-    if not sys.stderr.isatty():
-        for _ in steps:
-            pass
-        return
-    with click.progressbar(steps, label="orders", show_pos=True, file=sys.stderr) as bar:
-        for _ in bar:
-            pass
-
-
-def _name(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
-    try:
-        return None if given is None else order_name(given)
-    except ValueError as wrong:
-        raise click.BadParameter(str(wrong)) from None
-
-
-def _instant(since: str) -> float:
-    """Return the instant in Unix seconds."""
-    ago = re.fullmatch(r"(\d{1,6})([mhd])", since)
-    if ago:
-        return time.time() - int(ago[1]) * _UNITS[ago[2]]
-    try:
-        day = datetime.fromisoformat(since)
-    except ValueError:
-        raise click.BadParameter("must be like 30m, 12h, 7d or 2026-11-01") from None
-    return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
-
-
-def _table(tally: Tally) -> str:
-    counts = {name: count for name, count in tally.shown().items() if name != "alarms"}
-    rows = [f"{name.replace('_', ' '):<12}{count:>8}" for name, count in counts.items()]
-    return "\n".join([*rows, *(f"ALARM {each}" for each in tally.alarms)])
-
-
-def _exit_code(tally: Tally) -> int:
-    if tally.two_paid:
-        return TWO_PAID_EXIT
-    return UNRESOLVED_EXIT if tally.unresolved else 0
-
-
-class _plain_errors:  # noqa: N801
-    """Turns payment and store errors into one-line messages without a traceback."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, PaymentError):
-            raise click.ClickException(error.message) from error
-        if isinstance(error, StoreError):
-            raise click.ClickException("the key store does not answer") from error

@@ -12,7 +12,7 @@ from payment_service.gateways.contract import Gateway
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
-from payment_service.payments.observer import Happening, Observe, ignore
+from payment_service.payments.observer import Happening, Observe, What, ignore
 from payment_service.payments.record.transitions import Lease
 from payment_service.payments.shop_events.catalogue import told
 
@@ -47,8 +47,8 @@ class Tools:
     sleep: Callable[[float], None] = time.sleep
     owner: Callable[[], str] = new_owner
     observe: Observe = ignore
-    listened: bool = False
-    """Whether a shop listens to order events. If not, the records keep no events."""
+    listened: Callable[[Order], bool] = lambda _: False
+    """Whether a shop listens to the order's events. If not, its record keeps none."""
     serves: Callable[[Order], bool] = lambda _: True
     """Whether the order is in the account that `gateway` uses, by this process's settings."""
 
@@ -78,8 +78,8 @@ class Tools:
         One write stores both the state and the event: no order is recorded as paid without its
         event.
         """
-        return told(record, intent, self.clock()) if self.listened else record
+        return told(record, intent, self.clock()) if self.listened(record.order) else record
 
-    def saw(self, what: str, record: KeyRecord, **facts: str | int | float | bool | None) -> None:
+    def saw(self, what: What, record: KeyRecord, **facts: str | int | float | bool | None) -> None:
         """Tell the observers what happened to a record's order."""
         self.observe(Happening(what, record.order, record.attempt, facts))

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from payment_service.key_store.contract import Order
 
 Fact = str | int | float | bool | None
 
+What = Literal[
+    "claimed",
+    "waited",
+    "taken_over",
+    "created",
+    "replayed",
+    "adopted",
+    "rejected",
+    "unknown",
+    "next_attempt",
+    "put_off",
+    "stale_owner",
+    "unrecorded",
+    "stray_canceled",
+    "stray_left",
+    "two_taken",
+    # After the creation.
+    "webhook",
+    "stray_paid",
+    "updated",
+    "canceled",
+    "event_delivered",
+    "event_failed",
+    "event_parked",
+]
+"""Every event. A closed set: the metrics count each from the start of a process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One event in the life of an order. `what` is one of a few words, used as a metric label.
+    """One event in the life of an order. `what` is a metric label."""
 
-    claimed, waited, taken_over, created, replayed, adopted, rejected, unknown, next_attempt,
-    put_off, stale_owner, unrecorded, stray_canceled, stray_left, two_taken, shared; after creation:
-    webhook, stray_paid, updated, canceled, event_delivered, event_failed, event_parked.
-    """
-
-    what: str
+    what: What
     order: Order
     attempt: int
     facts: Mapping[str, Fact] = field(default_factory=dict)
@@ -29,7 +52,7 @@ class Happening:
 ALARMS = frozenset({"two_taken", "stray_paid", "event_parked"})
 
 # The events of an order without any trouble.
-EXPECTED = frozenset({"claimed", "created", "replayed", "shared"})
+EXPECTED = frozenset({"claimed", "created", "replayed"})
 
 Observe = Callable[[Happening], None]
 

@@ -17,6 +17,7 @@ from payment_service.settings.checks import (
     as_integer,
     as_number,
     base_url,
+    demo_key,
     hazards,
     listener_url,
     names,
@@ -105,6 +106,7 @@ _PerMinute = Annotated[
 _Origins = Annotated[str, rule(then=origins)]
 _Hazards = Annotated[str, rule(then=hazards)]
 _Switch = Annotated[bool, rule("must be 1 or 0", first=as_boolean)]
+_DemoKey = Annotated[Secret, rule(then=demo_key)]
 _File = Annotated[Path, rule()]
 _Directory = Annotated[Path, rule(then=writable_directory)]
 _LogLevel = Annotated[
@@ -149,6 +151,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: _LogLevel = "INFO"
     checkout_demo: _Switch = False
     demo_stage_url: _BaseUrl | None = None
+    demo_api_key: _DemoKey | None = None
 
     def __post_init__(self) -> None:
         """Validate settings that depend on each other. Raises ValueError."""
@@ -165,6 +168,8 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "STRIPE_API_BASE: must be https:// if the secret key is live "
                 "(or ALLOW_UNSAFE_LIVE=plain_http)"
             )
+        if self.demo_api_key is not None and self.sandbox_url is None:
+            raise ValueError("DEMO_API_KEY is for the sandbox only: the demo page shows it")
         if self.checkout_demo and self.livemode:
             raise ValueError(
                 "CHECKOUT_DEMO must not be set with a live key: the demo's goods do not exist"

@@ -51,6 +51,11 @@ HTTP_ERRORS = {
 }
 UNREADABLE = ("bad_request", "The request cannot be read")
 
+# Every status that the service answers with.
+STATUSES = frozenset(
+    {200, *HTTP_ERRORS, *BAD_REQUEST_STATUSES.values(), *(s for s, _ in ERROR_RESPONSES.values())}
+)
+
 
 def add_error_handlers(app: Flask) -> None:
     """Answer every error in the one shape, Flask's own included."""

@@ -10,11 +10,12 @@ from tests.support.sandbox_process import ROOT
 # Like a worker that exits: its threads finish their requests while the loop is still running.
 ENDING = """
 import threading
+from types import SimpleNamespace
 from payment_service.background.loop import Courier
 
 class Always:
     def waiting(self, limit):
-        return [None] * 20
+        return [SimpleNamespace(order=None)] * 20
 
     def deliver(self, record):
         return True

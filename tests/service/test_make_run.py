@@ -16,9 +16,11 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
 
 from tests.support.sandbox_process import ROOT, SandboxProcess
 from tests.support.service_process import free_port
+from tests.support.shop import API_KEYS, bearer, clients_file
 
 # A key of one's own; nothing listens at the address, so no test asks Stripe.
 OWN_KEY = {"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_API_BASE": "http://127.0.0.1:1"}
@@ -84,6 +86,37 @@ def test_curl_line_works_when_pasted() -> None:
     assert found
     assert found[1] in again
     assert "Idempotent-Replayed: true" in again
+
+
+def test_clients_file_is_greeted_with_a_line_that_works(tmp_path: Path) -> None:
+    """The page and the line use a client of the sandbox's own. Others learn what to send."""
+    with launched(free_port(), CLIENTS_FILE=str(clients_file(tmp_path))) as run:
+        curl = run.curl()
+        done = subprocess.run(curl, shell=True, capture_output=True, text=True, check=True)
+        url = f"http://127.0.0.1:{run.port}"
+        page = requests.get(url, timeout=10).text
+        found = re.search(r'data-authorization="(Bearer api_\w+)"', page)
+        assert found
+        order = {"order_id": "A-2", "amount": 1099}
+        headers = {"Authorization": found[1]}
+        path = f"{url}/create-payment-intent"
+        assert requests.post(path, json=order, headers=headers, timeout=10).status_code == 200
+        refused = requests.post(path, json=order, timeout=10)
+        own = bearer(API_KEYS["shop-a"])
+        assert requests.post(path, json=order, headers=own, timeout=10).status_code == 200
+    assert "HTTP/1.1 200 OK" in done.stdout
+    assert "CLIENTS_FILE is set, so each request needs an order token" in run.said
+    assert refused.status_code == 401
+    sentence = refused.json()["error"]
+    assert all(each in sentence for each in ("Authorization: Bearer", "token", "docs/clients.md"))
+
+
+def test_without_a_clients_file_the_page_sends_no_key() -> None:
+    with launched(free_port()) as run:
+        run.curl()
+        page = requests.get(f"http://127.0.0.1:{run.port}", timeout=10).text
+    assert 'data-authorization=""' in page
+    assert "Authorization" not in run.said
 
 
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -38,6 +39,11 @@ def value(text: str, series: str) -> float:
 def test_the_metrics_are_those_of_every_worker_and_outlive_one(sandbox: SandboxProcess) -> None:
     port = free_port()
     with ServiceProcess(sandbox.url, {"METRICS_PORT": str(port)}) as service:
+        _until(lambda: _listens(port) and 'what="two_taken"' in exported(port))
+        text = exported(port)
+        for what in ("two_taken", "stray_paid", "stray_left", "event_parked"):
+            assert f'payments_order_happenings_total{{what="{what}"}} 0.0' in text
+        assert 'payments_requests_total{route="/webhook",status="503"} 0.0' in text
         for number in range(ORDERS):
             assert service.create(f"A-{number}").status_code == 200
         service.create("A-0")
@@ -70,6 +76,19 @@ def test_the_metrics_are_there_again_after_a_master_s_death(
         exporter.wait(timeout=10)
         _until(lambda: _listens(port))
         assert value(exported(port), HEALTHZ) >= 1
+
+
+def test_a_command_beside_the_service_leaves_the_metrics_port_alone(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """A service that starts while reconcile runs would not get its port."""
+    port = free_port()
+    environ = {"METRICS_PORT": str(port), "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db"}
+    service = ServiceProcess(sandbox.url, environ)
+    with service:
+        ran = service.run("reconcile", "--json")
+        assert "METRICS_PORT" not in ran.stderr
+        assert json.loads(ran.stderr.splitlines()[-1])["event"] == "reconciled"
 
 
 def test_the_exporter_of_a_master_that_died_before_it_served_ends(tmp_path: Path) -> None:

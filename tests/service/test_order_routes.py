@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +14,16 @@ import stripe
 from flask import Flask
 from flask.testing import FlaskClient
 
-from payment_service.key_store.contract import StoreUnavailable
+from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.payments import Payments
+from payment_service.payments.shop_events.catalogue import KEEP_TRYING_SECONDS
 from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
 from payment_service.web.body import MAX_EVENT_BYTES
+from sandbox.faults import FaultOrder, Match
 from stripe_back_end_api import create_app
 from tests.support.after_bench import AfterBench
+from tests.support.key_stores import record
 from tests.support.shop_listener import ShopListener
 
 SECRET = "whsec_test"
@@ -331,20 +337,166 @@ def test_orders_show_prints_an_order(service: Service) -> None:
     assert (missing.exit_code, missing.output) == (1, "Error: This order is not known.\n")
 
 
-def test_orders_unknown_lists_the_orders(service: Service) -> None:
-    service.create("known")
+def listed(service: Service, *options: str) -> list[dict[str, Any]]:
+    ran = service.run("orders", "list", "--json", *options)
+    assert ran.exit_code == 0, ran.output
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def names(found: list[dict[str, Any]]) -> list[str]:
+    return [each["order_id"] for each in found]
+
+
+@pytest.fixture
+def four_orders(service: Service) -> Service:
+    """Orders that changed an hour apart: paid, open, canceled, and one of unknown outcome."""
+    service.webhook(paid_event(service))
+    for order_id in ("open", "canceled"):
+        service.bench.now += 3600
+        service.create(order_id)
+    service.client.post("/cancel-payment-intent", json={"order_id": "canceled"})
+    service.bench.now += 3600
     service.bench.break_creation("lost_after", count=3)
-    body = {"order_id": "A-1", "amount": 1099}
+    body = {"order_id": "lost", "amount": 1099}
     assert service.client.post("/create-payment-intent", json=body).status_code == 503
-    [line] = service.run("orders", "list", "--unknown").output.splitlines()
-    assert (json.loads(line)["order_id"], json.loads(line)["status"]) == ("A-1", "unknown")
+    return service
+
+
+def test_orders_are_listed_by_status_newest_first(four_orders: Service) -> None:
+    assert names(listed(four_orders)) == ["lost", "canceled", "open", "A-1"]
+    assert names(listed(four_orders, "--unknown")) == ["lost"]
+    assert names(listed(four_orders, "--status", "unknown")) == ["lost"]
+    chosen = "--status", "succeeded", "--status", "requires_payment_method"
+    assert names(listed(four_orders, *chosen)) == ["open", "A-1"]
+    assert "is not one of" in four_orders.run("orders", "list", "--status", "paid").output
+
+
+def test_orders_are_listed_by_time_and_times_are_iso(four_orders: Service) -> None:
+    found = listed(four_orders)
+    now = datetime.fromtimestamp(four_orders.bench.now, UTC)
+    for number, each in enumerate(found):
+        assert each["updated_at"].endswith("Z")
+        age = now - datetime.fromisoformat(each["updated_at"])
+        assert abs(age.total_seconds() - 3600 * number) < 60
+    middle = four_orders.bench.record("canceled").updated_at - 1
+    middle = datetime.fromtimestamp(middle, UTC).isoformat()
+    assert names(listed(four_orders, "--since", middle)) == ["lost", "canceled"]
+    assert names(listed(four_orders, "--until", middle)) == ["open", "A-1"]
+
+
+def test_orders_list_says_how_many_it_leaves_out(four_orders: Service) -> None:
+    ran = four_orders.run("orders", "list", "--limit", "2", "--json")
+    assert names([json.loads(line) for line in ran.stdout.splitlines()]) == ["lost", "canceled"]
+    assert ran.stderr == "2 older ones are not shown: see --limit\n"
+
+
+def test_orders_list_prints_a_table(four_orders: Service) -> None:
+    heading, *rows = four_orders.run("orders", "list").stdout.splitlines()
+    assert heading.split() == [
+        *("updated", "status", "order", "client", "amount", "PaymentIntent", "alarms")
+    ]
+    assert [row.split()[1:3] for row in rows] == [
+        ["unknown", "lost"],
+        ["canceled", "canceled"],
+        ["requires_payment_method", "open"],
+        ["succeeded", "A-1"],
+    ]
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", row) for row in rows)
+
+
+def test_orders_with_an_alarm_are_listed(service: Service) -> None:
+    """A second payment, and an order event that was given up."""
+    own = service.create()
+    service.bench.pay(own)
+    stray = service.bench.stray("A-1")
+    service.bench.pay(stray)
+    service.bench.apply_all()
+    service.create("fine")
+    service.bench.pay(service.create("parked"))
+    service.bench.apply_all("parked")
+    service.bench.deliver()
+    service.bench.shop.down = True
+    service.bench.pay(service.create("given-up"))
+    service.bench.apply_all("given-up")
+    service.bench.now += KEEP_TRYING_SECONDS
+    service.bench.deliver()
+    found = {each["order_id"]: each["alarms"] for each in listed(service, "--alarms")}
+    assert found == {"A-1": ["two_paid"], "given-up": ["event_parked"]}
+
+
+def test_orders_list_is_about_one_client_and_one_mode(service: Service) -> None:
+    for client_id in ("shop-a", "shop-b", None):
+        body = {"order_id": "A-1", "amount": 1099, "client_id": client_id}
+        service.client.post("/create-payment-intent", json=body)
+    service.bench.store.claim(record(Order(livemode=True, client_id=None, order_id="live")))
+    assert [each["client_id"] for each in listed(service, "--client", "shop-a")] == ["shop-a"]
+    assert names(listed(service)) == ["A-1"] * 3
+
+
+def test_orders_list_says_what_it_costs(service: Service) -> None:
+    assert "reads every record" in service.run("orders", "list", "--help").output
+
+
+def test_orders_show_prints_iso_times(service: Service) -> None:
+    service.create()
+    shown = json.loads(service.run("orders", "show", "A-1").output)
+    times = [shown["created_at"], shown["updated_at"], *(each["at"] for each in shown["history"])]
+    assert all(datetime.fromisoformat(each).tzinfo == UTC for each in times)
+
+
+def test_reconcile_leaves_its_numbers_for_prometheus(service: Service, tmp_path: Path) -> None:
+    service.bench.pay(service.create())
+    path = tmp_path / "payments.prom"
+    ran = service.run("reconcile", "--since", "2020-01-01", "--metrics-file", str(path))
+    assert ran.exit_code == 0
+    text = path.read_text()
+    assert 'payments_reconcile_orders{outcome="paid_late"} 1.0' in text
+    assert 'payments_reconcile_orders{outcome="two_paid"} 0.0' in text
+    finished = re.search(r"^payments_reconcile_finished_timestamp_seconds (\S+)$", text, re.M)
+    assert finished
+    assert abs(float(finished[1]) - time.time()) < 60
+    missing = service.run("reconcile", "--metrics-file", str(tmp_path / "no" / "x.prom"))
+    assert (missing.exit_code, missing.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("case", "level"), [("two paid", "ERROR"), ("unresolved", "WARNING"), ("fine", "INFO")]
+)
+def test_reconcile_logs_its_result_at_the_level_of_the_worst(
+    service: Service, caplog: pytest.LogCaptureFixture, case: str, level: str
+) -> None:
+    caplog.set_level("INFO")
+    if case == "two paid":
+        service.bench.pay(service.create())
+        service.bench.pay(service.bench.stray("A-1"))
+    elif case == "unresolved":
+        service.bench.break_creation("lost_before", count=3)
+        service.client.post("/create-payment-intent", json={"order_id": "A-1", "amount": 1099})
+    dry = ["--dry-run"] if case == "unresolved" else []
+    service.run("reconcile", "--since", "2020-01-01", *dry)
+    [line] = [each for each in caplog.records if each.getMessage() == "reconciled"]
+    facts = vars(line)
+    assert (line.levelname, facts["two_paid"], facts["unresolved"], facts["dry_run"]) == (
+        *(level, int(case == "two paid"), int(case == "unresolved"), bool(dry)),
+    )
+
+
+def test_reconcile_that_breaks_off_logs_an_error(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.bench.sandbox.faults.order(FaultOrder("lost_before", Match(method="GET"), count=99))
+    ran = service.run("reconcile")
+    assert ran.exit_code == 1
+    [line] = [each for each in caplog.records if each.getMessage() == "reconcile_failed"]
+    assert line.levelname == "ERROR"
 
 
 def test_deliver_without_a_listener_is_an_error(service: Service) -> None:
     ran = service.run("deliver", "--once")
     assert (ran.exit_code, ran.output) == (
         1,
-        "Error: ORDER_EVENTS_URL is not set: nobody listens\n",
+        "Error: Order events have no receiver: set ORDER_EVENTS_URL, or order_events_url in the "
+        "clients file\n",
     )
 
 

@@ -73,7 +73,7 @@ class Shop:
         self.tries = 0
         self.down = False
 
-    def __call__(self, body: bytes) -> int:
+    def __call__(self, _: Order, body: bytes) -> int:
         self.tries += 1
         if self.down:
             return 500
@@ -96,7 +96,7 @@ class AfterBench(FlowBench):
         self.at_step: dict[int, Callable[[], object]] = {}
         super().__init__(SteppedStore(self._step))
         self.shop = Shop()
-        self.tools = replace(self.tools, listened=True, gateway=self._gateway())
+        self.tools = replace(self.tools, listened=lambda _: True, gateway=self._gateway())
         self.orders = Orders(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS)
         self.outbox = Outbox(
             self.store, self.shop, lambda: self.now, self.seen.append, lambda _, high: high

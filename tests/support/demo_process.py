@@ -17,7 +17,8 @@ from tests.support.service_process import free_port
 class DemoProcess:
     """A context manager that runs every process behind the demo's pages."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environ: str) -> None:
+        self._environ = environ
         self.sandbox = SandboxProcess()
         self.url = ""
         self.origins: tuple[str, ...] = ()
@@ -28,7 +29,7 @@ class DemoProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dev.run", "--sandbox-port", str(sandbox_port)],
             cwd=ROOT,
-            env={**os.environ, "STRIPE_SECRET_KEY": "", "PORT": str(port)},
+            env={**os.environ, "STRIPE_SECRET_KEY": "", "PORT": str(port), **self._environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -151,8 +151,14 @@ class ServiceProcess:
         )
 
     def command(self, *arguments: str) -> str:
-        """Run `flask --app stripe_back_end_api …` beside the service; gives what it printed."""
-        ran = subprocess.run(
+        """Run a command that must succeed; gives what it printed."""
+        ran = self.run(*arguments)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `flask --app stripe_back_end_api …` beside the service."""
+        return subprocess.run(
             [sys.executable, "-m", "flask", "--app", "stripe_back_end_api", *arguments],
             cwd=self._root,
             env=self._environ,
@@ -161,8 +167,6 @@ class ServiceProcess:
             timeout=60,
             check=False,
         )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout
 
     def post(self, path: str, body: Any, timeout: float = 60, **headers: str) -> Response:
         """Post JSON, once."""

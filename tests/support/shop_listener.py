@@ -11,13 +11,18 @@ from typing import Any, Self
 
 
 class ShopListener(ThreadingHTTPServer):
-    """Responds with `statuses` one by one, then with 200. A context manager closes it."""
+    """Responds with `statuses` one by one, then with 200, each after `delay_seconds`.
+
+    A context manager closes it.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, statuses: list[int] | None = None) -> None:
+    def __init__(self, statuses: list[int] | None = None, delay_seconds: float = 0.0) -> None:
         super().__init__(("127.0.0.1", 0), _Take)
+        self.delay_seconds = delay_seconds
+        self.closing = threading.Event()
         self.taken: list[tuple[bytes, str]] = []
         self.refused = 0
         self.statuses = statuses or []
@@ -28,6 +33,7 @@ class ShopListener(ThreadingHTTPServer):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self.shutdown()
         self.server_close()
 
@@ -54,6 +60,7 @@ class _Take(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         shop = self.server
+        shop.closing.wait(shop.delay_seconds)
         with shop.lock:
             status = shop.statuses.pop(0) if shop.statuses else 200
             if status == 200:

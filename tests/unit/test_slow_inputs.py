@@ -48,7 +48,7 @@ CHECKED_BEFORE = {
 # Only an operator's own words reach these: the settings, the clients file, the command line.
 OPERATORS = {
     "payment_service.settings.checks",
-    "payment_service.cli.orders",
+    "payment_service.cli.opening",
     "payment_service.key_store.redis.store",
 }
 

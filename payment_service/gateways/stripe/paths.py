@@ -14,6 +14,16 @@ SEARCH = f"{INTENTS}/search"
 INTENT = f"{INTENTS}/:id"
 CANCEL = f"{INTENT}/cancel"
 
+# Every request that the service sends: the method, and the route of the path.
+OPERATIONS = (
+    ("POST", INTENTS),
+    ("GET", INTENTS),
+    ("GET", SEARCH),
+    ("GET", INTENT),
+    ("POST", INTENT),
+    ("POST", CANCEL),
+)
+
 # The metric label of any other path.
 OTHER = "other"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from payment_service.errors import NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline
@@ -15,7 +15,6 @@ from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.context import Tools
-from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.record import transitions
 from payment_service.payments.request.existing_order import (
     CancelRequest,
@@ -79,12 +78,6 @@ class Orders:
                 return apply_event(self.tools, event, self._deadline())
         finally:
             self._changed(event.order)
-
-    def unknown(self) -> Iterator[OrderStatus]:
-        """Yield the orders whose outcome is unknown."""
-        for record in self.tools.store.scan("pending"):
-            if record.order.livemode == self.livemode and is_unknown(record, self.tools.clock()):
-                yield status_of(record, self.tools.clock())
 
     def _refresh(self, order: Order) -> None:
         record = self.tools.store.read(order)

@@ -16,6 +16,7 @@ from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.adoption import Adoption
 from payment_service.payments.creation.states import Created, Over, Owned
+from payment_service.payments.observer import What
 from payment_service.payments.record import transitions
 from payment_service.payments.record.transitions import Wanted
 
@@ -51,7 +52,7 @@ class Ownership:
         return True
 
     def _finish(
-        self, adoption: Adoption, what: str, *, of_key: bool = False
+        self, adoption: Adoption, what: What, *, of_key: bool = False
     ) -> Created | Over | None:
         """Rule 6: record the PaymentIntent as the attempt's owner, or do not hand it out.
 
@@ -158,6 +159,6 @@ class Ownership:
             )
         except (PaymentError, NoSuchIntent):
             done = False
-        what = "stray_canceled" if done else "stray_left"
+        what: What = "stray_canceled" if done else "stray_left"
         self._tools.saw(what, self._record, payment_intent_id=stray.id)
         return bool(done)

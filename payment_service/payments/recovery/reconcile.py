@@ -242,7 +242,8 @@ class Reconciler:
         return True
 
     def _is_news(self, record: KeyRecord, intent: Intent) -> bool:
-        untold = self._tools.listened and told(record, intent, 0.0) is not record
+        listened = self._tools.listened(record.order)
+        untold = listened and told(record, intent, 0.0) is not record
         return untold or transitions.is_news(record, intent)
 
     # Slow rails.

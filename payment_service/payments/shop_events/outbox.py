@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
-from payment_service.payments.observer import Fact, Happening, Observe, ignore
+from payment_service.payments.observer import Fact, Happening, Observe, What, ignore
 from payment_service.payments.record import transitions
 from payment_service.payments.record.due import due_for
 from payment_service.payments.record.follow_up import OrderEvent, follow_up_of, with_follow_up
@@ -31,13 +31,13 @@ CLAIM_SECONDS = 30.0
 # How often a deliverer retries the write of an outcome when it loses a race for the record.
 MAX_TRIES = 10
 
-Post = Callable[[bytes], int | None]
-"""Posts a body to the shop; returns the HTTP status, None if there was no answer."""
+Post = Callable[[Order, bytes], int | None]
+"""Posts a body to the order's shop; returns the HTTP status, None if there was no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Delivers from one store to one shop. It has no state, so any number of processes may run it.
+    """Delivers the events of one store. It has no state, so any number of processes may run it.
 
     `ours`: which orders' events to deliver; the store may hold the other mode's orders, too.
     """
@@ -69,7 +69,7 @@ class Outbox:
         mine = replace(event, tries=event.tries + 1, next_at=now + CLAIM_SECONDS)
         if not self.store.replace(record, _with_event(record, mine)):
             return False
-        status = self.post(payload(record, event))
+        status = self.post(record.order, payload(record, event))
         taken = status is not None and 200 <= status < 300
         self._write(record, mine, status, taken=taken)
         return taken
@@ -103,7 +103,7 @@ class Outbox:
         wait = min(backoff, MOST_WAIT_SECONDS) * self.uniform(*JITTER)
         return _with_event(record, replace(event, next_at=now + wait))
 
-    def _saw(self, what: str, record: KeyRecord, event: OrderEvent, status: int | None) -> None:
+    def _saw(self, what: What, record: KeyRecord, event: OrderEvent, status: int | None) -> None:
         facts: dict[str, Fact] = {
             "event_id": event.id,
             "type": event.type,

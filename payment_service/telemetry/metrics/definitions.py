@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from itertools import product
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from payment_service.gateways.sends import Meaning
+from payment_service.gateways.stripe.paths import OPERATIONS
+from payment_service.payments.observer import What
 
 # From a replay (10 ms) to the whole request budget.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 
 # From the memory store (microseconds) to a store's time-out.
 STORE_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0)
+
+# The label of requests that match no route.
+NO_ROUTE = "none"
+
+STORE_OPERATIONS = ("claim", "read", "replace", "forget", "due", "ping")
+
+SENT = "ok"
+
+SEND_OUTCOMES = (SENT, *(each.name.lower() for each in Meaning))
 
 
 class MetricDefinitions:
@@ -62,5 +77,28 @@ class MetricDefinitions:
             "unknown_orders", "Orders whose outcome at Stripe is unknown.", **gauge
         )
         self.outbox_age_seconds = Gauge(
-            "outbox_age_seconds", "How long the oldest undelivered event has been due.", **gauge
+            "outbox_age_seconds", "Age of the oldest event that its receiver lacks.", **gauge
         )
+
+    def start_at_zero(self) -> None:
+        """Create the series of orders, sends and store operations with the value 0.
+
+        Prometheus computes an increase from two samples. A series that appeared with its first
+        event would begin at 1, and an alert for that event would never fire.
+        """
+        for what in get_args(What):
+            self.happenings.labels(what)
+        for method, route in OPERATIONS:
+            self.send_seconds.labels(f"{method} {route}")
+            for outcome in SEND_OUTCOMES:
+                self.sends.labels(f"{method} {route}", outcome)
+        for operation in STORE_OPERATIONS:
+            self.store_seconds.labels(operation)
+            self.store_failures.labels(operation)
+
+    def start_requests_at_zero(self, routes: Collection[str], statuses: Collection[int]) -> None:
+        """Create the series of each route with each status, and those of no route."""
+        for route in (*routes, NO_ROUTE):
+            self.request_seconds.labels(route)
+        for route, status in product((*routes, NO_ROUTE), statuses):
+            self.requests.labels(route, str(status))

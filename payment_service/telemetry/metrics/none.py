@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from payment_service.key_store import KeyStore
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 class NoMetrics:
     """The interface of `telemetry.metrics.prometheus.PrometheusMetrics`; counts nothing."""
+
+    def start_requests_at_zero(self, routes: Collection[str], statuses: Collection[int]) -> None:
+        """See PrometheusMetrics."""
 
     def request(self, route: str | None, status: int, seconds: float) -> None:
         """See PrometheusMetrics."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from payment_service.gateways.stripe.paths import route_of
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
+from payment_service.telemetry.metrics.definitions import NO_ROUTE, SENT
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.sampling import start_sampling
 
@@ -28,10 +29,15 @@ class PrometheusMetrics(NoMetrics):
         self, metrics: MetricDefinitions, budget_seconds: float, *, samples: bool = False
     ) -> None:
         self._metrics, self._budget_seconds, self._samples = metrics, budget_seconds, samples
+        metrics.start_at_zero()
+
+    def start_requests_at_zero(self, routes: Collection[str], statuses: Collection[int]) -> None:
+        """Create the series of these routes and statuses."""
+        self._metrics.start_requests_at_zero(routes, statuses)
 
     def request(self, route: str | None, status: int, seconds: float) -> None:
         """Count a request; all requests without a route share one label."""
-        label = route or "none"
+        label = route or NO_ROUTE
         self._metrics.requests.labels(label, str(status)).inc()
         self._metrics.request_seconds.labels(label).observe(seconds)
         if status >= 400 and seconds >= self._budget_seconds:
@@ -43,7 +49,7 @@ class PrometheusMetrics(NoMetrics):
 
     def send(self, send: Send) -> None:
         """Count a request to Stripe."""
-        outcome = send.verdict.meaning.name.lower() if send.verdict else "ok"
+        outcome = send.verdict.meaning.name.lower() if send.verdict else SENT
         operation = f"{send.method.upper()} {route_of(send.path)}"
         self._metrics.sends.labels(operation, outcome).inc()
         self._metrics.send_seconds.labels(operation).observe(send.seconds)

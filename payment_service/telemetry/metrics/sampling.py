@@ -9,10 +9,15 @@ from collections.abc import Callable
 
 from payment_service.key_store.contract import KeyStore, StoreUnavailable
 from payment_service.payments.creation.resolve import is_unknown
+from payment_service.payments.record.follow_up import follow_up_of
+from payment_service.payments.shop_events.outbox import JITTER, MOST_WAIT_SECONDS
 from payment_service.telemetry.metrics.definitions import MetricDefinitions
 
 # Prometheus usually scrapes every 15 s. A sample reads all pending records, which are few.
 SAMPLE_SECONDS = 15.0
+
+# Records with waiting events or late look-ups that a sample reads: a few megabytes at most.
+MOST_WAITING = 2_000
 
 log = logging.getLogger("metrics")
 
@@ -21,8 +26,17 @@ def sample(store: KeyStore, metrics: MetricDefinitions, now: float) -> None:
     """Take one sample. `now` is in Unix seconds. Raises StoreUnavailable."""
     pending = store.scan("pending")
     metrics.unknown_orders.set(sum(is_unknown(record, now) for record in pending))
-    oldest = store.due(now, 1)
-    metrics.outbox_age_seconds.set(now - (oldest[0].due_at or now) if oldest else 0.0)
+    metrics.outbox_age_seconds.set(_age_of_oldest_event(store, now))
+
+
+def _age_of_oldest_event(store: KeyStore, now: float) -> float:
+    """Return the age in seconds of the oldest event of the next MOST_WAITING records.
+
+    A failed delivery puts an event off by up to an hour, so also look at those that are not due.
+    """
+    waiting = store.due(now + MOST_WAIT_SECONDS * JITTER[1], MOST_WAITING)
+    events = (follow_up_of(record).next_event for record in waiting)
+    return max((now - event.at for event in events if event is not None), default=0.0)
 
 
 def keep_sampling(

@@ -50,6 +50,10 @@ WRONG = [
     ('origins = ["*"]', "origins must be an origin like"),
     ("requests_per_minute = 0", "from 1 to 1000000"),
     ('token_public_keys = ["hunter2"]', "must be a public key in PEM form"),
+    ('order_events_url = "ftp://hunter2"', "order_events_url must be an address like"),
+    ('order_events_url = "https://hunter2.example"', "need each other"),
+    ('order_events_secret = "hunter2"', "need each other"),
+    ('order_events_secret = "hunter2,,x"', "none of them empty"),
 ]
 
 
@@ -112,7 +116,9 @@ def test_only_keys_that_hold_are_taken(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_client_shows_in_its_repr(tmp_path: Path) -> None:
-    path = clients_file(tmp_path, entry("shop-a", 'stripe_secret_key = "sk_test_hunter2"'))
+    events = 'order_events_url = "https://a.example"', 'order_events_secret = "hunter2"'
+    secret_key = 'stripe_secret_key = "sk_test_hunter2"'
+    path = clients_file(tmp_path, entry("shop-a", secret_key, *events))
     (client,) = load_clients(path, livemode=False)
     assert "hunter2" not in repr(client)
     assert "secret-of-shop-a" not in f"{client!r} {client.token_keys!r}"

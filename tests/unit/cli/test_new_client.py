@@ -22,6 +22,19 @@ def test_a_printed_entry_is_accepted(tmp_path: Path) -> None:
     assert load_clients(path, livemode=False).get(name)
 
 
+def test_an_entry_for_a_page_and_a_listener_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "clients.toml"
+    options = ["--origin", "http://127.0.0.1:5000", "--order-events-url", "http://127.0.0.1:5000/x"]
+    path.write_text(CliRunner().invoke(new_client, ["shop-a", *options]).stdout, "utf-8")
+    client = load_clients(path, livemode=False).get("shop-a")
+    assert client
+    assert (client.origins, client.order_events_url) == (
+        *(["http://127.0.0.1:5000"], "http://127.0.0.1:5000/x"),
+    )
+    assert client.order_events_secret
+    assert client.order_events_secret.get_secret_value().startswith("whsec_")
+
+
 @pytest.mark.parametrize("name", ["", " ", "shop\na", "x" * 201])
 def test_an_invalid_name_gets_no_entry(name: str) -> None:
     result = created(name)

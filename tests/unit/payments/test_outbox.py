@@ -9,6 +9,7 @@ import pytest
 import stripe
 
 from payment_service.access.webhook_secrets import WebhookSecrets
+from payment_service.background.receivers import receivers_of
 from payment_service.background.shop_webhook import signature
 from payment_service.background.start import open_courier
 from payment_service.gateways.stripe.webhook import read_event
@@ -112,7 +113,7 @@ def test_redelivery_has_the_same_bytes(bench: AfterBench) -> None:
     [record] = bench.store.due(bench.now, 10)
     bodies: list[bytes] = []
 
-    def refuse(body: bytes) -> int:
+    def refuse(_: Order, body: bytes) -> int:
         bodies.append(body)
         return 500
 
@@ -145,7 +146,7 @@ def test_shop_gets_only_the_events_of_its_mode() -> None:
         event = OrderEvent("evt", "order.paid", NOW, {}, next_at=NOW - 300 + number, until=9e9)
         mode = Order(livemode=number < 299, client_id=None, order_id=f"A-{number}")
         store.claim(with_follow_up(record(mode), queue=(event,)))
-    courier = open_courier(settings, payments)
+    courier = open_courier(settings, payments, receivers_of(settings, None))
     assert courier
     assert [each.order.order_id for each in courier._chore.waiting(10)] == ["A-299"]
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import product
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
 from payment_service.gateways.sends import Meaning, Send, Verdict
+from payment_service.gateways.stripe.paths import INTENTS, OPERATIONS, route_of
 from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.observer import Happening
+from payment_service.payments.observer import Happening, What
+from payment_service.payments.record.follow_up import OrderEvent, with_follow_up
 from payment_service.telemetry.metrics.definitions import MetricDefinitions
 from payment_service.telemetry.metrics.prometheus import MeasuredStore, PrometheusMetrics
+from payment_service.telemetry.metrics.reconcile_file import registry_of
 from payment_service.telemetry.metrics.sampling import sample
+from payment_service.web.errors import STATUSES
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
@@ -72,15 +78,83 @@ def test_the_store_is_measured(registry: CollectorRegistry, names: MetricDefinit
     assert count("payments_store_failures_total", {"operation": "ping"}) == 1
 
 
-def test_unknown_orders_and_the_outbox_age_are_sampled(
-    registry: CollectorRegistry, names: MetricDefinitions
-) -> None:
+def test_unknown_orders_are_sampled(registry: CollectorRegistry, names: MetricDefinitions) -> None:
     store = MemoryStore()
-    for each in (record("A-1", 50.0), record("A-2", 150.0), record("A-3", 10.0, due_at=70.0)):
+    for each in (record("A-1", 50.0), record("A-2", 150.0), record("A-3", 10.0)):
         store.claim(each)
     sample(store, names, now=100.0)
     assert registry.get_sample_value("payments_unknown_orders") == 2
-    assert registry.get_sample_value("payments_outbox_age_seconds") == 30.0
+    assert registry.get_sample_value("payments_outbox_age_seconds") == 0.0
+
+
+def test_a_refused_event_ages_although_each_try_puts_it_off(
+    registry: CollectorRegistry, names: MetricDefinitions
+) -> None:
+    """Otherwise the alert for a receiver that is down would never fire."""
+    store = MemoryStore()
+    for order_id, at, next_at in (("A-1", 1_000.0, 6_000.0), ("A-2", 4_000.0, 4_000.0)):
+        event = OrderEvent("evt", "order.paid", at, {}, tries=12, next_at=next_at, until=9e9)
+        store.claim(with_follow_up(record(order_id, 0.0), queue=(event,)))
+    late_look = with_follow_up(record("A-3", 0.0), looks=(10.0,))
+    store.claim(late_look)
+    sample(store, names, now=4_100.0)
+    assert registry.get_sample_value("payments_outbox_age_seconds") == 3_100.0
+
+
+def test_nothing_that_happens_adds_a_series(
+    registry: CollectorRegistry, names: MetricDefinitions
+) -> None:
+    """Every labelled series exists at 0 before its first event."""
+    metrics = PrometheusMetrics(names, budget_seconds=20.0)
+    metrics.start_requests_at_zero(["/create-payment-intent"], STATUSES)
+    before = samples(registry)
+    assert set(before.values()) == {0.0}
+    for what in get_args(What):
+        metrics.happening(Happening(what, Order(False, None, "A-1"), 1))
+    verdicts = [None, *(Verdict(meaning, again=False) for meaning in Meaning)]
+    paths = ["", "/search", "/pi_1Ab", "/pi_1Ab/cancel"]
+    for (method, route), verdict in product(OPERATIONS, verdicts):
+        path = next(f"{INTENTS}{each}" for each in paths if route_of(f"{INTENTS}{each}") == route)
+        metrics.send(Send(method.lower(), path, 1, 0.1, None, None, verdict))
+    for status in STATUSES:
+        metrics.request("/create-payment-intent", status, 30.0)
+        metrics.request(None, status, 30.0)
+    store = MeasuredStore(Unavailable(), names)
+    claimed = record("A-1", 0.0)
+    for operation in (
+        lambda: store.claim(claimed),
+        lambda: store.read(claimed.order),
+        lambda: store.replace(claimed, claimed),
+        lambda: store.forget(claimed),
+        lambda: store.due(0.0, 1),
+        store.ping,
+    ):
+        with pytest.raises(StoreUnavailable):
+            operation()
+    after = samples(registry)
+    assert after.keys() == before.keys()
+    counted = {key for key in after if key[0].endswith(("_total", "_count"))}
+    assert {key for key in counted if not after[key]} == set()
+
+
+class Unavailable(MemoryStore):
+    """A store of which every operation fails."""
+
+    def __getattribute__(self, name: str) -> Any:
+        def fail(*_: object) -> None:
+            raise StoreUnavailable
+
+        return fail
+
+
+def samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Every sample but the times of creation."""
+    return {
+        (each.name, tuple(sorted(each.labels.items()))): each.value
+        for metric in registry.collect()
+        for each in metric.samples
+        if not each.name.endswith("_created")
+    }
 
 
 def series(registry: CollectorRegistry) -> set[str]:
@@ -98,7 +172,7 @@ def used_in(text: str) -> set[str]:
 def test_the_dashboard_and_the_alerts_use_these_names(
     registry: CollectorRegistry, names: MetricDefinitions
 ) -> None:
-    known = series(registry)
+    known = series(registry) | series(registry_of({"two_paid": 0}))
     panels = json.loads((DEPLOY / "grafana-dashboard.json").read_text())["panels"]
     shown = {name for p in panels for t in p["targets"] for name in used_in(t["expr"])}
     rules = yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"]

@@ -12,6 +12,7 @@ from payment_service.checkout.pages import Demo, open_pages
 from payment_service.settings import Settings, SettingsError, load_settings
 from stripe_back_end_api import create_app
 from tests.support.fake_payments import FakePayments
+from tests.support.shop import clients_file
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,6 +36,17 @@ def test_in_the_sandbox_there_is_a_checkout() -> None:
     assert answer.status_code == 200
     assert '<script src="http://127.0.0.1:12111/v3/" defer></script>' in answer.text
     assert 'data-mode="sandbox"' in answer.text
+
+
+def test_only_the_sandbox_s_page_has_an_api_key(tmp_path: Path) -> None:
+    key = {"DEMO_API_KEY": "api_of_the_demo_page_only"}
+    clients = {"CLIENTS_FILE": str(clients_file(tmp_path))}
+    authorized = 'data-authorization="Bearer api_of_the_demo_page_only"'
+    for page in ("/", "/demo/faults"):
+        assert authorized in client(**SANDBOX, **STAGE, **key, **clients).get(page).text
+        assert 'data-authorization=""' in client(**SANDBOX, **STAGE, **key).get(page).text
+    with pytest.raises(SettingsError, match="DEMO_API_KEY is for the sandbox only"):
+        load_settings({**REAL, **key})
 
 
 def test_with_a_real_key_the_demo_is_off_by_default() -> None:
