@@ -15,7 +15,9 @@ for (const [amount, currency, locale, shown] of [
   [1150, "huf", "en-US", `HUF${NBSP}11.50`],
   [50000, "isk", "en-US", `ISK${NBSP}500`],
   [50050, "lak", "en-US", `LAK${NBSP}500.50`],
-  [99999999, "usd", "en-US", "$999,999.99"],
+  [999999999999, "usd", "en-US", "$9,999,999,999.99"],
+  [999999999990, "kwd", "en-US", `KWD${NBSP}999,999,999.990`],
+  [100000000, "idr", "en-US", `IDR${NBSP}1,000,000`],
   [7, "usd", "en-US", "$0.07"],
 ]) {
   test(`${amount} ${currency} is ${shown}`, () => assert.equal(formatAmount(amount, currency, locale), shown));
