@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 # The amount is the number of whole units: 500 is 500 yen.
-ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
+_NO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+ZERO_DECIMAL = frozenset(_NO_DECIMALS.split())
 
 # The amount has three decimals, of which the card networks settle two.
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
