@@ -104,9 +104,7 @@ SHOP = "https://shop-a.example"
 LISTED = entry("shop-a", f'origins = ["{SHOP}"]')
 
 
-def preflight(
-    client: FlaskClient, origin: str, names: str = "authorization, content-type"
-) -> Any:
+def preflight(client: FlaskClient, origin: str, names: str = "authorization, content-type") -> Any:
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
