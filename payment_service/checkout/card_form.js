@@ -27,10 +27,10 @@ function loadScript(src, document) {
   });
 }
 
-/** Returns the PaymentIntent as it is now; throws Stripe's error. */
+/** Returns the PaymentIntent as it is now; throws Stripe's error, or one of no answer. */
 export async function retrieve(stripe, clientSecret) {
   const { paymentIntent, error } = await within(LOOK_SECONDS, stripe.retrievePaymentIntent(clientSecret), unanswered);
-  if (!paymentIntent) throw error;
+  if (!paymentIntent) throw error ?? unanswered();
   return paymentIntent;
 }
 

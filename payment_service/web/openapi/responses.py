@@ -98,7 +98,10 @@ def _response_schema(
     text: str, codes: Iterable[str], actions: list[str], *, or_stripes: bool = False
 ) -> dict[str, Any]:
     """Build one response. `or_stripes`: the code may also be one of Stripe's."""
-    code = {"examples" if or_stripes else "enum": list(codes)}
+    list_of_codes = "examples" if or_stripes else "enum"
+    code = {list_of_codes: list(codes)}
     rules = {"action": {"enum": actions}, "code": code}
     error = {"allOf": [{"$ref": "#/components/schemas/Error"}, {"properties": rules}]}
-    return {"description": text, "content": {"application/json": {"schema": error}}}
+    example = {"error": text, "code": code[list_of_codes][0], "action": actions[0]}
+    content = {"schema": error, "example": example}
+    return {"description": text, "content": {"application/json": content}}

@@ -47,6 +47,17 @@ test("every error has a sentence for the shopper, without its code", () => {
   }
 });
 
+for (const [code, decline] of [
+  ["card_declined", "generic_decline"], ["card_declined", "insufficient_funds"], ["card_declined", "stolen_card"],
+  ["expired_card"], ["incorrect_cvc"], ["incorrect_number"], ["processing_error"], ["authentication_required"],
+  ["payment_intent_authentication_failure"], ["a_code_of_tomorrow"],
+]) {
+  test(`a decline says that nothing was charged, and what to do: ${decline ?? code}`, () => {
+    const text = explain({ type: "card_error", code, decline_code: decline });
+    assert.match(text, /^[A-Z][^.]+\. This did not charge you\. (Please|You) [^.]+\.$/);
+  });
+}
+
 test("an internal error has a reference to its request", () => {
   assert.match(explain(failed("internal", "stop", { requestId: "req-1" })), /reference req-1/);
 });
