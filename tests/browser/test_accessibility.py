@@ -61,11 +61,15 @@ def test_axe_finds_no_violation_in_the_documentation(
     assert_axe_finds_nothing(page)
 
 
+# The card form's frame is this much wider on each side, so that its focus ring is not cut.
+FRAME_MARGIN = 3
+
 # Texts that reach beyond the screen, or beyond a box that cuts or scrolls them.
-CUT_OFF = """() => [...document.querySelectorAll("body *")].filter((each) => {
+CUT_OFF = """FRAME_MARGIN => [...document.querySelectorAll("body *")].filter((each) => {
   const { right, width } = each.getBoundingClientRect();
   if (!width || getComputedStyle(each).position === "absolute") return false;
-  return right > innerWidth || each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0;
+  const hidden = each.clientWidth > 0 && each.scrollWidth > each.clientWidth + FRAME_MARGIN;
+  return right > innerWidth || hidden;
 }).map((each) => each.outerHTML.slice(0, 200))"""
 
 
@@ -81,7 +85,7 @@ def test_a_page_fits_a_narrow_phone(
         page.get_by_role("button").first.wait_for()
     width = page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= viewport["width"]
-    assert page.evaluate(CUT_OFF) == []
+    assert page.evaluate(CUT_OFF, FRAME_MARGIN) == []
 
 
 @pytest.mark.parametrize("width", [320, 360, 414, 760, 1100])

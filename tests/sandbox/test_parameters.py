@@ -104,6 +104,18 @@ def test_valid_parameters_are_accepted(shop: Shop, params: dict[str, Any]) -> No
     assert shop.post(INTENTS, {"amount": 1099, "currency": "usd", **params}).status == 200
 
 
+def test_a_large_amount_cannot_be_confirmed_by_bank_debit(shop: Shop) -> None:
+    types = {
+        f"payment_method_types[{n}]": kind for n, kind in enumerate(("card", "us_bank_account"))
+    }
+    made = shop.post(
+        INTENTS, {"amount": 100_000_000, "currency": "usd", **types}, Stripe_Version=DAHLIA
+    ).json()
+    debit = shop.act(made["id"], "confirm", payment_method="pm_usBankAccount")
+    assert error(debit)["code"] == "amount_too_large"
+    assert shop.act(made["id"], "confirm", payment_method="pm_card_visa").status == 200
+
+
 @pytest.mark.parametrize(
     ("kinds", "currency", "param"),
     [

@@ -106,10 +106,14 @@ def _properties(schema: Json) -> Iterable[Row]:
 
 def _fields(heading: str, rows: Iterable[Row]) -> str:
     cells = [
-        (f"<code>{escape(name)}</code>", "required" if required else "", _text(rule), example)
+        (f"<code>{escape(name)}</code>", _use(required=required), _text(rule), example)
         for name, required, rule, example in rows
     ]
-    return _table(heading, (heading.removesuffix("s").lower(), "", "rule", "example"), cells)
+    return _table(heading, (heading.removesuffix("s").lower(), "use", "rule", "example"), cells)
+
+
+def _use(*, required: bool) -> str:
+    return "required" if required else "optional"
 
 
 def _errors(answers: Mapping[str, Json]) -> str:

@@ -53,6 +53,7 @@ FIELDS: dict[str, Schema] = {
         "type": "object",
         "propertyNames": {"pattern": _TYPE},
         "additionalProperties": {"type": "object", "minProperties": 1},
+        "examples": [{"card": {"request_three_d_secure": "any"}}],
     },
     "metadata": {
         "type": "object",
@@ -76,7 +77,16 @@ FIELDS: dict[str, Schema] = {
         "minLength": 1,
         "maxLength": 22,
         "pattern": r"""^[^<>\\'"*]*[A-Za-z][^<>\\'"*]*$""",
+        "examples": ["ORDER A1"],
     },
+    "description": {"examples": ["2 notebooks, 1 pencil"]},
+    "customer": {"examples": ["cus_NffrFeUfNV2Hib"]},
+    "capture_method": {"examples": ["manual"]},
+    "setup_future_usage": {"examples": ["off_session"]},
+    "reason": {"examples": ["abandoned"]},
+    "expected_amount": {"examples": [1099]},
+    "expected_revision": {"examples": [0]},
+    "refresh": {"examples": ["true"]},
 }
 
 

@@ -51,6 +51,8 @@ def test_every_field_of_the_model_is_described_and_no_other(document: Any) -> No
         assert schema["additionalProperties"] is False
         for name, field in schema["properties"].items():
             assert field.get("description"), name
+            [example] = (field if "examples" in field else field["anyOf"][0])["examples"]
+            assert Schemas(document).fits(example, field), name
 
 
 def test_an_order_may_be_a_number_as_it_is_described(document: Any) -> None:
