@@ -58,7 +58,7 @@ export async function whenTheShopKnows({ order_id: orderId }, listener) {
   for (const seconds of LOOKS_AFTER_SECONDS) {
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     const answer = await fetch(`/payment-intent?${new URLSearchParams({ order_id: orderId })}`).catch(() => null);
-    const { history = [] } = answer?.ok ? await answer.json() : {};
+    const { history = [] } = answer?.ok ? await answer.json().catch(() => ({})) : {};
     if (history.some(({ what, status }) => what === "webhook" && status === "succeeded")) return listener();
   }
 }

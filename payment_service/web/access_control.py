@@ -33,7 +33,7 @@ PREFLIGHT_SECONDS = 600
 # of them drops the whole request. Other headers give a page no power: browsers send us no
 # credentials of their own, because there are no cookies, and the one header that proves a caller's
 # identity was always allowed. A header's name is a token (RFC 9110, 5.6.2).
-REQUEST_HEADERS = [re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")]
+REQUEST_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 RESPONSE_HEADERS = ["Idempotent-Replayed", "Retry-After", "X-Request-ID"]
 
 
@@ -104,7 +104,7 @@ def _allow_origins(app: Flask, settings: Settings, clients: Clients | None) -> N
             app,
             origins=origins,
             methods=["GET", "POST"],
-            allow_headers=REQUEST_HEADERS,
+            allow_headers=[REQUEST_HEADER],
             expose_headers=RESPONSE_HEADERS,
             max_age=PREFLIGHT_SECONDS,
         )

@@ -145,10 +145,8 @@ def test_a_failed_call_after_a_press_leaves_the_button_usable(
     page.wait_for_function("() => !sessionStorage.broken")
     if failure == "hangs":
         page.clock.run_for(91_000)
-    expect(page.locator("#card-error")).to_have_text(
-        # What happened to the money, and what to do.
-        re.compile("This did not charge you.*(Please|again)")
-    )
+    money_and_advice = re.compile("This did not charge you.*(Please|again)")
+    expect(page.locator("#card-error")).to_have_text(money_and_advice)
     expect_usable(page)
     assert payments(demo.sandbox) == 0
     if method == "confirmPayment" and failure in ("throws", "rejects"):

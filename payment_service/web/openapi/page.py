@@ -17,6 +17,8 @@ CONTENT_SECURITY_POLICY = (
 
 _HTML = Path(__file__).with_name("page.html")
 
+_CODE = re.compile("`([^`]+)`")
+
 _GUARDED = (
     "Send `Authorization: Bearer …` with an order's token, signed by the shop, or with a client's "
     "API key. Updates and cancellations need the API key. A webhook proves itself by Stripe's "
@@ -170,4 +172,4 @@ def _json(value: Any) -> str:
 
 def _text(text: str) -> str:
     """Escape the text, and mark what is between backticks as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return _CODE.sub(r"<code>\1</code>", escape(text))
