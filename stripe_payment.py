@@ -6,8 +6,8 @@ outlasts Stripe's idempotency keys.
 
 The helper keeps no record. It derives the key of the order's first attempt, as the service does,
 and names the order in the metadata, so the two share one PaymentIntent of an order while Stripe
-remembers the key: a day. After that day a call creates a second PaymentIntent that can be paid,
-until the service's webhook or its `reconcile` command cancels it.
+remembers the key: a day. After that day a call creates a second PaymentIntent that can be paid. If
+the service has the order, its webhook or its `reconcile` command cancels the second one.
 """
 
 from __future__ import annotations

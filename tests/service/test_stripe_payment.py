@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +109,25 @@ def test_the_helper_returns_nothing_payable_after_a_second_attempt(
     assert made is not None
     assert made.id == first != second
     assert sandbox.state().order("again").statuses == ("canceled", "requires_payment_method")
+
+
+def test_the_reconciler_cancels_the_helpers_payment_intent_of_the_next_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = {"KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db"}
+    with SandboxProcess() as sandbox, ServiceProcess(sandbox.url, store) as service:
+        monkeypatch.setenv("STRIPE_API_BASE", sandbox.url)
+        first = service.create("A-1").json()["payment_intent_id"]
+        sandbox.advance(25 * 3600)
+        second = helper("A-1")
+        assert second is not None
+        assert second.id != first
+        service.command("reconcile")
+        order = sandbox.state().order("A-1")
+        assert dict(zip(order.ids, order.statuses, strict=True)) == {
+            first: "requires_payment_method",
+            second.id: "canceled",
+        }
 
 
 @pytest.mark.parametrize("fields", FIELDS)
