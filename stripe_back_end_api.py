@@ -144,7 +144,7 @@ def _add_own_description(app: Flask, parts: Parts) -> None:
     def documentation() -> Response:
         from payment_service.web.openapi.page import CONTENT_SECURITY_POLICY, page
 
-        response = Response(page(described()), mimetype="text/html")
+        response = Response(page(described(), request.host), mimetype="text/html")
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         return response
 

@@ -26,6 +26,8 @@ def make_valid(body: Any) -> Any:
     if isinstance(kept.get("amount"), int):
         kept["amount"] = max(LEAST_AMOUNT, kept["amount"] // WHOLE * WHOLE)
     for name, value in (
+        # Stripe, not the schema, knows the currencies.
+        ("currency", "EUR"),
         ("payment_method_types", ["card"]),
         ("payment_method_options", {}),
         ("customer", None),

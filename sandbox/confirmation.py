@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox import lifecycle
 from sandbox.answers import JsonObject, refusal
+from sandbox.currencies import check_amount
 from sandbox.form import Form
 from sandbox.lifecycle import Attempt
 from sandbox.moment import Moment
@@ -66,6 +67,7 @@ def checked_method(intent: JsonObject, method: Method | None, params: Form) -> M
         )
         raise refusal(message, code="payment_intent_unexpected_state", payment_intent=intent)
     _check_method_type(intent, method[1])
+    check_amount(intent["amount"], intent["currency"], [method[1].type])
     _check_return_url(intent, params)
     return method
 

@@ -5,6 +5,8 @@ Source: docs.stripe.com/currencies.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sandbox.answers import refusal
 
 _CODES = """
@@ -24,7 +26,8 @@ THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 # Whole units only, although amounts have two decimals.
 WHOLE_UNITS = frozenset({"isk", "ugx"})
 
-MAX_AMOUNT = 99_999_999
+# The most digits of an amount: for cards, in some currencies, and for everything else.
+CARD_DIGITS, CURRENCY_DIGITS, OTHER_DIGITS = 12, {"idr": 12, "cop": 10, "inr": 9}, 8
 
 MINIMUM = {
     "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500,
@@ -45,18 +48,30 @@ def checked_currency(currency: str) -> str:
     return lower
 
 
-def check_amount(amount: int, currency: str, param: str = "amount") -> None:
-    """Reject an amount that no account may charge; check_minimum checks the minimum."""
+def check_amount(
+    amount: int, currency: str, types: Collection[str] = (), param: str = "amount"
+) -> None:
+    """Reject an amount that no account may charge; check_minimum checks the minimum.
+
+    `types` are the payment method types on offer; none means those of the Dashboard settings.
+    """
     if amount < 1:
         message = "This value must be greater than or equal to 1."
         raise refusal(message, code="parameter_invalid_integer", param=param)
-    if amount > MAX_AMOUNT:
-        message = f"Amount must be no more than {format_amount(MAX_AMOUNT, currency)}"
+    largest = _largest(currency, types)
+    if amount > largest:
+        message = f"Amount must be no more than {format_amount(largest, currency)}"
         raise refusal(message, code="amount_too_large", param=param)
     step = 10 if currency in THREE_DECIMAL else 100 if currency in WHOLE_UNITS else 1
     if amount % step:
         message = f"Invalid amount: {currency} amounts must be a multiple of {step}."
         raise refusal(message, code="parameter_invalid_integer", param=param)
+
+
+def _largest(currency: str, types: Collection[str]) -> int:
+    takes_cards = not types or "card" in types
+    digits = CARD_DIGITS if takes_cards else CURRENCY_DIGITS.get(currency, OTHER_DIGITS)
+    return int(10**digits) - 1
 
 
 def check_minimum(amount: int, currency: str) -> None:

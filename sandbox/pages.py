@@ -18,6 +18,8 @@ FILES = {
     "/v3/payment_element.css": ("payment_element.css", "text/css; charset=utf-8"),
     "/v3/payment_element.js": ("payment_element.js", _SCRIPT),
     "/v3/card.js": ("card.js", _SCRIPT),
+    # Every browser asks for it, and the API would answer 401.
+    "/favicon.ico": ("icon.svg", "image/svg+xml"),
 }
 
 _HEADERS = {

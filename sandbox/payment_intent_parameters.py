@@ -20,7 +20,7 @@ TYPES_REMOVED_SINCE = "2026-09-30"
 def check_create(params: Form, version: str) -> Form:
     """Validate the parameters of a creation, as far as possible without executing it."""
     checked = check(params, schema_for_version(CREATE, params, version), ("amount", "currency"))
-    check_amount(checked["amount"], checked["currency"])
+    check_amount(checked["amount"], checked["currency"], _named_types(checked))
     _check_confirm_only(checked)
     _check_one_type_selection(checked)
     check_types(checked, checked["currency"])
@@ -72,6 +72,13 @@ def check_types(checked: Form, currency: str) -> None:
         raise _no_valid_type(currency)
     if "acss_debit" in (*asked, *compatible(allowed, currency)):
         _check_mandate(checked)
+
+
+def _named_types(checked: Form) -> list[str]:
+    return [
+        *checked.get("payment_method_types", ()),
+        *checked.get("allowed_payment_method_types", ()),
+    ]
 
 
 def _check_mandate(checked: Form) -> None:

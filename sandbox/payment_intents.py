@@ -49,7 +49,7 @@ def update(moment: Moment, intent_id: str, params: Form) -> JsonObject:
     if not params.keys() <= _ALWAYS_UPDATABLE:
         lifecycle.require_status(intent, "update", "updated", lifecycle.OPEN)
     wanted = {**intent, **params}
-    check_amount(wanted["amount"], wanted["currency"])
+    check_amount(wanted["amount"], wanted["currency"], wanted["payment_method_types"])
     check_minimum(wanted["amount"], wanted["currency"])
     check_types(params, wanted["currency"])
     _check_customer(params)

@@ -1,13 +1,14 @@
-// An example of a checkout page. A shop copies pay.js, money.js and messages.js, and follows these
-// steps: request the order's PaymentIntent, check its status before asking for money, show the card
-// form, confirm, and trust only Stripe's answer.
+// An example of a checkout page. A shop copies pay.js, card_form.js, money.js and messages.js, and
+// follows these steps: request the order's PaymentIntent, check its status before asking for money,
+// show the card form, compare the amount, confirm, and trust only Stripe's answer.
+import { CardForm, loadStripe, retrieve } from "./card_form.js";
 import { Diary } from "./diary.js";
-import { explain } from "./messages.js";
+import { CANCELED, FORM_AGAIN, UNCLEAR, explain, newPrice } from "./messages.js";
 import { formatAmount } from "./money.js";
-import { authorization, currentOrder, newOrder, whenTheShopKnows } from "./order.js";
+import { authorization, currentOrder, keepPrice, newOrder, whenTheShopKnows } from "./order.js";
 import { createPayment, getConfig, oneAtATime, untilOnline } from "./pay.js";
 import { offerTries } from "./tries.js";
-import { $, showDiary, showOrder, showPaying, showResult, showTrouble, stage, status } from "./view.js";
+import { $, showDiary, showOrder, showPaying, showResult, showTrouble, stage, status, tellResult } from "./view.js";
 
 const LOOKS = 3;
 
@@ -18,10 +19,16 @@ const FINAL = ["fix_request", "stop"];
 const NO_TOKEN = "The service has a clients file, so a page needs an order token, and this demo has none. "
   + "docs/clients.md says how a shop's server signs one; examples/ has two shops that do.";
 
-const order = currentOrder();
+// Statuses in which a PaymentIntent cannot be confirmed.
+const OVER = ["succeeded", "processing", "requires_capture", "canceled"];
+
+// Errors that tell exactly what happened.
+const CLEAR = ["card_error", "validation_error"];
+
+let order = currentOrder();
 const diary = new Diary(order.order_id);
 const dark = matchMedia("(prefers-color-scheme: dark)");
-let stripe, elements;
+let stripe, form;
 
 const note = (...entry) => {
   diary.write(...entry);
@@ -52,16 +59,22 @@ async function start() {
   status("Preparing your payment …");
   try {
     const secret = returnedSecret() ?? (await askForPayment()).client_secret;
-    stripe ??= await openStripe();
-    show(await lookAt(secret));
+    await openStripe();
+    await show(await lookAt(secret));
   } catch (error) {
-    showTrouble(error.code === "unauthorized" ? NO_TOKEN : explain(error), !FINAL.includes(error.action));
+    tellTrouble(error);
   }
 }
 
+function tellTrouble(error) {
+  showTrouble(error.code === "unauthorized" ? NO_TOKEN : explain(error), !FINAL.includes(error.action));
+}
+
 async function openStripe() {
+  if (stripe) return;
   const { publishable_key: key, stripe_account: stripeAccount } = await getConfig({ onWait: tellWait });
-  return window.Stripe(key, stripeAccount ? { stripeAccount } : {});
+  const Stripe = await loadStripe(document.body.dataset.stripeJs);
+  stripe = Stripe(key, stripeAccount ? { stripeAccount } : {});
 }
 
 // Stripe adds the secret to the return_url. It gives access to the payment: hide it from the address bar.
@@ -74,30 +87,49 @@ function returnedSecret() {
 // Only Stripe knows whether the order is already paid; the service's answer may be older.
 async function lookAt(secret) {
   for (let look = 1; ; look += 1) {
-    const { paymentIntent, error } = await stripe.retrievePaymentIntent(secret);
-    if (paymentIntent) return paymentIntent;
-    if (error.type !== "api_connection_error" || look >= LOOKS) throw error;
-    await untilOnline(undefined, undefined, () => tellWait({ code: "offline" }));
+    try {
+      return await retrieve(stripe, secret);
+    } catch (error) {
+      if (error.type !== "api_connection_error" || look >= LOOKS) throw error;
+      await untilOnline(undefined, undefined, () => tellWait({ code: "offline" }));
+    }
   }
 }
 
 /** Show the PaymentIntent's status; show the card form only if it can still be paid. */
-function show(intent) {
+async function show(intent) {
   const amount = formatAmount(intent.amount, intent.currency);
   switch (intent.status) {
     case "succeeded":
-      noteOnce(intent, "Paid", { payment: true, kind: "paid" });
-      whenTheShopKnows(order, () => noteOnce(intent, "The shop was told by webhook", { kind: "paid" }));
-      return showResult("paid", "Thank you", `${amount} paid. Your parcel leaves tomorrow.`);
+      return showPaid(intent, amount);
     case "processing":
       return showResult("pending", "On its way", `Your bank is working on ${amount}. We write to you when it arrives.`);
     case "requires_capture":
       return showResult("pending", "Reserved", `${amount} is reserved and taken when we send your parcel.`);
     case "canceled":
-      return showResult("ended", "This payment was canceled", "Nothing was charged. Reload to pay for the order.");
+      return askAgain();
     default:
       return askForCard(intent);
   }
+}
+
+function showPaid(intent, amount) {
+  noteOnce(intent, "Paid", { payment: true, kind: "paid" });
+  showResult("paid", "Thank you", `${amount} paid. We prepare your parcel as soon as our shop has the payment.`);
+  whenTheShopKnows(order, () => {
+    noteOnce(intent, "The shop was told by webhook", { kind: "paid" });
+    tellResult(`${amount} paid. Your parcel leaves tomorrow.`);
+  });
+}
+
+// The shop canceled the PaymentIntent. The order can still be paid, with another one.
+async function askAgain() {
+  note("The PaymentIntent is canceled: asking for the order again", { kind: "wait" });
+  const { client_secret: secret } = await askForPayment();
+  const intent = await lookAt(secret);
+  if (intent.status === "canceled") return showResult("ended", "This payment was canceled", "Nothing was charged. Reload to pay for the order.");
+  await show(intent);
+  return tellCardError(CANCELED);
 }
 
 function noteOnce({ id }, text, more) {
@@ -106,15 +138,21 @@ function noteOnce({ id }, text, more) {
 
 function askForCard(intent) {
   stage("card");
-  showPaying(false, intent);
+  const shown = form = new CardForm(stripe, intent, appearance());
+  showPrice(intent);
   tellCardError(intent.last_payment_error ? explain(intent.last_payment_error) : "");
-  elements = stripe.elements({ clientSecret: intent.client_secret, appearance: appearance() });
-  const card = elements.create("payment");
-  card.on("ready", () => status(""));
-  card.on("loaderror", ({ error }) => showTrouble(explain(error)));
-  card.on("change", () => tellCardError(""));
-  card.mount("#payment-element");
+  form.mount("#payment-element", () => tellCardError("")).then(() => status(""), (error) => {
+    if (form === shown) tellTrouble(error);
+  });
 }
+
+// The shop may have changed the amount since the page has the order.
+function showPrice(intent) {
+  if (!costsTheSame(order, intent)) order = keepPrice(order, intent);
+  showOrder(order);
+}
+
+const costsTheSame = (one, other) => one.amount === other.amount && one.currency === other.currency;
 
 // Gives the card form the page's colours.
 function appearance() {
@@ -133,36 +171,67 @@ async function pay() {
   showPaying(true, order);
   tellCardError("");
   note("Pay pressed", { kind: "press" });
-  const { error } = await stripe.confirmPayment({
-    elements,
-    confirmParams: { return_url: location.origin + location.pathname },
-  });
-  // Stripe.js returns only with an error: otherwise the browser navigates to return_url.
-  await afterError(error);
-  showPaying(false, order);
-}
-
-// Card errors and validation errors are definitive. After any other error the payment may have
-// succeeded, so ask Stripe.
-async function afterError(error) {
-  if (error.type === "card_error") note(`Declined (${error.decline_code ?? error.code})`, { kind: "wait" });
-  if (["card_error", "validation_error"].includes(error.type)) return tellCardError(explain(error));
-  note("No clear answer from Stripe: looking at the PaymentIntent", { kind: "wait" });
-  return lookAgain(error);
-}
-
-async function lookAgain(error) {
   try {
-    const { client_secret: secret } = await askForPayment();
-    const intent = await lookAt(secret);
-    return intent.status === "requires_payment_method" ? tellCardError(explain(error)) : show(intent);
-  } catch (unreachable) {
-    return tellCardError(explain(unreachable));
+    if (await isAsShown()) await confirm();
+  } catch (error) {
+    await tellUnsent(error);
+  } finally {
+    showPaying(false, order);
   }
 }
 
+// The order may have been paid, canceled or changed since the page showed it. Stripe would charge
+// the new amount, so show it first.
+async function isAsShown() {
+  await form.ready;
+  const now = await retrieve(stripe, form.intent.client_secret);
+  if (OVER.includes(now.status)) {
+    await show(now);
+    return false;
+  }
+  if (costsTheSame(now, form.intent)) return true;
+  await askWithNewPrice(now);
+  return false;
+}
+
+async function askWithNewPrice(intent) {
+  const amount = formatAmount(intent.amount, intent.currency);
+  note(`The amount is now ${amount}: asking before paying`, { kind: "wait" });
+  await form.update(intent).catch(() => askForCard(intent));
+  showPrice(intent);
+  tellCardError(newPrice(amount));
+}
+
+// Nothing was sent to Stripe for this press.
+async function tellUnsent(error) {
+  await untilOnline(undefined, undefined, () => tellWait({ code: "offline" })).catch(() => {});
+  status("");
+  tellCardError(explain(error));
+}
+
+async function confirm() {
+  const secret = form.intent.client_secret;
+  const error = await form.confirm(location.origin + location.pathname).catch((thrown) => thrown);
+  if (error.type === "card_error") note(`Declined (${error.decline_code ?? error.code})`, { kind: "wait" });
+  if (CLEAR.includes(error.type)) return tellCardError(explain(error));
+  note("No clear answer from Stripe: looking at the PaymentIntent", { kind: "wait" });
+  return lookAfter(error, secret);
+}
+
+// After any other error, and after an exception, the payment may have succeeded: ask Stripe.
+async function lookAfter(error, secret) {
+  const intent = await lookAt(secret).catch(() => null);
+  status("");
+  if (!intent) return tellCardError(UNCLEAR);
+  if (intent.status !== "requires_payment_method") return show(intent);
+  if (error.type) return tellCardError(explain(error));
+  // Stripe.js threw: its form may be broken.
+  askForCard(intent);
+  return tellCardError(FORM_AGAIN);
+}
+
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
-dark.addEventListener("change", () => elements?.update({ appearance: appearance() }));
+dark.addEventListener("change", () => form?.setAppearance(appearance()));
 diary.onOtherTab(() => showDiary(diary));
 
 $("card").addEventListener("submit", oneAtATime($("pay-button"), pay,

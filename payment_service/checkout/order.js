@@ -18,23 +18,36 @@ const KEPT_AS = "checkout.order";
 const LOOKS_AFTER_SECONDS = [0.3, 1, 2, 4];
 const LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** Returns the order's lines: [{ name, count, amount }]. */
-export function linesOf({ currency }) {
-  return GOODS.map(([name, count], at) => ({ name, count, amount: count * PRICES[currency][at] }));
+/** Returns the order's lines: [{ name, count, amount }]. They add up to its amount. */
+export function linesOf({ amount, currency }) {
+  const goods = PRICES[currency] ? goodsIn(currency) : [];
+  const rest = amount - sum(goods);
+  return rest ? [...goods, { name: "Changed by the shop", count: 1, amount: rest }] : goods;
 }
+
+const goodsIn = (currency) => GOODS.map(([name, count], at) => ({ name, count, amount: count * PRICES[currency][at] }));
+const sum = (lines) => lines.reduce((total, line) => total + line.amount, 0);
 
 /** Make an order and store it as the current one. */
 export function newOrder(currency = "usd", storage = localStorage) {
-  const amount = linesOf({ currency }).reduce((sum, line) => sum + line.amount, 0);
-  const order = { order_id: newNumber(), amount, currency, description: "Kestrel Paper" };
+  const amount = sum(goodsIn(currency));
+  return kept({ order_id: newNumber(), amount, currency, description: "Kestrel Paper" }, storage);
+}
+
+/** Give the order the price that the shop gave its PaymentIntent, and store it. */
+export function keepPrice(order, { amount, currency }, storage = localStorage) {
+  return kept({ ...order, amount, currency }, storage);
+}
+
+function kept(order, storage) {
   storage.setItem(KEPT_AS, JSON.stringify(order));
   return order;
 }
 
 /** Returns this browser's current order, the same in every tab. */
 export function currentOrder(storage = localStorage) {
-  const kept = JSON.parse(storage.getItem(KEPT_AS) ?? "null");
-  return kept?.currency in PRICES ? kept : newOrder(undefined, storage);
+  const stored = JSON.parse(storage.getItem(KEPT_AS) ?? "null");
+  return stored?.order_id ? stored : newOrder(undefined, storage);
 }
 
 /**
@@ -46,7 +59,7 @@ export async function whenTheShopKnows({ order_id: orderId }, listener) {
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     const path = `/payment-intent?${new URLSearchParams({ order_id: orderId })}`;
     const answer = await fetch(path, { headers: authorization() }).catch(() => null);
-    const { history = [] } = answer?.ok ? await answer.json() : {};
+    const { history = [] } = answer?.ok ? await answer.json().catch(() => ({})) : {};
     if (history.some(({ what, status }) => what === "webhook" && status === "succeeded")) return listener();
   }
 }

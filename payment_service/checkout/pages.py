@@ -17,6 +17,7 @@ _TYPES = {
 }
 _SHARED = ("page.css", "icon.svg")
 _CHECKOUT = (
+    "card_form.js",
     "checkout.css",
     "checkout.js",
     "diary.js",

@@ -11,6 +11,7 @@ const STAGES = ["loading", "card", "trouble", "result"];
 export function stage(name) {
   for (const each of STAGES) $(each).hidden = each !== name;
   $("pay").setAttribute("aria-busy", String(name === "loading"));
+  $("press").hidden = name === "result";
 }
 
 /** Show the status, and announce it to screen readers. */
@@ -48,6 +49,11 @@ export function showResult(kind, title, text) {
   $("result-title").textContent = title;
   $("result-text").textContent = text;
   $("result-title").focus({ preventScroll: true });
+}
+
+/** Replace the result's text; screen readers announce it, and the focus stays. */
+export function tellResult(text) {
+  $("result-text").textContent = text;
 }
 
 export function showTrouble(text, canTryAgain = true) {

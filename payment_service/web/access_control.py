@@ -6,6 +6,7 @@ need them.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -27,7 +28,12 @@ PUBLIC = frozenset({"config", "demo", "healthz", "readyz", "webhook", "openapi",
 # How long a browser may cache a CORS preflight response.
 PREFLIGHT_SECONDS = 600
 
-REQUEST_HEADERS = ["Authorization", "Content-Type", "X-Request-ID"]
+# A page of a listed origin may send every header. Tracing, monitoring and HTTP libraries add their
+# own (traceparent, baggage, sentry-trace, Idempotency-Key, …), and a browser that must not send one
+# of them drops the whole request. Other headers give a page no power: browsers send us no
+# credentials of their own, because there are no cookies, and the one header that proves a caller's
+# identity was always allowed. A header's name is a token (RFC 9110, 5.6.2).
+REQUEST_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 RESPONSE_HEADERS = ["Idempotent-Replayed", "Retry-After", "X-Request-ID"]
 
 
@@ -98,7 +104,7 @@ def _allow_origins(app: Flask, settings: Settings, clients: Clients | None) -> N
             app,
             origins=origins,
             methods=["GET", "POST"],
-            allow_headers=REQUEST_HEADERS,
+            allow_headers=[REQUEST_HEADER],
             expose_headers=RESPONSE_HEADERS,
             max_age=PREFLIGHT_SECONDS,
         )

@@ -42,7 +42,7 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str]] = {
 }
 
 # Codes of BadRequest whose status is not 400.
-BAD_REQUEST_STATUSES = {"too_large": 413, "not_json": 415}
+BAD_REQUEST_STATUSES = {"too_large": 413, "not_json": 415, "encoded_body": 415}
 
 # Code and message of Flask's own HTTP errors.
 HTTP_ERRORS = {
@@ -67,6 +67,8 @@ def add_error_handlers(app: Flask) -> None:
         response = _error(status, error.code, error.message, action, facts)
         if error.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+        if error.code == "encoded_body":
+            response.headers["Accept-Encoding"] = "identity"  # RFC 9110, 15.5.16
         if status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
         _drop_tracebacks(error)

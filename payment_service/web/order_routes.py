@@ -50,7 +50,10 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
 
     @app.post("/webhook")
     def webhook() -> Response:
-        body = read_body(request.stream.read, request.content_length, MAX_EVENT_BYTES)
+        coding = request.headers.get("Content-Encoding")
+        body = read_body(
+            request.stream.read, request.content_length, MAX_EVENT_BYTES, coding=coding
+        )
         header, named = request.headers.get("Stripe-Signature"), read_query(request.query_string)
         signed = read_event(body, header, parts.webhook_secrets, client_id=named.get("client_id"))
         if signed.foreign:

@@ -37,7 +37,8 @@ def _json_bytes() -> bytes:
     if sent.content_type != JSON and not _is_json(sent):
         message = f"Send JSON in UTF-8, with Content-Type: {JSON}"
         raise errors.BadRequest(message, code="not_json")
-    return read_body(sent.stream.read, sent.content_length)
+    coding = sent.headers.get("Content-Encoding")
+    return read_body(sent.stream.read, sent.content_length, coding=coding)
 
 
 def _is_json(sent: Request) -> bool:

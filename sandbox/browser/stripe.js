@@ -74,7 +74,9 @@
 
     // Resolves to the frame's answer: {} | { error } | { paymentIntent }.
     ask(type, more = {}) {
-      if (!this.#port) throw misuse("Please make sure the Element you are attempting to use is still mounted.");
+      if (!this.#port || !this.#frame.isConnected) {
+        throw misuse("Please make sure the Element you are attempting to use is still mounted.");
+      }
       const id = ++this.#asked;
       this.#port.postMessage({ type, id, ...more });
       return new Promise((resolve) => this.#answers.set(id, resolve));
@@ -127,6 +129,11 @@
     update({ appearance, ...others }) {
       Object.assign(this.#options, others, appearance && { appearance });
       if (appearance) this.#payment?.update({ appearance });
+    }
+
+    // The sandbox's form does not show the amount, so there is nothing to update.
+    async fetchUpdates() {
+      return {};
     }
 
     submit() {

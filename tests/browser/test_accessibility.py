@@ -52,13 +52,50 @@ def test_axe_finds_no_violation_on_the_bank_page(
     assert_axe_finds_nothing(page)
 
 
-@pytest.mark.parametrize("path", ["/", "/demo/faults"])
-def test_a_page_fits_a_narrow_phone(new_context: NewContext, path: str) -> None:
-    page = new_context(viewport=NARROWEST).new_page()
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_the_documentation(
+    new_context: NewContext, color_scheme: str
+) -> None:
+    page = new_context(color_scheme=color_scheme, viewport=PHONE).new_page()
+    page.goto("/docs")
+    assert_axe_finds_nothing(page)
+
+
+# The card form's frame is this much wider on each side, so that its focus ring is not cut.
+FRAME_MARGIN = 3
+
+# Texts that reach beyond the screen, or beyond a box that cuts or scrolls them.
+CUT_OFF = """FRAME_MARGIN => [...document.querySelectorAll("body *")].filter((each) => {
+  const { right, width } = each.getBoundingClientRect();
+  if (!width || getComputedStyle(each).position === "absolute") return false;
+  const hidden = each.clientWidth > 0 && each.scrollWidth > each.clientWidth + FRAME_MARGIN;
+  return right > innerWidth || hidden;
+}).map((each) => each.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.parametrize("path", ["/", "/demo/faults", "/docs"])
+@pytest.mark.parametrize("viewport", [PHONE, NARROWEST])
+def test_a_page_fits_a_narrow_phone(
+    new_context: NewContext, path: str, viewport: dict[str, int]
+) -> None:
+    page = new_context(viewport=viewport).new_page()
     page.goto(path)
-    page.get_by_role("button").first.wait_for()
+    page.get_by_role("heading").first.wait_for()
+    if path != "/docs":
+        page.get_by_role("button").first.wait_for()
     width = page.evaluate("() => document.documentElement.scrollWidth")
-    assert width <= NARROWEST["width"]
+    assert width <= viewport["width"]
+    assert page.evaluate(CUT_OFF, FRAME_MARGIN) == []
+
+
+@pytest.mark.parametrize("width", [320, 360, 414, 760, 1100])
+def test_the_counters_stand_in_one_line(new_context: NewContext, width: int) -> None:
+    page = new_context(viewport={"width": width, "height": 740}).new_page()
+    open_checkout(page, PAYS)
+    boxes = [each.bounding_box() for each in page.locator(".tally dd").all()]
+    tops = [box["y"] for box in boxes if box]
+    assert len(tops) == 3
+    assert len(set(tops)) == 1
 
 
 def test_the_keyboard_alone_can_pay(page: Page, demo: DemoProcess) -> None:

@@ -46,5 +46,6 @@ def test_every_fault_has_its_outcome_on_each_server(new_context: NewContext) -> 
 def test_axe_finds_no_violation_before_a_fault(new_context: NewContext) -> None:
     page = new_context(viewport=PHONE).new_page()
     page.goto("/demo/faults")
+    expect(page.get_by_text("A read creates nothing.")).to_be_visible()
     page.get_by_role("button", name="Run all six").wait_for()
     assert_axe_finds_nothing(page)

@@ -36,6 +36,28 @@ def test_a_typed_card_pays(page: Page, demo: DemoProcess) -> None:
     assert_paid_once(page, demo.sandbox)
 
 
+def test_the_parcel_is_promised_only_after_the_webhook(page: Page, demo: DemoProcess) -> None:
+    demo.sandbox.webhooks(detours=[{"kind": "drop", "count": 50}])
+    open_checkout(page, PAYS)
+    pay(page)
+    expect_paid(page)
+    expect(page.locator("#result-text")).to_contain_text("as soon as our shop has the payment")
+    demo.sandbox.webhooks(detours=[])
+    [paid] = [each for each in demo.sandbox.events() if each["type"] == "payment_intent.succeeded"]
+    demo.sandbox.control("POST", f"events/{paid['id']}/resend", {})
+    expect(page.locator("#result-text")).to_contain_text("Your parcel leaves tomorrow")
+    expect(page.get_by_role("heading", name="Thank you")).to_be_focused()
+
+
+def test_the_page_speaks_of_pay_only_while_it_shows_the_button(page: Page) -> None:
+    open_checkout(page, PAYS)
+    invitation = page.get_by_text("Press Pay as often as you like")
+    expect(invitation).to_be_visible()
+    pay(page)
+    expect_paid(page)
+    expect(invitation).to_be_hidden()
+
+
 def test_the_client_secret_leaves_the_address_bar(page: Page) -> None:
     open_checkout(page, PAYS)
     pay(page)

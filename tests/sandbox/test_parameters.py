@@ -11,6 +11,8 @@ from tests.support.sandbox_in_process import INTENTS, Shop, error
 
 DAHLIA = "2026-06-24.dahlia"
 MANDATE = "payment_method_options[acss_debit][mandate_options]"
+ACH = {"allowed_payment_method_types[]": "us_bank_account"}
+UPI = {"allowed_payment_method_types[]": "upi"}
 TERMS = {f"{MANDATE}[payment_schedule]": "sporadic", f"{MANDATE}[transaction_type]": "personal"}
 
 
@@ -33,7 +35,9 @@ def refused(shop: Shop, params: dict[str, Any], **headers: str) -> tuple[int, st
         ({"amount": "1.5"}, "parameter_invalid_integer", "amount"),
         ({"amount": "-1"}, "parameter_invalid_integer", "amount"),
         ({"amount": "0"}, "parameter_invalid_integer", "amount"),
-        ({"amount": "100000000"}, "amount_too_large", "amount"),
+        ({"amount": "1000000000000"}, "amount_too_large", "amount"),
+        ({"amount": "100000000", **ACH}, "amount_too_large", "amount"),
+        ({"amount": "1000000000", "currency": "inr", **UPI}, "amount_too_large", "amount"),
         ({"amount": "49"}, "amount_too_small", "amount"),
         ({"amount": "29", "currency": "gbp"}, "amount_too_small", "amount"),
         ({"amount": "49", "currency": "jpy"}, "amount_too_small", "amount"),
@@ -86,7 +90,10 @@ def test_amount_and_currency_are_required(shop: Shop, missing: str) -> None:
         {"currency": "JPY", "amount": "50"},
         {"currency": "bhd", "amount": "1000"},
         {"currency": "isk", "amount": "5000"},
-        {"amount": "99999999"},
+        {"amount": "999999999999"},
+        {"amount": "100000000000", "currency": "idr"},
+        {"amount": "99999999", **ACH},
+        {"amount": "999999999", "currency": "inr", **UPI},
         {f"metadata[k{n}]": "x" * 500 for n in range(50)},
         {f"metadata[{'k' * 40}]": "x"},
         {"metadata[0]": "a numeric key is not an array"},
@@ -95,6 +102,18 @@ def test_amount_and_currency_are_required(shop: Shop, missing: str) -> None:
 )
 def test_valid_parameters_are_accepted(shop: Shop, params: dict[str, Any]) -> None:
     assert shop.post(INTENTS, {"amount": 1099, "currency": "usd", **params}).status == 200
+
+
+def test_a_large_amount_cannot_be_confirmed_by_bank_debit(shop: Shop) -> None:
+    types = {
+        f"payment_method_types[{n}]": kind for n, kind in enumerate(("card", "us_bank_account"))
+    }
+    made = shop.post(
+        INTENTS, {"amount": 100_000_000, "currency": "usd", **types}, Stripe_Version=DAHLIA
+    ).json()
+    debit = shop.act(made["id"], "confirm", payment_method="pm_usBankAccount")
+    assert error(debit)["code"] == "amount_too_large"
+    assert shop.act(made["id"], "confirm", payment_method="pm_card_visa").status == 200
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from requests.exceptions import ChunkedEncodingError, ReadTimeout
 from requests.exceptions import ConnectionError as Lost
 
@@ -36,6 +37,11 @@ def test_a_lost_response_closes_the_connection(
         create(sandbox)
     assert sandbox.state().payment_intents == made
     assert sandbox.requests()[-1]["fault"] == kind
+
+
+def test_a_browser_gets_an_icon_without_a_key(sandbox: SandboxProcess) -> None:
+    answer = requests.get(f"{sandbox.url}/favicon.ico", timeout=10)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/svg+xml")
 
 
 def test_a_cut_body_has_the_full_content_length(sandbox: SandboxProcess) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -99,6 +101,53 @@ def test_payment_intent_is_stripes_own_object(stripe_http: responses.RequestsMoc
         "currency": "usd",
         "metadata[order_id]": "A-1",
     }
+
+
+def sent_params(mock: responses.RequestsMock) -> dict[str, str]:
+    return dict(urllib.parse.parse_qsl(str(mock.calls[-1].request.body)))
+
+
+def test_the_key_of_an_order_names_it_in_the_metadata(
+    stripe_http: responses.RequestsMock,
+) -> None:
+    stripe_http.post(URL, json={**INTENT, "metadata": {"order_id": "7", "client_id": "shop"}})
+    key = generate_idempotency_key(7, "shop")
+    for kept in (key, copy.deepcopy(key), pickle.loads(pickle.dumps(key))):
+        assert create_payment_intent(1099, metadata={"b": "2", "a": "1"}, idempotency_key=kept)
+        assert stripe_http.calls[-1].request.headers["Idempotency-Key"] == str(key)
+        assert list(sent_params(stripe_http).items())[2:] == [
+            ("metadata[a]", "1"),
+            ("metadata[b]", "2"),
+            ("metadata[order_id]", "7"),
+            ("metadata[client_id]", "shop"),
+        ]
+
+
+def test_metadata_may_repeat_the_order_of_the_key(stripe_http: responses.RequestsMock) -> None:
+    stripe_http.post(URL, json={**INTENT, "metadata": {"order_id": "42"}})
+    key = generate_idempotency_key("42")
+    assert create_payment_intent(1099, metadata={"order_id": "42"}, idempotency_key=key)
+    assert sent_params(stripe_http)["metadata[order_id]"] == "42"
+
+
+@pytest.mark.parametrize("other", [{"order_id": "A-2"}, {"client_id": "shop"}, {"order_id": ""}])
+def test_metadata_that_names_another_order_is_rejected(
+    stripe_http: responses.RequestsMock, other: dict[str, str]
+) -> None:
+    with pytest.raises(ValueError, match="is not that of the idempotency key"):
+        create_payment_intent(1099, metadata=other, idempotency_key=generate_idempotency_key("A-1"))
+    assert len(stripe_http.calls) == 0
+
+
+def test_a_key_that_lost_its_order_is_logged(
+    stripe_http: responses.RequestsMock, caplog: pytest.LogCaptureFixture
+) -> None:
+    stripe_http.post(URL, json=INTENT)
+    plain = str(generate_idempotency_key("A-1"))
+    assert create_payment_intent(1099, metadata={"order_id": "A-1"}, idempotency_key=plain)
+    assert not caplog.records
+    assert create_payment_intent(1099, idempotency_key=plain)
+    assert "does not name its order" in caplog.text
 
 
 @pytest.mark.parametrize("given", [{"order_id": 42}, {"order_id": "42", "client_id": ""}])

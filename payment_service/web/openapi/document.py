@@ -35,6 +35,7 @@ from payment_service.payments.request.existing_order import (
     StatusRequest,
     UpdateRequest,
 )
+from payment_service.web.openapi.examples import ANSWERS, REQUESTS
 from payment_service.web.openapi.responses import (
     ERROR,
     EVENT_BODY,
@@ -135,9 +136,14 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
             "/cancel-payment-intent": {"post": _cancel(statuses, guarded=guarded)},
             "/webhook": {"post": _webhook(statuses)},
             "/config": {"get": _config(statuses)},
-            "/healthz": {"get": _plain("The process is alive", _OK)},
+            "/healthz": {"get": _plain("getHealth", "The process is alive", _OK)},
             "/readyz": {
-                "get": _plain("The key store answers", _OK, responses([StoreDown], statuses))
+                "get": _plain(
+                    "getReadiness",
+                    "The key store answers",
+                    _OK,
+                    responses([StoreDown], statuses),
+                )
             },
         },
         "components": {
@@ -163,8 +169,8 @@ def _create(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     operation = _post(
         "createPaymentIntent",
         "Create the order's PaymentIntent, or return the existing one",
-        PaymentRequest,
-        _replayable("The order's PaymentIntent", _CREATED),
+        _body_of(PaymentRequest),
+        _replayable("createPaymentIntent", "The order's PaymentIntent", _CREATED),
         responses(_errors(OrderReused, guarded=guarded), statuses, JSON_BODY),
     )
     description = (
@@ -180,22 +186,27 @@ def _update(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     operation = _post(
         "updatePaymentIntent",
         "Change the order's PaymentIntent while it can be paid",
-        UpdateRequest,
-        _replayable("The PaymentIntent as it is now", _CHANGED),
+        _body_of(UpdateRequest),
+        _replayable("updatePaymentIntent", "The PaymentIntent as it is now", _CHANGED),
         responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
-    return _guarded(operation, guarded=guarded)
+    description = (
+        "Absent fields keep their values; Stripe merges `metadata` name by name. With "
+        "`expected_amount` or `expected_revision`, an order in another state stays as it is."
+    )
+    return _guarded({**operation, "description": description}, guarded=guarded)
 
 
 def _cancel(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     operation = _post(
         "cancelPaymentIntent",
         "Cancel the order's PaymentIntent",
-        CancelRequest,
-        _answer("The PaymentIntent as it is now", _CHANGED),
+        _body_of(CancelRequest),
+        _answer("cancelPaymentIntent", "The PaymentIntent as it is now", _CHANGED),
         responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
-    return _guarded(operation, guarded=guarded)
+    description = "A canceled order can be created again, as a new attempt."
+    return _guarded({**operation, "description": description}, guarded=guarded)
 
 
 def _status(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
@@ -206,6 +217,7 @@ def _status(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
             "in": "query",
             "required": name in model["required"],
             "schema": _of_query(field),
+            "description": field["description"],
         }
         for name, field in model["properties"].items()
     ]
@@ -213,9 +225,11 @@ def _status(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     operation = {
         "operationId": "getPaymentIntent",
         "summary": "Get the state of an order",
+        "description": "The record answers, without a call to Stripe. With `refresh`, the service "
+        "asks Stripe first.",
         "parameters": [*query, _REQUEST_ID],
         "responses": {
-            "200": _answer("The order", status),
+            "200": _answer("getPaymentIntent", "The order", status),
             **responses(_errors(NotFound, guarded=guarded), statuses),
         },
     }
@@ -245,29 +259,30 @@ def _webhook(statuses: Statuses) -> dict[str, Any]:
         "malformed_json",
         UNREADABLE,
     ]
+    name, text = "receiveEvent", "Applied, or nothing to apply"
+    operation = _post(
+        name, "Receive an event from Stripe", event, _answer(name, text, _RECEIVED), found
+    )
     return {
-        "operationId": "receiveEvent",
-        "summary": "Receive an event from Stripe",
+        **operation,
         "description": "Authenticated by the signature over the bytes of the body.",
         "parameters": [signature, _REQUEST_ID],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": event}}},
-        "responses": {"200": _answer("Applied, or nothing to apply", _RECEIVED), **found},
     }
 
 
+def _body_of(model: type[Struct]) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
 def _post(
-    name: str,
-    summary: str,
-    model: type[Struct],
-    answer: dict[str, Any],
-    errors: dict[str, Any],
+    name: str, summary: str, body: dict[str, Any], answer: dict[str, Any], errors: dict[str, Any]
 ) -> dict[str, Any]:
-    request = {"$ref": f"#/components/schemas/{model.__name__}"}
+    content = {"application/json": {"schema": body, "examples": REQUESTS[name]}}
     return {
         "operationId": name,
         "summary": summary,
         "parameters": [_REQUEST_ID],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
+        "requestBody": {"required": True, "content": content},
         "responses": {"200": answer, **errors},
     }
 
@@ -300,6 +315,7 @@ def _config(statuses: Statuses) -> dict[str, Any]:
         "description": "The client, if one service takes payments for several clients.",
     }
     operation = _plain(
+        "getConfig",
         "Public settings for the checkout page",
         _CONFIG,
         responses([BadRequest, TooManyRequests], statuses),
@@ -308,19 +324,21 @@ def _config(statuses: Statuses) -> dict[str, Any]:
 
 
 def _plain(
-    summary: str, schema: dict[str, Any], errors: dict[str, Any] | None = None
+    name: str, summary: str, schema: dict[str, Any], errors: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     return {
+        "operationId": name,
         "summary": summary,
         "parameters": [_REQUEST_ID],
-        "responses": {"200": _answer(summary, schema), **(errors or {})},
+        "responses": {"200": _answer(name, summary, schema), **(errors or {})},
     }
 
 
-def _answer(text: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": text, "content": {"application/json": {"schema": schema}}}
+def _answer(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema, "example": ANSWERS[name]}}
+    return {"description": text, "content": content}
 
 
-def _replayable(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _replayable(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
     headers = {"Idempotent-Replayed": {"schema": {"const": "true"}}}
-    return {**_answer(text, schema), "headers": headers}
+    return {**_answer(name, text, schema), "headers": headers}

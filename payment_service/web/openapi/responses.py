@@ -17,16 +17,19 @@ Statuses = Mapping[type[Exception], tuple[int, str]]
 UNREADABLE = "bad_request"
 
 # Errors of one class that differ in status or code.
-BAD_REQUEST_CODES = {
-    400: ("malformed_json", "missing_parameter", "invalid_parameter", UNREADABLE),
-    413: ("too_large",),
-    415: ("not_json",),
-}
+BAD_REQUEST_CODES = ("malformed_json", "missing_parameter", "invalid_parameter", UNREADABLE)
 OTHER_CODES = {401: ("token_expired",), 403: ("token_mismatch",)}
 
-# Reasons to reject a body unread.
-JSON_BODY = {413: f"The body is larger than {MAX_BODY_BYTES} bytes", 415: "Not JSON in UTF-8"}
-EVENT_BODY = {413: f"The body is larger than {MAX_EVENT_BYTES} bytes"}
+# Reasons to reject a body unread: status → sentence and codes.
+Rejected = Mapping[int, tuple[str, tuple[str, ...]]]
+JSON_BODY: Rejected = {
+    413: (f"The body is larger than {MAX_BODY_BYTES} bytes", ("too_large",)),
+    415: ("Not JSON in UTF-8, or compressed", ("not_json", "encoded_body")),
+}
+EVENT_BODY: Rejected = {
+    413: (f"The body is larger than {MAX_EVENT_BYTES} bytes", ("too_large",)),
+    415: ("Compressed", ("encoded_body",)),
+}
 
 ERROR: dict[str, Any] = {
     "type": "object",
@@ -55,15 +58,15 @@ ERROR: dict[str, Any] = {
 def responses(
     kinds: Iterable[type[PaymentError]],
     statuses: Statuses,
-    body: Mapping[int, str] = MappingProxyType({}),
+    body: Rejected = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the OpenAPI responses for these errors and for rejected bodies."""
     rows: dict[int, list[type[PaymentError]]] = defaultdict(list)
     for kind in kinds:
         rows[statuses[kind][0]].append(kind)
     found = {str(status): _response(status, rows[status], statuses) for status in sorted(rows)}
-    for status, text in body.items():
-        found[str(status)] = _response_schema(text, BAD_REQUEST_CODES[status], ["fix_request"])
+    for status, (text, codes) in body.items():
+        found[str(status)] = _response_schema(text, codes, ["fix_request"])
     return dict(sorted(found.items()))
 
 
@@ -82,7 +85,7 @@ def _response(status: int, kinds: list[type[PaymentError]], statuses: Statuses) 
 
 def _codes(status: int, kinds: list[type[PaymentError]]) -> Iterable[str]:
     if status == 400:
-        yield from BAD_REQUEST_CODES[400]
+        yield from BAD_REQUEST_CODES
     elif NoLongerOpen in kinds:
         yield from (kind.code for kind in kinds if kind is not NoLongerOpen)
         yield from (f"payment_{word}" for word in sorted((*TAKEN, CANCELED)))
@@ -95,7 +98,10 @@ def _response_schema(
     text: str, codes: Iterable[str], actions: list[str], *, or_stripes: bool = False
 ) -> dict[str, Any]:
     """Build one response. `or_stripes`: the code may also be one of Stripe's."""
-    code = {"examples" if or_stripes else "enum": list(codes)}
+    list_of_codes = "examples" if or_stripes else "enum"
+    code = {list_of_codes: list(codes)}
     rules = {"action": {"enum": actions}, "code": code}
     error = {"allOf": [{"$ref": "#/components/schemas/Error"}, {"properties": rules}]}
-    return {"description": text, "content": {"application/json": {"schema": error}}}
+    example = {"error": text, "code": code[list_of_codes][0], "action": actions[0]}
+    content = {"schema": error, "example": example}
+    return {"description": text, "content": {"application/json": content}}

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import schema_components
 
-from payment_service.payments.request.currencies import CURRENCIES
+from payment_service.payments.request.currencies import CODE
 from payment_service.payments.request.metadata import (
     MAX_NAME_CHARACTERS,
     MAX_NAMES,
@@ -31,10 +31,6 @@ _NAME: Schema = {
 _TYPE = f"^{TYPE_NAME.pattern}$"
 
 
-def _any_case(code: str) -> str:
-    return "".join(f"[{letter}{letter.upper()}]" for letter in code)
-
-
 # Overrides of the schemas that msgspec generates.
 FIELDS: dict[str, Schema] = {
     "amount": {"examples": [1099]},
@@ -42,7 +38,7 @@ FIELDS: dict[str, Schema] = {
     "client_id": {**_NAME, "examples": ["shop-a"]},
     "currency": {
         "type": "string",
-        "pattern": f"^({'|'.join(map(_any_case, sorted(CURRENCIES)))})$",
+        "pattern": f"^{CODE.pattern}$",
         "examples": ["usd"],
     },
     "payment_method_types": {
@@ -57,6 +53,7 @@ FIELDS: dict[str, Schema] = {
         "type": "object",
         "propertyNames": {"pattern": _TYPE},
         "additionalProperties": {"type": "object", "minProperties": 1},
+        "examples": [{"card": {"request_three_d_secure": "any"}}],
     },
     "metadata": {
         "type": "object",
@@ -80,7 +77,16 @@ FIELDS: dict[str, Schema] = {
         "minLength": 1,
         "maxLength": 22,
         "pattern": r"""^[^<>\\'"*]*[A-Za-z][^<>\\'"*]*$""",
+        "examples": ["ORDER A1"],
     },
+    "description": {"examples": ["2 notebooks, 1 pencil"]},
+    "customer": {"examples": ["cus_NffrFeUfNV2Hib"]},
+    "capture_method": {"examples": ["manual"]},
+    "setup_future_usage": {"examples": ["off_session"]},
+    "reason": {"examples": ["abandoned"]},
+    "expected_amount": {"examples": [1099]},
+    "expected_revision": {"examples": [0]},
+    "refresh": {"examples": ["true"]},
 }
 
 

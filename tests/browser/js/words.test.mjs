@@ -15,7 +15,9 @@ for (const [amount, currency, locale, shown] of [
   [1150, "huf", "en-US", `HUF${NBSP}11.50`],
   [50000, "isk", "en-US", `ISK${NBSP}500`],
   [50050, "lak", "en-US", `LAK${NBSP}500.50`],
-  [99999999, "usd", "en-US", "$999,999.99"],
+  [999999999999, "usd", "en-US", "$9,999,999,999.99"],
+  [999999999990, "kwd", "en-US", `KWD${NBSP}999,999,999.990`],
+  [100000000, "idr", "en-US", `IDR${NBSP}1,000,000`],
   [7, "usd", "en-US", "$0.07"],
 ]) {
   test(`${amount} ${currency} is ${shown}`, () => assert.equal(formatAmount(amount, currency, locale), shown));
@@ -44,6 +46,17 @@ test("every error has a sentence for the shopper, without its code", () => {
     assert.doesNotMatch(text, /undefined|null|stolen/);
   }
 });
+
+for (const [code, decline] of [
+  ["card_declined", "generic_decline"], ["card_declined", "insufficient_funds"], ["card_declined", "stolen_card"],
+  ["expired_card"], ["incorrect_cvc"], ["incorrect_number"], ["processing_error"], ["authentication_required"],
+  ["payment_intent_authentication_failure"], ["a_code_of_tomorrow"],
+]) {
+  test(`a decline says that nothing was charged, and what to do: ${decline ?? code}`, () => {
+    const text = explain({ type: "card_error", code, decline_code: decline });
+    assert.match(text, /^[A-Z][^.]+\. This did not charge you\. (Please|You) [^.]+\.$/);
+  });
+}
 
 test("an internal error has a reference to its request", () => {
   assert.match(explain(failed("internal", "stop", { requestId: "req-1" })), /reference req-1/);

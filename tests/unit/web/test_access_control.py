@@ -104,11 +104,11 @@ SHOP = "https://shop-a.example"
 LISTED = entry("shop-a", f'origins = ["{SHOP}"]')
 
 
-def preflight(client: FlaskClient, origin: str) -> Any:
+def preflight(client: FlaskClient, origin: str, names: str = "authorization, content-type") -> Any:
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization, content-type",
+        "Access-Control-Request-Headers": names,
     }
     return client.options(PATH, headers=headers)
 
@@ -129,6 +129,45 @@ def test_a_listed_page_may_call(tmp_path: Path, origin: str) -> None:
         assert answer.headers["Access-Control-Allow-Origin"] == origin
         assert "Retry-After" in answer.headers["Access-Control-Expose-Headers"]
         assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+def allowed_headers(response: Any) -> set[str]:
+    allowed = response.headers.get("Access-Control-Allow-Headers", "")
+    return {name.strip() for name in allowed.split(",")} - {""}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization",
+        "content-type",
+        "x-request-id",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+        "idempotency-key",
+        "x-datadog-trace-id",
+        "x-b3-traceid",
+        "b3",
+        "newrelic",
+        "elastic-apm-traceparent",
+        "x-correlation-id",
+        "x-amzn-trace-id",
+    ],
+)
+def test_a_listed_page_may_send_a_header_of_its_tracing(tmp_path: Path, name: str) -> None:
+    client, _ = guarded(tmp_path, LISTED)
+    asked = f"content-type, {name}"
+    assert allowed_headers(preflight(client, SHOP, asked)) == {"content-type", name}
+    assert allowed_headers(preflight(client, "https://evil.example", asked)) == set()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "\xe4", "a\tb", '"a"', "a;b", "(a)"])
+def test_a_name_that_is_no_token_is_not_repeated(tmp_path: Path, name: str) -> None:
+    client, _ = guarded(tmp_path, LISTED)
+    answer = preflight(client, SHOP, f"content-type, {name}")
+    assert allowed_headers(answer) == {"content-type"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import logging
 from typing import Any
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from payment_service import errors
 from payment_service.errors import Forbidden, PaymentError, TooManyRequests, Unauthorized
+from payment_service.schema.secret import Secret
 from tests.support.fake_payments import CLIENT_SECRET, Answer, FakePayments, client_of
 
 ORDER = {"amount": 100, "order_id": "A-1"}
@@ -52,6 +54,7 @@ ROWS = [
     (errors.CardRefused("x", code="card_declined"), 402, "card_declined", "fix_request"),
     (errors.BadRequest("x", code="too_large"), 413, "too_large", "fix_request"),
     (errors.BadRequest("x", code="not_json"), 415, "not_json", "fix_request"),
+    (errors.BadRequest("x", code="encoded_body"), 415, "encoded_body", "fix_request"),
     (errors.NotFound("x"), 404, "not_found", "fix_request"),
     (errors.Changed("x"), 409, "changed", "fix_request"),
     (errors.NoLongerOpen("succeeded"), 409, "payment_succeeded", "fix_request"),
@@ -69,6 +72,24 @@ ROWS = [
     (errors.PaymentError("x"), 500, "internal", "stop"),
     (RuntimeError("x"), 500, "internal", "stop"),
 ]
+
+
+def test_every_route_with_a_body_names_the_coding_that_it_rejects() -> None:
+    client = client_of(FakePayments(), stripe_webhook_secret=Secret("whsec_x"))
+    routes = [
+        rule.rule
+        for rule in client.application.url_map.iter_rules()
+        if "POST" in (rule.methods or set())
+    ]
+    assert {PATH, "/webhook", "/update-payment-intent", "/cancel-payment-intent"} <= set(routes)
+    for route in routes:
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        answer = client.post(route, data=gzip.compress(b"{}"), headers=headers)
+        assert answer.status_code == 415, route
+        found = answer.get_json()
+        assert (found["code"], found["action"]) == ("encoded_body", "fix_request")
+        assert "Content-Encoding: gzip" in found["error"]
+        assert answer.headers["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.parametrize(("error", "status", "code", "action"), ROWS)

@@ -118,7 +118,7 @@ MALFORMED = {
 INVALID: dict[str, tuple[str, Any]] = {
     "amount 0": ("amount", {"amount": 0}),
     "amount -1": ("amount", {"amount": -1}),
-    "amount 100000000": ("amount", {"amount": 100_000_000}),
+    "amount of 13 digits": ("amount", {"amount": 1_000_000_000_000}),
     "amount of 200 digits": ("amount", {"amount": 10**199}),
     "amount of 201 digits": ("amount", {"amount": 10**200}),
     "amount 10.0": ("amount", {"amount": 10.0}),
@@ -151,7 +151,6 @@ INVALID: dict[str, tuple[str, Any]] = {
     "client_id of 201": ("client_id", {"client_id": "x" * 201}),
     "client_id false": ("client_id", {"client_id": False}),
     "client_id with NUL": ("client_id", {"client_id": "\x00"}),
-    "currency unknown": ("currency", {"currency": "xyz"}),
     "currency empty": ("currency", {"currency": ""}),
     "currency too long": ("currency", {"currency": "usdx"}),
     "currency with a space": ("currency", {"currency": "usd "}),
@@ -159,15 +158,16 @@ INVALID: dict[str, tuple[str, Any]] = {
     "currency in full width": ("currency", {"currency": "\uff35\uff33\uff24"}),
     "currency 840": ("currency", {"currency": 840}),
     "currency in a list": ("currency", {"currency": ["usd"]}),
-    "currency of old": ("currency", {"currency": "dem"}),
-    "currency bitcoin": ("currency", {"currency": "btc"}),
+    "currency too short": ("currency", {"currency": "us"}),
+    "currency with a digit": ("currency", {"currency": "us1"}),
+    "currency with a line break": ("currency", {"currency": "usd\n"}),
     "ugx 501": ("amount", {"currency": "UGX", "amount": 501}),
     "isk 1050": ("amount", {"currency": "isk", "amount": 1050}),
     "isk 1": ("amount", {"currency": "isk", "amount": 1}),
     "bhd 5123": ("amount", {"currency": "bhd", "amount": 5123}),
     "jod 1": ("amount", {"currency": "jod", "amount": 1}),
     "kwd 11": ("amount", {"currency": "KWD", "amount": 11}),
-    "omr 99999999": ("amount", {"currency": "omr", "amount": 99_999_999}),
+    "omr 999999999999": ("amount", {"currency": "omr", "amount": 999_999_999_999}),
     "tnd 1001": ("amount", {"currency": "tnd", "amount": 1001}),
     "types empty": ("payment_method_types", {"payment_method_types": []}),
     "types in text": ("payment_method_types", {"payment_method_types": "card"}),
@@ -381,11 +381,11 @@ def test_an_integer_as_large_as_a_body_is_refused_by_its_field() -> None:
     """Python itself reads 4,300 digits, and no more."""
     body = b'{"order_id": "A-1", "amount": ' + b"9" * 60_000 + b"}"
     assert refusal(body)[:2] == (400, "invalid_parameter")
-    assert refusal(body)[2].startswith("amount: must be an integer from 1 to 99999999")
+    assert refusal(body)[2].startswith("amount: must be an integer from 1 to 999999999999")
 
 
 def test_all_broken_rules_are_reported_together() -> None:
-    _, _, message = refusal(b'{"amount": "1", "order_id": "", "currency": "xyz"}')
+    _, _, message = refusal(b'{"amount": "1", "order_id": "", "currency": "xy"}')
     fields = [sentence.partition(":")[0] for sentence in message.split("; ")]
     assert fields == ["amount", "order_id", "currency"]
 

@@ -55,6 +55,30 @@ def test_a_body_that_differs_from_its_content_length_is_rejected(said: int) -> N
     assert caught.value.code == "malformed_json"
 
 
+@pytest.mark.parametrize(
+    ("coding", "shown"),
+    [
+        ("gzip", "Content-Encoding: gzip;"),
+        ("X-GZIP", "Content-Encoding: X-GZIP;"),
+        ("identity, br", "Content-Encoding: br;"),
+        ("sk_test_4eC39HqLyjWD", "a Content-Encoding;"),
+        ("<script>", "a Content-Encoding;"),
+        ("z" * 1000, "a Content-Encoding;"),
+    ],
+)
+def test_a_compressed_body_is_rejected_unread(coding: str, shown: str) -> None:
+    stream = Trickle(100, 1000)
+    with pytest.raises(BadRequest, match=shown) as caught:
+        read_body(stream.read, 100, coding=coding)
+    assert caught.value.code == "encoded_body"
+    assert stream.taken == 0
+
+
+@pytest.mark.parametrize("coding", [None, "", "identity", "Identity", "identity, identity"])
+def test_the_identity_coding_is_no_coding(coding: str | None) -> None:
+    assert len(read_body(Trickle(100, 1000).read, 100, coding=coding)) == 100
+
+
 @pytest.mark.parametrize("error", [OSError, ValueError, RuntimeError])
 def test_a_body_that_cannot_be_read_is_the_senders_matter(error: type[Exception]) -> None:
     def read(_: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from typing import Any
 
@@ -25,7 +27,9 @@ from payment_service.schema.secret import Secret
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 from payment_service.web.errors import ERROR_RESPONSES, UNREADABLE
 from payment_service.web.openapi.document import document as guarded_document
+from payment_service.web.openapi.page import page
 from tests.support.fake_payments import Answer, FakePayments, client_of
+from tests.support.json_schema import Schemas
 from tests.unit.web.test_api import ORDER, PATH, ROWS, ask
 
 UPDATE = "/update-payment-intent"
@@ -47,6 +51,8 @@ def test_every_field_of_the_model_is_described_and_no_other(document: Any) -> No
         assert schema["additionalProperties"] is False
         for name, field in schema["properties"].items():
             assert field.get("description"), name
+            [example] = (field if "examples" in field else field["anyOf"][0])["examples"]
+            assert Schemas(document).fits(example, field), name
 
 
 def test_an_order_may_be_a_number_as_it_is_described(document: Any) -> None:
@@ -78,9 +84,65 @@ def test_as_many_names_of_metadata_are_taken_as_are_described(
         check_request({**ORDER, "metadata": {**names, "more": ""}}, model)
 
 
+def operations(document: Any) -> list[Any]:
+    return [each for methods in document["paths"].values() for each in methods.values()]
+
+
+def contents(document: Any) -> list[Any]:
+    """Every body of a request or an answer."""
+    return [
+        part["content"]["application/json"]
+        for operation in operations(document)
+        for part in (operation.get("requestBody"), *operation["responses"].values())
+        if part is not None
+    ]
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_every_body_has_examples_that_fit_its_schema(guarded: bool) -> None:
+    document = guarded_document(ERROR_RESPONSES, guarded=guarded)
+    schemas = Schemas(document)
+    for content in contents(document):
+        examples = [each["value"] for each in content.get("examples", {}).values()]
+        examples += [content["example"]] if "example" in content else []
+        assert examples, content
+        for example in examples:
+            assert schemas.fits(example, content["schema"]), (example, content["schema"])
+
+
+def test_the_examples_of_requests_pass_the_services_own_checks(document: Any) -> None:
+    checked = 0
+    for content in contents(document):
+        for model in (PaymentRequest, UpdateRequest, CancelRequest):
+            named = content["schema"].get("$ref", "").endswith(f"/{model.__name__}")
+            for example in content["examples"].values() if named else ():
+                check_request(example["value"], model)
+                checked += 1
+    assert checked >= 6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"amount": 1099},
+        {"amount": "1099", "order_id": "A-1"},
+        {"amount": 0, "order_id": "A-1"},
+        {"amount": 10**12, "order_id": "A-1"},
+        {"amount": 1099, "order_id": "A-1", "currency": "usdx"},
+        {"amount": 1099, "order_id": "A-1", "colour": "red"},
+        {"amount": 1099, "order_id": "A-1", "metadata": {"order_id": "B"}},
+        {"amount": 1099, "order_id": "A-1", "payment_method_types": []},
+    ],
+)
+def test_the_schema_rejects_what_the_service_rejects(document: Any, wrong: dict[str, Any]) -> None:
+    assert not Schemas(document).fits(wrong, document["components"]["schemas"]["PaymentRequest"])
+    with pytest.raises(BadRequest):
+        check_request(wrong, PaymentRequest)
+
+
 def described_responses(document: Any) -> list[tuple[str, Any]]:
-    operations = [each for path in document["paths"].values() for each in path.values()]
-    return [answer for operation in operations for answer in operation["responses"].items()]
+    found = operations(document)
+    return [answer for operation in found for answer in operation["responses"].items()]
 
 
 def rules(document: Any, status: int, path: str) -> Any:
@@ -130,7 +192,8 @@ def test_how_large_a_body_may_be_is_described(document: Any, path: str, limit: i
 
 
 def test_an_event_may_be_of_any_content_type(document: Any) -> None:
-    assert "415" not in document["paths"]["/webhook"]["post"]["responses"]
+    assert rules(document, 415, "/webhook")[1]["code"]["enum"] == ["encoded_body"]
+    assert rules(document, 415, PATH)[1]["code"]["enum"] == ["not_json", "encoded_body"]
 
 
 def test_replayable_routes_describe_the_replay_header(document: Any) -> None:
@@ -169,9 +232,8 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     assert response.content_type.startswith("text/html")
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     text = response.get_data(as_text=True)
-    assert not re.findall(r"<script|<link|<img|https?://", text)
-    for name in names_of(PaymentRequest):
-        assert f"<code>{name}</code>" in text
+    assert text.count("<link") == text.count('<link rel="icon" href="data:,">') == 1
+    assert not re.findall(r"<script|<img|https?://", text)
     for word in (
         "bad_request",
         "invalid_parameter",
@@ -181,6 +243,50 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
         "store_unavailable",
     ):
         assert word in text
+
+
+def docs(*, guarded: bool) -> str:
+    return page(guarded_document(ERROR_RESPONSES, guarded=guarded), "pay.example:4242")
+
+
+def section_of(text: str, heading: str) -> str:
+    [found] = re.findall(
+        rf"<section><h2><code>{re.escape(heading)}</code>.*?</section>", text, re.S
+    )
+    return html.unescape(str(found))
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_the_page_has_the_fields_and_examples_of_each_operation(guarded: bool) -> None:
+    document = guarded_document(ERROR_RESPONSES, guarded=guarded)
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            text = section_of(docs(guarded=guarded), f"{method.upper()} {path}")
+            schema = content_of(operation).get("schema", {})
+            model = document["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2])
+            for name in (model or {"properties": {}})["properties"]:
+                assert f"<code>{name}</code>" in text
+            for example in content_of(operation).get("examples", {}).values():
+                assert json.dumps(example["value"]) in text or path == "/webhook"
+            if method == "get" or model:
+                assert f"pay.example:4242{path}" in text
+            assert ("Authorization: Bearer" in text) == ("security" in operation)
+
+
+def content_of(operation: Any) -> Any:
+    return operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+
+
+@pytest.mark.parametrize(("guarded", "says"), [(False, "None: "), (True, "Authorization: Bearer")])
+def test_the_page_says_how_callers_authenticate(guarded: bool, says: str) -> None:
+    text = docs(guarded=guarded)
+    assert says in text.partition("<h2>Authentication</h2>")[2].partition("</section>")[0]
+    assert "`" not in text
+
+
+def test_the_page_escapes_the_host() -> None:
+    text = page(guarded_document(ERROR_RESPONSES, guarded=False), '<b>"&')
+    assert '<b>"&' not in text
 
 
 def test_every_400_describes_malformed_http(document: Any) -> None:

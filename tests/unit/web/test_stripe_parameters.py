@@ -113,6 +113,30 @@ def test_reused_order_and_small_amount_are_rejected(client: FlaskClient) -> None
     assert (small.status_code, small.get_json()["code"]) == (400, "amount_too_small")
 
 
+def test_an_amount_of_twelve_digits_is_created_and_updated(
+    client: FlaskClient, bench: FlowBench
+) -> None:
+    most = 999_999_999_999
+    pay(client, amount=most - 1)
+    updated = client.post("/update-payment-intent", json={"order_id": "A-1", "amount": most})
+    assert (updated.status_code, updated.get_json()["amount"]) == (200, most)
+    assert client.get("/payment-intent?order_id=A-1").get_json()["amount"] == most
+    assert only(bench)["amount"] == most
+
+
+def test_narrower_limits_and_currencies_are_stripes_to_reject(
+    client: FlaskClient, bench: FlowBench
+) -> None:
+    debit = {"amount": 100_000_000, "payment_method_types": ["us_bank_account"]}
+    large = client.post(PATH, json={**VALID, **debit})
+    assert (large.status_code, large.get_json()["code"]) == (400, "amount_too_large")
+    unknown = client.post(PATH, json={**VALID, "currency": "xyz"})
+    assert unknown.status_code == 400
+    assert unknown.get_json()["error"].startswith("Invalid currency: xyz.")
+    pay(client, amount=100_000_000, currency="idr")
+    assert only(bench)["amount"] == 100_000_000
+
+
 def test_invalid_input_never_reaches_stripe(client: FlaskClient, bench: FlowBench) -> None:
     bodies = [*MALFORMED.values()]
     bodies += [json.dumps({**VALID, **fields}).encode() for _, fields in INVALID.values()]

@@ -1,0 +1,133 @@
+"""Examples of requests and answers, in the order in which a caller would send them.
+
+A test sends each request to the service and compares the answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_INTENT = "pi_3SYc2dBx0sandbox1aB2cD3e"
+
+_MANDATE = {"payment_schedule": "sporadic", "transaction_type": "personal"}
+
+# Operation → examples of its body: name → summary and value.
+REQUESTS: dict[str, dict[str, Any]] = {
+    "createPaymentIntent": {
+        "order": {
+            "summary": "An order; Stripe chooses the payment methods",
+            "value": {"amount": 1099, "currency": "usd", "order_id": "A-1"},
+        },
+        "ach": {
+            "summary": "ACH debit (United States)",
+            "value": {
+                "amount": 1099,
+                "currency": "usd",
+                "order_id": "ACH-1",
+                "payment_method_types": ["us_bank_account"],
+            },
+        },
+        "eft": {
+            "summary": "EFT, pre-authorized debit (Canada)",
+            "value": {
+                "amount": 1099,
+                "currency": "cad",
+                "order_id": "EFT-1",
+                "payment_method_types": ["acss_debit"],
+                "payment_method_options": {"acss_debit": {"mandate_options": _MANDATE}},
+            },
+        },
+        "interac": {
+            "summary": "Interac at a terminal (Canada)",
+            "value": {
+                "amount": 1099,
+                "currency": "cad",
+                "order_id": "INT-1",
+                "payment_method_types": ["card_present", "interac_present"],
+            },
+        },
+    },
+    "updatePaymentIntent": {
+        "amount": {
+            "summary": "A new amount, unless the order has changed meanwhile",
+            "value": {"order_id": "A-1", "amount": 1500, "expected_amount": 1099},
+        }
+    },
+    "cancelPaymentIntent": {
+        "abandoned": {
+            "summary": "The shopper left",
+            "value": {"order_id": "A-1", "reason": "abandoned"},
+        }
+    },
+    "receiveEvent": {
+        "succeeded": {
+            "summary": "Stripe's event of a payment",
+            "value": {
+                "id": "evt_3SYc2dBx0sandbox",
+                "object": "event",
+                "type": "payment_intent.succeeded",
+                "created": 1795539140,
+                "livemode": False,
+                "data": {
+                    "object": {
+                        "id": _INTENT,
+                        "object": "payment_intent",
+                        "status": "succeeded",
+                        "amount": 1099,
+                        "currency": "usd",
+                        "metadata": {"order_id": "A-1"},
+                    }
+                },
+            },
+        }
+    },
+}
+
+# Operation → an answer with status 200.
+ANSWERS: dict[str, Any] = {
+    "createPaymentIntent": {
+        "payment_intent_id": _INTENT,
+        "client_secret": f"{_INTENT}_secret_f4G5h6",
+        "status": "requires_payment_method",
+    },
+    "getPaymentIntent": {
+        "order_id": "A-1",
+        "client_id": None,
+        "status": "requires_payment_method",
+        "paid": False,
+        "payment_intent_id": _INTENT,
+        "amount": 1099,
+        "currency": "usd",
+        "attempt": 1,
+        "revision": 0,
+        "created_at": 1795539132.1,
+        "updated_at": 1795539132.4,
+        "waiting": 0,
+        "history": [
+            {"at": 1795539132.1, "what": "claimed", "attempt": 1},
+            {
+                "at": 1795539132.4,
+                "what": "created",
+                "payment_intent_id": _INTENT,
+                "status": "requires_payment_method",
+            },
+        ],
+    },
+    "updatePaymentIntent": {
+        "payment_intent_id": _INTENT,
+        "status": "requires_payment_method",
+        "amount": 1500,
+        "currency": "usd",
+        "revision": 1,
+    },
+    "cancelPaymentIntent": {
+        "payment_intent_id": _INTENT,
+        "status": "canceled",
+        "amount": 1500,
+        "currency": "usd",
+    },
+    "receiveEvent": {"received": True, "outcome": "applied"},
+    "getConfig": {"publishable_key": "pk_test_51abc"},
+    "getHealth": {"status": "ok"},
+    "getReadiness": {"status": "ok"},
+}

@@ -1,0 +1,62 @@
+"""The examples of GET /openapi.json, sent to the running service."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import stripe
+
+from tests.support.json_schema import Schemas
+from tests.support.sandbox_process import WEBHOOK_SECRET, SandboxProcess
+from tests.support.service_process import ServiceProcess
+
+SEQUENCE = (
+    ("post", "/create-payment-intent"),
+    ("get", "/payment-intent"),
+    ("post", "/update-payment-intent"),
+    ("post", "/cancel-payment-intent"),
+    ("post", "/webhook"),
+    ("get", "/config"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[ServiceProcess]:
+    with SandboxProcess() as sandbox, ServiceProcess(sandbox.url) as running:
+        yield running
+
+
+def send(service: ServiceProcess, method: str, path: str, value: Any) -> requests.Response:
+    if method == "get":
+        query = {"order_id": "A-1"} if path == "/payment-intent" else None
+        return requests.get(service.url + path, params=query, timeout=30)
+    body = json.dumps(value)
+    signature = stripe.WebhookSignature.generate_signature_header(
+        body, WEBHOOK_SECRET, int(time.time())
+    )
+    headers = {"Content-Type": "application/json", "Stripe-Signature": signature}
+    return requests.post(service.url + path, data=body, headers=headers, timeout=30)
+
+
+def test_every_example_is_answered_as_it_is_described(service: ServiceProcess) -> None:
+    document = service.get("/openapi.json").json()
+    described = {(way, path) for path, ways in document["paths"].items() for way in ways}
+    assert set(SEQUENCE) == described
+    schemas = Schemas(document)
+    for method, path in SEQUENCE:
+        operation = document["paths"][path][method]
+        body = operation.get("requestBody", {"content": {"application/json": {}}})
+        examples = body["content"]["application/json"].get("examples", {"none": {"value": None}})
+        told = operation["responses"]["200"]["content"]["application/json"]
+        for name, example in examples.items():
+            answer = send(service, method, path, example["value"])
+            assert answer.status_code == 200, (path, name, answer.text)
+            assert schemas.fits(answer.json(), told["schema"]), (path, answer.text)
+            assert answer.json().keys() == told["example"].keys()
