@@ -137,7 +137,7 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
             "/config": {"get": _config(statuses)},
             "/healthz": {"get": _plain("The process is alive", _OK)},
             "/readyz": {
-                "get": _plain("The key store answers", _OK, responses([StoreDown], statuses))
+                "get": _plain("An order can be stored", _OK, responses([StoreDown], statuses))
             },
         },
         "components": {
