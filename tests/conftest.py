@@ -11,13 +11,25 @@ from tests.support.key_stores import (
     pooler,
     postgres_server,
     quick_path,
+    redis_cluster,
+    redis_sentinel,
     redis_server,
     server,
     store,
 )
 from tests.support.sandbox_process import SandboxProcess
 
-__all__ = ["place", "pooler", "postgres_server", "quick_path", "redis_server", "server", "store"]
+__all__ = [
+    "place",
+    "pooler",
+    "postgres_server",
+    "quick_path",
+    "redis_cluster",
+    "redis_sentinel",
+    "redis_server",
+    "server",
+    "store",
+]
 
 
 @pytest.fixture(scope="session")

@@ -15,16 +15,18 @@ import pytest
 from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
 from payment_service.key_store.contract import KeyRecord, Order
 from tests.support.pgbouncer import ABSENT, PROGRAM, PgBouncer
+from tests.support.redis_cluster import RedisCluster, Sentinel
 from tests.support.servers import QUICK_DISK, Postgres, Redis, Server
 
 SERVERS = ("postgresql", "redis")
 ASCII_SERVER = "postgresql-sql-ascii"
 POOLED = "postgresql-behind-pgbouncer"
+CLUSTER, SENTINEL = "redis-cluster", "redis-sentinel"
 SHARED = ("sqlite", "shared-memory", *SERVERS)
 STORES = ("memory", *SHARED)
 
 # The same stores behind a pooler or on several servers.
-DISTANT = (POOLED,)
+DISTANT = (POOLED, CLUSTER, SENTINEL)
 EVERYWHERE = (*STORES, ASCII_SERVER, *DISTANT)
 
 # Long enough for two busy cores, and short enough for a test of the time-out.
@@ -66,6 +68,18 @@ def pooler(postgres_server: Postgres) -> Iterator[PgBouncer]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    with RedisCluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel() -> Iterator[Sentinel]:
+    with Sentinel() as running:
+        yield running
+
+
 @pytest.fixture
 def quick_path() -> Iterator[Path]:
     """A directory in memory, where a flush costs nothing."""
@@ -82,6 +96,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 
 SERVER_FIXTURES = {"postgresql": "postgres_server", "redis": "redis_server"}
+DISTANT_FIXTURES = {POOLED: "pooler", CLUSTER: "redis_cluster", SENTINEL: "redis_sentinel"}
 
 
 @pytest.fixture
@@ -92,8 +107,8 @@ def place(request: pytest.FixtureRequest, quick_path: Path) -> Iterator[Place]:
         ascii_server: Postgres = request.getfixturevalue("postgres_server")
         yield Place(name, ascii_server.new_database("SQL_ASCII"))
         return
-    if name == POOLED:
-        yield Place(name, request.getfixturevalue("pooler").new_url())
+    if name in DISTANT_FIXTURES:
+        yield Place(name, request.getfixturevalue(DISTANT_FIXTURES[name]).new_url())
         return
     if name not in SERVERS:
         where = {"memory": "memory://", "shared-memory": str(quick_path / "shared.db")}

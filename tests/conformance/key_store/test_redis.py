@@ -52,9 +52,7 @@ def test_many_entries_without_records_hide_no_due_record(store: RedisStore, clie
     assert store.due(NOW, 10) == [record(due_at=NOW)]
 
 
-def test_entry_dropped_before_its_record_hides_nothing(
-    client: Client, pipeline: Pipeline
-) -> None:
+def test_entry_dropped_before_its_record_hides_nothing(client: Client, pipeline: Pipeline) -> None:
     """A reader just before the second write drops the entry; the script does the same."""
     script = Script.of(
         "redis.call('ZREM', 'payment:due', ARGV[1]); return redis.call('SET', KEYS[1], 'written')"
