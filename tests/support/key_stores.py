@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,3 +157,8 @@ def use_connections(store: KeyStore, count: int) -> None:
 
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(read, range(count)))
+
+
+def uses(store: KeyStore) -> list[Callable[[], object]]:
+    """Return a ping, a write and a read."""
+    return [store.ping, lambda: store.claim(record()), lambda: store.read(order())]

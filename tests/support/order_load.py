@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,8 +53,8 @@ class OrderLoad:
         """Create the orders; call `halfway` in the middle of the traffic."""
         with ThreadPoolExecutor(CLIENTS + 1) as pool:
             ids = [f"A-{number}" for number in range(orders)]
-            done = [pool.submit(self.create, each) for each in ids[: orders // 2]]
-            done += [pool.submit(halfway)]
+            done: list[Future[Any]] = [pool.submit(self.create, each) for each in ids[: orders // 2]]
+            done.append(pool.submit(halfway))
             done += [pool.submit(self.create, each) for each in ids[orders // 2 :]]
             for each in done:
                 each.result(300)

@@ -22,7 +22,7 @@ from payment_service.key_store.postgres.pool import PostgresPool
 from payment_service.key_store.postgres.schema import migrate
 from payment_service.key_store.row import as_row
 from payment_service.key_store.statements import statement
-from tests.support.key_stores import order, record, use_connections
+from tests.support.key_stores import order, record, use_connections, uses
 from tests.support.servers import Postgres
 
 ISOLATIONS = ("read committed", "repeatable read", "serializable")
@@ -238,7 +238,7 @@ def test_a_server_that_becomes_read_only_refuses_until_it_is_writable(
         store = open_key_store(server.url(), timeout_seconds=5)
         use_connections(store, 6)
         switch_read_only(server, "on")
-        for use in (store.ping, lambda: store.claim(record()), lambda: store.read(order())):
+        for use in uses(store):
             with pytest.raises(StoreUnavailable) as caught:
                 use()
             assert caught.value.cause == "read_only"

@@ -10,7 +10,7 @@ from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.record import transitions
 from tests.support.flow_bench import FlowBench
-from tests.support.key_stores import TIMEOUT_SECONDS, order, record, use_connections
+from tests.support.key_stores import TIMEOUT_SECONDS, order, record, use_connections, uses
 from tests.support.order_load import order_load
 from tests.support.postgres_pair import PostgresPair
 from tests.support.redis_cluster import until
@@ -31,7 +31,7 @@ def test_hot_standby_alone_is_refused_until_it_is_promoted(
     open_key_store(pair.primary.url()).close()
     pair.catch_up()
     store = open_key_store(pair.standby.url(), timeout_seconds=TIMEOUT_SECONDS)
-    for use in (store.ping, lambda: store.claim(record()), lambda: store.read(order())):
+    for use in uses(store):
         with pytest.raises(StoreUnavailable) as caught:
             use()
         assert caught.value.cause == "read_only"

@@ -13,7 +13,7 @@ from payment_service.key_store import KeyStore, open_key_store, refuse_unusable
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.order_key import order_key
 from payment_service.key_store.redis.store import PREFIX
-from tests.support.key_stores import NOW, TIMEOUT_SECONDS, order, record
+from tests.support.key_stores import NOW, TIMEOUT_SECONDS, order, record, uses
 from tests.support.order_load import order_load
 from tests.support.redis_cluster import Node, RedisCluster, Sentinel, until
 from tests.support.servers import Redis
@@ -167,7 +167,7 @@ def refused(url: str, caplog: pytest.LogCaptureFixture) -> str:
     with pytest.raises(ValueError) as stopped:
         refuse_unusable(url, TIMEOUT_SECONDS)
     store = open_key_store(url, timeout_seconds=TIMEOUT_SECONDS)
-    for use in (store.ping, lambda: store.claim(record()), lambda: store.read(order())):
+    for use in uses(store):
         with pytest.raises(StoreUnavailable, match="write redis") as caught:
             use()
         assert caught.value.cause == "wrong_server"
