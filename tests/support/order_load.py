@@ -53,7 +53,9 @@ class OrderLoad:
         """Create the orders; call `halfway` in the middle of the traffic."""
         with ThreadPoolExecutor(CLIENTS + 1) as pool:
             ids = [f"A-{number}" for number in range(orders)]
-            done: list[Future[Any]] = [pool.submit(self.create, each) for each in ids[: orders // 2]]
+            done: list[Future[Any]] = [
+                pool.submit(self.create, each) for each in ids[: orders // 2]
+            ]
             done.append(pool.submit(halfway))
             done += [pool.submit(self.create, each) for each in ids[orders // 2 :]]
             for each in done:

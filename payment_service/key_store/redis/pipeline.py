@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from redis import ConnectionPool, RedisError
-from redis.exceptions import AskError, MovedError, NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import AskError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from payment_service.key_store.redis.servers import Servers
@@ -144,7 +144,7 @@ class Pipeline:
         for n in todo:
             redirection = answers[n]
             try:
-                if isinstance(redirection, AskError | MovedError):
+                if isinstance(redirection, AskError):
                     groups[self._servers.pool_after(redirection)].append(n)
                 else:
                     groups[self._servers.pool_of(units[n][0])].append(n)
@@ -155,7 +155,7 @@ class Pipeline:
     def _may_send_again(self, key: str, answer: Any) -> bool:
         """Whether no server ran the unit, and another send may help."""
         if not isinstance(answer, _Failed):
-            return isinstance(answer, AskError | MovedError | NoScriptError)
+            return isinstance(answer, (AskError, NoScriptError))
         try:
             return answer.is_unsent and self._servers.pool_of(key) is not answer.pool
         except RedisError:

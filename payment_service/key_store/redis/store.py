@@ -126,8 +126,13 @@ class RedisStore:
         return answer
 
     def _group(self, key: str) -> GroupCommit[ScriptCall, Any]:
-        with self._translated_errors():
+        try:
             pool = self._servers.pool_of(key)
+        except RedisError as error:
+            raise self._failed(error) from error
+        known = self._writes.get(pool)
+        if known is not None:
+            return known
         with self._lock:
             if pool not in self._writes:
                 self._writes[pool] = GroupCommit(

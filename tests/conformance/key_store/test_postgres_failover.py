@@ -10,7 +10,7 @@ from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.record import transitions
 from tests.support.flow_bench import FlowBench
-from tests.support.key_stores import TIMEOUT_SECONDS, order, record, use_connections, uses
+from tests.support.key_stores import TIMEOUT_SECONDS, record, use_connections, uses
 from tests.support.order_load import order_load
 from tests.support.postgres_pair import PostgresPair
 from tests.support.redis_cluster import until

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,9 @@ from payment_service.key_store.redis.store import PREFIX
 from tests.support.key_stores import NOW, TIMEOUT_SECONDS, order, record, uses
 from tests.support.order_load import order_load
 from tests.support.redis_cluster import Node, RedisCluster, Sentinel, until
-from tests.support.servers import Redis
+from tests.support.sandbox_process import ROOT, SandboxProcess
+from tests.support.servers import Redis, free_port
+from tests.support.service_process import COMMAND, ServiceProcess
 
 # A master is replaced within a few node time-outs; a busy machine needs more.
 FAILOVER_SECONDS = 30.0
@@ -214,3 +218,31 @@ def test_service_that_sentinel_does_not_know_is_named(redis_sentinel: Sentinel) 
         store.ping()
     assert caught.value.cause == "cluster_down"
     store.close()
+
+
+def test_service_on_a_cluster_answers_and_replays(
+    redis_cluster: RedisCluster, sandbox: SandboxProcess
+) -> None:
+    environ = {"KEY_STORE_URL": redis_cluster.new_url(), "WEB_CONCURRENCY": "2"}
+    with ServiceProcess(sandbox.url, environ) as service:
+        assert service.get("/readyz").status_code == 200
+        answers = [service.create(f"A-{number % 10}") for number in range(20)]
+        assert {each.status_code for each in answers} == {200}
+        assert len({each.json()["payment_intent_id"] for each in answers}) == 10
+
+
+def test_service_with_a_plain_url_of_a_node_does_not_start(redis_cluster: RedisCluster) -> None:
+    redis_cluster.settle()
+    environ = {
+        "PATH": os.environ["PATH"],
+        "STRIPE_SECRET_KEY": "sk_test_abc",
+        "KEY_STORE_URL": f"redis://127.0.0.1:{redis_cluster.nodes[0].port}",
+        "PORT": str(free_port()),
+    }
+    done = subprocess.run(
+        COMMAND, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "Settings: KEY_STORE_URL: the server is a node of a Redis Cluster: write redis+cluster://"
+    )
