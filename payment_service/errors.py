@@ -148,10 +148,17 @@ class StripeUnreachable(StripeFailed):
 
 
 class StoreDown(PaymentError):
-    """The key store does not answer; nothing was sent to Stripe."""
+    """The key store does not answer; nothing was sent to Stripe.
+
+    `cause` is the class of the reason, for operators.
+    """
 
     code = "store_unavailable"
     retry_after_seconds = 2.0
+
+    def __init__(self, message: str, cause: str | None = None) -> None:
+        super().__init__(message)
+        self.facts = {"cause": cause}
 
 
 class Overloaded(PaymentError):

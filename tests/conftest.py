@@ -6,10 +6,30 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.key_stores import place, postgres_server, quick_path, redis_server, server, store
+from tests.support.key_stores import (
+    place,
+    pooler,
+    postgres_server,
+    quick_path,
+    redis_cluster,
+    redis_sentinel,
+    redis_server,
+    server,
+    store,
+)
 from tests.support.sandbox_process import SandboxProcess
 
-__all__ = ["place", "postgres_server", "quick_path", "redis_server", "server", "store"]
+__all__ = [
+    "place",
+    "pooler",
+    "postgres_server",
+    "quick_path",
+    "redis_cluster",
+    "redis_sentinel",
+    "redis_server",
+    "server",
+    "store",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -27,8 +27,8 @@ def copy_store(source: str, target: str, overwrite: bool) -> None:
     FROM is KEY_STORE_URL until now, TO the one from now on. Stop the service first. If the copy is
     interrupted, run it again: it leaves alone what TO already has. Exit code 1: records differ.
     """
-    # The service repeats a store's warnings when it starts.
-    logging.getLogger("payment_service.key_store").setLevel(logging.ERROR)
+    # The command itself reports a failure; the service repeats a store's warnings at its start.
+    logging.getLogger("payment_service.key_store").setLevel(logging.CRITICAL)
     done = _copy_between(_source(source), _checked("TO", target), overwrite=overwrite)
     click.echo(f"{done.copied} records copied, {done.already_there} were there already")
     if done.differing:

@@ -16,7 +16,8 @@ __all__ = [
     "validate_url",
 ]
 
-SCHEMES = ("memory", "sqlite", "postgresql", "redis", "rediss")
+REDIS_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel")
+SCHEMES = ("memory", "sqlite", "postgresql", *REDIS_SCHEMES)
 
 UNKNOWN_SCHEME = f"unknown scheme: use one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
 
@@ -43,12 +44,12 @@ def validate_url(url: str) -> str:
 
             refuse_options(url)
             conninfo(url, DEFAULT_TIMEOUT_SECONDS)
-        case "redis" | "rediss":
+        case scheme if scheme in REDIS_SCHEMES:
+            from payment_service.key_store.redis.opening import open_servers
             from payment_service.key_store.redis.options import refuse_options
-            from payment_service.key_store.redis.store import open_redis
 
             refuse_options(url)
-            open_redis(url, DEFAULT_TIMEOUT_SECONDS)
+            open_servers(url, DEFAULT_TIMEOUT_SECONDS)
         case _:
             raise ValueError(UNKNOWN_SCHEME)
     return url
@@ -61,14 +62,19 @@ def _with_known_scheme(url: str) -> str:
 
 
 def refuse_unusable(url: str, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-    """Raise a one-line ValueError if the server answers but cannot store every order.
+    """Raise a one-line ValueError if the server answers and can never store every order.
 
-    A server that is down raises nothing: it does not stop the start.
+    A server that is down, or that an administrator can mend, does not stop the start.
     """
-    if url.startswith("postgresql:"):
+    scheme = url.partition(":")[0]
+    if scheme == "postgresql":
         from payment_service.key_store.postgres import pool
 
         pool.refuse_unusable(url, timeout_seconds)
+    elif scheme in REDIS_SCHEMES:
+        from payment_service.key_store.redis import store
+
+        store.refuse_unusable(url, timeout_seconds)
 
 
 def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> KeyStore:
@@ -94,7 +100,7 @@ def open_key_store(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
             from payment_service.key_store.postgres.store import PostgresStore
 
             return PostgresStore(url, timeout_seconds=timeout_seconds)
-        case "redis" | "rediss":
+        case scheme if scheme in REDIS_SCHEMES:
             from payment_service.key_store.redis.store import RedisStore
 
             return RedisStore(url, timeout_seconds=timeout_seconds)

@@ -21,8 +21,37 @@ class StoreError(Exception):
     """The base of all errors of a key store."""
 
 
+Cause = Literal[
+    "unreachable",  # no connection: DNS, refused, reset, no quorum
+    "timeout",  # no answer in time
+    "starting",  # the server starts, stops or loads its data
+    "authentication",  # a wrong user or password
+    "permission",  # the user may not do this
+    "tls",  # no TLS where one side needs it, or a wrong certificate
+    "no_database",  # no such database
+    "no_table",  # the table or its schema does not exist
+    "read_only",  # a replica, or a server or file that accepts no writes
+    "full",  # the disk or the memory is full
+    "busy",  # locked for too long, or too many connections
+    "cluster_down",  # a part of the cluster has no master
+    "wrong_server",  # the server is of another kind than KEY_STORE_URL says
+    "file",  # the file or its directory is missing, replaced or damaged
+    "rejected",  # the server rejected a value or a statement
+    "failed",  # anything else
+]
+
+
 class StoreUnavailable(StoreError):
-    """The store did not answer, or not in time; a write may or may not have been applied."""
+    """The store did not answer, or not in time; a write may or may not have been applied.
+
+    `cause` says why. The message has the driver's words, without secrets, for the log only.
+    """
+
+    def __init__(
+        self, message: str = "the store did not answer in time", cause: Cause = "timeout"
+    ) -> None:
+        super().__init__(message)
+        self.cause: Cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +147,10 @@ class KeyStore(Protocol):
         ...
 
     def ping(self) -> None:
-        """Return if the store can answer a read now."""
+        """Return if the store could store an order now; changes nothing.
+
+        Some faults show only at a write, for example a full disk.
+        """
         ...
 
     def close(self) -> None:

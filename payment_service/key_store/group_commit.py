@@ -181,6 +181,8 @@ class _Waiter(Generic[Op, Result]):
             self.wake()
 
     def result(self) -> Result:
-        if not self._results:
-            raise StoreUnavailable("the store did not answer in time") from self._failure
-        return self._results[0]
+        if self._results:
+            return self._results[0]
+        if isinstance(self._failure, StoreUnavailable):
+            raise StoreUnavailable(str(self._failure), self._failure.cause) from self._failure
+        raise StoreUnavailable from self._failure

@@ -6,7 +6,8 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.contract import KeyRecord, Order, State
+from payment_service.key_store.health import Health
 
 # A record takes about 1.1 kB (benchmarks/store_cost.py), so half a million take about 550 MB: the
 # most that a process should take of a small machine by default.
@@ -29,6 +30,7 @@ class MemoryStore:
         self._due: set[Order] = set()
         self._lock = threading.Lock()
         self._max_orders = max_orders
+        self._health = Health("memory")
 
     def claim(self, record: KeyRecord) -> KeyRecord:
         with self._lock:
@@ -38,6 +40,7 @@ class MemoryStore:
             if len(self._records) >= self._max_orders:
                 self._evict_one(record.updated_at)
             self._put(record)
+            self._health.answered()
             return record
 
     def read(self, order: Order) -> KeyRecord | None:
@@ -95,7 +98,7 @@ class MemoryStore:
         )
         victim = next((r for r in oldest if r.state != "pending" and r.due_at is None), None)
         if victim is None:
-            raise StoreUnavailable("the memory store is full of unfinished orders")
+            raise self._health.failed("full", "all orders are unfinished")
         if now - victim.updated_at < KEEP_SECONDS:
             log.warning(
                 "memory store full: dropped the record of a finished order younger than 90 days; "

@@ -105,11 +105,14 @@ class Payments:
         self._flight.part(lambda key: key[0] == order)
 
     def ready(self) -> None:
-        """Check that the key store answers. Raises StoreDown if not; never calls Stripe."""
+        """Check that the key store can store an order; never calls Stripe.
+
+        Raises StoreDown, with its cause.
+        """
         try:
             self._tools.store.ping()
         except StoreUnavailable as down:
-            raise StoreDown("The key store does not answer.") from down
+            raise StoreDown("The key store cannot store an order.", down.cause) from down
 
     def close(self) -> None:
         """Close every connection. No call may follow."""

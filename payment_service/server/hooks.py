@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from gunicorn.glogging import Logger
 
 from payment_service.access.live_mode import refuse_unsafe
-from payment_service.key_store import refuse_unusable
+from payment_service.key_store import REDIS_SCHEMES, refuse_unusable
 from payment_service.key_store.shared_directory import shared_directory
 from payment_service.server.reload import check_before_reload, try_address
 from payment_service.server.start_report import log_start, start_key_check
@@ -51,8 +51,7 @@ OF_STORES = {
     "sqlite": ("payment_service.key_store.sqlite.store",),
     "memory": ("payment_service.key_store.sqlite.store",),
     "postgresql": ("payment_service.key_store.postgres.store",),
-    "redis": ("payment_service.key_store.redis.store",),
-    "rediss": ("payment_service.key_store.redis.store",),
+    **dict.fromkeys(REDIS_SCHEMES, ("payment_service.key_store.redis.store",)),
 }
 OF_CLIENTS = ("payment_service.access.tokens", "payment_service.web.rate_limits")
 OF_METRICS = (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,20 @@ import pytest
 
 from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
 from payment_service.key_store.contract import KeyRecord, Order
+from tests.support.pgbouncer import ABSENT, PROGRAM, PgBouncer
+from tests.support.redis_cluster import RedisCluster, Sentinel
 from tests.support.servers import QUICK_DISK, Postgres, Redis, Server
 
 SERVERS = ("postgresql", "redis")
 ASCII_SERVER = "postgresql-sql-ascii"
+POOLED = "postgresql-behind-pgbouncer"
+CLUSTER, SENTINEL = "redis-cluster", "redis-sentinel"
 SHARED = ("sqlite", "shared-memory", *SERVERS)
 STORES = ("memory", *SHARED)
+
+# The same stores behind a pooler or on several servers.
+DISTANT = (POOLED, CLUSTER, SENTINEL)
+EVERYWHERE = (*STORES, ASCII_SERVER, *DISTANT)
 
 # Long enough for two busy cores, and short enough for a test of the time-out.
 TIMEOUT_SECONDS = 2.0
@@ -50,6 +60,26 @@ def redis_server() -> Iterator[Redis]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def pooler(postgres_server: Postgres) -> Iterator[PgBouncer]:
+    if PROGRAM is None:
+        pytest.skip(ABSENT)
+    with PgBouncer(postgres_server) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    with RedisCluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel() -> Iterator[Sentinel]:
+    with Sentinel() as running:
+        yield running
+
+
 @pytest.fixture
 def quick_path() -> Iterator[Path]:
     """A directory in memory, where a flush costs nothing."""
@@ -66,6 +96,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 
 SERVER_FIXTURES = {"postgresql": "postgres_server", "redis": "redis_server"}
+DISTANT_FIXTURES = {POOLED: "pooler", CLUSTER: "redis_cluster", SENTINEL: "redis_sentinel"}
 
 
 @pytest.fixture
@@ -75,6 +106,9 @@ def place(request: pytest.FixtureRequest, quick_path: Path) -> Iterator[Place]:
     if name == ASCII_SERVER:
         ascii_server: Postgres = request.getfixturevalue("postgres_server")
         yield Place(name, ascii_server.new_database("SQL_ASCII"))
+        return
+    if name in DISTANT_FIXTURES:
+        yield Place(name, request.getfixturevalue(DISTANT_FIXTURES[name]).new_url())
         return
     if name not in SERVERS:
         where = {"memory": "memory://", "shared-memory": str(quick_path / "shared.db")}
@@ -110,3 +144,21 @@ def record(of: Order | str = "A-1", owner: str = "first", **more: Any) -> KeyRec
         "updated_at": NOW,
     }
     return KeyRecord(order=named, owner=owner, **(values | more))
+
+
+def use_connections(store: KeyStore, count: int) -> None:
+    """Have several connections open, as a service under load has."""
+    barrier = threading.Barrier(count)
+
+    def read(number: int) -> None:
+        barrier.wait(10)
+        for _ in range(5):
+            store.read(order(f"{number}"))
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(read, range(count)))
+
+
+def uses(store: KeyStore) -> list[Callable[[], object]]:
+    """Return a ping, a write and a read."""
+    return [store.ping, lambda: store.claim(record()), lambda: store.read(order())]

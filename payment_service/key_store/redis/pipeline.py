@@ -1,18 +1,30 @@
-"""Sends many scripts to Redis in one round trip; each is atomic and has its own answer."""
+"""Sends many commands to Redis in one round trip to each server; each has its own answer."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from redis import Redis, RedisError
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+from redis import ConnectionPool, RedisError
+from redis.exceptions import AskError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from payment_service.key_store.redis.servers import Servers
+
 Command = tuple[Any, ...]
+
+# A key, and commands that its server runs in this order.
+Unit = tuple[str, tuple[Command, ...]]
+
+# Sends of a command that no server ran: to a failed server's successor, after a redirection, and
+# after loading a script.
+MAX_SENDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +48,169 @@ class ScriptCall:
     values: tuple[Any, ...]
     around: Command | None = None
 
-    def commands(self) -> list[Command]:
-        run = ("EVALSHA", self.script.sha, 1, self.key, *self.values)
-        return [run] if self.around is None else [self.around, run, self.around]
+    def command(self) -> Command:
+        return ("EVALSHA", self.script.sha, 1, self.key, *self.values)
+
+
+class NotSentError(Exception):
+    """Connecting failed: the server got nothing."""
+
+    def __init__(self, cause: RedisError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class NotReplicatedError(RedisError):
+    """Too few replicas confirmed the writes in time; the master has them."""
 
 
 class Pipeline:
-    """Runs scripts in a pipeline. redis-py's own pipeline takes twice as long."""
+    """Sends commands to the servers of their keys. redis-py's own pipeline takes twice as long.
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis, self._pool = redis, redis.connection_pool
+    A command is sent again only if certainly no server ran it. With `wait_replicas`, a script's
+    result counts only after that many replicas have it.
+    """
+
+    def __init__(self, servers: Servers, wait_replicas: int = 0) -> None:
+        self._servers, self._wait_replicas = servers, wait_replicas
 
     def run(self, calls: Sequence[ScriptCall], give_up_at: float) -> list[Any]:
-        """Return for each call its script's result, or its RedisError.
+        """Return for each call its script's result, or its RedisError."""
+        loads = {call.script.sha: call.script for call in calls}
+        main = [(call.key, (call.command(),)) for call in calls]
+        around = {
+            n: (str(call.around[1]), (call.around,)) for n, call in enumerate(calls) if call.around
+        }
+        if self._servers.is_one:
+            units = [
+                (key, (*around[n][1], *commands, *around[n][1]) if n in around else commands)
+                for n, (key, commands) in enumerate(main)
+            ]
+            return self._exchange(units, give_up_at, loads)
+        # Without its entry in the index, a record would never become due.
+        answers = self._exchange_some(around, give_up_at)
+        indexed = {
+            n: unit for n, unit in enumerate(main) if not isinstance(answers.get(n), RedisError)
+        }
+        answers |= self._exchange_some(indexed, give_up_at, loads)
+        again = self._exchange_some(around, give_up_at)
+        answers |= {n: each for n, each in again.items() if isinstance(each, RedisError)}
+        return [answers[n] for n in range(len(calls))]
 
-        A script that Redis did not know was not run: load it and send the call again, once. Raises
-        RedisError if the outcome of all calls is unknown.
-        """
-        answers = self._send(calls, give_up_at)
-        unknown = [n for n, each in enumerate(answers) if isinstance(each, NoScriptError)]
-        if unknown:
-            for script in {calls[n].script for n in unknown}:
-                self._redis.script_load(script.text)
-            again = self._send([calls[n] for n in unknown], give_up_at)
-            for n, answer in zip(unknown, again, strict=True):
-                answers[n] = answer
-        return answers
+    def read(self, commands: Sequence[tuple[str, Command]], give_up_at: float) -> list[Any]:
+        """Return the answers to commands on keys; raise the first RedisError."""
+        return _no_errors(
+            self._exchange([(key, (command,)) for key, command in commands], give_up_at)
+        )
 
-    def _send(self, calls: Sequence[ScriptCall], give_up_at: float) -> list[Any]:
-        sent = [call.commands() for call in calls]
-        connection: Any = self._pool.get_connection()
+    def read_from(self, pool: ConnectionPool, command: Command, give_up_at: float) -> Any:
+        """Return one server's answer. Raises RedisError."""
         try:
-            packed = connection.pack_commands([one for each in sent for one in each])
-            connection.send_packed_command(packed)
-            answers = [_answer([_read(connection, give_up_at) for _ in each]) for each in sent]
+            return _no_errors(self._send(pool, [command], give_up_at))[0]
+        except NotSentError as failed:
+            raise failed.cause from None
+
+    def _exchange_some(
+        self,
+        units: Mapping[int, Unit],
+        give_up_at: float,
+        loads: Mapping[str, Script] = MappingProxyType({}),
+    ) -> dict[int, Any]:
+        answers = self._exchange(list(units.values()), give_up_at, loads)
+        return dict(zip(units, answers, strict=True))
+
+    def _exchange(
+        self,
+        units: Sequence[Unit],
+        give_up_at: float,
+        loads: Mapping[str, Script] = MappingProxyType({}),
+    ) -> list[Any]:
+        """Return the answer or the RedisError of each unit."""
+        answers: list[Any] = [None] * len(units)
+        todo = list(range(len(units)))
+        for _ in range(MAX_SENDS):
+            for pool, members in self._by_pool(todo, units, answers).items():
+                self._try(pool, members, units, answers, give_up_at, loads)
+            todo = [n for n in todo if self._may_send_again(units[n][0], answers[n])]
+            if not todo or time.monotonic() >= give_up_at:
+                break
+        return [each.cause if isinstance(each, _Failed) else each for each in answers]
+
+    def _by_pool(
+        self, todo: Sequence[int], units: Sequence[Unit], answers: list[Any]
+    ) -> dict[ConnectionPool, list[int]]:
+        """Group units by the pool that each must be sent to; note errors in `answers`."""
+        groups: dict[ConnectionPool, list[int]] = defaultdict(list)
+        for n in todo:
+            redirection = answers[n]
+            try:
+                if isinstance(redirection, AskError):
+                    groups[self._servers.pool_after(redirection)].append(n)
+                else:
+                    groups[self._servers.pool_of(units[n][0])].append(n)
+            except RedisError as failed:
+                answers[n] = failed
+        return groups
+
+    def _may_send_again(self, key: str, answer: Any) -> bool:
+        """Whether no server ran the unit, and another send may help."""
+        if not isinstance(answer, _Failed):
+            return isinstance(answer, (AskError, NoScriptError))
+        try:
+            return answer.is_unsent and self._servers.pool_of(key) is not answer.pool
+        except RedisError:
+            return False
+
+    def _try(
+        self,
+        pool: ConnectionPool,
+        members: Sequence[int],
+        units: Sequence[Unit],
+        answers: list[Any],
+        give_up_at: float,
+        loads: Mapping[str, Script],
+    ) -> None:
+        """Send the members' commands to one server, and fill in their answers."""
+        sent = [
+            ((("ASKING",),) if isinstance(answers[n], AskError) else ()) + units[n][1]
+            for n in members
+        ]
+        try:
+            got = iter(
+                self._send(pool, [one for each in sent for one in each], give_up_at, bool(loads))
+            )
+        except (NotSentError, RedisError) as failed:
+            self._servers.mistrust()
+            for n in members:
+                answers[n] = _Failed.of(failed, pool)
+            return
+        for n, commands in zip(members, sent, strict=True):
+            answers[n] = _answer([next(got) for _ in commands], len(units[n][1]))
+        if any(isinstance(answers[n], NoScriptError) for n in members):
+            self._load(pool, loads, give_up_at)
+
+    def _load(self, pool: ConnectionPool, loads: Mapping[str, Script], give_up_at: float) -> None:
+        """Load the scripts; if that fails, the next send fails as this one did."""
+        with suppress(NotSentError, RedisError):
+            commands = [("SCRIPT", "LOAD", script.text) for script in loads.values()]
+            self._send(pool, commands, give_up_at)
+
+    def _send(
+        self,
+        pool: ConnectionPool,
+        commands: Sequence[Command],
+        give_up_at: float,
+        waits: bool = False,
+    ) -> list[Any]:
+        """Return the answers; raise RedisError if they are unknown, NotSentError if not sent."""
+        try:
+            connection: Any = pool.get_connection()
+        except RedisError as failed:
+            raise NotSentError(failed) from failed
+        wait = self._wait_command(give_up_at) if waits else []
+        try:
+            connection.send_packed_command(connection.pack_commands([*commands, *wait]))
+            answers = [_read(connection, give_up_at) for _ in [*commands, *wait]]
         except BaseException:
             # The next user would read the remaining answers as its own.
             connection.disconnect()
@@ -79,9 +220,22 @@ class Pipeline:
                 # After a failover the name resolves to another server, but the old one may live
                 # on as a replica and keep this connection open.
                 connection.disconnect()
-            return answers
+            return self._replicated(answers[: len(commands)], answers[len(commands) :])
         finally:
-            self._pool.release(connection)
+            pool.release(connection)
+
+    def _wait_command(self, give_up_at: float) -> list[Command]:
+        if not self._wait_replicas:
+            return []
+        # Half of what is left: the answer must come in time. 0 would wait without end.
+        milliseconds = max(1, round((give_up_at - time.monotonic()) * 500))
+        return [("WAIT", self._wait_replicas, milliseconds)]
+
+    def _replicated(self, answers: list[Any], waited: list[Any]) -> list[Any]:
+        if not waited or (isinstance(waited[0], int) and waited[0] >= self._wait_replicas):
+            return answers
+        lost = NotReplicatedError(f"WAIT {self._wait_replicas}: {waited[0]} replicas answered")
+        return [each if isinstance(each, RedisError) else lost for each in answers]
 
 
 def _read(connection: Any, give_up_at: float) -> Any:
@@ -94,10 +248,32 @@ def _read(connection: Any, give_up_at: float) -> Any:
         return refused
 
 
-def _answer(answers: list[Any]) -> Any:
-    """Return the script's result, or the first error of its commands."""
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """The failure of a whole send to one server."""
+
+    cause: RedisError
+    pool: ConnectionPool
+    is_unsent: bool
+
+    @classmethod
+    def of(cls, failed: RedisError | NotSentError, pool: ConnectionPool) -> _Failed:
+        if isinstance(failed, NotSentError):
+            return cls(failed.cause, pool, is_unsent=True)
+        return cls(failed, pool, is_unsent=False)
+
+
+def _answer(answers: list[Any], commands: int) -> Any:
+    """Return the first error, or the answer to the middle one of a unit's commands."""
     refused = next((each for each in answers if isinstance(each, RedisError)), None)
-    return refused or answers[len(answers) // 2]
+    return refused or answers[-commands:][commands // 2]
+
+
+def _no_errors(answers: list[Any]) -> list[Any]:
+    for each in answers:
+        if isinstance(each, RedisError):
+            raise each
+    return answers
 
 
 def _is_read_only(answer: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import errno
 import os
 import sqlite3
 import threading
@@ -11,8 +11,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.contract import (
+    Cause,
+    KeyRecord,
+    Order,
+    State,
+    StoreUnavailable,
+)
 from payment_service.key_store.group_commit import GroupCommit
+from payment_service.key_store.health import Health
 from payment_service.key_store.order_key import order_key
 from payment_service.key_store.row import as_record, as_row
 from payment_service.key_store.statements import statement
@@ -36,13 +43,36 @@ PACE_SECONDS = 0.002
 
 # In a UTF-16 database, SQLite confuses some characters, so two orders could share a key.
 NOT_UTF8 = "the SQLite file's encoding is not UTF-8: name a new file, which the service will create"
-UNUSABLE = "the SQLite file cannot be used now"
+READ_ONLY = "the SQLite file may not be written to"
 REPLACED = "the SQLite file was removed or replaced"
 
 # POSIX: a process that closes any descriptor of a file loses all its locks on that file. Without
 # SQLite's locks, another process that closes the database deletes the write-ahead log while this
 # one still writes to it. So only SQLite may open a file that may already be open.
 _creation_lock = threading.Lock()
+
+# SQLite's primary result codes, and the causes they stand for.
+CAUSES: dict[int, Cause] = {
+    sqlite3.SQLITE_BUSY: "busy",
+    sqlite3.SQLITE_LOCKED: "busy",
+    sqlite3.SQLITE_READONLY: "read_only",
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_PERM: "permission",
+    sqlite3.SQLITE_AUTH: "permission",
+    sqlite3.SQLITE_CANTOPEN: "file",
+    sqlite3.SQLITE_CORRUPT: "file",
+    sqlite3.SQLITE_NOTADB: "file",
+    sqlite3.SQLITE_IOERR: "file",
+}
+
+# errno's of the operating system.
+OS_CAUSES: dict[int, Cause] = {
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.EROFS: "read_only",
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+}
 
 OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
 
@@ -61,8 +91,6 @@ def check_directory(path: str) -> None:
         raise ValueError("a sqlite URL names a file in a directory that exists")
 
 
-log = logging.getLogger(__name__)
-
 Write = tuple[str, Mapping[str, Any]]
 
 
@@ -75,6 +103,7 @@ class SqliteStore:
     def __init__(self, path: str, *, timeout_seconds: float, durable: bool = True) -> None:
         self._path, self._timeout_seconds = path, timeout_seconds
         self._durable = durable
+        self._health = Health("SQLite")
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._file: tuple[int, int] | None = None
@@ -117,7 +146,11 @@ class SqliteStore:
             after = rows[-1][0]
 
     def ping(self) -> None:
+        if self._file:
+            # A connection that is open may have become read-only with its file system.
+            self._refuse_read_only()
         self._rows("due", {"now": 0.0, "limit": 1})
+        self._health.answered()
 
     def close(self) -> None:
         self._closed = True
@@ -134,15 +167,17 @@ class SqliteStore:
         """Run one statement in a shared transaction; run it alone if that one was rolled back."""
         write, give_up_at = (name, values), self._give_up_at()
         if self._batches is None:
-            return self._write_serialized(write, give_up_at)
-        changed = self._batches.do(write, give_up_at)
+            changed: int | None = self._write_serialized(write, give_up_at)
+        else:
+            changed = self._batches.do(write, give_up_at)
         if changed is None:
             changed = self._write_alone(write, give_up_at)
+        self._health.answered()
         return changed
 
     def _write_serialized(self, write: Write, give_up_at: float) -> int:
         if not self._turn.acquire(timeout=max(0.0, give_up_at - time.monotonic())):
-            raise StoreUnavailable("the SQLite file was busy for too long")
+            raise self._health.failed("busy", "the file was busy for too long")
         try:
             return self._write_alone(write, give_up_at)
         finally:
@@ -172,14 +207,14 @@ class SqliteStore:
 
     def _borrowed(self) -> _BorrowedConnection:
         """Lend a connection. An error closes it, which rolls its transaction back."""
-        return _BorrowedConnection(self._connection, self._give_back)
+        return _BorrowedConnection(self._connection, self._give_back, self._failed)
 
     def _connection(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreUnavailable("the key store is closed")
         if self._file and not self._is_same_file():
             # Some processes would use the old file and some a new, empty one.
-            raise StoreUnavailable(REPLACED)
+            raise self._health.failed("file", REPLACED)
         try:
             return self._idle.pop()
         except IndexError:
@@ -199,9 +234,8 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         if self._file is None:
             _create_file(self._path)
-        if not os.access(self._path, os.R_OK | os.W_OK):
-            # SQLite would open it read-only, and only writes would fail: not ready.
-            raise StoreUnavailable(UNUSABLE)
+        # SQLite would open a read-only file, and only writes would fail: not ready.
+        self._refuse_read_only()
         found = _identity(self._path)
         connection = sqlite3.connect(
             self._path,
@@ -223,13 +257,22 @@ class SqliteStore:
             _execute_with_retry(connection, "PRAGMA encoding", (), give_up_at).fetchone()[0]
             != "UTF-8"
         ):
-            log.error("No order is taken: %s", NOT_UTF8)
-            raise StoreUnavailable(NOT_UTF8)
+            raise self._health.failed("wrong_server", NOT_UTF8)
         synchronous = "FULL" if self._durable else "OFF"
         _execute_with_retry(connection, f"PRAGMA synchronous = {synchronous}", (), give_up_at)
         _use_wal(connection, give_up_at)
         if _schema_version(connection, give_up_at) < SCHEMA_VERSION:
             _migrate(connection, give_up_at)
+
+    def _refuse_read_only(self) -> None:
+        if os.path.exists(self._path) and not os.access(self._path, os.R_OK | os.W_OK):
+            raise self._health.failed("read_only", READ_ONLY)
+
+    def _failed(self, error: sqlite3.Error | OSError) -> StoreUnavailable:
+        if isinstance(error, OSError):
+            return self._health.failed(OS_CAUSES.get(error.errno or 0, "file"), error)
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        return self._health.failed(CAUSES.get(code, "rejected"), error)
 
 
 class _BorrowedConnection:
@@ -239,14 +282,15 @@ class _BorrowedConnection:
         self,
         take: Callable[[], sqlite3.Connection],
         give_back: Callable[[sqlite3.Connection], None],
+        failed: Callable[[sqlite3.Error | OSError], StoreUnavailable],
     ) -> None:
-        self._take, self._give_back = take, give_back
+        self._take, self._give_back, self._failed = take, give_back, failed
 
     def __enter__(self) -> sqlite3.Connection:
         try:
             self._connection = self._take()
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(UNUSABLE) from error
+            raise self._failed(error) from error
         return self._connection
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
@@ -255,7 +299,7 @@ class _BorrowedConnection:
             return
         self._connection.close()
         if isinstance(error, sqlite3.Error | OSError):
-            raise StoreUnavailable(UNUSABLE) from error
+            raise self._failed(error) from error
 
 
 def _create_file(path: str) -> None:

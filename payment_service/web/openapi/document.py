@@ -140,7 +140,7 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
             "/readyz": {
                 "get": _plain(
                     "getReadiness",
-                    "The key store answers",
+                    "An order can be stored",
                     _OK,
                     responses([StoreDown], statuses),
                 )

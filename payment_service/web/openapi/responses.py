@@ -50,6 +50,10 @@ ERROR: dict[str, Any] = {
             "type": "integer",
             "description": "number of updates of a changed order",
         },
+        "cause": {
+            "type": "string",
+            "description": "of /readyz: why the key store cannot store an order",
+        },
     },
     "additionalProperties": False,
 }

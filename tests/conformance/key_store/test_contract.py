@@ -10,9 +10,9 @@ import pytest
 
 from payment_service.key_store import KeyStore
 from payment_service.key_store.contract import KeyRecord, Order
-from tests.support.key_stores import ASCII_SERVER, NOW, STORES, Place, order, record
+from tests.support.key_stores import EVERYWHERE, NOW, Place, order, record
 
-pytestmark = pytest.mark.parametrize("place", [*STORES, ASCII_SERVER], indirect=True)
+pytestmark = pytest.mark.parametrize("place", EVERYWHERE, indirect=True)
 
 # Orders that a careless key would take for one another, or for something else.
 TRICKY = (

@@ -91,9 +91,13 @@ def test_a_source_that_is_not_there_is_not_made(tmp_path: Path) -> None:
         ("mysql://me:hunter2@host", "redis://host", "FROM: unknown scheme: use one of "),
         ("redis://host", "postgresql://me:hunter2@host:port", "TO: a postgresql URL is "),
         ("redis://host", "memory://", "TO: only the running service can read "),
-        ("sqlite:///{text}", "redis://host", "FROM: the SQLite file cannot be used now"),
-        ("redis://:hunter2@{nobody}", "sqlite:///{new}", "FROM: Redis did not answer"),
-        ("sqlite:///{old}", "postgresql://me:hunter2@{nobody}/db", "TO: PostgreSQL did not"),
+        ("sqlite:///{text}", "redis://host", "FROM: SQLite: DatabaseError: "),
+        ("redis://:hunter2@{nobody}", "sqlite:///{new}", "FROM: Redis: ConnectionError: "),
+        (
+            "sqlite:///{old}",
+            "postgresql://me:hunter2@{nobody}/db",
+            "TO: PostgreSQL: OperationalError: ",
+        ),
     ],
 )
 def test_a_store_that_cannot_be_copied_is_reported_in_one_line(

@@ -6,21 +6,23 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import errors
 
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.order_key import order_key
+from payment_service.key_store.postgres.pool import PostgresPool
 from payment_service.key_store.postgres.schema import migrate
 from payment_service.key_store.row import as_row
 from payment_service.key_store.statements import statement
-from tests.support.key_stores import order, record
+from tests.support.key_stores import order, record, use_connections, uses
 from tests.support.servers import Postgres
 
 ISOLATIONS = ("read committed", "repeatable read", "serializable")
@@ -34,7 +36,7 @@ class Rollback(Exception):
 
 @pytest.fixture(params=ISOLATIONS)
 def url(request: pytest.FixtureRequest, postgres_server: Postgres) -> str:
-    """CockroachDB knows only the last of them; others may be a database's default."""
+    """Each may be a database's default."""
     isolation = request.param.replace(" ", "%5C%20")
     setting = f"%20-c%20default_transaction_isolation%3D{isolation}"
     return postgres_server.new_url() + setting
@@ -228,19 +230,66 @@ def test_two_processes_that_claim_the_same_orders_do_not_wait_for_each_other(
         store.close()
 
 
-def test_a_session_that_may_not_write_is_not_kept(postgres_server: Postgres) -> None:
-    """After a failover the name is another server's, while the old one lives on."""
+def test_a_server_that_becomes_read_only_refuses_until_it_is_writable(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The first request after that must succeed: no read-only session may stay in the pool."""
+    with Postgres() as server:
+        store = open_key_store(server.url(), timeout_seconds=5)
+        use_connections(store, 6)
+        switch_read_only(server, "on")
+        for use in uses(store):
+            with pytest.raises(StoreUnavailable) as caught:
+                use()
+            assert caught.value.cause == "read_only"
+        assert len([line for line in caplog.messages if "session is read-only" in line]) == 1
+        switch_read_only(server, "off")
+        use_connections(store, 6)
+        assert store.claim(record()) == record()
+        store.close()
+
+
+def switch_read_only(server: Postgres, value: str) -> None:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
+        connection.execute("SELECT pg_reload_conf()")
+        end = time.monotonic() + 20
+        while (
+            connection.pgconn.parameter_status(b"default_transaction_read_only") != value.encode()
+        ):
+            assert time.monotonic() < end
+            connection.execute("SELECT 1")
+
+
+def test_sessions_of_a_role_that_was_read_only_are_not_kept(postgres_server: Postgres) -> None:
     postgres_server.run("CREATE ROLE moved LOGIN SUPERUSER")
     url = postgres_server.new_url().replace("postgres:secret-word", "moved")
     open_key_store(url, timeout_seconds=20).close()
     postgres_server.run("ALTER ROLE moved SET default_transaction_read_only = on")
     store = open_key_store(url, timeout_seconds=20)
-    sessions = "SELECT pid FROM pg_stat_activity WHERE usename = 'moved'"
-    before = set(postgres_server.run(sessions))
-    assert before
-    with pytest.raises(StoreUnavailable):
-        store.claim(record())
-    end = time.monotonic() + 20
-    while before & set(postgres_server.run(sessions)):
-        assert time.monotonic() < end
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            store.claim(record())
+    postgres_server.run("ALTER ROLE moved RESET default_transaction_read_only")
+    use_connections(store, 6)
+    assert store.claim(record()) == record()
     store.close()
+
+
+def test_a_write_that_a_read_only_session_rejects_drains_the_pool(
+    postgres_server: Postgres,
+) -> None:
+    """A proxy or an ex-primary can keep connections open that no longer may write."""
+    pool = PostgresPool(postgres_server.new_url(), 20)
+    give_up_at = time.monotonic() + 20
+    with ExitStack() as lent:
+        for _ in range(6):
+            held = lent.enter_context(pool.connection(give_up_at))
+            held.execute("SET default_transaction_read_only = on")
+    with pytest.raises(errors.ReadOnlySqlTransaction), pool.connection(give_up_at) as connection:
+        connection.execute("CREATE TABLE any_table ()")
+    with ExitStack() as lent:
+        for _ in range(6):
+            held = lent.enter_context(pool.connection(give_up_at))
+            assert held.execute("SHOW transaction_read_only").fetchone() == ("off",)
+    pool.close()

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 import pytest
 
 from payment_service.key_store import KeyStore, open_key_store
-from tests.support.key_stores import SHARED, STORES, Place, order, record
+from tests.support.key_stores import DISTANT, SHARED, STORES, Place, order, record
 from tests.support.servers import Postgres
 
 PROCESSES = 4
@@ -98,7 +98,7 @@ def processes() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-@pytest.mark.parametrize("place", STORES, indirect=True)
+@pytest.mark.parametrize("place", [*STORES, *DISTANT], indirect=True)
 def test_claims_of_many_threads_have_one_owner(place: Place) -> None:
     store = place.open(PATIENCE_SECONDS)
     owners = together(THREADS, lambda number: claim_all(store, f"{number}"))
@@ -106,7 +106,7 @@ def test_claims_of_many_threads_have_one_owner(place: Place) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("place", STORES, indirect=True)
+@pytest.mark.parametrize("place", [*STORES, *DISTANT], indirect=True)
 def test_of_many_that_replace_one_version_one_succeeds(place: Place) -> None:
     store = place.open(PATIENCE_SECONDS)
     claim_all(store, "first")
@@ -117,7 +117,7 @@ def test_of_many_that_replace_one_version_one_succeeds(place: Place) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("place", STORES, indirect=True)
+@pytest.mark.parametrize("place", [*STORES, *DISTANT], indirect=True)
 def test_of_many_threads_on_few_orders_every_success_is_one_version(place: Place) -> None:
     """Each operation of a batch must get its own result."""
     store = place.open(PATIENCE_SECONDS)
@@ -129,7 +129,7 @@ def test_of_many_threads_on_few_orders_every_success_is_one_version(place: Place
     store.close()
 
 
-@pytest.mark.parametrize("place", SHARED, indirect=True)
+@pytest.mark.parametrize("place", [*SHARED, *DISTANT], indirect=True)
 def test_acknowledged_writes_survive_a_kill_of_the_process(place: Place) -> None:
     """No operation of a batch may return before the commit."""
     context = multiprocessing.get_context("spawn")
@@ -148,7 +148,7 @@ def test_acknowledged_writes_survive_a_kill_of_the_process(place: Place) -> None
     store.close()
 
 
-@pytest.mark.parametrize("place", SHARED, indirect=True)
+@pytest.mark.parametrize("place", [*SHARED, *DISTANT], indirect=True)
 def test_another_handle_sees_the_writes(place: Place, store: KeyStore) -> None:
     other = place.open()
     assert store.claim(record()) == record()
@@ -158,7 +158,7 @@ def test_another_handle_sees_the_writes(place: Place, store: KeyStore) -> None:
     assert store.read(order()) == record()
 
 
-@pytest.mark.parametrize("place", SHARED, indirect=True)
+@pytest.mark.parametrize("place", [*SHARED, *DISTANT], indirect=True)
 def test_claims_of_many_processes_have_one_owner(
     place: Place, processes: ProcessPoolExecutor
 ) -> None:
@@ -185,7 +185,7 @@ def test_ten_may_prepare_the_database_at_once(postgres_server: Postgres) -> None
 def test_claims_race_well_where_transactions_are_serializable(
     place: Place, postgres_server: Postgres
 ) -> None:
-    """As they always are in CockroachDB: the server undoes some, and they are sent again."""
+    """The server undoes some claims, and the store sends them again."""
     url = f"{place.where}%20-c%20default_transaction_isolation%3Dserializable"
     store = open_key_store(url, timeout_seconds=PATIENCE_SECONDS)
     owners = together(THREADS, lambda number: claim_all(store, f"{number}"))

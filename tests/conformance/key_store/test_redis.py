@@ -12,6 +12,7 @@ from redis import Redis as Client
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.order_key import order_key
 from payment_service.key_store.redis.due import DUE, DueIndex, entry_of
+from payment_service.key_store.redis.opening import open_servers
 from payment_service.key_store.redis.pipeline import Pipeline, Script, ScriptCall
 from payment_service.key_store.redis.store import RedisStore
 from tests.support.key_stores import NOW, order, record
@@ -31,6 +32,13 @@ def client(redis_server: Redis) -> Iterator[Client]:
         yield opened
 
 
+@pytest.fixture
+def pipeline(redis_server: Redis) -> Iterator[Pipeline]:
+    servers, _ = open_servers(redis_server.new_url(), 2)
+    yield Pipeline(servers)
+    servers.close()
+
+
 def test_index_entry_without_a_record_is_dropped(store: RedisStore, client: Client) -> None:
     client.zadd(DUE, {order_key(order("ghost")): NOW - 1})
     store.claim(record(due_at=NOW))
@@ -44,23 +52,21 @@ def test_many_entries_without_records_hide_no_due_record(store: RedisStore, clie
     assert store.due(NOW, 10) == [record(due_at=NOW)]
 
 
-def test_entry_dropped_before_its_record_hides_nothing(
-    client: Client,
-) -> None:
+def test_entry_dropped_before_its_record_hides_nothing(client: Client, pipeline: Pipeline) -> None:
     """A reader just before the second write drops the entry; the script does the same."""
     script = Script.of(
         "redis.call('ZREM', 'payment:due', ARGV[1]); return redis.call('SET', KEYS[1], 'written')"
     )
     entry = entry_of(record(due_at=NOW))
     call = ScriptCall(script, "any", (order_key(order()),), entry)
-    assert Pipeline(client).run([call], time.monotonic() + 2) == ["OK"]
+    assert pipeline.run([call], time.monotonic() + 2) == [b"OK"]
     assert client.get("any") == "written"
     assert client.zscore(DUE, order_key(order())) == NOW
 
 
-def test_entry_written_concurrently_is_kept(store: RedisStore, client: Client) -> None:
+def test_entry_written_concurrently_is_kept(client: Client, pipeline: Pipeline) -> None:
     client.zadd(DUE, {order_key(order()): NOW - 1})
-    DueIndex(client).settle(order_key(order()), NOW, None)
+    DueIndex(pipeline).settle(order_key(order()), NOW, None, time.monotonic() + 2)
     assert client.zscore(DUE, order_key(order())) == NOW - 1
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from payment_service.key_store import KeyStore
 from payment_service.key_store.contract import StoreUnavailable
-from tests.support.key_stores import NOW, SERVERS, Place, order, record
+from tests.support.key_stores import NOW, SERVERS, Place, order, record, use_connections
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.parametrize("place", SERVERS, indirect=True)
@@ -25,19 +23,6 @@ def fails_within(seconds: float, store: KeyStore) -> None:
     with pytest.raises(StoreUnavailable):
         store.claim(record("never"))
     assert time.monotonic() - began < seconds + SLACK_SECONDS
-
-
-def use_connections(store: KeyStore, count: int) -> None:
-    """Have several connections open, as a service under load has."""
-    barrier = threading.Barrier(count)
-
-    def read(number: int) -> None:
-        barrier.wait(10)
-        for _ in range(5):
-            store.read(order(f"{number}"))
-
-    with ThreadPoolExecutor(count) as pool:
-        list(pool.map(read, range(count)))
 
 
 def test_a_restart_between_calls_is_not_noticed(store: KeyStore, server: Server) -> None:

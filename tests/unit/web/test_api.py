@@ -259,9 +259,10 @@ def test_ready_while_the_store_answers() -> None:
 
 
 def test_not_ready_while_it_does_not() -> None:
-    response = client_of(FakePayments(error=errors.StoreDown("x"))).get("/readyz")
+    response = client_of(FakePayments(error=errors.StoreDown("x", "read_only"))).get("/readyz")
     assert response.status_code == 503
     assert response.get_json()["code"] == "store_unavailable"
+    assert response.get_json()["cause"] == "read_only"
     assert response.headers["Retry-After"] == "2"
 
 

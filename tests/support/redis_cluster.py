@@ -1,0 +1,223 @@
+"""A Redis Cluster of three masters with a replica each, and a Sentinel with two servers."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Self
+
+from redis import Redis as Client
+from redis.exceptions import RedisError
+
+from tests.support.servers import REDIS_SERVER, Redis, free_port
+
+MASTERS, SLOTS = 3, 16_384
+
+# A cluster's nodes talk on their port plus this number; Redis 6.2 has no setting for it.
+BUS = 10_000
+
+# Milliseconds after which a silent node counts as failed.
+NODE_TIMEOUT_MS = 1_000
+
+
+def until(reached: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for a state of the servers; an error counts as not yet."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if reached():
+                return
+        except RedisError:
+            pass
+        assert time.monotonic() < end, "the servers did not reach the state"
+        time.sleep(0.02)
+
+
+def _port_with_bus() -> int:
+    while True:
+        port = free_port()
+        if port + BUS > 65_535:
+            continue
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port + BUS)):
+                return port
+
+
+class Node(Redis):
+    """A node of a cluster."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
+            *("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"),
+            *("--cluster-replica-validity-factor", "0"),
+        )
+        self.port = _port_with_bus()
+
+    def client(self) -> Client:
+        """Return a client of this node alone."""
+        return Client(port=self.port, decode_responses=True)
+
+    def ask(self, *command: Any) -> Any:
+        """Run a command on this node alone."""
+        with self.client() as client:
+            return client.execute_command(*command)
+
+    def id(self) -> str:
+        """Return its name in the cluster."""
+        return str(self.ask("CLUSTER MYID"))
+
+    def is_master(self) -> bool:
+        return bool(self.ask("ROLE")[0] == "master")
+
+
+class RedisCluster:
+    """Six nodes; a test may kill, freeze and restart them."""
+
+    def __init__(self) -> None:
+        self.nodes = [Node() for _ in range(2 * MASTERS)]
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            undo.push(self.__exit__)
+            self._form()
+            undo.pop_all()
+        return self
+
+    def _form(self) -> None:
+        for number, node in enumerate(self.nodes, 1):
+            node.start()
+            node.ask("CLUSTER SET-CONFIG-EPOCH", number)
+        first, *others = self.nodes
+        for node in others:
+            node.ask("CLUSTER MEET", "127.0.0.1", first.port)
+        bounds = [SLOTS * n // MASTERS for n in range(MASTERS + 1)]
+        for n in range(MASTERS):
+            self.nodes[n].ask("CLUSTER ADDSLOTS", *range(bounds[n], bounds[n + 1]))
+        until(lambda: all(self._knows_all(node) for node in self.nodes))
+        for n in range(MASTERS):
+            self.nodes[MASTERS + n].ask("CLUSTER REPLICATE", self.nodes[n].id())
+        self.settle()
+
+    def __exit__(self, *_: object) -> None:
+        for node in self.nodes:
+            node.__exit__()
+
+    def settle(self) -> None:
+        """Start what is down, and wait until every master has a replica that is in step."""
+        for node in self.nodes:
+            if not node.running:
+                node.start()
+        until(self._is_settled)
+
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
+        return f"redis+cluster://{hosts}"
+
+    def new_url(self) -> str:
+        self.settle()
+        for node in self.masters():
+            node.ask("FLUSHALL")
+        return self.url()
+
+    def masters(self) -> list[Node]:
+        return [node for node in self.nodes if node.running and node.is_master()]
+
+    def master_of(self, key: str) -> Node:
+        """Return the master that has the key's slot."""
+        slot = int(self.nodes[0].ask("CLUSTER KEYSLOT", key))
+        for first, last, (_, port, *_), *_ in self._slots():
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.port == port)
+        raise AssertionError(slot)
+
+    def _slots(self) -> list[Any]:
+        with Client(port=self.masters()[0].port) as client:
+            client.response_callbacks.clear()
+            found: list[Any] = client.execute_command("CLUSTER SLOTS")
+            return found
+
+    @staticmethod
+    def _knows_all(node: Node) -> bool:
+        info = node.ask("CLUSTER INFO")
+        return bool(
+            info["cluster_known_nodes"] == str(2 * MASTERS) and info["cluster_state"] == "ok"
+        )
+
+    def _is_settled(self) -> bool:
+        masters = self.masters()
+        in_step = all(
+            [state for _, _, *state in node.ask("ROLE")[2]] and node.ask("WAIT", 1, 100) >= 1
+            for node in masters
+        )
+        return len(masters) == MASTERS and in_step and all(map(self._knows_all, self.nodes))
+
+
+class Sentinel:
+    """A master, its replica, and one Sentinel that may decide alone."""
+
+    service = "orders"
+
+    def __init__(self) -> None:
+        sync = ("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0")
+        self.servers = [Redis(*sync), Redis(*sync)]
+        self._watcher = _Watcher()
+
+    def __enter__(self) -> Self:
+        master, replica = self.servers
+        for server in self.servers:
+            server.start()
+        replica.run("REPLICAOF", "127.0.0.1", str(master.port))
+        self._watcher.configure(self.service, master.port)
+        self._watcher.start()
+        until(lambda: "slaves=1" in self._watcher.run("INFO", "sentinel"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in (self._watcher, *self.servers):
+            server.__exit__()
+
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self._watcher.port}/{self.service}"
+
+    def new_url(self) -> str:
+        self.master().run("FLUSHALL")
+        return self.url()
+
+    def master(self) -> Redis:
+        """Return the server that is the master now."""
+        return next(
+            server for server in self.servers if "role:master" in server.run("INFO", "replication")
+        )
+
+    def fail_over(self) -> None:
+        """Make the replica the master, in order; return once Sentinel names it."""
+        old = self.master()
+        until(lambda: "OK" in self._watcher.run("SENTINEL", "FAILOVER", self.service))
+        until(
+            lambda: (
+                str(old.port)
+                not in self._watcher.run("SENTINEL", "get-master-addr-by-name", self.service)
+            )
+        )
+
+
+class _Watcher(Redis):
+    """The Sentinel process."""
+
+    ready = "Sentinel ID is"
+
+    def configure(self, service: str, port: int) -> None:
+        lines = (
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"sentinel monitor {service} 127.0.0.1 {port} 1",
+            f"sentinel down-after-milliseconds {service} {NODE_TIMEOUT_MS}",
+            f"sentinel failover-timeout {service} 3000",
+        )
+        (self.directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
+
+    def command(self) -> list[str]:
+        return [str(REDIS_SERVER), "sentinel.conf", "--sentinel"]
