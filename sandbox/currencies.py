@@ -24,6 +24,8 @@ THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 # Whole units only, although amounts have two decimals.
 WHOLE_UNITS = frozenset({"isk", "ugx"})
 
+_SYMBOLS = {"usd": "$", "cad": "$", "aud": "$", "nzd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+
 MAX_AMOUNT = 99_999_999
 
 MINIMUM = {
@@ -68,6 +70,17 @@ def check_minimum(amount: int, currency: str) -> None:
 
 def format_amount(amount: int, currency: str) -> str:
     """Format an amount as in Stripe's messages: `$10.99 usd`."""
-    digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    digits = _digits(currency)
     sign = "$" if currency == "usd" else ""
     return f"{sign}{amount / 10**digits:,.{digits}f} {currency}"
+
+
+def format_with_symbol(amount: int, currency: str) -> str:
+    """Format an amount as in Stripe's messages about refunds: `$10.99`."""
+    digits = _digits(currency)
+    symbol = _SYMBOLS.get(currency, currency.upper())
+    return f"{symbol}{amount / 10**digits:,.{digits}f}"
+
+
+def _digits(currency: str) -> int:
+    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2

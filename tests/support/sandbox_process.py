@@ -131,7 +131,7 @@ class SandboxProcess:
         return now
 
     def rules(self, **changes: float) -> dict[str, Any]:
-        """Change search_lag_seconds, settle_seconds or rate_limit until the next reset."""
+        """Change a rule, such as search_lag_seconds or rate_limit, until the next reset."""
         found: dict[str, Any] = self.control("POST", "rules", changes)
         return found
 
@@ -150,6 +150,21 @@ class SandboxProcess:
     def end(self, intent_id: str, verb: str) -> dict[str, Any]:
         """End a payment by succeed, fail, complete_action or fail_action."""
         found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/{verb}", {})
+        return found
+
+    def refund(self, intent_id: str, **given: Any) -> dict[str, Any]:
+        """Refund a PaymentIntent as the Dashboard does: `amount`, `reason`, `metadata`."""
+        found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/refund", given)
+        return found
+
+    def dispute(self, intent_id: str, **given: Any) -> dict[str, Any]:
+        """Dispute a PaymentIntent as a bank does: `amount`, `reason`, `inquiry`."""
+        found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/dispute", given)
+        return found
+
+    def change(self, kind: str, object_id: str, verb: str, **given: Any) -> dict[str, Any]:
+        """Change one of `refunds` (succeed, fail, cancel) or `disputes` (review, win, lose)."""
+        found: dict[str, Any] = self.control("POST", f"{kind}/{object_id}/{verb}", given)
         return found
 
     def webhooks(self, **changes: Any) -> dict[str, Any]:
