@@ -13,7 +13,7 @@ def new_event(
 ) -> JsonObject:
     """Build an Event about a change of `subject`, which must not change afterwards.
 
-    A Refund has no `livemode` of its own.
+    `livemode` comes from the account, because a Refund has no such field.
     """
     return {
         "id": event_id,

@@ -44,7 +44,8 @@ class RefundOutcome(Enum):
 class PaymentMethod:
     """A test payment method, its outcome, and what follows a payment.
 
-    `dispute`: the reason of the dispute that opens by itself; `inquiry`: the bank only asks.
+    `dispute`: the reason of the dispute that follows a payment. `inquiry`: that dispute is an
+    inquiry, which moves no money.
     """
 
     type: str

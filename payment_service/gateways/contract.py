@@ -114,7 +114,7 @@ class Gateway(Protocol):
         ...
 
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
-        """Return the money behind a PaymentIntent; None if nobody has tried to pay it.
+        """Return the money behind a PaymentIntent; None before the first attempt to pay it.
 
         Raises a PaymentError if the gateway gave no usable answer.
         """

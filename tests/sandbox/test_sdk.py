@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import stripe
 
@@ -114,6 +116,21 @@ def test_a_fault_raises_the_matching_error(
 def test_the_empty_object_has_no_id(client: stripe.StripeClient, sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "empty_object"}])
     assert "id" not in create(client)
+
+
+@pytest.mark.parametrize("kind", ["lost_after", "cut_body", "error_500_with_object"])
+def test_a_refund_whose_answer_is_lost_is_made_once(
+    client: stripe.StripeClient, sandbox: SandboxProcess, kind: str
+) -> None:
+    intent = create(client)
+    sandbox.pay(intent.id)
+    sandbox.faults([{"kind": kind, "match": {"method": "POST", "path": "/v1/refunds$"}}])
+    params, options = {"payment_intent": intent.id, "amount": 99}, {"idempotency_key": "refund-1"}
+    for _ in range(2):
+        with suppress(stripe.APIConnectionError, stripe.APIError):
+            client.v1.refunds.create(params, options)  # type: ignore[arg-type]
+    assert [each["amount"] for each in sandbox.state().order("A-1").refunds] == [99]
+    assert sandbox.state().raw["refunds"] == 1
 
 
 def test_a_reused_key_is_an_idempotency_error(client: stripe.StripeClient) -> None:

@@ -22,12 +22,16 @@ WEBHOOK_SECRET = "whsec_sandbox"
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """The sandbox's PaymentIntents of one order; `payable` counts those not canceled."""
+    """The sandbox's PaymentIntents of one order; `payable` counts those not canceled.
+
+    `refunds` has the refunds of all of them: id, status, amount, payment_intent, metadata, created.
+    """
 
     count: int
     payable: int
     ids: tuple[str, ...]
     statuses: tuple[str, ...]
+    refunds: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class SandboxState:
             if (order["order_id"], order["client_id"]) == (order_id, client_id):
                 made = order["payment_intents"]
                 ids, statuses = (tuple(each[name] for each in made) for name in ("id", "status"))
-                return OrderState(order["count"], order["payable"], ids, statuses)
+                refunds = tuple(order["refunds"])
+                return OrderState(order["count"], order["payable"], ids, statuses, refunds)
         return OrderState(0, 0, (), ())
 
     def sends(self, request: str) -> int:

@@ -27,7 +27,7 @@ def money_event(event: Mapping[str, Any]) -> MoneyEvent | None:
     try:
         return _read(event)
     except UnreadableMoney:
-        # The object of a payment without a PaymentIntent, which is none of this service.
+        # For example a payment without a PaymentIntent, which this service did not create.
         return None
 
 
