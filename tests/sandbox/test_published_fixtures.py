@@ -76,6 +76,26 @@ def optional(ours: dict[str, Any], kind: str) -> set[str]:
     return set() if is_card else {"destination_details"}
 
 
+@pytest.mark.parametrize("kind", sorted(LEFT_OUT))
+def test_a_hash_has_the_fields_of_stripes_example(kind: str) -> None:
+    example = stripe_fixture(kind)
+    for each in objects()[kind]:
+        for name in (n for n in each if n not in ANY_VALUE and n != "metadata"):
+            assert missing(each[name], example.get(name), name) == set()
+
+
+def missing(ours: Any, example: Any, path: str) -> set[str]:
+    """Return the fields of the example's hashes that ours lack."""
+    if not (isinstance(ours, dict) and isinstance(example, dict)):
+        return set()
+    # Details have one hash, which is named after their type: ours may be of another type.
+    details = {example.get("type")} - {ours.get("type")}
+    found = {f"{path}.{name}" for name in example.keys() - ours.keys() - details}
+    for name in ours.keys() & example.keys() - ANY_VALUE:
+        found |= missing(ours[name], example[name], f"{path}.{name}")
+    return found
+
+
 def differences(ours: Any, example: Any, path: str) -> list[str]:
     """Return the paths at which both have a value, but of different types."""
     if ours is None or example is None or path.rpartition(".")[2] in ANY_VALUE:

@@ -80,17 +80,16 @@ def test_anything_else_is_unreadable(read: Any, made: Any, answer: Any) -> None:
 @pytest.mark.parametrize(
     ("read", "wrong"),
     [
-        (read_refund, refund(id="ch_1")),
+        (read_refund, refund(id="../x")),
         (read_refund, refund(id=None)),
         (read_refund, refund(object="charge")),
         (read_refund, refund(amount="500")),
         (read_refund, refund(amount=-1)),
         (read_refund, refund(amount=True)),
-        (read_refund, refund(status=None)),
         (read_refund, refund(payment_intent=None)),
         (read_refund, refund(payment_intent="pi_1/x")),
         (read_refund, refund(currency="u\nsd")),
-        (read_dispute, dispute(id="re_1")),
+        (read_dispute, dispute(id="du_1\n")),
         (read_dispute, dispute(status="")),
         (read_dispute, dispute(payment_intent=None)),
         (read_charge, charge(id="../x")),
@@ -114,6 +113,12 @@ def test_stripes_published_example_is_readable(read: Any, kind: str) -> None:
 @pytest.mark.parametrize("refund_id", ["re_1", "pyr_1"])
 def test_a_refund_of_a_bank_debit_has_a_form_of_its_own(refund_id: str) -> None:
     assert read_refund(refund(id=refund_id)).id == refund_id
+
+
+@pytest.mark.parametrize("status", [None, ""])
+def test_a_refund_without_a_status_counts(status: Any) -> None:
+    found = read_refund(refund(status=status))
+    assert (found.status, found.counts) == ("pending", True)
 
 
 def test_metadata_that_is_no_text_is_left_out() -> None:
