@@ -16,6 +16,7 @@ pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos 
 tjs tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xcg xof xpf yer zar zmw
 """
 _NO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+_SYMBOLS = {"usd": "$", "cad": "$", "aud": "$", "nzd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 CURRENCIES = frozenset(_CODES.split())
 ZERO_DECIMAL = frozenset(_NO_DECIMALS.split())
@@ -23,8 +24,6 @@ THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 # Whole units only, although amounts have two decimals.
 WHOLE_UNITS = frozenset({"isk", "ugx"})
-
-_SYMBOLS = {"usd": "$", "cad": "$", "aud": "$", "nzd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 MAX_AMOUNT = 99_999_999
 
