@@ -69,6 +69,7 @@ def _greeting(url: str, options: argparse.Namespace) -> str:
 def _rules(options: argparse.Namespace, url: str) -> Rules:
     return Rules(
         settle_seconds=options.settle_seconds,
+        authorization_seconds=options.authorization_seconds,
         search_lag_seconds=options.search_lag_seconds,
         api_version=options.api_version,
         base_url=url,
@@ -86,7 +87,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     rules = Rules()
     parser = argparse.ArgumentParser(
         prog="python -m sandbox",
-        description="Stripe's PaymentIntents API on this machine; no money moves.",
+        description="Stripe's payments, refunds and disputes on this machine; no money moves.",
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1")
@@ -100,6 +101,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         default=rules.settle_seconds,
         help="until ACH and PAD debits settle",
+    )
+    add(
+        "--authorization-seconds",
+        type=float,
+        default=rules.authorization_seconds,
+        help="until an authorization that is not captured lapses",
     )
     add("--search-lag-seconds", type=float, default=rules.search_lag_seconds)
     add("--api-version", default=rules.api_version, help="for requests without a Stripe-Version")

@@ -1,4 +1,4 @@
-"""/_sandbox/: inspect state, inject faults, move the clock, complete or fail payments."""
+"""/_sandbox/: inspect state, inject faults, move the clock, end payments, refund and dispute."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sandbox.answers import JsonObject, Refusal, Response, encode
 from sandbox.authentication import Account
 from sandbox.clock import MovableClock
 from sandbox.core import Sandbox
+from sandbox.dashboard import change_dispute, change_refund, dispute_intent, refund_intent
 from sandbox.faults import BadOrder, parse_order
 from sandbox.state import describe_account, describe_state
 from sandbox.webhooks import WebhookSender, parse_detour
@@ -20,6 +21,9 @@ from sandbox.webhooks import WebhookSender, parse_detour
 PREFIX = "/_sandbox/"
 
 _ACTING = ("requires_action",)
+
+# The kinds of objects that POST <kind>/:id/<verb> changes.
+_CHANGED = ("payment_intents", "refunds", "disputes", "events")
 
 
 class Control:
@@ -65,10 +69,8 @@ class Control:
                 return _json(200, describe_account(self._sandbox, name))
             case ["payment_intents", intent_id, "action"] if method == "GET":
                 return self._action_page(intent_id)
-            case ["payment_intents", intent_id, verb] if method == "POST":
-                return _json(200, self._apply(intent_id, verb))
-            case ["events", event_id, "resend"] if method == "POST":
-                return _json(200, self._resend(event_id))
+            case [kind, object_id, verb] if method == "POST" and kind in _CHANGED:
+                return _json(200, self._change(kind, object_id, verb, json.loads(body or b"{}")))
         return _json(404, {"error": {"message": f"No such control: {method} {PREFIX}{path}"}})
 
     def _order_faults(self, given: Any) -> JsonObject:
@@ -115,6 +117,23 @@ class Control:
         if "url" in given:
             self._webhooks.send_to(given["url"], given.get("secret"))
         return self._webhooks.shown()
+
+    def _change(self, kind: str, object_id: str, verb: str, given: Any) -> JsonObject:
+        match kind, verb:
+            case "events", "resend":
+                return self._resend(object_id)
+            case "payment_intents", "refund":
+                return refund_intent(self._sandbox, object_id, **given)
+            case "payment_intents", "dispute":
+                return dispute_intent(self._sandbox, object_id, **given)
+            case "payment_intents", _:
+                return self._apply(object_id, verb)
+            case "refunds", _:
+                reason = given.get("reason", "unknown")
+                return change_refund(self._sandbox, object_id, verb, reason)
+            case "disputes", _:
+                return change_dispute(self._sandbox, object_id, verb)
+        raise ValueError(f"no such control: {kind}/:id/{verb}")
 
     def _resend(self, event_id: str) -> JsonObject:
         event = next(event for event in self._events() if event["id"] == event_id)

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from sandbox import lifecycle
 from sandbox.admission import admit
 from sandbox.answers import Answer, JsonObject, Refusal, Response, refusal
 from sandbox.authentication import Account, Caller
@@ -29,6 +28,7 @@ from sandbox.moment import Moment, Rules
 from sandbox.replies import reply
 from sandbox.request import Request, read_request
 from sandbox.request_log import RequestLog, entry_of
+from sandbox.scheduled import run_scheduled
 
 Clock = Callable[[], float]
 
@@ -37,7 +37,7 @@ RESET_REFUSAL = refusal("The sandbox was reset.", status=503, kind="api_error")
 
 
 class Sandbox:
-    """Stripe's PaymentIntents API, thread-safe.
+    """Stripe's API for PaymentIntents, charges, refunds and disputes, thread-safe.
 
     `clock` returns Unix seconds and is the only source of time. A `seed` makes the ids
     reproducible. Creating and copying a Sandbox are cheap.
@@ -150,7 +150,7 @@ class Sandbox:
             now = self.clock()
             for account, books in self.books.items():
                 while due := books.ledger.pop_due(now):
-                    self._run_due(account, books, due)
+                    self._run_due(account, due)
 
     def moment(self, account: Account, now: float | None = None) -> Moment:
         """Return a Moment to change an account outside a request; the caller holds `lock`."""
@@ -212,12 +212,12 @@ class Sandbox:
         answer = execute(execution, self._moment(execution.admitted.caller, now))
         return saved_500(fault) if kind == "error_500_with_object" else answer
 
-    def _run_due(self, account: Account, books: Books, due: Due) -> None:
+    def _run_due(self, account: Account, due: Due) -> None:
         if due.kind == "appear":
             execution, sent_at = due.subject
             execute(execution, self._moment(execution.admitted.caller, due.at, sent_at))
         else:
-            lifecycle.settle(self.moment(account, due.at), books.ledger.get(due.subject))
+            run_scheduled(self.moment(account, due.at), due)
 
     def _draw(self, request: Request, kinds: tuple[str, ...]) -> FaultOrder | None:
         if not self.faults:
@@ -231,7 +231,9 @@ class Sandbox:
         ledger = self._books(caller).ledger
 
         def publish(kind: str, subject: JsonObject, at: float) -> None:
-            event = new_event(self._ids.new("evt_3"), kind, subject, at, self.rules.api_version)
+            event_id, version = self._ids.new("evt_3"), self.rules.api_version
+            livemode = caller.account.livemode
+            event = new_event(event_id, kind, subject, at, version, livemode=livemode)
             ledger.events.append(event)
             if self.on_event:
                 self.on_event(event)

@@ -18,6 +18,7 @@ pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos 
 tjs tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xcg xof xpf yer zar zmw
 """
 _NO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+_SYMBOLS = {"usd": "$", "cad": "$", "aud": "$", "nzd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 CURRENCIES = frozenset(_CODES.split())
 ZERO_DECIMAL = frozenset(_NO_DECIMALS.split())
@@ -83,6 +84,17 @@ def check_minimum(amount: int, currency: str) -> None:
 
 def format_amount(amount: int, currency: str) -> str:
     """Format an amount as in Stripe's messages: `$10.99 usd`."""
-    digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    digits = _digits(currency)
     sign = "$" if currency == "usd" else ""
     return f"{sign}{amount / 10**digits:,.{digits}f} {currency}"
+
+
+def format_with_symbol(amount: int, currency: str) -> str:
+    """Format an amount as in Stripe's messages about refunds: `$10.99`."""
+    digits = _digits(currency)
+    symbol = _SYMBOLS.get(currency, currency.upper())
+    return f"{symbol}{amount / 10**digits:,.{digits}f}"
+
+
+def _digits(currency: str) -> int:
+    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2

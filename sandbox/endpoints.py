@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox import event_list, listing, payment_intents, search
+from sandbox import event_list, listing, payment_intents, refund_endpoint, search
 from sandbox import payment_intent_parameters as parameters
 from sandbox import payment_intent_schemas as schemas
 from sandbox.answers import JsonObject, refusal
 from sandbox.form import Form
 from sandbox.moment import Moment
+from sandbox.object_endpoints import list_of, list_schema, retrieve_of, retrieve_schema
 from sandbox.parameters import Schema, check
 
 Check = Callable[[Form, str], Form]
@@ -48,6 +49,12 @@ def _plain(schema: Schema) -> Check:
     return lambda params, _: check(params, schema)
 
 
+def _readable(kind: str) -> tuple[tuple[str, Endpoint], tuple[str, Endpoint]]:
+    path = f"/v1/{kind}s"
+    one = Endpoint(f"{path}/:id", _plain(retrieve_schema(kind)), retrieve_of(kind))
+    return ("GET", Endpoint(path, _plain(list_schema(kind)), list_of(kind))), ("GET", one)
+
+
 _INTENTS = "/v1/payment_intents"
 
 ROUTES: dict[tuple[str, str], Endpoint] = {
@@ -83,6 +90,10 @@ ROUTES: dict[tuple[str, str], Endpoint] = {
             "POST",
             Endpoint(f"{_INTENTS}/:id/capture", _plain(schemas.CAPTURE), payment_intents.capture),
         ),
+        *_readable("charge"),
+        *_readable("refund"),
+        *_readable("dispute"),
+        ("POST", Endpoint("/v1/refunds", refund_endpoint.check_create, refund_endpoint.create)),
         ("GET", Endpoint("/v1/events", event_list.check_list, event_list.list_events)),
         ("GET", Endpoint("/v1/events/:id", _plain({}), event_list.retrieve)),
     )

@@ -9,16 +9,19 @@ from sandbox.answers import JsonObject
 
 
 def new_event(
-    event_id: str, kind: str, subject: JsonObject, now: float, version: str
+    event_id: str, kind: str, subject: JsonObject, now: float, version: str, *, livemode: bool
 ) -> JsonObject:
-    """Build an Event about a change of `subject`, which must not change afterwards."""
+    """Build an Event about a change of `subject`, which must not change afterwards.
+
+    `livemode` comes from the account, because a Refund has no such field.
+    """
     return {
         "id": event_id,
         "object": "event",
         "api_version": version,
         "created": int(now),
         "data": {"object": subject},
-        "livemode": subject["livemode"],
+        "livemode": livemode,
         "pending_webhooks": 0,
         "request": {"id": None, "idempotency_key": None},
         "type": kind,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sandbox.admission import Admitted
 from sandbox.answers import Answer, Refusal, encode
 from sandbox.authentication import Caller
+from sandbox.expansion import expand
 from sandbox.faults import FaultOrder
 from sandbox.moment import Moment
 from sandbox.payment_intent_object import for_browser
@@ -28,6 +29,7 @@ def execute(execution: Execution, moment: Moment) -> Answer:
     it = execution.admitted
     try:
         found = it.endpoint.run(moment, it.subject, it.params)
+        found = expand(moment.ledger, found, it.params.get("expand", ()))
     except Refusal as refused:
         return _seen_by(it.caller, refused).answer()
     return Answer(200, encode(for_browser(found) if it.caller.publishable else found))

@@ -1,4 +1,4 @@
-"""The PaymentIntents of one account in one mode, their history, and their scheduled changes.
+"""The objects of one account in one mode, the PaymentIntents' history, and the scheduled changes.
 
 A PaymentIntent is a JSON object that is replaced, never changed, so that a ledger is cheap to copy
 and an Event keeps the object of its time.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from sandbox.answers import JsonObject, refusal
+from sandbox.collection import Collection
 from sandbox.payment_methods import PaymentMethod
 
 
@@ -48,6 +49,9 @@ class Ledger:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.positions: list[Position] = []
+        self.charges = Collection("charge")
+        self.refunds = Collection("refund")
+        self.disputes = Collection("dispute")
         self.methods: dict[str, PaymentMethod] = {}
         self.due: list[Due] = []
         self.events: list[JsonObject] = []
@@ -76,12 +80,12 @@ class Ledger:
         record = self.records[intent_id]
         self.records[intent_id] = replace(record, paying_with=method, return_url=return_url)
 
-    def get(self, intent_id: str, param: str = "intent") -> JsonObject:
-        """Return the PaymentIntent, or raise 404 resource_missing."""
+    def get(self, intent_id: str, param: str = "intent", status: int = 404) -> JsonObject:
+        """Return the PaymentIntent, or raise resource_missing with this status."""
         record = self.records.get(intent_id)
         if record is None:
             message = f"No such payment_intent: '{intent_id}'"
-            raise refusal(message, status=404, code="resource_missing", param=param)
+            raise refusal(message, status=status, code="resource_missing", param=param)
         return record.intent
 
     def place(self, intent_id: str, param: str) -> Position:
@@ -108,6 +112,9 @@ class Ledger:
         twin = Ledger()
         twin.records = self.records.copy()
         twin.positions = self.positions.copy()
+        twin.charges = self.charges.copy()
+        twin.refunds = self.refunds.copy()
+        twin.disputes = self.disputes.copy()
         twin.methods = self.methods.copy()
         twin.due = self.due.copy()
         twin.events = self.events.copy()

@@ -3,6 +3,7 @@
     requires_payment_method ─ requires_confirmation ─┬→ succeeded
        ↑ declined              requires_action ──────┼→ requires_capture → succeeded
        └────────────────────────────────────────── processing → succeeded or declined
+    requires_capture → canceled, once the authorization has lapsed
     all but succeeded, processing and canceled → canceled
 
 Source: docs.stripe.com/payments/paymentintents/lifecycle.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sandbox import charges, disputes
 from sandbox.answers import JsonObject, Refusal, refusal
 from sandbox.moment import Moment
 from sandbox.payment_methods import (
@@ -73,32 +75,47 @@ def confirm(moment: Moment, intent: JsonObject, attempt: Attempt) -> JsonObject:
 
 def pay(moment: Moment, intent: JsonObject) -> JsonObject:
     """Authorize the amount if capture is manual, else receive it."""
-    charge = moment.ids.new("ch_3")
+    charge = charges.under_way(moment, intent)
     if intent["capture_method"] == "manual":
+        charge = charges.authorize(moment, charge)
+        moment.ledger.schedule(_capture_before(charge), "lapse", intent["id"])
         return moment.change(
             intent,
             "amount_capturable_updated",
             status="requires_capture",
             amount_capturable=intent["amount"],
-            latest_charge=charge,
+            latest_charge=charge["id"],
             next_action=None,
         )
+    charge = charges.receive(moment, charge)
+    disputes.open_as_ordered(moment, charge, charges.method_of(moment, intent))
     return moment.change(
         intent,
         "succeeded",
         status="succeeded",
         amount_received=intent["amount"],
-        latest_charge=charge,
+        latest_charge=charge["id"],
         next_action=None,
         processing=None,
     )
 
 
-def capture(moment: Moment, intent: JsonObject, amount: int) -> JsonObject:
-    """Capture an authorized amount or a part of it."""
-    return moment.change(
-        intent, "succeeded", status="succeeded", amount_capturable=0, amount_received=amount
-    )
+def capture(moment: Moment, intent: JsonObject, amount: int, changes: JsonObject) -> JsonObject:
+    """Capture an authorized amount or a part of it, which releases the rest."""
+    charge = moment.ledger.charges.get(intent["latest_charge"])
+    charge = charges.capture(moment, charge, amount)
+    disputes.open_as_ordered(moment, charge, charges.method_of(moment, intent))
+    received = {"status": "succeeded", "amount_capturable": 0, "amount_received": amount}
+    return moment.change(intent, "succeeded", **received, **changes)
+
+
+def lapse(moment: Moment, intent: JsonObject) -> None:
+    """Cancel a PaymentIntent that was not captured in time; do nothing if it has ended already."""
+    if intent["status"] != "requires_capture":
+        return
+    charge = moment.ledger.charges.get(intent["latest_charge"])
+    moment.publish("charge.expired", charge, moment.now)
+    cancel(moment, intent, "automatic")
 
 
 def cancel(moment: Moment, intent: JsonObject, reason: str | None) -> JsonObject:
@@ -117,12 +134,13 @@ def cancel(moment: Moment, intent: JsonObject, reason: str | None) -> JsonObject
 def fail(moment: Moment, intent: JsonObject, decline: Decline) -> JsonObject:
     """Return to requires_payment_method, with last_payment_error."""
     error = _payment_error(intent, decline)
+    charge = charges.fail(moment, charges.under_way(moment, intent), decline)
     return moment.change(
         intent,
         "payment_failed",
         status="requires_payment_method",
         last_payment_error=error,
-        latest_charge=moment.ids.new("ch_3"),
+        latest_charge=charge["id"],
         payment_method=None,
         next_action=None,
         processing=None,
@@ -153,6 +171,12 @@ def settle(moment: Moment, intent: JsonObject) -> None:
         pay(moment, intent)
 
 
+def _capture_before(charge: JsonObject) -> int:
+    details = charge["payment_method_details"]
+    found: int = details[details["type"]]["capture_before"]
+    return found
+
+
 def _require_action(moment: Moment, intent: JsonObject) -> JsonObject:
     page = f"{moment.rules.base_url}/_sandbox/payment_intents/{intent['id']}/action"
     redirect = {"url": page, "return_url": moment.ledger.records[intent["id"]].return_url}
@@ -170,7 +194,7 @@ def _start_processing(moment: Moment, intent: JsonObject) -> JsonObject:
         intent,
         "processing",
         status="processing",
-        latest_charge=moment.ids.new("py_3"),
+        latest_charge=charges.start(moment, intent, "py_3")["id"],
         next_action=None,
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
 from sandbox.answers import JsonObject, refusal
+from sandbox.expansion import expandable
 from sandbox.form import Form
 from sandbox.ledger import Ledger, Position
 from sandbox.moment import Moment
@@ -15,7 +17,8 @@ from sandbox.parameters import Schema, check, integer, nested, text
 
 DEFAULT_LIMIT, MAX_LIMIT = 10, 100
 
-_RANGE: Schema = dict.fromkeys(("gt", "gte", "lt", "lte"), integer)
+_COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+_RANGE: Schema = dict.fromkeys(_COMPARE, integer)
 
 # Sort before and after every sequence number of the same second.
 _FIRST, _LAST = -1, 1 << 62
@@ -38,13 +41,22 @@ def _created(name: str, value: Any) -> JsonObject:
     return checked
 
 
-_SCHEMA: Schema = {
+PAGE: Schema = {
     "created": _created,
-    "customer": text(unset=False),
     "ending_before": text(unset=False),
     "limit": limit,
     "starting_after": text(unset=False),
 }
+_SCHEMA: Schema = {
+    **PAGE,
+    "customer": text(unset=False),
+    "expand": expandable("payment_intent", listed=True),
+}
+
+
+def in_range(created: int, bounds: JsonObject) -> bool:
+    """Whether a second is within the `created` parameter of a list."""
+    return all(_COMPARE[bound](created, value) for bound, value in bounds.items())
 
 
 def check_list(params: Form, _: str) -> Form:

@@ -19,6 +19,10 @@ class Rules:
 
     # ACH and PAD settle in about four business days.
     settle_seconds: float = 4 * 86_400
+    # Most card networks hold an authorized amount for seven days.
+    authorization_seconds: float = 7 * 86_400
+    # A refund that is pending, or that its bank returns, shows its end after this time.
+    refund_seconds: float = 3_600.0
     search_lag_seconds: float = 2.0
     api_version: str = "2026-10-28.endive"
     base_url: str = "http://127.0.0.1:12111"

@@ -9,6 +9,7 @@ from typing import Any
 
 from sandbox.answers import refusal
 from sandbox.currencies import checked_currency
+from sandbox.expansion import expandable
 from sandbox.parameters import (
     Schema,
     any_hash,
@@ -29,10 +30,6 @@ def _type(name: str, value: Any) -> str:
     if value not in TYPES:
         raise refusal(f"Invalid {name}: must be one of {', '.join(sorted(TYPES))}", param=name)
     return str(value)
-
-
-def _expand(name: str, value: Any) -> str:
-    raise refusal(f"This property cannot be expanded in the sandbox ({value}).", param=name)
 
 
 def _currency(name: str, value: Any) -> str:
@@ -64,7 +61,7 @@ COMMON: Schema = {
     "amount_details": any_hash,
     "capture_method": choice("automatic", "automatic_async", "manual"),
     "excluded_payment_method_types": array(_type),
-    "expand": array(_expand),
+    "expand": expandable("payment_intent"),
     "hooks": any_hash,
     "payment_details": any_hash,
     "payment_method": text(),

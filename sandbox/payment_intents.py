@@ -85,12 +85,51 @@ def cancel(moment: Moment, intent_id: str, params: Form) -> JsonObject:
 def capture(moment: Moment, intent_id: str, params: Form) -> JsonObject:
     """POST /v1/payment_intents/:id/capture."""
     intent = moment.ledger.get(intent_id)
-    lifecycle.require_status(intent, "capture", "captured", ("requires_capture",))
+    _check_capturable(intent)
+    if params.get("final_capture") is False:
+        message = "The sandbox captures a PaymentIntent once: multicapture is unavailable."
+        raise refusal(message, param="final_capture")
     amount: int = {"amount_to_capture": intent["amount_capturable"], **params}["amount_to_capture"]
-    if not 0 < amount <= intent["amount_capturable"]:
-        message = "The amount to capture must be positive and at most the amount_capturable."
-        raise refusal(message, code="amount_too_large", param="amount_to_capture")
-    return lifecycle.capture(moment, intent, amount)
+    _check_capture_amount(intent, amount)
+    changes = {name: params[name] for name in COPIED_FIELDS if name in params}
+    if "metadata" in params:
+        changes["metadata"] = merged_metadata(intent["metadata"], params["metadata"])
+    return lifecycle.capture(moment, intent, amount, changes)
+
+
+def _check_capturable(intent: JsonObject) -> None:
+    if intent["status"] == "requires_capture":
+        return
+    message = (
+        f"This PaymentIntent could not be captured because it has a status of {intent['status']}. "
+        "Only a PaymentIntent with one of the following statuses may be captured: "
+        "requires_capture."
+    )
+    if intent["status"] == "succeeded":
+        message = (
+            "The remaining amount on this PaymentIntent could not be captured because the "
+            "remainder of the authorized amount has been released."
+        )
+    raise refusal(message, code="payment_intent_unexpected_state", payment_intent=intent)
+
+
+def _check_capture_amount(intent: JsonObject, amount: int) -> None:
+    if amount < 0:
+        message = "Invalid non-negative integer"
+        raise refusal(message, param="amount_to_capture", payment_intent=intent)
+    if amount == 0:
+        # Stripe names this parameter, although the request has no `amount`.
+        message = "This value must be greater than or equal to 1."
+        code = "parameter_invalid_integer"
+        raise refusal(message, code=code, param="amount", payment_intent=intent)
+    if amount > intent["amount_capturable"]:
+        raise refusal(
+            "The payment could not be captured because the requested capture amount is greater "
+            "than the amount you can capture for this charge. Contact us via "
+            "https://support.stripe.com/contact/ for help.",
+            code="amount_too_large",
+            payment_intent=intent,
+        )
 
 
 def _check_customer(params: Form) -> None:

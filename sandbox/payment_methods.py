@@ -32,14 +32,29 @@ class Decline:
     decline_code: str | None = None
 
 
+class RefundOutcome(Enum):
+    """The status of a refund at first, and later."""
+
+    SUCCEEDS = ("succeeded", "succeeded")
+    SUCCEEDS_LATER = ("pending", "succeeded")
+    FAILS_LATER = ("succeeded", "failed")
+
+
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
-    """A test payment method and its outcome."""
+    """A test payment method, its outcome, and what follows a payment.
+
+    `dispute`: the reason of the dispute that follows a payment. `inquiry`: that dispute is an
+    inquiry, which moves no money.
+    """
 
     type: str
     outcome: Outcome
     decline: Decline | None = None
     last4: str = "4242"
+    refund: RefundOutcome = RefundOutcome.SUCCEEDS
+    dispute: str | None = None
+    inquiry: bool = False
 
 
 _DECLINED = "Your card was declined."
@@ -67,11 +82,16 @@ def _card(outcome: Outcome, last4: str, decline: Decline | None = None) -> Payme
     return PaymentMethod("card", outcome, decline, last4)
 
 
+def _bank(kind: str, outcome: Outcome, last4: str, decline: Decline | None = None) -> PaymentMethod:
+    """A bank debit; its refund is a transfer that takes days."""
+    return PaymentMethod(kind, outcome, decline, last4, RefundOutcome.SUCCEEDS_LATER)
+
+
 def _declined(last4: str, decline: Decline) -> PaymentMethod:
     return _card(Outcome.DECLINED, last4, decline)
 
 
-_SUCCEEDS, _ACTION = Outcome.SUCCEEDS, Outcome.NEEDS_ACTION
+_SUCCEEDS, _ACTION, _LATER = Outcome.SUCCEEDS, Outcome.NEEDS_ACTION, Outcome.SETTLES_LATER
 _EXPIRED = Decline("expired_card", "Your card has expired.")
 _WRONG_CVC = Decline("incorrect_cvc", "Your card's security code is incorrect.")
 _PROCESSING = Decline(
@@ -93,6 +113,19 @@ CARD_NUMBERS = {
     "4000002500003155": _card(_ACTION, "3155"),
     "4000002760003184": _card(_ACTION, "3184"),
     "4000000000003220": _card(_ACTION, "3220"),
+    "4000000000007726": PaymentMethod(
+        "card", _SUCCEEDS, last4="7726", refund=RefundOutcome.SUCCEEDS_LATER
+    ),
+    "4000000000005126": PaymentMethod(
+        "card", _SUCCEEDS, last4="5126", refund=RefundOutcome.FAILS_LATER
+    ),
+    "4000000000000259": PaymentMethod("card", _SUCCEEDS, last4="0259", dispute="fraudulent"),
+    "4000000000002685": PaymentMethod(
+        "card", _SUCCEEDS, last4="2685", dispute="product_not_received"
+    ),
+    "4000000000001976": PaymentMethod(
+        "card", _SUCCEEDS, last4="1976", dispute="fraudulent", inquiry=True
+    ),
 }
 
 TEST_METHODS = {
@@ -115,17 +148,20 @@ TEST_METHODS = {
     "pm_card_authenticationRequiredOnSetup": CARD_NUMBERS["4000002500003155"],
     "pm_card_threeDSecure2Required": CARD_NUMBERS["4000000000003220"],
     "pm_card_threeDSecureRequired": CARD_NUMBERS["4000000000003220"],
-    "pm_usBankAccount": PaymentMethod("us_bank_account", Outcome.SETTLES_LATER, last4="6789"),
-    "pm_usBankAccount_success": PaymentMethod(
-        "us_bank_account", Outcome.SETTLES_LATER, last4="6789"
+    "pm_card_pendingRefund": CARD_NUMBERS["4000000000007726"],
+    "pm_card_refundFail": CARD_NUMBERS["4000000000005126"],
+    "pm_card_createDispute": CARD_NUMBERS["4000000000000259"],
+    "pm_card_createDisputeProductNotReceived": CARD_NUMBERS["4000000000002685"],
+    "pm_card_createDisputeInquiry": CARD_NUMBERS["4000000000001976"],
+    "pm_usBankAccount": _bank("us_bank_account", _LATER, "6789"),
+    "pm_usBankAccount_success": _bank("us_bank_account", _LATER, "6789"),
+    "pm_usBankAccount_insufficientFunds": _bank(
+        "us_bank_account", Outcome.FAILS_LATER, "2222", BANK_FAILURE
     ),
-    "pm_usBankAccount_insufficientFunds": PaymentMethod(
-        "us_bank_account", Outcome.FAILS_LATER, BANK_FAILURE, "2222"
-    ),
-    "pm_acssDebit": PaymentMethod("acss_debit", Outcome.SETTLES_LATER, last4="6789"),
-    "pm_acssDebit_success": PaymentMethod("acss_debit", Outcome.SETTLES_LATER, last4="6789"),
-    "pm_acssDebit_insufficientFunds": PaymentMethod(
-        "acss_debit", Outcome.FAILS_LATER, BANK_FAILURE, "2222"
+    "pm_acssDebit": _bank("acss_debit", _LATER, "6789"),
+    "pm_acssDebit_success": _bank("acss_debit", _LATER, "6789"),
+    "pm_acssDebit_insufficientFunds": _bank(
+        "acss_debit", Outcome.FAILS_LATER, "2222", BANK_FAILURE
     ),
     "pm_card_interac_present": PaymentMethod("interac_present", _SUCCEEDS, last4="0006"),
     "pm_card_present": PaymentMethod("card_present", _SUCCEEDS, last4="9969"),
@@ -161,5 +197,5 @@ def _by_number(card: dict[str, Any]) -> PaymentMethod:
 
 def _bank_debit(kind: str, account_number: str) -> PaymentMethod:
     fails = account_number in _FAILING_ACCOUNTS
-    outcome = Outcome.FAILS_LATER if fails else Outcome.SETTLES_LATER
-    return PaymentMethod(kind, outcome, BANK_FAILURE if fails else None, account_number[-4:])
+    outcome = Outcome.FAILS_LATER if fails else _LATER
+    return _bank(kind, outcome, account_number[-4:], BANK_FAILURE if fails else None)

@@ -1,4 +1,4 @@
-"""The state of the sandbox for tests: PaymentIntents by order, and request counts."""
+"""The state of the sandbox for tests: PaymentIntents and refunds by order, and request counts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ def describe_state(sandbox: Sandbox) -> JsonObject:
     """Return totals, orders and request counts as JSON; `payable` means not canceled."""
     with sandbox.lock:
         sandbox.settle()
-        intents = _intents(sandbox)
+        intents, refunds = _intents(sandbox), _refunds(sandbox)
         return {
             "now": sandbox.clock(),
             "payment_intents": len(intents),
             "payable": sum(map(_payable, intents)),
-            "orders": _orders(intents),
+            "refunds": sum(map(len, refunds.values())),
+            "orders": _orders(intents, refunds),
             "requests": sandbox.log.shown_counts(),
             "faults_fired": dict(sandbox.faults.fired),
             "events": sum(len(books.ledger.events) for books in sandbox.books.values()),
@@ -27,11 +28,12 @@ def describe_account(sandbox: Sandbox, name: str) -> JsonObject:
     """Return the orders and the request counts of one account."""
     with sandbox.lock:
         sandbox.settle()
-        intents = _intents(sandbox, name)
+        intents, refunds = _intents(sandbox, name), _refunds(sandbox, name)
         return {
             "payment_intents": len(intents),
             "payable": sum(map(_payable, intents)),
-            "orders": _orders(intents),
+            "refunds": sum(map(len, refunds.values())),
+            "orders": _orders(intents, refunds),
             "requests": sandbox.log.shown_counts(name),
         }
 
@@ -45,16 +47,33 @@ def _intents(sandbox: Sandbox, name: str | None = None) -> list[JsonObject]:
     ]
 
 
-def _orders(intents: list[JsonObject]) -> list[JsonObject]:
+def _refunds(sandbox: Sandbox, name: str | None = None) -> dict[str, list[JsonObject]]:
+    """Return the refunds by PaymentIntent, newest first."""
+    shown = ("id", "status", "amount", "payment_intent", "metadata", "created")
+    found: dict[str, list[JsonObject]] = {}
+    for account, books in sandbox.books.items():
+        for refund in books.ledger.refunds.newest_first() if name in (None, account.name) else ():
+            made = found.setdefault(refund["payment_intent"], [])
+            made.append({each: refund[each] for each in shown})
+    return found
+
+
+def _orders(intents: list[JsonObject], refunds: dict[str, list[JsonObject]]) -> list[JsonObject]:
     orders: dict[tuple[str | None, str | None], list[JsonObject]] = {}
     for intent in intents:
         names = intent["metadata"].get("order_id"), intent["metadata"].get("client_id")
         orders.setdefault(names, []).append(intent)
-    return [_order(order_id, client_id, made) for (order_id, client_id), made in orders.items()]
+    return [
+        {
+            **_order(order_id, client_id, made),
+            "refunds": [each for intent in made for each in refunds.get(intent["id"], ())],
+        }
+        for (order_id, client_id), made in orders.items()
+    ]
 
 
 def _order(order_id: str | None, client_id: str | None, made: list[JsonObject]) -> JsonObject:
-    shown = ("id", "status", "amount", "currency", "created", "livemode")
+    shown = ("id", "status", "amount", "amount_received", "currency", "created", "livemode")
     return {
         "order_id": order_id,
         "client_id": client_id,

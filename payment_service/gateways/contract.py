@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from payment_service.gateways.charge import Charge
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.dispute import Dispute
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import Intent
-from payment_service.gateways.outcome import Outcome
+from payment_service.gateways.outcome import Outcome, RefundOutcome
+from payment_service.gateways.refund import Refund
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 
@@ -73,5 +76,46 @@ class Gateway(Protocol):
         """Cancel a PaymentIntent; return None if its status does not (or no longer) allow that.
 
         Raises NoSuchIntent, or a PaymentError if the gateway gave no usable answer.
+        """
+        ...
+
+    def capture(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
+        """Capture an authorized PaymentIntent under an idempotency key, once.
+
+        `sent.params`: `amount`, without which all of it is captured; the rest is released. A
+        gateway failure never raises. Raises ValueError for an invalid key, NoSuchIntent for a
+        malformed id.
+        """
+        ...
+
+    def refund(
+        self, intent_id: str, sent: SentParams, key: str, deadline: Deadline
+    ) -> RefundOutcome:
+        """Refund a paid PaymentIntent under an idempotency key.
+
+        `sent.params`: `amount`, `reason` and `metadata`. A key that the gateway has forgotten
+        refunds again, so look with `list_refunds` before a key is resent late. Declined tells
+        that this call refunded nothing: more than is left, a dispute, or an unpaid PaymentIntent.
+        A gateway failure never raises. Raises ValueError for an invalid key, NoSuchIntent for a
+        malformed id.
+        """
+        ...
+
+    def list_refunds(self, intent_id: str, deadline: Deadline) -> list[Refund]:
+        """Return the current state of every refund of a PaymentIntent, newest first.
+
+        It shows a refund as soon as it is made, the dashboard's too. Raises NoSuchIntent for a
+        malformed id, and a PaymentError if the gateway's answer is incomplete.
+        """
+        ...
+
+    def list_disputes(self, intent_id: str, deadline: Deadline) -> list[Dispute]:
+        """Return the current state of every dispute of a PaymentIntent; raises as list_refunds."""
+        ...
+
+    def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
+        """Return the money behind a PaymentIntent; None before the first attempt to pay it.
+
+        Raises a PaymentError if the gateway gave no usable answer.
         """
         ...

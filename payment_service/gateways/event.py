@@ -1,9 +1,11 @@
-"""A gateway event, reduced to the fields that the payment rules trust."""
+"""Gateway events, reduced to the fields that the payment rules trust."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from payment_service.gateways.dispute import Dispute
+from payment_service.gateways.refund import Refund
 from payment_service.key_store.contract import Order
 
 
@@ -21,3 +23,37 @@ class PaymentEvent:
     intent_id: str
     order: Order
     is_creation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefundEvent:
+    """A refund was made or changed, by this service or in the provider's dashboard.
+
+    `order`: the order that the metadata names. None if it names none, as for a dashboard's refund:
+    only the PaymentIntent names the order then. `refund`: its state at the time of the event,
+    which may be past; None if the event shows only the payment.
+    """
+
+    id: str
+    type: str
+    livemode: bool
+    intent_id: str
+    order: Order | None
+    refund: Refund | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeEvent:
+    """A dispute was opened or changed; only the PaymentIntent names the order.
+
+    `dispute`: its state at the time of the event, which may be past.
+    """
+
+    id: str
+    type: str
+    livemode: bool
+    intent_id: str
+    dispute: Dispute
+
+
+MoneyEvent = RefundEvent | DisputeEvent

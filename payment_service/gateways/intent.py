@@ -49,6 +49,7 @@ class Intent:
     metadata: Mapping[str, str]
     livemode: bool = False
     amount_received: int | None = None
+    amount_capturable: int | None = None
     failure: Failure | None = None
     """The last failed payment, if the gateway still shows one."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -1,10 +1,11 @@
 """The outcome of a call to Stripe, after every send that the retry loop allowed.
 
-Outcome
+Outcome, RefundOutcome
 ├── Made        a PaymentIntent
+├── Refunded    a refund
 ├── Declined    a definitive rejection
 ├── KeyMisused  the key was already used with other parameters
-└── Unclear     not definitive: a PaymentIntent may or may not exist (rule 8)
+└── Unclear     not definitive: the object may or may not exist (rule 8)
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from payment_service.errors import PaymentError, Refused
 from payment_service.gateways.intent import Intent
+from payment_service.gateways.refund import Refund
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,14 @@ class Made:
     """`replayed`: Stripe returned a saved answer, with the PaymentIntent as it was back then."""
 
     intent: Intent
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """`replayed`: Stripe returned a saved answer, with the refund as it was back then."""
+
+    refund: Refund
     replayed: bool
 
 
@@ -61,4 +71,6 @@ class Unclear:
     from_before: bool = False
 
 
-Outcome = Made | Declined | KeyMisused | Unclear
+Failed = Declined | KeyMisused | Unclear
+Outcome = Made | Failed
+RefundOutcome = Refunded | Failed

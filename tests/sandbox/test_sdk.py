@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import stripe
 
@@ -54,6 +56,33 @@ def test_the_calls_of_the_service_are_supported(
     assert [event.data.object["id"] for event in events.data] == [intent.id]
 
 
+def test_captures_and_refunds_are_supported(client: stripe.StripeClient) -> None:
+    params = {
+        "amount": 1099,
+        "currency": "usd",
+        "capture_method": "manual",
+        "payment_method": "pm_card_visa",
+        "confirm": True,
+        "return_url": "https://shop.example",
+        "expand": ["latest_charge"],
+    }
+    held = client.v1.payment_intents.create(params)  # type: ignore[arg-type]
+    assert isinstance(held.latest_charge, stripe.Charge)
+    assert held.latest_charge.payment_method_details.card.capture_before  # type: ignore[union-attr]
+    captured = client.v1.payment_intents.capture(held.id, {"amount_to_capture": 1000})
+    assert (captured.status, captured.amount_received) == ("succeeded", 1000)
+    made = [
+        client.v1.refunds.create({"payment_intent": held.id, "amount": amount}).id
+        for amount in (100, 200)
+    ]
+    listed = client.v1.refunds.list({"payment_intent": held.id, "limit": 1})
+    assert [each.id for each in listed.auto_paging_iter()] == made[::-1]
+    with pytest.raises(stripe.InvalidRequestError, match="greater than unrefunded amount"):
+        client.v1.refunds.create({"payment_intent": held.id, "amount": 701})
+    assert client.v1.charges.retrieve(held.latest_charge.id).amount_refunded == 300
+    assert client.v1.disputes.list({"payment_intent": held.id}).data == []
+
+
 @pytest.mark.parametrize(
     ("kind", "error", "status"),
     [
@@ -87,6 +116,21 @@ def test_a_fault_raises_the_matching_error(
 def test_the_empty_object_has_no_id(client: stripe.StripeClient, sandbox: SandboxProcess) -> None:
     sandbox.faults([{"kind": "empty_object"}])
     assert "id" not in create(client)
+
+
+@pytest.mark.parametrize("kind", ["lost_after", "cut_body", "error_500_with_object"])
+def test_a_refund_whose_answer_is_lost_is_made_once(
+    client: stripe.StripeClient, sandbox: SandboxProcess, kind: str
+) -> None:
+    intent = create(client)
+    sandbox.pay(intent.id)
+    sandbox.faults([{"kind": kind, "match": {"method": "POST", "path": "/v1/refunds$"}}])
+    params, options = {"payment_intent": intent.id, "amount": 99}, {"idempotency_key": "refund-1"}
+    for _ in range(2):
+        with suppress(stripe.APIConnectionError, stripe.APIError):
+            client.v1.refunds.create(params, options)  # type: ignore[arg-type]
+    assert [each["amount"] for each in sandbox.state().order("A-1").refunds] == [99]
+    assert sandbox.state().raw["refunds"] == 1
 
 
 def test_a_reused_key_is_an_idempotency_error(client: stripe.StripeClient) -> None:

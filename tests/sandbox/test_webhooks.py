@@ -87,6 +87,30 @@ def test_every_change_sends_a_signed_event(sandbox: SandboxProcess, shop: Shop) 
     assert shop.events()[0]["data"]["object"]["status"] == "requires_payment_method"
 
 
+def test_refunds_and_disputes_send_signed_events(sandbox: SandboxProcess, shop: Shop) -> None:
+    intent = pay(sandbox)
+    refund = sandbox.refund(intent, amount=99)
+    sandbox.change("refunds", refund["id"], "fail", reason="declined")
+    dispute = sandbox.dispute(intent)
+    for verb in ("review", "lose"):
+        sandbox.change("disputes", dispute["id"], verb)
+    sent = {
+        "refund.created": refund["id"],
+        "charge.refunded": refund["charge"],
+        "refund.updated": refund["id"],
+        "refund.failed": refund["id"],
+        "charge.dispute.created": dispute["id"],
+        "charge.dispute.funds_withdrawn": dispute["id"],
+        "charge.dispute.updated": dispute["id"],
+        "charge.dispute.closed": dispute["id"],
+    }
+    until(lambda: len(shop.received) == 2 + len(sent))
+    assert shop.types()[2:] == list(sent)
+    for payload, signed in shop.received[2:]:
+        event = stripe.Webhook.construct_event(payload, signed, WEBHOOK_SECRET)
+        assert event.data.object["id"] == sent[event.type]
+
+
 def test_another_secret_does_not_verify(sandbox: SandboxProcess, shop: Shop) -> None:
     pay(sandbox)
     until(lambda: bool(shop.received))

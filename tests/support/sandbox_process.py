@@ -22,12 +22,16 @@ WEBHOOK_SECRET = "whsec_sandbox"
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """The sandbox's PaymentIntents of one order; `payable` counts those not canceled."""
+    """The sandbox's PaymentIntents of one order; `payable` counts those not canceled.
+
+    `refunds` has the refunds of all of them: id, status, amount, payment_intent, metadata, created.
+    """
 
     count: int
     payable: int
     ids: tuple[str, ...]
     statuses: tuple[str, ...]
+    refunds: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class SandboxState:
             if (order["order_id"], order["client_id"]) == (order_id, client_id):
                 made = order["payment_intents"]
                 ids, statuses = (tuple(each[name] for each in made) for name in ("id", "status"))
-                return OrderState(order["count"], order["payable"], ids, statuses)
+                refunds = tuple(order["refunds"])
+                return OrderState(order["count"], order["payable"], ids, statuses, refunds)
         return OrderState(0, 0, (), ())
 
     def sends(self, request: str) -> int:
@@ -131,7 +136,7 @@ class SandboxProcess:
         return now
 
     def rules(self, **changes: float) -> dict[str, Any]:
-        """Change search_lag_seconds, settle_seconds or rate_limit until the next reset."""
+        """Change a rule, such as search_lag_seconds or rate_limit, until the next reset."""
         found: dict[str, Any] = self.control("POST", "rules", changes)
         return found
 
@@ -150,6 +155,21 @@ class SandboxProcess:
     def end(self, intent_id: str, verb: str) -> dict[str, Any]:
         """End a payment by succeed, fail, complete_action or fail_action."""
         found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/{verb}", {})
+        return found
+
+    def refund(self, intent_id: str, **given: Any) -> dict[str, Any]:
+        """Refund a PaymentIntent as the Dashboard does: `amount`, `reason`, `metadata`."""
+        found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/refund", given)
+        return found
+
+    def dispute(self, intent_id: str, **given: Any) -> dict[str, Any]:
+        """Dispute a PaymentIntent as a bank does: `amount`, `reason`, `inquiry`."""
+        found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/dispute", given)
+        return found
+
+    def change(self, kind: str, object_id: str, verb: str, **given: Any) -> dict[str, Any]:
+        """Change one of `refunds` (succeed, fail, cancel) or `disputes` (review, win, lose)."""
+        found: dict[str, Any] = self.control("POST", f"{kind}/{object_id}/{verb}", given)
         return found
 
     def webhooks(self, **changes: Any) -> dict[str, Any]:

@@ -16,11 +16,16 @@ from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.intents import UnreadableIntent, read_intent
 from payment_service.gateways.stripe.paths import (
     CANCEL,
+    CAPTURE,
+    CHARGE,
+    DISPUTES,
     INTENT,
     INTENTS,
     OPERATIONS,
     OTHER,
+    REFUNDS,
     SEARCH,
+    charge_path,
     path_of,
     route_of,
 )
@@ -113,6 +118,10 @@ def test_a_gateway_sends_nothing_for_an_odd_id(odd: str) -> None:
         lambda: gateway.retrieve(odd, soon),
         lambda: gateway.cancel(odd, "duplicate", soon),
         lambda: gateway.update(odd, SentParams("v", {}), "key", soon),
+        lambda: gateway.capture(odd, SentParams("v", {}), "key", soon),
+        lambda: gateway.refund(odd, SentParams("v", {}), "key", soon),
+        lambda: gateway.list_refunds(odd, soon),
+        lambda: gateway.list_disputes(odd, soon),
     ):
         with pytest.raises(NoSuchIntent):
             ask()
@@ -122,7 +131,8 @@ def test_a_gateway_sends_nothing_for_an_odd_id(odd: str) -> None:
 def test_a_metric_s_label_is_one_of_a_closed_set() -> None:
     registry = CollectorRegistry()
     metrics = PrometheusMetrics(MetricDefinitions(registry), budget_seconds=20.0)
-    paths = [f"{INTENTS}/{odd}" for odd in ODD] + [f"{INTENTS}/{odd}/cancel" for odd in ODD]
+    paths = [f"{INTENTS}/{odd}{verb}" for odd in ODD for verb in ("", "/cancel", "/capture")]
+    paths += [f"/v1/charges/{odd}" for odd in ODD] + [f"/v1/refunds/{odd}" for odd in ODD]
     for path in (*paths, "/v1/customers/cus_1", "/v1/payment_intents/pi_1", INTENTS, SEARCH):
         metrics.send(Send("get", path, 1, 0.1, None, None, None))
     found = {
@@ -132,9 +142,13 @@ def test_a_metric_s_label_is_one_of_a_closed_set() -> None:
         if "operation" in sample.labels and sample.name.startswith("payments_stripe_sends")
     }
     known = {f"{method} {route}" for method, route in OPERATIONS}
-    assert found <= known | {f"GET {route}" for route in (CANCEL, OTHER)}
+    assert found <= known | {f"GET {route}" for route in (CANCEL, CAPTURE, OTHER)}
 
 
 def test_a_path_is_counted_by_its_route() -> None:
-    for route in (INTENT, CANCEL):
+    for route in (INTENT, CANCEL, CAPTURE):
         assert route_of(path_of(route, "pi_3QabC")) == route
+    for charge_id in ("ch_3QabC", "py_3QabC"):
+        assert route_of(charge_path(charge_id)) == CHARGE
+    for route in (INTENTS, SEARCH, REFUNDS, DISPUTES):
+        assert route_of(route) == route

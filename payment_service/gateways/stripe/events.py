@@ -20,20 +20,37 @@ _EVENT_ID = re.compile("evt_[A-Za-z0-9_]{1,250}")
 
 def payment_event(event: Mapping[str, Any]) -> PaymentEvent | None:
     """Read an Event object; None unless it is about a PaymentIntent of an order."""
-    subject = _object(_object(event, "data"), "object")
-    metadata = _object(subject, "metadata")
-    order_id, client_id = metadata.get("order_id"), metadata.get("client_id")
-    kind, intent_id, event_id = event.get("type"), subject.get("id"), event.get("id")
+    subject, kind, event_id = subject_of(event), event.get("type"), event_id_of(event)
+    intent_id, livemode = subject.get("id"), event.get("livemode") is True
     if not (isinstance(kind, str) and _KIND.fullmatch(kind) and is_intent_id(intent_id)):
         return None
-    if not (isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id)):
+    order = order_named_in(subject, livemode=livemode)
+    if event_id is None or order is None:
         return None
-    if not (_is_a_name(order_id) and (client_id is None or _is_a_name(client_id))):
-        # Not one of our orders: for example, no store can hold half of a surrogate pair.
-        return None
-    livemode = event.get("livemode") is True
-    order = Order(livemode, client_id, order_id)
     return PaymentEvent(event_id, kind, livemode, intent_id, order, is_creation=kind == CREATED)
+
+
+def subject_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object that the event is about; empty if it has none."""
+    return _object(_object(event, "data"), "object")
+
+
+def event_id_of(event: Mapping[str, Any]) -> str | None:
+    """Return the event's id if it is well-formed."""
+    event_id = event.get("id")
+    return event_id if isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id) else None
+
+
+def order_named_in(subject: Mapping[str, Any], *, livemode: bool) -> Order | None:
+    """Return the order that the object's metadata names.
+
+    None if that is no order of ours: for example, no store can hold half of a surrogate pair.
+    """
+    metadata = _object(subject, "metadata")
+    order_id, client_id = metadata.get("order_id"), metadata.get("client_id")
+    if not (_is_a_name(order_id) and (client_id is None or _is_a_name(client_id))):
+        return None
+    return Order(livemode, client_id, order_id)
 
 
 def _is_a_name(found: object) -> TypeGuard[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -12,17 +11,34 @@ from typing import Any, TypeVar
 import stripe
 
 from payment_service.errors import PaymentError, Refused
+from payment_service.gateways.charge import Charge
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.dispute import Dispute
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import Intent, names_order
-from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
+from payment_service.gateways.outcome import (
+    Declined,
+    Failed,
+    KeyMisused,
+    Made,
+    Outcome,
+    RefundOutcome,
+    Unclear,
+)
+from payment_service.gateways.refund import Refund
 from payment_service.gateways.sends import Meaning, RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.api_calls import Answer, Call
+from payment_service.gateways.stripe.capture_and_refund import CaptureAndRefund
 from payment_service.gateways.stripe.errors import error_of
 from payment_service.gateways.stripe.facts import STRIPE
 from payment_service.gateways.stripe.intents import read_intent, same_intent, same_order, shows
+from payment_service.gateways.stripe.keyed_calls import (
+    CLOCK_SKEW_SECONDS,
+    KeyedCalls,
+    is_replay,
+)
 from payment_service.gateways.stripe.lists import Pages, Stretch, Wanted
 from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_of
 from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
@@ -38,14 +54,8 @@ LIST_REACH_SECONDS = 3600.0
 # has its client_secret.
 LATE_SECONDS = 300.0
 
-# The largest difference between our clock and Stripe's.
-CLOCK_SKEW_SECONDS = 30.0
-
 # Time for a search that only supplements the list.
 EXTRA_SEARCH_SECONDS = 3.0
-
-# Sent as a header: docs.stripe.com/api/idempotent_requests.
-_KEY = re.compile("[ -~]{1,255}")
 
 T = TypeVar("T")
 
@@ -67,6 +77,8 @@ class StripeGateway:
         tell_retry: Callable[[RetryDetails], None] = lambda _: None,
     ) -> None:
         self.api_version: str = api_version or stripe.api_version or ""
+        self._keyed = KeyedCalls(clock)
+        self._money = CaptureAndRefund(self._ask, self._try, self._keyed)
         self._clock = clock
         self._pages = Pages(self._ask)
         self._sender = Sender(
@@ -96,20 +108,14 @@ class StripeGateway:
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Create a PaymentIntent; see Gateway. Raises ValueError for an invalid key."""
-        if not isinstance(key, str) or not _KEY.fullmatch(key):
-            # The SDK silently replaces an empty key with a random one.
-            raise ValueError("an idempotency key is 1 to 255 printable ASCII characters")
-        call = Call("post", INTENTS, sent.params, key, sent.api_version)
-        # If the machine was suspended during the call, the key is older than we think.
-        latest = self._clock() + deadline.left() + CLOCK_SKEW_SECONDS
-        call.may_send = lambda: self._clock() <= latest
+        call = self._keyed.call(INTENTS, sent.params, key, sent.api_version, deadline)
         return self._try(call, deadline, lambda answer: _read_made(answer, sent))
 
     def update(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Update a PaymentIntent; see Gateway."""
         read = _reader_of(intent_id)
         call = Call("post", path_of(INTENT, intent_id), sent.params, key, sent.api_version)
-        return self._try(call, deadline, lambda answer: Made(read(answer), _is_replay(answer)))
+        return self._try(call, deadline, lambda answer: Made(read(answer), is_replay(answer)))
 
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
         """Return the current PaymentIntent; see Gateway."""
@@ -188,7 +194,29 @@ class StripeGateway:
     def _search(self, order: Order, deadline: Deadline) -> list[Intent]:
         return list(self._pages.search(_query(order), deadline, _names(order)))
 
-    def _try(self, call: Call, deadline: Deadline, read: Callable[[Answer], Made]) -> Outcome:
+    def capture(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
+        """Capture an authorized PaymentIntent; see Gateway."""
+        return self._money.capture(intent_id, sent, key, deadline)
+
+    def refund(
+        self, intent_id: str, sent: SentParams, key: str, deadline: Deadline
+    ) -> RefundOutcome:
+        """Refund a paid PaymentIntent; see Gateway."""
+        return self._money.refund(intent_id, sent, key, deadline)
+
+    def list_refunds(self, intent_id: str, deadline: Deadline) -> list[Refund]:
+        """Return the refunds of a PaymentIntent; see Gateway."""
+        return self._money.list_refunds(intent_id, deadline)
+
+    def list_disputes(self, intent_id: str, deadline: Deadline) -> list[Dispute]:
+        """Return the disputes of a PaymentIntent; see Gateway."""
+        return self._money.list_disputes(intent_id, deadline)
+
+    def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
+        """Return the money behind a PaymentIntent; see Gateway."""
+        return self._money.charge(intent, deadline)
+
+    def _try(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T | Failed:
         try:
             return self._sender.send(call, deadline, read)
         except SendFailed as failed:
@@ -203,7 +231,7 @@ class StripeGateway:
             raise error_of(failed) from failed
 
 
-def _outcome(failed: SendFailed, call: Call) -> Outcome:
+def _outcome(failed: SendFailed, call: Call) -> Failed:
     verdict, error = failed.verdict, error_of(failed)
     if verdict.meaning is Meaning.MISUSED:
         return KeyMisused(error)
@@ -235,11 +263,7 @@ def _reader_of(intent_id: str) -> Callable[[Answer], Intent]:
 
 
 def _read_made(answer: Answer, sent: SentParams) -> Made:
-    return Made(same_order(read_intent(answer.body), sent.params), _is_replay(answer))
-
-
-def _is_replay(answer: Answer) -> bool:
-    return answer.headers.get("idempotent-replayed") == "true"
+    return Made(same_order(read_intent(answer.body), sent.params), is_replay(answer))
 
 
 def _names(order: Order) -> Wanted:

@@ -27,11 +27,17 @@ SHOWN = (
 
 # The form of Stripe's ids, with the maximum length that its reference allows.
 _INTENT_ID = re.compile("pi_[A-Za-z0-9_]{1,250}")
+_CHARGE_ID = re.compile("(ch|py)_[A-Za-z0-9_]{1,250}")
 
 
 def is_intent_id(found: object) -> TypeGuard[str]:
     """Whether this is a well-formed PaymentIntent id."""
     return isinstance(found, str) and _INTENT_ID.fullmatch(found) is not None
+
+
+def is_charge_id(found: object) -> TypeGuard[str]:
+    """Whether this is a well-formed id of a charge; that of a bank debit begins with `py_`."""
+    return isinstance(found, str) and _CHARGE_ID.fullmatch(found) is not None
 
 
 class UnreadableIntent(ValueError):
@@ -57,6 +63,7 @@ def read_intent(found: Any) -> Intent:
         metadata=dict(found.get("metadata") or {}),
         livemode=found.get("livemode") is True,
         amount_received=found.get("amount_received"),
+        amount_capturable=found.get("amount_capturable"),
         failure=_failure(found),
         raw=found,
     )

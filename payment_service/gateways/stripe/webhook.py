@@ -7,15 +7,17 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.json import decode
 
 from payment_service.errors import BadRequest
-from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.event import DisputeEvent, MoneyEvent, PaymentEvent
 from payment_service.gateways.stripe.events import payment_event
+from payment_service.gateways.stripe.money_events import money_event
 
 # The maximum age of a signature, against replay attacks: Stripe's own default
 # (docs.stripe.com/webhooks). Not a setting, because 0 would switch the check off.
@@ -36,10 +38,15 @@ class Signed:
     """A verified event. `event` is None if it is not about the PaymentIntent of an order.
 
     `foreign`: signed with one client's secret, but about an order in another client's account.
+    `money`: the event, if it is about a refund or a dispute. It may name no order; then ask
+    `covers` for the client of the order that its PaymentIntent names.
     """
 
     event: PaymentEvent | None
     foreign: bool = False
+    money: MoneyEvent | None = None
+    covers: Callable[[str | None], bool] = field(default=lambda _: False, compare=False)
+    """Whether the secret that signed it covers the orders of a client (None: of no client)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +110,7 @@ def read_event(
     payload = signed_at.encode() + b"." + body
     for secret in secrets.candidates(_hint_of(body), client_id):
         if _is_signed(payload, signatures, secret):
-            event = _parsed(body)
-            foreign = event is not None and not secrets.may_change_orders_of(
-                secret, event.order.client_id
-            )
-            return Signed(event, foreign)
+            return _signed(_parsed(body), partial(secrets.may_change_orders_of, secret))
     raise _not_stripes()
 
 
@@ -139,14 +142,22 @@ def _hint_of(body: bytes) -> Hint:
     return Hint(client_id if isinstance(client_id, str) else None, found.account)
 
 
-def _parsed(body: bytes) -> PaymentEvent | None:
+def _signed(event: dict[str, Any], covers: Callable[[str | None], bool]) -> Signed:
+    payment, money = payment_event(event), money_event(event)
+    named = payment or money
+    order = None if isinstance(named, DisputeEvent | None) else named.order
+    foreign = order is not None and not covers(order.client_id)
+    return Signed(payment, foreign, money, covers)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
     try:
         event = json.loads(body)
     except (ValueError, RecursionError) as wrong:
         raise BadRequest("The event is not JSON", code="malformed_json") from wrong
     if not isinstance(event, dict):
         raise BadRequest("The event is not a JSON object", code="malformed_json")
-    return payment_event(event)
+    return event
 
 
 def _not_stripes() -> BadRequest:

@@ -8,11 +8,21 @@ from typing import Any
 
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.outcome import Made
+from payment_service.gateways.intent import Intent
+from payment_service.gateways.outcome import Made, Refunded
+from payment_service.gateways.refund import Refund
 from payment_service.gateways.sent_params import SentParams
+from payment_service.gateways.stripe.money_events import money_event
 from payment_service.key_store.contract import Order
-from sandbox.faults import FaultOrder
+from sandbox import dashboard
+from sandbox.faults import FaultOrder, Match
 from tests.support.flow_bench import CREATE, FlowBench
+
+_MATCHES = {
+    "create": CREATE,
+    "capture": Match(method="POST", path="/v1/payment_intents/"),
+    "refund": Match(method="POST", path="/v1/refunds$"),
+}
 
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")
 
@@ -44,24 +54,80 @@ class GatewayBench(ABC):
         """Return the parameters of a creation that the provider refuses."""
 
     @abstractmethod
-    def lose_answers(self) -> None:
-        """Carry out every creation from now on, and lose its answer."""
+    def lose_answers(self, of: str = "create") -> None:
+        """Carry out every create, capture or refund from now on, and lose its answer."""
 
     @abstractmethod
-    def lose_requests(self) -> None:
-        """Let no creation arrive from now on."""
+    def lose_requests(self, of: str = "create") -> None:
+        """Let no create, capture or refund arrive from now on."""
 
     @abstractmethod
     def mend(self) -> None:
         """Let everything arrive again."""
 
     @abstractmethod
-    def fail_and_save(self) -> None:
-        """Answer the next creation with a 5xx that is saved under its key."""
+    def fail_and_save(self, of: str = "create") -> None:
+        """Answer the next create, capture or refund with a 5xx that is saved under its key."""
 
     @abstractmethod
     def pay(self, intent_id: str) -> None:
         """Pay as the shopper does."""
+
+    @abstractmethod
+    def authorized(self) -> Intent:
+        """Return a PaymentIntent over 1099 whose amount the shopper has authorized."""
+
+    @abstractmethod
+    def lapse(self) -> None:
+        """Wait until an authorization lapses."""
+
+    @abstractmethod
+    def refund_outside(self, intent_id: str, amount: int) -> str:
+        """Refund as a person does in the provider's dashboard, and return the refund's id."""
+
+    @abstractmethod
+    def fail_refund(self, refund_id: str) -> None:
+        """Let a refund fail at the bank, after it succeeded."""
+
+    @abstractmethod
+    def dispute(self, intent_id: str, *, inquiry: bool = False) -> str:
+        """Dispute as the shopper's bank does, and return the dispute's id."""
+
+    @abstractmethod
+    def decide(self, dispute_id: str, verb: str) -> None:
+        """Decide a dispute: `review`, `win` or `lose`."""
+
+    @abstractmethod
+    def break_lists(self) -> None:
+        """Answer every list of refunds or disputes with something unreadable."""
+
+    @abstractmethod
+    def last_event(self, kind: str) -> Any:
+        """Return the provider's last event whose type begins so, as the webhook reads it."""
+
+    def paid(self) -> Intent:
+        """Return a PaymentIntent over 1099 that is paid."""
+        made = self.made().intent
+        self.pay(made.id)
+        return self.gateway.retrieve(made.id, self.soon())
+
+    def capture(self, intent_id: str, key: str = "capture-1", **params: Any) -> Any:
+        sent = SentParams(self.gateway.api_version, params)
+        return self.gateway.capture(intent_id, sent, key, self.soon())
+
+    def refund(self, intent_id: str, key: str = "refund-1", **params: Any) -> Any:
+        """Refund R-1 of the order, or the `refund_id`."""
+        metadata = {"order_id": ORDER.order_id, "refund_id": params.pop("refund_id", "R-1")}
+        sent = SentParams(self.gateway.api_version, {"metadata": metadata, **params})
+        return self.gateway.refund(intent_id, sent, key, self.soon())
+
+    def refunded(self, intent_id: str, key: str = "refund-1", **params: Any) -> Refunded:
+        outcome = self.refund(intent_id, key, **params)
+        assert isinstance(outcome, Refunded), outcome
+        return outcome
+
+    def refunds(self, intent_id: str) -> list[Refund]:
+        return self.gateway.list_refunds(intent_id, self.soon())
 
     def soon(self) -> Deadline:
         return Deadline.after(30, lambda: self.now)
@@ -106,17 +172,17 @@ class StripeBench(GatewayBench):
     def refused(self) -> SentParams:
         return self.sent(customer="cus_missing")
 
-    def lose_answers(self) -> None:
-        self._order("lost_after", count=None)
+    def lose_answers(self, of: str = "create") -> None:
+        self._order("lost_after", of, count=None)
 
-    def lose_requests(self) -> None:
-        self._order("lost_before", count=None)
+    def lose_requests(self, of: str = "create") -> None:
+        self._order("lost_before", of, count=None)
 
     def mend(self) -> None:
         self.flow.sandbox.faults.clear()
 
-    def fail_and_save(self) -> None:
-        self._order("error_500_without_object")
+    def fail_and_save(self, of: str = "create") -> None:
+        self._order("error_500_without_object", of)
 
     def pay(self, intent_id: str) -> None:
         self.flow.act(intent_id, "confirm")
@@ -126,8 +192,39 @@ class StripeBench(GatewayBench):
         rules = replace(self.flow.sandbox.rules, search_lag_seconds=seconds)
         self.flow.sandbox.rules = rules
 
-    def _order(self, kind: str, **more: Any) -> None:
-        self.flow.sandbox.faults.order(FaultOrder(kind, CREATE, **more))
+    def authorized(self) -> Intent:
+        made = self.made("key-held", self.sent(capture_method="manual")).intent
+        self.pay(made.id)
+        return self.gateway.retrieve(made.id, self.soon())
+
+    def lapse(self) -> None:
+        self.wait(self.flow.sandbox.rules.authorization_seconds)
+
+    def refund_outside(self, intent_id: str, amount: int) -> str:
+        return str(dashboard.refund_intent(self.flow.sandbox, intent_id, amount)["id"])
+
+    def fail_refund(self, refund_id: str) -> None:
+        dashboard.change_refund(self.flow.sandbox, refund_id, "fail", "lost_or_stolen_card")
+
+    def dispute(self, intent_id: str, *, inquiry: bool = False) -> str:
+        made = dashboard.dispute_intent(self.flow.sandbox, intent_id, inquiry=inquiry)
+        return str(made["id"])
+
+    def decide(self, dispute_id: str, verb: str) -> None:
+        dashboard.change_dispute(self.flow.sandbox, dispute_id, verb)
+
+    def break_lists(self) -> None:
+        for path in ("/v1/refunds", "/v1/disputes"):
+            match = Match(method="GET", path=path)
+            self.flow.sandbox.faults.order(FaultOrder("empty_object", match, count=None))
+
+    def last_event(self, kind: str) -> Any:
+        (books,) = self.flow.sandbox.books.values()
+        events = (each for each in reversed(books.ledger.events) if each["type"].startswith(kind))
+        return money_event(next(events))
+
+    def _order(self, kind: str, of: str, **more: Any) -> None:
+        self.flow.sandbox.faults.order(FaultOrder(kind, _MATCHES[of], **more))
 
 
 BENCHES: dict[str, type[GatewayBench]] = {"stripe": StripeBench}

@@ -14,6 +14,7 @@ from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
+from tests.conformance.gateways import test_after_payment as after
 from tests.conformance.gateways import test_contract as contract
 from tests.conformance.gateways.benches import GatewayBench, StripeBench
 
@@ -101,6 +102,55 @@ class ShowsEverything(Broken):
         return True
 
 
+class RefundKeyPerSend(Broken):
+    numbers = itertools.count()
+
+    def refund(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
+        return self.inner.refund(intent_id, sent, f"{key}-{next(self.numbers)}", deadline)
+
+
+class LostRefundIsRefused(Broken):
+    def refund(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
+        outcome = self.inner.refund(intent_id, sent, key, deadline)
+        if not isinstance(outcome, Unclear):
+            return outcome
+        return Declined(PaymentError("no"), replayed=False)  # type: ignore[arg-type]
+
+
+class RefundsWithoutAName(Broken):
+    def refund(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
+        params = {name: value for name, value in sent.params.items() if name != "metadata"}
+        return self.inner.refund(intent_id, replace(sent, params=params), key, deadline)
+
+
+class ListsOnePage(Broken):
+    def list_refunds(self, intent_id: str, deadline: Any) -> Any:
+        return self.inner.list_refunds(intent_id, deadline)[:100]
+
+
+class ListsNothingOnFailure(Broken):
+    def list_refunds(self, intent_id: str, deadline: Any) -> Any:
+        try:
+            return self.inner.list_refunds(intent_id, deadline)
+        except PaymentError:
+            return []
+
+
+class CapturesEverything(Broken):
+    def capture(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
+        return self.inner.capture(intent_id, replace(sent, params={}), key, deadline)
+
+
+class KnowsNoEnd(Broken):
+    def charge(self, intent: Intent, deadline: Any) -> Any:
+        return replace(self.inner.charge(intent, deadline), capture_before=None)
+
+
+class SeesNoDisputes(Broken):
+    def list_disputes(self, intent_id: str, deadline: Any) -> Any:
+        return []
+
+
 @pytest.mark.parametrize(
     ("broken", "test"),
     [
@@ -117,6 +167,14 @@ class ShowsEverything(Broken):
         (CancelsNothing, contract.test_a_paid_payment_is_not_canceled),
         (WalksOldestFirst, contract.test_walk_gives_every_payment_once_newest_first),
         (ShowsEverything, contract.test_an_update_changes_the_payment_and_shows),
+        (RefundKeyPerSend, after.test_the_same_key_gives_the_same_refund),
+        (LostRefundIsRefused, after.test_a_lost_refund_request_is_unclear_and_can_be_sent_again),
+        (RefundsWithoutAName, after.test_a_lost_refund_is_found_in_the_list_and_by_its_key),
+        (ListsOnePage, after.test_every_refund_is_listed_however_many_pages_that_takes),
+        (ListsNothingOnFailure, after.test_an_incomplete_list_is_an_error_and_never_an_empty_list),
+        (CapturesEverything, after.test_a_lost_capture_is_unclear_until_it_is_read),
+        (KnowsNoEnd, after.test_an_authorization_shows_its_amount_and_its_end),
+        (SeesNoDisputes, after.test_a_dispute_shows_and_prevents_refunds),
     ],
 )
 def test_a_broken_gateway_fails(broken: Callable[[Any], Any], test: Callable[..., None]) -> None:

@@ -105,6 +105,38 @@ def test_a_client_does_not_speak_of_another_s_order() -> None:
         assert read(body, header_of(body, "whsec_of0"), secrets_of(3)).foreign
 
 
+def refund_body(metadata: dict[str, str]) -> bytes:
+    subject = {
+        "id": "re_1",
+        "object": "refund",
+        "amount": 500,
+        "created": NOW,
+        "currency": "usd",
+        "metadata": metadata,
+        "payment_intent": "pi_1",
+        "status": "succeeded",
+    }
+    said = {"id": "evt_1", "type": "refund.created", "data": {"object": subject}}
+    return json.dumps(said).encode()
+
+
+def test_a_client_does_not_speak_of_another_s_refund() -> None:
+    for client_id, foreign in (("shop-0", False), ("shop-1", True)):
+        body = refund_body({"order_id": "A-1", "client_id": client_id})
+        signed = read(body, header_of(body, "whsec_of0"), secrets_of(3))
+        assert (signed.event, signed.money.intent_id) == (None, "pi_1")
+        assert signed.foreign is foreign
+
+
+def test_a_refund_of_no_named_order_says_whose_orders_its_secret_covers() -> None:
+    body = refund_body({})
+    signed = read(body, header_of(body, "whsec_of0"), secrets_of(3))
+    assert not signed.foreign
+    assert signed.covers("shop-0")
+    assert not signed.covers("shop-1")
+    assert not signed.covers(None)
+
+
 def test_clients_of_one_account_speak_for_each_other() -> None:
     same = {"stripe_secret_key": Secret("sk_test_0")}
     twin = Client(id="twin", api_keys_sha256=["1" * 64], **same)  # type: ignore[arg-type]

@@ -1,0 +1,47 @@
+"""Calls under an idempotency key, and whether their answer was a saved one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.stripe.api_calls import Answer, Call
+
+# The largest difference between our clock and Stripe's.
+CLOCK_SKEW_SECONDS = 30.0
+
+# Sent as a header: docs.stripe.com/api/idempotent_requests.
+_KEY = re.compile("[ -~]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedCalls:
+    """Builds the calls whose second execution would cost money."""
+
+    clock: Callable[[], float]
+
+    def call(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        key: str,
+        api_version: str,
+        deadline: Deadline,
+    ) -> Call:
+        """Return the call. Raises ValueError for an invalid key."""
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            # The SDK silently replaces an empty key with a random one.
+            raise ValueError("an idempotency key is 1 to 255 printable ASCII characters")
+        call = Call("post", path, params, key, api_version)
+        # If the machine was suspended during the call, the key is older than we think.
+        latest = self.clock() + deadline.left() + CLOCK_SKEW_SECONDS
+        call.may_send = lambda: self.clock() <= latest
+        return call
+
+
+def is_replay(answer: Answer) -> bool:
+    """Whether Stripe returned the saved answer of the key's first use."""
+    return answer.headers.get("idempotent-replayed") == "true"
