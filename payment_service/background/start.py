@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from payment_service.background.loop import Courier
 from payment_service.background.shop_webhook import ShopListener
+from payment_service.http_client.opening import network_of
 from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.payments.shop_events.outbox import Outbox
 
@@ -28,7 +29,9 @@ def open_courier(settings: Settings, payments: Payments) -> Courier | None:
         return None
     named = settings.order_events_secret.get_secret_value().split(",")
     tools = payments.orders.tools
-    shop = ShopListener(settings.order_events_url, [each.strip() for each in named], tools.clock)
+    secrets = [each.strip() for each in named]
+    network = network_of(settings)
+    shop = ShopListener(settings.order_events_url, secrets, tools.clock, network)
     livemode = settings.livemode
     return Courier(
         Outbox(

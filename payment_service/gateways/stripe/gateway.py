@@ -1,4 +1,4 @@
-"""The gateway contract, implemented with Stripe's SDK."""
+"""The gateway contract, implemented with Stripe's HTTP API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from payment_service.gateways.intent import Intent, names_order
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment_service.gateways.sends import Meaning, RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
-from payment_service.gateways.stripe.api_calls import Answer, Call
+from payment_service.gateways.stripe.api_calls import API_BASE, Answer, Call, Http, StripeApi
 from payment_service.gateways.stripe.errors import error_of
 from payment_service.gateways.stripe.facts import STRIPE
 from payment_service.gateways.stripe.intents import read_intent, same_intent, same_order, shows
@@ -51,12 +51,12 @@ T = TypeVar("T")
 
 
 class StripeGateway:
-    """A Gateway over one StripeClient; shared by all threads."""
+    """A Gateway over one Stripe account; shared by all threads."""
 
     def __init__(
         self,
         api_key: str,
-        transport: stripe.HTTPClient,
+        http: Http,
         *,
         api_base: str | None = None,
         api_version: str | None = None,
@@ -69,26 +69,13 @@ class StripeGateway:
         self.api_version: str = api_version or stripe.api_version or ""
         self._clock = clock
         self._pages = Pages(self._ask)
-        self._sender = Sender(
-            api_key,
-            transport,
-            api_base=api_base,
-            api_version=self.api_version,
-            stripe_account=stripe_account,
-            policy=policy or RetryPolicy(),
-            tell=tell,
-            tell_retry=tell_retry,
-        )
+        api = StripeApi(http, api_key, self.api_version, api_base or API_BASE, stripe_account)
+        self._sender = Sender(api, policy or RetryPolicy(), tell, tell_retry)
 
     @property
     def facts(self) -> GatewayFacts:
         """The guarantees that Stripe gives."""
         return STRIPE
-
-    @property
-    def client(self) -> stripe.StripeClient:
-        """The SDK's client, for operations that are not part of Gateway."""
-        return self._sender.client
 
     def close(self) -> None:
         """Close the connections."""
@@ -97,7 +84,6 @@ class StripeGateway:
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Create a PaymentIntent; see Gateway. Raises ValueError for an invalid key."""
         if not isinstance(key, str) or not _KEY.fullmatch(key):
-            # The SDK silently replaces an empty key with a random one.
             raise ValueError("an idempotency key is 1 to 255 printable ASCII characters")
         call = Call("post", INTENTS, sent.params, key, sent.api_version)
         # If the machine was suspended during the call, the key is older than we think.
