@@ -127,14 +127,18 @@ class Connection:
     def abandon(self) -> None:
         """Give up a connection that belongs to the parent of this process.
 
-        Closing it as usual would send a TLS message that ends the parent's connection. So the
-        number of its socket first gets another meaning.
+        libcurl must never free this handle: it would send a TLS message that ends the parent's
+        connection, and join threads that did not survive the fork. So it keeps one reference for
+        ever. The number of its socket gets another meaning, so that the parent can close it.
         """
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._curl))
         if self._socket is not None:
             nothing = os.open(os.devnull, os.O_RDWR)
             os.dup2(nothing, self._socket.fileno())
             os.close(nothing)
-        self.close()
+        self._release()
 
     def _prepare(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
