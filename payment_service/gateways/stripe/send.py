@@ -24,10 +24,8 @@ from payment_service.http_client.failures import HttpFailure
 
 T = TypeVar("T")
 
-# The last six come from parsing JSON that does not have Stripe's structure.
-FAILURES = (
-    HttpFailure,
-    ErrorAnswer,
+# Exceptions from parsing JSON that does not have Stripe's structure.
+UNREADABLE = (
     UnreadableIntent,
     AttributeError,
     LookupError,
@@ -54,8 +52,7 @@ class Sender:
     def send(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
         """Send, retry as the policy allows, and parse the answer with `read`.
 
-        `read` may raise any of FAILURES; the answer then counts as unreadable. Raises SendFailed,
-        whose cause is the last failure.
+        `read` may raise any of UNREADABLE. Raises SendFailed, whose cause is the last failure.
         """
         if deadline.left() < LEAST_SEND_SECONDS:
             raise SendFailed(judge(None, {}, None))
@@ -76,40 +73,30 @@ class Sender:
         response = verdict = failed = None
         try:
             response = self._api.send(call, started + left)
-            return read(read_answer(response, call.key))
-        except FAILURES as failure:
+            return _read(response, call, read)
+        except (HttpFailure, ErrorAnswer, UnreadableAnswer) as failure:
             failed, verdict = failure, _judged(response, failure)
             call.note(verdict)
             # Its traceback is never used, and would form a reference cycle with its frames.
             raise SendFailed(verdict) from failure.with_traceback(None)
         finally:
-            self._told(call, time.monotonic() - started, response, verdict, failed)
+            seconds = time.monotonic() - started
+            request_id = plain_id(response.headers.get("request-id")) if response else None
+            phase, cause = _why(verdict, failed)
+            sent = (call.method, call.path, call.sends, seconds, request_id, call.key)
+            self._tell(Send(*sent, verdict, phase, cause))
             del failed
 
-    def _told(
-        self,
-        call: Call,
-        seconds: float,
-        response: Response | None,
-        verdict: Verdict | None,
-        failed: Exception | None,
-    ) -> None:
-        request_id = plain_id(response.headers.get("request-id")) if response else None
-        phase = failed.phase if isinstance(failed, HttpFailure) else None
-        cause = _cause(verdict, failed) if verdict and failed else None
-        self._tell(
-            Send(
-                call.method,
-                call.path,
-                call.sends,
-                seconds,
-                request_id,
-                call.key,
-                verdict,
-                phase,
-                cause,
-            )
-        )
+
+class UnreadableAnswer(Exception):
+    """An answer with a successful status that is not what was asked for."""
+
+
+def _read(response: Response, call: Call, read: Callable[[Answer], T]) -> T:
+    try:
+        return read(read_answer(response, call.key))
+    except UNREADABLE as wrong:
+        raise UnreadableAnswer(f"{type(wrong).__name__}: {wrong}") from None
 
 
 def _judged(response: Response | None, failure: Exception) -> Verdict:
@@ -120,17 +107,16 @@ def _judged(response: Response | None, failure: Exception) -> Verdict:
     return judge(response.status, response.headers, kind)
 
 
-def _cause(verdict: Verdict, failure: Exception) -> str | None:
-    """Return the reason for an operator: libcurl's or Stripe's sentence, or an exception.
+def _why(verdict: Verdict | None, failure: Exception | None) -> tuple[str | None, str | None]:
+    """Return the phase and the cause of a failure for an operator: libcurl's or Stripe's sentence.
 
     Stripe's rejection of a request is for the caller, and may quote what a shopper entered.
     """
-    if verdict.meaning is Meaning.NO:
-        return None
+    if verdict is None or failure is None or verdict.meaning is Meaning.NO:
+        return None, None
+    if isinstance(failure, HttpFailure):
+        return failure.phase, without_secrets(str(failure))
     if isinstance(failure, ErrorAnswer):
         sentence = failure.error and failure.error.get("message")
-        return without_secrets(sentence) if isinstance(sentence, str) else None
-    text = (
-        str(failure) if isinstance(failure, HttpFailure) else f"{type(failure).__name__}: {failure}"
-    )
-    return without_secrets(text)
+        return None, without_secrets(sentence) if isinstance(sentence, str) else None
+    return None, without_secrets(str(failure))
