@@ -13,12 +13,11 @@ the service has the order, its webhook or its `reconcile` command cancels the se
 from __future__ import annotations
 
 import logging
-import os
 import time
 import uuid
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import stripe
 
@@ -106,24 +105,25 @@ def create_payment_intent(
     the other STRIPE_ settings. Raises SettingsError if they are invalid, and ValueError for an
     invalid key, such as an empty one, or for metadata that names another order than the key.
     """
-    gateway = _gateway_of(load_settings(), os.getpid())
+    settings = load_settings()
+    gateway = _gateway_of(settings)
     key = f"once-{uuid.uuid4().hex}" if idempotency_key is None else idempotency_key
     params = _params(amount, currency, metadata or {}, key, gateway.api_version)
     sent = SentParams(gateway.api_version, params)
     outcome = gateway.create(sent, key, Deadline.after(HELPER_BUDGET_SECONDS))
     if isinstance(outcome, Made):
-        found = gateway.client.deserialize(dict(outcome.intent.raw), api_mode="V1")
-        return cast(stripe.PaymentIntent, found)
+        return stripe.PaymentIntent.construct_from(
+            dict(outcome.intent.raw),
+            settings.stripe_secret_key.get_secret_value(),
+            gateway.api_version,
+        )
     log.error("Failed to create payment intent: %s", outcome.error.message)
     return None
 
 
 @lru_cache(maxsize=1)
-def _gateway_of(settings: Settings, _: int) -> StripeGateway:
-    """Keep the connections between calls, but not across a fork.
-
-    A forked child would read the answers of its parent and its siblings.
-    """
+def _gateway_of(settings: Settings) -> StripeGateway:
+    """Keep the connections between calls."""
     # Looked up at each wait, so that a caller's test can replace time.sleep.
     return open_gateway(
         settings, open_transport(settings), sleep=lambda seconds: time.sleep(seconds)

@@ -6,6 +6,7 @@ From the bottom layer up. Each may import only those listed above it:
     errors.py    every error, in one tree
     key_store/   one record per order: memory, SQLite, PostgreSQL or Redis
     settings/    the environment as frozen Settings
+    http_client/ every outgoing HTTP call
     gateways/    the contract of a payment provider, and Stripe
     payments/    the rules
     access/      clients, API keys and order tokens

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from payment_service.background.shop_webhook import ShopListener
+from payment_service.http_client.client import Network
 from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
 from payment_service.settings.checks import names
@@ -81,8 +82,13 @@ class Posts:
     from the others.
     """
 
-    def __init__(self, receivers: Receivers, clock: Callable[[], float] = time.time) -> None:
-        self._receivers, self._clock = receivers, clock
+    def __init__(
+        self,
+        receivers: Receivers,
+        clock: Callable[[], float] = time.time,
+        network: Network | None = None,
+    ) -> None:
+        self._receivers, self._clock, self._network = receivers, clock, network
         self._posts: dict[Receiver, Post] = {}
         self._rests_until: dict[Receiver, float] = {}
         self._lock = threading.Lock()
@@ -103,5 +109,7 @@ class Posts:
     def _post_of(self, receiver: Receiver) -> Post:
         with self._lock:
             if receiver not in self._posts:
-                self._posts[receiver] = ShopListener(receiver.url, receiver.secrets, self._clock)
+                self._posts[receiver] = ShopListener(
+                    receiver.url, receiver.secrets, self._clock, self._network
+                )
             return self._posts[receiver]

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Callable, Sequence
-from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING
-
-from requests import Session
-from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException
+from urllib.parse import quote, urlsplit
 
 from payment_service.background.loop import PARALLEL
+from payment_service.http_client.client import HttpClient, Network
+from payment_service.http_client.failures import HttpFailure
+from payment_service.schema.secret import redacted
 
-if TYPE_CHECKING:
-    pass
-
+log = logging.getLogger(__name__)
 
 SIGNATURE_HEADER = "Order-Signature"
-
 
 # The shop's server should store the event, answer, and do slower work afterwards.
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 3.0, 10.0
@@ -40,29 +36,46 @@ class ShopListener:
     """Posts order events to the shop's server; shared by the threads of a loop."""
 
     def __init__(
-        self, url: str, secrets: Sequence[str], clock: Callable[[], float] = time.time
+        self,
+        url: str,
+        secrets: Sequence[str],
+        clock: Callable[[], float] = time.time,
+        network: Network | None = None,
     ) -> None:
-        self._url, self._secrets, self._clock = url, secrets, clock
-        self._session = Session()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=PARALLEL))
+        # The setting may contain any letter, and may be encoded already.
+        self._url = quote(url, safe="!#$%&'()*+,/:;=?@[]~")
+        self._secrets, self._clock = secrets, clock
+        self._host = urlsplit(self._url).hostname
+        self._answers = True
+        self._http = HttpClient(
+            connect_seconds=CONNECT_TIMEOUT_SECONDS,
+            read_seconds=READ_TIMEOUT_SECONDS,
+            keep=PARALLEL,
+            network=network,
+        )
 
     def __call__(self, body: bytes) -> int | None:
-        """Post once; return the status, or None without an answer. Follows no redirect."""
+        """Post once; return the status, or None without an answer. Follows no redirect.
+
+        Logs when the server stops answering, with the cause, and when it answers again.
+        """
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             SIGNATURE_HEADER: signature(body, self._secrets, int(self._clock())),
-            "User-Agent": "stripe-back-end-api/1",
         }
         try:
-            answer = self._session.post(
-                self._url,
-                data=body,
-                headers=headers,
-                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-                allow_redirects=False,
-            )
-        except RequestException:
+            answer = self._http.send("POST", self._url, headers, body)
+        except HttpFailure as failure:
+            if self._answers:
+                self._answers = False
+                log.warning(
+                    "the receiver of order events at %s does not answer (%s): %s",
+                    self._host,
+                    failure.phase,
+                    redacted(str(failure)),
+                )
             return None
-        return answer.status_code
+        if not self._answers:
+            self._answers = True
+            log.info("the receiver of order events at %s answers again", self._host)
+        return answer.status

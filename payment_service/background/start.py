@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from payment_service.background.loop import Courier, Lanes
 from payment_service.background.receivers import Posts, Receivers
+from payment_service.http_client.opening import network_of
 from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.payments.shop_events.outbox import Outbox
 
@@ -31,7 +32,7 @@ def open_courier(settings: Settings, payments: Payments, receivers: Receivers) -
     lanes = Lanes(receivers.of)
     outbox = Outbox(
         tools.store,
-        Posts(receivers, tools.clock),
+        Posts(receivers, tools.clock, network_of(settings)),
         tools.clock,
         tools.observe,
         ours=lambda order: (

@@ -58,7 +58,10 @@ class RetryDetails:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One request to a gateway and its result. `verdict` is None if it succeeded."""
+    """One request to a gateway and its result. `verdict` is None if it succeeded.
+
+    `phase`: the step that failed, if no answer arrived. `cause`: the reason, without secrets.
+    """
 
     method: str
     path: str
@@ -67,3 +70,5 @@ class Send:
     request_id: str | None
     key: str | None
     verdict: Verdict | None
+    phase: str | None = None
+    cause: str | None = None

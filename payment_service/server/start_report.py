@@ -72,7 +72,7 @@ def _check_keys(settings: Settings) -> None:
     transport = open_transport(settings)
     try:
         for name, account in _accounts(settings):
-            _log_check(name, check_key(open_gateway(settings, transport, account)))
+            _log_check(name, check_key(open_gateway(settings, transport, account).api))
     except Exception:
         # The check is a service to the operator. It must never be the reason of a failure.
         log.exception("the Stripe keys could not be checked")

@@ -17,11 +17,13 @@ from payment_service.settings.checks import (
     as_integer,
     as_number,
     base_url,
+    ca_bundle,
     demo_key,
     hazards,
     listener_url,
     names,
     origins,
+    proxy_url,
     store_url,
     writable_directory,
 )
@@ -91,6 +93,8 @@ _BudgetSeconds = Annotated[
 _CacheSeconds = Annotated[
     float, rule("must be a number from 0 to 10", first=as_number, ge=0, le=10)
 ]
+_ProxyUrl = Annotated[Secret, rule(then=proxy_url)]
+_CaBundle = Annotated[Path, rule(then=ca_bundle)]
 _StoreUrl = Annotated[Secret, rule(then=store_url)]
 _Delivery = Annotated[Literal["embedded", "separate"], rule("must be embedded or separate")]
 _BaseUrl = Annotated[str, rule(then=base_url)]
@@ -128,6 +132,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     stripe_max_attempts: _Attempts = 3
     stripe_connect_timeout_seconds: _ConnectSeconds = 3.0
     stripe_read_timeout_seconds: _ReadSeconds = 10.0
+    https_proxy: _ProxyUrl | None = None
+    no_proxy: str | None = None
+    ca_bundle: _CaBundle | None = None
+    ssl_cert_file: _CaBundle | None = None
     request_budget_seconds: _BudgetSeconds = 25.0
     key_store_url: _StoreUrl = Secret("memory://")
     order_events_url: _ListenerUrl | None = None

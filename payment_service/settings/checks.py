@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -18,6 +19,12 @@ _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = rf"{_LABEL}(\.{_LABEL})*\.?|\[(?P<ipv6>[0-9a-f:.]+)\]"
 ADDRESS = re.compile(
     rf"https?://({_HOST})(:(?P<port>[0-9]{{1,5}}))?(/[^\s?#]*)?(\?[^\s#]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+# Perhaps with a user and a password, in which `/`, `:` and `@` are %-encoded.
+PROXY = re.compile(
+    rf"https?://([!-.0-9;-?A-~]*(:[!-.0-9;-?A-~]*)?@)?({_HOST})(:[0-9]{{1,5}})?/?",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -119,6 +126,24 @@ def _is_address(value: str) -> bool:
 def _lower_scheme(value: str) -> str:
     scheme, _, rest = value.partition(":")
     return f"{scheme.lower()}:{rest}"
+
+
+def proxy_url(value: Secret) -> Secret:
+    """Check a proxy's address; it is a secret because it may contain a password."""
+    if not PROXY.fullmatch(value.get_secret_value()):
+        raise ValueError(
+            "must be an address like http://proxy.example:3128 or http://user:password@…"
+        )
+    return value
+
+
+def ca_bundle(value: Path) -> Path:
+    """Check a file of certificate authorities."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except OSError as wrong:
+        raise ValueError("must be a readable file with certificates in PEM format") from wrong
+    return value
 
 
 def store_url(value: Secret) -> Secret:

@@ -136,6 +136,8 @@ def _facts_of(send: Send) -> dict[str, Any]:
         "key": _start_of_key(send),
         "status": verdict.status if verdict else 200,
         "reason": verdict.meaning.name.lower() if verdict else None,
+        **({"phase": send.phase} if send.phase else {}),
+        **({"cause": send.cause} if send.cause else {}),
     }
 
 

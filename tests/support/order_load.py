@@ -15,6 +15,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
+from payment_service.http_client.connection import Response
 from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyStore, Order
 from payment_service.payments.context import Timing, Tools
@@ -127,9 +128,9 @@ class _Serialized(SandboxTransport):
 
     _turn = threading.Lock()
 
-    def request(self, *given: Any, **more: Any) -> Any:
+    def send(self, *given: Any, **more: Any) -> Response:
         with self._turn:
-            return super().request(*given, **more)
+            return super().send(*given, **more)
 
 
 @contextmanager

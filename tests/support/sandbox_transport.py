@@ -1,51 +1,40 @@
-"""Stripe's SDK on the sandbox's core in this process, without sockets, threads and waits."""
+"""An HTTP client for the gateway on the sandbox's core: no sockets, threads or waits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-import stripe
-
+from payment_service.http_client.connection import Response
+from payment_service.http_client.failures import HttpFailure
 from sandbox.core import Sandbox
 
 LOST = ("lost_before", "lost_after", "cut_body", "hang")
 
 
-class SandboxTransport(stripe.HTTPClient):
+class SandboxTransport:
     """Passes each send to `sandbox.handle`, and applies its transport faults.
 
     It calls `step` with `send` before and with `answer` after each send; a test can interleave
-    other work there.
+    other work there. No send takes time.
     """
 
-    name = "requests"
-
     def __init__(self, sandbox: Sandbox, step: Callable[[str], None] = lambda _: None) -> None:
-        super().__init__()
         self._sandbox, self._step = sandbox, step
 
-    @contextmanager
-    def limit(self, deadline: float) -> Iterator[None]:
-        """Do nothing: no send takes time."""
-        yield
-
-    def request(
+    def send(
         self,
         method: str,
         url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,
-        *,
-        _usage: list[str] | None = None,
-    ) -> tuple[str, int, Mapping[str, str]]:
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        ends_at: float = math.inf,
+    ) -> Response:
         """Send once."""
         parts = urlsplit(url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        body = (post_data or "").encode()
-        wanted = (method.upper(), target, {k.lower(): v for k, v in (headers or {}).items()}, body)
+        wanted = (method, target, {k.lower(): v for k, v in headers.items()}, body or b"")
         fault = self._sandbox.draw_transport_fault(*wanted)
         self._step("send")
         if fault and fault.kind == "lost_before":
@@ -54,11 +43,12 @@ class SandboxTransport(stripe.HTTPClient):
         self._step("answer")
         if fault and fault.kind in LOST:
             raise _lost()
-        return response.body.decode(), response.status, response.headers
+        received = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status, received, response.body)
 
     def close(self) -> None:
         """Do nothing: no connection is open."""
 
 
-def _lost() -> stripe.APIConnectionError:
-    return stripe.APIConnectionError("lost", should_retry=True)  # type: ignore[no-untyped-call]
+def _lost() -> HttpFailure:
+    return HttpFailure("wait", "lost")

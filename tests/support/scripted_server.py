@@ -29,14 +29,17 @@ class ScriptedServer:
     at the end of the test, for answers that wait.
     """
 
-    def __init__(self, answer: Answer | None = None, *, tls: bool = False) -> None:
+    def __init__(
+        self, answer: Answer | None = None, *, tls: bool = False, host: str = "127.0.0.1"
+    ) -> None:
         self.answer = answer or say(OK)
-        self.connections = 0
+        self.connections = self.closed = 0
         self.requests: list[bytes] = []
         self.ended = threading.Event()
         self._tls = _context() if tls else None
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"{'https' if tls else 'http'}://localhost:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((host, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -74,6 +77,7 @@ class ScriptedServer:
                 while request := _read_request(peer):
                     self.requests.append(request)
                     self.answer(peer)
+        self.closed += 1
 
 
 def _read_request(peer: socket.socket) -> bytes:

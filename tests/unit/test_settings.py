@@ -9,9 +9,11 @@ from dotenv import dotenv_values
 from msgspec import NODEFAULT
 from msgspec.structs import asdict, fields
 
+from payment_service.http_client.opening import network_of
 from payment_service.schema.fields import names_of
 from payment_service.settings import QUOTES, Settings, SettingsError, load_settings
 from payment_service.settings.environment import PLATFORMS
+from tests.support.scripted_server import CERTIFICATE
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = {"STRIPE_SECRET_KEY": "sk_test_abc"}
@@ -85,6 +87,21 @@ WRONG = [
         "memory://, sqlite://, postgresql://, redis://",
     ),
     ("KEY_STORE_URL", "hunter2", "memory://"),
+    *(
+        ("HTTPS_PROXY", wrong, "http://proxy.example:3128")
+        for wrong in (
+            "hunter.example:3128",
+            "socks5://hunter.example",
+            "http://me:hunter2@",
+            "http://me:hunter@2@proxy.example",
+            "http://me:hunter/2@proxy.example",
+            "http://hunter.example/path",
+            "http://hunter .example",
+        )
+    ),
+    ("CA_BUNDLE", "/nonexistent/hunter2", "PEM"),
+    ("CA_BUNDLE", __file__, "PEM"),
+    ("SSL_CERT_FILE", "/", "PEM"),
     ("HOST", "hunter 2", "host name"),
     ("PORT", "0", "from 1 to 65535"),
     ("PORT", "65536", "from 1 to 65535"),
@@ -168,6 +185,28 @@ def test_common_url_spellings_are_accepted() -> None:
         )
     for text in ("http://[::1]:1", "http://a_container:65535/v0", "http://10.0.0.1"):
         assert load_settings({**KEY, "STRIPE_API_BASE": text}).stripe_api_base == text
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://proxy.example:3128", "HTTPS://me:h%40t@[::1]:1/", "http://10.0.0.1"]
+)
+def test_proxy_is_kept_secret_and_unchanged(proxy: str) -> None:
+    found = load_settings({**KEY, "HTTPS_PROXY": proxy})
+    assert found.https_proxy is not None
+    assert found.https_proxy.get_secret_value() == proxy
+    assert "h%40t" not in repr(found)
+
+
+def test_first_named_bundle_is_trusted(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(CERTIFICATE.read_text())
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    for given, bundle in (
+        ({"CA_BUNDLE": a, "SSL_CERT_FILE": b}, a),
+        ({"SSL_CERT_FILE": b}, b),
+        ({"CA_BUNDLE": ""}, None),
+    ):
+        assert network_of(load_settings({**KEY, **given})).ca_bundle == bundle
 
 
 def test_order_events_url_is_kept_unchanged() -> None:

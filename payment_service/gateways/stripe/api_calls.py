@@ -1,25 +1,48 @@
-"""Calls to Stripe that use the SDK as little as possible.
+"""Stripe's HTTP API: requests as Stripe's SDK sends them, and answers.
 
-The SDK takes three times the CPU of everything else in a send: it rebuilds its headers for each
-request and formats log lines that have no reader. This module gets the headers from the SDK once,
-without a send. Our requests are then the ones that the SDK would send (a test compares the two).
-The SDK parses an answer only if it is not a 200 with valid JSON.
+The SDK builds a request and parses an answer at three times the CPU of everything else in a send.
+The little that this service needs of it is here; a test compares the requests with the SDK's.
 """
 
 from __future__ import annotations
 
-import threading
+import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote_plus
 
-import stripe
 from msgspec.json import decode
 
 from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.http_client.connection import Response
+
+API_BASE = "https://api.stripe.com"
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class Http(Protocol):
+    """The HTTP client: payment_service.http_client, or a test's."""
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        ends_at: float,
+    ) -> Response:
+        """Send once and return the whole answer by `ends_at` (time.monotonic).
+
+        Raises HttpFailure.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        ...
 
 
 @dataclass(slots=True)
@@ -58,121 +81,70 @@ class Answer:
     headers: Mapping[str, str]
 
 
-@dataclass(slots=True)
-class Played:
-    """An answer for the SDK to parse without a send, and the request that the SDK built."""
+class ErrorAnswer(Exception):
+    """An answer that reports an error. `error` is Stripe's error object, None if it has none."""
 
-    content: Any
-    status: int
-    received: Mapping[str, str]
-    url: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class HeaderKeeper(stripe.HTTPClient):
-    """Passes requests on, and keeps the headers of the current thread's last answer.
-
-    When the SDK cannot parse an answer, its error lacks the headers, and with them whether the
-    answer was a replay.
-    """
-
-    name = "requests"
-
-    def __init__(self, inner: stripe.HTTPClient) -> None:
-        super().__init__()
-        self._inner = inner
-        self._last = threading.local()
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,
-        *,
-        _usage: list[str] | None = None,
-    ) -> tuple[str, int, Mapping[str, str]]:
-        """Send once, or return the answer that `playing` set."""
-        played: Played | None = getattr(self._last, "played", None)
-        if played is not None:
-            played.url, played.headers = url, dict(headers or {})
-            return played.content, played.status, played.received
-        self._last.answer = (None, {})
-        content, status, received = self._inner.request(method, url, headers, post_data)
-        self._last.answer = (status, {name.lower(): text for name, text in received.items()})
-        return content, status, received
-
-    @contextmanager
-    def playing(self, played: Played) -> Iterator[None]:
-        """Answer this thread's requests with `played`, without a send."""
-        self._last.played = played
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
         try:
-            yield
-        finally:
-            self._last.played = None
-
-    def last(self) -> tuple[int | None, Mapping[str, str]]:
-        """Return status and headers of this thread's last answer; (None, {}) if there was none."""
-        found: tuple[int | None, Mapping[str, str]] = getattr(self._last, "answer", (None, {}))
-        return found
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._inner.close()  # type: ignore[no-untyped-call]
+            found = _parsed(response.body)["error"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            found = None
+        self.error: Mapping[str, Any] | None = found if isinstance(found, dict) else None
 
 
-class Sdk:
-    """Sends and parses as a StripeClient would; shared by all threads."""
+@dataclass(frozen=True, slots=True)
+class StripeApi:
+    """The requests of one account; shared by all threads."""
 
-    def __init__(self, client: stripe.StripeClient, keeper: HeaderKeeper, api_version: str) -> None:
-        self._client, self._keeper, self._api_version = client, keeper, api_version
-        self._words: dict[str, tuple[str, Mapping[str, str]]] = {}
+    http: Http
+    api_key: str
+    api_version: str
+    api_base: str = API_BASE
+    stripe_account: str | None = None
 
-    def ask(self, call: Call) -> Answer:
-        """Send what the SDK would send; the SDK parses any answer but a 200 with valid JSON.
+    def send(self, call: Call, ends_at: float) -> Response:
+        """Send a call once, and return the answer whatever its status. Raises HttpFailure."""
+        url, form = self.api_base + call.path, encoded(call.params)
+        if call.method == "get":
+            target = f"{url}?{form}" if form else url
+            return self.http.send("GET", target, self._headers(call), None, ends_at)
+        return self.http.send("POST", url, self._headers(call), form.encode(), ends_at)
 
-        Raises the SDK's exceptions.
-        """
-        if call.method == "get" and call.params:
-            return self._ask_sdk(call)
-        base, headers = self._words_of(call)
-        body = form(call.params) if call.method == "post" else None
-        content, status, received = self._keeper.request(
-            call.method, base + call.path, headers, body
-        )
-        if status == 200:
-            with suppress(ValueError, RecursionError):
-                return Answer(decode(content), self._keeper.last()[1])
-        with self._keeper.playing(Played(content, status, received)):
-            return self._ask_sdk(call)
-
-    def _ask_sdk(self, call: Call) -> Answer:
-        options = {"stripe_version": call.api_version or self._api_version}
-        if call.key:
-            options["idempotency_key"] = call.key
-        answer = self._client.raw_request(call.method, call.path, **call.params, **options)
-        return Answer(answer.data, self._keeper.last()[1])
-
-    def _words_of(self, call: Call) -> tuple[str, dict[str, str]]:
-        """Return Stripe's base URL and the headers of a call."""
-        if call.method not in self._words:
-            self._words[call.method] = self._learn(call.method)
-        base, common = self._words[call.method]
-        headers = {**common, "Stripe-Version": call.api_version or self._api_version}
+    def _headers(self, call: Call) -> dict[str, str]:
+        headers = {
+            "Authorization": f"Bearer {self.api_key}",
+            "Stripe-Version": call.api_version or self.api_version,
+        }
+        if self.stripe_account:
+            headers["Stripe-Account"] = self.stripe_account
         if call.method == "post":
-            assert call.key, "the SDK would make a random key"
-            headers["Idempotency-Key"] = call.key
-        return base, headers
-
-    def _learn(self, method: str) -> tuple[str, Mapping[str, str]]:
-        """Get from the SDK, without a send, the headers that it adds to every request."""
-        asked = Played(b"{}", 200, {})
-        with self._keeper.playing(asked):
-            self._client.raw_request(method, "/v1/nothing")
-        return asked.url.removesuffix("/v1/nothing"), asked.headers
+            assert call.key, "Stripe would execute each send"
+            headers |= {"Content-Type": FORM, "Idempotency-Key": call.key}
+        return headers
 
 
-def form(params: Mapping[str, Any]) -> str:
+def read_answer(response: Response, key: str | None) -> Answer:
+    """Parse an answer. Raises ErrorAnswer for an error status.
+
+    Raises ValueError without JSON, and if Stripe names another idempotency key than ours.
+    """
+    if key is not None and response.headers.get("idempotency-key", key) != key:
+        raise ValueError("the answer to another request")
+    if not 200 <= response.status < 300:
+        raise ErrorAnswer(response)
+    return Answer(_parsed(response.body), response.headers)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return decode(body)
+    except (ValueError, RecursionError):
+        # Slower, but it accepts half of a surrogate pair, which may be in any text of an object.
+        return json.loads(body)
+
+
+def encoded(params: Mapping[str, Any]) -> str:
     """Encode request parameters as the SDK does: lists by index, brackets unescaped."""
     pairs = [pair for name, value in params.items() for pair in _pairs(name, value)]
     return "&".join([f"{_quoted_name(name)}={_quoted(str(value))}" for name, value in pairs])

@@ -16,6 +16,7 @@ from payment_service.errors import (
     StripeUnreachable,
 )
 from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.stripe.api_calls import ErrorAnswer
 from payment_service.gateways.stripe.retry import SendFailed
 from payment_service.schema.secret import shortened
 
@@ -32,7 +33,7 @@ _REQUEST_ID = re.compile("[A-Za-z0-9_.-]{1,100}")
 def error_of(failed: SendFailed) -> PaymentError:
     """Return the error that a failed call raises to the caller."""
     verdict, cause = failed.verdict, failed.__cause__
-    request_id = plain_id(getattr(cause, "request_id", None))
+    request_id = plain_id(verdict.request_id)
     match verdict.meaning:
         case Meaning.NO:
             return _refused(verdict, cause, request_id)
@@ -57,10 +58,10 @@ def error_of(failed: SendFailed) -> PaymentError:
 
 
 def _refused(verdict: Verdict, cause: BaseException | None, request_id: str | None) -> Refused:
-    error = getattr(cause, "error", None)
+    error = (cause.error if isinstance(cause, ErrorAnswer) else None) or {}
     kind = CardRefused if verdict.status == 402 else Refused
-    message = str(getattr(error, "message", None) or "Stripe refused the request.")
-    words = (getattr(error, name, None) for name in ("code", "type"))
+    message = str(error.get("message") or "Stripe refused the request.")
+    words = (error.get(name) for name in ("code", "type"))
     code = next((word for word in map(partial(_plain, _CODE), words) if word), None)
     return kind(without_secrets(message), code=code, request_id=request_id)
 

@@ -1,4 +1,4 @@
-"""The gateway contract, implemented with Stripe's SDK."""
+"""The gateway contract, implemented with Stripe's HTTP API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from payment_service.gateways.outcome import (
 from payment_service.gateways.refund import Refund
 from payment_service.gateways.sends import Meaning, RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
-from payment_service.gateways.stripe.api_calls import Answer, Call
+from payment_service.gateways.stripe.api_calls import API_BASE, Answer, Call, Http, StripeApi
 from payment_service.gateways.stripe.capture_and_refund import CaptureAndRefund
 from payment_service.gateways.stripe.errors import error_of
 from payment_service.gateways.stripe.facts import STRIPE
@@ -61,12 +61,12 @@ T = TypeVar("T")
 
 
 class StripeGateway:
-    """A Gateway over one StripeClient; shared by all threads."""
+    """A Gateway over one Stripe account; shared by all threads."""
 
     def __init__(
         self,
         api_key: str,
-        transport: stripe.HTTPClient,
+        http: Http,
         *,
         api_base: str | None = None,
         api_version: str | None = None,
@@ -81,26 +81,13 @@ class StripeGateway:
         self._money = CaptureAndRefund(self._ask, self._try, self._keyed)
         self._clock = clock
         self._pages = Pages(self._ask)
-        self._sender = Sender(
-            api_key,
-            transport,
-            api_base=api_base,
-            api_version=self.api_version,
-            stripe_account=stripe_account,
-            policy=policy or RetryPolicy(),
-            tell=tell,
-            tell_retry=tell_retry,
-        )
+        self.api = StripeApi(http, api_key, self.api_version, api_base or API_BASE, stripe_account)
+        self._sender = Sender(self.api, policy or RetryPolicy(), tell, tell_retry)
 
     @property
     def facts(self) -> GatewayFacts:
         """The guarantees that Stripe gives."""
         return STRIPE
-
-    @property
-    def client(self) -> stripe.StripeClient:
-        """The SDK's client, for operations that are not part of Gateway."""
-        return self._sender.client
 
     def close(self) -> None:
         """Close the connections."""

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Literal
 
-import stripe
-
+from payment_service.gateways.stripe.api_calls import Call, ErrorAnswer, StripeApi, read_answer
 from payment_service.gateways.stripe.errors import without_secrets
-from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.paths import INTENTS
+from payment_service.http_client.failures import HttpFailure
+
+CHECK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class KeyCheck:
-    """The result; `sentence` is Stripe's own, without secrets, unless it accepted the key."""
+    """The result; `sentence` is Stripe's or libcurl's, without secrets, unless it is accepted."""
 
     result: Literal["accepted", "refused", "unknown"]
     sentence: str | None = None
 
 
-def check_key(gateway: StripeGateway) -> KeyCheck:
-    """Ask Stripe for one PaymentIntent with the gateway's key and account; sends once.
+def check_key(api: StripeApi) -> KeyCheck:
+    """Ask Stripe for one PaymentIntent with the account's key; sends once, for CHECK_SECONDS.
 
     A restricted key may read PaymentIntents and still lack the permission to create them.
     """
     try:
-        gateway.client.raw_request("get", INTENTS, limit=1)
-    except (stripe.AuthenticationError, stripe.PermissionError) as refused:
-        return KeyCheck("refused", _sentence(refused))
-    except stripe.StripeError as failed:
-        return KeyCheck("unknown", _sentence(failed))
+        response = api.send(Call("get", INTENTS, {"limit": 1}), time.monotonic() + CHECK_SECONDS)
+    except HttpFailure as failure:
+        return KeyCheck("unknown", without_secrets(str(failure)))
+    try:
+        read_answer(response, None)
+    except ErrorAnswer as failure:
+        sentence = without_secrets(str((failure.error or {}).get("message") or response.status))
+        return KeyCheck("refused" if response.status in (401, 403) else "unknown", sentence)
+    except ValueError:
+        return KeyCheck("unknown", "the answer is no JSON")
     return KeyCheck("accepted")
-
-
-def _sentence(error: stripe.StripeError) -> str:
-    return without_secrets(error.user_message or str(error))

@@ -33,7 +33,6 @@ class KeyedCalls:
     ) -> Call:
         """Return the call. Raises ValueError for an invalid key."""
         if not isinstance(key, str) or not _KEY.fullmatch(key):
-            # The SDK silently replaces an empty key with a random one.
             raise ValueError("an idempotency key is 1 to 255 printable ASCII characters")
         call = Call("post", path, params, key, api_version)
         # If the machine was suspended during the call, the key is older than we think.

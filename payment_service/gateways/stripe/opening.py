@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from payment_service.gateways.sends import RetryDetails, Send
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.http.transport import SharedTransport
 from payment_service.gateways.stripe.retry import RetryPolicy
+from payment_service.http_client.client import HttpClient
+from payment_service.http_client.opening import network_of
 from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
 
@@ -22,18 +23,19 @@ class Account:
     connected: str | None = None
 
 
-def open_transport(settings: Settings) -> SharedTransport:
+def open_transport(settings: Settings) -> HttpClient:
     """Return the connection pool that all threads and all accounts share."""
-    return SharedTransport(
-        connect_timeout_seconds=settings.stripe_connect_timeout_seconds,
-        read_timeout_seconds=settings.stripe_read_timeout_seconds,
-        pool_size=settings.max_in_flight,
+    return HttpClient(
+        connect_seconds=settings.stripe_connect_timeout_seconds,
+        read_seconds=settings.stripe_read_timeout_seconds,
+        keep=settings.max_in_flight,
+        network=network_of(settings),
     )
 
 
 def open_gateway(
     settings: Settings,
-    transport: SharedTransport,
+    http: HttpClient,
     account: Account | None = None,
     *,
     clock: Callable[[], float] = time.time,
@@ -46,7 +48,7 @@ def open_gateway(
     key = account.secret_key or settings.stripe_secret_key
     return StripeGateway(
         key.get_secret_value(),
-        transport,
+        http,
         stripe_account=account.connected,
         api_base=settings.stripe_api_base,
         api_version=settings.stripe_api_version,

@@ -1,88 +1,58 @@
-"""One call to Stripe with all its sends.
-
-The SDK builds requests and parses answers; gateways.stripe.retry decides on retries. The SDK's own
-retries are off, because it does not honour Retry-After and does not retry a plain 429 or a
-truncated answer.
-"""
+"""One call to Stripe with all its sends; gateways.stripe.retry decides on retries."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
-
-import stripe
+from typing import TypeVar
 
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.sends import RetryDetails, Send, Verdict
-from payment_service.gateways.stripe.api_calls import Answer, Call, HeaderKeeper, Sdk
-from payment_service.gateways.stripe.errors import plain_id
+from payment_service.gateways.sends import Meaning, RetryDetails, Send, Verdict
+from payment_service.gateways.stripe.api_calls import (
+    Answer,
+    Call,
+    ErrorAnswer,
+    StripeApi,
+    read_answer,
+)
+from payment_service.gateways.stripe.errors import plain_id, without_secrets
 from payment_service.gateways.stripe.intents import UnreadableIntent
 from payment_service.gateways.stripe.retry import LEAST_SEND_SECONDS, RetryPolicy, SendFailed
 from payment_service.gateways.stripe.verdicts import judge
+from payment_service.http_client.connection import Response
+from payment_service.http_client.failures import HttpFailure
 
 T = TypeVar("T")
 
-# Exceptions from parsing JSON that does not have Stripe's structure, besides the SDK's own.
-FAILURES = (
-    stripe.StripeError,
+# Exceptions from parsing JSON that does not have Stripe's structure.
+UNREADABLE = (
     UnreadableIntent,
     AttributeError,
-    KeyError,
+    LookupError,
     OverflowError,
     TypeError,
     ValueError,
     RecursionError,
 )
 
-# With telemetry the SDK reads or creates a file in the home directory. If the user of the process
-# has no HOME and no passwd entry, that fails at the first request, after the order's record was
-# stored. A payment service must not write undocumented files.
-stripe.enable_telemetry = False
-
-
-class Transport(Protocol):
-    """The HTTP client's interface beyond the SDK's HTTPClient."""
-
-    def limit(self, deadline: float) -> AbstractContextManager[None]:
-        """End every send of this thread inside the block before this time.monotonic instant."""
-        ...
-
 
 class Sender:
-    """Sends calls over one StripeClient; shared by all threads."""
+    """Sends one account's calls; shared by all threads."""
 
     def __init__(
         self,
-        api_key: str,
-        transport: stripe.HTTPClient,
-        *,
-        api_base: str | None,
-        api_version: str,
-        stripe_account: str | None,
+        api: StripeApi,
         policy: RetryPolicy,
         tell: Callable[[Send], None],
         tell_retry: Callable[[RetryDetails], None],
     ) -> None:
-        self._transport: Transport = transport  # type: ignore[assignment]
-        self._keeper = HeaderKeeper(transport)
-        self.client = stripe.StripeClient(
-            api_key,
-            stripe_version=api_version,
-            stripe_account=stripe_account,
-            base_addresses={"api": api_base} if api_base else None,
-            max_network_retries=0,
-            http_client=self._keeper,
-        )
-        self._policy, self._tell, self._tell_retry = policy, tell, tell_retry
-        self._sdk = Sdk(self.client, self._keeper, api_version)
+        self._api, self._policy = api, policy
+        self._tell, self._tell_retry = tell, tell_retry
 
     def send(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
         """Send, retry as the policy allows, and parse the answer with `read`.
 
-        `read` may raise any of FAILURES; the answer then counts as unreadable. Raises SendFailed,
-        whose cause is the last failure.
+        `read` may raise any of UNREADABLE. Raises SendFailed, whose cause is the last failure.
         """
         if deadline.left() < LEAST_SEND_SECONDS:
             raise SendFailed(judge(None, {}, None))
@@ -92,30 +62,61 @@ class Sender:
 
     def close(self) -> None:
         """Close the connections."""
-        self._keeper.close()
+        self._api.http.close()
 
     def _send_once(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
-        if deadline.left() <= 0 or not call.may_send():
+        left = deadline.left()
+        if left <= 0 or not call.may_send():
             raise SendFailed(judge(None, {}, None))
         call.sends += 1
-        started, verdict = time.monotonic(), None
+        started = time.monotonic()
+        response = verdict = failed = None
         try:
-            with self._transport.limit(started + deadline.left()):
-                return read(self._sdk.ask(call))
-        except FAILURES as failure:
-            verdict = self._judge(failure)
+            response = self._api.send(call, started + left)
+            return _read(response, call, read)
+        except (HttpFailure, ErrorAnswer, UnreadableAnswer) as failure:
+            failed, verdict = failure, _judged(response, failure)
             call.note(verdict)
             # Its traceback is never used, and would form a reference cycle with its frames.
             raise SendFailed(verdict) from failure.with_traceback(None)
         finally:
-            self._told(call, time.monotonic() - started, verdict)
+            seconds = time.monotonic() - started
+            request_id = plain_id(response.headers.get("request-id")) if response else None
+            phase, cause = _why(verdict, failed)
+            sent = (call.method, call.path, call.sends, seconds, request_id, call.key)
+            self._tell(Send(*sent, verdict, phase, cause))
+            del failed
 
-    def _judge(self, failure: Exception) -> Verdict:
-        status, headers = self._keeper.last()
-        error = getattr(failure, "error", None)
-        kind = None if error is None else str(getattr(error, "type", None) or "unknown")
-        return judge(status, headers, kind)
 
-    def _told(self, call: Call, seconds: float, verdict: Verdict | None) -> None:
-        request_id = plain_id(self._keeper.last()[1].get("request-id"))
-        self._tell(Send(call.method, call.path, call.sends, seconds, request_id, call.key, verdict))
+class UnreadableAnswer(Exception):
+    """An answer with a successful status that is not what was asked for."""
+
+
+def _read(response: Response, call: Call, read: Callable[[Answer], T]) -> T:
+    try:
+        return read(read_answer(response, call.key))
+    except UNREADABLE as wrong:
+        raise UnreadableAnswer(f"{type(wrong).__name__}: {wrong}") from None
+
+
+def _judged(response: Response | None, failure: Exception) -> Verdict:
+    if response is None:
+        return judge(None, {}, None)
+    error = failure.error if isinstance(failure, ErrorAnswer) else None
+    kind = None if error is None else str(error.get("type") or "unknown")
+    return judge(response.status, response.headers, kind)
+
+
+def _why(verdict: Verdict | None, failure: Exception | None) -> tuple[str | None, str | None]:
+    """Return the phase and the cause of a failure for an operator: libcurl's or Stripe's sentence.
+
+    Stripe's rejection of a request is for the caller, and may quote what a shopper entered.
+    """
+    if verdict is None or failure is None or verdict.meaning is Meaning.NO:
+        return None, None
+    if isinstance(failure, HttpFailure):
+        return failure.phase, without_secrets(str(failure))
+    if isinstance(failure, ErrorAnswer):
+        sentence = failure.error and failure.error.get("message")
+        return None, without_secrets(sentence) if isinstance(sentence, str) else None
+    return None, without_secrets(str(failure))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-import stripe
 from greenlet import GreenletExit
 
+from payment_service.http_client import connection as http_client
+from payment_service.http_client.failures import HttpFailure
 from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
 from sandbox.answers import Response
 from sandbox.execution import Execution
@@ -112,36 +112,30 @@ class StepStore:
         return found
 
 
-class StepTransport(stripe.HTTPClient):
-    """Stripe's SDK over the sandbox's core: to arrive and to be answered are steps of a write."""
+class StepTransport:
+    """HTTP over the sandbox's core: to arrive and to be answered are steps of a write.
 
-    name = "requests"
+    The world's clock says when a worker gives up.
+    """
 
     def __init__(self, worker: Worker) -> None:
-        super().__init__()
         self._worker = worker
         self._edge_sends = -1
-
-    @contextmanager
-    def limit(self, deadline: float) -> Iterator[None]:
-        """The world's clock says when a worker gives up."""
-        yield
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def request(
+    def send(
         self,
         method: str,
         url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,
-        *,
-        _usage: list[str] | None = None,
-    ) -> tuple[str, int, Mapping[str, str]]:
+        headers: Mapping[str, str],
+        body: bytes | None,
+        ends_at: float,
+    ) -> http_client.Response:
         """Send once."""
         parts = urlsplit(url)
-        what = f"{method.upper()} {_short(parts.path)}"
+        what = f"{method} {_short(parts.path)}"
         left_at = self._worker.world.now
         self._worker.pause(what)
         if self._worker.world.now - left_at > MOST_UNDER_WAY_SECONDS:
@@ -151,10 +145,10 @@ class StepTransport(stripe.HTTPClient):
             self._worker.world.search_begins(self._worker)
         fault = self._fault(what, WRITES.get(what, OTHER))
         wanted = (
-            method.upper(),
+            method,
             f"{parts.path}?{parts.query}" if parts.query else parts.path,
-            {name.lower(): text for name, text in (headers or {}).items()},
-            (post_data or "").encode(),
+            {name.lower(): text for name, text in headers.items()},
+            body or b"",
         )
         if what == CREATE:
             self._worker.world.judge.creation_arrives()
@@ -224,7 +218,7 @@ class StepTransport(stripe.HTTPClient):
             world.executing.append((world.now + LATE_SECONDS, execution))
             raise
 
-    def _read(self, answer: Response, fault: str, what: str) -> tuple[str, int, Mapping[str, str]]:
+    def _read(self, answer: Response, fault: str, what: str) -> http_client.Response:
         if what in WRITES:
             on_its_way = f"answer to {what}"
             self._worker.pause(on_its_way)
@@ -233,7 +227,8 @@ class StepTransport(stripe.HTTPClient):
                 raise _lost()
         text = answer.body.decode()
         self._worker.notice((answer.status, text, answer.headers.get("Idempotent-Replayed")))
-        return text, answer.status, answer.headers
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return http_client.Response(answer.status, headers, answer.body)
 
 
 def _short(path: str) -> str:
@@ -242,5 +237,5 @@ def _short(path: str) -> str:
     return "/".join(named)
 
 
-def _lost() -> stripe.APIConnectionError:
-    return stripe.APIConnectionError("lost", should_retry=True)  # type: ignore[no-untyped-call]
+def _lost() -> HttpFailure:
+    return HttpFailure("wait", "lost")

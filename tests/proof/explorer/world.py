@@ -12,6 +12,7 @@ from greenlet import GreenletExit
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.sent_params import SentParams
+from payment_service.gateways.stripe.api_calls import Http
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
@@ -349,9 +350,9 @@ class World:
             owner=lambda: f"last.{self.now}.{next(names)}",
         )
 
-    def _gateway(self, transport: Any, sleep: Callable[[float], None]) -> StripeGateway:
+    def _gateway(self, http: Http, sleep: Callable[[float], None]) -> StripeGateway:
         policy = RetryPolicy(sleep=sleep, uniform=lambda _, high: high)
-        return StripeGateway("sk_test_shop", transport, policy=policy, clock=self.clock)
+        return StripeGateway("sk_test_shop", http, policy=policy, clock=self.clock)
 
 
 def essence(record: KeyRecord) -> tuple[KeyRecord, FollowUp]:

@@ -24,8 +24,8 @@ from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.gateways.sends import Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.http.transport import SharedTransport
 from payment_service.gateways.stripe.retry import RetryPolicy
+from payment_service.http_client.client import HttpClient
 from payment_service.key_store.contract import Order
 
 URL = "https://api.stripe.com/v1/payment_intents"
@@ -57,7 +57,7 @@ class Gateway(StripeGateway):
         self.told = list[Send]()
         super().__init__(
             "sk_test_gateway",
-            SharedTransport(connect_timeout_seconds=1, read_timeout_seconds=1, pool_size=2),
+            HttpClient(connect_seconds=1, read_seconds=1, keep=2),
             policy=RetryPolicy(sleep=lambda _: None),
             clock=lambda: NOW,
             tell=self.told.append,

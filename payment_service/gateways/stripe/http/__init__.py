@@ -1,1 +1,0 @@
-"""The HTTP client for Stripe: connections, DNS look-up and response parsing."""

@@ -1,0 +1,1 @@
+"""The HTTP client of every outgoing call: libcurl, with a hard end for each send."""
