@@ -17,7 +17,7 @@ from payment_service.access.keys import MIN_SECRET_BYTES, TokenKey, public_key, 
 from payment_service.schema.fields import Fault, Faults, fill, rule
 from payment_service.schema.names import order_name
 from payment_service.schema.secret import Secret
-from payment_service.settings.checks import ORIGIN, listener_url
+from payment_service.settings.checks import ORIGIN, listener_url, names
 from payment_service.settings.credentials import (
     own_secrets,
     publishable_key,
@@ -168,7 +168,8 @@ def load_clients(path: Path, *, livemode: bool) -> Clients:
             clients[client_id] = fill(Client, {**table, "id": client_id})
         except Faults as faults:
             wrong += [f"{client_id}: {_problem(each)}" for each in faults.found]
-    wrong += _shared_keys(clients) + _other_mode(clients, livemode=livemode)
+    wrong += _shared_keys(clients) + _shared_event_secrets(clients)
+    wrong += _other_mode(clients, livemode=livemode)
     if wrong:
         raise ClientsFileError("CLIENTS_FILE: " + "; ".join(map(_printable, wrong)))
     return Clients(clients)
@@ -207,6 +208,19 @@ def _shared_keys(clients: Mapping[str, Client]) -> list[str]:
         for client in clients.values()
         for credential in _credentials(client)
         if owners.setdefault(credential, client.id) != client.id
+    ]
+
+
+def _shared_event_secrets(clients: Mapping[str, Client]) -> list[str]:
+    """Report secrets of order events that two receivers share: one could sign for the other."""
+    owners: dict[str, Client] = {}
+    return [
+        f"{client.id}: shares an order_events_secret with {owners[secret].id}, which has another "
+        "order_events_url"
+        for client in clients.values()
+        if client.order_events_secret
+        for secret in names(client.order_events_secret.get_secret_value())
+        if owners.setdefault(secret, client).order_events_url != client.order_events_url
     ]
 
 

@@ -95,7 +95,7 @@ FLOORS = [
     {"gunicorn.conf"},
 ]
 
-NEVER = ("sandbox", "dev", "tests", "benchmarks")
+NEVER = ("sandbox", "dev", "tests", "benchmarks", "examples")
 
 
 def modules() -> dict[str, ast.Module]:

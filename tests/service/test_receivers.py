@@ -149,7 +149,7 @@ def test_resting_receiver_gets_no_post_and_its_events_leave_the_front(
 ) -> None:
     """A backlog that a receiver does not accept in time is put off, not tried one by one."""
     with ShopListener([500] * 300, delay_seconds=SLOW_SECONDS + 0.1) as slow:
-        entries = entry("shop-a", *own(slow.url)), entry("shop-b", *own(shop.url))
+        entries = entry("shop-a", *own(slow.url)), entry("shop-b", *own(shop.url, "whsec_ofShopB"))
         parts = open_parts(settings(tmp_path, *entries))
         store = parts.payments.orders.tools.store
         for number in range(300):

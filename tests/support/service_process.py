@@ -157,7 +157,7 @@ class ServiceProcess:
         return ran.stdout
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `flask --app stripe_back_end_api …` beside the service."""
+        """Run `flask --app stripe_back_end_api …` with the settings of the service."""
         return subprocess.run(
             [sys.executable, "-m", "flask", "--app", "stripe_back_end_api", *arguments],
             cwd=self._root,

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
         (".git/config", True),
         ("deploy/secrets/clients.toml", True),
         ("keys.db", True),
+        ("clients.toml", True),
+        ("examples/flask_shop/app.py", True),
         ("shop/keys.db-wal", True),
         ("payment_service/.env", True),
         ("payment_service/web/__pycache__/errors.cpython-311.pyc", True),

@@ -107,6 +107,21 @@ def test_two_clients_cannot_share_a_secret_or_key(tmp_path: Path) -> None:
     assert "twin: shares a secret" in complaint(clients_file(tmp_path, entry("shop-a"), twin))
 
 
+def test_only_one_receiver_may_have_a_secret_of_order_events(tmp_path: Path) -> None:
+    """Else one shop could sign an event for another. Two clients may share a receiver."""
+
+    def file(secret: str, url: str) -> Path:
+        first = 'order_events_url = "https://a.example"', 'order_events_secret = "whsec_x"'
+        second = f'order_events_url = "{url}"', f'order_events_secret = "{secret}"'
+        return clients_file(tmp_path, entry("shop-a", *first), entry("shop-b", *second))
+
+    message = complaint(file("whsec_new, whsec_x", "https://b.example"))
+    assert "shop-b: shares an order_events_secret with shop-a" in message
+    assert "whsec_" not in message
+    for allowed in (("whsec_x", "https://a.example"), ("whsec_y", "https://b.example")):
+        load_clients(file(*allowed), livemode=False)
+
+
 def test_only_keys_that_hold_are_taken(tmp_path: Path) -> None:
     weak = rsa.generate_private_key(65537, 1024)
     curve = ec.generate_private_key(ec.SECP384R1())

@@ -108,7 +108,7 @@ CASES = {
     "PaymentsReceiverDown": Case({AGE: "0+60x120"}, {AGE: "0 3000x120"}, at=80),
     "PaymentsGuessing": Case({requests("401"): "0+120x60"}, {requests("401"): "0+30x60"}),
     "PaymentsReconcileTwoPaid": Case({TWO_PAID: "0x20 1x30"}, {TWO_PAID: "0x60"}),
-    "PaymentsReconcileUnresolved": Case({UNRESOLVED: "1x300"}, {UNRESOLVED: "1x120 0x180"}, at=240),
+    "PaymentsUnresolved": Case({UNRESOLVED: "1x300"}, {UNRESOLVED: "1x120 0x180"}, at=240),
     "PaymentsReconcileStale": Case({FINISHED: "60x300"}, {FINISHED: "60+60x300"}, at=240),
 }
 
