@@ -19,6 +19,7 @@ from payment_service.key_store.contract import Cause, StoreUnavailable
 from payment_service.key_store.postgres import faults as postgres_faults
 from payment_service.key_store.redis import faults as redis_faults
 from payment_service.settings import load_settings
+from payment_service.wiring import open_payments
 from stripe_back_end_api import create_app
 from tests.support.key_stores import NOW, TIMEOUT_SECONDS, order, record
 from tests.support.servers import Postgres, Redis, free_port
@@ -296,7 +297,8 @@ def test_error_of_redis_has_a_cause(error: redis.exceptions.RedisError, cause: s
 
 def ready(url: str) -> tuple[int, object]:
     settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_abc", "KEY_STORE_URL": url})
-    response = create_app(settings).test_client().get("/readyz")
+    with closing(open_payments(settings)) as payments:
+        response = create_app(settings, payments).test_client().get("/readyz")
     return response.status_code, response.get_json().get("cause")
 
 
