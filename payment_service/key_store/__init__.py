@@ -64,7 +64,7 @@ def _with_known_scheme(url: str) -> str:
 def refuse_unusable(url: str, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
     """Raise a one-line ValueError if the server answers and can never store every order.
 
-    A server that is down, or that an administrator can mend, does not stop the start.
+    A server that is down, or that an administrator can correct, does not stop the start.
     """
     scheme = url.partition(":")[0]
     if scheme == "postgresql":

@@ -64,7 +64,7 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     The server's statement_timeout does not help if the server or the network hangs.
 
     `local_timeout` is the statement_timeout to set for each transaction, where other clients share
-    the server's session; None where this connection has a session of its own.
+    the server's session; None if no other client uses it.
     """
 
     give_up_at = math.inf
@@ -74,7 +74,7 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     def connect(  # type: ignore[override]
         cls, conninfo: str, *, failed: Callable[[psycopg.Error], None], **given: Any
     ) -> Self:
-        """Connect; report an error to `failed`, because the pool tells nobody else."""
+        """Connect; report an error to `failed`, because the pool only logs it."""
         try:
             return super().connect(conninfo, **given)
         except psycopg.Error as error:
@@ -182,7 +182,7 @@ class PostgresPool:
         connection.give_up_at = math.inf
 
     def _note_failure(self, error: psycopg.Error) -> None:
-        """Keep the error for those who wait: a new list each time, because two may be equal."""
+        """Keep the error for the waiting threads, which recognize a new list."""
         self._failures = [error]
 
 
@@ -215,7 +215,7 @@ def prepare(connection: BoundedConnection, search_path: str | None, timeout_seco
 def refuse_unusable(url: str, timeout_seconds: float) -> None:
     """Raise ValueError if the database cannot store every order, or not where the URL says.
 
-    Ignore what an administrator can mend at the server while the service runs.
+    Ignore faults that an administrator can correct at the server while the service runs.
     """
     known = conninfo(url, timeout_seconds)
     try:

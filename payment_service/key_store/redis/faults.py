@@ -24,7 +24,7 @@ from payment_service.key_store.redis.servers import WrongServerError
 # Redis 6 gives the reason of a script's failure only in the text, so the text comes first. redis-py
 # removes the code from some texts. The order matters.
 BY_TEXT: tuple[tuple[str, Cause], ...] = (
-    (r"\bREADONLY\b|read only replica|NOREPLICAS|NotEnoughReplicas", "read_only"),
+    (r"\bREADONLY\b|read only replica|NOREPLICAS|NotEnoughReplicas|replicas answered", "read_only"),
     (
         r"\bNOAUTH\b|WRONGPASS|invalid username-password|Authentication required|AUTH",
         "authentication",

@@ -150,7 +150,10 @@ def _check_path(url: str) -> None:
 
 def _hosts(url: str, port: int) -> list[tuple[str, int]]:
     """Return the hosts and ports, which are separated by commas."""
-    return [_host(each, port) for each in urlsplit(url).netloc.rpartition("@")[2].split(",")]
+    named = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    if len(named) > 1 and not all(named):
+        raise ValueError
+    return [_host(each, port) for each in named]
 
 
 def _host(text: str, port: int) -> tuple[str, int]:

@@ -180,7 +180,7 @@ class Pipeline:
                 self._send(pool, [one for each in sent for one in each], give_up_at, bool(loads))
             )
         except (NotSentError, RedisError) as failed:
-            self._servers.mistrust()
+            self._servers.mistrust(pool)
             for n in members:
                 answers[n] = _Failed.of(failed, pool)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, Protocol
 
 from redis import BlockingConnectionPool, ConnectionPool
@@ -18,6 +19,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 # How often to ask the cluster for its topology after a failure or a redirection.
@@ -58,8 +60,8 @@ class Servers(Protocol):
         """Return the pool of every server that has keys."""
         ...
 
-    def mistrust(self) -> None:
-        """Note that a server failed: the keys may have moved."""
+    def mistrust(self, pool: ConnectionPool | None = None) -> None:
+        """Note that keys may have moved, perhaps because the pool's server failed."""
         ...
 
     def close(self) -> None:
@@ -87,7 +89,7 @@ class OneServer:
         """See Servers."""
         return [self._pool]
 
-    def mistrust(self) -> None:
+    def mistrust(self, pool: ConnectionPool | None = None) -> None:
         """Do nothing: a new connection finds the server."""
 
     def close(self) -> None:
@@ -105,17 +107,19 @@ class MasterPool(SentinelConnectionPool, BlockingConnectionPool):
 class Cluster:
     """Servers of a cluster, with the topology that redis-py keeps.
 
-    Connects on first use. `hosts` are asked for the topology as long as any of them answers,
-    besides the nodes that they named.
+    Connects on first use. Each refresh asks the known nodes for the topology, then `hosts`.
     """
 
     is_one = False
 
     def __init__(self, hosts: Sequence[tuple[str, int]], given: dict[str, Any]) -> None:
         self._hosts, self._given = list(hosts), given
+        self._wait_seconds = 2 * given["timeout"]
         self._nodes: NodesManager | None = None
         self._lock = threading.Lock()
-        self._doubtful, self._refreshed_at = False, 0.0
+        self._doubtful, self._refreshed_at = False, -REFRESH_SECONDS
+        self._failed_node: str | None = None
+        self._failure: RedisError | None = None
 
     def pool_of(self, key: str, /) -> ConnectionPool:
         """See Servers."""
@@ -142,8 +146,11 @@ class Cluster:
         nodes = self._topology()
         return [_pool(nodes, each) for each in nodes.get_nodes_by_server_type("primary")]
 
-    def mistrust(self) -> None:
+    def mistrust(self, pool: ConnectionPool | None = None) -> None:
         """See Servers."""
+        if pool:
+            given = pool.connection_kwargs
+            self._failed_node = f"{given['host']}:{given['port']}"
         self._doubtful = True
 
     def close(self) -> None:
@@ -152,30 +159,40 @@ class Cluster:
             self._nodes.close()
 
     def _topology(self) -> NodesManager:
-        if self._nodes is None or self._doubtful:
-            with self._lock:
+        """Return the topology. One thread refreshes it, while the others use the old one."""
+        if (self._nodes is None or self._doubtful) and self._lock.acquire(
+            timeout=self._wait_seconds if self._nodes is None else 0
+        ):
+            try:
                 self._refresh()
-        assert self._nodes
+            finally:
+                self._lock.release()
+        if self._nodes is None:
+            raise copy(self._failure) if self._failure else RedisTimeoutError("no topology yet")
         return self._nodes
 
     def _refresh(self) -> None:
-        since = time.monotonic() - self._refreshed_at
-        if self._nodes and (not self._doubtful or since < REFRESH_SECONDS):
+        """Ask the cluster, at most every REFRESH_SECONDS; keep the old topology if that fails."""
+        if time.monotonic() - self._refreshed_at < REFRESH_SECONDS:
             return
+        self._doubtful = False
         try:
             if self._nodes is None:
                 startup = [ClusterNode(*host) for host in self._hosts]  # type: ignore[no-untyped-call]
                 self._nodes = NodesManager(startup, from_url=True, **self._given)
             else:
-                self._nodes.initialize(self._hosts, disconnect_startup_nodes_pools=False)
+                self._nodes.initialize(self._hosts, False, self._failed_node)
+            self._failure = None
         except RedisClusterException as failed:
-            cause = failed.__cause__
-            if isinstance(cause, RedisError):
-                raise cause from failed
-            raise ClusterDownError(str(failed)) from failed
+            self._doubtful, self._failure = True, _redis_error(failed)
         finally:
             self._refreshed_at = time.monotonic()
-        self._doubtful = False
+
+
+def _redis_error(failed: RedisClusterException) -> RedisError:
+    """Return the error behind redis-py's own, which is no RedisError."""
+    cause = failed.__cause__
+    return cause if isinstance(cause, RedisError) else ClusterDownError(str(failed))
 
 
 def _pool(nodes: NodesManager, node: ClusterNode) -> ConnectionPool:

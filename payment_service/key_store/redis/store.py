@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from redis import ConnectionPool, RedisError
+from redis.exceptions import NoPermissionError
 
 from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
 from payment_service.key_store.group_commit import GroupCommit
@@ -181,14 +182,21 @@ class RedisStore:
     def _warn_of_data_loss(self) -> None:
         for pool in self._pools():
             memory, persistence = self._info(pool, "memory"), self._info(pool, "persistence")
-            if memory.get("maxmemory", "0") != "0" and memory["maxmemory_policy"] != "noeviction":
+            if (
+                memory.get("maxmemory", "0") != "0"
+                and memory.get("maxmemory_policy") != "noeviction"
+            ):
                 log.warning("Redis may evict orders: set its maxmemory-policy to noeviction")
             if persistence.get("aof_enabled") == "0":
                 log.warning("Redis may lose orders when it stops: set its appendonly to yes")
 
     def _info(self, pool: ConnectionPool, section: str) -> dict[str, str]:
         with self._translated_errors():
-            text = self._pipeline.read_from(pool, ("INFO", section), self._give_up_at()).decode()
+            try:
+                found = self._pipeline.read_from(pool, ("INFO", section), self._give_up_at())
+            except NoPermissionError:
+                return {}
+        text = found.decode()
         return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
 
     def _give_up_at(self) -> float:

@@ -6,6 +6,7 @@ import sqlite3
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -18,8 +19,9 @@ from payment_service.key_store.contract import Cause, StoreUnavailable
 from payment_service.key_store.postgres import faults as postgres_faults
 from payment_service.key_store.redis import faults as redis_faults
 from payment_service.settings import load_settings
+from payment_service.wiring import open_payments
 from stripe_back_end_api import create_app
-from tests.support.key_stores import TIMEOUT_SECONDS, order, record
+from tests.support.key_stores import NOW, TIMEOUT_SECONDS, order, record
 from tests.support.servers import Postgres, Redis, free_port
 
 
@@ -181,6 +183,21 @@ def test_acl_that_forbids_writing(
         store.close()
 
 
+def test_user_with_the_documented_rights_can_do_everything(
+    redis_server: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    rights = ("+@read", "+@write", "+@scripting", "+@connection", "~payment:*")
+    with user_of(redis_server, *rights) as url:
+        store = open_key_store(url, timeout_seconds=TIMEOUT_SECONDS)
+        store.ping()
+        held = store.claim(record(due_at=NOW))
+        assert store.replace(held, newer := replace(held, version=2))
+        assert store.due(NOW, 1) == list(store.scan()) == [newer]
+        assert store.forget(newer)
+        store.close()
+    assert caplog.messages == []
+
+
 def test_demoted_redis_is_logged_once(
     redis_server: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -280,7 +297,8 @@ def test_error_of_redis_has_a_cause(error: redis.exceptions.RedisError, cause: s
 
 def ready(url: str) -> tuple[int, object]:
     settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_abc", "KEY_STORE_URL": url})
-    response = create_app(settings).test_client().get("/readyz")
+    with closing(open_payments(settings)) as payments:
+        response = create_app(settings, payments).test_client().get("/readyz")
     return response.status_code, response.get_json().get("cause")
 
 

@@ -15,7 +15,7 @@ from tests.support.key_stores import NOW, TIMEOUT_SECONDS, order, record
 from tests.support.pgbouncer import PgBouncer
 from tests.support.servers import Postgres
 
-# What a client could leave behind for the next client of the session.
+# State that a client could leave behind for the session's next client.
 SESSION = """
 SELECT
     current_setting('statement_timeout'), current_setting('lock_timeout'),

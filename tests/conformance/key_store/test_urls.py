@@ -49,6 +49,17 @@ WRONG = [
     "redis://me:hunter2@a host/0",
     "redis://[hunter2",
     "rediss://me:hunter2@host?ssl_cert_reqs=zzz",
+    "redis://me:hunter2@one,two/0",
+    "redis://me:hunter2@host/0?wait_replicas=hunter2",
+    "redis+cluster://me:hunter2@host:port",
+    "redis+cluster://me:hunter2@one:6379,two:65536",
+    "redis+cluster://me:hunter2@one,/",
+    "redis+cluster://me:hunter2@host/3",
+    "redis+cluster://me:hunter2@host?nosuch=hunter2",
+    "rediss+cluster://me:hunter2@host?ssl_cert_reqs=zzz",
+    "redis+sentinel://me:hunter2@host",
+    "redis+sentinel://me:hunter2@host/one/two",
+    "redis+sentinel://me:hunter2@a host/service",
 ]
 
 
@@ -82,6 +93,10 @@ def test_the_settings_stop_at_a_wrong_url(url: str) -> None:
         "postgresql://one,two/db",
         "redis://host",
         "rediss://me:p%20w@host:6379/1?ssl_cert_reqs=none",
+        "redis://host?wait_replicas=1",
+        "redis+cluster://me:p%20w@one:6379,[::1]:6380,three",
+        "rediss+cluster://one/?ssl_cert_reqs=none&wait_replicas=1",
+        "redis+sentinel://me:p%20w@one,two:26380/my-service?sentinel_password=p%20w",
     ],
 )
 def test_a_scheme_may_be_in_capitals(url: str) -> None:

@@ -18,6 +18,7 @@ from payment_service.errors import (
     NotFound,
     PaymentError,
     Refused,
+    StoreDown,
 )
 from payment_service.gateways.intent import STATUSES
 from payment_service.payments.request.create import PaymentRequest, check_request
@@ -167,9 +168,10 @@ def test_every_error_is_described_as_it_is_answered(
 def test_the_error_schema_matches_the_error_responses(document: Any) -> None:
     schema = document["components"]["schemas"]["Error"]
     changed, over = Changed("x", revision=1, amount=5), NoLongerOpen("succeeded")
+    down = StoreDown("x", "read_only")
     held = {
         name
-        for error in (changed, over, Refused("x", request_id="req_1"))
+        for error in (changed, over, down, Refused("x", request_id="req_1"))
         for name in ask(error).get_json()
     }
     assert set(schema["properties"]) == held
