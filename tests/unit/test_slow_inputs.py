@@ -48,11 +48,16 @@ CHECKED_BEFORE = {
     "payment_service.server.request_head._EACH",
 }
 
-# Only an operator's own words reach these: the settings, the clients file, the command line.
+# Only an operator's own words reach these: the settings, the clients file, the command line, and the
+# errors of the operator's own database.
 OPERATORS = {
     "payment_service.settings.checks",
     "payment_service.cli.opening",
     "payment_service.key_store.redis.store",
+    "payment_service.key_store.redis.opening",
+    "payment_service.key_store.redis.faults",
+    "payment_service.key_store.postgres.pool",
+    "payment_service.key_store.postgres.faults",
 }
 
 
