@@ -16,6 +16,7 @@ from payment_service.key_store.contract import Order
 from payment_service.payments.context import Timing, Tools
 from payment_service.payments.observer import Happening, Observe, ignore
 from payment_service.payments.payments import Payments
+from payment_service.payments.record.records import Records
 from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, SettingsError
 from payment_service.telemetry import request_log
 from payment_service.telemetry.metrics.none import NoMetrics
@@ -116,7 +117,7 @@ def open_payments(
         for client_id, account in (accounts or {}).items()
     }
     tools = Tools(
-        measured(store),
+        Records(measured(store)),
         gateway,
         Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds),
         clock,

@@ -8,7 +8,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from payment_service.key_store.contract import KeyRecord, StoreError
+from payment_service.key_store.contract import StoreError
+from payment_service.payments.record.order_record import OrderRecord
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +28,11 @@ FORK_SECONDS = 1.0
 class Chore(Protocol):
     """A job for the records that are due."""
 
-    def waiting(self, limit: int) -> list[KeyRecord]:
+    def waiting(self, limit: int) -> list[OrderRecord]:
         """Return due records."""
         ...
 
-    def deliver(self, record: KeyRecord) -> bool:
+    def deliver(self, record: OrderRecord) -> bool:
         """Run the job for one record; return whether it is done."""
         ...
 
@@ -101,7 +102,7 @@ class Courier:
             return False
         return sum(done) > 0
 
-    def _deliver(self, record: KeyRecord) -> bool:
+    def _deliver(self, record: OrderRecord) -> bool:
         try:
             return self._chore.deliver(record)
         except StoreError:

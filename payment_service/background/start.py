@@ -32,7 +32,7 @@ def open_courier(settings: Settings, payments: Payments) -> Courier | None:
     livemode = settings.livemode
     return Courier(
         Outbox(
-            tools.store,
+            tools.records,
             shop,
             tools.clock,
             tools.observe,

@@ -94,8 +94,8 @@ def _deliver(open_service: OpenService) -> click.Command:
             raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
         with _plain_errors():
             if parked:
-                store, livemode = payments.orders.tools.store, settings.livemode
-                click.echo(f"{unparked(store, time.time(), livemode=livemode)} to try again")
+                records, livemode = payments.orders.tools.records, settings.livemode
+                click.echo(f"{unparked(records, time.time(), livemode=livemode)} to try again")
             if once:
                 click.echo(f"{courier.run_once()} delivered")
                 return

@@ -79,7 +79,7 @@ class Payments:
         cached = self._cache.get(order, fingerprint)
         if cached is not None:
             return cached
-        wanted = Wanted(order, fingerprint, self._params(request))
+        wanted = Wanted(order, fingerprint, self._sent(request))
         try:
             place = self._places.pop()
         except IndexError:
@@ -107,13 +107,13 @@ class Payments:
     def ready(self) -> None:
         """Check that the key store answers. Raises StoreDown if not; never calls Stripe."""
         try:
-            self._tools.store.ping()
+            self._tools.records.store.ping()
         except StoreUnavailable as down:
             raise StoreDown("The key store does not answer.") from down
 
     def close(self) -> None:
         """Close every connection. No call may follow."""
-        self._tools.store.close()
+        self._tools.records.store.close()
         self._hang_up()
 
     def _orders(self, tools: Tools) -> Orders:
@@ -143,7 +143,7 @@ class Payments:
             self._cache.put(wanted.order, wanted.fingerprint, replay, asked_at)
         return answer
 
-    def _params(self, request: PaymentRequest) -> str:
+    def _sent(self, request: PaymentRequest) -> SentParams:
         gateway = self.orders_of(request.client_id).tools.gateway
         version = gateway.api_version
-        return SentParams(version, request.stripe_params(version), gateway.facts.name).text()
+        return SentParams(version, request.stripe_params(version), gateway.facts.name)

@@ -32,10 +32,10 @@ def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) ->
         if record.payment_status == CANCELED:
             return intent
         canceled = transitions.seen(record, intent, tools.clock(), "canceled")
-        if tools.store.replace(record, tools.telling(canceled, intent)):
+        if tools.records.replace(record, tools.telling(canceled, intent)):
             tools.saw("canceled", record)
             return intent
-        held = tools.store.read(order)
+        held = tools.records.read(order)
         if held is None or held.payment_intent_id != intent.id:
             # Another request has created the order again; the caller did not cancel that one.
             return intent

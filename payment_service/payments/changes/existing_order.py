@@ -6,17 +6,18 @@ from payment_service.errors import InFlight, Misconfigured, NotFound
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
-from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.key_store.contract import Order
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.resolve import is_unknown, resolve
+from payment_service.payments.record.order_record import OrderRecord
 
 
-def known_record(tools: Tools, order: Order, deadline: Deadline) -> KeyRecord:
+def known_record(tools: Tools, order: Order, deadline: Deadline) -> OrderRecord:
     """Return the record of an order whose PaymentIntent is known; resolve an unknown order first.
 
     Raises NotFound, InFlight, and the errors of `resolve`.
     """
-    record = tools.store.read(order)
+    record = tools.records.read(order)
     if record is not None and is_unknown(record, tools.clock()):
         record = resolve(tools, record, deadline)
     if record is None or record.state == "rejected":
@@ -26,7 +27,7 @@ def known_record(tools: Tools, order: Order, deadline: Deadline) -> KeyRecord:
     return record
 
 
-def fetch(tools: Tools, record: KeyRecord, deadline: Deadline) -> Intent:
+def fetch(tools: Tools, record: OrderRecord, deadline: Deadline) -> Intent:
     """Fetch the current state of the recorded PaymentIntent. Raises PaymentError."""
     assert record.payment_intent_id
     try:

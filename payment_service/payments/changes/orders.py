@@ -8,7 +8,7 @@ from payment_service.errors import NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import Intent
-from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.existing_order import fetch
 from payment_service.payments.changes.status import OrderStatus, status_of
@@ -47,7 +47,7 @@ class Orders:
         with _StoreErrors():
             if refresh:
                 self._refresh(order)
-            record = self.tools.store.read(order)
+            record = self.tools.records.read(order)
         if record is None:
             raise NotFound("This order is not known.")
         return status_of(record, self.tools.clock())
@@ -82,18 +82,21 @@ class Orders:
 
     def unknown(self) -> Iterator[OrderStatus]:
         """Yield the orders whose outcome is unknown."""
-        for record in self.tools.store.scan("pending"):
-            if record.order.livemode == self.livemode and is_unknown(record, self.tools.clock()):
-                yield status_of(record, self.tools.clock())
+        for record in self.tools.records.scan("pending", self._is_unknown):
+            yield status_of(record, self.tools.clock())
+
+    def _is_unknown(self, record: KeyRecord) -> bool:
+        ours = record.order.livemode == self.livemode
+        return ours and is_unknown(record, self.tools.clock())
 
     def _refresh(self, order: Order) -> None:
-        record = self.tools.store.read(order)
+        record = self.tools.records.read(order)
         if record is None or record.payment_intent_id is None:
             return
         intent = fetch(self.tools, record, self._deadline().earlier(self.tools.timing.store))
         if transitions.is_news(record, intent):
             seen = transitions.seen(record, intent, self.tools.clock())
-            self.tools.store.replace(record, self.tools.telling(seen, intent))
+            self.tools.records.replace(record, self.tools.telling(seen, intent))
 
     def _order(self, request: OrderRequest) -> Order:
         return Order(self.livemode, request.client_id, request.order_id)

@@ -27,17 +27,13 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
 from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.key_store.contract import Order
 from payment_service.payments.changes.existing_order import fetch, known_record
 from payment_service.payments.context import Tools
 from payment_service.payments.idempotency_key import PREFIX
 from payment_service.payments.record import transitions
-from payment_service.payments.record.follow_up import (
-    MAX_CHANGES,
-    Change,
-    follow_up_of,
-    with_follow_up,
-)
+from payment_service.payments.record.follow_up import MAX_CHANGES, Change
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.request.currencies import check_amount
 from payment_service.payments.request.existing_order import UpdateRequest
 
@@ -78,7 +74,7 @@ class _Update:
         self._deadline = deadline.earlier(tools.timing.store)
         self._record = known_record(tools, order, deadline)
         self._gateway = tools.gateway_of(self._record)
-        self._kept = follow_up_of(self._record)
+        self._kept = self._record.follow_up
         self._print = request.without_revision
 
     def run(self) -> Updated | None:
@@ -115,13 +111,13 @@ class _Update:
         taken = transitions.touched(
             self._record, now, "update taken over", revision=pending.revision
         )
-        taken = with_follow_up(taken, pending=mine)
-        if self._tools.store.replace(self._record, taken):
+        taken = taken.with_follow_up(pending=mine)
+        if self._tools.records.replace(self._record, taken):
             self._record = taken
             try:
                 self._send(mine, sent_before=True)
             except PaymentError:
-                if follow_up_of(self._current()).pending:
+                if self._current().follow_up.pending:
                     raise
 
     # This update.
@@ -161,7 +157,7 @@ class _Update:
             revision=revision,
             attempt=self._record.attempt,
             fingerprint=self._print,
-            sent=SentParams(version, self._params(intent), self._gateway.facts.name).text(),
+            sent=SentParams(version, self._params(intent), self._gateway.facts.name),
             key=self._key(revision),
             at=now,
             until=now + self._tools.timing.lock,
@@ -169,10 +165,10 @@ class _Update:
         claimed = transitions.touched(self._record, now, "update sent", revision=revision)
         others = [each for each in self._kept.sent if each != self._print]
         sent = (*others, self._print)[-MAX_CHANGES:]
-        claimed = with_follow_up(claimed, pending=change, last_revision=revision, sent=sent)
+        claimed = claimed.with_follow_up(pending=change, last_revision=revision, sent=sent)
         # From here on the PaymentIntent's own amount decides whether a creation is the same.
         claimed = replace(claimed, fingerprint=transitions.LOST_FINGERPRINT)
-        if not self._tools.store.replace(self._record, claimed):
+        if not self._tools.records.replace(self._record, claimed):
             return None
         self._record = claimed
         intent = self._send(change)
@@ -200,9 +196,8 @@ class _Update:
 
     def _send(self, change: Change, *, sent_before: bool = False) -> Intent:
         assert self._record.payment_intent_id
-        sent = SentParams.parse(change.sent)
         outcome = self._gateway.update(
-            self._record.payment_intent_id, sent, change.key, self._deadline
+            self._record.payment_intent_id, change.sent, change.key, self._deadline
         )
         if isinstance(outcome, Made):
             intent = self._as_it_is(change) if outcome.replayed else outcome.intent
@@ -240,12 +235,12 @@ class _Update:
         """Record the end of the update: applied if `intent` is given, without effect if not."""
         for _ in range(MAX_TRIES):
             record = self._current()
-            kept, now = follow_up_of(record), self._tools.clock()
+            kept, now = record.follow_up, self._tools.clock()
             if kept.pending is None or kept.pending.key != change.key:
                 return
             unchanged = record.version == self._record.version
             over = _over(record, change, intent, now, unchanged=unchanged)
-            if self._tools.store.replace(record, over):
+            if self._tools.records.replace(record, over):
                 if intent:
                     self._tools.saw("updated", record, revision=change.revision)
                 return
@@ -253,29 +248,29 @@ class _Update:
     def _release(self, change: Change) -> None:
         """Release the update's lock, so that the next request can settle it at once."""
         record, now = self._current(), self._tools.clock()
-        kept = follow_up_of(record).pending
+        kept = record.follow_up.pending
         if kept and kept.key == change.key:
             released = transitions.touched(record, now, "update unknown", revision=change.revision)
-            released = with_follow_up(released, pending=replace(change, until=now))
-            self._tools.store.replace(record, released)
+            released = released.with_follow_up(pending=replace(change, until=now))
+            self._tools.records.replace(record, released)
 
     def _shows(self, intent: Intent, change: Change) -> bool:
         """Whether the PaymentIntent has the values that the update sets."""
-        return self._gateway.shows(intent, SentParams.parse(change.sent))
+        return self._gateway.shows(intent, change.sent)
 
-    def _current(self) -> KeyRecord:
-        return self._tools.store.read(self._record.order) or self._record
+    def _current(self) -> OrderRecord:
+        return self._tools.records.read(self._record.order) or self._record
 
     def _changed(self, message: str, intent: Intent | None) -> Changed:
         kept = self._kept
-        asked = SentParams.parse(self._record.params).params.get("amount")
+        asked = self._record.sent.params.get("amount")
         amount = intent.amount if intent else kept.amount or asked
         return Changed(message, revision=kept.revision, amount=amount)
 
 
 def _over(
-    record: KeyRecord, change: Change, intent: Intent | None, now: float, *, unchanged: bool
-) -> KeyRecord:
+    record: OrderRecord, change: Change, intent: Intent | None, now: float, *, unchanged: bool
+) -> OrderRecord:
     """Return the record without its pending update.
 
     `unchanged`: the record was not written since we fetched the PaymentIntent, so it holds no
@@ -283,14 +278,14 @@ def _over(
     """
     if intent is None:
         over = transitions.touched(record, now, "update came to nothing", revision=change.revision)
-        return with_follow_up(over, pending=None)
+        return over.with_follow_up(pending=None)
     if unchanged:
         over = transitions.seen(record, intent, now, "updated", revision=change.revision)
     else:
         over = transitions.touched(record, now, "updated", revision=change.revision)
         if record.payment_intent_id == intent.id:
-            over = with_follow_up(over, amount=intent.amount, currency=intent.currency)
-    return with_follow_up(over, pending=None, revision=change.revision)
+            over = over.with_follow_up(amount=intent.amount, currency=intent.currency)
+    return over.with_follow_up(pending=None, revision=change.revision)
 
 
 def _first_no(outcome: Outcome) -> bool:

@@ -12,11 +12,11 @@ from payment_service.gateways.contract import Gateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import TAKEN, Intent
-from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.resolve import is_unknown, resolve
 from payment_service.payments.record import transitions
-from payment_service.payments.record.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
+from payment_service.payments.record.follow_up import MAX_WEBHOOKS
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
 
@@ -34,8 +34,8 @@ def apply_event(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str:
     seen, and answers with an error, so that Stripe sends it again.
     """
     for _ in range(MAX_TRIES):
-        record = tools.store.read(event.order)
-        if record is not None and event.id in follow_up_of(record).webhooks:
+        record = tools.records.read(event.order)
+        if record is not None and event.id in record.follow_up.webhooks:
             return "duplicate"
         done = _apply(tools, event, record, deadline)
         if done:
@@ -44,7 +44,7 @@ def apply_event(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str:
 
 
 def _apply(
-    tools: Tools, event: PaymentEvent, record: KeyRecord | None, deadline: Deadline
+    tools: Tools, event: PaymentEvent, record: OrderRecord | None, deadline: Deadline
 ) -> str | None:
     if record is None:
         return _apply_to_lost(tools, event, deadline)
@@ -82,11 +82,11 @@ def _apply_to_lost(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str
     return "adopted" if adopt_lost(tools, event.order, intent) else None
 
 
-def _write(tools: Tools, event: PaymentEvent, record: KeyRecord, intent: Intent) -> str | None:
+def _write(tools: Tools, event: PaymentEvent, record: OrderRecord, intent: Intent) -> str | None:
     seen = transitions.seen(record, intent, tools.clock(), "webhook", type=event.type)
-    webhooks = (*follow_up_of(seen).webhooks, event.id)[-MAX_WEBHOOKS:]
-    seen = with_follow_up(seen, webhooks=webhooks)
-    if not tools.store.replace(record, tools.telling(seen, intent)):
+    webhooks = (*seen.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
+    seen = seen.with_follow_up(webhooks=webhooks)
+    if not tools.records.replace(record, tools.telling(seen, intent)):
         return None
     tools.saw("webhook", record, type=event.type, status=intent.status)
     return "applied"

@@ -9,7 +9,6 @@ from payment_service.errors import InFlight, PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
-from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.adoption import Adoption, choose
@@ -34,7 +33,7 @@ class Attempt(Ownership):
         self._inherited, self._sent_until = owned.inherited, owned.sent_until
         self._begun = owned.begun
         self._began_at = tools.clock()
-        self._sent = SentParams.parse(owned.record.params)
+        self._sent = owned.record.sent
 
     def carry_out(self) -> Created | Over | None:
         """Return the order's PaymentIntent; None: read the record again to continue.

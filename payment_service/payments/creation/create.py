@@ -12,19 +12,20 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NoReturn
 
 from payment_service.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
-from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.ownership import Ownership
 from payment_service.payments.creation.states import Created, Over, Owned
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Step, Wanted
 
 # Rule 10's bound on the attempts of one request.
@@ -53,7 +54,7 @@ class _Request:
     """One creation request: a loop over the states of the record."""
 
     def __init__(self, tools: Tools, wanted: Wanted, deadline: Deadline) -> None:
-        self._tools, self._store, self._wanted = tools, tools.store, wanted
+        self._tools, self._store, self._wanted = tools, tools.records, wanted
         self._deadline = deadline
         self._stripe_deadline = deadline.earlier(tools.timing.store)
         self._attempts = 0
@@ -62,12 +63,12 @@ class _Request:
         self._poll_seconds = FIRST_POLL_SECONDS
 
     def run(self) -> Created:
-        found: Owned | KeyRecord | Created = self._claim()
+        found: Owned | OrderRecord | Created = self._claim()
         while not isinstance(found, Created):
             found = self._carry_out(found) if isinstance(found, Owned) else self._follow(found)
         return found
 
-    def _claim(self) -> Owned | KeyRecord:
+    def _claim(self) -> Owned | OrderRecord:
         """Rules 1 and 5: one store statement picks a single owner before anything is sent."""
         mine = transitions.first_claim(self._wanted, self._tools.lease())
         held = self._store.claim(mine)
@@ -77,7 +78,7 @@ class _Request:
         self._tools.saw("claimed", held)
         return Owned(held, inherited=False)
 
-    def _carry_out(self, owned: Owned) -> Owned | KeyRecord | Created:
+    def _carry_out(self, owned: Owned) -> Owned | OrderRecord | Created:
         attempt = Attempt(self._tools, self._wanted, owned, self._stripe_deadline)
         match attempt.carry_out():
             case Created() as answer:
@@ -87,7 +88,7 @@ class _Request:
             case None:
                 return self._look_again()
 
-    def _follow(self, record: KeyRecord) -> Owned | KeyRecord | Created:
+    def _follow(self, record: OrderRecord) -> Owned | OrderRecord | Created:
         match transitions.next_step(record, self._wanted.fingerprint, self._tools.clock()):
             case Step.WAIT if record.owner == self._owner:
                 # Our write lost a race to a history entry. We still own the record: take it back.
@@ -108,7 +109,7 @@ class _Request:
             case Step.REFUSE:
                 raise _reused()
 
-    def _wait(self, record: KeyRecord) -> Owned | KeyRecord:
+    def _wait(self, record: OrderRecord) -> Owned | OrderRecord:
         """Rule 7: poll the store with back-off while another owner holds the lock.
 
         Stop when too little time is left for another read of the store.
@@ -120,17 +121,17 @@ class _Request:
         self._poll_seconds = min(self._poll_seconds * POLL_GROWTH, MOST_POLL_SECONDS)
         return self._look_again()
 
-    def _look_again(self) -> Owned | KeyRecord:
+    def _look_again(self) -> Owned | OrderRecord:
         return self._store.read(self._wanted.order) or self._claim()
 
     def _take(
         self,
-        held: KeyRecord,
-        mine: KeyRecord,
+        held: OrderRecord,
+        mine: OrderRecord,
         *,
         inherited: bool = False,
         failed: PaymentError | None = None,
-    ) -> Owned | KeyRecord:
+    ) -> Owned | OrderRecord:
         """Rule 5: become the owner if the record is still the one we read, else follow it.
 
         Give up if a slow store could not record the result in time.
@@ -150,8 +151,8 @@ class _Request:
         return Owned(mine, inherited, sent_until=held.locked_until, begun=not again)
 
     def _begin_next(
-        self, record: KeyRecord, failed: PaymentError | None = None
-    ) -> Owned | KeyRecord:
+        self, record: OrderRecord, failed: PaymentError | None = None
+    ) -> Owned | OrderRecord:
         """Rule 3: begin the next attempt. The caller has checked that the current one is over.
 
         `failed`: the saved 5xx that ended it in this request.
@@ -169,10 +170,10 @@ class _Request:
 
     def _give_up(
         self,
-        record: KeyRecord,
+        record: OrderRecord,
         failed: PaymentError | None,
         message: str,
-        begun: KeyRecord | None = None,
+        begun: OrderRecord | None = None,
     ) -> NoReturn:
         """Release the attempt if we own it; raise `failed`, or InFlight with the message.
 
@@ -187,7 +188,7 @@ class _Request:
             mine.release(why, saved_5xx=failed is not None)
         raise why
 
-    def _put_off(self, record: KeyRecord, begun: KeyRecord) -> bool:
+    def _put_off(self, record: OrderRecord, begun: OrderRecord) -> bool:
         """Record the next attempt, so that a request with more time left can send it.
 
         Otherwise the next request would repeat the same slow look-up and run out of time too.
@@ -200,7 +201,7 @@ class _Request:
             self._tools.saw("put_off", begun)
         return written
 
-    def _serve(self, record: KeyRecord) -> Owned | KeyRecord | Created:
+    def _serve(self, record: OrderRecord) -> Owned | OrderRecord | Created:
         """Return the current recorded PaymentIntent, or begin the next attempt if it is canceled.
 
         The latter is rule 3.
@@ -215,7 +216,7 @@ class _Request:
         self._tools.saw("replayed", record, status=intent.status)
         return Created(intent, replayed=True)
 
-    def _is_of_another_price(self, record: KeyRecord, intent: Intent) -> bool:
+    def _is_of_another_price(self, record: OrderRecord, intent: Intent) -> bool:
         """Whether the shopper would pay another amount than the shop's request names.
 
         Never once the payment is taken: the shopper pays nothing more then.
@@ -224,7 +225,7 @@ class _Request:
             return intent.status not in TAKEN and not intent.costs(self._params())
         return intent.asks_otherwise(self._params())
 
-    def _retrieve(self, record: KeyRecord) -> Intent:
+    def _retrieve(self, record: OrderRecord) -> Intent:
         assert record.payment_intent_id
         try:
             return self._tools.gateway_of(record).retrieve(
@@ -235,7 +236,7 @@ class _Request:
                 "Stripe does not know this order's PaymentIntent: is the key another account's?"
             ) from unknown
 
-    def _note(self, record: KeyRecord, intent: Intent) -> None:
+    def _note(self, record: OrderRecord, intent: Intent) -> None:
         """Record the status seen at Stripe; the answer does not depend on this write."""
         seen = self._tools.telling(transitions.seen(record, intent, self._tools.clock()), intent)
         try:
@@ -243,8 +244,8 @@ class _Request:
         except StoreUnavailable:
             self._tools.saw("unrecorded", record, status=intent.status)
 
-    def _params(self) -> dict[str, object]:
-        return dict(SentParams.parse(self._wanted.params).params)
+    def _params(self) -> Mapping[str, object]:
+        return self._wanted.sent.params
 
 
 def _reused() -> OrderReused:

@@ -11,12 +11,12 @@ from payment_service.errors import PaymentError, StoreDown, StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
-from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Tools
 from payment_service.payments.creation.adoption import Adoption
 from payment_service.payments.creation.states import Created, Over, Owned
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Wanted
 
 
@@ -24,17 +24,17 @@ class Ownership:
     """The owner's writes to its attempt's record, and the answers that they permit."""
 
     def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
-        self._tools, self._store = tools, tools.store
+        self._tools, self._store = tools, tools.records
         self._gateway = tools.gateway_of(owned.record)
         self._wanted, self._deadline = wanted, deadline
         self._record = owned.record
 
     @property
-    def record(self) -> KeyRecord:
+    def record(self) -> OrderRecord:
         """The attempt's record as its owner last read or wrote it."""
         return self._record
 
-    def _write(self, change: Callable[[KeyRecord], KeyRecord]) -> bool:
+    def _write(self, change: Callable[[OrderRecord], OrderRecord]) -> bool:
         """Rule 6: write if we still own the attempt; keep concurrent history entries."""
         while not self._store.replace(self._record, change(self._record)):
             before = self._record.version
@@ -102,7 +102,7 @@ class Ownership:
         held = self._tools.clock() < self._record.locked_until - timing.lock_margin / 2
         in_time = self._deadline.left() > -timing.lock_margin / 2
         answer = self._answer(intent)
-        updated = intent.asks_otherwise(SentParams.parse(self._record.params).params)
+        updated = intent.asks_otherwise(self._record.sent.params)
         if not (held and in_time and intent.payable and answer) or updated:
             raise StoreDown("The key store does not answer; ask again.")
         self._tools.saw("unrecorded", self._record, status=intent.status)

@@ -9,10 +9,11 @@ from payment_service.payments.context import Tools
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.states import Over, Owned
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Wanted
 
 
-def is_unknown(record: KeyRecord, now: float) -> bool:
+def is_unknown(record: KeyRecord | OrderRecord, now: float) -> bool:
     """Whether no process holds the order's lock and the outcome of its last send is unknown."""
     return record.state == "pending" and not transitions.holds(record.locked_until, now)
 
@@ -29,7 +30,7 @@ def check_served(tools: Tools, order: Order) -> None:
         )
 
 
-def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | None:
+def resolve(tools: Tools, record: OrderRecord, deadline: Deadline) -> OrderRecord | None:
     """Resolve an unknown order as its next request would, and return the resulting record.
 
     Take the lock, then send the same key and params or look up (rules 2 to 5). If the attempt
@@ -41,9 +42,9 @@ def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | 
     # Before the claim, so that a record whose gateway is not configured here stays unchanged.
     tools.gateway_of(record)
     mine = transitions.taken_over(record, tools.lease())
-    if not tools.store.replace(record, mine):
-        return tools.store.read(record.order)
-    wanted = Wanted(record.order, record.fingerprint, record.params)
+    if not tools.records.replace(record, mine):
+        return tools.records.read(record.order)
+    wanted = Wanted(record.order, record.fingerprint, record.sent)
     owned = Owned(mine, inherited=True, sent_until=record.locked_until)
     attempt = Attempt(tools, wanted, owned, deadline.earlier(tools.timing.store))
     try:
@@ -52,5 +53,5 @@ def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | 
         end = None
     if isinstance(end, Over):
         over = transitions.rejected(attempt.record, "nothing_made", tools.clock(), in_doubt=True)
-        tools.store.replace(attempt.record, over)
-    return tools.store.read(record.order)
+        tools.records.replace(attempt.record, over)
+    return tools.records.read(record.order)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.intent import Intent
-from payment_service.key_store.contract import KeyRecord
+from payment_service.payments.record.order_record import OrderRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Owned:
     `begun`: this request began the attempt, so no other request has sent its key from this record.
     """
 
-    record: KeyRecord
+    record: OrderRecord
     inherited: bool
     sent_until: float | None = None
     begun: bool = False

@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self, TypeVar
 
-from payment_service.key_store.contract import KeyRecord
+from payment_service.gateways.sent_params import SentParams
+from payment_service.payments.record.history import Entry, noted
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 # Stripe retries an event for three days; an order has a handful of events.
 MAX_WEBHOOKS = 20
@@ -57,13 +60,13 @@ class OrderEvent:
 class Change:
     """An update of the PaymentIntent that the service has sent, or may have sent.
 
-    `sent` is the text of its SentParams, byte for byte; `until` is when its sender's lock expires.
+    `until` is when its sender's lock expires.
     """
 
     revision: int
     attempt: int
     fingerprint: str
-    sent: str
+    sent: SentParams
     key: str
     at: float
     until: float
@@ -71,7 +74,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """The parsed follow-up. The history is passed through unparsed."""
+    """The follow-up of a record, parsed from the text that the store keeps."""
 
     webhooks: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
@@ -85,7 +88,7 @@ class FollowUp:
     sent: tuple[str, ...] = ()
     """Fingerprints of the updates sent, newest last."""
     pending: Change | None = None
-    history: tuple[Mapping[str, Any], ...] = field(default=())
+    history: tuple[Entry, ...] = ()
     refused: int = 0
     """The attempt that Stripe rejected and that was then sent again with other parameters."""
     looks: tuple[float, ...] = ()
@@ -96,6 +99,11 @@ class FollowUp:
     """Recorded before the first of them is canceled, so that no request adopts one meanwhile."""
     look_until: float = 0.0
     """When the latest abandoned attempt was given up."""
+    stored: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+    """The stored object, with the fields of a newer version of the service.
+
+    A change of the history keeps them. Any other change drops them, because they may contradict it.
+    """
 
     @property
     def due_at(self) -> float | None:
@@ -109,32 +117,59 @@ class FollowUp:
         """The event to deliver next: the events of one order go out in sequence."""
         return next((event for event in self.queue if not event.parked), None)
 
-    def text(self) -> str:
-        """Return the JSON text without the empty fields."""
-        kept = {name: value for name, value in asdict(self).items() if value}
-        return json.dumps(kept, separators=(",", ":"))
+    def noted(self, at: float, what: str, **facts: Any) -> FollowUp:
+        """Return the follow-up with one more history entry; see payments.record.history."""
+        changed = replace(self, history=noted(self.history, at, what, **facts))
+        return _of_stored(changed, self.stored and {**self.stored, "history": changed.history})
 
+    def text(self) -> str:
+        """Return the JSON text; one that was not read from a store has no empty fields."""
+        return _to_json(self._filled() if self.stored is None else self.stored)
+
+    def _filled(self) -> dict[str, Any]:
+        """Return the fields that are not empty, in JSON types."""
+        kept = {name: value for name in _NAMES[FollowUp] if (value := getattr(self, name))}
+        if self.queue:
+            kept["queue"] = [_fields_of(event) for event in self.queue]
+        if self.pending:
+            kept["pending"] = {**_fields_of(self.pending), "sent": self.pending.sent.text()}
+        return kept
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a stored text. Ignore fields that a newer version of the service has added."""
+        if not text:
+            return cls()
+        given: dict[str, Any] = json.loads(text)
+        kept = _known(FollowUp, given)
+        lists = {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
+        if "queue" in kept:
+            lists["queue"] = tuple(OrderEvent(**_known(OrderEvent, each)) for each in kept["queue"])
+        pending = _change(kept["pending"]) if kept.get("pending") else None
+        return _of_stored(cls(**{**kept, **lists, "pending": pending}), given)
+
+
+F = TypeVar("F", bound=FollowUp)
 
 _KINDS = (FollowUp, Change, OrderEvent)
-_NAMES: dict[type, set[str]] = {kind: {each.name for each in fields(kind)} for kind in _KINDS}
+_NAMES: dict[type, dict[str, None]] = {
+    kind: {each.name: None for each in fields(kind) if each.init} for kind in _KINDS
+}
 
 
-def follow_up_of(record: KeyRecord) -> FollowUp:
-    """Read a record's follow-up. Ignore fields that a newer version of the service has added."""
-    given: dict[str, Any] = json.loads(record.follow_up) if record.follow_up else {}
-    kept = _known(FollowUp, given)
-    pending = kept.pop("pending", None)
-    lists = {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
-    lists["queue"] = tuple(OrderEvent(**_known(OrderEvent, each)) for each in kept.get("queue", ()))
-    change = Change(**_known(Change, pending)) if pending else None
-    return FollowUp(**{**kept, **lists, "pending": change})
+def _of_stored(follow_up: F, stored: Mapping[str, Any] | None) -> F:
+    object.__setattr__(follow_up, "stored", stored)
+    return follow_up
+
+
+def _change(given: Mapping[str, Any]) -> Change:
+    known = _known(Change, given)
+    return Change(**{**known, "sent": SentParams.parse(known["sent"])})
+
+
+def _fields_of(part: OrderEvent | Change) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in _NAMES[type(part)]}
 
 
 def _known(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in _NAMES[kind]}
-
-
-def with_follow_up(record: KeyRecord, **changes: Any) -> KeyRecord:
-    """Return the record with these follow-up fields changed; the caller sets the version."""
-    changed = replace(follow_up_of(record), **changes)
-    return replace(record, follow_up=changed.text(), due_at=changed.due_at)

@@ -12,9 +12,9 @@ from payment_service.payments.record import transitions
 def adopt_lost(tools: Tools, order: Order, intent: Intent) -> bool:
     """Record a paid PaymentIntent for an order whose record is missing."""
     params = {"amount": intent.amount, "currency": intent.currency}
-    text = SentParams(tools.gateway.api_version, params, tools.gateway.facts.name).text()
-    mine = tools.telling(transitions.found(order, intent, text, tools.lease()), intent)
-    if tools.store.claim(mine).owner != mine.owner:
+    sent = SentParams(tools.gateway.api_version, params, tools.gateway.facts.name)
+    mine = tools.telling(transitions.found(order, intent, sent, tools.lease()), intent)
+    if tools.records.claim(mine).owner != mine.owner:
         return False
     tools.saw("adopted", mine, status=intent.status)
     return True

@@ -18,7 +18,6 @@ from functools import partial
 from payment_service.errors import InFlight, PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
-from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.changes.existing_order import fetch
 from payment_service.payments.context import Tools
@@ -26,6 +25,7 @@ from payment_service.payments.creation.adoption import choose
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
 from payment_service.payments.observer import Fact, Happening
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
 from payment_service.payments.shop_events.catalogue import told
@@ -109,17 +109,15 @@ class Reconciler:
         Raises PaymentError and StoreUnavailable if the walk itself cannot continue; completed
         repairs remain.
         """
-        for record in self._tools.store.scan("pending"):
-            if self._is_ours(record) and is_unknown(record, self._tools.clock()):
-                yield self._check(record.order, UNKNOWN, partial(self._unknown, record))
+        for record in self._tools.records.scan("pending", self._is_unknown):
+            yield self._check(record.order, UNKNOWN, partial(self._unknown, record))
         for intent in self._tools.gateway.walk(since, self._budget):
             order = self._order_of(intent)
             if order is not None:
                 self._walked.add(intent.id)
                 yield self._check(order, intent.id, partial(self._listed, order, intent))
-        for record in self._tools.store.scan("created"):
-            if self._is_ours(record) and self._is_slow(record):
-                yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
+        for record in self._tools.records.scan("created", self._is_slow):
+            yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
 
     def _check(self, order: Order, subject: str, work: Callable[[], None]) -> Order:
         """Run one check of an order. A failed check stays failed, even if other checks succeed.
@@ -143,7 +141,7 @@ class Reconciler:
 
     # Unknown orders.
 
-    def _unknown(self, record: KeyRecord) -> None:
+    def _unknown(self, record: OrderRecord) -> None:
         if self._dry_run:
             self._would_resolve(record)
             return
@@ -156,12 +154,12 @@ class Reconciler:
         else:
             self.tally.closed += 1
 
-    def _would_resolve(self, record: KeyRecord) -> None:
+    def _would_resolve(self, record: OrderRecord) -> None:
         check_served(self._tools, record.order)
         gateway = self._tools.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
         found = gateway.find(record.order, since, self._deadline(), record.locked_until)
-        adoption = choose(found, SentParams.parse(record.params).params)
+        adoption = choose(found, record.sent.params)
         self.tally.canceled += len(adoption.strays)
         if adoption.chosen is None:
             raise StripeFailed("Nothing is found of it yet: a run that is no dry one settles it.")
@@ -171,12 +169,12 @@ class Reconciler:
 
     def _listed(self, order: Order, intent: Intent) -> None:
         for _ in range(MAX_TRIES):
-            record = self._tools.store.read(order)
+            record = self._tools.records.read(order)
             if self._settled(order, record, intent):
                 return
         raise InFlight(CHANGING)
 
-    def _settled(self, order: Order, record: KeyRecord | None, intent: Intent) -> bool:
+    def _settled(self, order: Order, record: OrderRecord | None, intent: Intent) -> bool:
         """Whether nothing is left to do; False if the record changed in the meantime."""
         if record is None:
             return self._lost(order, intent)
@@ -199,14 +197,14 @@ class Reconciler:
         self.tally.paid_late += intent.status == SUCCEEDED
         return True
 
-    def _in_flight(self, record: KeyRecord) -> bool:
+    def _in_flight(self, record: OrderRecord) -> bool:
         """Leave an order in flight alone; resolve one that became unknown since the first walk."""
         if self._dry_run or not is_unknown(record, self._tools.clock()):
             return True
         self._unknown(record)
         return False
 
-    def _stray(self, record: KeyRecord, listed: Intent) -> bool:
+    def _stray(self, record: OrderRecord, listed: Intent) -> bool:
         if listed.status == CANCELED:
             return True
         stray = self._tools.gateway_of(record).retrieve(listed.id, self._deadline())
@@ -215,7 +213,7 @@ class Reconciler:
             return True
         return settle_stray(self._tools, record, stray, self._deadline()) is not None
 
-    def _would_settle(self, record: KeyRecord, stray: Intent) -> None:
+    def _would_settle(self, record: OrderRecord, stray: Intent) -> None:
         if stray.status == CANCELED:
             return
         if stray.status not in TAKEN:
@@ -225,7 +223,7 @@ class Reconciler:
         else:
             self.tally.adopted += 1
 
-    def _own(self, record: KeyRecord, listed: Intent) -> bool:
+    def _own(self, record: OrderRecord, listed: Intent) -> bool:
         if not self._is_news(record, listed):
             return True
         # The list was read before the record, which may be newer.
@@ -234,29 +232,30 @@ class Reconciler:
             return True
         if not self._dry_run:
             seen = transitions.seen(record, intent, self._tools.clock(), "reconciled")
-            if not self._tools.store.replace(record, self._tools.telling(seen, intent)):
+            if not self._tools.records.replace(record, self._tools.telling(seen, intent)):
                 return False
         paid = intent.status == SUCCEEDED and record.payment_status != SUCCEEDED
         self.tally.paid_late += paid
         self.tally.noted += not paid
         return True
 
-    def _is_news(self, record: KeyRecord, intent: Intent) -> bool:
+    def _is_news(self, record: OrderRecord, intent: Intent) -> bool:
         untold = self._tools.listened and told(record, intent, 0.0) is not record
         return untold or transitions.is_news(record, intent)
 
     # Slow rails.
 
-    def _slow(self, record: KeyRecord) -> None:
+    def _slow(self, record: OrderRecord) -> None:
         for _ in range(MAX_TRIES):
             intent = fetch(self._tools, record, self._deadline())
             if self._own(record, intent):
                 return
-            record = self._tools.store.read(record.order) or record
+            record = self._tools.records.read(record.order) or record
         raise InFlight(CHANGING)
 
     def _is_slow(self, record: KeyRecord) -> bool:
-        return record.payment_status in SLOW and record.payment_intent_id not in self._walked
+        slow = record.payment_status in SLOW and record.payment_intent_id not in self._walked
+        return slow and self._is_ours(record)
 
     # Counting.
 
@@ -286,6 +285,9 @@ class Reconciler:
             return None
         client_id = intent.metadata.get("client_id")
         return Order(self._livemode, client_id, order_id) if self._of_client(client_id) else None
+
+    def _is_unknown(self, record: KeyRecord) -> bool:
+        return self._is_ours(record) and is_unknown(record, self._tools.clock())
 
     def _is_ours(self, record: KeyRecord) -> bool:
         order = record.order

@@ -6,16 +6,17 @@ from payment_service.errors import StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
-from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.context import Tools
 from payment_service.payments.record import transitions
-from payment_service.payments.record.history import entries_of
+from payment_service.payments.record.order_record import OrderRecord
 
 # The outcomes for a stray.
 GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID = "gone", "stray_canceled", "stray_paid", "two_paid"
 
 
-def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> str | None:
+def settle_stray(
+    tools: Tools, record: OrderRecord, stray: Intent, deadline: Deadline
+) -> str | None:
     """Cancel a stray, or raise the alarm if its payment is taken; return the outcome.
 
     Either no client was given the stray's client_secret, or the stray could no longer be paid when
@@ -29,10 +30,10 @@ def settle_stray(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadl
     if stray.status in TAKEN:
         return _settle_paid(tools, record, stray, deadline)
     ending = transitions.ending(record, stray.id, tools.clock())
-    return _end(tools, ending, stray, deadline) if tools.store.replace(record, ending) else None
+    return _end(tools, ending, stray, deadline) if tools.records.replace(record, ending) else None
 
 
-def _end(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> str | None:
+def _end(tools: Tools, record: OrderRecord, stray: Intent, deadline: Deadline) -> str | None:
     """Cancel a PaymentIntent that the record names as ending."""
     if tools.gateway_of(record).cancel(stray.id, "duplicate", deadline):
         tools.saw("stray_canceled", record, payment_intent_id=stray.id)
@@ -45,7 +46,7 @@ def _end(tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> 
     return _settle_paid(tools, record, stray, deadline)
 
 
-def _settle_paid(tools: Tools, record: KeyRecord, paid: Intent, deadline: Deadline) -> str | None:
+def _settle_paid(tools: Tools, record: OrderRecord, paid: Intent, deadline: Deadline) -> str | None:
     """Record the paid PaymentIntent, and only then cancel the one recorded before.
 
     Otherwise a request could see the old one canceled before the record shows the payment, and
@@ -59,7 +60,7 @@ def _settle_paid(tools: Tools, record: KeyRecord, paid: Intent, deadline: Deadli
     if own is not None and own.payable:
         adopted = transitions.replaced(adopted, own.id, now)
     adopted = tools.telling(adopted, paid)
-    if not tools.store.replace(record, adopted):
+    if not tools.records.replace(record, adopted):
         return None
     tools.saw("stray_paid", record, payment_intent_id=paid.id, status=paid.status)
     if own is not None and own.payable:
@@ -67,18 +68,18 @@ def _settle_paid(tools: Tools, record: KeyRecord, paid: Intent, deadline: Deadli
     return STRAY_PAID
 
 
-def _two_paid(tools: Tools, record: KeyRecord, paid: Intent) -> str | None:
+def _two_paid(tools: Tools, record: OrderRecord, paid: Intent) -> str | None:
     """Report a second payment every time, but write it to the history once."""
     beside = record.payment_intent_id
     tools.saw("two_taken", record, payment_intent_id=paid.id, status=paid.status, beside=beside)
-    said = ((each["what"], each.get("payment_intent_id")) for each in entries_of(record.follow_up))
+    said = ((each["what"], each.get("payment_intent_id")) for each in record.follow_up.history)
     if (TWO_PAID, paid.id) in said:
         return TWO_PAID
     noted = transitions.touched(record, tools.clock(), TWO_PAID, payment_intent_id=paid.id)
-    return TWO_PAID if tools.store.replace(record, noted) else None
+    return TWO_PAID if tools.records.replace(record, noted) else None
 
 
-def _recorded(tools: Tools, record: KeyRecord, deadline: Deadline) -> Intent | None:
+def _recorded(tools: Tools, record: OrderRecord, deadline: Deadline) -> Intent | None:
     if record.payment_intent_id is None:
         return None
     try:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from payment_service.gateways.intent import CANCELED, Intent
-from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.idempotency_key import NAMESPACE
-from payment_service.payments.record.follow_up import MAX_TOLD, FollowUp, OrderEvent, follow_up_of
+from payment_service.payments.record.follow_up import MAX_TOLD, FollowUp, OrderEvent
+from payment_service.payments.record.order_record import OrderRecord
 
 # Stripe, too, retries for three days: a shop that was down over a weekend loses nothing.
 KEEP_TRYING_SECONDS = 3 * 86_400.0
@@ -49,13 +49,13 @@ def news_of(intent: Intent) -> News | None:
     return None
 
 
-def told(record: KeyRecord, intent: Intent, now: float) -> KeyRecord:
+def told(record: OrderRecord, intent: Intent, now: float) -> OrderRecord:
     """Return the record with the event that the PaymentIntent calls for in its outbox.
 
     Returns the same record if there is no such event, or if the record already had it. The
     caller sets the version.
     """
-    news, kept = news_of(intent), follow_up_of(record)
+    news, kept = news_of(intent), record.follow_up
     if news is None or news.name in kept.told:
         return record
     event = OrderEvent(
@@ -66,18 +66,17 @@ def told(record: KeyRecord, intent: Intent, now: float) -> KeyRecord:
         next_at=now,
         until=now + KEEP_TRYING_SECONDS,
     )
-    kept = replace(kept, told=_with(kept, news.name), queue=(*kept.queue, event))
-    return replace(record, follow_up=kept.text(), due_at=kept.due_at)
+    return record.with_follow_up(told=_with(kept, news.name), queue=(*kept.queue, event))
 
 
-def event_id(record: KeyRecord, news: News) -> str:
+def event_id(record: OrderRecord, news: News) -> str:
     """Return the id of an event: the same in every process and at any time."""
     order = record.order
     named = json.dumps([NAMESPACE, order.livemode, order.client_id, order.order_id, news.name])
     return f"evt_order_{hashlib.sha256(named.encode()).hexdigest()[:32]}"
 
 
-def _facts(record: KeyRecord, intent: Intent) -> dict[str, Any]:
+def _facts(record: OrderRecord, intent: Intent) -> dict[str, Any]:
     return {
         "order_id": record.order.order_id,
         "client_id": record.order.client_id,

@@ -20,7 +20,7 @@ from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.states import Created
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
-from payment_service.payments.record.follow_up import FollowUp, follow_up_of
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Step
 from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.payments.recovery.reconcile import Reconciler
@@ -78,7 +78,7 @@ class Unfenced(Broken):
 def _steps(changed: dict[Step, Step]) -> Callable[[], AbstractContextManager[Any]]:
     real = transitions.next_step
 
-    def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
+    def next_step(record: OrderRecord, fingerprint: str, now: float) -> Step:
         step = real(record, fingerprint, now)
         return changed.get(step, step)
 
@@ -140,7 +140,7 @@ def _old_no_is_new() -> AbstractContextManager[Any]:
 def _paid_is_replaced() -> AbstractContextManager[Any]:
     real = create._Request._serve
 
-    def serve(self: Any, record: KeyRecord) -> Any:
+    def serve(self: Any, record: OrderRecord) -> Any:
         if self._retrieve(record).status == "succeeded":
             return self._begin_next(record)
         return real(self, record)
@@ -151,10 +151,13 @@ def _paid_is_replaced() -> AbstractContextManager[Any]:
 def _claims_no_revision() -> AbstractContextManager[Any]:
     """An update looks at none that is under way."""
 
-    def alone(record: KeyRecord) -> FollowUp:
-        return replace(follow_up_of(record), pending=None)
+    real = update._Update.__init__
 
-    return patch.object(update, "follow_up_of", alone)
+    def alone(self: Any, *given: Any) -> None:
+        real(self, *given)
+        self._kept = replace(self._kept, pending=None)
+
+    return patch.object(update._Update, "__init__", alone)
 
 
 def _forgets_the_unanswered() -> AbstractContextManager[Any]:
@@ -167,7 +170,7 @@ def _forgets_the_unanswered() -> AbstractContextManager[Any]:
 def _update_has_the_last_word() -> AbstractContextManager[Any]:
     real = update._over
 
-    def over(record: KeyRecord, change: Any, intent: Any, now: float, **_: Any) -> KeyRecord:
+    def over(record: OrderRecord, change: Any, intent: Any, now: float, **_: Any) -> OrderRecord:
         done = real(record, change, intent, now, unchanged=True)
         return replace(done, payment_status=intent.status) if intent else done
 
@@ -179,7 +182,7 @@ def _cancels_what_came_since() -> AbstractContextManager[Any]:
 
     def twice(tools: Any, order: Any, reason: str, deadline: Any) -> Any:
         canceled = real(tools, order, reason, deadline)
-        held = tools.store.read(order)
+        held = tools.records.read(order)
         again = held.state == "created" and held.payment_intent_id != canceled.id
         return real(tools, order, reason, deadline) if again else canceled
 
@@ -187,15 +190,15 @@ def _cancels_what_came_since() -> AbstractContextManager[Any]:
 
 
 def _looks_at_any_record() -> AbstractContextManager[Any]:
-    def held(self: Any, record: KeyRecord) -> KeyRecord | None:
-        found: KeyRecord | None = self.tools.store.read(record.order)
+    def held(self: Any, record: OrderRecord) -> OrderRecord | None:
+        found: OrderRecord | None = self.tools.records.read(record.order)
         return found
 
     return patch.object(SecondLooks, "_held", held)
 
 
 def _walks_over_the_owner() -> AbstractContextManager[Any]:
-    def settled(self: Any, order: Any, record: KeyRecord | None, intent: Any) -> bool:
+    def settled(self: Any, order: Any, record: OrderRecord | None, intent: Any) -> bool:
         if record is None:
             return bool(self._lost(order, intent))
         if record.payment_intent_id != intent.id:
@@ -212,7 +215,7 @@ def _looks_back_to_the_record() -> AbstractContextManager[Any]:
 def _key_is_new_on_an_old_record() -> AbstractContextManager[Any]:
     real = transitions.next_attempt
 
-    def next_attempt(record: KeyRecord, wanted: Any, lease: Any) -> KeyRecord:
+    def next_attempt(record: OrderRecord, wanted: Any, lease: Any) -> OrderRecord:
         return replace(real(record, wanted, lease), first_sent_at=lease.now)
 
     return patch.object(transitions, "next_attempt", next_attempt)

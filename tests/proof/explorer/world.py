@@ -21,7 +21,9 @@ from payment_service.payments.context import Timing, Tools
 from payment_service.payments.creation import create
 from payment_service.payments.creation.resolve import resolve
 from payment_service.payments.creation.states import Created
-from payment_service.payments.record.follow_up import FollowUp, follow_up_of
+from payment_service.payments.record.follow_up import FollowUp
+from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import Wanted
 from payment_service.payments.request.existing_order import UpdateRequest
 from sandbox.core import Sandbox
@@ -97,7 +99,7 @@ def wanted_of(amount: int, api_version: str, **more: Any) -> Wanted:
     """What a request for the order asks for."""
     metadata = {"order_id": ORDER.order_id}
     params = {"amount": amount, "currency": "usd", "metadata": metadata, **more}
-    sent = SentParams(api_version, params).text()
+    sent = SentParams(api_version, params)
     return Wanted(ORDER, f"print of {amount} {sorted(more)}", sent)
 
 
@@ -131,7 +133,7 @@ class World:
     def tools(self, worker: Worker) -> Tools:
         """What a worker's process works with."""
         return Tools(
-            self._store_of(StepStore(worker)),
+            Records(self._store_of(StepStore(worker))),
             self._gateway(StepTransport(worker), worker.sleep),
             TIMING,
             clock=self.clock,
@@ -157,11 +159,12 @@ class World:
         except PaymentError as error:
             return error
 
-    def resolve(self) -> KeyRecord | None:
+    def resolve(self) -> OrderRecord | None:
         """Settle the order as the reconciler does, with nothing going wrong."""
-        record = self.store.read(ORDER)
+        tools = self._calm_tools()
+        record = tools.records.read(ORDER)
         assert record
-        return resolve(self._calm_tools(), record, Deadline.after(BUDGET_SECONDS, self.clock))
+        return resolve(tools, record, Deadline.after(BUDGET_SECONDS, self.clock))
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -341,7 +344,7 @@ class World:
     def _calm_tools(self) -> Tools:
         names = itertools.count()
         return Tools(
-            self._store_of(self.store),  # type: ignore[arg-type]
+            Records(self._store_of(self.store)),  # type: ignore[arg-type]
             self._gateway(SandboxTransport(self.sandbox), self.sleep),
             TIMING,
             clock=self.clock,
@@ -356,7 +359,7 @@ class World:
 
 def essence(record: KeyRecord) -> tuple[KeyRecord, FollowUp]:
     """A record without its history, on which nothing depends."""
-    return replace(record, follow_up=""), replace(follow_up_of(record), history=())
+    return replace(record, follow_up=""), replace(FollowUp.parse(record.follow_up), history=())
 
 
 def _keys(keys: Any) -> tuple[Any, ...]:

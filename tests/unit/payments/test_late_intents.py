@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.record.follow_up import follow_up_of
+from payment_service.key_store.contract import Order
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import LOOKS_AFTER_SECONDS
 from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.settings import load_settings
@@ -26,7 +26,7 @@ def looks(bench: FlowBench) -> SecondLooks:
     return SecondLooks(bench.tools, lambda _: bench.tools, 25.0)
 
 
-def waiting(bench: FlowBench) -> list[KeyRecord]:
+def waiting(bench: FlowBench) -> list[OrderRecord]:
     return looks(bench).waiting(10)
 
 
@@ -128,7 +128,7 @@ def test_late_look_leaves_an_order_in_flight_alone(bench: FlowBench) -> None:
     bench.on_sleep = look_in_between
     with pytest.raises(Exception, match="Stripe did not answer"):
         bench.ask()
-    assert follow_up_of(before).looks
+    assert before.follow_up.looks
 
 
 def test_payment_intent_of_a_concurrent_attempt_is_no_stray(bench: FlowBench) -> None:

@@ -17,7 +17,7 @@ from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.creation.resolve import resolve
-from payment_service.payments.record.follow_up import with_follow_up
+from payment_service.payments.record import transitions
 from payment_service.payments.recovery.late_intents import SecondLooks
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import (
@@ -63,8 +63,8 @@ class TwoGateways(AfterBench):
         self.orders = Orders(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS)
 
     def wanted_elsewhere(self) -> Any:
-        sent = SentParams(self.other.api_version, PARAMS, gateway="other").text()
-        return replace(self.wanted(), params=sent)
+        sent = SentParams(self.other.api_version, PARAMS, gateway="other")
+        return replace(self.wanted(), sent=sent)
 
     def create_elsewhere(self) -> str:
         """Create the order at the other provider, like a request that prefers it."""
@@ -218,8 +218,8 @@ def test_reconciler_skips_an_order_of_an_unknown_gateway(
 def test_late_look_at_an_unknown_gateway_is_kept(bench: TwoGateways) -> None:
     bench.create_elsewhere()
     held = bench.record()
-    looked_at = with_follow_up(replace(held, version=held.version + 1), looks=(bench.now,))
-    assert bench.store.replace(held, looked_at)
+    looked_at = transitions.amended(held, looks=(bench.now,))
+    assert bench.records.replace(held, looked_at)
     bench.know({})
     looks, sends = SecondLooks(bench.tools, lambda _: bench.tools, 25.0), bench.all_sends()
     (due,) = looks.waiting(10)
