@@ -101,8 +101,8 @@ def timed() -> Callable[..., Any]:
         tell=watch.of(LOG, request_log.log_send),
         measured=lambda store: cast(KeyStore, Timed(watch, STORE, store)),
     )
-    stripe = cast(Gateway, Timed(watch, STRIPE, opened.orders.tools.gateway))
-    payments = Payments(replace(opened.orders.tools, gateway=stripe), settings)
+    stripe = cast(Gateway, Timed(watch, STRIPE, opened.orders.context.gateway))
+    payments = Payments(replace(opened.orders.context, gateway=stripe), settings)
     app = create_app(settings, cast(Payments, Timed(watch, FLOW, payments)))
     create = watch.of(VALIDATION, app.view_functions["create_payment_intent"])
 

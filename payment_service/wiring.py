@@ -13,7 +13,7 @@ from payment_service.gateways.sends import RetryDetails, Send
 from payment_service.gateways.stripe.opening import Account, open_gateway, open_transport
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
-from payment_service.payments.context import Timing, Tools
+from payment_service.payments.context import Context, Timing
 from payment_service.payments.observer import Happening, Observe, ignore
 from payment_service.payments.payments import Payments
 from payment_service.payments.record.records import Records
@@ -116,7 +116,7 @@ def open_payments(
         client_id: open_gateway(settings, transport, account, **given)
         for client_id, account in (accounts or {}).items()
     }
-    tools = Tools(
+    context = Context(
         Records(measured(store)),
         gateway,
         Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds),
@@ -126,7 +126,7 @@ def open_payments(
         listened=settings.order_events_url is not None,
         serves=_served(settings, listed),
     )
-    return Payments(tools, settings, gateways, hang_up=gateway.close)
+    return Payments(context, settings, gateways, hang_up=gateway.close)
 
 
 def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Order], bool]:

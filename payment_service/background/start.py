@@ -27,15 +27,15 @@ def open_courier(settings: Settings, payments: Payments) -> Courier | None:
     if settings.order_events_url is None or settings.order_events_secret is None:
         return None
     named = settings.order_events_secret.get_secret_value().split(",")
-    tools = payments.orders.tools
-    shop = ShopListener(settings.order_events_url, [each.strip() for each in named], tools.clock)
+    context = payments.orders.context
+    shop = ShopListener(settings.order_events_url, [each.strip() for each in named], context.clock)
     livemode = settings.livemode
     return Courier(
         Outbox(
-            tools.records,
+            context.records,
             shop,
-            tools.clock,
-            tools.observe,
+            context.clock,
+            context.observe,
             ours=lambda order: order.livemode == livemode,
         )
     )
@@ -44,8 +44,8 @@ def open_courier(settings: Settings, payments: Payments) -> Courier | None:
 def start_second_looks(settings: Settings, payments: Payments) -> None:
     """Look in a thread of this process for late PaymentIntents of abandoned attempts."""
     looks = SecondLooks(
-        payments.orders.tools,
-        lambda client_id: payments.orders_of(client_id).tools,
+        payments.orders.context,
+        lambda client_id: payments.orders_of(client_id).context,
         settings.request_budget_seconds,
     )
     Courier(looks, LOOK_POLL_SECONDS).start()

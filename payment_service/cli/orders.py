@@ -64,14 +64,14 @@ def _reconcile(open_service: OpenService) -> click.Command:
         settings, payments = _opened(open_service)
         works = [
             Reconciler(
-                tools,
+                context,
                 livemode=settings.livemode,
                 budget_seconds=settings.request_budget_seconds,
                 dry_run=dry_run,
                 restored=restored,
                 of_client=of_client,
             )
-            for tools, of_client in payments.accounts()
+            for context, of_client in payments.accounts()
         ]
         with _plain_errors():
             _walk(chain.from_iterable(work.steps(_instant(since)) for work in works))
@@ -94,7 +94,7 @@ def _deliver(open_service: OpenService) -> click.Command:
             raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
         with _plain_errors():
             if parked:
-                records, livemode = payments.orders.tools.records, settings.livemode
+                records, livemode = payments.orders.context.records, settings.livemode
                 click.echo(f"{unparked(records, time.time(), livemode=livemode)} to try again")
             if once:
                 click.echo(f"{courier.run_once()} delivered")

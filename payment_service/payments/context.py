@@ -37,7 +37,7 @@ def new_owner() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Context:
     """The dependencies that all requests of a process share; stateless."""
 
     records: Records

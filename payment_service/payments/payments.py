@@ -20,7 +20,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.orders import Orders
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.answer_cache import AnswerCache
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.single_flight import SingleFlight, WaitedTooLongError
@@ -47,7 +47,7 @@ class Payments:
 
     def __init__(
         self,
-        tools: Tools,
+        context: Context,
         settings: Settings,
         gateways: Mapping[str, Gateway] | None = None,
         *,
@@ -57,12 +57,12 @@ class Payments:
 
         `hang_up` closes the connections to Stripe.
         """
-        self._tools, self._settings, self._hang_up = tools, settings, hang_up
+        self._context, self._settings, self._hang_up = context, settings, hang_up
         self._flight: SingleFlight[tuple[Order, str], Created] = SingleFlight()
         self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
-        self.orders = self._orders(tools)
+        self.orders = self._orders(context)
         self._of_client = {
-            client_id: self._orders(replace(tools, gateway=gateway))
+            client_id: self._orders(replace(context, gateway=gateway))
             for client_id, gateway in (gateways or {}).items()
         }
         # Deque operations are atomic, so taking a place and returning it needs no lock.
@@ -93,11 +93,11 @@ class Payments:
         """Return the Orders of a client: its own account, and the shared store."""
         return self._of_client.get(client_id or "", self.orders)
 
-    def accounts(self) -> Iterator[tuple[Tools, Callable[[str | None], bool]]]:
+    def accounts(self) -> Iterator[tuple[Context, Callable[[str | None], bool]]]:
         """Yield each account's dependencies, and a test for the clients whose orders are in it."""
-        yield self._tools, lambda client_id: client_id not in self._of_client
+        yield self._context, lambda client_id: client_id not in self._of_client
         for own, orders in self._of_client.items():
-            yield orders.tools, partial(eq, own)
+            yield orders.context, partial(eq, own)
 
     def forget(self, order: Order) -> None:
         """Drop the order's cached answer and close its flights to new requests: it has changed."""
@@ -107,18 +107,18 @@ class Payments:
     def ready(self) -> None:
         """Check that the key store answers. Raises StoreDown if not; never calls Stripe."""
         try:
-            self._tools.records.store.ping()
+            self._context.records.store.ping()
         except StoreUnavailable as down:
             raise StoreDown("The key store does not answer.") from down
 
     def close(self) -> None:
         """Close every connection. No call may follow."""
-        self._tools.records.store.close()
+        self._context.records.store.close()
         self._hang_up()
 
-    def _orders(self, tools: Tools) -> Orders:
+    def _orders(self, context: Context) -> Orders:
         return Orders(
-            tools,
+            context,
             livemode=self._settings.livemode,
             budget_seconds=self._settings.request_budget_seconds,
             changed=self.forget,
@@ -129,7 +129,9 @@ class Payments:
         try:
             created, shared = self._flight.run(
                 (wanted.order, wanted.fingerprint),
-                lambda: create_once(self.orders_of(wanted.order.client_id).tools, wanted, deadline),
+                lambda: create_once(
+                    self.orders_of(wanted.order.client_id).context, wanted, deadline
+                ),
                 deadline.left(),
             )
         except WaitedTooLongError:
@@ -144,6 +146,6 @@ class Payments:
         return answer
 
     def _sent(self, request: PaymentRequest) -> SentParams:
-        gateway = self.orders_of(request.client_id).tools.gateway
+        gateway = self.orders_of(request.client_id).context.gateway
         version = gateway.api_version
         return SentParams(version, request.stripe_params(version), gateway.facts.name)

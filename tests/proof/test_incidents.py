@@ -133,7 +133,7 @@ def test_triggerdotdev_4953_carbon_252_old_key_charges_once(bench: FlowBench, ho
 def test_powertools_python_8386_locked_record_is_not_reclaimed(
     bench: FlowBench,
 ) -> None:
-    claim = transitions.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=60.0))
+    claim = transitions.first_claim(bench.wanted(), replace(bench.context.lease(), seconds=60.0))
     bench.records.claim(claim)
     with pytest.raises(InFlight):
         bench.ask()
@@ -144,7 +144,7 @@ def test_powertools_python_8386_locked_record_is_not_reclaimed(
 def test_powertools_typescript_5714_finished_record_is_kept(
     bench: FlowBench,
 ) -> None:
-    stale = transitions.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=1.0))
+    stale = transitions.first_claim(bench.wanted(), replace(bench.context.lease(), seconds=1.0))
     bench.records.claim(stale)
     bench.now += 2
     finished = bench.ask()

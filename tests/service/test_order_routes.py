@@ -35,7 +35,7 @@ class Service:
         }
         key = Secret("sk_test_shop")
         checked = Settings(stripe_secret_key=key, order_events_delivery="separate", **given)
-        self.app: Flask = create_app(checked, Payments(self.bench.tools, checked))
+        self.app: Flask = create_app(checked, Payments(self.bench.context, checked))
         self.client: FlaskClient = self.app.test_client()
 
     def create(self, order_id: str = "A-1", amount: int = 1099) -> str:

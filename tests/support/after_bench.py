@@ -97,8 +97,8 @@ class AfterBench(FlowBench):
         self.at_step: dict[int, Callable[[], object]] = {}
         super().__init__(SteppedStore(self._step))
         self.shop = Shop()
-        self.tools = replace(self.tools, listened=True, gateway=self._gateway())
-        self.orders = Orders(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS)
+        self.context = replace(self.context, listened=True, gateway=self._gateway())
+        self.orders = Orders(self.context, livemode=False, budget_seconds=BUDGET_SECONDS)
         self.outbox = Outbox(
             self.records, self.shop, lambda: self.now, self.seen.append, lambda _, high: high
         )
@@ -152,7 +152,7 @@ class AfterBench(FlowBench):
         self, *, dry_run: bool = False, restored: bool = False, days: float = 7
     ) -> dict[str, Any]:
         run = Reconciler(
-            self.tools,
+            self.context,
             livemode=False,
             budget_seconds=BUDGET_SECONDS,
             dry_run=dry_run,

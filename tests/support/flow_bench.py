@@ -12,7 +12,7 @@ from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.context import Timing, Tools
+from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.states import Created
 from payment_service.payments.observer import Happening
@@ -50,9 +50,9 @@ class FlowBench:
         # Seconds that Stripe takes for each response.
         self.send_seconds = 0.0
         self._owners = itertools.count()
-        self.tools = self.another()
+        self.context = self.another()
 
-    def another(self) -> Tools:
+    def another(self) -> Context:
         """Return the dependencies of another process on the same store."""
         gateway = StripeGateway(
             "sk_test_shop",
@@ -60,7 +60,7 @@ class FlowBench:
             policy=RetryPolicy(sleep=self.sleep, uniform=lambda _, high: high),
             clock=lambda: self.now,
         )
-        return Tools(
+        return Context(
             self.records,
             gateway,
             Timing(lock=BUDGET_SECONDS + 10, lock_margin=10, store=2),
@@ -85,7 +85,7 @@ class FlowBench:
             **more,
         }
         order = Order(livemode=False, client_id=None, order_id=order_id)
-        sent = SentParams(self.tools.gateway.api_version, params)
+        sent = SentParams(self.context.gateway.api_version, params)
         return Wanted(order, f"print of {amount} {sorted(more)}", sent)
 
     def ask(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Created:
@@ -93,7 +93,7 @@ class FlowBench:
 
     def ask_within(self, budget_seconds: float, wanted: Wanted | None = None) -> Created:
         deadline = Deadline.after(budget_seconds, lambda: self.now)
-        return create_once(self.tools, wanted or self.wanted(), deadline)
+        return create_once(self.context, wanted or self.wanted(), deadline)
 
     def break_creation(self, kind: str, **more: Any) -> None:
         self.sandbox.faults.order(FaultOrder(kind, CREATE, **more))

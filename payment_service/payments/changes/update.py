@@ -29,7 +29,7 @@ from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.existing_order import fetch, known_record
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.idempotency_key import PREFIX
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import MAX_CHANGES, Change
@@ -50,7 +50,9 @@ class Updated:
     replayed: bool
 
 
-def update_order(tools: Tools, order: Order, request: UpdateRequest, deadline: Deadline) -> Updated:
+def update_order(
+    context: Context, order: Order, request: UpdateRequest, deadline: Deadline
+) -> Updated:
     """Apply an update once.
 
     Raises Changed for a late copy, for a concurrent update, and if the order is not in the state
@@ -58,7 +60,7 @@ def update_order(tools: Tools, order: Order, request: UpdateRequest, deadline: D
     NotFound.
     """
     for _ in range(MAX_TRIES):
-        done = _Update(tools, order, request, deadline).run()
+        done = _Update(context, order, request, deadline).run()
         if done:
             return done
     raise InFlight("This order is being changed by other requests right now.")
@@ -68,20 +70,20 @@ class _Update:
     """One try; `run` returns None if the record changed in the meantime."""
 
     def __init__(
-        self, tools: Tools, order: Order, request: UpdateRequest, deadline: Deadline
+        self, context: Context, order: Order, request: UpdateRequest, deadline: Deadline
     ) -> None:
-        self._tools, self._request = tools, request
-        self._deadline = deadline.earlier(tools.timing.store)
-        self._record = known_record(tools, order, deadline)
-        self._gateway = tools.gateway_of(self._record)
+        self._context, self._request = context, request
+        self._deadline = deadline.earlier(context.timing.store)
+        self._record = known_record(context, order, deadline)
+        self._gateway = context.gateway_of(self._record)
         self._kept = self._record.follow_up
         self._print = request.without_revision
 
     def run(self) -> Updated | None:
         pending = self._kept.pending
-        if pending and transitions.holds(pending.until, self._tools.clock()):
+        if pending and transitions.holds(pending.until, self._context.clock()):
             raise self._under_way(pending)
-        intent = fetch(self._tools, self._record, self._deadline)
+        intent = fetch(self._context, self._record, self._deadline)
         if intent.status in TAKEN or intent.status == CANCELED:
             raise NoLongerOpen(intent.status)
         if pending:
@@ -101,18 +103,18 @@ class _Update:
 
     def _settle(self, pending: Change, intent: Intent) -> None:
         """Determine the outcome of an update whose answer was lost, and record it."""
-        now = self._tools.clock()
+        now = self._context.clock()
         if now - pending.at >= self._gateway.facts.key_is_safe_seconds:
             # Stripe may have forgotten the key, so do not resend: the PaymentIntent itself shows
             # whether the update was applied.
             self._write(pending, intent if self._shows(intent, pending) else None)
             return
-        mine = replace(pending, until=now + self._tools.timing.lock)
+        mine = replace(pending, until=now + self._context.timing.lock)
         taken = transitions.touched(
             self._record, now, "update taken over", revision=pending.revision
         )
         taken = taken.with_follow_up(pending=mine)
-        if self._tools.records.replace(self._record, taken):
+        if self._context.records.replace(self._record, taken):
             self._record = taken
             try:
                 self._send(mine, sent_before=True)
@@ -151,7 +153,7 @@ class _Update:
 
     def _apply(self, intent: Intent) -> Updated | None:
         """Claim the next revision, then send: one store statement lets a single update through."""
-        now, revision = self._tools.clock(), self._kept.last_revision + 1
+        now, revision = self._context.clock(), self._kept.last_revision + 1
         version = self._gateway.api_version
         change = Change(
             revision=revision,
@@ -160,7 +162,7 @@ class _Update:
             sent=SentParams(version, self._params(intent), self._gateway.facts.name),
             key=self._key(revision),
             at=now,
-            until=now + self._tools.timing.lock,
+            until=now + self._context.timing.lock,
         )
         claimed = transitions.touched(self._record, now, "update sent", revision=revision)
         others = [each for each in self._kept.sent if each != self._print]
@@ -168,7 +170,7 @@ class _Update:
         claimed = claimed.with_follow_up(pending=change, last_revision=revision, sent=sent)
         # From here on the PaymentIntent's own amount decides whether a creation is the same.
         claimed = replace(claimed, fingerprint=transitions.LOST_FINGERPRINT)
-        if not self._tools.records.replace(self._record, claimed):
+        if not self._context.records.replace(self._record, claimed):
             return None
         self._record = claimed
         intent = self._send(change)
@@ -179,7 +181,7 @@ class _Update:
 
         It contains a nonce because revisions begin at 1 again after the store is lost.
         """
-        named = f"{self._record.order!r} {self._record.attempt} {revision} {self._tools.owner()}"
+        named = f"{self._record.order!r} {self._record.attempt} {revision} {self._context.owner()}"
         return f"{PREFIX}update-{hashlib.sha256(named.encode()).hexdigest()}"
 
     def _params(self, intent: Intent) -> dict[str, Any]:
@@ -208,7 +210,7 @@ class _Update:
     def _as_it_is(self, change: Change) -> Intent:
         """Fetch the current PaymentIntent: a saved answer shows a past state, a failure none."""
         try:
-            return fetch(self._tools, self._record, self._deadline)
+            return fetch(self._context, self._record, self._deadline)
         except PaymentError:
             self._release(change)
             raise
@@ -235,31 +237,31 @@ class _Update:
         """Record the end of the update: applied if `intent` is given, without effect if not."""
         for _ in range(MAX_TRIES):
             record = self._current()
-            kept, now = record.follow_up, self._tools.clock()
+            kept, now = record.follow_up, self._context.clock()
             if kept.pending is None or kept.pending.key != change.key:
                 return
             unchanged = record.version == self._record.version
             over = _over(record, change, intent, now, unchanged=unchanged)
-            if self._tools.records.replace(record, over):
+            if self._context.records.replace(record, over):
                 if intent:
-                    self._tools.saw("updated", record, revision=change.revision)
+                    self._context.saw("updated", record, revision=change.revision)
                 return
 
     def _release(self, change: Change) -> None:
         """Release the update's lock, so that the next request can settle it at once."""
-        record, now = self._current(), self._tools.clock()
+        record, now = self._current(), self._context.clock()
         kept = record.follow_up.pending
         if kept and kept.key == change.key:
             released = transitions.touched(record, now, "update unknown", revision=change.revision)
             released = released.with_follow_up(pending=replace(change, until=now))
-            self._tools.records.replace(record, released)
+            self._context.records.replace(record, released)
 
     def _shows(self, intent: Intent, change: Change) -> bool:
         """Whether the PaymentIntent has the values that the update sets."""
         return self._gateway.shows(intent, change.sent)
 
     def _current(self) -> OrderRecord:
-        return self._tools.records.read(self._record.order) or self._record
+        return self._context.records.read(self._record.order) or self._record
 
     def _changed(self, message: str, intent: Intent | None) -> Changed:
         kept = self._kept

@@ -10,7 +10,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.key_store.contract import StoreUnavailable
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import Adoption, choose
 from payment_service.payments.creation.ownership import Ownership
 from payment_service.payments.creation.states import Created, Over, Owned
@@ -28,11 +28,11 @@ PART_OF_TIME_LEFT = 1 / 3
 class Attempt(Ownership):
     """The steps of an attempt's owner. They end before the deadline."""
 
-    def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
-        super().__init__(tools, wanted, owned, deadline)
+    def __init__(self, context: Context, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
+        super().__init__(context, wanted, owned, deadline)
         self._inherited, self._sent_until = owned.inherited, owned.sent_until
         self._begun = owned.begun
-        self._began_at = tools.clock()
+        self._began_at = context.clock()
         self._sent = owned.record.sent
 
     def carry_out(self) -> Created | Over | None:
@@ -41,7 +41,7 @@ class Attempt(Ownership):
         Raises PaymentError if Stripe rejected the request or the outcome is unknown; the record
         then says so too.
         """
-        if transitions.must_look_up(self._record, self._tools.clock(), self._gateway.facts):
+        if transitions.must_look_up(self._record, self._context.clock(), self._gateway.facts):
             # A lost version of the record may have sent keys after this version's last send.
             end = self._look_up(sent_until=None if self._begun else self._sent_until)
             if not (self._begun and isinstance(end, Over) and self._is_new_from_now()):
@@ -61,7 +61,7 @@ class Attempt(Ownership):
 
     def _is_new_from_now(self) -> bool:
         """Rule 3: the look-up covered lost versions of this record, so the key may be sent."""
-        now = self._tools.clock()
+        now = self._context.clock()
         return self._write(lambda record: transitions.looked_up(record, now))
 
     # Outcomes of a send.
@@ -77,7 +77,7 @@ class Attempt(Ownership):
         """A replayed answer shows a past state of the PaymentIntent: record it, then fetch it."""
         if transitions.is_ending(self._record, then):
             return self._ended(then)
-        now = self._tools.clock()
+        now = self._context.clock()
         try:
             self._write(lambda record: transitions.created(record, then, now))
         except StoreUnavailable:
@@ -95,7 +95,7 @@ class Attempt(Ownership):
                 self._record.order, self._record.first_sent_at, self._deadline, self._sent_until
             )
         except PaymentError as failed:
-            if transitions.must_look_up(self._record, self._tools.clock(), self._gateway.facts):
+            if transitions.must_look_up(self._record, self._context.clock(), self._gateway.facts):
                 self.release(failed, saved_5xx=True)
                 raise
             found = []
@@ -122,12 +122,12 @@ class Attempt(Ownership):
     def _reject(self, no: Declined, *, in_doubt: bool = False) -> None:
         """Rule 8: record a definitive rejection."""
         code = no.error.code
-        now = self._tools.clock()
+        now = self._context.clock()
         if not self._write(
             lambda record: transitions.rejected(record, code, now, in_doubt=in_doubt)
         ):
             return
-        self._tools.saw("rejected", self._record, code=code)
+        self._context.saw("rejected", self._record, code=code)
         if self._record.fingerprint == self._wanted.fingerprint:
             raise no.error
 
@@ -143,14 +143,14 @@ class Attempt(Ownership):
             return self._finish(adoption, "adopted")
         if adoption.strays:
             return self._adopt_lost(*adoption.strays)
-        if self._tools.clock() - self._record.first_sent_at >= self._tools.timing.lock:
+        if self._context.clock() - self._record.first_sent_at >= self._context.timing.lock:
             return Over()
         # Another process used the key, perhaps one that a deploy is replacing. It works on the
         # order no longer than a lock holds.
         self.release(misused.error)
         raise InFlight(
             "This order was just asked for with other parameters; ask again.",
-            retry_after_seconds=self._tools.timing.lock / 10,
+            retry_after_seconds=self._context.timing.lock / 10,
         ) from misused.error
 
     def _adopt_lost(self, newest: Intent, *others: Intent) -> Over | None:
@@ -161,9 +161,11 @@ class Attempt(Ownership):
         if self._end_all(others):
             if transitions.is_ending(self._record, newest):
                 return self._ended(newest)
-            now = self._tools.clock()
+            now = self._context.clock()
             self._write(
-                lambda record: self._tools.telling(transitions.adopted(record, newest, now), newest)
+                lambda record: self._context.telling(
+                    transitions.adopted(record, newest, now), newest
+                )
             )
         return None
 
@@ -209,7 +211,7 @@ class Attempt(Ownership):
         pause = min(MOST_PAUSE_SECONDS, self._deadline.left() * PART_OF_TIME_LEFT)
         if pause < LEAST_PAUSE_SECONDS:
             return False
-        self._tools.sleep(pause)
+        self._context.sleep(pause)
         return True
 
     def _search(

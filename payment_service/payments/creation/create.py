@@ -20,7 +20,7 @@ from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import StoreUnavailable
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.ownership import Ownership
 from payment_service.payments.creation.states import Created, Over, Owned
@@ -39,13 +39,13 @@ MAX_FAILED_ATTEMPTS_PER_REQUEST = 2
 FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
 
 
-def create_once(tools: Tools, wanted: Wanted, deadline: Deadline) -> Created:
+def create_once(context: Context, wanted: Wanted, deadline: Deadline) -> Created:
     """Return the order's one PaymentIntent; the state of its record decides the steps.
 
     Sends nothing to Stripe before its claim is stored (rule 1). Raises PaymentError.
     """
     try:
-        return _Request(tools, wanted, deadline).run()
+        return _Request(context, wanted, deadline).run()
     except StoreUnavailable as down:
         raise StoreDown("The key store does not answer.") from down
 
@@ -53,10 +53,10 @@ def create_once(tools: Tools, wanted: Wanted, deadline: Deadline) -> Created:
 class _Request:
     """One creation request: a loop over the states of the record."""
 
-    def __init__(self, tools: Tools, wanted: Wanted, deadline: Deadline) -> None:
-        self._tools, self._store, self._wanted = tools, tools.records, wanted
+    def __init__(self, context: Context, wanted: Wanted, deadline: Deadline) -> None:
+        self._context, self._store, self._wanted = context, context.records, wanted
         self._deadline = deadline
-        self._stripe_deadline = deadline.earlier(tools.timing.store)
+        self._stripe_deadline = deadline.earlier(context.timing.store)
         self._attempts = 0
         self._failed_attempts: set[int] = set()
         self._owner: str | None = None
@@ -70,16 +70,16 @@ class _Request:
 
     def _claim(self) -> Owned | OrderRecord:
         """Rules 1 and 5: one store statement picks a single owner before anything is sent."""
-        mine = transitions.first_claim(self._wanted, self._tools.lease())
+        mine = transitions.first_claim(self._wanted, self._context.lease())
         held = self._store.claim(mine)
         if held.owner != mine.owner:
             return held
         self._owner = held.owner
-        self._tools.saw("claimed", held)
+        self._context.saw("claimed", held)
         return Owned(held, inherited=False)
 
     def _carry_out(self, owned: Owned) -> Owned | OrderRecord | Created:
-        attempt = Attempt(self._tools, self._wanted, owned, self._stripe_deadline)
+        attempt = Attempt(self._context, self._wanted, owned, self._stripe_deadline)
         match attempt.carry_out():
             case Created() as answer:
                 return answer
@@ -89,20 +89,20 @@ class _Request:
                 return self._look_again()
 
     def _follow(self, record: OrderRecord) -> Owned | OrderRecord | Created:
-        match transitions.next_step(record, self._wanted.fingerprint, self._tools.clock()):
+        match transitions.next_step(record, self._wanted.fingerprint, self._context.clock()):
             case Step.WAIT if record.owner == self._owner:
                 # Our write lost a race to a history entry. We still own the record: take it back.
-                mine = transitions.taken_over(record, self._tools.lease())
+                mine = transitions.taken_over(record, self._context.lease())
                 return self._take(record, mine, inherited=True)
             case Step.WAIT:
                 return self._wait(record)
             case Step.TAKE_OVER:
-                mine = transitions.taken_over(record, self._tools.lease())
+                mine = transitions.taken_over(record, self._context.lease())
                 return self._take(record, mine, inherited=True)
             case Step.BEGIN_NEXT:
                 return self._begin_next(record)
             case Step.ASK_AGAIN:
-                mine = transitions.asked_again(record, self._wanted, self._tools.lease())
+                mine = transitions.asked_again(record, self._wanted, self._context.lease())
                 return self._take(record, mine)
             case Step.SERVE:
                 return self._serve(record)
@@ -116,8 +116,8 @@ class _Request:
         """
         if self._stripe_deadline.left() <= self._poll_seconds:
             raise InFlight("This order is being created by another request right now.")
-        self._tools.saw("waited", record, seconds=self._poll_seconds)
-        self._tools.sleep(self._poll_seconds)
+        self._context.saw("waited", record, seconds=self._poll_seconds)
+        self._context.sleep(self._poll_seconds)
         self._poll_seconds = min(self._poll_seconds * POLL_GROWTH, MOST_POLL_SECONDS)
         return self._look_again()
 
@@ -137,15 +137,15 @@ class _Request:
         Give up if a slow store could not record the result in time.
         """
         # Before the claim, so that a record whose gateway is not configured here stays unchanged.
-        self._tools.gateway_of(mine)
-        if self._stripe_deadline.left() <= self._tools.timing.store:
+        self._context.gateway_of(mine)
+        if self._stripe_deadline.left() <= self._context.timing.store:
             message = "There is no time left to create this order now; ask again."
             self._give_up(held, failed, message, mine if mine.attempt > held.attempt else None)
         if not self._store.replace(held, mine):
             return self._look_again()
         self._owner = mine.owner
         again = mine.attempt == held.attempt
-        self._tools.saw(
+        self._context.saw(
             ("taken_over" if inherited else "claimed") if again else "next_attempt", mine
         )
         return Owned(mine, inherited, sent_until=held.locked_until, begun=not again)
@@ -165,7 +165,7 @@ class _Request:
             or len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST
         ):
             self._give_up(record, failed, "This order went through many attempts; ask again.")
-        mine = transitions.next_attempt(record, self._wanted, self._tools.lease())
+        mine = transitions.next_attempt(record, self._wanted, self._context.lease())
         return self._take(record, mine, failed=failed)
 
     def _give_up(
@@ -184,7 +184,7 @@ class _Request:
         ours = record.state == "pending" and record.owner == self._owner
         if ours and not (begun and self._put_off(record, begun)):
             owned = Owned(record, inherited=False)
-            mine = Ownership(self._tools, self._wanted, owned, self._stripe_deadline)
+            mine = Ownership(self._context, self._wanted, owned, self._stripe_deadline)
             mine.release(why, saved_5xx=failed is not None)
         raise why
 
@@ -194,11 +194,11 @@ class _Request:
         Otherwise the next request would repeat the same slow look-up and run out of time too.
         """
         try:
-            written = self._store.replace(record, transitions.put_off(begun, self._tools.clock()))
+            written = self._store.replace(record, transitions.put_off(begun, self._context.clock()))
         except StoreUnavailable:
             return False
         if written:
-            self._tools.saw("put_off", begun)
+            self._context.saw("put_off", begun)
         return written
 
     def _serve(self, record: OrderRecord) -> Owned | OrderRecord | Created:
@@ -213,7 +213,7 @@ class _Request:
             self._note(record, intent)
         if self._is_of_another_price(record, intent):
             raise _reused()
-        self._tools.saw("replayed", record, status=intent.status)
+        self._context.saw("replayed", record, status=intent.status)
         return Created(intent, replayed=True)
 
     def _is_of_another_price(self, record: OrderRecord, intent: Intent) -> bool:
@@ -228,7 +228,7 @@ class _Request:
     def _retrieve(self, record: OrderRecord) -> Intent:
         assert record.payment_intent_id
         try:
-            return self._tools.gateway_of(record).retrieve(
+            return self._context.gateway_of(record).retrieve(
                 record.payment_intent_id, self._stripe_deadline
             )
         except NoSuchIntent as unknown:
@@ -238,11 +238,13 @@ class _Request:
 
     def _note(self, record: OrderRecord, intent: Intent) -> None:
         """Record the status seen at Stripe; the answer does not depend on this write."""
-        seen = self._tools.telling(transitions.seen(record, intent, self._tools.clock()), intent)
+        seen = self._context.telling(
+            transitions.seen(record, intent, self._context.clock()), intent
+        )
         try:
             self._store.replace(record, seen)
         except StoreUnavailable:
-            self._tools.saw("unrecorded", record, status=intent.status)
+            self._context.saw("unrecorded", record, status=intent.status)
 
     def _params(self) -> Mapping[str, object]:
         return self._wanted.sent.params

@@ -12,7 +12,7 @@ from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import StoreUnavailable
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import Adoption
 from payment_service.payments.creation.states import Created, Over, Owned
 from payment_service.payments.record import transitions
@@ -23,9 +23,9 @@ from payment_service.payments.record.transitions import Wanted
 class Ownership:
     """The owner's writes to its attempt's record, and the answers that they permit."""
 
-    def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
-        self._tools, self._store = tools, tools.records
-        self._gateway = tools.gateway_of(owned.record)
+    def __init__(self, context: Context, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
+        self._context, self._store = context, context.records
+        self._gateway = context.gateway_of(owned.record)
         self._wanted, self._deadline = wanted, deadline
         self._record = owned.record
 
@@ -64,10 +64,10 @@ class Ownership:
             return None
         if transitions.is_ending(self._record, intent):
             return self._ended(intent)
-        now = self._tools.clock()
+        now = self._context.clock()
         try:
             written = self._write(
-                lambda record: self._tools.telling(
+                lambda record: self._context.telling(
                     transitions.recorded(record, intent, now, what), intent
                 )
             )
@@ -78,7 +78,7 @@ class Ownership:
         if not written:
             self._stale(intent)
             return None
-        self._tools.saw(what, self._record, status=intent.status)
+        self._context.saw(what, self._record, status=intent.status)
         return self._answer(intent)
 
     def _ended(self, intent: Intent) -> Over | None:
@@ -98,14 +98,14 @@ class Ownership:
 
         But not if the write arrived after all and an update followed it.
         """
-        timing = self._tools.timing
-        held = self._tools.clock() < self._record.locked_until - timing.lock_margin / 2
+        timing = self._context.timing
+        held = self._context.clock() < self._record.locked_until - timing.lock_margin / 2
         in_time = self._deadline.left() > -timing.lock_margin / 2
         answer = self._answer(intent)
         updated = intent.asks_otherwise(self._record.sent.params)
         if not (held and in_time and intent.payable and answer) or updated:
             raise StoreDown("The key store does not answer; ask again.")
-        self._tools.saw("unrecorded", self._record, status=intent.status)
+        self._context.saw("unrecorded", self._record, status=intent.status)
         return answer
 
     def _stale(self, intent: Intent) -> None:
@@ -113,7 +113,7 @@ class Ownership:
 
         Ours is then a stray (rule 4).
         """
-        self._tools.saw("stale_owner", self._record)
+        self._context.saw("stale_owner", self._record)
         theirs = self._store.read(self._record.order)
         if theirs is None or theirs.state != "created" or theirs.attempt <= self._record.attempt:
             return
@@ -122,15 +122,15 @@ class Ownership:
 
     def release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
         """Leave the order unknown, so that the next request resolves it."""
-        now = self._tools.clock()
+        now = self._context.clock()
         try:
             self._write(
                 lambda record: transitions.released(record, error.code, now, saved_5xx=saved_5xx)
             )
         except StoreUnavailable:
             # The lock expires anyway.
-            self._tools.saw("unrecorded", self._record, code=error.code)
-        self._tools.saw("unknown", self._record, code=error.code)
+            self._context.saw("unrecorded", self._record, code=error.code)
+        self._context.saw("unknown", self._record, code=error.code)
 
     def _end_all(self, strays: Iterable[Intent]) -> bool:
         """Rule 4: cancel every stray before recording a PaymentIntent; False if we lost the record.
@@ -159,5 +159,5 @@ class Ownership:
         except (PaymentError, NoSuchIntent):
             done = False
         what = "stray_canceled" if done else "stray_left"
-        self._tools.saw(what, self._record, payment_intent_id=stray.id)
+        self._context.saw(what, self._record, payment_intent_id=stray.id)
         return bool(done)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from payment_service.errors import Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.states import Over, Owned
 from payment_service.payments.record import transitions
@@ -18,19 +18,19 @@ def is_unknown(record: KeyRecord | OrderRecord, now: float) -> bool:
     return record.state == "pending" and not transitions.holds(record.locked_until, now)
 
 
-def check_served(tools: Tools, order: Order) -> None:
+def check_served(context: Context, order: Order) -> None:
     """Raise Misconfigured for an order whose account is not configured here.
 
     In another account the order's key would create another PaymentIntent. The service would
     record it, and the order's client could not reach it.
     """
-    if not tools.serves(order):
+    if not context.serves(order):
         raise Misconfigured(
             "This order's client is not in CLIENTS_FILE, so its account is not known."
         )
 
 
-def resolve(tools: Tools, record: OrderRecord, deadline: Deadline) -> OrderRecord | None:
+def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderRecord | None:
     """Resolve an unknown order as its next request would, and return the resulting record.
 
     Take the lock, then send the same key and params or look up (rules 2 to 5). If the attempt
@@ -38,20 +38,20 @@ def resolve(tools: Tools, record: OrderRecord, deadline: Deadline) -> OrderRecor
     because no client is waiting. Raises PaymentError if Stripe gave no clear answer or must not be
     called for this order.
     """
-    check_served(tools, record.order)
+    check_served(context, record.order)
     # Before the claim, so that a record whose gateway is not configured here stays unchanged.
-    tools.gateway_of(record)
-    mine = transitions.taken_over(record, tools.lease())
-    if not tools.records.replace(record, mine):
-        return tools.records.read(record.order)
+    context.gateway_of(record)
+    mine = transitions.taken_over(record, context.lease())
+    if not context.records.replace(record, mine):
+        return context.records.read(record.order)
     wanted = Wanted(record.order, record.fingerprint, record.sent)
     owned = Owned(mine, inherited=True, sent_until=record.locked_until)
-    attempt = Attempt(tools, wanted, owned, deadline.earlier(tools.timing.store))
+    attempt = Attempt(context, wanted, owned, deadline.earlier(context.timing.store))
     try:
         end = attempt.carry_out()
     except Refused:
         end = None
     if isinstance(end, Over):
-        over = transitions.rejected(attempt.record, "nothing_made", tools.clock(), in_doubt=True)
-        tools.records.replace(attempt.record, over)
-    return tools.records.read(record.order)
+        over = transitions.rejected(attempt.record, "nothing_made", context.clock(), in_doubt=True)
+        context.records.replace(attempt.record, over)
+    return context.records.read(record.order)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.strays import settle_stray
@@ -26,11 +26,11 @@ CLAIM_SECONDS = 30.0
 class SecondLooks:
     """Runs the late look-ups of one store. It has no state, so any number of processes may run it.
 
-    `tools_of` returns the dependencies for a client's account.
+    `context_of` returns the dependencies for a client's account.
     """
 
-    tools: Tools
-    tools_of: Callable[[str | None], Tools]
+    context: Context
+    context_of: Callable[[str | None], Context]
     budget_seconds: float
 
     def waiting(self, limit: int) -> list[OrderRecord]:
@@ -38,17 +38,17 @@ class SecondLooks:
 
         Metadata in our account names no order of the other mode, or of another account's client.
         """
-        now, serves = self.tools.clock(), self.tools.serves
-        return self.tools.records.due(now, limit, serves, lambda each: _has_look(each, now))
+        now, serves = self.context.clock(), self.context.serves
+        return self.context.records.due(now, limit, serves, lambda each: _has_look(each, now))
 
     def deliver(self, record: OrderRecord) -> bool:
         """Take the next late look-up of a record; return whether it is done."""
-        now, looks = self.tools.clock(), record.follow_up.looks
+        now, looks = self.context.clock(), record.follow_up.looks
         if record.state == "pending" and transitions.holds(record.locked_until, now):
             # Its owner is still working; afterwards the record shows the owner's PaymentIntent.
             return False
         mine = _with_looks(record, (now + CLAIM_SECONDS, *looks[1:]))
-        if not self.tools.records.replace(record, mine) or record.state == "pending":
+        if not self.context.records.replace(record, mine) or record.state == "pending":
             return False
         try:
             return self._look(mine) and self._tick_off(mine)
@@ -56,23 +56,23 @@ class SecondLooks:
             return False
 
     def _look(self, record: OrderRecord) -> bool:
-        tools = self.tools_of(record.order.client_id)
+        context = self.context_of(record.order.client_id)
         deadline = Deadline.after(self.budget_seconds)
         kept = record.follow_up
-        gateway = tools.gateway_of(record)
+        gateway = context.gateway_of(record)
         found = gateway.find(record.order, kept.look_since, deadline, kept.look_until or None)
         others = (each for each in found if each.payable and each.id != record.payment_intent_id)
-        return all(self._settled(tools, record, each, deadline) for each in others)
+        return all(self._settled(context, record, each, deadline) for each in others)
 
     def _settled(
-        self, tools: Tools, record: OrderRecord, stray: Intent, deadline: Deadline
+        self, context: Context, record: OrderRecord, stray: Intent, deadline: Deadline
     ) -> bool:
         held = self._held(record)
-        return held is not None and settle_stray(tools, held, stray, deadline) is not None
+        return held is not None and settle_stray(context, held, stray, deadline) is not None
 
     def _held(self, record: OrderRecord) -> OrderRecord | None:
         """Read the record again; None if the PaymentIntents found may belong to a new attempt."""
-        held = self.tools.records.read(record.order)
+        held = self.context.records.read(record.order)
         return held if held is not None and _place(held) == _place(record) else None
 
     def _tick_off(self, mine: OrderRecord) -> bool:
@@ -83,7 +83,7 @@ class SecondLooks:
         held = self._held(mine)
         if held is None:
             return False
-        return self.tools.records.replace(held, _with_looks(held, held.follow_up.looks[1:]))
+        return self.context.records.replace(held, _with_looks(held, held.follow_up.looks[1:]))
 
 
 def _place(record: OrderRecord) -> tuple[object, ...]:

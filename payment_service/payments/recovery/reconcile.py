@@ -20,7 +20,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.changes.existing_order import fetch
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import choose
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
 from payment_service.payments.observer import Fact, Happening
@@ -80,7 +80,7 @@ class Reconciler:
 
     def __init__(
         self,
-        tools: Tools,
+        context: Context,
         *,
         livemode: bool,
         budget_seconds: float,
@@ -95,8 +95,8 @@ class Reconciler:
         """
         self._of_client = of_client
         self.tally = Tally()
-        self._observe = tools.observe
-        self._tools = replace(tools, observe=self._count)
+        self._observe = context.observe
+        self._context = replace(context, observe=self._count)
         self._livemode, self._budget, self._dry_run = livemode, budget_seconds, dry_run
         self._restored = restored
         self._orders: set[Order] = set()
@@ -109,14 +109,14 @@ class Reconciler:
         Raises PaymentError and StoreUnavailable if the walk itself cannot continue; completed
         repairs remain.
         """
-        for record in self._tools.records.scan("pending", self._is_unknown):
+        for record in self._context.records.scan("pending", self._is_unknown):
             yield self._check(record.order, UNKNOWN, partial(self._unknown, record))
-        for intent in self._tools.gateway.walk(since, self._budget):
+        for intent in self._context.gateway.walk(since, self._budget):
             order = self._order_of(intent)
             if order is not None:
                 self._walked.add(intent.id)
                 yield self._check(order, intent.id, partial(self._listed, order, intent))
-        for record in self._tools.records.scan("created", self._is_slow):
+        for record in self._context.records.scan("created", self._is_slow):
             yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
 
     def _check(self, order: Order, subject: str, work: Callable[[], None]) -> Order:
@@ -145,7 +145,7 @@ class Reconciler:
         if self._dry_run:
             self._would_resolve(record)
             return
-        after = resolve(self._tools, record, self._deadline())
+        after = resolve(self._context, record, self._deadline())
         if after is None or after.state == "pending":
             return
         if after.state == "created":
@@ -155,8 +155,8 @@ class Reconciler:
             self.tally.closed += 1
 
     def _would_resolve(self, record: OrderRecord) -> None:
-        check_served(self._tools, record.order)
-        gateway = self._tools.gateway_of(record)
+        check_served(self._context, record.order)
+        gateway = self._context.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
         found = gateway.find(record.order, since, self._deadline(), record.locked_until)
         adoption = choose(found, record.sent.params)
@@ -169,7 +169,7 @@ class Reconciler:
 
     def _listed(self, order: Order, intent: Intent) -> None:
         for _ in range(MAX_TRIES):
-            record = self._tools.records.read(order)
+            record = self._context.records.read(order)
             if self._settled(order, record, intent):
                 return
         raise InFlight(CHANGING)
@@ -191,7 +191,7 @@ class Reconciler:
         """
         if not (intent.status in TAKEN or (self._restored and intent.payable)):
             return True
-        if not self._dry_run and not adopt_lost(self._tools, order, intent):
+        if not self._dry_run and not adopt_lost(self._context, order, intent):
             return False
         self.tally.adopted += 1
         self.tally.paid_late += intent.status == SUCCEEDED
@@ -199,7 +199,7 @@ class Reconciler:
 
     def _in_flight(self, record: OrderRecord) -> bool:
         """Leave an order in flight alone; resolve one that became unknown since the first walk."""
-        if self._dry_run or not is_unknown(record, self._tools.clock()):
+        if self._dry_run or not is_unknown(record, self._context.clock()):
             return True
         self._unknown(record)
         return False
@@ -207,11 +207,11 @@ class Reconciler:
     def _stray(self, record: OrderRecord, listed: Intent) -> bool:
         if listed.status == CANCELED:
             return True
-        stray = self._tools.gateway_of(record).retrieve(listed.id, self._deadline())
+        stray = self._context.gateway_of(record).retrieve(listed.id, self._deadline())
         if self._dry_run:
             self._would_settle(record, stray)
             return True
-        return settle_stray(self._tools, record, stray, self._deadline()) is not None
+        return settle_stray(self._context, record, stray, self._deadline()) is not None
 
     def _would_settle(self, record: OrderRecord, stray: Intent) -> None:
         if stray.status == CANCELED:
@@ -227,12 +227,12 @@ class Reconciler:
         if not self._is_news(record, listed):
             return True
         # The list was read before the record, which may be newer.
-        intent = fetch(self._tools, record, self._deadline())
+        intent = fetch(self._context, record, self._deadline())
         if not self._is_news(record, intent):
             return True
         if not self._dry_run:
-            seen = transitions.seen(record, intent, self._tools.clock(), "reconciled")
-            if not self._tools.records.replace(record, self._tools.telling(seen, intent)):
+            seen = transitions.seen(record, intent, self._context.clock(), "reconciled")
+            if not self._context.records.replace(record, self._context.telling(seen, intent)):
                 return False
         paid = intent.status == SUCCEEDED and record.payment_status != SUCCEEDED
         self.tally.paid_late += paid
@@ -240,17 +240,17 @@ class Reconciler:
         return True
 
     def _is_news(self, record: OrderRecord, intent: Intent) -> bool:
-        untold = self._tools.listened and told(record, intent, 0.0) is not record
+        untold = self._context.listened and told(record, intent, 0.0) is not record
         return untold or transitions.is_news(record, intent)
 
     # Slow rails.
 
     def _slow(self, record: OrderRecord) -> None:
         for _ in range(MAX_TRIES):
-            intent = fetch(self._tools, record, self._deadline())
+            intent = fetch(self._context, record, self._deadline())
             if self._own(record, intent):
                 return
-            record = self._tools.records.read(record.order) or record
+            record = self._context.records.read(record.order) or record
         raise InFlight(CHANGING)
 
     def _is_slow(self, record: KeyRecord) -> bool:
@@ -287,7 +287,7 @@ class Reconciler:
         return Order(self._livemode, client_id, order_id) if self._of_client(client_id) else None
 
     def _is_unknown(self, record: KeyRecord) -> bool:
-        return self._is_ours(record) and is_unknown(record, self._tools.clock())
+        return self._is_ours(record) and is_unknown(record, self._context.clock())
 
     def _is_ours(self, record: KeyRecord) -> bool:
         order = record.order

@@ -6,7 +6,7 @@ from payment_service.errors import StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 
@@ -15,7 +15,7 @@ GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID = "gone", "stray_canceled", "stray_pa
 
 
 def settle_stray(
-    tools: Tools, record: OrderRecord, stray: Intent, deadline: Deadline
+    context: Context, record: OrderRecord, stray: Intent, deadline: Deadline
 ) -> str | None:
     """Cancel a stray, or raise the alarm if its payment is taken; return the outcome.
 
@@ -28,61 +28,65 @@ def settle_stray(
     if stray.status == CANCELED:
         return GONE
     if stray.status in TAKEN:
-        return _settle_paid(tools, record, stray, deadline)
-    ending = transitions.ending(record, stray.id, tools.clock())
-    return _end(tools, ending, stray, deadline) if tools.records.replace(record, ending) else None
+        return _settle_paid(context, record, stray, deadline)
+    ending = transitions.ending(record, stray.id, context.clock())
+    return (
+        _end(context, ending, stray, deadline) if context.records.replace(record, ending) else None
+    )
 
 
-def _end(tools: Tools, record: OrderRecord, stray: Intent, deadline: Deadline) -> str | None:
+def _end(context: Context, record: OrderRecord, stray: Intent, deadline: Deadline) -> str | None:
     """Cancel a PaymentIntent that the record names as ending."""
-    if tools.gateway_of(record).cancel(stray.id, "duplicate", deadline):
-        tools.saw("stray_canceled", record, payment_intent_id=stray.id)
+    if context.gateway_of(record).cancel(stray.id, "duplicate", deadline):
+        context.saw("stray_canceled", record, payment_intent_id=stray.id)
         return STRAY_CANCELED
-    stray = tools.gateway_of(record).retrieve(stray.id, deadline)
+    stray = context.gateway_of(record).retrieve(stray.id, deadline)
     if stray.status == CANCELED:
         return GONE
     if stray.status not in TAKEN:
         raise StripeFailed("Stripe did not cancel a PaymentIntent that is not the order's.")
-    return _settle_paid(tools, record, stray, deadline)
+    return _settle_paid(context, record, stray, deadline)
 
 
-def _settle_paid(tools: Tools, record: OrderRecord, paid: Intent, deadline: Deadline) -> str | None:
+def _settle_paid(
+    context: Context, record: OrderRecord, paid: Intent, deadline: Deadline
+) -> str | None:
     """Record the paid PaymentIntent, and only then cancel the one recorded before.
 
     Otherwise a request could see the old one canceled before the record shows the payment, and
     would create another.
     """
-    own = _recorded(tools, record, deadline)
+    own = _recorded(context, record, deadline)
     if own is not None and own.status in TAKEN:
-        return _two_paid(tools, record, paid)
-    now = tools.clock()
+        return _two_paid(context, record, paid)
+    now = context.clock()
     adopted = transitions.adopted(record, paid, now, "adopted, paid")
     if own is not None and own.payable:
         adopted = transitions.replaced(adopted, own.id, now)
-    adopted = tools.telling(adopted, paid)
-    if not tools.records.replace(record, adopted):
+    adopted = context.telling(adopted, paid)
+    if not context.records.replace(record, adopted):
         return None
-    tools.saw("stray_paid", record, payment_intent_id=paid.id, status=paid.status)
+    context.saw("stray_paid", record, payment_intent_id=paid.id, status=paid.status)
     if own is not None and own.payable:
-        _end(tools, adopted, own, deadline)
+        _end(context, adopted, own, deadline)
     return STRAY_PAID
 
 
-def _two_paid(tools: Tools, record: OrderRecord, paid: Intent) -> str | None:
+def _two_paid(context: Context, record: OrderRecord, paid: Intent) -> str | None:
     """Report a second payment every time, but write it to the history once."""
     beside = record.payment_intent_id
-    tools.saw("two_taken", record, payment_intent_id=paid.id, status=paid.status, beside=beside)
+    context.saw("two_taken", record, payment_intent_id=paid.id, status=paid.status, beside=beside)
     said = ((each["what"], each.get("payment_intent_id")) for each in record.follow_up.history)
     if (TWO_PAID, paid.id) in said:
         return TWO_PAID
-    noted = transitions.touched(record, tools.clock(), TWO_PAID, payment_intent_id=paid.id)
-    return TWO_PAID if tools.records.replace(record, noted) else None
+    noted = transitions.touched(record, context.clock(), TWO_PAID, payment_intent_id=paid.id)
+    return TWO_PAID if context.records.replace(record, noted) else None
 
 
-def _recorded(tools: Tools, record: OrderRecord, deadline: Deadline) -> Intent | None:
+def _recorded(context: Context, record: OrderRecord, deadline: Deadline) -> Intent | None:
     if record.payment_intent_id is None:
         return None
     try:
-        return tools.gateway_of(record).retrieve(record.payment_intent_id, deadline)
+        return context.gateway_of(record).retrieve(record.payment_intent_id, deadline)
     except NoSuchIntent:
         return None

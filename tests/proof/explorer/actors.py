@@ -52,7 +52,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.owners = itertools.count()
-        self.tools = self.world.tools(self)
+        self.context = self.world.context(self)
         self.thread = greenlet(self._run)
 
     def work(self, deadline: Deadline) -> object:
@@ -126,8 +126,8 @@ class Asker(Worker):
     amount: int = 1099
 
     def work(self, deadline: Deadline) -> object:
-        wanted = wanted_of(self.amount, self.tools.gateway.api_version)
-        answer = create.create_once(self.tools, wanted, deadline)
+        wanted = wanted_of(self.amount, self.context.gateway.api_version)
+        answer = create.create_once(self.context, wanted, deadline)
         self.world.judge.released(answer.intent, self.amount)
         return answer
 
@@ -140,7 +140,7 @@ class Updater(Worker):
 
     def work(self, deadline: Deadline) -> object:
         request = UpdateRequest(order_id=ORDER.order_id, amount=self.amount)
-        done = update_order(self.tools, ORDER, request, deadline)
+        done = update_order(self.context, ORDER, request, deadline)
         self.world.judge.updated(done, self.amount)
         return done
 
@@ -149,7 +149,7 @@ class Canceler(Worker):
     """A request that cancels the order's PaymentIntent."""
 
     def work(self, deadline: Deadline) -> object:
-        canceled = cancel_order(self.tools, ORDER, "requested_by_customer", deadline)
+        canceled = cancel_order(self.context, ORDER, "requested_by_customer", deadline)
         self.world.judge.canceled(canceled)
         return canceled
 
@@ -167,7 +167,7 @@ class Hook(Worker):
         about = (made[0]["id"], ORDER, self.kind == CREATED)
         event = PaymentEvent(f"evt_{self.name}", self.kind, ORDER.livemode, *about)
         try:
-            return apply_event(self.tools, event, deadline)
+            return apply_event(self.context, event, deadline)
         except StoreUnavailable:
             self.world.judge.saw(self, "unrecorded")
             raise
@@ -177,7 +177,7 @@ class Looker(Worker):
     """The look-up of late PaymentIntents of an abandoned attempt."""
 
     def work(self, deadline: Deadline) -> object:
-        looks = SecondLooks(self.tools, lambda _: self.tools, BUDGET_SECONDS)
+        looks = SecondLooks(self.context, lambda _: self.context, BUDGET_SECONDS)
         return [looks.deliver(record) for record in looks.waiting(10)]
 
 
@@ -185,7 +185,7 @@ class Walker(Worker):
     """A run of the reconciler."""
 
     def work(self, deadline: Deadline) -> object:
-        walk = Reconciler(self.tools, livemode=ORDER.livemode, budget_seconds=BUDGET_SECONDS)
+        walk = Reconciler(self.context, livemode=ORDER.livemode, budget_seconds=BUDGET_SECONDS)
         for _ in walk.steps(self.world.now - WALK_SECONDS):
             pass
         return walk.tally

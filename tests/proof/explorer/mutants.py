@@ -180,18 +180,18 @@ def _update_has_the_last_word() -> AbstractContextManager[Any]:
 def _cancels_what_came_since() -> AbstractContextManager[Any]:
     real = cancel.cancel_order
 
-    def twice(tools: Any, order: Any, reason: str, deadline: Any) -> Any:
-        canceled = real(tools, order, reason, deadline)
-        held = tools.records.read(order)
+    def twice(context: Any, order: Any, reason: str, deadline: Any) -> Any:
+        canceled = real(context, order, reason, deadline)
+        held = context.records.read(order)
         again = held.state == "created" and held.payment_intent_id != canceled.id
-        return real(tools, order, reason, deadline) if again else canceled
+        return real(context, order, reason, deadline) if again else canceled
 
     return patch.object(actors, "cancel_order", twice)
 
 
 def _looks_at_any_record() -> AbstractContextManager[Any]:
     def held(self: Any, record: OrderRecord) -> OrderRecord | None:
-        found: OrderRecord | None = self.tools.records.read(record.order)
+        found: OrderRecord | None = self.context.records.read(record.order)
         return found
 
     return patch.object(SecondLooks, "_held", held)

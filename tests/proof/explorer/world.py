@@ -17,7 +17,7 @@ from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.changes.update import Updated, update_order
-from payment_service.payments.context import Timing, Tools
+from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation import create
 from payment_service.payments.creation.resolve import resolve
 from payment_service.payments.creation.states import Created
@@ -130,9 +130,9 @@ class World:
     def clock(self) -> float:
         return self.now
 
-    def tools(self, worker: Worker) -> Tools:
+    def context(self, worker: Worker) -> Context:
         """What a worker's process works with."""
-        return Tools(
+        return Context(
             Records(self._store_of(StepStore(worker))),
             self._gateway(StepTransport(worker), worker.sleep),
             TIMING,
@@ -144,27 +144,29 @@ class World:
 
     def ask(self, amount: int) -> Created | PaymentError:
         """One more request, with nothing going wrong and nobody else there."""
-        tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
+        context, deadline = self._calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
         try:
-            return create.create_once(tools, wanted_of(amount, tools.gateway.api_version), deadline)
+            return create.create_once(
+                context, wanted_of(amount, context.gateway.api_version), deadline
+            )
         except PaymentError as error:
             return error
 
     def update(self, amount: int) -> Updated | PaymentError:
         """One more update, in the same way."""
-        tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
+        context, deadline = self._calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
         request = UpdateRequest(order_id=ORDER.order_id, amount=amount)
         try:
-            return update_order(tools, ORDER, request, deadline)
+            return update_order(context, ORDER, request, deadline)
         except PaymentError as error:
             return error
 
     def resolve(self) -> OrderRecord | None:
         """Settle the order as the reconciler does, with nothing going wrong."""
-        tools = self._calm_tools()
-        record = tools.records.read(ORDER)
+        context = self._calm_context()
+        record = context.records.read(ORDER)
         assert record
-        return resolve(tools, record, Deadline.after(BUDGET_SECONDS, self.clock))
+        return resolve(context, record, Deadline.after(BUDGET_SECONDS, self.clock))
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -341,9 +343,9 @@ class World:
         )
         return hash((self.state(), workers, turn, self.judge.owner_until, self.judge.creations))
 
-    def _calm_tools(self) -> Tools:
+    def _calm_context(self) -> Context:
         names = itertools.count()
-        return Tools(
+        return Context(
             Records(self._store_of(self.store)),  # type: ignore[arg-type]
             self._gateway(SandboxTransport(self.sandbox), self.sleep),
             TIMING,

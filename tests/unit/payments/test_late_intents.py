@@ -23,7 +23,7 @@ def bench() -> FlowBench:
 
 
 def looks(bench: FlowBench) -> SecondLooks:
-    return SecondLooks(bench.tools, lambda _: bench.tools, 25.0)
+    return SecondLooks(bench.context, lambda _: bench.context, 25.0)
 
 
 def waiting(bench: FlowBench) -> list[OrderRecord]:
@@ -84,21 +84,21 @@ def test_late_look_in_another_account_is_left_to_its_service(bench: FlowBench) -
     own = late_object(bench, seconds=10.0)
     bench.sandbox.settle()
     bench.now += LOOKS_AFTER_SECONDS[0]
-    theirs, bench.tools = bench.tools, replace(bench.tools, serves=lambda _: False)
+    theirs, bench.context = bench.context, replace(bench.context, serves=lambda _: False)
     assert waiting(bench) == []
-    bench.tools = theirs
+    bench.context = theirs
     assert looks(bench).deliver(*waiting(bench))
     assert bench.payable() == [own]
 
 
 def test_service_serves_the_orders_of_its_mode_and_clients() -> None:
     settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_shop"})
-    listed = open_payments(settings, listed={"shop-a"}).orders.tools.serves
+    listed = open_payments(settings, listed={"shop-a"}).orders.context.serves
     assert listed(Order(livemode=False, client_id="shop-a", order_id="A-1"))
     assert listed(Order(livemode=False, client_id=None, order_id="A-1"))
     assert not listed(Order(livemode=False, client_id="shop-b", order_id="A-1"))
     assert not listed(Order(livemode=True, client_id="shop-a", order_id="A-1"))
-    anybody = open_payments(settings).orders.tools.serves
+    anybody = open_payments(settings).orders.context.serves
     assert anybody(Order(livemode=False, client_id="shop-b", order_id="A-1"))
     assert not anybody(Order(livemode=True, client_id="shop-b", order_id="A-1"))
 
@@ -135,7 +135,7 @@ def test_payment_intent_of_a_concurrent_attempt_is_no_stray(bench: FlowBench) ->
     own = late_object(bench, seconds=10_000.0)
     bench.now += LOOKS_AFTER_SECONDS[0]
     (record,) = waiting(bench)
-    find = bench.tools.gateway.find
+    find = bench.context.gateway.find
 
     def canceled_and_asked_again(*given: object) -> object:
         headers = {"authorization": "Bearer sk_test_shop"}
@@ -143,7 +143,7 @@ def test_payment_intent_of_a_concurrent_attempt_is_no_stray(bench: FlowBench) ->
         bench.ask()
         return find(*given)  # type: ignore[arg-type]
 
-    bench.tools.gateway.find = canceled_and_asked_again  # type: ignore[method-assign,assignment]
+    bench.context.gateway.find = canceled_and_asked_again  # type: ignore[method-assign,assignment]
     assert not looks(bench).deliver(record)
-    bench.tools.gateway.find = find  # type: ignore[method-assign]
+    bench.context.gateway.find = find  # type: ignore[method-assign]
     assert len(bench.payable()) == 1

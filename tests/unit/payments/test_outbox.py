@@ -141,7 +141,7 @@ def test_shop_gets_only_the_events_of_its_mode() -> None:
     shop = {"ORDER_EVENTS_URL": "http://127.0.0.1:1/", "ORDER_EVENTS_SECRET": secret}
     settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_shop", **shop})
     payments = open_payments(settings, clock=lambda: NOW)
-    records = payments.orders.tools.records
+    records = payments.orders.context.records
     for number in range(300):
         event = OrderEvent("evt", "order.paid", NOW, {}, next_at=NOW - 300 + number, until=9e9)
         mode = Order(livemode=number < 299, client_id=None, order_id=f"A-{number}")
@@ -153,7 +153,7 @@ def test_shop_gets_only_the_events_of_its_mode() -> None:
 
 def test_without_a_listener_no_event_is_queued() -> None:
     bench = AfterBench()
-    bench.orders.tools = bench.tools = bench.another()
+    bench.orders.context = bench.context = bench.another()
     bench.pay(bench.ask().intent.id)
     bench.apply_all()
     assert bench.record().payment_status == "succeeded"

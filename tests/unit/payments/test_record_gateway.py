@@ -59,8 +59,8 @@ class TwoGateways(AfterBench):
         self.know({"other": self.other})
 
     def know(self, others: dict[str, Any]) -> None:
-        self.tools = replace(self.tools, other_gateways=others)
-        self.orders = Orders(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS)
+        self.context = replace(self.context, other_gateways=others)
+        self.orders = Orders(self.context, livemode=False, budget_seconds=BUDGET_SECONDS)
 
     def wanted_elsewhere(self) -> Any:
         sent = SentParams(self.other.api_version, PARAMS, gateway="other")
@@ -132,7 +132,9 @@ def test_unknown_attempt_is_resent_to_its_own_gateway(bench: TwoGateways) -> Non
 def test_unknown_order_is_resolved_at_its_own_gateway(bench: TwoGateways, seconds: float) -> None:
     bench.leave_unknown_elsewhere()
     bench.now += seconds
-    record = resolve(bench.tools, bench.record(), Deadline.after(BUDGET_SECONDS, lambda: bench.now))
+    record = resolve(
+        bench.context, bench.record(), Deadline.after(BUDGET_SECONDS, lambda: bench.now)
+    )
     assert record is not None
     assert record.state == "created"
     assert bench.sends_to_stripe() == 0
@@ -208,7 +210,7 @@ def test_reconciler_skips_an_order_of_an_unknown_gateway(
     bench.leave_unknown_elsewhere()
     bench.know({})
     record = bench.record()
-    run = Reconciler(bench.tools, livemode=False, budget_seconds=25, dry_run=dry_run)
+    run = Reconciler(bench.context, livemode=False, budget_seconds=25, dry_run=dry_run)
     list(run.steps(bench.now - DAY))
     assert (run.tally.unresolved, run.tally.adopted, run.tally.closed) == (1, 0, 0)
     assert bench.record() == record
@@ -221,7 +223,7 @@ def test_late_look_at_an_unknown_gateway_is_kept(bench: TwoGateways) -> None:
     looked_at = transitions.amended(held, looks=(bench.now,))
     assert bench.records.replace(held, looked_at)
     bench.know({})
-    looks, sends = SecondLooks(bench.tools, lambda _: bench.tools, 25.0), bench.all_sends()
+    looks, sends = SecondLooks(bench.context, lambda _: bench.context, 25.0), bench.all_sends()
     (due,) = looks.waiting(10)
     assert not looks.deliver(due)
     assert bench.all_sends() == sends

@@ -19,7 +19,7 @@ from payment_service.gateways.stripe.intents import UnreadableIntent, read_inten
 from payment_service.gateways.stripe.verdicts import judge
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.context import Timing, Tools
+from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.states import Created
 from payment_service.payments.record.follow_up import OrderEvent
@@ -107,14 +107,14 @@ class Shop:
     def ask(self, amount: int) -> Created:
         params = {"amount": amount, "currency": "usd", "metadata": {"order_id": "A-1"}}
         sent = SentParams(self.stripe.api_version, params)
-        tools = Tools(
+        context = Context(
             self.records,
             self.stripe,  # type: ignore[arg-type]
             Timing(35.0, 10.0, 2.0),
             clock=lambda: self.now,
             sleep=lambda _: None,
         )
-        return create_once(tools, Wanted(ORDER, str(amount), sent), Deadline.after(25))
+        return create_once(context, Wanted(ORDER, str(amount), sent), Deadline.after(25))
 
 
 @pytest.mark.parametrize("no", ["invalid", "declined"])
@@ -174,7 +174,7 @@ def test_takeover_needs_time_for_the_store() -> None:
     record = shop.records.read(ORDER)
     assert record is not None
     # One store operation may take 2 s: the result of a new attempt would be stored too late.
-    slow = Tools(shop.records, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: shop.now)  # type: ignore[arg-type]
+    slow = Context(shop.records, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: shop.now)  # type: ignore[arg-type]
     with pytest.raises(PaymentError) as told:
         create_once(slow, Wanted(ORDER, str(RIGHT), record.sent), Deadline.after(3.9))
     assert told.value.code == "in_flight"
@@ -194,6 +194,6 @@ def test_undelivered_events_do_not_hide_a_late_look() -> None:
         kept.claim(replace(waiting, order=other))
     looked_at = Order(livemode=False, client_id=None, order_id="L-1")
     kept.claim(replace(record.with_follow_up(looks=(15.0,)), order=looked_at))
-    tools = Tools(kept, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: 1000.0)  # type: ignore[arg-type]
-    found = SecondLooks(tools, lambda _: tools, 25.0).waiting(200)
+    context = Context(kept, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: 1000.0)  # type: ignore[arg-type]
+    found = SecondLooks(context, lambda _: context, 25.0).waiting(200)
     assert [each.order.order_id for each in found] == ["L-1"]

@@ -248,7 +248,7 @@ def test_failed_look_after_a_saved_500_does_not_block_updates(bench: AfterBench,
     with pytest.raises(StripeFailed):
         bench.update(1500)
     assert bench.update(2000).intent.amount == 2000
-    assert bench.now - before < bench.tools.timing.lock
+    assert bench.now - before < bench.context.timing.lock
     assert amount(bench) == 2000
 
 
@@ -337,7 +337,7 @@ def test_rejected_resend_does_not_decide_the_first_send(
     assert isinstance(outcome(lambda: bench.update(1500)), StripeUnreachable)
     no = Declined(Refused("no"), replayed=False, after_unresolved=False)
     with monkeypatch.context() as patched:
-        patched.setattr(bench.tools.gateway, "update", lambda *_: no)
+        patched.setattr(bench.context.gateway, "update", lambda *_: no)
         again = bench.update(1500)
     assert (again.revision, again.replayed) == (1, True)
     assert (amount(bench), bench.record().follow_up.revision) == (1500, 1)

@@ -316,7 +316,7 @@ def test_crash_while_settling_a_paid_stray_leaves_none_to_pay(bench: AfterBench,
     event = last(bench, "succeeded")
     bench.crashing(step, lambda: bench.apply(event))
     bench.ask()
-    looks = SecondLooks(bench.tools, lambda _: bench.tools, 25.0)
+    looks = SecondLooks(bench.context, lambda _: bench.context, 25.0)
     for seconds in (60.0, 3600.0):
         bench.now += seconds
         for record in looks.waiting(10):
