@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import Connection
 from threading import Thread
 
-from payment_service.background.loop import Courier
+from payment_service.background.loop import JobLoop
 from payment_service.background.shop_webhook import ShopListener
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.sent_params import SentParams
@@ -29,7 +29,7 @@ from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.record import transitions
 from payment_service.payments.record.records import Records
-from payment_service.payments.shop_events.catalogue import told
+from payment_service.payments.shop_events.catalogue import with_event
 from payment_service.payments.shop_events.outbox import Outbox
 from tests.support.servers import Postgres, Redis
 
@@ -73,19 +73,19 @@ def fill(store: KeyStore, events: int) -> None:
             )
         )
         paid = Intent(f"pi_{number:024d}", "", "succeeded", 1099, "usd", int(now), {})
-        assert records.replace(held, told(transitions.created(held, paid, now), paid, now))
+        assert records.replace(held, with_event(transitions.created(held, paid, now), paid, now))
 
 
 def measure(store: KeyStore, port: int, events: int, deliverers: int) -> float:
     """Return events per second."""
     fill(store, events)
-    couriers = [
-        Courier(
+    loops = [
+        JobLoop(
             Outbox(Records(store), ShopListener(f"http://127.0.0.1:{port}/", [SECRET]), time.time)
         )
         for _ in range(deliverers)
     ]
-    threads = [Thread(target=courier.run_once) for courier in couriers]
+    threads = [Thread(target=loop.run_once) for loop in loops]
     began = time.perf_counter()
     for thread in threads:
         thread.start()

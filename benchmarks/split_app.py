@@ -97,7 +97,7 @@ def timed() -> Callable[..., Any]:
     root.handlers = [TimedLog(watch, handler) for handler in root.handlers]
     opened = open_payments(
         settings,
-        observe=watch.of(LOG, request_log.log_happening),
+        observe=watch.of(LOG, request_log.log_observation),
         tell=watch.of(LOG, request_log.log_send),
         measured=lambda store: cast(KeyStore, Timed(watch, STORE, store)),
     )

@@ -14,7 +14,7 @@ from payment_service.gateways.stripe.opening import Account, open_gateway, open_
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context, Timing
-from payment_service.payments.observer import Happening, Observe, ignore
+from payment_service.payments.observer import Observation, Observe, ignore
 from payment_service.payments.payments import Payments
 from payment_service.payments.record.records import Records
 from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, SettingsError
@@ -61,9 +61,9 @@ def clients_of(settings: Settings) -> Clients | None:
 
 
 def _open_payments(settings: Settings, clients: Clients | None, metrics: NoMetrics) -> Payments:
-    def observe(happening: Happening) -> None:
-        request_log.log_happening(happening)
-        metrics.happening(happening)
+    def observe(seen: Observation) -> None:
+        request_log.log_observation(seen)
+        metrics.observation(seen)
 
     def tell(send: Send) -> None:
         request_log.log_send(send)

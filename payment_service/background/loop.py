@@ -25,23 +25,23 @@ POLL_SECONDS = 1.0
 FORK_SECONDS = 1.0
 
 
-class Chore(Protocol):
+class Job(Protocol):
     """A job for the records that are due."""
 
-    def waiting(self, limit: int) -> list[OrderRecord]:
+    def due(self, limit: int) -> list[OrderRecord]:
         """Return due records."""
         ...
 
-    def deliver(self, record: OrderRecord) -> bool:
+    def run(self, record: OrderRecord) -> bool:
         """Run the job for one record; return whether it is done."""
         ...
 
 
-class Courier:
+class JobLoop:
     """Runs a job until `stop` is called. Any number of loops may run on one store."""
 
-    def __init__(self, chore: Chore, poll_seconds: float = POLL_SECONDS) -> None:
-        self._chore, self._poll_seconds = chore, poll_seconds
+    def __init__(self, job: Job, poll_seconds: float = POLL_SECONDS) -> None:
+        self._job, self._poll_seconds = job, poll_seconds
         self._stop = threading.Event()
         self._begun = False
 
@@ -51,7 +51,7 @@ class Courier:
         A process that forks at once leaves the job to its children, which serve in its place.
         Children must not inherit an open store, above all not an open SQLite file.
         """
-        thread = threading.Thread(target=self._run_unless_forked, name="chores", daemon=True)
+        thread = threading.Thread(target=self._run_unless_forked, name="jobs", daemon=True)
         thread.start()
         os.register_at_fork(after_in_parent=self._forked)
         return thread
@@ -62,7 +62,7 @@ class Courier:
 
     def run(self) -> None:
         """Run until stopped; poll a key store that is down until it is back."""
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="chores") as pool:
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="jobs") as pool:
             while not self._stop.is_set():
                 if not self._round(pool):
                     self._stop.wait(self._poll_seconds)
@@ -78,33 +78,33 @@ class Courier:
 
     def run_once(self) -> int:
         """Handle all records that are due now; return how many were done."""
-        delivered = 0
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="chores") as pool:
-            while waiting := self._chore.waiting(BATCH):
-                taken = sum(pool.map(self._chore.deliver, waiting))
-                delivered += taken
-                if not taken:
+        count = 0
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="jobs") as pool:
+            while due := self._job.due(BATCH):
+                done = sum(pool.map(self._job.run, due))
+                count += done
+                if not done:
                     break
-        return delivered
+        return count
 
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         """Handle one batch; return whether to poll again at once."""
         try:
-            waiting = self._chore.waiting(BATCH)
+            due = self._job.due(BATCH)
         except StoreError:
             log.warning("the key store does not answer: nothing is delivered or looked at again")
             return False
         try:
-            done = pool.map(self._deliver, waiting)
+            done = pool.map(self._run_job, due)
         except RuntimeError:
             # The process is ending and its pool accepts no more work: leave it to other processes.
             self.stop()
             return False
         return sum(done) > 0
 
-    def _deliver(self, record: OrderRecord) -> bool:
+    def _run_job(self, record: OrderRecord) -> bool:
         try:
-            return self._chore.deliver(record)
+            return self._job.run(record)
         except StoreError:
             return False
         except Exception:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payment_service.background.loop import Courier
+from payment_service.background.loop import JobLoop
 from payment_service.background.shop_webhook import ShopListener
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.shop_events.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 # The poll interval of an idle service. A search for late PaymentIntents is never urgent.
-LOOK_POLL_SECONDS = 5.0
+LOOK_UP_POLL_SECONDS = 5.0
 
 
-def open_courier(settings: Settings, payments: Payments) -> Courier | None:
+def open_delivery(settings: Settings, payments: Payments) -> JobLoop | None:
     """Return the delivery loop of this mode's events, or None if ORDER_EVENTS_URL is not set."""
     if settings.order_events_url is None or settings.order_events_secret is None:
         return None
@@ -30,7 +30,7 @@ def open_courier(settings: Settings, payments: Payments) -> Courier | None:
     context = payments.orders.context
     shop = ShopListener(settings.order_events_url, [each.strip() for each in named], context.clock)
     livemode = settings.livemode
-    return Courier(
+    return JobLoop(
         Outbox(
             context.records,
             shop,
@@ -41,18 +41,18 @@ def open_courier(settings: Settings, payments: Payments) -> Courier | None:
     )
 
 
-def start_second_looks(settings: Settings, payments: Payments) -> None:
+def start_late_look_ups(settings: Settings, payments: Payments) -> None:
     """Look in a thread of this process for late PaymentIntents of abandoned attempts."""
-    looks = SecondLooks(
+    look_ups = LateLookUps(
         payments.orders.context,
         lambda client_id: payments.orders_of(client_id).context,
         settings.request_budget_seconds,
     )
-    Courier(looks, LOOK_POLL_SECONDS).start()
+    JobLoop(look_ups, LOOK_UP_POLL_SECONDS).start()
 
 
-def start_courier(settings: Settings, payments: Payments) -> None:
+def start_delivery(settings: Settings, payments: Payments) -> None:
     """Deliver order events in a thread of this process, if ORDER_EVENTS_URL is set."""
-    courier = open_courier(settings, payments)
-    if courier is not None:
-        courier.start()
+    loop = open_delivery(settings, payments)
+    if loop is not None:
+        loop.start()

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from payment_service.background.loop import Courier
-from payment_service.background.start import open_courier
+from payment_service.background.loop import JobLoop
+from payment_service.background.start import open_delivery
 from payment_service.errors import PaymentError
 from payment_service.key_store.contract import StoreError
 from payment_service.payments.request.existing_order import OrderRequest
@@ -89,17 +89,17 @@ def _deliver(open_service: OpenService) -> click.Command:
     def deliver(once: bool, parked: bool) -> None:
         """Deliver order events to ORDER_EVENTS_URL until told to stop."""
         settings, payments = _opened(open_service)
-        courier = open_courier(settings, payments)
-        if courier is None:
+        loop = open_delivery(settings, payments)
+        if loop is None:
             raise click.ClickException("ORDER_EVENTS_URL is not set: nobody listens")
         with _plain_errors():
             if parked:
                 records, livemode = payments.orders.context.records, settings.livemode
                 click.echo(f"{unparked(records, time.time(), livemode=livemode)} to try again")
             if once:
-                click.echo(f"{courier.run_once()} delivered")
+                click.echo(f"{loop.run_once()} delivered")
                 return
-        _run_until_told(courier)
+        _run_until_stopped(loop)
 
     return deliver
 
@@ -146,10 +146,10 @@ def _opened(open_service: OpenService) -> tuple[Settings, Payments]:
     return settings, payments
 
 
-def _run_until_told(courier: Courier) -> None:
+def _run_until_stopped(loop: JobLoop) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: courier.stop())
-    courier.run()
+        signal.signal(number, lambda *_: loop.stop())
+    loop.run()
 
 
 def _walk(steps: Iterable[object]) -> None:

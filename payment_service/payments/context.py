@@ -11,11 +11,11 @@ from payment_service.errors import Misconfigured
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order
-from payment_service.payments.observer import Happening, Observe, ignore
+from payment_service.payments.observer import Observation, Observe, ignore
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import Lease
-from payment_service.payments.shop_events.catalogue import told
+from payment_service.payments.shop_events.catalogue import with_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,16 @@ class Context:
         """Return the terms of a claim that starts now."""
         return Lease(self.owner(), self.clock(), self.timing.lock)
 
-    def telling(self, record: OrderRecord, intent: Intent) -> OrderRecord:
+    def with_shop_event(self, record: OrderRecord, intent: Intent) -> OrderRecord:
         """Return the record with the shop event of its PaymentIntent, if any, in its outbox.
 
         One write stores both the state and the event: no order is recorded as paid without its
         event.
         """
-        return told(record, intent, self.clock()) if self.listened else record
+        return with_event(record, intent, self.clock()) if self.listened else record
 
-    def saw(self, what: str, record: OrderRecord, **facts: str | int | float | bool | None) -> None:
+    def report(
+        self, what: str, record: OrderRecord, **facts: str | int | float | bool | None
+    ) -> None:
         """Tell the observers what happened to a record's order."""
-        self.observe(Happening(what, record.order, record.attempt, facts))
+        self.observe(Observation(what, record.order, record.attempt, facts))

@@ -11,8 +11,8 @@ Fact = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """One event in the life of an order. `what` is one of a few words, used as a metric label.
+class Observation:
+    """A step in the life of an order. `what` is one of a few words, used as a metric label.
 
     claimed, waited, taken_over, created, replayed, adopted, rejected, unknown, next_attempt,
     put_off, stale_owner, unrecorded, stray_canceled, stray_left, two_taken, shared; after creation:
@@ -31,8 +31,8 @@ ALARMS = frozenset({"two_taken", "stray_paid", "event_parked"})
 # The events of an order without any trouble.
 EXPECTED = frozenset({"claimed", "created", "replayed", "shared"})
 
-Observe = Callable[[Happening], None]
+Observe = Callable[[Observation], None]
 
 
-def ignore(_: Happening) -> None:
+def ignore(_: Observation) -> None:
     """Observe nothing."""

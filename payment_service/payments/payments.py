@@ -1,8 +1,7 @@
 """Payments: create each order's one PaymentIntent, and give access to existing orders.
 
 The flow is in payments.creation.create. This module holds the state that the threads of a process
-share: one flight per identical request, the short cache of answers, and a bound on the number of
-waiting requests.
+share: one flight per identical request, and a bound on the number of waiting requests.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
-from payment_service.payments.creation.answer_cache import AnswerCache
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.single_flight import SingleFlight, WaitedTooLongError
 from payment_service.payments.creation.states import Created
@@ -59,7 +57,6 @@ class Payments:
         """
         self._context, self._settings, self._hang_up = context, settings, hang_up
         self._flight: SingleFlight[tuple[Order, str], Created] = SingleFlight()
-        self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
         self.orders = self._orders(context)
         self._of_client = {
             client_id: self._orders(replace(context, gateway=gateway))
@@ -75,19 +72,26 @@ class Payments:
         """
         deadline = Deadline.after(self._settings.request_budget_seconds)
         order = Order(self._settings.livemode, request.client_id, request.order_id)
-        fingerprint = request.fingerprint
-        cached = self._cache.get(order, fingerprint)
-        if cached is not None:
-            return cached
-        wanted = Wanted(order, fingerprint, self._sent(request))
+        context = self.orders_of(request.client_id).context
+        wanted = Wanted(order, request.fingerprint, _sent(request, context.gateway))
         try:
             place = self._places.pop()
         except IndexError:
             raise Overloaded("Too many requests are waiting for Stripe right now.") from None
         try:
-            return self._create(wanted, deadline)
+            created, shared = self._flight.run(
+                (order, wanted.fingerprint),
+                partial(create_once, context, wanted, deadline),
+                deadline.left(),
+            )
+        except WaitedTooLongError:
+            raise InFlight("This order is being created by another request right now.") from None
         finally:
             self._places.append(place)
+        intent = created.intent
+        return PaymentAnswer(
+            intent.id, intent.client_secret, intent.status, created.replayed or shared
+        )
 
     def orders_of(self, client_id: str | None) -> Orders:
         """Return the Orders of a client: its own account, and the shared store."""
@@ -100,8 +104,7 @@ class Payments:
             yield orders.context, partial(eq, own)
 
     def forget(self, order: Order) -> None:
-        """Drop the order's cached answer and close its flights to new requests: it has changed."""
-        self._cache.forget(order)
+        """Close the order's flights to new requests: it has changed."""
         self._flight.part(lambda key: key[0] == order)
 
     def ready(self) -> None:
@@ -124,28 +127,7 @@ class Payments:
             changed=self.forget,
         )
 
-    def _create(self, wanted: Wanted, deadline: Deadline) -> PaymentAnswer:
-        asked_at = self._cache.now()
-        try:
-            created, shared = self._flight.run(
-                (wanted.order, wanted.fingerprint),
-                lambda: create_once(
-                    self.orders_of(wanted.order.client_id).context, wanted, deadline
-                ),
-                deadline.left(),
-            )
-        except WaitedTooLongError:
-            raise InFlight("This order is being created by another request right now.") from None
-        intent = created.intent
-        answer = PaymentAnswer(
-            intent.id, intent.client_secret, intent.status, created.replayed or shared
-        )
-        if self._cache and not shared:
-            replay = replace(answer, replayed=True)
-            self._cache.put(wanted.order, wanted.fingerprint, replay, asked_at)
-        return answer
 
-    def _sent(self, request: PaymentRequest) -> SentParams:
-        gateway = self.orders_of(request.client_id).context.gateway
-        version = gateway.api_version
-        return SentParams(version, request.stripe_params(version), gateway.facts.name)
+def _sent(request: PaymentRequest, gateway: Gateway) -> SentParams:
+    version = gateway.api_version
+    return SentParams(version, request.stripe_params(version), gateway.facts.name)

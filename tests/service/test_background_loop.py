@@ -10,17 +10,17 @@ from tests.support.sandbox_process import ROOT
 # Like a worker that exits: its threads finish their requests while the loop is still running.
 ENDING = """
 import threading
-from payment_service.background.loop import Courier
+from payment_service.background.loop import JobLoop
 
 class Always:
-    def waiting(self, limit):
+    def due(self, limit):
         return [None] * 20
 
-    def deliver(self, record):
+    def run(self, record):
         return True
 
-chores = Courier(Always()).start()
-threading.Thread(target=lambda: chores.join(5)).start()
+loop = JobLoop(Always()).start()
+threading.Thread(target=lambda: loop.join(5)).start()
 """
 
 

@@ -137,7 +137,7 @@ class AfterBench(FlowBench):
         return [self.apply(event) for event in self.events(order_id)]
 
     def deliver(self) -> int:
-        return sum(map(self.outbox.deliver, self.due()))
+        return sum(map(self.outbox.run, self.due()))
 
     def due(self) -> list[OrderRecord]:
         return self.records.due(self.now, 100, lambda _: True, lambda _: True)

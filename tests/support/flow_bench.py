@@ -15,7 +15,7 @@ from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.states import Created
-from payment_service.payments.observer import Happening
+from payment_service.payments.observer import Observation
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.records import Records
@@ -45,7 +45,7 @@ class FlowBench:
         self.sandbox = Sandbox(lambda: self.now, seed=1)
         self.store = store or MemoryStore()
         self.records = Records(self.store)
-        self.seen: list[Happening] = []
+        self.seen: list[Observation] = []
         self.on_sleep: Callable[[float], None] = lambda _: None
         # Seconds that Stripe takes for each response.
         self.send_seconds = 0.0

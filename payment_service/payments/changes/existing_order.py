@@ -1,11 +1,9 @@
-"""Load an order that a request wants to change: its record and its current PaymentIntent."""
+"""Load the record of an order that a request wants to change."""
 
 from __future__ import annotations
 
-from payment_service.errors import InFlight, Misconfigured, NotFound
-from payment_service.gateways.contract import NoSuchIntent
+from payment_service.errors import InFlight, NotFound
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.resolve import is_unknown, resolve
@@ -25,14 +23,3 @@ def known_record(context: Context, order: Order, deadline: Deadline) -> OrderRec
     if record.state == "pending":
         raise InFlight("This order is being created by another request right now.")
     return record
-
-
-def fetch(context: Context, record: OrderRecord, deadline: Deadline) -> Intent:
-    """Fetch the current state of the recorded PaymentIntent. Raises PaymentError."""
-    assert record.payment_intent_id
-    try:
-        return context.gateway_of(record).retrieve(record.payment_intent_id, deadline)
-    except NoSuchIntent as unknown:
-        raise Misconfigured(
-            "Stripe does not know this order's PaymentIntent: is the key another account's?"
-        ) from unknown

@@ -10,11 +10,11 @@ from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.payments.changes.cancel import cancel_order
-from payment_service.payments.changes.existing_order import fetch
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.context import Context
+from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.record import transitions
 from payment_service.payments.request.existing_order import (
@@ -93,10 +93,12 @@ class Orders:
         record = self.context.records.read(order)
         if record is None or record.payment_intent_id is None:
             return
-        intent = fetch(self.context, record, self._deadline().earlier(self.context.timing.store))
-        if transitions.is_news(record, intent):
+        intent = fetch_recorded(
+            self.context, record, self._deadline().earlier(self.context.timing.store)
+        )
+        if transitions.shows_change(record, intent):
             seen = transitions.seen(record, intent, self.context.clock())
-            self.context.records.replace(record, self.context.telling(seen, intent))
+            self.context.records.replace(record, self.context.with_shop_event(seen, intent))
 
     def _order(self, request: OrderRequest) -> Order:
         return Order(self.livemode, request.client_id, request.order_id)

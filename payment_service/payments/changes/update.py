@@ -28,17 +28,16 @@ from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
-from payment_service.payments.changes.existing_order import fetch, known_record
+from payment_service.payments.changes.existing_order import known_record
 from payment_service.payments.context import Context
+from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.idempotency_key import PREFIX
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import MAX_CHANGES, Change
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.request.currencies import check_amount
 from payment_service.payments.request.existing_order import UpdateRequest
-
-# How often an update retries after it loses a race for the record's next version.
-MAX_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +58,11 @@ def update_order(
     that the caller expected; NoLongerOpen once the PaymentIntent is paid, being paid or canceled;
     NotFound.
     """
-    for _ in range(MAX_TRIES):
-        done = _Update(context, order, request, deadline).run()
-        if done:
-            return done
-    raise InFlight("This order is being changed by other requests right now.")
+    return retry_on_race(lambda: _Update(context, order, request, deadline).run())
 
 
 class _Update:
-    """One try; `run` returns None if the record changed in the meantime."""
+    """One try; `run` raises RecordChanged if the record is no longer the one it read."""
 
     def __init__(
         self, context: Context, order: Order, request: UpdateRequest, deadline: Deadline
@@ -79,16 +74,17 @@ class _Update:
         self._kept = self._record.follow_up
         self._print = request.without_revision
 
-    def run(self) -> Updated | None:
+    def run(self) -> Updated:
         pending = self._kept.pending
         if pending and transitions.holds(pending.until, self._context.clock()):
             raise self._under_way(pending)
-        intent = fetch(self._context, self._record, self._deadline)
+        intent = fetch_recorded(self._context, self._record, self._deadline)
         if intent.status in TAKEN or intent.status == CANCELED:
             raise NoLongerOpen(intent.status)
         if pending:
             self._settle(pending, intent)
-            return None
+            # Nothing is pending now: begin again with the settled record.
+            raise RecordChanged
         if self._is_last_applied() and intent.costs(self._params(intent)):
             return Updated(intent, self._kept.revision, replayed=True)
         self._compare(intent)
@@ -114,13 +110,13 @@ class _Update:
             self._record, now, "update taken over", revision=pending.revision
         )
         taken = taken.with_follow_up(pending=mine)
-        if self._context.records.replace(self._record, taken):
-            self._record = taken
-            try:
-                self._send(mine, sent_before=True)
-            except PaymentError:
-                if self._current().follow_up.pending:
-                    raise
+        self._context.records.write(self._record, taken)
+        self._record = taken
+        try:
+            self._send(mine, sent_before=True)
+        except PaymentError:
+            if self._current().follow_up.pending:
+                raise
 
     # This update.
 
@@ -151,7 +147,7 @@ class _Update:
         except ValueError as wrong:
             raise BadRequest(str(wrong), param="amount") from None
 
-    def _apply(self, intent: Intent) -> Updated | None:
+    def _apply(self, intent: Intent) -> Updated:
         """Claim the next revision, then send: one store statement lets a single update through."""
         now, revision = self._context.clock(), self._kept.last_revision + 1
         version = self._gateway.api_version
@@ -170,8 +166,7 @@ class _Update:
         claimed = claimed.with_follow_up(pending=change, last_revision=revision, sent=sent)
         # From here on the PaymentIntent's own amount decides whether a creation is the same.
         claimed = replace(claimed, fingerprint=transitions.LOST_FINGERPRINT)
-        if not self._context.records.replace(self._record, claimed):
-            return None
+        self._context.records.write(self._record, claimed)
         self._record = claimed
         intent = self._send(change)
         return Updated(intent, revision, replayed=False)
@@ -210,7 +205,7 @@ class _Update:
     def _as_it_is(self, change: Change) -> Intent:
         """Fetch the current PaymentIntent: a saved answer shows a past state, a failure none."""
         try:
-            return fetch(self._context, self._record, self._deadline)
+            return fetch_recorded(self._context, self._record, self._deadline)
         except PaymentError:
             self._release(change)
             raise
@@ -235,26 +230,28 @@ class _Update:
 
     def _write(self, change: Change, intent: Intent | None) -> None:
         """Record the end of the update: applied if `intent` is given, without effect if not."""
-        for _ in range(MAX_TRIES):
-            record = self._current()
-            kept, now = record.follow_up, self._context.clock()
-            if kept.pending is None or kept.pending.key != change.key:
-                return
-            unchanged = record.version == self._record.version
-            over = _over(record, change, intent, now, unchanged=unchanged)
-            if self._context.records.replace(record, over):
-                if intent:
-                    self._context.saw("updated", record, revision=change.revision)
-                return
+        ours = self._record.version
+
+        def over(held: OrderRecord) -> OrderRecord | None:
+            if not _is_pending(held, change):
+                return None
+            unchanged = held.version == ours
+            return _over(held, change, intent, self._context.clock(), unchanged=unchanged)
+
+        if self._context.records.change(self._record, over) and intent:
+            self._context.report("updated", self._record, revision=change.revision)
 
     def _release(self, change: Change) -> None:
         """Release the update's lock, so that the next request can settle it at once."""
-        record, now = self._current(), self._context.clock()
-        kept = record.follow_up.pending
-        if kept and kept.key == change.key:
-            released = transitions.touched(record, now, "update unknown", revision=change.revision)
-            released = released.with_follow_up(pending=replace(change, until=now))
-            self._context.records.replace(record, released)
+        now, facts = self._context.clock(), {"revision": change.revision}
+
+        def released(held: OrderRecord) -> OrderRecord | None:
+            if not _is_pending(held, change):
+                return None
+            noted = transitions.touched(held, now, "update unknown", **facts)
+            return noted.with_follow_up(pending=replace(change, until=now))
+
+        self._context.records.change(self._record, released)
 
     def _shows(self, intent: Intent, change: Change) -> bool:
         """Whether the PaymentIntent has the values that the update sets."""
@@ -270,6 +267,11 @@ class _Update:
         return Changed(message, revision=kept.revision, amount=amount)
 
 
+def _is_pending(record: OrderRecord, change: Change) -> bool:
+    pending = record.follow_up.pending
+    return pending is not None and pending.key == change.key
+
+
 def _over(
     record: OrderRecord, change: Change, intent: Intent | None, now: float, *, unchanged: bool
 ) -> OrderRecord:
@@ -279,7 +281,7 @@ def _over(
     newer state.
     """
     if intent is None:
-        over = transitions.touched(record, now, "update came to nothing", revision=change.revision)
+        over = transitions.touched(record, now, "update not applied", revision=change.revision)
         return over.with_follow_up(pending=None)
     if unchanged:
         over = transitions.seen(record, intent, now, "updated", revision=change.revision)

@@ -17,14 +17,12 @@ from payment_service.payments.creation.resolve import is_unknown, resolve
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import MAX_WEBHOOKS
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
 
 # The order's account has no such PaymentIntent, or the event may not concern the order.
 NOT_OURS = "not_ours"
-
-# How often the service retries a write that lost a race before it asks Stripe to send again later.
-MAX_TRIES = 5
 
 
 def apply_event(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
@@ -33,24 +31,19 @@ def apply_event(context: Context, event: PaymentEvent, deadline: Deadline) -> st
     Raises PaymentError if the event could not be applied. The service then does not mark it as
     seen, and answers with an error, so that Stripe sends it again.
     """
-    for _ in range(MAX_TRIES):
-        record = context.records.read(event.order)
-        if record is not None and event.id in record.follow_up.webhooks:
-            return "duplicate"
-        done = _apply(context, event, record, deadline)
-        if done:
-            return done
-    raise InFlight("This order is being changed by other requests right now.")
+    return retry_on_race(lambda: _apply(context, event, deadline))
 
 
-def _apply(
-    context: Context, event: PaymentEvent, record: OrderRecord | None, deadline: Deadline
-) -> str | None:
+def _apply(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
+    record = context.records.read(event.order)
     if record is None:
         return _apply_to_lost(context, event, deadline)
+    if event.id in record.follow_up.webhooks:
+        return "duplicate"
     if is_unknown(record, context.clock()):
         resolve(context, record, deadline)
-        return None
+        # The order is known now: begin again with its record.
+        raise RecordChanged
     if record.state == "pending":
         return _apply_in_flight(event)
     recorded = record.payment_intent_id == event.intent_id
@@ -72,25 +65,23 @@ def _apply_in_flight(event: PaymentEvent) -> str:
     raise InFlight("This order is being created right now.")
 
 
-def _apply_to_lost(context: Context, event: PaymentEvent, deadline: Deadline) -> str | None:
+def _apply_to_lost(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
     """Adopt the PaymentIntent of a lost order if it is paid, so that no shopper pays again."""
     intent = _fetch(context.gateway, event, deadline)
     if intent is None:
         return NOT_OURS
     if intent.status not in TAKEN:
         return "unknown_order"
-    return "adopted" if adopt_lost(context, event.order, intent) else None
+    adopt_lost(context, event.order, intent)
+    return "adopted"
 
 
-def _write(
-    context: Context, event: PaymentEvent, record: OrderRecord, intent: Intent
-) -> str | None:
+def _write(context: Context, event: PaymentEvent, record: OrderRecord, intent: Intent) -> str:
     seen = transitions.seen(record, intent, context.clock(), "webhook", type=event.type)
     webhooks = (*seen.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
     seen = seen.with_follow_up(webhooks=webhooks)
-    if not context.records.replace(record, context.telling(seen, intent)):
-        return None
-    context.saw("webhook", record, type=event.type, status=intent.status)
+    context.records.write(record, context.with_shop_event(seen, intent))
+    context.report("webhook", record, type=event.type, status=intent.status)
     return "applied"
 
 

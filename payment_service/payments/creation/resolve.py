@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from payment_service.errors import Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
-from payment_service.payments.creation.states import Over, Owned
+from payment_service.payments.creation.states import AttemptOver, Claimed
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Wanted
@@ -45,13 +47,11 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     if not context.records.replace(record, mine):
         return context.records.read(record.order)
     wanted = Wanted(record.order, record.fingerprint, record.sent)
-    owned = Owned(mine, inherited=True, sent_until=record.locked_until)
-    attempt = Attempt(context, wanted, owned, deadline.earlier(context.timing.store))
-    try:
+    claimed = Claimed(mine, inherited=True, sent_until=record.locked_until)
+    attempt = Attempt(context, wanted, claimed, deadline.earlier(context.timing.store))
+    with suppress(Refused):
         end = attempt.carry_out()
-    except Refused:
-        end = None
-    if isinstance(end, Over):
-        over = transitions.rejected(attempt.record, "nothing_made", context.clock(), in_doubt=True)
-        context.records.replace(attempt.record, over)
+        if isinstance(end, AttemptOver):
+            over = transitions.rejected(end.record, "nothing_made", context.clock(), in_doubt=True)
+            context.records.replace(end.record, over)
     return context.records.read(record.order)

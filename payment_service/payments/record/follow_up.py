@@ -2,13 +2,15 @@
 
     history    the steps of the order so far, see payments.record.history
     webhooks   ids of the Stripe events that the service has applied
-    told       names of the shop events that are sent or queued
+    told       names of the shop's events that are sent or queued
     queue      events on their way to the shop: the outbox
     price      amount and currency when last seen
     changes    updates of the PaymentIntent: the last one, those before it, the pending one
     refused    an attempt whose key may hold Stripe's rejection of other parameters
     looks      when to look for a PaymentIntent that an abandoned attempt may have created late
     ending     PaymentIntents that the service cancels as not the order's; none is recorded again
+
+The names above are those of the stored text; two attributes have other names, see _STORED_NAMES.
 
 One KeyStore.replace writes the follow-up together with the state that it follows from: that is
 the transaction.
@@ -77,7 +79,7 @@ class FollowUp:
     """The follow-up of a record, parsed from the text that the store keeps."""
 
     webhooks: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    event_names: tuple[str, ...] = ()
     queue: tuple[OrderEvent, ...] = ()
     amount: int | None = None
     currency: str | None = None
@@ -91,7 +93,7 @@ class FollowUp:
     history: tuple[Entry, ...] = ()
     refused: int = 0
     """The attempt that Stripe rejected and that was then sent again with other parameters."""
-    looks: tuple[float, ...] = ()
+    look_ups: tuple[float, ...] = ()
     """When to take the late look-ups, the next one first."""
     look_since: float = 0.0
     """When the earliest abandoned attempt was first sent."""
@@ -109,7 +111,7 @@ class FollowUp:
     def due_at(self) -> float | None:
         """When the next event or the next late look-up is due."""
         waiting = self.next_event
-        instants = [*self.looks[:1], *([waiting.next_at] if waiting else [])]
+        instants = [*self.look_ups[:1], *([waiting.next_at] if waiting else [])]
         return min(instants, default=None)
 
     @property
@@ -128,7 +130,7 @@ class FollowUp:
 
     def _filled(self) -> dict[str, Any]:
         """Return the fields that are not empty, in JSON types."""
-        kept = {name: value for name in _NAMES[FollowUp] if (value := getattr(self, name))}
+        kept = {name: value for name, value in _fields_of(self).items() if value}
         if self.queue:
             kept["queue"] = [_fields_of(event) for event in self.queue]
         if self.pending:
@@ -151,9 +153,13 @@ class FollowUp:
 
 F = TypeVar("F", bound=FollowUp)
 
-_KINDS = (FollowUp, Change, OrderEvent)
-_NAMES: dict[type, dict[str, None]] = {
-    kind: {each.name: None for each in fields(kind) if each.init} for kind in _KINDS
+# The names in stored texts that differ from those of the attributes.
+_STORED_NAMES = {"event_names": "told", "look_ups": "looks"}
+
+# By kind: the attribute of each stored name.
+_ATTRIBUTES: dict[type, dict[str, str]] = {
+    kind: {_STORED_NAMES.get(each.name, each.name): each.name for each in fields(kind) if each.init}
+    for kind in (FollowUp, Change, OrderEvent)
 }
 
 
@@ -167,9 +173,10 @@ def _change(given: Mapping[str, Any]) -> Change:
     return Change(**{**known, "sent": SentParams.parse(known["sent"])})
 
 
-def _fields_of(part: OrderEvent | Change) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in _NAMES[type(part)]}
+def _fields_of(part: FollowUp | OrderEvent | Change) -> dict[str, Any]:
+    return {name: getattr(part, attribute) for name, attribute in _ATTRIBUTES[type(part)].items()}
 
 
 def _known(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name in _NAMES[kind]}
+    names = _ATTRIBUTES[kind]
+    return {names[name]: value for name, value in given.items() if name in names}

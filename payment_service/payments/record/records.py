@@ -8,6 +8,10 @@ from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State
 from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged
+
+# How many races one write may lose. Each costs a read and a write of the store.
+MAX_WRITES = 10
 
 # How many due records a search reads to find its own: about 20 MB of them.
 MOST_DUE = 12_800
@@ -35,6 +39,30 @@ class Records:
     def replace(self, current: OrderRecord, new: OrderRecord) -> bool:
         """Store `new` if the record still has the owner and version of `current` (rule 6)."""
         return self.store.replace(to_stored(current), to_stored(new))
+
+    def write(self, current: OrderRecord, new: OrderRecord) -> None:
+        """Replace, or raise RecordChanged if the record is no longer `current`."""
+        if not self.replace(current, new):
+            raise RecordChanged
+
+    def change(
+        self, held: OrderRecord, change: Callable[[OrderRecord], OrderRecord | None]
+    ) -> OrderRecord | None:
+        """Write what `change` makes of the record, which was last read as `held`.
+
+        `change` has no side effects: after a lost race it is called with the newer record. It
+        returns None to leave the record alone; then, and if the order has no record any more,
+        nothing is written and None is returned. Raises RecordChanged after MAX_WRITES lost races.
+        """
+        for _ in range(MAX_WRITES):
+            new = change(held)
+            if new is None or self.replace(held, new):
+                return new
+            found = self.read(held.order)
+            if found is None:
+                return None
+            held = found
+        raise RecordChanged
 
     def forget(self, current: OrderRecord) -> bool:
         """Delete the record if it still has the owner and version of `current`."""

@@ -34,7 +34,7 @@ LONGEST_LOCK_SECONDS = 140.0
 
 # The object of an abandoned attempt may still appear, moments or an hour after a 500
 # (docs.stripe.com/error-low-level: the outcome of a 500 is indeterminate).
-LOOKS_AFTER_SECONDS = (15.0, 120.0, 3600.0)
+LATE_LOOK_UPS_AFTER_SECONDS = (15.0, 120.0, 3600.0)
 
 
 class Step(Enum):
@@ -161,7 +161,7 @@ def next_attempt(record: OrderRecord, wanted: Wanted, lease: Lease) -> OrderReco
     attempt = record.attempt + 1
     claimed = _next_version(record, lease.now, "claimed", attempt=attempt)
     if record.state == "pending":
-        claimed = _to_be_looked_at(claimed, lease.now)
+        claimed = _with_late_look_ups(claimed, lease.now)
     return replace(
         claimed.with_follow_up(amount=None, currency=None, pending=None),
         attempt=attempt,
@@ -244,7 +244,7 @@ def seen(
     )
 
 
-def is_news(record: OrderRecord, intent: Intent) -> bool:
+def shows_change(record: OrderRecord, intent: Intent) -> bool:
     """Whether the recorded PaymentIntent shows another status or price than the record."""
     kept, params = record.follow_up, record.sent.params
     known = {
@@ -265,7 +265,7 @@ def rejected(record: OrderRecord, code: str, now: float, *, in_doubt: bool = Fal
         state="rejected",
         locked_until=now,
     )
-    return _to_be_looked_at(over, now) if in_doubt else over
+    return _with_late_look_ups(over, now) if in_doubt else over
 
 
 def released(record: OrderRecord, code: str, now: float, *, saved_5xx: bool = False) -> OrderRecord:
@@ -299,7 +299,7 @@ def replaced(adopted: OrderRecord, former_id: str, now: float) -> OrderRecord:
 
     Late look-ups check it too, in case the process that should cancel it dies.
     """
-    return _to_be_looked_at(_with_ending(adopted, former_id), now)
+    return _with_late_look_ups(_with_ending(adopted, former_id), now)
 
 
 def _with_ending(record: OrderRecord, intent_id: str) -> OrderRecord:
@@ -315,11 +315,11 @@ def is_ending(record: OrderRecord, intent: Intent) -> bool:
     return intent.status not in TAKEN and intent.id in record.follow_up.ending
 
 
-def _to_be_looked_at(record: OrderRecord, now: float) -> OrderRecord:
+def _with_late_look_ups(record: OrderRecord, now: float) -> OrderRecord:
     kept = record.follow_up
     since = min(kept.look_since or record.first_sent_at, record.first_sent_at)
-    looks = tuple(now + seconds for seconds in LOOKS_AFTER_SECONDS)
-    return record.with_follow_up(looks=looks, look_since=since, look_until=now)
+    look_ups = tuple(now + seconds for seconds in LATE_LOOK_UPS_AFTER_SECONDS)
+    return record.with_follow_up(look_ups=look_ups, look_since=since, look_until=now)
 
 
 def _next_version(record: OrderRecord, now: float, what: str, **facts: str | int) -> OrderRecord:

@@ -23,7 +23,7 @@ CLAIM_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class SecondLooks:
+class LateLookUps:
     """Runs the late look-ups of one store. It has no state, so any number of processes may run it.
 
     `context_of` returns the dependencies for a client's account.
@@ -33,21 +33,21 @@ class SecondLooks:
     context_of: Callable[[str | None], Context]
     budget_seconds: float
 
-    def waiting(self, limit: int) -> list[OrderRecord]:
+    def due(self, limit: int) -> list[OrderRecord]:
         """Return records with a late look-up due, in the accounts that this process serves.
 
         Metadata in our account names no order of the other mode, or of another account's client.
         """
         now, serves = self.context.clock(), self.context.serves
-        return self.context.records.due(now, limit, serves, lambda each: _has_look(each, now))
+        return self.context.records.due(now, limit, serves, lambda each: _has_look_up(each, now))
 
-    def deliver(self, record: OrderRecord) -> bool:
+    def run(self, record: OrderRecord) -> bool:
         """Take the next late look-up of a record; return whether it is done."""
-        now, looks = self.context.clock(), record.follow_up.looks
+        now, look_ups = self.context.clock(), record.follow_up.look_ups
         if record.state == "pending" and transitions.holds(record.locked_until, now):
             # Its owner is still working; afterwards the record shows the owner's PaymentIntent.
             return False
-        mine = _with_looks(record, (now + CLAIM_SECONDS, *looks[1:]))
+        mine = _with_look_ups(record, (now + CLAIM_SECONDS, *look_ups[1:]))
         if not self.context.records.replace(record, mine) or record.state == "pending":
             return False
         try:
@@ -68,7 +68,10 @@ class SecondLooks:
         self, context: Context, record: OrderRecord, stray: Intent, deadline: Deadline
     ) -> bool:
         held = self._held(record)
-        return held is not None and settle_stray(context, held, stray, deadline) is not None
+        if held is None:
+            return False
+        settle_stray(context, held, stray, deadline)
+        return True
 
     def _held(self, record: OrderRecord) -> OrderRecord | None:
         """Read the record again; None if the PaymentIntents found may belong to a new attempt."""
@@ -83,19 +86,19 @@ class SecondLooks:
         held = self._held(mine)
         if held is None:
             return False
-        return self.context.records.replace(held, _with_looks(held, held.follow_up.looks[1:]))
+        return self.context.records.replace(held, _with_look_ups(held, held.follow_up.look_ups[1:]))
 
 
 def _place(record: OrderRecord) -> tuple[object, ...]:
     """The fields that an owner changes and a history entry does not."""
-    looks = record.follow_up.looks
-    return record.attempt, record.state, record.payment_intent_id, looks
+    look_ups = record.follow_up.look_ups
+    return record.attempt, record.state, record.payment_intent_id, look_ups
 
 
-def _has_look(record: OrderRecord, now: float) -> bool:
-    looks = record.follow_up.looks
-    return bool(looks) and looks[0] <= now
+def _has_look_up(record: OrderRecord, now: float) -> bool:
+    look_ups = record.follow_up.look_ups
+    return bool(look_ups) and look_ups[0] <= now
 
 
-def _with_looks(record: OrderRecord, looks: tuple[float, ...]) -> OrderRecord:
-    return transitions.amended(record, looks=looks)
+def _with_look_ups(record: OrderRecord, look_ups: tuple[float, ...]) -> OrderRecord:
+    return transitions.amended(record, look_ups=look_ups)

@@ -7,14 +7,17 @@ from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context
 from payment_service.payments.record import transitions
+from payment_service.payments.record.races import RecordChanged
 
 
-def adopt_lost(context: Context, order: Order, intent: Intent) -> bool:
-    """Record a paid PaymentIntent for an order whose record is missing."""
+def adopt_lost(context: Context, order: Order, intent: Intent) -> None:
+    """Record a paid PaymentIntent for an order whose record is missing.
+
+    Raises RecordChanged if the order has a record by now.
+    """
     params = {"amount": intent.amount, "currency": intent.currency}
     sent = SentParams(context.gateway.api_version, params, context.gateway.facts.name)
-    mine = context.telling(transitions.found(order, intent, sent, context.lease()), intent)
+    mine = context.with_shop_event(transitions.found(order, intent, sent, context.lease()), intent)
     if context.records.claim(mine).owner != mine.owner:
-        return False
-    context.saw("adopted", mine, status=intent.status)
-    return True
+        raise RecordChanged
+    context.report("adopted", mine, status=intent.status)

@@ -15,25 +15,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 
-from payment_service.errors import InFlight, PaymentError, StripeFailed
+from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.changes.existing_order import fetch
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import choose
+from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
-from payment_service.payments.observer import Fact, Happening
+from payment_service.payments.observer import Fact, Observation
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
-from payment_service.payments.shop_events.catalogue import told
+from payment_service.payments.shop_events.catalogue import with_event
 
 log = logging.getLogger(__name__)
-
-# How often the reconciler retries an order whose record changes in the meantime.
-MAX_TRIES = 5
 
 # These reach a final status without us, days later; the list may not reach back to their creation.
 SLOW = frozenset({"processing", "requires_capture", "requires_action"})
@@ -42,8 +40,6 @@ SUCCEEDED = "succeeded"
 
 # The subjects of a check, besides the listed PaymentIntents, which are named by their ids.
 UNKNOWN, SLOW_RAIL = "unknown", "slow rail"
-
-CHANGING = "This order is being changed by other requests right now."
 
 
 @dataclass(slots=True)
@@ -168,50 +164,47 @@ class Reconciler:
     # Stripe's list.
 
     def _listed(self, order: Order, intent: Intent) -> None:
-        for _ in range(MAX_TRIES):
-            record = self._context.records.read(order)
-            if self._settled(order, record, intent):
-                return
-        raise InFlight(CHANGING)
+        retry_on_race(lambda: self._settle(order, self._context.records.read(order), intent))
 
-    def _settled(self, order: Order, record: OrderRecord | None, intent: Intent) -> bool:
-        """Whether nothing is left to do; False if the record changed in the meantime."""
+    def _settle(self, order: Order, record: OrderRecord | None, intent: Intent) -> None:
+        """Compare a listed PaymentIntent with the record. Raises RecordChanged if that changed."""
         if record is None:
-            return self._lost(order, intent)
-        if record.state == "pending":
-            return self._in_flight(record)
-        if record.payment_intent_id != intent.id:
-            return self._stray(record, intent)
-        return self._own(record, intent)
+            self._lost(order, intent)
+        elif record.state == "pending":
+            self._in_flight(record)
+        elif record.payment_intent_id != intent.id:
+            self._stray(record, intent)
+        else:
+            self._own(record, intent)
 
-    def _lost(self, order: Order, intent: Intent) -> bool:
+    def _lost(self, order: Order, intent: Intent) -> None:
         """Handle an order that the store does not know. The list is newest first (rule 4).
 
         An unpaid PaymentIntent may be another application's, so adopt it only after a restore.
         """
         if not (intent.status in TAKEN or (self._restored and intent.payable)):
-            return True
-        if not self._dry_run and not adopt_lost(self._context, order, intent):
-            return False
+            return
+        if not self._dry_run:
+            adopt_lost(self._context, order, intent)
         self.tally.adopted += 1
         self.tally.paid_late += intent.status == SUCCEEDED
-        return True
 
-    def _in_flight(self, record: OrderRecord) -> bool:
+    def _in_flight(self, record: OrderRecord) -> None:
         """Leave an order in flight alone; resolve one that became unknown since the first walk."""
         if self._dry_run or not is_unknown(record, self._context.clock()):
-            return True
+            return
         self._unknown(record)
-        return False
+        # The order is known now: compare the PaymentIntent with its new record.
+        raise RecordChanged
 
-    def _stray(self, record: OrderRecord, listed: Intent) -> bool:
+    def _stray(self, record: OrderRecord, listed: Intent) -> None:
         if listed.status == CANCELED:
-            return True
+            return
         stray = self._context.gateway_of(record).retrieve(listed.id, self._deadline())
         if self._dry_run:
             self._would_settle(record, stray)
-            return True
-        return settle_stray(self._context, record, stray, self._deadline()) is not None
+        else:
+            settle_stray(self._context, record, stray, self._deadline())
 
     def _would_settle(self, record: OrderRecord, stray: Intent) -> None:
         if stray.status == CANCELED:
@@ -223,35 +216,34 @@ class Reconciler:
         else:
             self.tally.adopted += 1
 
-    def _own(self, record: OrderRecord, listed: Intent) -> bool:
-        if not self._is_news(record, listed):
-            return True
+    def _own(self, record: OrderRecord, listed: Intent) -> None:
+        if not self._shows_change(record, listed):
+            return
         # The list was read before the record, which may be newer.
-        intent = fetch(self._context, record, self._deadline())
-        if not self._is_news(record, intent):
-            return True
+        intent = fetch_recorded(self._context, record, self._deadline())
+        if not self._shows_change(record, intent):
+            return
         if not self._dry_run:
             seen = transitions.seen(record, intent, self._context.clock(), "reconciled")
-            if not self._context.records.replace(record, self._context.telling(seen, intent)):
-                return False
+            self._context.records.write(record, self._context.with_shop_event(seen, intent))
         paid = intent.status == SUCCEEDED and record.payment_status != SUCCEEDED
         self.tally.paid_late += paid
         self.tally.noted += not paid
-        return True
 
-    def _is_news(self, record: OrderRecord, intent: Intent) -> bool:
-        untold = self._context.listened and told(record, intent, 0.0) is not record
-        return untold or transitions.is_news(record, intent)
+    def _shows_change(self, record: OrderRecord, intent: Intent) -> bool:
+        """Whether the PaymentIntent has a state, or calls for a shop event, not yet recorded."""
+        unsent = self._context.listened and with_event(record, intent, 0.0) is not record
+        return unsent or transitions.shows_change(record, intent)
 
     # Slow rails.
 
-    def _slow(self, record: OrderRecord) -> None:
-        for _ in range(MAX_TRIES):
-            intent = fetch(self._context, record, self._deadline())
-            if self._own(record, intent):
-                return
-            record = self._context.records.read(record.order) or record
-        raise InFlight(CHANGING)
+    def _slow(self, scanned: OrderRecord) -> None:
+        def compare() -> None:
+            record = self._context.records.read(scanned.order)
+            if record is not None and record.state == "created":
+                self._own(record, fetch_recorded(self._context, record, self._deadline()))
+
+        retry_on_race(compare)
 
     def _is_slow(self, record: KeyRecord) -> bool:
         slow = record.payment_status in SLOW and record.payment_intent_id not in self._walked
@@ -259,21 +251,21 @@ class Reconciler:
 
     # Counting.
 
-    def _count(self, happening: Happening) -> None:
-        self._observe(happening)
-        if happening.what == "stray_canceled":
+    def _count(self, seen: Observation) -> None:
+        self._observe(seen)
+        if seen.what == "stray_canceled":
             self.tally.canceled += 1
-        elif happening.what == "stray_paid":
+        elif seen.what == "stray_paid":
             self.tally.adopted += 1
             self.tally.paid_late += 1
-            self._named(happening)
-        elif happening.what == "two_taken":
-            facts = happening.facts
-            self._alarm(happening.order, facts["payment_intent_id"], facts["beside"])
+            self._named(seen)
+        elif seen.what == "two_taken":
+            facts = seen.facts
+            self._alarm(seen.order, facts["payment_intent_id"], facts["beside"])
 
-    def _named(self, happening: Happening) -> None:
-        intent_id = happening.facts["payment_intent_id"]
-        self.tally.alarms.append(f"{happening.what}: {_name(happening.order)} {intent_id}")
+    def _named(self, seen: Observation) -> None:
+        intent_id = seen.facts["payment_intent_id"]
+        self.tally.alarms.append(f"{seen.what}: {_name(seen.order)} {intent_id}")
 
     def _alarm(self, order: Order, paid: Fact, beside: Fact) -> None:
         self.tally.two_paid += 1

@@ -11,10 +11,11 @@ import json
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from payment_service.key_store.contract import Order
-from payment_service.payments.observer import Fact, Happening, Observe, ignore
+from payment_service.payments.observer import Fact, Observation, Observe, ignore
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import OrderEvent
 from payment_service.payments.record.order_record import OrderRecord
@@ -26,11 +27,8 @@ from payment_service.payments.shop_events.catalogue import KEEP_TRYING_SECONDS
 FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS = 1.0, 3600.0
 JITTER = (0.75, 1.25)
 
-# How long a deliverer has an event to itself: longer than a post may last.
+# How long a process has an event to itself: longer than a post may last.
 CLAIM_SECONDS = 30.0
-
-# How often a deliverer retries the write of an outcome when it loses a race for the record.
-MAX_TRIES = 10
 
 Post = Callable[[bytes], int | None]
 """Posts a body to the shop; returns the HTTP status, None if there was no answer."""
@@ -50,66 +48,77 @@ class Outbox:
     uniform: Callable[[float, float], float] = random.uniform
     ours: Callable[[Order], bool] = lambda _: True
 
-    def waiting(self, limit: int) -> list[OrderRecord]:
-        """Return records with an event due, in random order: see `deliver`."""
+    def due(self, limit: int) -> list[OrderRecord]:
+        """Return records with an event due, in random order."""
         now = self.clock()
         due = self.records.due(now, limit, self.ours, lambda each: _has_event(each, now))
         # Shuffled, so that several deliverers seldom compete for the same record.
         return random.sample(due, len(due))
 
-    def deliver(self, record: OrderRecord) -> bool:
+    def run(self, record: OrderRecord) -> bool:
         """Post the next event of a record; return whether the shop accepted it.
 
-        Also False if another deliverer has claimed it.
+        Also False if another process has claimed it.
         """
         event, now = record.follow_up.next_event, self.clock()
         if event is None or event.next_at > now:
             return False
         mine = replace(event, tries=event.tries + 1, next_at=now + CLAIM_SECONDS)
-        if not self.records.replace(record, _with_event(record, mine)):
+        claimed = _with_event(record, mine)
+        if not self.records.replace(record, claimed):
             return False
         status = self.post(payload(record, event))
-        taken = status is not None and 200 <= status < 300
-        self._write(record, mine, status, taken=taken)
-        return taken
+        accepted = status is not None and 200 <= status < 300
+        self._record_outcome(claimed, mine, status, accepted=accepted)
+        return accepted
 
-    def _write(
-        self, record: OrderRecord, event: OrderEvent, status: int | None, *, taken: bool
+    def _record_outcome(
+        self, claimed: OrderRecord, event: OrderEvent, status: int | None, *, accepted: bool
     ) -> None:
         """Record the outcome; if that fails, the event is posted once more."""
-        for _ in range(MAX_TRIES):
-            found = self.records.read(record.order)
-            if found is None or event not in found.follow_up.queue:
-                return
-            after = self._told(found, event) if taken else self._failed(found, event, status)
-            if self.records.replace(found, after):
-                return
-
-    def _told(self, record: OrderRecord, event: OrderEvent) -> OrderRecord:
-        self._saw("event_delivered", record, event, None)
-        told = transitions.touched(record, self.clock(), "told the shop", type=event.type)
-        queue = tuple(each for each in record.follow_up.queue if each.id != event.id)
-        return told.with_follow_up(queue=queue)
-
-    def _failed(self, record: OrderRecord, event: OrderEvent, status: int | None) -> OrderRecord:
         now = self.clock()
-        if now >= event.until:
-            self._saw("event_parked", record, event, status)
-            noted = transitions.touched(record, now, "gave up telling the shop", type=event.type)
-            return noted.with_follow_up(queue=_changed(noted, replace(event, parked=True)))
-        self._saw("event_failed", record, event, status)
-        backoff = FIRST_WAIT_SECONDS * 2.0 ** min(event.tries - 1, 30)
-        wait = min(backoff, MOST_WAIT_SECONDS) * self.uniform(*JITTER)
-        return _with_event(record, replace(event, next_at=now + wait))
+        if accepted:
+            what, after = "event_delivered", partial(_delivered, event=event, now=now)
+        elif now >= event.until:
+            what, after = "event_parked", partial(_parked, event=event, now=now)
+        else:
+            next_at = now + self._wait(event)
+            what, after = (
+                "event_failed",
+                partial(_with_event, event=replace(event, next_at=next_at)),
+            )
+        written = self.records.change(
+            claimed, lambda held: after(held) if event in held.follow_up.queue else None
+        )
+        if written:
+            self._report(what, written, event, None if accepted else status)
 
-    def _saw(self, what: str, record: OrderRecord, event: OrderEvent, status: int | None) -> None:
+    def _wait(self, event: OrderEvent) -> float:
+        """Return the seconds until the next try."""
+        backoff = FIRST_WAIT_SECONDS * 2.0 ** min(event.tries - 1, 30)
+        return min(backoff, MOST_WAIT_SECONDS) * self.uniform(*JITTER)
+
+    def _report(
+        self, what: str, record: OrderRecord, event: OrderEvent, status: int | None
+    ) -> None:
         facts: dict[str, Fact] = {
             "event_id": event.id,
             "type": event.type,
             "tries": event.tries,
             "status": status,
         }
-        self.observe(Happening(what, record.order, record.attempt, facts))
+        self.observe(Observation(what, record.order, record.attempt, facts))
+
+
+def _delivered(record: OrderRecord, event: OrderEvent, now: float) -> OrderRecord:
+    noted = transitions.touched(record, now, "order event delivered", type=event.type)
+    queue = tuple(each for each in record.follow_up.queue if each.id != event.id)
+    return noted.with_follow_up(queue=queue)
+
+
+def _parked(record: OrderRecord, event: OrderEvent, now: float) -> OrderRecord:
+    noted = transitions.touched(record, now, "order event parked", type=event.type)
+    return noted.with_follow_up(queue=_changed(noted, replace(event, parked=True)))
 
 
 def _has_event(record: OrderRecord, now: float) -> bool:

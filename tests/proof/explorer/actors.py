@@ -17,8 +17,8 @@ from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.update import update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.creation import create
-from payment_service.payments.observer import Happening
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.observer import Observation
+from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import UpdateRequest
 from tests.proof.explorer.choices import Option
@@ -109,11 +109,11 @@ class Worker:
         self.claim = f"{self.name}.{next(self.owners)}"
         return self.claim
 
-    def saw(self, happening: Happening) -> None:
+    def saw(self, seen: Observation) -> None:
         """Pass the flow's event on."""
-        if happening.what != "waited":
+        if seen.what != "waited":
             self.polls = 0
-        self.world.judge.saw(self, happening.what)
+        self.world.judge.saw(self, seen.what)
 
 
 Actor = Callable[[World, str], Worker]
@@ -177,8 +177,8 @@ class Looker(Worker):
     """The look-up of late PaymentIntents of an abandoned attempt."""
 
     def work(self, deadline: Deadline) -> object:
-        looks = SecondLooks(self.context, lambda _: self.context, BUDGET_SECONDS)
-        return [looks.deliver(record) for record in looks.waiting(10)]
+        look_ups = LateLookUps(self.context, lambda _: self.context, BUDGET_SECONDS)
+        return [look_ups.run(record) for record in look_ups.due(10)]
 
 
 class Walker(Worker):

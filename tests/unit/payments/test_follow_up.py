@@ -10,13 +10,13 @@ from payment_service.payments.record.follow_up import Change, FollowUp, OrderEve
 
 KEPT = FollowUp(
     webhooks=("evt_1",),
-    told=("order.paid",),
+    event_names=("order.paid",),
     queue=(OrderEvent("oev_1", "order.paid", 1.0, {"amount": 1099}),),
     amount=1099,
     revision=1,
     last_revision=2,
     pending=Change(2, 1, "f", SentParams("v", {"amount": 1}), "key", 1.0, 2.0),
-    looks=(15.0, 120.0),
+    look_ups=(15.0, 120.0),
     ending=("pi_1",),
 )
 

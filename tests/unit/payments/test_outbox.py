@@ -10,7 +10,7 @@ import stripe
 
 from payment_service.access.webhook_secrets import WebhookSecrets
 from payment_service.background.shop_webhook import signature
-from payment_service.background.start import open_courier
+from payment_service.background.start import open_delivery
 from payment_service.gateways.stripe.webhook import read_event
 from payment_service.key_store.contract import Order
 from payment_service.payments.record.follow_up import OrderEvent
@@ -86,7 +86,7 @@ def test_two_deliverers_do_not_post_the_same_event(bench: AfterBench, step: int)
     found = bench.due()
     bench.meanwhile(step, bench.deliver)
     for each in found:
-        bench.outbox.deliver(each)
+        bench.outbox.run(each)
     assert len(bench.shop.bodies) == 1
 
 
@@ -146,9 +146,9 @@ def test_shop_gets_only_the_events_of_its_mode() -> None:
         event = OrderEvent("evt", "order.paid", NOW, {}, next_at=NOW - 300 + number, until=9e9)
         mode = Order(livemode=number < 299, client_id=None, order_id=f"A-{number}")
         records.claim(order_record(mode, queue=(event,)))
-    courier = open_courier(settings, payments)
-    assert courier
-    assert [each.order.order_id for each in courier._chore.waiting(10)] == ["A-299"]
+    loop = open_delivery(settings, payments)
+    assert loop
+    assert [each.order.order_id for each in loop._job.due(10)] == ["A-299"]
 
 
 def test_without_a_listener_no_event_is_queued() -> None:

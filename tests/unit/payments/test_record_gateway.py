@@ -18,7 +18,7 @@ from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.creation.resolve import resolve
 from payment_service.payments.record import transitions
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import (
     CancelRequest,
@@ -220,11 +220,11 @@ def test_reconciler_skips_an_order_of_an_unknown_gateway(
 def test_late_look_at_an_unknown_gateway_is_kept(bench: TwoGateways) -> None:
     bench.create_elsewhere()
     held = bench.record()
-    looked_at = transitions.amended(held, looks=(bench.now,))
+    looked_at = transitions.amended(held, look_ups=(bench.now,))
     assert bench.records.replace(held, looked_at)
     bench.know({})
-    looks, sends = SecondLooks(bench.context, lambda _: bench.context, 25.0), bench.all_sends()
-    (due,) = looks.waiting(10)
-    assert not looks.deliver(due)
+    look_ups, sends = LateLookUps(bench.context, lambda _: bench.context, 25.0), bench.all_sends()
+    (due,) = look_ups.due(10)
+    assert not look_ups.run(due)
     assert bench.all_sends() == sends
     assert bench.record().due_at is not None

@@ -25,7 +25,7 @@ from payment_service.payments.creation.states import Created
 from payment_service.payments.record.follow_up import OrderEvent
 from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import Wanted
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.late_intents import LateLookUps
 
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")
 WRONG, RIGHT = 10, 1099
@@ -193,7 +193,7 @@ def test_undelivered_events_do_not_hide_a_late_look() -> None:
         waiting = record.with_follow_up(queue=(event,))
         kept.claim(replace(waiting, order=other))
     looked_at = Order(livemode=False, client_id=None, order_id="L-1")
-    kept.claim(replace(record.with_follow_up(looks=(15.0,)), order=looked_at))
+    kept.claim(replace(record.with_follow_up(look_ups=(15.0,)), order=looked_at))
     context = Context(kept, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: 1000.0)  # type: ignore[arg-type]
-    found = SecondLooks(context, lambda _: context, 25.0).waiting(200)
+    found = LateLookUps(context, lambda _: context, 25.0).due(200)
     assert [each.order.order_id for each in found] == ["L-1"]

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from payment_service.gateways.sends import Meaning, Send, Verdict
 from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.observer import Happening
+from payment_service.payments.observer import Observation
 from payment_service.telemetry.metrics.definitions import MetricDefinitions
 from payment_service.telemetry.metrics.prometheus import MeasuredStore, PrometheusMetrics
 from payment_service.telemetry.metrics.sampling import sample
@@ -41,7 +41,7 @@ def test_events_are_counted(registry: CollectorRegistry, names: MetricDefinition
     metrics.request("/create-payment-intent", 200, 0.3)
     metrics.request("/create-payment-intent", 503, 21.0)
     metrics.request(None, 404, 0.001)
-    metrics.happening(Happening("adopted", Order(False, None, "A-1"), 1))
+    metrics.observation(Observation("adopted", Order(False, None, "A-1"), 1))
     limited = Verdict(Meaning.LIMITED, again=True, status=429)
     metrics.send(Send("post", "/v1/payment_intents", 1, 0.1, None, None, limited))
     metrics.send(Send("get", "/v1/payment_intents/pi_1Ab", 2, 0.1, None, None, None))
