@@ -28,7 +28,7 @@ class SentParams:
     def __init__(
         self, api_version: str, params: Mapping[str, Any], gateway: str = DEFAULT_GATEWAY
     ) -> None:
-        self._parts = (api_version, params, gateway)
+        self.api_version, self.params, self.gateway = api_version, params, gateway
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -44,25 +44,28 @@ class SentParams:
         """Return the JSON text that KeyRecord.params stores."""
         return self._text
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         """The API version that the send names."""
-        return self._parts[0]
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """The parameters by name."""
-        return self._parts[1]
-
-    @property
-    def gateway(self) -> str:
-        """The name of the gateway that knows the key."""
-        return self._parts[2]
+        version: str = self._parsed["api_version"]
+        return version
 
     @cached_property
-    def _parts(self) -> tuple[str, Mapping[str, Any], str]:
-        kept = json.loads(self._text)
-        return kept["api_version"], kept["params"], kept.get("gateway", DEFAULT_GATEWAY)
+    def params(self) -> Mapping[str, Any]:
+        """The parameters by name."""
+        params: Mapping[str, Any] = self._parsed["params"]
+        return params
+
+    @cached_property
+    def gateway(self) -> str:
+        """The name of the gateway that knows the key."""
+        name: str = self._parsed.get("gateway", DEFAULT_GATEWAY)
+        return name
+
+    @cached_property
+    def _parsed(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self._text)
+        return parsed
 
     @cached_property
     def _text(self) -> str:

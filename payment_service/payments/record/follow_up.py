@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.record.history import Entry, noted
@@ -110,6 +110,8 @@ class FollowUp:
     @property
     def due_at(self) -> float | None:
         """When the next event or the next late look-up is due."""
+        if not self.queue and not self.look_ups:
+            return None
         waiting = self.next_event
         instants = [*self.look_ups[:1], *([waiting.next_at] if waiting else [])]
         return min(instants, default=None)
@@ -121,8 +123,12 @@ class FollowUp:
 
     def noted(self, at: float, what: str, **facts: Any) -> FollowUp:
         """Return the follow-up with one more history entry; see payments.record.history."""
-        changed = replace(self, history=noted(self.history, at, what, **facts))
-        return _of_stored(changed, self.stored and {**self.stored, "history": changed.history})
+        history = noted(self.history, at, what, **facts)
+        # An empty one is not copied: each request begins with a claim that has one entry.
+        changed = FollowUp(history=history) if self.stored == {} else replace(self, history=history)
+        if self.stored is not None:
+            object.__setattr__(changed, "stored", {**self.stored, "history": changed.history})
+        return changed
 
     def text(self) -> str:
         """Return the JSON text; one that was not read from a store has no empty fields."""
@@ -140,18 +146,20 @@ class FollowUp:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a stored text. Ignore fields that a newer version of the service has added."""
-        if not text:
-            return cls()
-        given: dict[str, Any] = json.loads(text)
-        kept = _known(FollowUp, given)
-        lists = {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
+        given: dict[str, Any] = json.loads(text) if text else {}
+        kept: dict[str, Any] = {
+            _FOLLOW_UP[name]: tuple(value) if isinstance(value, list) else value
+            for name, value in given.items()
+            if name in _FOLLOW_UP
+        }
         if "queue" in kept:
-            lists["queue"] = tuple(OrderEvent(**_known(OrderEvent, each)) for each in kept["queue"])
-        pending = _change(kept["pending"]) if kept.get("pending") else None
-        return _of_stored(cls(**{**kept, **lists, "pending": pending}), given)
+            kept["queue"] = tuple(OrderEvent(**_known(OrderEvent, each)) for each in kept["queue"])
+        if "pending" in kept:
+            kept["pending"] = _change(kept["pending"]) if kept["pending"] else None
+        parsed = cls(**kept)
+        object.__setattr__(parsed, "stored", given)
+        return parsed
 
-
-F = TypeVar("F", bound=FollowUp)
 
 # The names in stored texts that differ from those of the attributes.
 _STORED_NAMES = {"event_names": "told", "look_ups": "looks"}
@@ -161,11 +169,7 @@ _ATTRIBUTES: dict[type, dict[str, str]] = {
     kind: {_STORED_NAMES.get(each.name, each.name): each.name for each in fields(kind) if each.init}
     for kind in (FollowUp, Change, OrderEvent)
 }
-
-
-def _of_stored(follow_up: F, stored: Mapping[str, Any] | None) -> F:
-    object.__setattr__(follow_up, "stored", stored)
-    return follow_up
+_FOLLOW_UP = _ATTRIBUTES[FollowUp]
 
 
 def _change(given: Mapping[str, Any]) -> Change:

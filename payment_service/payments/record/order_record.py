@@ -9,7 +9,7 @@ from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order, State
 from payment_service.payments.record.follow_up import FollowUp
 
-NO_FOLLOW_UP = FollowUp()
+NO_FOLLOW_UP = FollowUp.parse("")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import UpdateRequest
 from tests.proof.explorer.choices import Option
-from tests.proof.explorer.judge import Broken
+from tests.proof.explorer.judge import A_BUG, Broken
 from tests.proof.explorer.wires import FINE
 from tests.proof.explorer.world import BUDGET_SECONDS, ORDER, World, essence, wanted_of
 
@@ -68,7 +68,7 @@ class Worker:
         except StoreUnavailable:
             self.outcome = StoreDown("down")
         except Exception as bug:
-            raise bug if isinstance(bug, Broken) else Broken(f"a bug: {bug!r}") from bug
+            raise bug if isinstance(bug, Broken) else Broken(f"{A_BUG}{bug!r}") from bug
         self.alive = False
 
     @property

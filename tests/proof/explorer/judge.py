@@ -25,6 +25,10 @@ SETTLED_SECONDS = 121.0
 LAST_AMOUNT = 5000
 
 
+# How the message of an exception that is no PaymentError begins.
+A_BUG = "a bug: "
+
+
 class Broken(Exception):
     """The promise is broken; the message names the invariant."""
 
