@@ -72,7 +72,7 @@ class _Update:
         self._record = known_record(context, order, deadline)
         self._gateway = context.gateway_of(self._record)
         self._kept = self._record.follow_up
-        self._print = request.without_revision
+        self._fingerprint = request.without_revision
 
     def run(self) -> Updated:
         pending = self._kept.pending
@@ -91,7 +91,7 @@ class _Update:
         return self._apply(intent)
 
     def _under_way(self, pending: Change) -> PaymentError:
-        if pending.fingerprint == self._print:
+        if pending.fingerprint == self._fingerprint:
             return InFlight("This very update is under way.")
         return self._changed("Another update of this order is under way.", None)
 
@@ -122,11 +122,11 @@ class _Update:
 
     def _is_last_applied(self) -> bool:
         kept = self._kept
-        return kept.sent[-1:] == (self._print,) and kept.revision == kept.last_revision
+        return kept.sent[-1:] == (self._fingerprint,) and kept.revision == kept.last_revision
 
     def _is_late(self) -> bool:
         """Whether this update was sent before and then replaced by another or undone."""
-        return self._print in self._kept.sent[:-1] or self._is_last_applied()
+        return self._fingerprint in self._kept.sent[:-1] or self._is_last_applied()
 
     def _compare(self, intent: Intent) -> None:
         """Reject an update that the caller meant for another state of the order."""
@@ -154,15 +154,15 @@ class _Update:
         change = Change(
             revision=revision,
             attempt=self._record.attempt,
-            fingerprint=self._print,
+            fingerprint=self._fingerprint,
             sent=SentParams(version, self._params(intent), self._gateway.facts.name),
             key=self._key(revision),
             at=now,
             until=now + self._context.timing.lock,
         )
         claimed = transitions.touched(self._record, now, "update sent", revision=revision)
-        others = [each for each in self._kept.sent if each != self._print]
-        sent = (*others, self._print)[-MAX_CHANGES:]
+        others = [each for each in self._kept.sent if each != self._fingerprint]
+        sent = (*others, self._fingerprint)[-MAX_CHANGES:]
         claimed = claimed.with_follow_up(pending=change, last_revision=revision, sent=sent)
         # From here on the PaymentIntent's own amount decides whether a creation is the same.
         claimed = replace(claimed, fingerprint=transitions.LOST_FINGERPRINT)

@@ -101,7 +101,7 @@ class _Creation:
             case Step.WAIT if record.owner != self._owner:
                 return self._wait(record)
             case Step.WAIT | Step.TAKE_OVER:
-                # Where we own it ourselves, our write lost a race to a history entry.
+                # If the lock is our own, our write lost a race to a history entry.
                 mine = transitions.taken_over(record, self._context.lease())
                 return self._take(record, mine, inherited=True)
             case Step.ASK_AGAIN:

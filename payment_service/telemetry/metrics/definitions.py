@@ -38,7 +38,7 @@ class MetricDefinitions:
             buckets=SECONDS,
             **given,
         )
-        self.happenings = Counter(
+        self.observations = Counter(
             "order_happenings",
             "Events of orders: replayed, waited, taken_over, adopted, stray_left, ...",
             ["what"],

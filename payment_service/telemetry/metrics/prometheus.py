@@ -39,7 +39,7 @@ class PrometheusMetrics(NoMetrics):
 
     def observation(self, seen: Observation) -> None:
         """Count an event of an order."""
-        self._metrics.happenings.labels(seen.what).inc()
+        self._metrics.observations.labels(seen.what).inc()
 
     def send(self, send: Send) -> None:
         """Count a request to Stripe."""

@@ -20,8 +20,8 @@ from payment_service.payments.record.transitions import Lease
 from tests.support.flow_bench import BUDGET_SECONDS, NOW, FlowBench
 from tests.support.key_stores import record
 
-# What the release before parsed records wrote: an order that was created, updated twice, the
-# second time without an answer, and paid; with an order event and late look-ups to come.
+# A text of the release before parsed records: the order was created, updated twice, the second
+# time without an answer, and paid. An order event and late look-ups are still to come.
 OLD_FOLLOW_UP = (
     '{"webhooks":["evt_1"],"told":["paid:pi_1"],"queue":[{"id":"evt_order_1","type":"order.paid",'
     '"at":1800000000.0,"facts":{"order_id":"A-1","amount":1500},"tries":2,"next_at":1800000002.0,'
