@@ -14,7 +14,7 @@ from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 
-from payment_service.background.start import start_courier, start_second_looks
+from payment_service.background.start import start_delivery, start_late_look_ups
 from payment_service.cli.commands import (
     add_commands,
     from_environment,
@@ -65,9 +65,9 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     access_control.install(app, settings, parts.clients)
     app.teardown_request(_forget)
     if settings.order_events_delivery == "embedded" and is_serving():
-        start_courier(settings, parts.payments, parts.receivers)
+        start_delivery(settings, parts.payments, parts.receivers)
     if payments is None and is_serving():
-        start_second_looks(settings, parts.payments)
+        start_late_look_ups(settings, parts.payments)
     if payments is None:
         app.wsgi_app = RebuildAfterFork(app.wsgi_app, lambda: create_app(settings))  # type: ignore[method-assign]
     return app

@@ -52,7 +52,6 @@ class Scenario:
 def scenarios(on_stores: tuple[Server, ...]) -> list[Scenario]:
     """Return the scenarios that measure maximum throughput."""
     memory = on_stores[0]
-    cached = servers.ours("ours, answers cached 5 s", ANSWER_CACHE_SECONDS="5")
     return [
         Scenario(
             "hold", "New orders, Stripe answers in 300 ms, 400 connections", servers.NODE, 400,
@@ -66,7 +65,7 @@ def scenarios(on_stores: tuple[Server, ...]) -> list[Scenario]:
         ),
         Scenario(
             "replay", "The same orders again, 16 connections", servers.ECHO, 16,
-            (servers.echo(), memory, cached), script="replays",
+            (servers.echo(), memory), script="replays",
         ),
     ]  # fmt: skip
 

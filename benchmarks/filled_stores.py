@@ -28,6 +28,7 @@ from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.key_store.shared_directory import PREFIX
 from payment_service.payments.record import transitions
+from payment_service.payments.record.records import Records
 from tests.support.servers import Postgres, Redis
 
 FEW = 1_000
@@ -124,12 +125,13 @@ def take_order(store: KeyStore, number: int) -> None:
     wanted = transitions.Wanted(
         Order(livemode=False, client_id="shop-7", order_id=order_id),
         "0123456789abcdef" * 4,
-        SentParams("2026-10-28.endive", params).text(),
+        SentParams("2026-10-28.endive", params),
     )
     mine = transitions.first_claim(wanted, transitions.Lease(uuid4().hex, NOW, 35.0))
-    held = store.claim(mine)
+    records = Records(store)
+    held = records.claim(mine)
     assert held.owner == mine.owner
-    assert store.replace(held, transitions.created(held, intent(number), NOW + 0.3))
+    assert records.replace(held, transitions.created(held, intent(number), NOW + 0.3))
 
 
 def intent(number: int) -> Intent:

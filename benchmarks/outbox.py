@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import Connection
 from threading import Thread
 
-from payment_service.background.loop import Courier
+from payment_service.background.loop import JobLoop
 from payment_service.background.receivers import Posts, Receiver, Receivers
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.sent_params import SentParams
@@ -28,7 +28,8 @@ from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.record import transitions
-from payment_service.payments.shop_events.catalogue import told
+from payment_service.payments.record.records import Records
+from payment_service.payments.shop_events.catalogue import with_event
 from payment_service.payments.shop_events.outbox import Outbox
 from tests.support.servers import Postgres, Redis
 
@@ -61,26 +62,28 @@ def shop(ready: Connection) -> None:
 
 def fill(store: KeyStore, events: int) -> None:
     """Store paid orders with an undelivered event."""
-    now = time.time()
+    now, records = time.time(), Records(store)
     for number in range(events):
         order = Order(livemode=False, client_id=None, order_id=f"O-{number}")
         params = {"amount": 1099, "currency": "usd", "metadata": {"order_id": order.order_id}}
-        sent = SentParams("2026-10-28.endive", params).text()
-        held = store.claim(
+        sent = SentParams("2026-10-28.endive", params)
+        held = records.claim(
             transitions.first_claim(
                 transitions.Wanted(order, "0" * 64, sent), transitions.Lease("me", now, 35)
             )
         )
         paid = Intent(f"pi_{number:024d}", "", "succeeded", 1099, "usd", int(now), {})
-        assert store.replace(held, told(transitions.created(held, paid, now), paid, now))
+        assert records.replace(held, with_event(transitions.created(held, paid, now), paid, now))
 
 
 def measure(store: KeyStore, port: int, events: int, deliverers: int) -> float:
     """Return events per second."""
     fill(store, events)
     receivers = Receivers(Receiver(f"http://127.0.0.1:{port}/", (SECRET,)))
-    couriers = [Courier(Outbox(store, Posts(receivers), time.time)) for _ in range(deliverers)]
-    threads = [Thread(target=courier.run_once) for courier in couriers]
+    loops = [
+        JobLoop(Outbox(Records(store), Posts(receivers), time.time)) for _ in range(deliverers)
+    ]
+    threads = [Thread(target=loop.run_once) for loop in loops]
     began = time.perf_counter()
     for thread in threads:
         thread.start()

@@ -97,12 +97,12 @@ def timed() -> Callable[..., Any]:
     root.handlers = [TimedLog(watch, handler) for handler in root.handlers]
     opened = open_payments(
         settings,
-        observe=watch.of(LOG, request_log.log_happening),
+        observe=watch.of(LOG, request_log.log_observation),
         tell=watch.of(LOG, request_log.log_send),
         measured=lambda store: cast(KeyStore, Timed(watch, STORE, store)),
     )
-    stripe = cast(Gateway, Timed(watch, STRIPE, opened.orders.tools.gateway))
-    payments = Payments(replace(opened.orders.tools, gateway=stripe), settings)
+    stripe = cast(Gateway, Timed(watch, STRIPE, opened.orders.context.gateway))
+    payments = Payments(replace(opened.orders.context, gateway=stripe), settings)
     app = create_app(settings, cast(Payments, Timed(watch, FLOW, payments)))
     create = watch.of(VALIDATION, app.view_functions["create_payment_intent"])
 

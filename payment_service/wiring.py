@@ -14,9 +14,10 @@ from payment_service.gateways.sends import RetryDetails, Send
 from payment_service.gateways.stripe.opening import Account, open_gateway, open_transport
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
-from payment_service.payments.context import Timing, Tools
-from payment_service.payments.observer import Happening, Observe, ignore
+from payment_service.payments.context import Context, Timing
+from payment_service.payments.observer import Observation, Observe, ignore
 from payment_service.payments.payments import Payments
+from payment_service.payments.record.records import Records
 from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, SettingsError
 from payment_service.telemetry import request_log
 from payment_service.telemetry.metrics.none import NoMetrics
@@ -72,9 +73,9 @@ def clients_of(settings: Settings) -> Clients | None:
 def _open_payments(
     settings: Settings, clients: Clients | None, metrics: NoMetrics, receivers: Receivers
 ) -> Payments:
-    def observe(happening: Happening) -> None:
-        request_log.log_happening(happening)
-        metrics.happening(happening)
+    def observe(seen: Observation) -> None:
+        request_log.log_observation(seen)
+        metrics.observation(seen)
 
     def tell(send: Send) -> None:
         request_log.log_send(send)
@@ -130,8 +131,8 @@ def open_payments(
         client_id: open_gateway(settings, transport, account, **given)
         for client_id, account in (accounts or {}).items()
     }
-    tools = Tools(
-        measured(store),
+    context = Context(
+        Records(measured(store)),
         gateway,
         Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds),
         clock,
@@ -140,7 +141,7 @@ def open_payments(
         listened=listened or receivers_of(settings, None).any_for,
         serves=_served(settings, listed),
     )
-    return Payments(tools, settings, gateways, hang_up=gateway.close)
+    return Payments(context, settings, gateways, hang_up=gateway.close)
 
 
 def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Order], bool]:

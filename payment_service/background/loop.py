@@ -10,7 +10,8 @@ from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
-from payment_service.key_store.contract import KeyRecord, Order, StoreError
+from payment_service.key_store.contract import Order, StoreError
+from payment_service.payments.record.order_record import OrderRecord
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +31,14 @@ POLL_SECONDS = 1.0
 FORK_SECONDS = 1.0
 
 
-class Chore(Protocol):
+class Job(Protocol):
     """A job for the records that are due."""
 
-    def waiting(self, limit: int) -> list[KeyRecord]:
+    def due(self, limit: int) -> list[OrderRecord]:
         """Return due records."""
         ...
 
-    def deliver(self, record: KeyRecord) -> bool:
+    def run(self, record: OrderRecord) -> bool:
         """Run the job for one record; return whether it is done."""
         ...
 
@@ -57,13 +58,13 @@ class Lanes:
         return self._lane_of(order) not in self._running
 
     def fill(
-        self, records: Iterable[KeyRecord], start: Callable[[deque[KeyRecord]], Future[int]]
+        self, records: Iterable[OrderRecord], start: Callable[[deque[OrderRecord]], Future[int]]
     ) -> list[Future[int]]:
         """Start the work on the records of free lanes, with at most PARALLEL threads for each.
 
         `start` returns the number of records that are done, once no thread can do more.
         """
-        by_lane: dict[Hashable, deque[KeyRecord]] = defaultdict(deque)
+        by_lane: dict[Hashable, deque[OrderRecord]] = defaultdict(deque)
         for record in records:
             if self.is_free(record.order):
                 by_lane[self._lane_of(record.order)].append(record)
@@ -84,13 +85,13 @@ class Lanes:
         return done
 
 
-class Courier:
+class JobLoop:
     """Runs a job until `stop` is called. Any number of loops may run on one store."""
 
     def __init__(
-        self, chore: Chore, poll_seconds: float = POLL_SECONDS, lanes: Lanes | None = None
+        self, job: Job, poll_seconds: float = POLL_SECONDS, lanes: Lanes | None = None
     ) -> None:
-        self._chore, self._poll_seconds = chore, poll_seconds
+        self._job, self._poll_seconds = job, poll_seconds
         self._lanes = lanes or Lanes()
         self._stop = threading.Event()
         self._begun = False
@@ -101,7 +102,7 @@ class Courier:
         A process that forks at once leaves the job to its children, which serve in its place.
         Children must not inherit an open store, above all not an open SQLite file.
         """
-        thread = threading.Thread(target=self._run_unless_forked, name="chores", daemon=True)
+        thread = threading.Thread(target=self._run_unless_forked, name="jobs", daemon=True)
         thread.start()
         os.register_at_fork(after_in_parent=self._forked)
         return thread
@@ -112,7 +113,7 @@ class Courier:
 
     def run(self) -> None:
         """Run until stopped; poll a key store that is down until it is back."""
-        with ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="chores") as pool:
+        with ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="jobs") as pool:
             while not self._stop.is_set():
                 if not self._round(pool):
                     self._stop.wait(self._poll_seconds)
@@ -132,19 +133,19 @@ class Courier:
         Raises StoreError.
         """
         delivered, failed = 0, set[Order]()
-        with ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="chores") as pool:
+        with ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="jobs") as pool:
 
-            def handle(queue: deque[KeyRecord]) -> int:
+            def handle(queue: deque[OrderRecord]) -> int:
                 done = 0
                 for record in _taken_from(queue):
-                    if self._chore.deliver(record):
+                    if self._job.run(record):
                         done += 1
                     else:
                         failed.add(record.order)
                 return done
 
             while True:
-                waiting = [each for each in self._chore.waiting(BATCH) if each.order not in failed]
+                waiting = [each for each in self._job.due(BATCH) if each.order not in failed]
                 if not waiting:
                     return delivered
                 wait(self._lanes.fill(waiting, lambda queue: pool.submit(handle, queue)))
@@ -156,12 +157,12 @@ class Courier:
         A lane that takes longer than the poll interval continues while the next batch starts.
         """
         try:
-            waiting = self._chore.waiting(BATCH)
+            due = self._job.due(BATCH)
         except StoreError:
             log.warning("the key store does not answer: nothing is delivered or looked at again")
             return False
         try:
-            self._lanes.fill(waiting, lambda queue: pool.submit(self._handle, queue))
+            self._lanes.fill(due, lambda queue: pool.submit(self._run_jobs, queue))
         except RuntimeError:
             # The process is ending and its pool accepts no more work: leave it to other processes.
             self.stop()
@@ -169,18 +170,18 @@ class Courier:
         _, slow = wait(self._lanes.running(), timeout=self._poll_seconds)
         return self._lanes.empty() > 0 or bool(slow)
 
-    def _handle(self, queue: deque[KeyRecord]) -> int:
+    def _run_jobs(self, queue: deque[OrderRecord]) -> int:
         """Handle the records of a queue, shared with other threads; return how many were done."""
         done = 0
         for record in _taken_from(queue):
-            done += self._deliver(record)
+            done += self._run_job(record)
             if self._stop.is_set():
                 break
         return done
 
-    def _deliver(self, record: KeyRecord) -> bool:
+    def _run_job(self, record: OrderRecord) -> bool:
         try:
-            return self._chore.deliver(record)
+            return self._job.run(record)
         except StoreError:
             return False
         except Exception:
@@ -189,7 +190,7 @@ class Courier:
             return False
 
 
-def _taken_from(queue: deque[KeyRecord]) -> Iterable[KeyRecord]:
+def _taken_from(queue: deque[OrderRecord]) -> Iterable[OrderRecord]:
     """Yield and remove records until none is left."""
     while True:
         try:

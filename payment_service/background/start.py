@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from payment_service.background.loop import Courier, Lanes
+from payment_service.background.loop import JobLoop, Lanes
 from payment_service.background.receivers import Posts, Receivers
 from payment_service.http_client.opening import network_of
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.shop_events.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -20,40 +20,40 @@ if TYPE_CHECKING:
 
 
 # The poll interval of an idle service. A search for late PaymentIntents is never urgent.
-LOOK_POLL_SECONDS = 5.0
+LOOK_UP_POLL_SECONDS = 5.0
 
 
-def open_courier(settings: Settings, payments: Payments, receivers: Receivers) -> Courier | None:
+def open_delivery(settings: Settings, payments: Payments, receivers: Receivers) -> JobLoop | None:
     """Return the delivery loop of this mode's events, or None if no client has a receiver."""
     if not receivers:
         return None
-    tools, livemode = payments.orders.tools, settings.livemode
+    context, livemode = payments.orders.context, settings.livemode
     # A slow receiver occupies its own lane only.
     lanes = Lanes(receivers.of)
     outbox = Outbox(
-        tools.store,
-        Posts(receivers, tools.clock, network_of(settings)),
-        tools.clock,
-        tools.observe,
+        context.records,
+        Posts(receivers, context.clock, network_of(settings)),
+        context.clock,
+        context.observe,
         ours=lambda order: (
             order.livemode == livemode and receivers.any_for(order) and lanes.is_free(order)
         ),
     )
-    return Courier(outbox, lanes=lanes)
+    return JobLoop(outbox, lanes=lanes)
 
 
-def start_second_looks(settings: Settings, payments: Payments) -> None:
+def start_late_look_ups(settings: Settings, payments: Payments) -> None:
     """Look in a thread of this process for late PaymentIntents of abandoned attempts."""
-    looks = SecondLooks(
-        payments.orders.tools,
-        lambda client_id: payments.orders_of(client_id).tools,
+    look_ups = LateLookUps(
+        payments.orders.context,
+        lambda client_id: payments.orders_of(client_id).context,
         settings.request_budget_seconds,
     )
-    Courier(looks, LOOK_POLL_SECONDS).start()
+    JobLoop(look_ups, LOOK_UP_POLL_SECONDS).start()
 
 
-def start_courier(settings: Settings, payments: Payments, receivers: Receivers) -> None:
+def start_delivery(settings: Settings, payments: Payments, receivers: Receivers) -> None:
     """Deliver order events in a thread of this process, if any client has a receiver."""
-    courier = open_courier(settings, payments, receivers)
-    if courier is not None:
-        courier.start()
+    loop = open_delivery(settings, payments, receivers)
+    if loop is not None:
+        loop.start()

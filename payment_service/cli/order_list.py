@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from payment_service.cli.opening import iso
 from payment_service.payments.changes.status import OrderStatus, status_of
-from payment_service.payments.record.follow_up import follow_up_of
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.strays import STRAY_PAID, TWO_PAID
 
 if TYPE_CHECKING:
@@ -82,11 +82,14 @@ def newest(orders: Orders, wanted: Wanted, limit: int) -> tuple[list[Listed], in
 
 def _matching(orders: Orders, wanted: Wanted) -> Iterator[Listed]:
     states = {STATES[each] for each in wanted.statuses}
-    for record in orders.tools.store.scan(states.pop() if len(states) == 1 else None):
-        # Parsing takes most of the time, so check first what needs none.
-        if record.order.livemode != orders.livemode or not _may_be_wanted(record, wanted):
-            continue
-        listed = Listed(status_of(record, orders.tools.clock()), _alarms_of(record))
+    state = states.pop() if len(states) == 1 else None
+
+    def may_match(record: KeyRecord) -> bool:
+        return record.order.livemode == orders.livemode and _may_be_wanted(record, wanted)
+
+    # Parsing takes most of the time, so check first what needs none.
+    for record in orders.context.records.scan(state, may_match):
+        listed = Listed(status_of(record, orders.context.clock()), _alarms_of(record))
         by_status = not wanted.statuses or listed.status.status in wanted.statuses
         if by_status and (listed.alarms or not wanted.alarms):
             yield listed
@@ -100,8 +103,8 @@ def _may_be_wanted(record: KeyRecord, wanted: Wanted) -> bool:
     )
 
 
-def _alarms_of(record: KeyRecord) -> tuple[str, ...]:
-    kept = follow_up_of(record)
+def _alarms_of(record: OrderRecord) -> tuple[str, ...]:
+    kept = record.follow_up
     found = [HISTORY_ALARMS.get(each["what"]) for each in kept.history]
     parked = ["event_parked"] if any(event.parked for event in kept.queue) else []
     return tuple(dict.fromkeys([each for each in found if each] + parked))

@@ -8,8 +8,8 @@ import time
 
 import click
 
-from payment_service.background.loop import Courier
-from payment_service.background.start import open_courier
+from payment_service.background.loop import JobLoop
+from payment_service.background.start import open_delivery
 from payment_service.cli import order_list
 from payment_service.cli.opening import OpenService, instant, name, opened, plain_errors
 from payment_service.payments.request.existing_order import OrderRequest
@@ -28,20 +28,20 @@ def deliver_command(open_service: OpenService) -> click.Command:
     def deliver(once: bool, parked: bool) -> None:
         """Deliver order events to their receivers until told to stop."""
         parts = opened(open_service)
-        courier = open_courier(parts.settings, parts.payments, parts.receivers)
-        if courier is None:
+        loop = open_delivery(parts.settings, parts.payments, parts.receivers)
+        if loop is None:
             raise click.ClickException(
                 "Order events have no receiver: set ORDER_EVENTS_URL, or order_events_url in the "
                 "clients file"
             )
         with plain_errors():
             if parked:
-                store, livemode = parts.payments.orders.tools.store, parts.settings.livemode
-                click.echo(f"{unparked(store, time.time(), livemode=livemode)} to try again")
+                records, livemode = parts.payments.orders.context.records, parts.settings.livemode
+                click.echo(f"{unparked(records, time.time(), livemode=livemode)} to try again")
             if once:
-                click.echo(f"{courier.run_once()} delivered")
+                click.echo(f"{loop.run_once()} delivered")
                 return
-        _run_until_told(courier)
+        _run_until_told(loop)
 
     return deliver
 
@@ -130,7 +130,7 @@ def _list(open_service: OpenService) -> click.Command:
     return list_
 
 
-def _run_until_told(courier: Courier) -> None:
+def _run_until_told(loop: JobLoop) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: courier.stop())
-    courier.run()
+        signal.signal(number, lambda *_: loop.stop())
+    loop.run()

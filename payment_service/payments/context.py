@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from payment_service.errors import Misconfigured
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.intent import Intent
-from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import KeyRecord, KeyStore, Order
-from payment_service.payments.observer import Happening, Observe, What, ignore
+from payment_service.key_store.contract import Order
+from payment_service.payments.observer import Observation, Observe, What, ignore
+from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import Lease
-from payment_service.payments.shop_events.catalogue import told
+from payment_service.payments.shop_events.catalogue import with_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,10 @@ def new_owner() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Context:
     """The dependencies that all requests of a process share; stateless."""
 
-    store: KeyStore
+    records: Records
     gateway: Gateway
     """The gateway of new attempts."""
     timing: Timing
@@ -55,13 +56,13 @@ class Tools:
     other_gateways: Mapping[str, Gateway] = field(default_factory=dict)
     """The gateways other than `gateway`, by name, for the records that name one of them."""
 
-    def gateway_of(self, record: KeyRecord) -> Gateway:
+    def gateway_of(self, record: OrderRecord) -> Gateway:
         """Return the gateway to which the record's attempt was or will be sent.
 
         Raises Misconfigured if that gateway is not configured here. Another one would not know the
         attempt's key and would create a second payment.
         """
-        name = SentParams.parse(record.params).gateway
+        name = record.sent.gateway
         if name == self.gateway.facts.name:
             return self.gateway
         if name not in self.other_gateways:
@@ -72,14 +73,16 @@ class Tools:
         """Return the terms of a claim that starts now."""
         return Lease(self.owner(), self.clock(), self.timing.lock)
 
-    def telling(self, record: KeyRecord, intent: Intent) -> KeyRecord:
+    def with_shop_event(self, record: OrderRecord, intent: Intent) -> OrderRecord:
         """Return the record with the shop event of its PaymentIntent, if any, in its outbox.
 
         One write stores both the state and the event: no order is recorded as paid without its
         event.
         """
-        return told(record, intent, self.clock()) if self.listened(record.order) else record
+        return with_event(record, intent, self.clock()) if self.listened(record.order) else record
 
-    def saw(self, what: What, record: KeyRecord, **facts: str | int | float | bool | None) -> None:
+    def report(
+        self, what: What, record: OrderRecord, **facts: str | int | float | bool | None
+    ) -> None:
         """Tell the observers what happened to a record's order."""
-        self.observe(Happening(what, record.order, record.attempt, facts))
+        self.observe(Observation(what, record.order, record.attempt, facts))

@@ -39,8 +39,8 @@ What = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """One event in the life of an order. `what` is a metric label."""
+class Observation:
+    """A step in the life of an order. `what` is a metric label."""
 
     what: What
     order: Order
@@ -54,8 +54,8 @@ ALARMS = frozenset({"two_taken", "stray_paid", "event_parked"})
 # The events of an order without any trouble.
 EXPECTED = frozenset({"claimed", "created", "replayed"})
 
-Observe = Callable[[Happening], None]
+Observe = Callable[[Observation], None]
 
 
-def ignore(_: Happening) -> None:
+def ignore(_: Observation) -> None:
     """Observe nothing."""

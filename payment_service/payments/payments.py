@@ -1,8 +1,7 @@
 """Payments: create each order's one PaymentIntent, and give access to existing orders.
 
 The flow is in payments.creation.create. This module holds the state that the threads of a process
-share: one flight per identical request, the short cache of answers, and a bound on the number of
-waiting requests.
+share: one flight per identical request, and a bound on the number of waiting requests.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.orders import Orders
-from payment_service.payments.context import Tools
-from payment_service.payments.creation.answer_cache import AnswerCache
+from payment_service.payments.context import Context
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.single_flight import SingleFlight, WaitedTooLongError
 from payment_service.payments.creation.states import Created
@@ -47,7 +45,7 @@ class Payments:
 
     def __init__(
         self,
-        tools: Tools,
+        context: Context,
         settings: Settings,
         gateways: Mapping[str, Gateway] | None = None,
         *,
@@ -57,12 +55,11 @@ class Payments:
 
         `hang_up` closes the connections to Stripe.
         """
-        self._tools, self._settings, self._hang_up = tools, settings, hang_up
+        self._context, self._settings, self._hang_up = context, settings, hang_up
         self._flight: SingleFlight[tuple[Order, str], Created] = SingleFlight()
-        self._cache: AnswerCache[PaymentAnswer] = AnswerCache(settings.answer_cache_seconds)
-        self.orders = self._orders(tools)
+        self.orders = self._orders(context)
         self._of_client = {
-            client_id: self._orders(replace(tools, gateway=gateway))
+            client_id: self._orders(replace(context, gateway=gateway))
             for client_id, gateway in (gateways or {}).items()
         }
         # Deque operations are atomic, so taking a place and returning it needs no lock.
@@ -75,33 +72,39 @@ class Payments:
         """
         deadline = Deadline.after(self._settings.request_budget_seconds)
         order = Order(self._settings.livemode, request.client_id, request.order_id)
-        fingerprint = request.fingerprint
-        cached = self._cache.get(order, fingerprint)
-        if cached is not None:
-            return cached
-        wanted = Wanted(order, fingerprint, self._params(request))
+        context = self.orders_of(request.client_id).context
+        wanted = Wanted(order, request.fingerprint, _sent(request, context.gateway))
         try:
             place = self._places.pop()
         except IndexError:
             raise Overloaded("Too many requests are waiting for Stripe right now.") from None
         try:
-            return self._create(wanted, deadline)
+            created, shared = self._flight.run(
+                (order, wanted.fingerprint),
+                partial(create_once, context, wanted, deadline),
+                deadline.left(),
+            )
+        except WaitedTooLongError:
+            raise InFlight("This order is being created by another request right now.") from None
         finally:
             self._places.append(place)
+        intent = created.intent
+        return PaymentAnswer(
+            intent.id, intent.client_secret, intent.status, created.replayed or shared
+        )
 
     def orders_of(self, client_id: str | None) -> Orders:
         """Return the Orders of a client: its own account, and the shared store."""
         return self._of_client.get(client_id or "", self.orders)
 
-    def accounts(self) -> Iterator[tuple[Tools, Callable[[str | None], bool]]]:
+    def accounts(self) -> Iterator[tuple[Context, Callable[[str | None], bool]]]:
         """Yield each account's dependencies, and a test for the clients whose orders are in it."""
-        yield self._tools, lambda client_id: client_id not in self._of_client
+        yield self._context, lambda client_id: client_id not in self._of_client
         for own, orders in self._of_client.items():
-            yield orders.tools, partial(eq, own)
+            yield orders.context, partial(eq, own)
 
     def forget(self, order: Order) -> None:
-        """Drop the order's cached answer and close its flights to new requests: it has changed."""
-        self._cache.forget(order)
+        """Close the order's flights to new requests: it has changed."""
         self._flight.part(lambda key: key[0] == order)
 
     def ready(self) -> None:
@@ -110,43 +113,24 @@ class Payments:
         Raises StoreDown, with its cause.
         """
         try:
-            self._tools.store.ping()
+            self._context.records.store.ping()
         except StoreUnavailable as down:
             raise StoreDown("The key store cannot store an order.", down.cause) from down
 
     def close(self) -> None:
         """Close every connection. No call may follow."""
-        self._tools.store.close()
+        self._context.records.store.close()
         self._hang_up()
 
-    def _orders(self, tools: Tools) -> Orders:
+    def _orders(self, context: Context) -> Orders:
         return Orders(
-            tools,
+            context,
             livemode=self._settings.livemode,
             budget_seconds=self._settings.request_budget_seconds,
             changed=self.forget,
         )
 
-    def _create(self, wanted: Wanted, deadline: Deadline) -> PaymentAnswer:
-        asked_at = self._cache.now()
-        try:
-            created, shared = self._flight.run(
-                (wanted.order, wanted.fingerprint),
-                lambda: create_once(self.orders_of(wanted.order.client_id).tools, wanted, deadline),
-                deadline.left(),
-            )
-        except WaitedTooLongError:
-            raise InFlight("This order is being created by another request right now.") from None
-        intent = created.intent
-        answer = PaymentAnswer(
-            intent.id, intent.client_secret, intent.status, created.replayed or shared
-        )
-        if self._cache and not shared:
-            replay = replace(answer, replayed=True)
-            self._cache.put(wanted.order, wanted.fingerprint, replay, asked_at)
-        return answer
 
-    def _params(self, request: PaymentRequest) -> str:
-        gateway = self.orders_of(request.client_id).tools.gateway
-        version = gateway.api_version
-        return SentParams(version, request.stripe_params(version), gateway.facts.name).text()
+def _sent(request: PaymentRequest, gateway: Gateway) -> SentParams:
+    version = gateway.api_version
+    return SentParams(version, request.stripe_params(version), gateway.facts.name)

@@ -90,9 +90,6 @@ _ReadSeconds = Annotated[
 _BudgetSeconds = Annotated[
     float, rule("must be seconds, from 1 to 120", first=as_number, ge=1, le=120)
 ]
-_CacheSeconds = Annotated[
-    float, rule("must be a number from 0 to 10", first=as_number, ge=0, le=10)
-]
 _ProxyUrl = Annotated[Secret, rule(then=proxy_url)]
 _CaBundle = Annotated[Path, rule(then=ca_bundle)]
 _StoreUrl = Annotated[Secret, rule(then=store_url)]
@@ -145,7 +142,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: _Port = 4242
     web_concurrency: _Workers = field(default_factory=lambda: os.cpu_count() or 1)
     max_in_flight: _Places = 400
-    answer_cache_seconds: _CacheSeconds = 0.0
     clients_file: _File | None = None
     cors_origins: _Origins | None = None
     trusted_proxies: _Proxies = 0

@@ -18,7 +18,7 @@ from payment_service.telemetry.formatters import EMPTY, FACTS, JsonLines, PlainT
 
 if TYPE_CHECKING:
     from payment_service.gateways.sends import RetryDetails, Send
-    from payment_service.payments.observer import Happening
+    from payment_service.payments.observer import Observation
 
 
 _payments, _requests = logging.getLogger("payments"), logging.getLogger("requests")
@@ -80,21 +80,21 @@ def start_logging(level: str, stream: TextIO | None = None) -> None:
     root.addHandler(handler)
 
 
-def log_happening(happening: Happening) -> None:
+def log_observation(seen: Observation) -> None:
     """Log an event of an order, on level ERROR if a person must look.
 
     Expected events are logged on DEBUG, because the request's last line names the outcome.
     """
-    order, level = happening.order, _level(happening.what)
+    order, level = seen.order, _level(seen.what)
     named = {
         "order": order.order_id,
         "client": order.client_id,
-        "attempt": happening.attempt,
+        "attempt": seen.attempt,
         "livemode": order.livemode,
     }
-    add_fields(outcome=happening.what, **named)
+    add_fields(outcome=seen.what, **named)
     if _payments.isEnabledFor(level):
-        _write(_payments, level, happening.what, {**named, **happening.facts})
+        _write(_payments, level, seen.what, {**named, **seen.facts})
 
 
 def _level(what: str) -> int:

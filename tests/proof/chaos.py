@@ -15,7 +15,7 @@ from requests import RequestException, Session
 
 from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
-from payment_service.payments.record.transitions import LOOKS_AFTER_SECONDS
+from payment_service.payments.record.transitions import LATE_LOOK_UPS_AFTER_SECONDS
 from payment_service.payments.recovery.late_intents import CLAIM_SECONDS
 from tests.support.aging import order_of
 from tests.support.sandbox_process import SandboxProcess
@@ -59,7 +59,7 @@ FAULTS: tuple[tuple[str, dict[str, str], int, dict[str, Any]], ...] = (
 
 # A PaymentIntent that appears after a 500 is a stray until a look-up finds it. A killed process can
 # interrupt the first look-up, and then a later one finds it.
-MOST_LOOK_SECONDS = LOOKS_AFTER_SECONDS[0] + CLAIM_SECONDS + 5.0
+MOST_LOOK_SECONDS = LATE_LOOK_UPS_AFTER_SECONDS[0] + CLAIM_SECONDS + 5.0
 
 # Stripe's search lag in seconds; each run draws one of them.
 SEARCH_LAGS_SECONDS = (0.0, 60.0, 3600.0)

@@ -128,7 +128,7 @@ def test_key_is_not_resent_after_a_day_of_suspension() -> None:
     # Monotonic time does not advance while a machine is suspended.
     deadline = Deadline(25.0, lambda: 0.0)
     with pytest.raises(StripeFailed):
-        create_once(replace(bench.tools, gateway=gateway), bench.wanted(), deadline)
+        create_once(replace(bench.context, gateway=gateway), bench.wanted(), deadline)
     assert slept
     assert bench.ask().intent.id == first.intent.id
     assert bench.payable() == [first.intent.id]

@@ -133,8 +133,8 @@ def test_triggerdotdev_4953_carbon_252_old_key_charges_once(bench: FlowBench, ho
 def test_powertools_python_8386_locked_record_is_not_reclaimed(
     bench: FlowBench,
 ) -> None:
-    claim = transitions.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=60.0))
-    bench.store.claim(claim)
+    claim = transitions.first_claim(bench.wanted(), replace(bench.context.lease(), seconds=60.0))
+    bench.records.claim(claim)
     with pytest.raises(InFlight):
         bench.ask()
     assert bench.sends() == 0
@@ -144,11 +144,11 @@ def test_powertools_python_8386_locked_record_is_not_reclaimed(
 def test_powertools_typescript_5714_finished_record_is_kept(
     bench: FlowBench,
 ) -> None:
-    stale = transitions.first_claim(bench.wanted(), replace(bench.tools.lease(), seconds=1.0))
-    bench.store.claim(stale)
+    stale = transitions.first_claim(bench.wanted(), replace(bench.context.lease(), seconds=1.0))
+    bench.records.claim(stale)
     bench.now += 2
     finished = bench.ask()
-    assert not bench.store.replace(stale, transitions.released(stale, "stripe_error", bench.now))
+    assert not bench.records.replace(stale, transitions.released(stale, "stripe_error", bench.now))
     assert bench.record().payment_intent_id == finished.intent.id
 
 

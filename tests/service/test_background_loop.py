@@ -11,17 +11,17 @@ from tests.support.sandbox_process import ROOT
 ENDING = """
 import threading
 from types import SimpleNamespace
-from payment_service.background.loop import Courier
+from payment_service.background.loop import JobLoop
 
 class Always:
-    def waiting(self, limit):
+    def due(self, limit):
         return [SimpleNamespace(order=None)] * 20
 
-    def deliver(self, record):
+    def run(self, record):
         return True
 
-chores = Courier(Always()).start()
-threading.Thread(target=lambda: chores.join(5)).start()
+loop = JobLoop(Always()).start()
+threading.Thread(target=lambda: loop.join(5)).start()
 """
 
 

@@ -22,13 +22,14 @@ from payment_service.background.receivers import (
     Receivers,
     receivers_of,
 )
-from payment_service.background.start import open_courier
+from payment_service.background.start import open_delivery
 from payment_service.key_store.contract import Order
-from payment_service.payments.record.follow_up import OrderEvent, follow_up_of, with_follow_up
+from payment_service.payments.record.follow_up import OrderEvent
 from payment_service.payments.shop_events.outbox import unparked
 from payment_service.settings import Settings, load_settings
 from payment_service.wiring import open_parts
-from tests.support.key_stores import NOW, record
+from tests.support.flow_bench import order_record
+from tests.support.key_stores import NOW
 from tests.support.sandbox_process import WEBHOOK_SECRET, SandboxProcess
 from tests.support.service_process import ServiceProcess
 from tests.support.shop import API_KEYS, bearer, clients_file, entry
@@ -87,14 +88,14 @@ def test_without_a_default_only_clients_with_a_receiver_are_told(tmp_path: Path)
     parts = open_parts(
         settings(tmp_path, entry("shop-a", *own("http://a.example/")), entry("shop-b"))
     )
-    listened = parts.payments.orders.tools.listened
+    listened = parts.payments.orders.context.listened
     assert [listened(order(each)) for each in ("shop-a", "shop-b", None)] == [True, False, False]
     parts.payments.close()
 
 
 def test_no_receiver_means_no_delivery_loop(tmp_path: Path) -> None:
     parts = open_parts(settings(tmp_path))
-    assert open_courier(parts.settings, parts.payments, parts.receivers) is None
+    assert open_delivery(parts.settings, parts.payments, parts.receivers) is None
     parts.payments.close()
 
 
@@ -110,12 +111,12 @@ def test_each_receiver_gets_only_its_clients_events_with_its_own_signature(
     """During a rotation an event has a signature for the new secret and one for the old."""
     entries = entry("shop-a", *own(shop.url, "whsec_new, whsec_old")), entry("shop-b")
     parts = open_parts(settings(tmp_path, *entries, default=operator.url))
-    store = parts.payments.orders.tools.store
+    records = parts.payments.orders.context.records
     for client_id in ("shop-a", "shop-b", None):
-        store.claim(with_follow_up(record(order(client_id)), queue=(queued(f"of {client_id}"),)))
-    courier = open_courier(parts.settings, parts.payments, parts.receivers)
-    assert courier
-    assert courier.run_once() == 3
+        records.claim(order_record(order(client_id), queue=(queued(f"of {client_id}"),)))
+    loop = open_delivery(parts.settings, parts.payments, parts.receivers)
+    assert loop
+    assert loop.run_once() == 3
     [(body, signed)] = shop.taken
     assert json.loads(body)["id"] == "evt_of shop-a"
     for secret in ("whsec_new", "whsec_old"):
@@ -133,13 +134,13 @@ def test_given_up_events_go_to_their_own_receiver_when_retried(
     tmp_path: Path, shop: ShopListener, operator: ShopListener
 ) -> None:
     parts = open_parts(settings(tmp_path, entry("shop-a", *own(shop.url)), default=operator.url))
-    store = parts.payments.orders.tools.store
-    store.claim(with_follow_up(record(order("shop-a")), queue=(queued("A-1", parked=True),)))
-    courier = open_courier(parts.settings, parts.payments, parts.receivers)
-    assert courier
-    assert courier.run_once() == 0
-    assert unparked(store, time.time(), livemode=False) == 1
-    assert courier.run_once() == 1
+    records = parts.payments.orders.context.records
+    records.claim(order_record(order("shop-a"), queue=(queued("A-1", parked=True),)))
+    loop = open_delivery(parts.settings, parts.payments, parts.receivers)
+    assert loop
+    assert loop.run_once() == 0
+    assert unparked(records, time.time(), livemode=False) == 1
+    assert loop.run_once() == 1
     assert (list(shop.told()), operator.taken) == (["evt_A-1"], [])
     parts.payments.close()
 
@@ -151,19 +152,19 @@ def test_resting_receiver_gets_no_post_and_its_events_leave_the_front(
     with ShopListener([500] * 300, delay_seconds=SLOW_SECONDS + 0.1) as slow:
         entries = entry("shop-a", *own(slow.url)), entry("shop-b", *own(shop.url, "whsec_ofShopB"))
         parts = open_parts(settings(tmp_path, *entries))
-        store = parts.payments.orders.tools.store
+        records = parts.payments.orders.context.records
         for number in range(300):
             each = f"A-{number}"
-            store.claim(with_follow_up(record(order("shop-a", each)), queue=(queued(each),)))
+            records.claim(order_record(order("shop-a", each), queue=(queued(each),)))
         last = queued("B-1", number=1)
-        store.claim(with_follow_up(record(order("shop-b", "B-1")), queue=(last,)))
-        courier = open_courier(parts.settings, parts.payments, parts.receivers)
-        assert courier
+        records.claim(order_record(order("shop-b", "B-1"), queue=(last,)))
+        loop = open_delivery(parts.settings, parts.payments, parts.receivers)
+        assert loop
         began = time.time()
-        assert courier.run_once() == 1
+        assert loop.run_once() == 1
         assert slow.refused == PARALLEL
     assert list(shop.told()) == ["evt_B-1"]
-    waiting = [follow_up_of(each).queue for each in store.scan() if each.due_at is not None]
+    waiting = [each.follow_up.queue for each in records.scan() if each.due_at is not None]
     assert [(event.tries, event.next_at > began) for (event,) in waiting] == [(1, True)] * 300
     parts.payments.close()
 

@@ -14,6 +14,7 @@ from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, Order, State
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.changes.orders import Orders
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import CancelRequest, UpdateRequest
 from payment_service.payments.shop_events.outbox import Outbox
@@ -96,10 +97,11 @@ class AfterBench(FlowBench):
         self.at_step: dict[int, Callable[[], object]] = {}
         super().__init__(SteppedStore(self._step))
         self.shop = Shop()
-        self.tools = replace(self.tools, listened=lambda _: True, gateway=self._gateway())
-        self.orders = Orders(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS)
+        gateway = self._gateway()
+        self.context = replace(self.context, listened=lambda _: True, gateway=gateway)
+        self.orders = Orders(self.context, livemode=False, budget_seconds=BUDGET_SECONDS)
         self.outbox = Outbox(
-            self.store, self.shop, lambda: self.now, self.seen.append, lambda _, high: high
+            self.records, self.shop, lambda: self.now, self.seen.append, lambda _, high: high
         )
 
     def pay(self, intent_id: str) -> None:
@@ -136,7 +138,10 @@ class AfterBench(FlowBench):
         return [self.apply(event) for event in self.events(order_id)]
 
     def deliver(self) -> int:
-        return sum(self.outbox.deliver(record) for record in self.store.due(self.now, 100))
+        return sum(map(self.outbox.run, self.due()))
+
+    def due(self) -> list[OrderRecord]:
+        return self.records.due(self.now, 100, lambda _: True, lambda _: True)
 
     def update(self, amount: int, order_id: str = "A-1", **more: Any) -> Any:
         return self.orders.update(UpdateRequest(order_id=order_id, amount=amount, **more))
@@ -148,7 +153,7 @@ class AfterBench(FlowBench):
         self, *, dry_run: bool = False, restored: bool = False, days: float = 7
     ) -> dict[str, Any]:
         run = Reconciler(
-            self.tools,
+            self.context,
             livemode=False,
             budget_seconds=BUDGET_SECONDS,
             dry_run=dry_run,

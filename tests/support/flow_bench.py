@@ -12,11 +12,14 @@ from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.context import Timing, Tools
+from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.states import Created
-from payment_service.payments.observer import Happening
-from payment_service.payments.record.transitions import Wanted
+from payment_service.payments.observer import Observation
+from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.records import Records
+from payment_service.payments.record.transitions import Lease, Wanted
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
 from tests.support.sandbox_transport import SandboxTransport
@@ -27,6 +30,13 @@ KEY = "Bearer sk_test_shop"
 CREATE = Match(method="POST", path="/v1/payment_intents$")
 
 
+def order_record(order: Order, **follow_up: Any) -> OrderRecord:
+    """Return a first claim at NOW with these follow-up fields."""
+    sent = SentParams("v", {"amount": 1099, "currency": "usd"})
+    claim = transitions.first_claim(Wanted(order, "f" * 64, sent), Lease("first", NOW, 35.0))
+    return claim.with_follow_up(**follow_up)
+
+
 class FlowBench:
     """Creates orders, makes Stripe fail, moves the clock, and counts PaymentIntents."""
 
@@ -34,14 +44,15 @@ class FlowBench:
         self.now = NOW
         self.sandbox = Sandbox(lambda: self.now, seed=1)
         self.store = store or MemoryStore()
-        self.seen: list[Happening] = []
+        self.records = Records(self.store)
+        self.seen: list[Observation] = []
         self.on_sleep: Callable[[float], None] = lambda _: None
         # Seconds that Stripe takes for each response.
         self.send_seconds = 0.0
         self._owners = itertools.count()
-        self.tools = self.another()
+        self.context = self.another()
 
-    def another(self) -> Tools:
+    def another(self) -> Context:
         """Return the dependencies of another process on the same store."""
         gateway = StripeGateway(
             "sk_test_shop",
@@ -49,8 +60,8 @@ class FlowBench:
             policy=RetryPolicy(sleep=self.sleep, uniform=lambda _, high: high),
             clock=lambda: self.now,
         )
-        return Tools(
-            self.store,
+        return Context(
+            self.records,
             gateway,
             Timing(lock=BUDGET_SECONDS + 10, lock_margin=10, store=2),
             clock=lambda: self.now,
@@ -74,7 +85,7 @@ class FlowBench:
             **more,
         }
         order = Order(livemode=False, client_id=None, order_id=order_id)
-        sent = SentParams(self.tools.gateway.api_version, params).text()
+        sent = SentParams(self.context.gateway.api_version, params)
         return Wanted(order, f"print of {amount} {sorted(more)}", sent)
 
     def ask(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Created:
@@ -82,7 +93,7 @@ class FlowBench:
 
     def ask_within(self, budget_seconds: float, wanted: Wanted | None = None) -> Created:
         deadline = Deadline.after(budget_seconds, lambda: self.now)
-        return create_once(self.tools, wanted or self.wanted(), deadline)
+        return create_once(self.context, wanted or self.wanted(), deadline)
 
     def break_creation(self, kind: str, **more: Any) -> None:
         self.sandbox.faults.order(FaultOrder(kind, CREATE, **more))
@@ -95,7 +106,7 @@ class FlowBench:
         assert answer.status == 200, answer.body
 
     def record(self, order_id: str = "A-1") -> Any:
-        return self.store.read(Order(livemode=False, client_id=None, order_id=order_id))
+        return self.records.read(Order(livemode=False, client_id=None, order_id=order_id))
 
     def made(self, order_id: str = "A-1") -> list[dict[str, Any]]:
         """Return every PaymentIntent of the order, oldest first."""

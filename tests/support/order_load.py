@@ -18,8 +18,9 @@ from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.http_client.connection import Response
 from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyStore, Order
-from payment_service.payments.context import Timing, Tools
+from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation.create import create_once
+from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import Wanted
 from sandbox.core import Sandbox
 from tests.support.key_stores import TIMEOUT_SECONDS
@@ -110,7 +111,7 @@ class OrderLoad:
                 return
             after = f"&starting_after={found['data'][-1]['id']}"
 
-    def _service(self, store: KeyStore) -> Tools:
+    def _service(self, store: KeyStore) -> Context:
         gateway = StripeGateway(
             "sk_test_shop",
             _Serialized(self._sandbox),
@@ -120,7 +121,7 @@ class OrderLoad:
         timing = Timing(
             lock=LOCK_SECONDS, lock_margin=LOCK_SECONDS - BUDGET_SECONDS, store=TIMEOUT_SECONDS
         )
-        return Tools(store, gateway, timing, clock=time.time, sleep=time.sleep)
+        return Context(Records(store), gateway, timing, clock=time.time, sleep=time.sleep)
 
 
 class _Serialized(SandboxTransport):
@@ -144,5 +145,5 @@ def order_load(url: str) -> Iterator[OrderLoad]:
 
 def _wanted(order_id: str) -> Wanted:
     params = {"amount": 1099, "currency": "usd", "metadata": {"order_id": order_id}}
-    sent = SentParams("2026-10-28.endive", params).text()
+    sent = SentParams("2026-10-28.endive", params)
     return Wanted(Order(livemode=False, client_id=None, order_id=order_id), "print", sent)

@@ -48,8 +48,8 @@ CHECKED_BEFORE = {
     "payment_service.server.request_head._EACH",
 }
 
-# Only an operator's own words reach these: the settings, the clients file, the command line, and the
-# errors of the operator's own database.
+# Only an operator's own words reach these: the settings, the clients file, the command line, and
+# the errors of the operator's own database.
 OPERATORS = {
     "payment_service.settings.checks",
     "payment_service.cli.opening",

@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-from payment_service.errors import InFlight, NoLongerOpen, StripeFailed
+from payment_service.errors import NoLongerOpen, StripeFailed
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import Order
-from payment_service.payments.changes.existing_order import fetch, known_record
-from payment_service.payments.context import Tools
+from payment_service.payments.changes.existing_order import known_record
+from payment_service.payments.context import Context
+from payment_service.payments.creation.cancellation import cancel_and_check
+from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 
-MAX_TRIES = 5
 
-
-def cancel_order(tools: Tools, order: Order, reason: str, deadline: Deadline) -> Intent:
+def cancel_order(context: Context, order: Order, reason: str, deadline: Deadline) -> Intent:
     """Return the canceled PaymentIntent; a second call changes nothing.
 
     Canceling releases money that is only held (requires_capture), as the caller requests.
     Raises NoLongerOpen once it is paid or being paid, NotFound, InFlight.
     """
-    stripe_deadline = deadline.earlier(tools.timing.store)
-    record = known_record(tools, order, deadline)
-    assert record.payment_intent_id
-    intent = fetch(tools, record, stripe_deadline)
+    gateway_deadline = deadline.earlier(context.timing.store)
+    record = known_record(context, order, deadline)
+    intent = fetch_recorded(context, record, gateway_deadline)
     if intent.status != CANCELED:
-        intent = _cancel(
-            tools.gateway_of(record), record.payment_intent_id, reason, stripe_deadline
-        )
-    for _ in range(MAX_TRIES):
-        if record.payment_status == CANCELED:
-            return intent
-        canceled = transitions.seen(record, intent, tools.clock(), "canceled")
-        if tools.store.replace(record, tools.telling(canceled, intent)):
-            tools.saw("canceled", record)
-            return intent
-        held = tools.store.read(order)
-        if held is None or held.payment_intent_id != intent.id:
-            # Another request has created the order again; the caller did not cancel that one.
-            return intent
-        record = held
-    raise InFlight("This order is being changed by other requests right now.")
+        intent = _cancel(context.gateway_of(record), intent.id, reason, gateway_deadline)
+
+    def canceled(held: OrderRecord) -> OrderRecord | None:
+        # If the order was created again meanwhile, the caller did not cancel that one.
+        if held.payment_intent_id != intent.id or held.payment_status == CANCELED:
+            return None
+        seen = transitions.seen(held, intent, context.clock(), "canceled")
+        return context.with_shop_event(seen, intent)
+
+    written = context.records.change(record, canceled)
+    if written:
+        context.report("canceled", written)
+    return intent
 
 
 def _cancel(gateway: Gateway, intent_id: str, reason: str, deadline: Deadline) -> Intent:
-    canceled = gateway.cancel(intent_id, reason, deadline)
-    if canceled:
-        return canceled
-    found = gateway.retrieve(intent_id, deadline)
-    if found.status in TAKEN:
-        raise NoLongerOpen(found.status)
-    if found.status != CANCELED:
+    intent = cancel_and_check(gateway, intent_id, reason, deadline).intent
+    if intent.status in TAKEN:
+        raise NoLongerOpen(intent.status)
+    if intent.status != CANCELED:
         raise StripeFailed("Stripe did not cancel this order's PaymentIntent.")
-    return found
+    return intent

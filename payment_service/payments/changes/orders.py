@@ -10,11 +10,11 @@ from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.cancel import cancel_order
-from payment_service.payments.changes.existing_order import fetch
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.changes.webhook import apply_event
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
+from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.record import transitions
 from payment_service.payments.request.existing_order import (
     CancelRequest,
@@ -28,13 +28,13 @@ class Orders:
 
     def __init__(
         self,
-        tools: Tools,
+        context: Context,
         *,
         livemode: bool,
         budget_seconds: float,
         changed: Callable[[Order], None] = lambda _: None,
     ) -> None:
-        self.tools, self.livemode = tools, livemode
+        self.context, self.livemode = context, livemode
         self._budget_seconds, self._changed = budget_seconds, changed
 
     def status(self, request: OrderRequest, *, refresh: bool = False) -> OrderStatus:
@@ -46,17 +46,17 @@ class Orders:
         with _StoreErrors():
             if refresh:
                 self._refresh(order)
-            record = self.tools.store.read(order)
+            record = self.context.records.read(order)
         if record is None:
             raise NotFound("This order is not known.")
-        return status_of(record, self.tools.clock())
+        return status_of(record, self.context.clock())
 
     def update(self, request: UpdateRequest) -> Updated:
         """Change the order's PaymentIntent; see payments.changes.update."""
         order = Order(self.livemode, request.client_id, request.order_id)
         try:
             with _StoreErrors():
-                return update_order(self.tools, order, request, self._deadline())
+                return update_order(self.context, order, request, self._deadline())
         finally:
             self._changed(order)
 
@@ -65,7 +65,7 @@ class Orders:
         order = self._order(request)
         try:
             with _StoreErrors():
-                return cancel_order(self.tools, order, request.reason, self._deadline())
+                return cancel_order(self.context, order, request.reason, self._deadline())
         finally:
             self._changed(order)
 
@@ -75,18 +75,20 @@ class Orders:
             return "ignored"
         try:
             with _StoreErrors():
-                return apply_event(self.tools, event, self._deadline())
+                return apply_event(self.context, event, self._deadline())
         finally:
             self._changed(event.order)
 
     def _refresh(self, order: Order) -> None:
-        record = self.tools.store.read(order)
+        record = self.context.records.read(order)
         if record is None or record.payment_intent_id is None:
             return
-        intent = fetch(self.tools, record, self._deadline().earlier(self.tools.timing.store))
-        if transitions.is_news(record, intent):
-            seen = transitions.seen(record, intent, self.tools.clock())
-            self.tools.store.replace(record, self.tools.telling(seen, intent))
+        intent = fetch_recorded(
+            self.context, record, self._deadline().earlier(self.context.timing.store)
+        )
+        if transitions.shows_change(record, intent):
+            seen = transitions.seen(record, intent, self.context.clock())
+            self.context.records.replace(record, self.context.with_shop_event(seen, intent))
 
     def _order(self, request: OrderRequest) -> Order:
         return Order(self.livemode, request.client_id, request.order_id)

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.record import transitions
-from payment_service.payments.record.follow_up import follow_up_of
-from payment_service.payments.record.history import entries_of
+from payment_service.payments.record.order_record import OrderRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +32,9 @@ class OrderStatus:
     history: tuple[Mapping[str, Any], ...]
 
 
-def status_of(record: KeyRecord, now: float) -> OrderStatus:
+def status_of(record: OrderRecord, now: float) -> OrderStatus:
     """Build the status of an order from its record."""
-    kept, history = follow_up_of(record), tuple(entries_of(record.follow_up))
-    params = SentParams.parse(record.params).params
+    kept, history, params = record.follow_up, record.follow_up.history, record.sent.params
     status = _status(record, now)
     return OrderStatus(
         order_id=record.order.order_id,
@@ -57,7 +53,7 @@ def status_of(record: KeyRecord, now: float) -> OrderStatus:
     )
 
 
-def _status(record: KeyRecord, now: float) -> str:
+def _status(record: OrderRecord, now: float) -> str:
     if record.state == "created":
         return record.payment_status or "unknown"
     if record.state == "rejected":

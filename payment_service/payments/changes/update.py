@@ -27,22 +27,17 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
 from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.changes.existing_order import fetch, known_record
-from payment_service.payments.context import Tools
+from payment_service.key_store.contract import Order
+from payment_service.payments.changes.existing_order import known_record
+from payment_service.payments.context import Context
+from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.idempotency_key import PREFIX
 from payment_service.payments.record import transitions
-from payment_service.payments.record.follow_up import (
-    MAX_CHANGES,
-    Change,
-    follow_up_of,
-    with_follow_up,
-)
+from payment_service.payments.record.follow_up import MAX_CHANGES, Change
+from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.request.currencies import check_amount
 from payment_service.payments.request.existing_order import UpdateRequest
-
-# How often an update retries after it loses a race for the record's next version.
-MAX_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,50 +49,49 @@ class Updated:
     replayed: bool
 
 
-def update_order(tools: Tools, order: Order, request: UpdateRequest, deadline: Deadline) -> Updated:
+def update_order(
+    context: Context, order: Order, request: UpdateRequest, deadline: Deadline
+) -> Updated:
     """Apply an update once.
 
     Raises Changed for a late copy, for a concurrent update, and if the order is not in the state
     that the caller expected; NoLongerOpen once the PaymentIntent is paid, being paid or canceled;
     NotFound.
     """
-    for _ in range(MAX_TRIES):
-        done = _Update(tools, order, request, deadline).run()
-        if done:
-            return done
-    raise InFlight("This order is being changed by other requests right now.")
+    return retry_on_race(lambda: _Update(context, order, request, deadline).run())
 
 
 class _Update:
-    """One try; `run` returns None if the record changed in the meantime."""
+    """One try; `run` raises RecordChanged if the record is no longer the one it read."""
 
     def __init__(
-        self, tools: Tools, order: Order, request: UpdateRequest, deadline: Deadline
+        self, context: Context, order: Order, request: UpdateRequest, deadline: Deadline
     ) -> None:
-        self._tools, self._request = tools, request
-        self._deadline = deadline.earlier(tools.timing.store)
-        self._record = known_record(tools, order, deadline)
-        self._gateway = tools.gateway_of(self._record)
-        self._kept = follow_up_of(self._record)
-        self._print = request.without_revision
+        self._context, self._request = context, request
+        self._deadline = deadline.earlier(context.timing.store)
+        self._record = known_record(context, order, deadline)
+        self._gateway = context.gateway_of(self._record)
+        self._kept = self._record.follow_up
+        self._fingerprint = request.without_revision
 
-    def run(self) -> Updated | None:
+    def run(self) -> Updated:
         pending = self._kept.pending
-        if pending and transitions.holds(pending.until, self._tools.clock()):
+        if pending and transitions.holds(pending.until, self._context.clock()):
             raise self._under_way(pending)
-        intent = fetch(self._tools, self._record, self._deadline)
+        intent = fetch_recorded(self._context, self._record, self._deadline)
         if intent.status in TAKEN or intent.status == CANCELED:
             raise NoLongerOpen(intent.status)
         if pending:
             self._settle(pending, intent)
-            return None
+            # Nothing is pending now: begin again with the settled record.
+            raise RecordChanged
         if self._is_last_applied() and intent.costs(self._params(intent)):
             return Updated(intent, self._kept.revision, replayed=True)
         self._compare(intent)
         return self._apply(intent)
 
     def _under_way(self, pending: Change) -> PaymentError:
-        if pending.fingerprint == self._print:
+        if pending.fingerprint == self._fingerprint:
             return InFlight("This very update is under way.")
         return self._changed("Another update of this order is under way.", None)
 
@@ -105,34 +99,34 @@ class _Update:
 
     def _settle(self, pending: Change, intent: Intent) -> None:
         """Determine the outcome of an update whose answer was lost, and record it."""
-        now = self._tools.clock()
+        now = self._context.clock()
         if now - pending.at >= self._gateway.facts.key_is_safe_seconds:
             # Stripe may have forgotten the key, so do not resend: the PaymentIntent itself shows
             # whether the update was applied.
             self._write(pending, intent if self._shows(intent, pending) else None)
             return
-        mine = replace(pending, until=now + self._tools.timing.lock)
+        mine = replace(pending, until=now + self._context.timing.lock)
         taken = transitions.touched(
             self._record, now, "update taken over", revision=pending.revision
         )
-        taken = with_follow_up(taken, pending=mine)
-        if self._tools.store.replace(self._record, taken):
-            self._record = taken
-            try:
-                self._send(mine, sent_before=True)
-            except PaymentError:
-                if follow_up_of(self._current()).pending:
-                    raise
+        taken = taken.with_follow_up(pending=mine)
+        self._context.records.write(self._record, taken)
+        self._record = taken
+        try:
+            self._send(mine, sent_before=True)
+        except PaymentError:
+            if self._current().follow_up.pending:
+                raise
 
     # This update.
 
     def _is_last_applied(self) -> bool:
         kept = self._kept
-        return kept.sent[-1:] == (self._print,) and kept.revision == kept.last_revision
+        return kept.sent[-1:] == (self._fingerprint,) and kept.revision == kept.last_revision
 
     def _is_late(self) -> bool:
         """Whether this update was sent before and then replaced by another or undone."""
-        return self._print in self._kept.sent[:-1] or self._is_last_applied()
+        return self._fingerprint in self._kept.sent[:-1] or self._is_last_applied()
 
     def _compare(self, intent: Intent) -> None:
         """Reject an update that the caller meant for another state of the order."""
@@ -153,27 +147,26 @@ class _Update:
         except ValueError as wrong:
             raise BadRequest(str(wrong), param="amount") from None
 
-    def _apply(self, intent: Intent) -> Updated | None:
+    def _apply(self, intent: Intent) -> Updated:
         """Claim the next revision, then send: one store statement lets a single update through."""
-        now, revision = self._tools.clock(), self._kept.last_revision + 1
+        now, revision = self._context.clock(), self._kept.last_revision + 1
         version = self._gateway.api_version
         change = Change(
             revision=revision,
             attempt=self._record.attempt,
-            fingerprint=self._print,
-            sent=SentParams(version, self._params(intent), self._gateway.facts.name).text(),
+            fingerprint=self._fingerprint,
+            sent=SentParams(version, self._params(intent), self._gateway.facts.name),
             key=self._key(revision),
             at=now,
-            until=now + self._tools.timing.lock,
+            until=now + self._context.timing.lock,
         )
         claimed = transitions.touched(self._record, now, "update sent", revision=revision)
-        others = [each for each in self._kept.sent if each != self._print]
-        sent = (*others, self._print)[-MAX_CHANGES:]
-        claimed = with_follow_up(claimed, pending=change, last_revision=revision, sent=sent)
+        others = [each for each in self._kept.sent if each != self._fingerprint]
+        sent = (*others, self._fingerprint)[-MAX_CHANGES:]
+        claimed = claimed.with_follow_up(pending=change, last_revision=revision, sent=sent)
         # From here on the PaymentIntent's own amount decides whether a creation is the same.
         claimed = replace(claimed, fingerprint=transitions.LOST_FINGERPRINT)
-        if not self._tools.store.replace(self._record, claimed):
-            return None
+        self._context.records.write(self._record, claimed)
         self._record = claimed
         intent = self._send(change)
         return Updated(intent, revision, replayed=False)
@@ -183,7 +176,7 @@ class _Update:
 
         It contains a nonce because revisions begin at 1 again after the store is lost.
         """
-        named = f"{self._record.order!r} {self._record.attempt} {revision} {self._tools.owner()}"
+        named = f"{self._record.order!r} {self._record.attempt} {revision} {self._context.owner()}"
         return f"{PREFIX}update-{hashlib.sha256(named.encode()).hexdigest()}"
 
     def _params(self, intent: Intent) -> dict[str, Any]:
@@ -200,9 +193,8 @@ class _Update:
 
     def _send(self, change: Change, *, sent_before: bool = False) -> Intent:
         assert self._record.payment_intent_id
-        sent = SentParams.parse(change.sent)
         outcome = self._gateway.update(
-            self._record.payment_intent_id, sent, change.key, self._deadline
+            self._record.payment_intent_id, change.sent, change.key, self._deadline
         )
         if isinstance(outcome, Made):
             intent = self._as_it_is(change) if outcome.replayed else outcome.intent
@@ -213,7 +205,7 @@ class _Update:
     def _as_it_is(self, change: Change) -> Intent:
         """Fetch the current PaymentIntent: a saved answer shows a past state, a failure none."""
         try:
-            return fetch(self._tools, self._record, self._deadline)
+            return fetch_recorded(self._context, self._record, self._deadline)
         except PaymentError:
             self._release(change)
             raise
@@ -238,59 +230,66 @@ class _Update:
 
     def _write(self, change: Change, intent: Intent | None) -> None:
         """Record the end of the update: applied if `intent` is given, without effect if not."""
-        for _ in range(MAX_TRIES):
-            record = self._current()
-            kept, now = follow_up_of(record), self._tools.clock()
-            if kept.pending is None or kept.pending.key != change.key:
-                return
-            unchanged = record.version == self._record.version
-            over = _over(record, change, intent, now, unchanged=unchanged)
-            if self._tools.store.replace(record, over):
-                if intent:
-                    self._tools.saw("updated", record, revision=change.revision)
-                return
+        ours = self._record.version
+
+        def over(held: OrderRecord) -> OrderRecord | None:
+            if not _is_pending(held, change):
+                return None
+            unchanged = held.version == ours
+            return _over(held, change, intent, self._context.clock(), unchanged=unchanged)
+
+        if self._context.records.change(self._record, over) and intent:
+            self._context.report("updated", self._record, revision=change.revision)
 
     def _release(self, change: Change) -> None:
         """Release the update's lock, so that the next request can settle it at once."""
-        record, now = self._current(), self._tools.clock()
-        kept = follow_up_of(record).pending
-        if kept and kept.key == change.key:
-            released = transitions.touched(record, now, "update unknown", revision=change.revision)
-            released = with_follow_up(released, pending=replace(change, until=now))
-            self._tools.store.replace(record, released)
+        now, facts = self._context.clock(), {"revision": change.revision}
+
+        def released(held: OrderRecord) -> OrderRecord | None:
+            if not _is_pending(held, change):
+                return None
+            noted = transitions.touched(held, now, "update unknown", **facts)
+            return noted.with_follow_up(pending=replace(change, until=now))
+
+        self._context.records.change(self._record, released)
 
     def _shows(self, intent: Intent, change: Change) -> bool:
         """Whether the PaymentIntent has the values that the update sets."""
-        return self._gateway.shows(intent, SentParams.parse(change.sent))
+        return self._gateway.shows(intent, change.sent)
 
-    def _current(self) -> KeyRecord:
-        return self._tools.store.read(self._record.order) or self._record
+    def _current(self) -> OrderRecord:
+        return self._context.records.read(self._record.order) or self._record
 
     def _changed(self, message: str, intent: Intent | None) -> Changed:
         kept = self._kept
-        asked = SentParams.parse(self._record.params).params.get("amount")
+        asked = self._record.sent.params.get("amount")
         amount = intent.amount if intent else kept.amount or asked
         return Changed(message, revision=kept.revision, amount=amount)
 
 
+def _is_pending(record: OrderRecord, change: Change) -> bool:
+    pending = record.follow_up.pending
+    return pending is not None and pending.key == change.key
+
+
 def _over(
-    record: KeyRecord, change: Change, intent: Intent | None, now: float, *, unchanged: bool
-) -> KeyRecord:
+    record: OrderRecord, change: Change, intent: Intent | None, now: float, *, unchanged: bool
+) -> OrderRecord:
     """Return the record without its pending update.
 
     `unchanged`: the record was not written since we fetched the PaymentIntent, so it holds no
     newer state.
     """
     if intent is None:
-        over = transitions.touched(record, now, "update came to nothing", revision=change.revision)
-        return with_follow_up(over, pending=None)
+        over = transitions.touched(record, now, "update not applied", revision=change.revision)
+        return over.with_follow_up(pending=None)
     if unchanged:
         over = transitions.seen(record, intent, now, "updated", revision=change.revision)
     else:
         over = transitions.touched(record, now, "updated", revision=change.revision)
         if record.payment_intent_id == intent.id:
-            over = with_follow_up(over, amount=intent.amount, currency=intent.currency)
-    return with_follow_up(over, pending=None, revision=change.revision)
+            over = over.with_follow_up(amount=intent.amount, currency=intent.currency)
+    return over.with_follow_up(pending=None, revision=change.revision)
 
 
 def _first_no(outcome: Outcome) -> bool:

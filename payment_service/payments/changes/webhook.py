@@ -12,57 +12,50 @@ from payment_service.gateways.contract import Gateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import TAKEN, Intent
-from payment_service.key_store.contract import KeyRecord
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.resolve import is_unknown, resolve
 from payment_service.payments.record import transitions
-from payment_service.payments.record.follow_up import MAX_WEBHOOKS, follow_up_of, with_follow_up
+from payment_service.payments.record.follow_up import MAX_WEBHOOKS
+from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
 
 # The order's account has no such PaymentIntent, or the event may not concern the order.
 NOT_OURS = "not_ours"
 
-# How often the service retries a write that lost a race before it asks Stripe to send again later.
-MAX_TRIES = 5
 
-
-def apply_event(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str:
+def apply_event(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
     """Apply an event and return a word for its effect; a second call changes nothing.
 
     Raises PaymentError if the event could not be applied. The service then does not mark it as
     seen, and answers with an error, so that Stripe sends it again.
     """
-    for _ in range(MAX_TRIES):
-        record = tools.store.read(event.order)
-        if record is not None and event.id in follow_up_of(record).webhooks:
-            return "duplicate"
-        done = _apply(tools, event, record, deadline)
-        if done:
-            return done
-    raise InFlight("This order is being changed by other requests right now.")
+    return retry_on_race(lambda: _apply(context, event, deadline))
 
 
-def _apply(
-    tools: Tools, event: PaymentEvent, record: KeyRecord | None, deadline: Deadline
-) -> str | None:
+def _apply(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
+    record = context.records.read(event.order)
     if record is None:
-        return _apply_to_lost(tools, event, deadline)
-    if is_unknown(record, tools.clock()):
-        resolve(tools, record, deadline)
-        return None
+        return _apply_to_lost(context, event, deadline)
+    if event.id in record.follow_up.webhooks:
+        return "duplicate"
+    if is_unknown(record, context.clock()):
+        resolve(context, record, deadline)
+        # The order is known now: begin again with its record.
+        raise RecordChanged
     if record.state == "pending":
         return _apply_in_flight(event)
     recorded = record.payment_intent_id == event.intent_id
     if recorded and event.is_creation:
         # The event adds nothing: without this, every creation would cost a fetch and a write.
         return "known"
-    intent = _fetch(tools.gateway_of(record), event, deadline)
+    intent = _fetch(context.gateway_of(record), event, deadline)
     if intent is None:
         return NOT_OURS
     if not recorded:
-        return settle_stray(tools, record, intent, deadline)
-    return _write(tools, event, record, intent)
+        return settle_stray(context, record, intent, deadline)
+    return _write(context, event, record, intent)
 
 
 def _apply_in_flight(event: PaymentEvent) -> str:
@@ -72,23 +65,23 @@ def _apply_in_flight(event: PaymentEvent) -> str:
     raise InFlight("This order is being created right now.")
 
 
-def _apply_to_lost(tools: Tools, event: PaymentEvent, deadline: Deadline) -> str | None:
+def _apply_to_lost(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
     """Adopt the PaymentIntent of a lost order if it is paid, so that no shopper pays again."""
-    intent = _fetch(tools.gateway, event, deadline)
+    intent = _fetch(context.gateway, event, deadline)
     if intent is None:
         return NOT_OURS
     if intent.status not in TAKEN:
         return "unknown_order"
-    return "adopted" if adopt_lost(tools, event.order, intent) else None
+    adopt_lost(context, event.order, intent)
+    return "adopted"
 
 
-def _write(tools: Tools, event: PaymentEvent, record: KeyRecord, intent: Intent) -> str | None:
-    seen = transitions.seen(record, intent, tools.clock(), "webhook", type=event.type)
-    webhooks = (*follow_up_of(seen).webhooks, event.id)[-MAX_WEBHOOKS:]
-    seen = with_follow_up(seen, webhooks=webhooks)
-    if not tools.store.replace(record, tools.telling(seen, intent)):
-        return None
-    tools.saw("webhook", record, type=event.type, status=intent.status)
+def _write(context: Context, event: PaymentEvent, record: OrderRecord, intent: Intent) -> str:
+    seen = transitions.seen(record, intent, context.clock(), "webhook", type=event.type)
+    webhooks = (*seen.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
+    seen = seen.with_follow_up(webhooks=webhooks)
+    context.records.write(record, context.with_shop_event(seen, intent))
+    context.report("webhook", record, type=event.type, status=intent.status)
     return "applied"
 
 

@@ -9,14 +9,14 @@ from payment_service.errors import InFlight, PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
-from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import StoreUnavailable
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import Adoption, choose
-from payment_service.payments.creation.ownership import Ownership
-from payment_service.payments.creation.states import Created, Over, Owned
+from payment_service.payments.creation.owned_record import OwnedRecord
+from payment_service.payments.creation.states import AttemptOver, AttemptResult, Claimed, LookAgain
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Wanted
 
 # The object of a 500 may appear after its answer, usually a moment later: a second look-up costs
@@ -26,26 +26,30 @@ MOST_PAUSE_SECONDS, LEAST_PAUSE_SECONDS = 2.0, 0.5
 PART_OF_TIME_LEFT = 1 / 3
 
 
-class Attempt(Ownership):
+class Attempt:
     """The steps of an attempt's owner. They end before the deadline."""
 
-    def __init__(self, tools: Tools, wanted: Wanted, owned: Owned, deadline: Deadline) -> None:
-        super().__init__(tools, wanted, owned, deadline)
-        self._inherited, self._sent_until = owned.inherited, owned.sent_until
-        self._begun = owned.begun
-        self._began_at = tools.clock()
-        self._sent = SentParams.parse(owned.record.params)
+    def __init__(
+        self, context: Context, wanted: Wanted, claimed: Claimed, deadline: Deadline
+    ) -> None:
+        self._context, self._wanted, self._deadline = context, wanted, deadline
+        self._gateway = context.gateway_of(claimed.record)
+        self._own = OwnedRecord(context, wanted, claimed.record, deadline)
+        self._inherited, self._sent_until = claimed.inherited, claimed.sent_until
+        self._begun = claimed.begun
+        self._began_at = context.clock()
+        self._sent = claimed.record.sent
 
-    def carry_out(self) -> Created | Over | None:
-        """Return the order's PaymentIntent; None: read the record again to continue.
+    def carry_out(self) -> AttemptResult:
+        """Send the attempt's key, or look for what it created, and record the outcome.
 
         Raises PaymentError if Stripe rejected the request or the outcome is unknown; the record
         then says so too.
         """
-        if transitions.must_look_up(self._record, self._tools.clock(), self._gateway.facts):
+        if transitions.must_look_up(self._record, self._context.clock(), self._gateway.facts):
             # A lost version of the record may have sent keys after this version's last send.
             end = self._look_up(sent_until=None if self._begun else self._sent_until)
-            if not (self._begun and isinstance(end, Over) and self._is_new_from_now()):
+            if not (self._begun and isinstance(end, AttemptOver) and self._is_new_from_now()):
                 return end
         # Rule 2: every sender uses the key and the params of the record.
         order, number = self._record.order, self._record.attempt
@@ -60,32 +64,39 @@ class Attempt(Ownership):
             case Unclear() as unclear:
                 return self._unclear(unclear)
 
+    @property
+    def _record(self) -> OrderRecord:
+        return self._own.record
+
+    def _earliest_use(self) -> float:
+        return transitions.earliest_use(self._record, self._gateway.facts)
+
     def _is_new_from_now(self) -> bool:
         """Rule 3: the look-up covered lost versions of this record, so the key may be sent."""
-        now = self._tools.clock()
-        return self._write(lambda record: transitions.looked_up(record, now))
+        now = self._context.clock()
+        return self._own.write(lambda record: transitions.looked_up(record, now))
 
     # Outcomes of a send.
 
-    def _made(self, made: Made) -> Created | Over | None:
+    def _made(self, made: Made) -> AttemptResult:
         if made.replayed:
             return self._made_before(made.intent)
         if self._inherited:
             return self._made_at_last(made.intent)
-        return self._finish(Adoption(made.intent, ()), "created", of_key=True)
+        return self._own.finish(Adoption(made.intent, ()), "created", of_key=True)
 
-    def _made_before(self, then: Intent) -> Created | Over | None:
+    def _made_before(self, then: Intent) -> AttemptResult:
         """A replayed answer shows a past state of the PaymentIntent: record it, then fetch it."""
         if transitions.is_ending(self._record, then):
-            return self._ended(then)
-        now = self._tools.clock()
+            return self._own.finish_cancellation(then)
+        now = self._context.clock()
         try:
-            self._write(lambda record: transitions.created(record, then, now))
+            self._own.write(lambda record: transitions.created(record, then, now))
         except StoreUnavailable:
-            return self._unrecorded(self._gateway.retrieve(then.id, self._deadline))
-        return None
+            return self._own.answer_unrecorded(self._gateway.retrieve(then.id, self._deadline))
+        return LookAgain()
 
-    def _made_at_last(self, intent: Intent) -> Created | Over | None:
+    def _made_at_last(self, intent: Intent) -> AttemptResult:
         """Our resend created a PaymentIntent: no earlier send arrived, or Stripe forgot the key.
 
         The latter happens when a clock was set back, so look for an older one (rule 4).
@@ -96,88 +107,93 @@ class Attempt(Ownership):
                 self._record.order, self._record.first_sent_at, self._deadline, self._sent_until
             )
         except PaymentError as failed:
-            if transitions.must_look_up(self._record, self._tools.clock(), self._gateway.facts):
-                self.release(failed, saved_5xx=True)
+            if transitions.must_look_up(self._record, self._context.clock(), self._gateway.facts):
+                self._own.release(failed, saved_5xx=True)
                 raise
             found = []
         known = {each.id: each for each in (intent, *found)}
         if len(known) == 1:
-            return self._finish(Adoption(intent, ()), "created", of_key=True)
-        return self._finish(choose(known.values(), self._sent.params), "created")
+            return self._own.finish(Adoption(intent, ()), "created", of_key=True)
+        return self._own.finish(choose(known.values(), self._sent.params), "created")
 
-    def _declined(self, no: Declined) -> Created | Over | None:
+    def _declined(self, no: Declined) -> AttemptResult:
         if no.replayed and not no.after_unresolved:
             # Rule 10: Stripe rejected this attempt before this request began, but the record does
             # not say so: the store lost that write or never received it.
-            return Over()
+            return AttemptOver(self._record)
         first_send = not (no.after_unresolved or self._inherited)
         if not first_send and not no.replayed:
             # Stripe checks rate limits and validation before idempotency: a rejection of a resend
             # tells us nothing about the first send.
-            adoption = self._search(transitions.earliest_use(self._record, self._gateway.facts))
+            adoption = self._search(self._earliest_use())
             if adoption.chosen is not None:
-                return self._finish(adoption, "adopted")
+                return self._own.finish(adoption, "adopted")
         self._reject(no, in_doubt=not first_send and not no.replayed)
-        return None
+        return LookAgain()
 
     def _reject(self, no: Declined, *, in_doubt: bool = False) -> None:
         """Rule 8: record a definitive rejection."""
         code = no.error.code
-        now = self._tools.clock()
-        if not self._write(
+        now = self._context.clock()
+        written = self._own.write(
             lambda record: transitions.rejected(record, code, now, in_doubt=in_doubt)
-        ):
+        )
+        if not written:
             return
-        self._tools.saw("rejected", self._record, code=code)
+        self._context.report("rejected", self._record, code=code)
         if self._record.fingerprint == self._wanted.fingerprint:
             raise no.error
 
-    def _key_misused(self, misused: KeyMisused) -> Created | Over | None:
+    def _key_misused(self, misused: KeyMisused) -> AttemptResult:
         """Stripe knows the key with other parameters.
 
         Either it saved its rejection of them, or the store lost the record of that use.
         """
         if transitions.was_refused(self._record):
             return self._look_up()
-        adoption = self._search(transitions.earliest_use(self._record, self._gateway.facts))
+        adoption = self._search(self._earliest_use())
         if adoption.chosen is not None:
-            return self._finish(adoption, "adopted")
+            return self._own.finish(adoption, "adopted")
         if adoption.strays:
             return self._adopt_lost(*adoption.strays)
-        if self._tools.clock() - self._record.first_sent_at >= self._tools.timing.lock:
-            return Over()
+        if self._context.clock() - self._record.first_sent_at >= self._context.timing.lock:
+            return AttemptOver(self._record)
         # Another process used the key, perhaps one that a deploy is replacing. It works on the
         # order no longer than a lock holds.
-        self.release(misused.error)
+        self._own.release(misused.error)
         raise InFlight(
             "This order was just asked for with other parameters; ask again.",
-            retry_after_seconds=self._tools.timing.lock / 10,
+            retry_after_seconds=self._context.timing.lock / 10,
         ) from misused.error
 
-    def _adopt_lost(self, newest: Intent, *others: Intent) -> Over | None:
+    def _adopt_lost(self, newest: Intent, *others: Intent) -> AttemptResult:
         """Adopt a lost record's PaymentIntent, whatever its amount (rule 4).
 
         Its client_secret may have been released.
         """
-        if self._end_all(others):
+        if self._own.cancel_all(others):
             if transitions.is_ending(self._record, newest):
-                return self._ended(newest)
-            now = self._tools.clock()
-            self._write(
-                lambda record: self._tools.telling(transitions.adopted(record, newest, now), newest)
+                return self._own.finish_cancellation(newest)
+            now = self._context.clock()
+            self._own.write(
+                lambda record: self._context.with_shop_event(
+                    transitions.adopted(record, newest, now), newest
+                )
             )
-        return None
+        return LookAgain()
 
-    def _unclear(self, unclear: Unclear) -> Created | Over | None:
+    def _unclear(self, unclear: Unclear) -> AttemptResult:
         """Rule 8: nothing is final. Within this request we can only recover from a saved 5xx."""
         # A 500 to a takeover's send may be a replay of a saved one that is not marked as a replay.
         if not unclear.saved_5xx and not (self._inherited and unclear.answered_500):
-            self.release(unclear.error)
+            self._own.release(unclear.error)
             raise unclear.error
         since = self._began_at if unclear.of_this_call else None
         end = self._look_up(unclear.error, since=since)
         # Rule 3: a 5xx saved before this request is not one of this request's failures.
-        return Over() if unclear.from_before and isinstance(end, Over) else end
+        if unclear.from_before and isinstance(end, AttemptOver):
+            return AttemptOver(end.record)
+        return end
 
     # Look-ups of what the attempt may have created.
 
@@ -187,30 +203,30 @@ class Attempt(Ownership):
         *,
         since: float | None = None,
         sent_until: float | None = None,
-    ) -> Created | Over | None:
+    ) -> AttemptResult:
         """Rules 3 and 4: adopt the PaymentIntent found. If there is none, the attempt is over.
 
         `failed`: the saved 5xx that Stripe has just returned for the key. `since`: when the key
         was first used, if that is certain; None: search the whole life of the key. `sent_until`:
         when the last send had ended; None: just now.
         """
-        since = (
-            transitions.earliest_use(self._record, self._gateway.facts) if since is None else since
-        )
+        since = self._earliest_use() if since is None else since
         saved_5xx = failed is not None
         adoption = self._search(since, sent_until, saved_5xx=saved_5xx)
         if adoption.chosen is None and saved_5xx and self._paused():
             adoption = self._search(since, saved_5xx=saved_5xx)
         if adoption.chosen is not None:
-            return self._finish(adoption, "adopted")
-        return Over(failed) if self._end_all(adoption.strays) else None
+            return self._own.finish(adoption, "adopted")
+        if not self._own.cancel_all(adoption.strays):
+            return LookAgain()
+        return AttemptOver(self._record, failed)
 
     def _paused(self) -> bool:
         """Wait before a second look-up; return False at once if there is no time for one."""
         pause = min(MOST_PAUSE_SECONDS, self._deadline.left() * PART_OF_TIME_LEFT)
         if pause < LEAST_PAUSE_SECONDS:
             return False
-        self._tools.sleep(pause)
+        self._context.sleep(pause)
         return True
 
     def _search(
@@ -223,5 +239,5 @@ class Attempt(Ownership):
         try:
             return self._gateway.find(self._record.order, since, self._deadline, sent_until)
         except PaymentError as failed:
-            self.release(failed, saved_5xx=saved_5xx)
+            self._own.release(failed, saved_5xx=saved_5xx)
             raise

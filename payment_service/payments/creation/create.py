@@ -1,11 +1,11 @@
 """Create the PaymentIntent of an order once: each request follows the state of the order's record.
 
-    create ─→ claim ─→ ┌ WAIT        another owner holds the lock: poll with back-off
-                       ├ TAKE_OVER ┐
-                       ├ ASK_AGAIN ┤
-                       ├ BEGIN_NEXT├→ ours ─→ payments.creation.attempt sends, looks up, writes down
-                       ├ SERVE       fetch the recorded PaymentIntent
-                       └ REFUSE      other parameters
+    claim ─→ ┌ WAIT        another owner holds the lock: poll with back-off, and look again
+             ├ TAKE_OVER ┐
+             ├ ASK_AGAIN ┼→ Claimed: payments.creation.attempt sends, looks up and records it
+             ├ BEGIN_NEXT┘           ─→ Created, AttemptOver (begin the next one) or LookAgain
+             ├ SERVE       fetch the recorded PaymentIntent
+             └ REFUSE      other parameters
 
 The numbers in comments are those of the rules in docs/exactly-once.md.
 """
@@ -14,17 +14,23 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from payment_service.errors import InFlight, Misconfigured, OrderReused, PaymentError, StoreDown
-from payment_service.gateways.contract import NoSuchIntent
+from payment_service.errors import InFlight, OrderReused, PaymentError, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
-from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import KeyRecord, StoreUnavailable
-from payment_service.payments.context import Tools
+from payment_service.key_store.contract import StoreUnavailable
+from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
-from payment_service.payments.creation.ownership import Ownership
-from payment_service.payments.creation.states import Created, Over, Owned
+from payment_service.payments.creation.owned_record import OwnedRecord
+from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.creation.states import (
+    AttemptOver,
+    AttemptResult,
+    Claimed,
+    Created,
+    LookAgain,
+)
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Step, Wanted
 
 # Rule 10's bound on the attempts of one request.
@@ -38,120 +44,117 @@ MAX_FAILED_ATTEMPTS_PER_REQUEST = 2
 FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
 
 
-def create_once(tools: Tools, wanted: Wanted, deadline: Deadline) -> Created:
+State = AttemptResult | Claimed | OrderRecord
+
+
+def create_once(context: Context, wanted: Wanted, deadline: Deadline) -> Created:
     """Return the order's one PaymentIntent; the state of its record decides the steps.
 
     Sends nothing to Stripe before its claim is stored (rule 1). Raises PaymentError.
     """
     try:
-        return _Request(tools, wanted, deadline).run()
+        return _Creation(context, wanted, deadline).run()
     except StoreUnavailable as down:
         raise StoreDown("The key store does not answer.") from down
 
 
-class _Request:
-    """One creation request: a loop over the states of the record."""
+class _Creation:
+    """One creation request: a loop over the states of the order and of our attempt."""
 
-    def __init__(self, tools: Tools, wanted: Wanted, deadline: Deadline) -> None:
-        self._tools, self._store, self._wanted = tools, tools.store, wanted
-        self._deadline = deadline
-        self._stripe_deadline = deadline.earlier(tools.timing.store)
+    def __init__(self, context: Context, wanted: Wanted, deadline: Deadline) -> None:
+        self._context, self._records, self._wanted = context, context.records, wanted
+        # The time for the last write to the store is reserved.
+        self._deadline = deadline.earlier(context.timing.store)
         self._attempts = 0
         self._failed_attempts: set[int] = set()
         self._owner: str | None = None
         self._poll_seconds = FIRST_POLL_SECONDS
 
     def run(self) -> Created:
-        found: Owned | KeyRecord | Created = self._claim()
-        while not isinstance(found, Created):
-            found = self._carry_out(found) if isinstance(found, Owned) else self._follow(found)
-        return found
+        state: State = self._claim()
+        while not isinstance(state, Created):
+            match state:
+                case Claimed():
+                    attempt = Attempt(self._context, self._wanted, state, self._deadline)
+                    state = attempt.carry_out()
+                case AttemptOver(record, failed):
+                    state = self._begin_next(record, failed)
+                case LookAgain():
+                    state = self._records.read(self._wanted.order) or self._claim()
+                case OrderRecord():
+                    state = self._follow(state)
+        return state
 
-    def _claim(self) -> Owned | KeyRecord:
+    def _claim(self) -> Claimed | OrderRecord:
         """Rules 1 and 5: one store statement picks a single owner before anything is sent."""
-        mine = transitions.first_claim(self._wanted, self._tools.lease())
-        held = self._store.claim(mine)
+        mine = transitions.first_claim(self._wanted, self._context.lease())
+        held = self._records.claim(mine)
         if held.owner != mine.owner:
             return held
         self._owner = held.owner
-        self._tools.saw("claimed", held)
-        return Owned(held, inherited=False)
+        self._context.report("claimed", held)
+        return Claimed(held, inherited=False)
 
-    def _carry_out(self, owned: Owned) -> Owned | KeyRecord | Created:
-        attempt = Attempt(self._tools, self._wanted, owned, self._stripe_deadline)
-        match attempt.carry_out():
-            case Created() as answer:
-                return answer
-            case Over(failed):
-                return self._begin_next(attempt.record, failed)
-            case None:
-                return self._look_again()
-
-    def _follow(self, record: KeyRecord) -> Owned | KeyRecord | Created:
-        match transitions.next_step(record, self._wanted.fingerprint, self._tools.clock()):
-            case Step.WAIT if record.owner == self._owner:
-                # Our write lost a race to a history entry. We still own the record: take it back.
-                mine = transitions.taken_over(record, self._tools.lease())
-                return self._take(record, mine, inherited=True)
-            case Step.WAIT:
+    def _follow(self, record: OrderRecord) -> State:
+        """Take the step that the order's record asks for, by the state table of the rules."""
+        match transitions.next_step(record, self._wanted.fingerprint, self._context.clock()):
+            case Step.WAIT if record.owner != self._owner:
                 return self._wait(record)
-            case Step.TAKE_OVER:
-                mine = transitions.taken_over(record, self._tools.lease())
+            case Step.WAIT | Step.TAKE_OVER:
+                # If the lock is our own, our write lost a race to a history entry.
+                mine = transitions.taken_over(record, self._context.lease())
                 return self._take(record, mine, inherited=True)
+            case Step.ASK_AGAIN:
+                mine = transitions.asked_again(record, self._wanted, self._context.lease())
+                return self._take(record, mine)
             case Step.BEGIN_NEXT:
                 return self._begin_next(record)
-            case Step.ASK_AGAIN:
-                mine = transitions.asked_again(record, self._wanted, self._tools.lease())
-                return self._take(record, mine)
             case Step.SERVE:
                 return self._serve(record)
             case Step.REFUSE:
                 raise _reused()
 
-    def _wait(self, record: KeyRecord) -> Owned | KeyRecord:
+    def _wait(self, record: OrderRecord) -> LookAgain:
         """Rule 7: poll the store with back-off while another owner holds the lock.
 
         Stop when too little time is left for another read of the store.
         """
-        if self._stripe_deadline.left() <= self._poll_seconds:
+        if self._deadline.left() <= self._poll_seconds:
             raise InFlight("This order is being created by another request right now.")
-        self._tools.saw("waited", record, seconds=self._poll_seconds)
-        self._tools.sleep(self._poll_seconds)
+        self._context.report("waited", record, seconds=self._poll_seconds)
+        self._context.sleep(self._poll_seconds)
         self._poll_seconds = min(self._poll_seconds * POLL_GROWTH, MOST_POLL_SECONDS)
-        return self._look_again()
-
-    def _look_again(self) -> Owned | KeyRecord:
-        return self._store.read(self._wanted.order) or self._claim()
+        return LookAgain()
 
     def _take(
         self,
-        held: KeyRecord,
-        mine: KeyRecord,
+        held: OrderRecord,
+        mine: OrderRecord,
         *,
         inherited: bool = False,
         failed: PaymentError | None = None,
-    ) -> Owned | KeyRecord:
+    ) -> Claimed | LookAgain:
         """Rule 5: become the owner if the record is still the one we read, else follow it.
 
         Give up if a slow store could not record the result in time.
         """
         # Before the claim, so that a record whose gateway is not configured here stays unchanged.
-        self._tools.gateway_of(mine)
-        if self._stripe_deadline.left() <= self._tools.timing.store:
+        self._context.gateway_of(mine)
+        if self._deadline.left() <= self._context.timing.store:
             message = "There is no time left to create this order now; ask again."
             self._give_up(held, failed, message, mine if mine.attempt > held.attempt else None)
-        if not self._store.replace(held, mine):
-            return self._look_again()
+        if not self._records.replace(held, mine):
+            return LookAgain()
         self._owner = mine.owner
         again = mine.attempt == held.attempt
-        self._tools.saw(
+        self._context.report(
             ("taken_over" if inherited else "claimed") if again else "next_attempt", mine
         )
-        return Owned(mine, inherited, sent_until=held.locked_until, begun=not again)
+        return Claimed(mine, inherited, sent_until=held.locked_until, begun=not again)
 
     def _begin_next(
-        self, record: KeyRecord, failed: PaymentError | None = None
-    ) -> Owned | KeyRecord:
+        self, record: OrderRecord, failed: PaymentError | None = None
+    ) -> Claimed | LookAgain:
         """Rule 3: begin the next attempt. The caller has checked that the current one is over.
 
         `failed`: the saved 5xx that ended it in this request.
@@ -164,15 +167,15 @@ class _Request:
             or len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST
         ):
             self._give_up(record, failed, "This order went through many attempts; ask again.")
-        mine = transitions.next_attempt(record, self._wanted, self._tools.lease())
+        mine = transitions.next_attempt(record, self._wanted, self._context.lease())
         return self._take(record, mine, failed=failed)
 
     def _give_up(
         self,
-        record: KeyRecord,
+        record: OrderRecord,
         failed: PaymentError | None,
         message: str,
-        begun: KeyRecord | None = None,
+        begun: OrderRecord | None = None,
     ) -> NoReturn:
         """Release the attempt if we own it; raise `failed`, or InFlight with the message.
 
@@ -182,69 +185,58 @@ class _Request:
         why = failed or InFlight(message)
         ours = record.state == "pending" and record.owner == self._owner
         if ours and not (begun and self._put_off(record, begun)):
-            owned = Owned(record, inherited=False)
-            mine = Ownership(self._tools, self._wanted, owned, self._stripe_deadline)
+            mine = OwnedRecord(self._context, self._wanted, record, self._deadline)
             mine.release(why, saved_5xx=failed is not None)
         raise why
 
-    def _put_off(self, record: KeyRecord, begun: KeyRecord) -> bool:
+    def _put_off(self, record: OrderRecord, begun: OrderRecord) -> bool:
         """Record the next attempt, so that a request with more time left can send it.
 
         Otherwise the next request would repeat the same slow look-up and run out of time too.
         """
         try:
-            written = self._store.replace(record, transitions.put_off(begun, self._tools.clock()))
+            written = self._records.replace(
+                record, transitions.put_off(begun, self._context.clock())
+            )
         except StoreUnavailable:
             return False
         if written:
-            self._tools.saw("put_off", begun)
+            self._context.report("put_off", begun)
         return written
 
-    def _serve(self, record: KeyRecord) -> Owned | KeyRecord | Created:
+    def _serve(self, record: OrderRecord) -> Created | Claimed | LookAgain:
         """Return the current recorded PaymentIntent, or begin the next attempt if it is canceled.
 
         The latter is rule 3.
         """
-        intent = self._retrieve(record)
+        intent = fetch_recorded(self._context, record, self._deadline)
         if intent.status == CANCELED:
             return self._begin_next(record)
-        if transitions.is_news(record, intent):
+        if transitions.shows_change(record, intent):
             self._note(record, intent)
         if self._is_of_another_price(record, intent):
             raise _reused()
-        self._tools.saw("replayed", record, status=intent.status)
+        self._context.report("replayed", record, status=intent.status)
         return Created(intent, replayed=True)
 
-    def _is_of_another_price(self, record: KeyRecord, intent: Intent) -> bool:
+    def _is_of_another_price(self, record: OrderRecord, intent: Intent) -> bool:
         """Whether the shopper would pay another amount than the shop's request names.
 
         Never once the payment is taken: the shopper pays nothing more then.
         """
         if record.fingerprint == transitions.LOST_FINGERPRINT:
-            return intent.status not in TAKEN and not intent.costs(self._params())
-        return intent.asks_otherwise(self._params())
+            return intent.status not in TAKEN and not intent.costs(self._wanted.sent.params)
+        return intent.asks_otherwise(self._wanted.sent.params)
 
-    def _retrieve(self, record: KeyRecord) -> Intent:
-        assert record.payment_intent_id
-        try:
-            return self._tools.gateway_of(record).retrieve(
-                record.payment_intent_id, self._stripe_deadline
-            )
-        except NoSuchIntent as unknown:
-            raise Misconfigured(
-                "Stripe does not know this order's PaymentIntent: is the key another account's?"
-            ) from unknown
-
-    def _note(self, record: KeyRecord, intent: Intent) -> None:
+    def _note(self, record: OrderRecord, intent: Intent) -> None:
         """Record the status seen at Stripe; the answer does not depend on this write."""
-        seen = self._tools.telling(transitions.seen(record, intent, self._tools.clock()), intent)
+        seen = self._context.with_shop_event(
+            transitions.seen(record, intent, self._context.clock()), intent
+        )
         try:
-            self._store.replace(record, seen)
+            self._records.replace(record, seen)
         except StoreUnavailable:
-            self._tools.saw("unrecorded", record, status=intent.status)
-
-    def _params(self) -> dict[str, object]:
-        return dict(SentParams.parse(self._wanted.params).params)
+            self._context.report("unrecorded", record, status=intent.status)
 
 
 def _reused() -> OrderReused:

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from payment_service.errors import Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
-from payment_service.payments.creation.states import Over, Owned
+from payment_service.payments.creation.states import AttemptOver, Claimed
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Wanted
 
 
-def is_unknown(record: KeyRecord, now: float) -> bool:
+def is_unknown(record: KeyRecord | OrderRecord, now: float) -> bool:
     """Whether no process holds the order's lock and the outcome of its last send is unknown."""
     return record.state == "pending" and not transitions.holds(record.locked_until, now)
 
 
-def check_served(tools: Tools, order: Order) -> None:
+def check_served(context: Context, order: Order) -> None:
     """Raise Misconfigured for an order whose account is not configured here.
 
     In another account the order's key would create another PaymentIntent. The service would
     record it, and the order's client could not reach it.
     """
-    if not tools.serves(order):
+    if not context.serves(order):
         raise Misconfigured(
             "This order's client is not in CLIENTS_FILE, so its account is not known."
         )
 
 
-def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | None:
+def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderRecord | None:
     """Resolve an unknown order as its next request would, and return the resulting record.
 
     Take the lock, then send the same key and params or look up (rules 2 to 5). If the attempt
@@ -37,20 +40,18 @@ def resolve(tools: Tools, record: KeyRecord, deadline: Deadline) -> KeyRecord | 
     because no client is waiting. Raises PaymentError if Stripe gave no clear answer or must not be
     called for this order.
     """
-    check_served(tools, record.order)
+    check_served(context, record.order)
     # Before the claim, so that a record whose gateway is not configured here stays unchanged.
-    tools.gateway_of(record)
-    mine = transitions.taken_over(record, tools.lease())
-    if not tools.store.replace(record, mine):
-        return tools.store.read(record.order)
-    wanted = Wanted(record.order, record.fingerprint, record.params)
-    owned = Owned(mine, inherited=True, sent_until=record.locked_until)
-    attempt = Attempt(tools, wanted, owned, deadline.earlier(tools.timing.store))
-    try:
+    context.gateway_of(record)
+    mine = transitions.taken_over(record, context.lease())
+    if not context.records.replace(record, mine):
+        return context.records.read(record.order)
+    wanted = Wanted(record.order, record.fingerprint, record.sent)
+    claimed = Claimed(mine, inherited=True, sent_until=record.locked_until)
+    attempt = Attempt(context, wanted, claimed, deadline.earlier(context.timing.store))
+    with suppress(Refused):
         end = attempt.carry_out()
-    except Refused:
-        end = None
-    if isinstance(end, Over):
-        over = transitions.rejected(attempt.record, "nothing_made", tools.clock(), in_doubt=True)
-        tools.store.replace(attempt.record, over)
-    return tools.store.read(record.order)
+        if isinstance(end, AttemptOver):
+            over = transitions.rejected(end.record, "nothing_made", context.clock(), in_doubt=True)
+            context.records.replace(end.record, over)
+    return context.records.read(record.order)

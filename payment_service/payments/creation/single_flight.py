@@ -36,7 +36,15 @@ class SingleFlight(Generic[K, T]):
                 self._flights[key] = mine
         if flight is not None:
             return self._share(flight, wait_seconds)
-        return self._fly(key, mine, lead), False
+        try:
+            answer = lead()
+        except BaseException as failed:
+            self._land(key, mine)
+            mine.set_exception(failed)
+            raise
+        self._land(key, mine)
+        mine.set_result(answer)
+        return answer, False
 
     def part(self, belongs: Callable[[K], bool]) -> None:
         """Close the flights whose keys `belongs` accepts to new followers: their order changed."""
@@ -52,17 +60,6 @@ class SingleFlight(Generic[K, T]):
                 raise WaitedTooLongError from None
         # The flight finished at the last moment, or the leader itself raised a time-out.
         return flight.result(), True
-
-    def _fly(self, key: K, mine: Future[T], lead: Callable[[], T]) -> T:
-        try:
-            answer = lead()
-        except BaseException as failed:
-            self._land(key, mine)
-            mine.set_exception(failed)
-            raise
-        self._land(key, mine)
-        mine.set_result(answer)
-        return answer
 
     def _land(self, key: K, mine: Future[T]) -> None:
         """Remove the flight, so that the next caller leads a new one."""

@@ -1,4 +1,4 @@
-"""The results of a step of a creation."""
+"""The states of a creation, from the claim of the order to its PaymentIntent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ from dataclasses import dataclass
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.intent import Intent
-from payment_service.key_store.contract import KeyRecord
+from payment_service.payments.record.order_record import OrderRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """We own the attempt and may send it. `inherited`: another process may have sent it before.
+
+    `sent_until`: when the last of those sends had ended (Unix seconds); None: recently.
+    `begun`: this request began the attempt, so no other request has sent its key from this record.
+    """
+
+    record: OrderRecord
+    inherited: bool
+    sent_until: float | None = None
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +32,19 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
-    """An attempt that we own and may send. `inherited`: another process may have sent it before.
-
-    `sent_until`: when the last of those sends had ended (Unix seconds); None: recently.
-    `begun`: this request began the attempt, so no other request has sent its key from this record.
-    """
-
-    record: KeyRecord
-    inherited: bool
-    sent_until: float | None = None
-    begun: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
+class AttemptOver:
     """The attempt can hold no payable PaymentIntent whose secret was released (rule 3).
 
     `failed`: the saved 5xx that Stripe returned to this request for the attempt's key, if any.
     """
 
+    record: OrderRecord
     failed: PaymentError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The record may have changed: read it, and continue from there."""
+
+
+AttemptResult = Created | AttemptOver | LookAgain

@@ -2,13 +2,15 @@
 
     history    the steps of the order so far, see payments.record.history
     webhooks   ids of the Stripe events that the service has applied
-    told       names of the shop events that are sent or queued
+    told       names of the shop's events that are sent or queued
     queue      events on their way to the shop: the outbox
     price      amount and currency when last seen
     changes    updates of the PaymentIntent: the last one, those before it, the pending one
     refused    an attempt whose key may hold Stripe's rejection of other parameters
     looks      when to look for a PaymentIntent that an abandoned attempt may have created late
     ending     PaymentIntents that the service cancels as not the order's; none is recorded again
+
+The names above are those of the stored text; two attributes have other names, see _STORED_NAMES.
 
 One KeyStore.replace writes the follow-up together with the state that it follows from: that is
 the transaction.
@@ -18,10 +20,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
-from payment_service.key_store.contract import KeyRecord
+from payment_service.gateways.sent_params import SentParams
+from payment_service.payments.record.history import Entry, noted
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 # Stripe retries an event for three days; an order has a handful of events.
 MAX_WEBHOOKS = 20
@@ -57,13 +62,13 @@ class OrderEvent:
 class Change:
     """An update of the PaymentIntent that the service has sent, or may have sent.
 
-    `sent` is the text of its SentParams, byte for byte; `until` is when its sender's lock expires.
+    `until` is when its sender's lock expires.
     """
 
     revision: int
     attempt: int
     fingerprint: str
-    sent: str
+    sent: SentParams
     key: str
     at: float
     until: float
@@ -71,10 +76,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """The parsed follow-up. The history is passed through unparsed."""
+    """The follow-up of a record, parsed from the text that the store keeps."""
 
     webhooks: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    event_names: tuple[str, ...] = ()
     queue: tuple[OrderEvent, ...] = ()
     amount: int | None = None
     currency: str | None = None
@@ -85,10 +90,10 @@ class FollowUp:
     sent: tuple[str, ...] = ()
     """Fingerprints of the updates sent, newest last."""
     pending: Change | None = None
-    history: tuple[Mapping[str, Any], ...] = field(default=())
+    history: tuple[Entry, ...] = ()
     refused: int = 0
     """The attempt that Stripe rejected and that was then sent again with other parameters."""
-    looks: tuple[float, ...] = ()
+    look_ups: tuple[float, ...] = ()
     """When to take the late look-ups, the next one first."""
     look_since: float = 0.0
     """When the earliest abandoned attempt was first sent."""
@@ -96,12 +101,19 @@ class FollowUp:
     """Recorded before the first of them is canceled, so that no request adopts one meanwhile."""
     look_until: float = 0.0
     """When the latest abandoned attempt was given up."""
+    stored: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+    """The stored object, with the fields of a newer version of the service.
+
+    A change of the history keeps them. Any other change drops them, because they may contradict it.
+    """
 
     @property
     def due_at(self) -> float | None:
         """When the next event or the next late look-up is due."""
+        if not self.queue and not self.look_ups:
+            return None
         waiting = self.next_event
-        instants = [*self.looks[:1], *([waiting.next_at] if waiting else [])]
+        instants = [*self.look_ups[:1], *([waiting.next_at] if waiting else [])]
         return min(instants, default=None)
 
     @property
@@ -109,32 +121,66 @@ class FollowUp:
         """The event to deliver next: the events of one order go out in sequence."""
         return next((event for event in self.queue if not event.parked), None)
 
+    def noted(self, at: float, what: str, **facts: Any) -> FollowUp:
+        """Return the follow-up with one more history entry; see payments.record.history."""
+        history = noted(self.history, at, what, **facts)
+        # An empty one is not copied: each request begins with a claim that has one entry.
+        changed = FollowUp(history=history) if self.stored == {} else replace(self, history=history)
+        if self.stored is not None:
+            object.__setattr__(changed, "stored", {**self.stored, "history": changed.history})
+        return changed
+
     def text(self) -> str:
-        """Return the JSON text without the empty fields."""
-        kept = {name: value for name, value in asdict(self).items() if value}
-        return json.dumps(kept, separators=(",", ":"))
+        """Return the JSON text; one that was not read from a store has no empty fields."""
+        return _to_json(self._filled() if self.stored is None else self.stored)
+
+    def _filled(self) -> dict[str, Any]:
+        """Return the fields that are not empty, in JSON types."""
+        kept = {name: value for name, value in _fields_of(self).items() if value}
+        if self.queue:
+            kept["queue"] = [_fields_of(event) for event in self.queue]
+        if self.pending:
+            kept["pending"] = {**_fields_of(self.pending), "sent": self.pending.sent.text()}
+        return kept
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a stored text. Ignore fields that a newer version of the service has added."""
+        given: dict[str, Any] = json.loads(text) if text else {}
+        kept: dict[str, Any] = {
+            _FOLLOW_UP[name]: tuple(value) if isinstance(value, list) else value
+            for name, value in given.items()
+            if name in _FOLLOW_UP
+        }
+        if "queue" in kept:
+            kept["queue"] = tuple(OrderEvent(**_known(OrderEvent, each)) for each in kept["queue"])
+        if "pending" in kept:
+            kept["pending"] = _change(kept["pending"]) if kept["pending"] else None
+        parsed = cls(**kept)
+        object.__setattr__(parsed, "stored", given)
+        return parsed
 
 
-_KINDS = (FollowUp, Change, OrderEvent)
-_NAMES: dict[type, set[str]] = {kind: {each.name for each in fields(kind)} for kind in _KINDS}
+# The names in stored texts that differ from those of the attributes.
+_STORED_NAMES = {"event_names": "told", "look_ups": "looks"}
+
+# By kind: the attribute of each stored name.
+_ATTRIBUTES: dict[type, dict[str, str]] = {
+    kind: {_STORED_NAMES.get(each.name, each.name): each.name for each in fields(kind) if each.init}
+    for kind in (FollowUp, Change, OrderEvent)
+}
+_FOLLOW_UP = _ATTRIBUTES[FollowUp]
 
 
-def follow_up_of(record: KeyRecord) -> FollowUp:
-    """Read a record's follow-up. Ignore fields that a newer version of the service has added."""
-    given: dict[str, Any] = json.loads(record.follow_up) if record.follow_up else {}
-    kept = _known(FollowUp, given)
-    pending = kept.pop("pending", None)
-    lists = {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
-    lists["queue"] = tuple(OrderEvent(**_known(OrderEvent, each)) for each in kept.get("queue", ()))
-    change = Change(**_known(Change, pending)) if pending else None
-    return FollowUp(**{**kept, **lists, "pending": change})
+def _change(given: Mapping[str, Any]) -> Change:
+    known = _known(Change, given)
+    return Change(**{**known, "sent": SentParams.parse(known["sent"])})
+
+
+def _fields_of(part: FollowUp | OrderEvent | Change) -> dict[str, Any]:
+    return {name: getattr(part, attribute) for name, attribute in _ATTRIBUTES[type(part)].items()}
 
 
 def _known(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name in _NAMES[kind]}
-
-
-def with_follow_up(record: KeyRecord, **changes: Any) -> KeyRecord:
-    """Return the record with these follow-up fields changed; the caller sets the version."""
-    changed = replace(follow_up_of(record), **changes)
-    return replace(record, follow_up=changed.text(), due_at=changed.due_at)
+    names = _ATTRIBUTES[kind]
+    return {names[name]: value for name, value in given.items() if name in names}

@@ -18,10 +18,10 @@ from typing import Any
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
 from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.key_store.contract import Order
 from payment_service.payments.idempotency_key import FIRST_ATTEMPT
-from payment_service.payments.record.follow_up import MAX_ENDING, follow_up_of, with_follow_up
-from payment_service.payments.record.history import noted
+from payment_service.payments.record.follow_up import MAX_ENDING
+from payment_service.payments.record.order_record import NO_FOLLOW_UP, OrderRecord
 
 # The fingerprint of an adopted PaymentIntent whose request the store has lost. Amount and currency
 # then decide whether a request is the same.
@@ -34,7 +34,7 @@ LONGEST_LOCK_SECONDS = 140.0
 
 # The object of an abandoned attempt may still appear, moments or an hour after a 500
 # (docs.stripe.com/error-low-level: the outcome of a 500 is indeterminate).
-LOOKS_AFTER_SECONDS = (15.0, 120.0, 3600.0)
+LATE_LOOK_UPS_AFTER_SECONDS = (15.0, 120.0, 3600.0)
 
 
 class Step(Enum):
@@ -54,7 +54,7 @@ class Wanted:
 
     order: Order
     fingerprint: str
-    params: str
+    sent: SentParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Lease:
     seconds: float
 
 
-def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
+def next_step(record: OrderRecord, fingerprint: str, now: float) -> Step:
     """Decide what a request with this fingerprint does, by the state table of the rules."""
     if record.state == "rejected":
         return Step.ASK_AGAIN
@@ -87,7 +87,7 @@ def holds(until: float, now: float) -> bool:
     return now < until <= now + LONGEST_LOCK_SECONDS
 
 
-def earliest_use(record: KeyRecord, gateway: GatewayFacts) -> float:
+def earliest_use(record: OrderRecord, gateway: GatewayFacts) -> float:
     """The earliest time (Unix seconds) at which this or a lost record may have used the key.
 
     A record that the store has since lost may have used a key that the gateway still remembers,
@@ -96,28 +96,28 @@ def earliest_use(record: KeyRecord, gateway: GatewayFacts) -> float:
     return record.first_sent_at - gateway.key_life_seconds
 
 
-def must_look_up(record: KeyRecord, now: float, gateway: GatewayFacts) -> bool:
+def must_look_up(record: OrderRecord, now: float, gateway: GatewayFacts) -> bool:
     """Whether a look-up must come before a send: the key is too old, or only replays a 5xx."""
     return record.saved_5xx or now - record.first_sent_at >= gateway.key_is_safe_seconds
 
 
-def first_claim(wanted: Wanted, lease: Lease) -> KeyRecord:
+def first_claim(wanted: Wanted, lease: Lease) -> OrderRecord:
     """Build the first record of an order."""
-    return KeyRecord(
+    return OrderRecord(
         order=wanted.order,
         attempt=FIRST_ATTEMPT,
         fingerprint=wanted.fingerprint,
-        params=wanted.params,
+        sent=wanted.sent,
         state="pending",
         owner=lease.owner,
         locked_until=lease.now + lease.seconds,
         first_sent_at=lease.now,
         updated_at=lease.now,
-        follow_up=noted("", lease.now, "claimed", attempt=FIRST_ATTEMPT),
+        follow_up=NO_FOLLOW_UP.noted(lease.now, "claimed", attempt=FIRST_ATTEMPT),
     )
 
 
-def taken_over(record: KeyRecord, lease: Lease) -> KeyRecord:
+def taken_over(record: OrderRecord, lease: Lease) -> OrderRecord:
     """Give the same attempt, key and params a new owner (rule 2)."""
     return replace(
         record,
@@ -127,7 +127,7 @@ def taken_over(record: KeyRecord, lease: Lease) -> KeyRecord:
     )
 
 
-def asked_again(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
+def asked_again(record: OrderRecord, wanted: Wanted, lease: Lease) -> OrderRecord:
     """After a rejection, keep the attempt and key, and take the new request's params (rule 2).
 
     Stripe may or may not have saved the rejection under the key. If it did, its answer shows so,
@@ -136,21 +136,21 @@ def asked_again(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
     """
     claimed = _next_version(record, lease.now, "claimed", attempt=record.attempt)
     return replace(
-        with_follow_up(claimed, refused=record.attempt),
+        claimed.with_follow_up(refused=record.attempt),
         fingerprint=wanted.fingerprint,
-        params=wanted.params,
+        sent=wanted.sent,
         state="pending",
         owner=lease.owner,
         locked_until=lease.now + lease.seconds,
     )
 
 
-def was_refused(record: KeyRecord) -> bool:
+def was_refused(record: OrderRecord) -> bool:
     """Whether Stripe rejected a send of this attempt, so that no client_secret was released."""
-    return follow_up_of(record).refused == record.attempt
+    return record.follow_up.refused == record.attempt
 
 
-def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
+def next_attempt(record: OrderRecord, wanted: Wanted, lease: Lease) -> OrderRecord:
     """Begin a new attempt: a new key, and the parameters of the request that begins it (rule 3).
 
     The record may have been rolled back to an older version (a failover, a restored backup). Its
@@ -161,12 +161,12 @@ def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
     attempt = record.attempt + 1
     claimed = _next_version(record, lease.now, "claimed", attempt=attempt)
     if record.state == "pending":
-        claimed = _to_be_looked_at(claimed, lease.now)
+        claimed = _with_late_look_ups(claimed, lease.now)
     return replace(
-        with_follow_up(claimed, amount=None, currency=None, pending=None),
+        claimed.with_follow_up(amount=None, currency=None, pending=None),
         attempt=attempt,
         fingerprint=wanted.fingerprint,
-        params=wanted.params,
+        sent=wanted.sent,
         state="pending",
         owner=lease.owner,
         locked_until=lease.now + lease.seconds,
@@ -177,17 +177,17 @@ def next_attempt(record: KeyRecord, wanted: Wanted, lease: Lease) -> KeyRecord:
     )
 
 
-def looked_up(begun: KeyRecord, now: float) -> KeyRecord:
+def looked_up(begun: OrderRecord, now: float) -> OrderRecord:
     """Count the age of an unsent attempt's key from now: a look-up found nothing of its order."""
     return replace(_next_version(begun, now, "looked up"), first_sent_at=now)
 
 
-def put_off(begun: KeyRecord, now: float) -> KeyRecord:
+def put_off(begun: OrderRecord, now: float) -> OrderRecord:
     """Begin an attempt without an owner: the next request is the first to send its key."""
     return replace(begun, locked_until=now)
 
 
-def created(record: KeyRecord, intent: Intent, now: float, what: str = "created") -> KeyRecord:
+def created(record: OrderRecord, intent: Intent, now: float, what: str = "created") -> OrderRecord:
     """Record the order's PaymentIntent."""
     return replace(
         record,
@@ -199,32 +199,32 @@ def created(record: KeyRecord, intent: Intent, now: float, what: str = "created"
     )
 
 
-def found(order: Order, intent: Intent, params: str, lease: Lease) -> KeyRecord:
+def found(order: Order, intent: Intent, sent: SentParams, lease: Lease) -> OrderRecord:
     """Rebuild the record of an order that the store has lost and Stripe still has."""
-    record = first_claim(Wanted(order, LOST_FINGERPRINT, params), lease)
-    record = replace(record, version=0, first_sent_at=float(intent.created), follow_up="")
+    record = first_claim(Wanted(order, LOST_FINGERPRINT, sent), lease)
+    record = replace(record, version=0, first_sent_at=float(intent.created), follow_up=NO_FOLLOW_UP)
     return adopted(record, intent, lease.now)
 
 
-def adopted(record: KeyRecord, intent: Intent, now: float, what: str = "adopted") -> KeyRecord:
+def adopted(record: OrderRecord, intent: Intent, now: float, what: str = "adopted") -> OrderRecord:
     """Record a PaymentIntent whose request parameters are unknown."""
     known = created(replace(record, fingerprint=LOST_FINGERPRINT), intent, now, what)
-    return with_follow_up(known, amount=intent.amount, currency=intent.currency)
+    return known.with_follow_up(amount=intent.amount, currency=intent.currency)
 
 
-def recorded(record: KeyRecord, intent: Intent, now: float, what: str) -> KeyRecord:
+def recorded(record: OrderRecord, intent: Intent, now: float, what: str) -> OrderRecord:
     """Record the PaymentIntent that the owner of the attempt created or found.
 
     A paid one with another price belongs to a request whose record the store has lost. It must
     not count as the result of the attempt's own request.
     """
-    own = intent.costs(SentParams.parse(record.params).params)
+    own = intent.costs(record.sent.params)
     return (created if own else adopted)(record, intent, now, what)
 
 
 def seen(
-    record: KeyRecord, intent: Intent, now: float, what: str = "seen", **facts: str | int
-) -> KeyRecord:
+    record: OrderRecord, intent: Intent, now: float, what: str = "seen", **facts: str | int
+) -> OrderRecord:
     """Record the current state of the order's PaymentIntent.
 
     A recorded final status stays: any other status of that PaymentIntent is older.
@@ -233,24 +233,20 @@ def seen(
     record's knowledge (by hand, or the record was rolled back). From then on its own price decides
     whether a creation request is the same.
     """
-    updated = intent.asks_otherwise(SentParams.parse(record.params).params)
+    updated = intent.asks_otherwise(record.sent.params)
     over = record.payment_status in OVER and record.payment_intent_id == intent.id
     status = record.payment_status if over else intent.status
     noted_now = _next_version(record, now, what, status=intent.status, **facts)
-    return with_follow_up(
-        replace(
-            noted_now,
-            payment_status=status,
-            fingerprint=LOST_FINGERPRINT if updated else record.fingerprint,
-        ),
-        amount=intent.amount,
-        currency=intent.currency,
+    return replace(
+        noted_now.with_follow_up(amount=intent.amount, currency=intent.currency),
+        payment_status=status,
+        fingerprint=LOST_FINGERPRINT if updated else record.fingerprint,
     )
 
 
-def is_news(record: KeyRecord, intent: Intent) -> bool:
+def shows_change(record: OrderRecord, intent: Intent) -> bool:
     """Whether the recorded PaymentIntent shows another status or price than the record."""
-    kept, params = follow_up_of(record), SentParams.parse(record.params).params
+    kept, params = record.follow_up, record.sent.params
     known = {
         "amount": params.get("amount") if kept.amount is None else kept.amount,
         "currency": kept.currency or params.get("currency"),
@@ -258,7 +254,7 @@ def is_news(record: KeyRecord, intent: Intent) -> bool:
     return intent.status != record.payment_status or intent.shows_otherwise(known)
 
 
-def rejected(record: KeyRecord, code: str, now: float, *, in_doubt: bool = False) -> KeyRecord:
+def rejected(record: OrderRecord, code: str, now: float, *, in_doubt: bool = False) -> OrderRecord:
     """Record a definitive rejection of this attempt by Stripe (rule 8).
 
     `in_doubt`: the rejection rests on a look-up, so the record schedules late look-ups.
@@ -269,10 +265,10 @@ def rejected(record: KeyRecord, code: str, now: float, *, in_doubt: bool = False
         state="rejected",
         locked_until=now,
     )
-    return _to_be_looked_at(over, now) if in_doubt else over
+    return _with_late_look_ups(over, now) if in_doubt else over
 
 
-def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = False) -> KeyRecord:
+def released(record: OrderRecord, code: str, now: float, *, saved_5xx: bool = False) -> OrderRecord:
     """Release the lock with the outcome unknown: the next request resolves it."""
     return replace(
         record,
@@ -282,53 +278,58 @@ def released(record: KeyRecord, code: str, now: float, *, saved_5xx: bool = Fals
     )
 
 
-def touched(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
+def amended(record: OrderRecord, **changes: Any) -> OrderRecord:
+    """Change only the follow-up, without a history entry; even `updated_at` stays."""
+    return replace(record.with_follow_up(**changes), version=record.version + 1)
+
+
+def touched(record: OrderRecord, now: float, what: str, **facts: str | int) -> OrderRecord:
     """Add a history entry that does not concern the creation: only the follow-up changes."""
     return _next_version(record, now, what, **facts)
 
 
-def ending(record: KeyRecord, stray_id: str, now: float) -> KeyRecord:
+def ending(record: OrderRecord, stray_id: str, now: float) -> OrderRecord:
     """Record that a PaymentIntent other than the recorded one is about to be canceled."""
     noted_now = _next_version(record, now, "ending", payment_intent_id=stray_id)
     return _with_ending(noted_now, stray_id)
 
 
-def replaced(adopted: KeyRecord, former_id: str, now: float) -> KeyRecord:
+def replaced(adopted: OrderRecord, former_id: str, now: float) -> OrderRecord:
     """Record that the former PaymentIntent is about to be canceled: the adopted one is paid.
 
     Late look-ups check it too, in case the process that should cancel it dies.
     """
-    return _to_be_looked_at(_with_ending(adopted, former_id), now)
+    return _with_late_look_ups(_with_ending(adopted, former_id), now)
 
 
-def _with_ending(record: KeyRecord, intent_id: str) -> KeyRecord:
-    others = tuple(each for each in follow_up_of(record).ending if each != intent_id)
-    return with_follow_up(record, ending=(*others, intent_id)[-MAX_ENDING:])
+def _with_ending(record: OrderRecord, intent_id: str) -> OrderRecord:
+    others = tuple(each for each in record.follow_up.ending if each != intent_id)
+    return record.with_follow_up(ending=(*others, intent_id)[-MAX_ENDING:])
 
 
-def is_ending(record: KeyRecord, intent: Intent) -> bool:
+def is_ending(record: OrderRecord, intent: Intent) -> bool:
     """Whether a process is canceling this PaymentIntent, so that it must not be handed out.
 
     Never true once its payment is taken.
     """
-    return intent.status not in TAKEN and intent.id in follow_up_of(record).ending
+    return intent.status not in TAKEN and intent.id in record.follow_up.ending
 
 
-def _to_be_looked_at(record: KeyRecord, now: float) -> KeyRecord:
-    kept = follow_up_of(record)
+def _with_late_look_ups(record: OrderRecord, now: float) -> OrderRecord:
+    kept = record.follow_up
     since = min(kept.look_since or record.first_sent_at, record.first_sent_at)
-    looks = tuple(now + seconds for seconds in LOOKS_AFTER_SECONDS)
-    return with_follow_up(record, looks=looks, look_since=since, look_until=now)
+    look_ups = tuple(now + seconds for seconds in LATE_LOOK_UPS_AFTER_SECONDS)
+    return record.with_follow_up(look_ups=look_ups, look_since=since, look_until=now)
 
 
-def _next_version(record: KeyRecord, now: float, what: str, **facts: str | int) -> KeyRecord:
+def _next_version(record: OrderRecord, now: float, what: str, **facts: str | int) -> OrderRecord:
     return replace(record, **_written(record, now, what, **facts))
 
 
-def _written(record: KeyRecord, now: float, what: str, **facts: str | int) -> dict[str, Any]:
+def _written(record: OrderRecord, now: float, what: str, **facts: str | int) -> dict[str, Any]:
     """The fields that every write of a record changes."""
     return {
         "version": record.version + 1,
         "updated_at": now,
-        "follow_up": noted(record.follow_up, now, what, **facts),
+        "follow_up": record.follow_up.noted(now, what, **facts),
     }

@@ -8,16 +8,14 @@ look-ups, written together with the attempt that followed: if a process dies, ot
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
-from payment_service.key_store.contract import KeyRecord
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.record import transitions
-from payment_service.payments.record.due import due_for
-from payment_service.payments.record.follow_up import follow_up_of, with_follow_up
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.strays import settle_stray
 
 # How long one process has a look-up to itself; also the wait after a failed call to Stripe.
@@ -25,59 +23,62 @@ CLAIM_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class SecondLooks:
+class LateLookUps:
     """Runs the late look-ups of one store. It has no state, so any number of processes may run it.
 
-    `tools_of` returns the dependencies for a client's account.
+    `context_of` returns the dependencies for a client's account.
     """
 
-    tools: Tools
-    tools_of: Callable[[str | None], Tools]
+    context: Context
+    context_of: Callable[[str | None], Context]
     budget_seconds: float
 
-    def waiting(self, limit: int) -> list[KeyRecord]:
+    def due(self, limit: int) -> list[OrderRecord]:
         """Return records with a late look-up due, in the accounts that this process serves.
 
         Metadata in our account names no order of the other mode, or of another account's client.
         """
-        now, serves = self.tools.clock(), self.tools.serves
-        return due_for(
-            self.tools.store, now, limit, lambda each: _has_look(each, now) and serves(each.order)
-        )
+        now, serves = self.context.clock(), self.context.serves
+        return self.context.records.due(now, limit, serves, lambda each: _has_look_up(each, now))
 
-    def deliver(self, record: KeyRecord) -> bool:
+    def run(self, record: OrderRecord) -> bool:
         """Take the next late look-up of a record; return whether it is done."""
-        now, looks = self.tools.clock(), follow_up_of(record).looks
+        now, look_ups = self.context.clock(), record.follow_up.look_ups
         if record.state == "pending" and transitions.holds(record.locked_until, now):
             # Its owner is still working; afterwards the record shows the owner's PaymentIntent.
             return False
-        mine = _with_looks(record, (now + CLAIM_SECONDS, *looks[1:]))
-        if not self.tools.store.replace(record, mine) or record.state == "pending":
+        mine = _with_look_ups(record, (now + CLAIM_SECONDS, *look_ups[1:]))
+        if not self.context.records.replace(record, mine) or record.state == "pending":
             return False
         try:
             return self._look(mine) and self._tick_off(mine)
         except PaymentError:
             return False
 
-    def _look(self, record: KeyRecord) -> bool:
-        tools = self.tools_of(record.order.client_id)
+    def _look(self, record: OrderRecord) -> bool:
+        context = self.context_of(record.order.client_id)
         deadline = Deadline.after(self.budget_seconds)
-        kept = follow_up_of(record)
-        gateway = tools.gateway_of(record)
+        kept = record.follow_up
+        gateway = context.gateway_of(record)
         found = gateway.find(record.order, kept.look_since, deadline, kept.look_until or None)
         others = (each for each in found if each.payable and each.id != record.payment_intent_id)
-        return all(self._settled(tools, record, each, deadline) for each in others)
+        return all(self._settled(context, record, each, deadline) for each in others)
 
-    def _settled(self, tools: Tools, record: KeyRecord, stray: Intent, deadline: Deadline) -> bool:
+    def _settled(
+        self, context: Context, record: OrderRecord, stray: Intent, deadline: Deadline
+    ) -> bool:
         held = self._held(record)
-        return held is not None and settle_stray(tools, held, stray, deadline) is not None
+        if held is None:
+            return False
+        settle_stray(context, held, stray, deadline)
+        return True
 
-    def _held(self, record: KeyRecord) -> KeyRecord | None:
+    def _held(self, record: OrderRecord) -> OrderRecord | None:
         """Read the record again; None if the PaymentIntents found may belong to a new attempt."""
-        held = self.tools.store.read(record.order)
+        held = self.context.records.read(record.order)
         return held if held is not None and _place(held) == _place(record) else None
 
-    def _tick_off(self, mine: KeyRecord) -> bool:
+    def _tick_off(self, mine: OrderRecord) -> bool:
         """Remove the look-up from the record, unless the record changed in the meantime.
 
         Then the look-up is repeated later, which is cheap.
@@ -85,19 +86,19 @@ class SecondLooks:
         held = self._held(mine)
         if held is None:
             return False
-        return self.tools.store.replace(held, _with_looks(held, follow_up_of(held).looks[1:]))
+        return self.context.records.replace(held, _with_look_ups(held, held.follow_up.look_ups[1:]))
 
 
-def _place(record: KeyRecord) -> tuple[object, ...]:
+def _place(record: OrderRecord) -> tuple[object, ...]:
     """The fields that an owner changes and a history entry does not."""
-    looks = follow_up_of(record).looks
-    return record.attempt, record.state, record.payment_intent_id, looks
+    look_ups = record.follow_up.look_ups
+    return record.attempt, record.state, record.payment_intent_id, look_ups
 
 
-def _has_look(record: KeyRecord, now: float) -> bool:
-    looks = follow_up_of(record).looks
-    return bool(looks) and looks[0] <= now
+def _has_look_up(record: OrderRecord, now: float) -> bool:
+    look_ups = record.follow_up.look_ups
+    return bool(look_ups) and look_ups[0] <= now
 
 
-def _with_looks(record: KeyRecord, looks: tuple[float, ...]) -> KeyRecord:
-    return with_follow_up(replace(record, version=record.version + 1), looks=looks)
+def _with_look_ups(record: OrderRecord, look_ups: tuple[float, ...]) -> OrderRecord:
+    return transitions.amended(record, look_ups=look_ups)

@@ -15,25 +15,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 
-from payment_service.errors import InFlight, PaymentError, StripeFailed
+from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
-from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order
-from payment_service.payments.changes.existing_order import fetch
-from payment_service.payments.context import Tools
+from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import choose
+from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
-from payment_service.payments.observer import Fact, Happening
+from payment_service.payments.observer import Fact, Observation
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
-from payment_service.payments.shop_events.catalogue import told
+from payment_service.payments.shop_events.catalogue import with_event
 
 log = logging.getLogger(__name__)
-
-# How often the reconciler retries an order whose record changes in the meantime.
-MAX_TRIES = 5
 
 # These reach a final status without us, days later; the list may not reach back to their creation.
 SLOW = frozenset({"processing", "requires_capture", "requires_action"})
@@ -42,8 +40,6 @@ SUCCEEDED = "succeeded"
 
 # The subjects of a check, besides the listed PaymentIntents, which are named by their ids.
 UNKNOWN, SLOW_RAIL = "unknown", "slow rail"
-
-CHANGING = "This order is being changed by other requests right now."
 
 
 @dataclass(slots=True)
@@ -80,7 +76,7 @@ class Reconciler:
 
     def __init__(
         self,
-        tools: Tools,
+        context: Context,
         *,
         livemode: bool,
         budget_seconds: float,
@@ -95,8 +91,8 @@ class Reconciler:
         """
         self._of_client = of_client
         self.tally = Tally()
-        self._observe = tools.observe
-        self._tools = replace(tools, observe=self._count)
+        self._observe = context.observe
+        self._context = replace(context, observe=self._count)
         self._livemode, self._budget, self._dry_run = livemode, budget_seconds, dry_run
         self._restored = restored
         self._orders: set[Order] = set()
@@ -109,17 +105,15 @@ class Reconciler:
         Raises PaymentError and StoreUnavailable if the walk itself cannot continue; completed
         repairs remain.
         """
-        for record in self._tools.store.scan("pending"):
-            if self._is_ours(record) and is_unknown(record, self._tools.clock()):
-                yield self._check(record.order, UNKNOWN, partial(self._unknown, record))
-        for intent in self._tools.gateway.walk(since, self._budget):
+        for record in self._context.records.scan("pending", self._is_unknown):
+            yield self._check(record.order, UNKNOWN, partial(self._unknown, record))
+        for intent in self._context.gateway.walk(since, self._budget):
             order = self._order_of(intent)
             if order is not None:
                 self._walked.add(intent.id)
                 yield self._check(order, intent.id, partial(self._listed, order, intent))
-        for record in self._tools.store.scan("created"):
-            if self._is_ours(record) and self._is_slow(record):
-                yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
+        for record in self._context.records.scan("created", self._is_slow):
+            yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
 
     def _check(self, order: Order, subject: str, work: Callable[[], None]) -> Order:
         """Run one check of an order. A failed check stays failed, even if other checks succeed.
@@ -143,11 +137,11 @@ class Reconciler:
 
     # Unknown orders.
 
-    def _unknown(self, record: KeyRecord) -> None:
+    def _unknown(self, record: OrderRecord) -> None:
         if self._dry_run:
             self._would_resolve(record)
             return
-        after = resolve(self._tools, record, self._deadline())
+        after = resolve(self._context, record, self._deadline())
         if after is None or after.state == "pending":
             return
         if after.state == "created":
@@ -156,12 +150,12 @@ class Reconciler:
         else:
             self.tally.closed += 1
 
-    def _would_resolve(self, record: KeyRecord) -> None:
-        check_served(self._tools, record.order)
-        gateway = self._tools.gateway_of(record)
+    def _would_resolve(self, record: OrderRecord) -> None:
+        check_served(self._context, record.order)
+        gateway = self._context.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
         found = gateway.find(record.order, since, self._deadline(), record.locked_until)
-        adoption = choose(found, SentParams.parse(record.params).params)
+        adoption = choose(found, record.sent.params)
         self.tally.canceled += len(adoption.strays)
         if adoption.chosen is None:
             raise StripeFailed("Nothing is found of it yet: a run that is no dry one settles it.")
@@ -170,52 +164,49 @@ class Reconciler:
     # Stripe's list.
 
     def _listed(self, order: Order, intent: Intent) -> None:
-        for _ in range(MAX_TRIES):
-            record = self._tools.store.read(order)
-            if self._settled(order, record, intent):
-                return
-        raise InFlight(CHANGING)
+        retry_on_race(lambda: self._settle(order, self._context.records.read(order), intent))
 
-    def _settled(self, order: Order, record: KeyRecord | None, intent: Intent) -> bool:
-        """Whether nothing is left to do; False if the record changed in the meantime."""
+    def _settle(self, order: Order, record: OrderRecord | None, intent: Intent) -> None:
+        """Compare a listed PaymentIntent with the record. Raises RecordChanged if that changed."""
         if record is None:
-            return self._lost(order, intent)
-        if record.state == "pending":
-            return self._in_flight(record)
-        if record.payment_intent_id != intent.id:
-            return self._stray(record, intent)
-        return self._own(record, intent)
+            self._lost(order, intent)
+        elif record.state == "pending":
+            self._in_flight(record)
+        elif record.payment_intent_id != intent.id:
+            self._stray(record, intent)
+        else:
+            self._own(record, intent)
 
-    def _lost(self, order: Order, intent: Intent) -> bool:
+    def _lost(self, order: Order, intent: Intent) -> None:
         """Handle an order that the store does not know. The list is newest first (rule 4).
 
         An unpaid PaymentIntent may be another application's, so adopt it only after a restore.
         """
         if not (intent.status in TAKEN or (self._restored and intent.payable)):
-            return True
-        if not self._dry_run and not adopt_lost(self._tools, order, intent):
-            return False
+            return
+        if not self._dry_run:
+            adopt_lost(self._context, order, intent)
         self.tally.adopted += 1
         self.tally.paid_late += intent.status == SUCCEEDED
-        return True
 
-    def _in_flight(self, record: KeyRecord) -> bool:
+    def _in_flight(self, record: OrderRecord) -> None:
         """Leave an order in flight alone; resolve one that became unknown since the first walk."""
-        if self._dry_run or not is_unknown(record, self._tools.clock()):
-            return True
+        if self._dry_run or not is_unknown(record, self._context.clock()):
+            return
         self._unknown(record)
-        return False
+        # The order is known now: compare the PaymentIntent with its new record.
+        raise RecordChanged
 
-    def _stray(self, record: KeyRecord, listed: Intent) -> bool:
+    def _stray(self, record: OrderRecord, listed: Intent) -> None:
         if listed.status == CANCELED:
-            return True
-        stray = self._tools.gateway_of(record).retrieve(listed.id, self._deadline())
+            return
+        stray = self._context.gateway_of(record).retrieve(listed.id, self._deadline())
         if self._dry_run:
             self._would_settle(record, stray)
-            return True
-        return settle_stray(self._tools, record, stray, self._deadline()) is not None
+        else:
+            settle_stray(self._context, record, stray, self._deadline())
 
-    def _would_settle(self, record: KeyRecord, stray: Intent) -> None:
+    def _would_settle(self, record: OrderRecord, stray: Intent) -> None:
         if stray.status == CANCELED:
             return
         if stray.status not in TAKEN:
@@ -225,57 +216,57 @@ class Reconciler:
         else:
             self.tally.adopted += 1
 
-    def _own(self, record: KeyRecord, listed: Intent) -> bool:
-        if not self._is_news(record, listed):
-            return True
+    def _own(self, record: OrderRecord, listed: Intent) -> None:
+        if not self._shows_change(record, listed):
+            return
         # The list was read before the record, which may be newer.
-        intent = fetch(self._tools, record, self._deadline())
-        if not self._is_news(record, intent):
-            return True
+        intent = fetch_recorded(self._context, record, self._deadline())
+        if not self._shows_change(record, intent):
+            return
         if not self._dry_run:
-            seen = transitions.seen(record, intent, self._tools.clock(), "reconciled")
-            if not self._tools.store.replace(record, self._tools.telling(seen, intent)):
-                return False
+            seen = transitions.seen(record, intent, self._context.clock(), "reconciled")
+            self._context.records.write(record, self._context.with_shop_event(seen, intent))
         paid = intent.status == SUCCEEDED and record.payment_status != SUCCEEDED
         self.tally.paid_late += paid
         self.tally.noted += not paid
-        return True
 
-    def _is_news(self, record: KeyRecord, intent: Intent) -> bool:
-        listened = self._tools.listened(record.order)
-        untold = listened and told(record, intent, 0.0) is not record
-        return untold or transitions.is_news(record, intent)
+    def _shows_change(self, record: OrderRecord, intent: Intent) -> bool:
+        """Whether the PaymentIntent has a state, or calls for a shop event, not yet recorded."""
+        listened = self._context.listened(record.order)
+        unsent = listened and with_event(record, intent, 0.0) is not record
+        return unsent or transitions.shows_change(record, intent)
 
     # Slow rails.
 
-    def _slow(self, record: KeyRecord) -> None:
-        for _ in range(MAX_TRIES):
-            intent = fetch(self._tools, record, self._deadline())
-            if self._own(record, intent):
-                return
-            record = self._tools.store.read(record.order) or record
-        raise InFlight(CHANGING)
+    def _slow(self, scanned: OrderRecord) -> None:
+        def compare() -> None:
+            record = self._context.records.read(scanned.order)
+            if record is not None and record.state == "created":
+                self._own(record, fetch_recorded(self._context, record, self._deadline()))
+
+        retry_on_race(compare)
 
     def _is_slow(self, record: KeyRecord) -> bool:
-        return record.payment_status in SLOW and record.payment_intent_id not in self._walked
+        slow = record.payment_status in SLOW and record.payment_intent_id not in self._walked
+        return slow and self._is_ours(record)
 
     # Counting.
 
-    def _count(self, happening: Happening) -> None:
-        self._observe(happening)
-        if happening.what == "stray_canceled":
+    def _count(self, seen: Observation) -> None:
+        self._observe(seen)
+        if seen.what == "stray_canceled":
             self.tally.canceled += 1
-        elif happening.what == "stray_paid":
+        elif seen.what == "stray_paid":
             self.tally.adopted += 1
             self.tally.paid_late += 1
-            self._named(happening)
-        elif happening.what == "two_taken":
-            facts = happening.facts
-            self._alarm(happening.order, facts["payment_intent_id"], facts["beside"])
+            self._named(seen)
+        elif seen.what == "two_taken":
+            facts = seen.facts
+            self._alarm(seen.order, facts["payment_intent_id"], facts["beside"])
 
-    def _named(self, happening: Happening) -> None:
-        intent_id = happening.facts["payment_intent_id"]
-        self.tally.alarms.append(f"{happening.what}: {_name(happening.order)} {intent_id}")
+    def _named(self, seen: Observation) -> None:
+        intent_id = seen.facts["payment_intent_id"]
+        self.tally.alarms.append(f"{seen.what}: {_name(seen.order)} {intent_id}")
 
     def _alarm(self, order: Order, paid: Fact, beside: Fact) -> None:
         self.tally.two_paid += 1
@@ -287,6 +278,9 @@ class Reconciler:
             return None
         client_id = intent.metadata.get("client_id")
         return Order(self._livemode, client_id, order_id) if self._of_client(client_id) else None
+
+    def _is_unknown(self, record: KeyRecord) -> bool:
+        return self._is_ours(record) and is_unknown(record, self._context.clock())
 
     def _is_ours(self, record: KeyRecord) -> bool:
         order = record.order

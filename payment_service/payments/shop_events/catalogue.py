@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from payment_service.gateways.intent import CANCELED, Intent
-from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.idempotency_key import NAMESPACE
-from payment_service.payments.record.follow_up import MAX_TOLD, FollowUp, OrderEvent, follow_up_of
+from payment_service.payments.record.follow_up import MAX_TOLD, FollowUp, OrderEvent
+from payment_service.payments.record.order_record import OrderRecord
 
 # Stripe, too, retries for three days: a shop that was down over a weekend loses nothing.
 KEEP_TRYING_SECONDS = 3 * 86_400.0
@@ -30,54 +30,53 @@ PAID, FAILED, EVENT_CANCELED = "order.paid", "order.failed", "order.canceled"
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """An event to send. `name` identifies it among all events of its order."""
+class EventKind:
+    """The event that a status calls for. `name` identifies it among all events of its order."""
 
     type: str
     name: str
 
 
-def news_of(intent: Intent) -> News | None:
+def event_of(intent: Intent) -> EventKind | None:
     """Return the event that a PaymentIntent's status calls for, if any."""
     match intent.status:
         case "succeeded":
-            return News(PAID, f"paid:{intent.id}")
+            return EventKind(PAID, f"paid:{intent.id}")
         case "canceled":
-            return News(EVENT_CANCELED, f"{CANCELED}:{intent.id}")
+            return EventKind(EVENT_CANCELED, f"{CANCELED}:{intent.id}")
         case "requires_payment_method" if intent.failure:
-            return News(FAILED, f"failed:{intent.failure.name}")
+            return EventKind(FAILED, f"failed:{intent.failure.name}")
     return None
 
 
-def told(record: KeyRecord, intent: Intent, now: float) -> KeyRecord:
+def with_event(record: OrderRecord, intent: Intent, now: float) -> OrderRecord:
     """Return the record with the event that the PaymentIntent calls for in its outbox.
 
     Returns the same record if there is no such event, or if the record already had it. The
     caller sets the version.
     """
-    news, kept = news_of(intent), follow_up_of(record)
-    if news is None or news.name in kept.told:
+    kind, kept = event_of(intent), record.follow_up
+    if kind is None or kind.name in kept.event_names:
         return record
     event = OrderEvent(
-        id=event_id(record, news),
-        type=news.type,
+        id=event_id(record, kind),
+        type=kind.type,
         at=round(now, 3),
         facts=_facts(record, intent),
         next_at=now,
         until=now + KEEP_TRYING_SECONDS,
     )
-    kept = replace(kept, told=_with(kept, news.name), queue=(*kept.queue, event))
-    return replace(record, follow_up=kept.text(), due_at=kept.due_at)
+    return record.with_follow_up(event_names=_with(kept, kind.name), queue=(*kept.queue, event))
 
 
-def event_id(record: KeyRecord, news: News) -> str:
+def event_id(record: OrderRecord, kind: EventKind) -> str:
     """Return the id of an event: the same in every process and at any time."""
     order = record.order
-    named = json.dumps([NAMESPACE, order.livemode, order.client_id, order.order_id, news.name])
+    named = json.dumps([NAMESPACE, order.livemode, order.client_id, order.order_id, kind.name])
     return f"evt_order_{hashlib.sha256(named.encode()).hexdigest()[:32]}"
 
 
-def _facts(record: KeyRecord, intent: Intent) -> dict[str, Any]:
+def _facts(record: OrderRecord, intent: Intent) -> dict[str, Any]:
     return {
         "order_id": record.order.order_id,
         "client_id": record.order.client_id,
@@ -93,7 +92,7 @@ def _facts(record: KeyRecord, intent: Intent) -> dict[str, Any]:
 
 def _with(kept: FollowUp, name: str) -> tuple[str, ...]:
     """Add a name. Paid events are never dropped; of the others, the oldest are."""
-    names = [*kept.told, name]
+    names = [*kept.event_names, name]
     others = [each for each in names if not each.startswith("paid:")]
     dropped = set(others[: max(0, len(others) - MAX_TOLD)])
     return tuple(each for each in names if each not in dropped)

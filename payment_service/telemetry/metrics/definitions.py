@@ -53,7 +53,7 @@ class MetricDefinitions:
             buckets=SECONDS,
             **given,
         )
-        self.happenings = Counter(
+        self.observations = Counter(
             "order_happenings",
             "Events of orders: replayed, waited, taken_over, adopted, stray_left, ...",
             ["what"],
@@ -87,7 +87,7 @@ class MetricDefinitions:
         event would begin at 1, and an alert for that event would never fire.
         """
         for what in get_args(What):
-            self.happenings.labels(what)
+            self.observations.labels(what)
         for method, route in OPERATIONS:
             self.send_seconds.labels(f"{method} {route}")
             for outcome in SEND_OUTCOMES:

@@ -9,7 +9,7 @@ from payment_service.key_store import KeyStore
 
 if TYPE_CHECKING:
     from payment_service.gateways.sends import Send
-    from payment_service.payments.observer import Happening
+    from payment_service.payments.observer import Observation
 
 
 class NoMetrics:
@@ -21,7 +21,7 @@ class NoMetrics:
     def request(self, route: str | None, status: int, seconds: float) -> None:
         """See PrometheusMetrics."""
 
-    def happening(self, happening: Happening) -> None:
+    def observation(self, seen: Observation) -> None:
         """See PrometheusMetrics."""
 
     def send(self, send: Send) -> None:

@@ -14,7 +14,7 @@ from payment_service.telemetry.metrics.sampling import start_sampling
 
 if TYPE_CHECKING:
     from payment_service.gateways.sends import Send
-    from payment_service.payments.observer import Happening
+    from payment_service.payments.observer import Observation
     from payment_service.telemetry.metrics.definitions import MetricDefinitions
 
 
@@ -43,9 +43,9 @@ class PrometheusMetrics(NoMetrics):
         if status >= 400 and seconds >= self._budget_seconds:
             self._metrics.budget_exhaustions.inc()
 
-    def happening(self, happening: Happening) -> None:
+    def observation(self, seen: Observation) -> None:
         """Count an event of an order."""
-        self._metrics.happenings.labels(happening.what).inc()
+        self._metrics.observations.labels(seen.what).inc()
 
     def send(self, send: Send) -> None:
         """Count a request to Stripe."""

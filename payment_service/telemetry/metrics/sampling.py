@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from payment_service.key_store.contract import KeyStore, StoreUnavailable
 from payment_service.payments.creation.resolve import is_unknown
-from payment_service.payments.record.follow_up import follow_up_of
+from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.shop_events.outbox import JITTER, MOST_WAIT_SECONDS
 from payment_service.telemetry.metrics.definitions import MetricDefinitions
 
@@ -35,7 +35,7 @@ def _age_of_oldest_event(store: KeyStore, now: float) -> float:
     A failed delivery puts an event off by up to an hour, so also look at those that are not due.
     """
     waiting = store.due(now + MOST_WAIT_SECONDS * JITTER[1], MOST_WAITING)
-    events = (follow_up_of(record).next_event for record in waiting)
+    events = (FollowUp.parse(record.follow_up).next_event for record in waiting)
     return max((now - event.at for event in events if event is not None), default=0.0)
 
 

@@ -152,7 +152,7 @@ class StripeBench(GatewayBench):
 
     def __init__(self) -> None:
         self.flow = FlowBench()
-        self.gateway = self.flow.tools.gateway
+        self.gateway = self.flow.context.gateway
 
     @property
     def now(self) -> float:

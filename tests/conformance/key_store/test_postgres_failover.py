@@ -84,7 +84,7 @@ def test_only_a_lost_order_that_returns_after_a_day_is_hurt(
     store = open_key_store(pair.url(), timeout_seconds=TIMEOUT_SECONDS)
     bench = FlowBench(store)
     before = {"kept": bench.ask("kept").intent.id}
-    store.claim(transitions.first_claim(bench.wanted("half"), bench.tools.lease()))
+    bench.records.claim(transitions.first_claim(bench.wanted("half"), bench.context.lease()))
     pair.catch_up()
     pair.cut()
     bench.now += 60

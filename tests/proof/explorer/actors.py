@@ -17,12 +17,12 @@ from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.update import update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.creation import create
-from payment_service.payments.observer import Happening
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.observer import Observation
+from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import UpdateRequest
 from tests.proof.explorer.choices import Option
-from tests.proof.explorer.judge import Broken
+from tests.proof.explorer.judge import A_BUG, Broken
 from tests.proof.explorer.wires import FINE
 from tests.proof.explorer.world import BUDGET_SECONDS, ORDER, World, essence, wanted_of
 
@@ -52,7 +52,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.owners = itertools.count()
-        self.tools = self.world.tools(self)
+        self.context = self.world.context(self)
         self.thread = greenlet(self._run)
 
     def work(self, deadline: Deadline) -> object:
@@ -68,7 +68,7 @@ class Worker:
         except StoreUnavailable:
             self.outcome = StoreDown("down")
         except Exception as bug:
-            raise bug if isinstance(bug, Broken) else Broken(f"a bug: {bug!r}") from bug
+            raise bug if isinstance(bug, Broken) else Broken(f"{A_BUG}{bug!r}") from bug
         self.alive = False
 
     @property
@@ -109,11 +109,11 @@ class Worker:
         self.claim = f"{self.name}.{next(self.owners)}"
         return self.claim
 
-    def saw(self, happening: Happening) -> None:
+    def saw(self, seen: Observation) -> None:
         """Pass the flow's event on."""
-        if happening.what != "waited":
+        if seen.what != "waited":
             self.polls = 0
-        self.world.judge.saw(self, happening.what)
+        self.world.judge.saw(self, seen.what)
 
 
 Actor = Callable[[World, str], Worker]
@@ -126,8 +126,8 @@ class Asker(Worker):
     amount: int = 1099
 
     def work(self, deadline: Deadline) -> object:
-        wanted = wanted_of(self.amount, self.tools.gateway.api_version)
-        answer = create.create_once(self.tools, wanted, deadline)
+        wanted = wanted_of(self.amount, self.context.gateway.api_version)
+        answer = create.create_once(self.context, wanted, deadline)
         self.world.judge.released(answer.intent, self.amount)
         return answer
 
@@ -140,7 +140,7 @@ class Updater(Worker):
 
     def work(self, deadline: Deadline) -> object:
         request = UpdateRequest(order_id=ORDER.order_id, amount=self.amount)
-        done = update_order(self.tools, ORDER, request, deadline)
+        done = update_order(self.context, ORDER, request, deadline)
         self.world.judge.updated(done, self.amount)
         return done
 
@@ -149,7 +149,7 @@ class Canceler(Worker):
     """A request that cancels the order's PaymentIntent."""
 
     def work(self, deadline: Deadline) -> object:
-        canceled = cancel_order(self.tools, ORDER, "requested_by_customer", deadline)
+        canceled = cancel_order(self.context, ORDER, "requested_by_customer", deadline)
         self.world.judge.canceled(canceled)
         return canceled
 
@@ -167,7 +167,7 @@ class Hook(Worker):
         about = (made[0]["id"], ORDER, self.kind == CREATED)
         event = PaymentEvent(f"evt_{self.name}", self.kind, ORDER.livemode, *about)
         try:
-            return apply_event(self.tools, event, deadline)
+            return apply_event(self.context, event, deadline)
         except StoreUnavailable:
             self.world.judge.saw(self, "unrecorded")
             raise
@@ -177,15 +177,15 @@ class Looker(Worker):
     """The look-up of late PaymentIntents of an abandoned attempt."""
 
     def work(self, deadline: Deadline) -> object:
-        looks = SecondLooks(self.tools, lambda _: self.tools, BUDGET_SECONDS)
-        return [looks.deliver(record) for record in looks.waiting(10)]
+        look_ups = LateLookUps(self.context, lambda _: self.context, BUDGET_SECONDS)
+        return [look_ups.run(record) for record in look_ups.due(10)]
 
 
 class Walker(Worker):
     """A run of the reconciler."""
 
     def work(self, deadline: Deadline) -> object:
-        walk = Reconciler(self.tools, livemode=ORDER.livemode, budget_seconds=BUDGET_SECONDS)
+        walk = Reconciler(self.context, livemode=ORDER.livemode, budget_seconds=BUDGET_SECONDS)
         for _ in walk.steps(self.world.now - WALK_SECONDS):
             pass
         return walk.tally

@@ -9,7 +9,7 @@ from payment_service.errors import InFlight, NoLongerOpen, OrderReused
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
 from payment_service.payments.changes.update import Updated
 from payment_service.payments.creation.states import Created
-from payment_service.payments.record.follow_up import follow_up_of
+from payment_service.payments.record.follow_up import FollowUp
 
 if TYPE_CHECKING:
     from tests.proof.explorer.actors import Worker
@@ -23,6 +23,10 @@ SETTLED_SECONDS = 121.0
 
 # The amount of the final update.
 LAST_AMOUNT = 5000
+
+
+# How the message of an exception that is no PaymentError begins.
+A_BUG = "a bug: "
 
 
 class Broken(Exception):
@@ -165,7 +169,7 @@ class Judge:
             return
         if record is None or record.state != "created" or record.payment_intent_id is None:
             return
-        kept, intent = follow_up_of(record), self._at_stripe(record.payment_intent_id)
+        kept, intent = FollowUp.parse(record.follow_up), self._at_stripe(record.payment_intent_id)
         answered = [revision for of, revision in self.updates if of == intent["id"]]
         if max(answered, default=0) > kept.revision:
             raise Broken("an update that was answered is not in the record")

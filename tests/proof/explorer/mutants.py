@@ -17,12 +17,14 @@ from payment_service.payments.changes import cancel, update
 from payment_service.payments.creation import attempt, create
 from payment_service.payments.creation.adoption import Adoption
 from payment_service.payments.creation.attempt import Attempt
-from payment_service.payments.creation.states import Created
+from payment_service.payments.creation.owned_record import OwnedRecord
+from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.creation.states import Created, LookAgain
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
-from payment_service.payments.record.follow_up import FollowUp, follow_up_of
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Step
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from tests.proof.explorer import actors
 from tests.proof.explorer.wires import StepStore
@@ -78,7 +80,7 @@ class Unfenced(Broken):
 def _steps(changed: dict[Step, Step]) -> Callable[[], AbstractContextManager[Any]]:
     real = transitions.next_step
 
-    def next_step(record: KeyRecord, fingerprint: str, now: float) -> Step:
+    def next_step(record: OrderRecord, fingerprint: str, now: float) -> Step:
         step = real(record, fingerprint, now)
         return changed.get(step, step)
 
@@ -105,29 +107,30 @@ def _adopts_what_is_ending() -> AbstractContextManager[Any]:
 
 
 def _cancels_afterwards() -> AbstractContextManager[Any]:
-    real = Attempt._finish
+    real = OwnedRecord.finish
 
-    def finish(self: Attempt, adoption: Adoption, *more: Any, **named: Any) -> Any:
+    def finish(self: OwnedRecord, adoption: Adoption, *more: Any, **named: Any) -> Any:
         answer = real(self, Adoption(adoption.chosen, ()), *more, **named)
         for stray in adoption.strays:
-            self._cancel(stray)
+            self.cancel(stray)
         return answer
 
-    return patch.object(Attempt, "_finish", finish)
+    return patch.object(OwnedRecord, "finish", finish)
 
 
 def _unclear_is_final() -> AbstractContextManager[Any]:
-    def unclear(self: Attempt, unclear: Any) -> None:
+    def unclear(self: Attempt, unclear: Any) -> LookAgain:
         self._reject(Declined(Refused("no"), replayed=False))
+        return LookAgain()
 
     return patch.object(Attempt, "_unclear", unclear)
 
 
 def _unrecorded_fails() -> AbstractContextManager[Any]:
-    def unrecorded(self: Attempt, intent: Any) -> Created:
+    def unrecorded(self: OwnedRecord, intent: Any) -> Created:
         raise StoreDown("down")
 
-    return patch.object(Attempt, "_unrecorded", unrecorded)
+    return patch.object(OwnedRecord, "answer_unrecorded", unrecorded)
 
 
 def _old_no_is_new() -> AbstractContextManager[Any]:
@@ -138,23 +141,26 @@ def _old_no_is_new() -> AbstractContextManager[Any]:
 
 
 def _paid_is_replaced() -> AbstractContextManager[Any]:
-    real = create._Request._serve
+    real = create._Creation._serve
 
-    def serve(self: Any, record: KeyRecord) -> Any:
-        if self._retrieve(record).status == "succeeded":
+    def serve(self: Any, record: OrderRecord) -> Any:
+        if fetch_recorded(self._context, record, self._deadline).status == "succeeded":
             return self._begin_next(record)
         return real(self, record)
 
-    return patch.object(create._Request, "_serve", serve)
+    return patch.object(create._Creation, "_serve", serve)
 
 
 def _claims_no_revision() -> AbstractContextManager[Any]:
     """An update looks at none that is under way."""
 
-    def alone(record: KeyRecord) -> FollowUp:
-        return replace(follow_up_of(record), pending=None)
+    real = update._Update.__init__
 
-    return patch.object(update, "follow_up_of", alone)
+    def alone(self: Any, *given: Any) -> None:
+        real(self, *given)
+        self._kept = replace(self._kept, pending=None)
+
+    return patch.object(update._Update, "__init__", alone)
 
 
 def _forgets_the_unanswered() -> AbstractContextManager[Any]:
@@ -167,7 +173,7 @@ def _forgets_the_unanswered() -> AbstractContextManager[Any]:
 def _update_has_the_last_word() -> AbstractContextManager[Any]:
     real = update._over
 
-    def over(record: KeyRecord, change: Any, intent: Any, now: float, **_: Any) -> KeyRecord:
+    def over(record: OrderRecord, change: Any, intent: Any, now: float, **_: Any) -> OrderRecord:
         done = real(record, change, intent, now, unchanged=True)
         return replace(done, payment_status=intent.status) if intent else done
 
@@ -177,32 +183,33 @@ def _update_has_the_last_word() -> AbstractContextManager[Any]:
 def _cancels_what_came_since() -> AbstractContextManager[Any]:
     real = cancel.cancel_order
 
-    def twice(tools: Any, order: Any, reason: str, deadline: Any) -> Any:
-        canceled = real(tools, order, reason, deadline)
-        held = tools.store.read(order)
+    def twice(context: Any, order: Any, reason: str, deadline: Any) -> Any:
+        canceled = real(context, order, reason, deadline)
+        held = context.records.read(order)
         again = held.state == "created" and held.payment_intent_id != canceled.id
-        return real(tools, order, reason, deadline) if again else canceled
+        return real(context, order, reason, deadline) if again else canceled
 
     return patch.object(actors, "cancel_order", twice)
 
 
 def _looks_at_any_record() -> AbstractContextManager[Any]:
-    def held(self: Any, record: KeyRecord) -> KeyRecord | None:
-        found: KeyRecord | None = self.tools.store.read(record.order)
+    def held(self: Any, record: OrderRecord) -> OrderRecord | None:
+        found: OrderRecord | None = self.context.records.read(record.order)
         return found
 
-    return patch.object(SecondLooks, "_held", held)
+    return patch.object(LateLookUps, "_held", held)
 
 
 def _walks_over_the_owner() -> AbstractContextManager[Any]:
-    def settled(self: Any, order: Any, record: KeyRecord | None, intent: Any) -> bool:
+    def settle(self: Any, order: Any, record: OrderRecord | None, intent: Any) -> None:
         if record is None:
-            return bool(self._lost(order, intent))
-        if record.payment_intent_id != intent.id:
-            return bool(self._stray(record, intent))
-        return bool(self._own(record, intent))
+            self._lost(order, intent)
+        elif record.payment_intent_id != intent.id:
+            self._stray(record, intent)
+        else:
+            self._own(record, intent)
 
-    return patch.object(Reconciler, "_settled", settled)
+    return patch.object(Reconciler, "_settle", settle)
 
 
 def _looks_back_to_the_record() -> AbstractContextManager[Any]:
@@ -212,7 +219,7 @@ def _looks_back_to_the_record() -> AbstractContextManager[Any]:
 def _key_is_new_on_an_old_record() -> AbstractContextManager[Any]:
     real = transitions.next_attempt
 
-    def next_attempt(record: KeyRecord, wanted: Any, lease: Any) -> KeyRecord:
+    def next_attempt(record: OrderRecord, wanted: Any, lease: Any) -> OrderRecord:
         return replace(real(record, wanted, lease), first_sent_at=lease.now)
 
     return patch.object(transitions, "next_attempt", next_attempt)

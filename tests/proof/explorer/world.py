@@ -18,11 +18,13 @@ from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.changes.update import Updated, update_order
-from payment_service.payments.context import Timing, Tools
+from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation import create
 from payment_service.payments.creation.resolve import resolve
 from payment_service.payments.creation.states import Created
-from payment_service.payments.record.follow_up import FollowUp, follow_up_of
+from payment_service.payments.record.follow_up import FollowUp
+from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import Wanted
 from payment_service.payments.request.existing_order import UpdateRequest
 from sandbox.core import Sandbox
@@ -98,7 +100,7 @@ def wanted_of(amount: int, api_version: str, **more: Any) -> Wanted:
     """What a request for the order asks for."""
     metadata = {"order_id": ORDER.order_id}
     params = {"amount": amount, "currency": "usd", "metadata": metadata, **more}
-    sent = SentParams(api_version, params).text()
+    sent = SentParams(api_version, params)
     return Wanted(ORDER, f"print of {amount} {sorted(more)}", sent)
 
 
@@ -129,10 +131,10 @@ class World:
     def clock(self) -> float:
         return self.now
 
-    def tools(self, worker: Worker) -> Tools:
+    def context(self, worker: Worker) -> Context:
         """What a worker's process works with."""
-        return Tools(
-            self._store_of(StepStore(worker)),
+        return Context(
+            Records(self._store_of(StepStore(worker))),
             self._gateway(StepTransport(worker), worker.sleep),
             TIMING,
             clock=self.clock,
@@ -143,26 +145,29 @@ class World:
 
     def ask(self, amount: int) -> Created | PaymentError:
         """One more request, with nothing going wrong and nobody else there."""
-        tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
+        context, deadline = self._calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
         try:
-            return create.create_once(tools, wanted_of(amount, tools.gateway.api_version), deadline)
+            return create.create_once(
+                context, wanted_of(amount, context.gateway.api_version), deadline
+            )
         except PaymentError as error:
             return error
 
     def update(self, amount: int) -> Updated | PaymentError:
         """One more update, in the same way."""
-        tools, deadline = self._calm_tools(), Deadline.after(BUDGET_SECONDS, self.clock)
+        context, deadline = self._calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
         request = UpdateRequest(order_id=ORDER.order_id, amount=amount)
         try:
-            return update_order(tools, ORDER, request, deadline)
+            return update_order(context, ORDER, request, deadline)
         except PaymentError as error:
             return error
 
-    def resolve(self) -> KeyRecord | None:
+    def resolve(self) -> OrderRecord | None:
         """Settle the order as the reconciler does, with nothing going wrong."""
-        record = self.store.read(ORDER)
+        context = self._calm_context()
+        record = context.records.read(ORDER)
         assert record
-        return resolve(self._calm_tools(), record, Deadline.after(BUDGET_SECONDS, self.clock))
+        return resolve(context, record, Deadline.after(BUDGET_SECONDS, self.clock))
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -339,10 +344,10 @@ class World:
         )
         return hash((self.state(), workers, turn, self.judge.owner_until, self.judge.creations))
 
-    def _calm_tools(self) -> Tools:
+    def _calm_context(self) -> Context:
         names = itertools.count()
-        return Tools(
-            self._store_of(self.store),  # type: ignore[arg-type]
+        return Context(
+            Records(self._store_of(self.store)),  # type: ignore[arg-type]
             self._gateway(SandboxTransport(self.sandbox), self.sleep),
             TIMING,
             clock=self.clock,
@@ -357,7 +362,7 @@ class World:
 
 def essence(record: KeyRecord) -> tuple[KeyRecord, FollowUp]:
     """A record without its history, on which nothing depends."""
-    return replace(record, follow_up=""), replace(follow_up_of(record), history=())
+    return replace(record, follow_up=""), replace(FollowUp.parse(record.follow_up), history=())
 
 
 def _keys(keys: Any) -> tuple[Any, ...]:

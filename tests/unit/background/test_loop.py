@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from payment_service.background.loop import PARALLEL, Courier, Lanes
-from payment_service.key_store.contract import KeyRecord, Order
-from tests.support.key_stores import record
+from payment_service.background.loop import PARALLEL, JobLoop, Lanes
+from payment_service.key_store.contract import Order
+from payment_service.payments.record.order_record import OrderRecord
+from tests.support.flow_bench import order_record
 
 PATIENCE_SECONDS = 20.0
 
 
 @dataclass
 class Shops:
-    """A chore whose records wait until they are handled; those of `hanging` wait for `release`."""
+    """A job whose records wait until they are handled; those of `hanging` wait for `release`."""
 
     lanes: Lanes
     hanging: str = "shop-a"
-    queue: list[KeyRecord] = field(default_factory=list)
+    queue: list[OrderRecord] = field(default_factory=list)
     done: list[Order] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -32,13 +33,15 @@ class Shops:
 
     def add(self, client_id: str, count: int) -> None:
         with self.lock:
-            self.queue += [record(Order(False, client_id, f"A-{each}")) for each in range(count)]
+            self.queue += [
+                order_record(Order(False, client_id, f"A-{each}")) for each in range(count)
+            ]
 
-    def waiting(self, limit: int) -> list[KeyRecord]:
+    def due(self, limit: int) -> list[OrderRecord]:
         with self.lock:
             return [each for each in self.queue if self.lanes.is_free(each.order)][:limit]
 
-    def deliver(self, record: KeyRecord) -> bool:
+    def run(self, record: OrderRecord) -> bool:
         if record.order.client_id == self.hanging:
             with self.lock:
                 self.at_once += 1
@@ -66,12 +69,12 @@ class Shops:
 def shops() -> Iterator[Shops]:
     lanes = Lanes(lambda order: order.client_id)
     shops = Shops(lanes)
-    courier = Courier(shops, poll_seconds=0.01, lanes=lanes)
-    thread = threading.Thread(target=courier.run)
+    loop = JobLoop(shops, poll_seconds=0.01, lanes=lanes)
+    thread = threading.Thread(target=loop.run)
     thread.start()
     yield shops
     shops.release.set()
-    courier.stop()
+    loop.stop()
     thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
 
@@ -103,15 +106,15 @@ def test_run_once_tries_each_order_once_and_the_rest_behind_it() -> None:
     class Failing:
         def __init__(self) -> None:
             self.tried: list[str] = []
-            self.failing = [record(Order(False, None, f"F-{each}")) for each in range(200)]
-            self.good = [record(Order(False, None, f"G-{each}")) for each in range(100)]
+            self.failing = [order_record(Order(False, None, f"F-{each}")) for each in range(200)]
+            self.good = [order_record(Order(False, None, f"G-{each}")) for each in range(100)]
 
-        def waiting(self, limit: int) -> list[KeyRecord]:
+        def due(self, limit: int) -> list[OrderRecord]:
             tried = [each for each in self.failing if each.order.order_id in self.tried]
             fresh = [each for each in self.failing if each.order.order_id not in self.tried]
             return [*fresh, *self.good, *tried][:limit]
 
-        def deliver(self, record: KeyRecord) -> bool:
+        def run(self, record: OrderRecord) -> bool:
             self.tried.append(record.order.order_id)
             if record in self.good:
                 self.good.remove(record)
@@ -119,5 +122,5 @@ def test_run_once_tries_each_order_once_and_the_rest_behind_it() -> None:
             return False
 
     chore = Failing()
-    assert Courier(chore).run_once() == 100
+    assert JobLoop(chore).run_once() == 100
     assert len(chore.tried) == len(set(chore.tried)) == 300

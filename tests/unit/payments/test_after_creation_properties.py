@@ -81,7 +81,7 @@ class Life:
         counts = self.bench.reconcile(days=365)
         assert "unresolved" not in counts
         assert "two_paid" not in counts
-        unparked(self.bench.store, self.bench.now, livemode=False)
+        unparked(self.bench.records, self.bench.now, livemode=False)
         while any(record.due_at is not None for record in self.bench.store.scan()):
             self.bench.now += 4000
             self.bench.deliver()

@@ -250,7 +250,7 @@ def test_deploy_that_adds_a_field_resends_the_stored_params(bench: FlowBench) ->
     # The same request, but the new version of the service sends one more parameter.
     deployed = bench.wanted(statement_descriptor_suffix="SHOP")
     same_request = replace(deployed, fingerprint=bench.wanted().fingerprint)
-    created = create_once(bench.tools, same_request, Deadline.after(25, lambda: bench.now))
+    created = create_once(bench.context, same_request, Deadline.after(25, lambda: bench.now))
     assert bench.payable() == [created.intent.id]
 
 
@@ -277,7 +277,7 @@ def test_corrected_parameters_pass_after_a_lost_rejection(
     bench.store.forget(bench.record())
     with pytest.raises(InFlight):
         bench.ask()
-    bench.now += bench.tools.timing.lock
+    bench.now += bench.context.timing.lock
     created = bench.ask()
     assert bench.payable() == [created.intent.id]
 

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from typing import Any
 
-from payment_service.payments.record.follow_up import (
-    Change,
-    FollowUp,
-    OrderEvent,
-    follow_up_of,
-    with_follow_up,
-)
-from tests.support.key_stores import record
+from payment_service.gateways.sent_params import SentParams
+from payment_service.payments.record.follow_up import Change, FollowUp, OrderEvent
 
 KEPT = FollowUp(
     webhooks=("evt_1",),
-    told=("order.paid",),
+    event_names=("order.paid",),
     queue=(OrderEvent("oev_1", "order.paid", 1.0, {"amount": 1099}),),
     amount=1099,
     revision=1,
     last_revision=2,
-    pending=Change(2, 1, "f", "{}", "key", 1.0, 2.0),
-    looks=(15.0, 120.0),
+    pending=Change(2, 1, "f", SentParams("v", {"amount": 1}), "key", 1.0, 2.0),
+    look_ups=(15.0, 120.0),
     ending=("pi_1",),
 )
 
 
+def newer() -> dict[str, Any]:
+    """Return the stored object of a newer version, which has more fields everywhere."""
+    given: dict[str, Any] = json.loads(KEPT.text()) | {"tomorrow": [1]}
+    given["queue"] = [each | {"tomorrow": 1} for each in given["queue"]]
+    given["pending"] |= {"tomorrow": 1}
+    return given
+
+
 def test_written_fields_are_read_back() -> None:
-    assert follow_up_of(replace(record(), follow_up=KEPT.text())) == KEPT
-    assert follow_up_of(with_follow_up(record(), amount=5)) == FollowUp(amount=5)
+    assert FollowUp.parse(KEPT.text()) == KEPT
 
 
 def test_names_of_a_newer_version_are_skipped_anywhere() -> None:
-    newer = asdict(KEPT) | {"tomorrow": [1]}
-    newer["queue"] = [each | {"tomorrow": 1} for each in newer["queue"]]
-    newer["pending"] |= {"tomorrow": 1}
-    assert follow_up_of(replace(record(), follow_up=json.dumps(newer))) == KEPT
+    assert FollowUp.parse(json.dumps(newer())) == KEPT
+
+
+def test_history_entry_keeps_the_fields_of_a_newer_version() -> None:
+    noted = FollowUp.parse(json.dumps(newer())).noted(5.0, "webhook", type="x")
+    entry = {"at": 5.0, "what": "webhook", "type": "x"}
+    assert json.loads(noted.text()) == newer() | {"history": [entry]}

@@ -11,17 +11,18 @@ import stripe
 from payment_service.access.webhook_secrets import WebhookSecrets
 from payment_service.background.receivers import receivers_of
 from payment_service.background.shop_webhook import signature
-from payment_service.background.start import open_courier
+from payment_service.background.start import open_delivery
 from payment_service.gateways.stripe.webhook import read_event
 from payment_service.key_store.contract import Order
-from payment_service.payments.record.follow_up import OrderEvent, follow_up_of, with_follow_up
+from payment_service.payments.record.follow_up import OrderEvent
 from payment_service.payments.shop_events.outbox import unparked
 from payment_service.schema.secret import Secret
 from payment_service.settings import load_settings
 from payment_service.wiring import open_payments
 from sandbox.events import signature as sandbox_signature
 from tests.support.after_bench import AfterBench
-from tests.support.key_stores import NOW, record
+from tests.support.flow_bench import order_record
+from tests.support.key_stores import NOW
 
 HOUR = 3600.0
 
@@ -73,20 +74,20 @@ def test_event_is_parked_after_three_days_and_can_be_retried(
     # Facts become fields of the log line, and must not overwrite its own fields.
     lines = {"time", "level", "logger", "event", "correlation_id"}
     assert not any(lines & set(each.facts) for each in bench.seen)
-    assert bench.record().follow_up.count('"parked":true') == 1
+    assert [each.parked for each in bench.record().follow_up.queue] == [True]
     bench.shop.down = False
-    assert unparked(bench.store, bench.now, livemode=True) == 0
-    assert unparked(bench.store, bench.now, livemode=False) == 1
+    assert unparked(bench.records, bench.now, livemode=True) == 0
+    assert unparked(bench.records, bench.now, livemode=False) == 1
     assert bench.deliver() == 1
     assert bench.shop.types() == ["order.paid"]
 
 
 @pytest.mark.parametrize("step", range(8))
 def test_two_deliverers_do_not_post_the_same_event(bench: AfterBench, step: int) -> None:
-    found = bench.store.due(bench.now, 10)
+    found = bench.due()
     bench.meanwhile(step, bench.deliver)
     for each in found:
-        bench.outbox.deliver(each)
+        bench.outbox.run(each)
     assert len(bench.shop.bodies) == 1
 
 
@@ -110,7 +111,7 @@ def test_events_of_an_order_are_delivered_in_sequence(bench: AfterBench) -> None
 
 
 def test_redelivery_has_the_same_bytes(bench: AfterBench) -> None:
-    [record] = bench.store.due(bench.now, 10)
+    [record] = bench.due()
     bodies: list[bytes] = []
 
     def refuse(_: Order, body: bytes) -> int:
@@ -122,13 +123,13 @@ def test_redelivery_has_the_same_bytes(bench: AfterBench) -> None:
         bench.now = bench.record().due_at
         bench.deliver()
     assert (len(bodies), len(set(bodies))) == (3, 1)
-    assert json.loads(bodies[0])["id"] == follow_up_of(record).queue[0].id
+    assert json.loads(bodies[0])["id"] == record.follow_up.queue[0].id
 
 
 def test_lost_store_creates_no_second_event(bench: AfterBench) -> None:
     """The id of an event is a pure function of its content."""
     bench.deliver()
-    bench.store.forget(bench.record())
+    bench.records.forget(bench.record())
     bench.apply_all()
     bench.deliver()
     assert len(bench.shop.bodies) == 2
@@ -141,24 +142,24 @@ def test_shop_gets_only_the_events_of_its_mode() -> None:
     shop = {"ORDER_EVENTS_URL": "http://127.0.0.1:1/", "ORDER_EVENTS_SECRET": secret}
     settings = load_settings({"STRIPE_SECRET_KEY": "sk_test_shop", **shop})
     payments = open_payments(settings, clock=lambda: NOW)
-    store = payments.orders.tools.store
+    records = payments.orders.context.records
     for number in range(300):
         event = OrderEvent("evt", "order.paid", NOW, {}, next_at=NOW - 300 + number, until=9e9)
         mode = Order(livemode=number < 299, client_id=None, order_id=f"A-{number}")
-        store.claim(with_follow_up(record(mode), queue=(event,)))
-    courier = open_courier(settings, payments, receivers_of(settings, None))
-    assert courier
-    assert [each.order.order_id for each in courier._chore.waiting(10)] == ["A-299"]
+        records.claim(order_record(mode, queue=(event,)))
+    loop = open_delivery(settings, payments, receivers_of(settings, None))
+    assert loop
+    assert [each.order.order_id for each in loop._job.due(10)] == ["A-299"]
 
 
 def test_without_a_listener_no_event_is_queued() -> None:
     bench = AfterBench()
-    bench.orders.tools = bench.tools = bench.another()
+    bench.orders.context = bench.context = bench.another()
     bench.pay(bench.ask().intent.id)
     bench.apply_all()
     assert bench.record().payment_status == "succeeded"
     assert bench.record().due_at is None
-    assert "queue" not in bench.record().follow_up
+    assert bench.record().follow_up.queue == ()
 
 
 BODY = '{"id": "evt_order_1", "object": "event", "data": {"object": {"name": "Zoë"}}}'.encode()

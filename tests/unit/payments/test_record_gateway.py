@@ -17,8 +17,8 @@ from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.creation.resolve import resolve
-from payment_service.payments.record.follow_up import with_follow_up
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.record import transitions
+from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import (
     CancelRequest,
@@ -59,12 +59,12 @@ class TwoGateways(AfterBench):
         self.know({"other": self.other})
 
     def know(self, others: dict[str, Any]) -> None:
-        self.tools = replace(self.tools, other_gateways=others)
-        self.orders = Orders(self.tools, livemode=False, budget_seconds=BUDGET_SECONDS)
+        self.context = replace(self.context, other_gateways=others)
+        self.orders = Orders(self.context, livemode=False, budget_seconds=BUDGET_SECONDS)
 
     def wanted_elsewhere(self) -> Any:
-        sent = SentParams(self.other.api_version, PARAMS, gateway="other").text()
-        return replace(self.wanted(), params=sent)
+        sent = SentParams(self.other.api_version, PARAMS, gateway="other")
+        return replace(self.wanted(), sent=sent)
 
     def create_elsewhere(self) -> str:
         """Create the order at the other provider, like a request that prefers it."""
@@ -132,7 +132,9 @@ def test_unknown_attempt_is_resent_to_its_own_gateway(bench: TwoGateways) -> Non
 def test_unknown_order_is_resolved_at_its_own_gateway(bench: TwoGateways, seconds: float) -> None:
     bench.leave_unknown_elsewhere()
     bench.now += seconds
-    record = resolve(bench.tools, bench.record(), Deadline.after(BUDGET_SECONDS, lambda: bench.now))
+    record = resolve(
+        bench.context, bench.record(), Deadline.after(BUDGET_SECONDS, lambda: bench.now)
+    )
     assert record is not None
     assert record.state == "created"
     assert bench.sends_to_stripe() == 0
@@ -208,7 +210,7 @@ def test_reconciler_skips_an_order_of_an_unknown_gateway(
     bench.leave_unknown_elsewhere()
     bench.know({})
     record = bench.record()
-    run = Reconciler(bench.tools, livemode=False, budget_seconds=25, dry_run=dry_run)
+    run = Reconciler(bench.context, livemode=False, budget_seconds=25, dry_run=dry_run)
     list(run.steps(bench.now - DAY))
     assert (run.tally.unresolved, run.tally.adopted, run.tally.closed) == (1, 0, 0)
     assert bench.record() == record
@@ -218,11 +220,11 @@ def test_reconciler_skips_an_order_of_an_unknown_gateway(
 def test_late_look_at_an_unknown_gateway_is_kept(bench: TwoGateways) -> None:
     bench.create_elsewhere()
     held = bench.record()
-    looked_at = with_follow_up(replace(held, version=held.version + 1), looks=(bench.now,))
-    assert bench.store.replace(held, looked_at)
+    looked_at = transitions.amended(held, look_ups=(bench.now,))
+    assert bench.records.replace(held, looked_at)
     bench.know({})
-    looks, sends = SecondLooks(bench.tools, lambda _: bench.tools, 25.0), bench.all_sends()
-    (due,) = looks.waiting(10)
-    assert not looks.deliver(due)
+    look_ups, sends = LateLookUps(bench.context, lambda _: bench.context, 25.0), bench.all_sends()
+    (due,) = look_ups.due(10)
+    assert not look_ups.run(due)
     assert bench.all_sends() == sends
     assert bench.record().due_at is not None

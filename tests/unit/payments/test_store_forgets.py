@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from payment_service.errors import PaymentError
-from payment_service.key_store.contract import KeyRecord
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.settings import LOCK_MARGIN_SECONDS, SettingsError, load_settings
 from sandbox.faults import FaultOrder, Match
 from tests.support.flow_bench import FlowBench
@@ -20,12 +20,12 @@ HOUR = 3600.0
 
 
 def lose_record(bench: FlowBench) -> None:
-    assert bench.store.forget(bench.record())
+    assert bench.records.forget(bench.record())
 
 
-def go_back(bench: FlowBench, version: KeyRecord) -> None:
+def go_back(bench: FlowBench, version: OrderRecord) -> None:
     lose_record(bench)
-    assert bench.store.claim(version) is version
+    assert bench.records.claim(version) is version
 
 
 @pytest.fixture(params=[0.0, 60.0, HOUR], ids=lambda lag: f"search lags {lag:.0f} s")
@@ -146,7 +146,7 @@ def test_note_on_a_rolled_back_record_keeps_its_age(bench: FlowBench) -> None:
     go_back(bench, before)
     bench.now += 25 * HOUR
     noted = transitions.touched(bench.record(), bench.now, "seen")
-    assert bench.store.replace(bench.record(), noted)
+    assert bench.records.replace(bench.record(), noted)
     assert bench.ask(amount=1099).intent.id == second
 
 
@@ -181,7 +181,7 @@ def test_lock_that_ends_hours_ahead_counts_as_expired(bench: FlowBench) -> None:
         bench.ask(amount=1099)
     record = bench.record()
     ahead = replace(record, version=record.version + 1, locked_until=bench.now + 3 * HOUR)
-    assert bench.store.replace(record, ahead)
+    assert bench.records.replace(record, ahead)
     assert is_unknown(ahead, bench.now)
     made = bench.ask(amount=1099).intent.id
     assert bench.payable() == [made]

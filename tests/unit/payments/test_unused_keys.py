@@ -19,12 +19,13 @@ from payment_service.gateways.stripe.intents import UnreadableIntent, read_inten
 from payment_service.gateways.stripe.verdicts import judge
 from payment_service.key_store.contract import Order
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.context import Timing, Tools
+from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.states import Created
-from payment_service.payments.record.follow_up import OrderEvent, with_follow_up
+from payment_service.payments.record.follow_up import OrderEvent
+from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import Wanted
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.late_intents import LateLookUps
 
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")
 WRONG, RIGHT = 10, 1099
@@ -101,19 +102,19 @@ class Shop:
     """A shop that requests the order; tests can lose its store and advance its clock."""
 
     def __init__(self) -> None:
-        self.stripe, self.store, self.now = KeyedStripe(), MemoryStore(), 1_000_000.0
+        self.stripe, self.records, self.now = KeyedStripe(), Records(MemoryStore()), 1_000_000.0
 
     def ask(self, amount: int) -> Created:
         params = {"amount": amount, "currency": "usd", "metadata": {"order_id": "A-1"}}
-        text = SentParams(self.stripe.api_version, params).text()
-        tools = Tools(
-            self.store,
+        sent = SentParams(self.stripe.api_version, params)
+        context = Context(
+            self.records,
             self.stripe,  # type: ignore[arg-type]
             Timing(35.0, 10.0, 2.0),
             clock=lambda: self.now,
             sleep=lambda _: None,
         )
-        return create_once(tools, Wanted(ORDER, str(amount), text), Deadline.after(25))
+        return create_once(context, Wanted(ORDER, str(amount), sent), Deadline.after(25))
 
 
 @pytest.mark.parametrize("no", ["invalid", "declined"])
@@ -125,7 +126,7 @@ def test_lost_store_after_a_correction_makes_no_second_intent(no: str, noes: int
         with pytest.raises(Refused):
             shop.ask(WRONG)
     first = shop.ask(RIGHT).intent
-    shop.store = MemoryStore()
+    shop.records = Records(MemoryStore())
     assert shop.ask(RIGHT).intent.id == first.id
     assert list(shop.stripe.made) == [first.id]
 
@@ -170,29 +171,29 @@ def test_takeover_needs_time_for_the_store() -> None:
     shop.stripe.next = ["lost"]
     with pytest.raises(StripeFailed):
         shop.ask(RIGHT)
-    record = shop.store.read(ORDER)
+    record = shop.records.read(ORDER)
     assert record is not None
     # One store operation may take 2 s: the result of a new attempt would be stored too late.
-    slow = Tools(shop.store, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: shop.now)  # type: ignore[arg-type]
+    slow = Context(shop.records, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: shop.now)  # type: ignore[arg-type]
     with pytest.raises(PaymentError) as told:
-        create_once(slow, Wanted(ORDER, str(RIGHT), record.params), Deadline.after(3.9))
+        create_once(slow, Wanted(ORDER, str(RIGHT), record.sent), Deadline.after(3.9))
     assert told.value.code == "in_flight"
     assert shop.stripe.made == {}
 
 
 def test_undelivered_events_do_not_hide_a_late_look() -> None:
     shop = Shop()
-    kept = shop.store
+    kept = shop.records
     event = OrderEvent("evt", "order.paid", 1.0, {}, next_at=5.0, until=9e9)
     shop.ask(RIGHT)
     record = kept.read(ORDER)
     assert record is not None
     for number in range(300):
         other = Order(livemode=False, client_id=None, order_id=f"E-{number}")
-        waiting = with_follow_up(record, queue=(event,))
+        waiting = record.with_follow_up(queue=(event,))
         kept.claim(replace(waiting, order=other))
     looked_at = Order(livemode=False, client_id=None, order_id="L-1")
-    kept.claim(replace(with_follow_up(record, looks=(15.0,)), order=looked_at))
-    tools = Tools(kept, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: 1000.0)  # type: ignore[arg-type]
-    found = SecondLooks(tools, lambda _: tools, 25.0).waiting(200)
+    kept.claim(replace(record.with_follow_up(look_ups=(15.0,)), order=looked_at))
+    context = Context(kept, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: 1000.0)  # type: ignore[arg-type]
+    found = LateLookUps(context, lambda _: context, 25.0).due(200)
     assert [each.order.order_id for each in found] == ["L-1"]

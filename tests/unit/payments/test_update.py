@@ -21,7 +21,6 @@ from payment_service.errors import (
     StripeUnreachable,
 )
 from payment_service.gateways.outcome import Declined
-from payment_service.payments.record.follow_up import follow_up_of
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
@@ -249,7 +248,7 @@ def test_failed_look_after_a_saved_500_does_not_block_updates(bench: AfterBench,
     with pytest.raises(StripeFailed):
         bench.update(1500)
     assert bench.update(2000).intent.amount == 2000
-    assert bench.now - before < bench.tools.timing.lock
+    assert bench.now - before < bench.context.timing.lock
     assert amount(bench) == 2000
 
 
@@ -338,10 +337,10 @@ def test_rejected_resend_does_not_decide_the_first_send(
     assert isinstance(outcome(lambda: bench.update(1500)), StripeUnreachable)
     no = Declined(Refused("no"), replayed=False, after_unresolved=False)
     with monkeypatch.context() as patched:
-        patched.setattr(bench.tools.gateway, "update", lambda *_: no)
+        patched.setattr(bench.context.gateway, "update", lambda *_: no)
         again = bench.update(1500)
     assert (again.revision, again.replayed) == (1, True)
-    assert (amount(bench), follow_up_of(bench.record()).revision) == (1500, 1)
+    assert (amount(bench), bench.record().follow_up.revision) == (1500, 1)
 
 
 def test_concurrent_update_gets_the_last_known_amount(
@@ -382,8 +381,8 @@ def test_update_missing_from_the_record_is_learned(
     before = bench.record()
     bench.update(1500)
     # A backup was restored.
-    bench.store.forget(bench.record())
-    bench.store.claim(before)
+    bench.records.forget(bench.record())
+    bench.records.claim(before)
     shown(bench)
     assert bench.orders.status(OrderRequest(order_id="A-1")).amount == 1500
     assert bench.ask(amount=1500).intent.id == first

@@ -10,7 +10,7 @@ import pytest
 from payment_service.errors import InFlight, NotFound, StoreDown, StripeFailed
 from payment_service.gateways.event import PaymentEvent
 from payment_service.key_store.contract import Order, StoreUnavailable
-from payment_service.payments.recovery.late_intents import SecondLooks
+from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
@@ -316,11 +316,11 @@ def test_crash_while_settling_a_paid_stray_leaves_none_to_pay(bench: AfterBench,
     event = last(bench, "succeeded")
     bench.crashing(step, lambda: bench.apply(event))
     bench.ask()
-    looks = SecondLooks(bench.tools, lambda _: bench.tools, 25.0)
+    look_ups = LateLookUps(bench.context, lambda _: bench.context, 25.0)
     for seconds in (60.0, 3600.0):
         bench.now += seconds
-        for record in looks.waiting(10):
-            looks.deliver(record)
+        for record in look_ups.due(10):
+            look_ups.run(record)
     bench.apply({**event, "id": "evt_again"})
     assert bench.payable() == [stray]
 
@@ -423,7 +423,7 @@ def test_crash_at_any_step_loses_nothing(bench: AfterBench) -> None:
         assert bodies[-1]["status"] == "succeeded"
         assert bench.record(order_id).due_at is None
         step += 1
-    assert step > 15
+    assert step > 13
 
 
 def test_crash_is_not_swallowed() -> None:

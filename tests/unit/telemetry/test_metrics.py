@@ -16,13 +16,15 @@ from payment_service.gateways.sends import Meaning, Send, Verdict
 from payment_service.gateways.stripe.paths import CHARGE, OPERATIONS, route_of
 from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.observer import Happening, What
-from payment_service.payments.record.follow_up import OrderEvent, with_follow_up
+from payment_service.payments.observer import Observation, What
+from payment_service.payments.record.follow_up import OrderEvent
+from payment_service.payments.record.records import Records
 from payment_service.telemetry.metrics.definitions import MetricDefinitions
 from payment_service.telemetry.metrics.prometheus import MeasuredStore, PrometheusMetrics
 from payment_service.telemetry.metrics.reconcile_file import registry_of
 from payment_service.telemetry.metrics.sampling import sample
 from payment_service.web.errors import STATUSES
+from tests.support.flow_bench import order_record
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
@@ -47,7 +49,7 @@ def test_events_are_counted(registry: CollectorRegistry, names: MetricDefinition
     metrics.request("/create-payment-intent", 200, 0.3)
     metrics.request("/create-payment-intent", 503, 21.0)
     metrics.request(None, 404, 0.001)
-    metrics.happening(Happening("adopted", Order(False, None, "A-1"), 1))
+    metrics.observation(Observation("adopted", Order(False, None, "A-1"), 1))
     limited = Verdict(Meaning.LIMITED, again=True, status=429)
     metrics.send(Send("post", "/v1/payment_intents", 1, 0.1, None, None, limited))
     metrics.send(Send("get", "/v1/payment_intents/pi_1Ab", 2, 0.1, None, None, None))
@@ -92,11 +94,11 @@ def test_a_refused_event_ages_although_each_try_puts_it_off(
 ) -> None:
     """Otherwise the alert for a receiver that is down would never fire."""
     store = MemoryStore()
+    records = Records(store)
     for order_id, at, next_at in (("A-1", 1_000.0, 6_000.0), ("A-2", 4_000.0, 4_000.0)):
         event = OrderEvent("evt", "order.paid", at, {}, tries=12, next_at=next_at, until=9e9)
-        store.claim(with_follow_up(record(order_id, 0.0), queue=(event,)))
-    late_look = with_follow_up(record("A-3", 0.0), looks=(10.0,))
-    store.claim(late_look)
+        records.claim(order_record(Order(False, None, order_id), queue=(event,)))
+    records.claim(order_record(Order(False, None, "A-3"), looks=(10.0,)))
     sample(store, names, now=4_100.0)
     assert registry.get_sample_value("payments_outbox_age_seconds") == 3_100.0
 
@@ -110,7 +112,7 @@ def test_nothing_that_happens_adds_a_series(
     before = samples(registry)
     assert set(before.values()) == {0.0}
     for what in get_args(What):
-        metrics.happening(Happening(what, Order(False, None, "A-1"), 1))
+        metrics.observation(Observation(what, Order(False, None, "A-1"), 1))
     verdicts = [None, *(Verdict(meaning, again=False) for meaning in Meaning)]
     for (method, route), verdict in product(OPERATIONS, verdicts):
         path = route.replace(":id", "ch_1Ab" if route == CHARGE else "pi_1Ab")

@@ -16,13 +16,13 @@ import pytest
 
 from payment_service.gateways.sends import Meaning, RetryDetails, Send, Verdict
 from payment_service.key_store.contract import Order
-from payment_service.payments.observer import Happening
+from payment_service.payments.observer import Observation
 from payment_service.schema.secret import redacted
 from payment_service.telemetry.formatters import JsonLines, PlainText, correlation_id
 from payment_service.telemetry.request_log import (
     begin_request,
     end_request,
-    log_happening,
+    log_observation,
     log_request,
     log_retry,
     log_send,
@@ -124,11 +124,15 @@ def test_logging_is_started_once(root: logging.Logger) -> None:
     assert json.loads(line)["event"] == "heard"
 
 
-def test_a_happening_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observation_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixture) -> None:
     limited = Verdict(Meaning.LIMITED, again=True, status=429)
     with caplog.at_level(logging.INFO):
-        log_happening(Happening("created", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
-        log_happening(Happening("adopted", Order(False, "c", "A-1"), 2, {"status": "succeeded"}))
+        log_observation(
+            Observation("created", Order(False, "c", "A-1"), 2, {"status": "succeeded"})
+        )
+        log_observation(
+            Observation("adopted", Order(False, "c", "A-1"), 2, {"status": "succeeded"})
+        )
         log_send(Send("post", "/v1/payment_intents", 1, 0.5, "req_1", "order-1", limited))
         log_send(Send("post", "/v1/payment_intents", 2, 0.5, "req_2", "order-12345678abc", None))
         log_retry(RetryDetails(1, 0.75, limited))
@@ -152,10 +156,10 @@ def test_nothing_that_a_caller_sent_breaks_a_line(text: str) -> None:
 def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert begin_request("id-1") == "id-1"
-        log_happening(Happening("claimed", Order(False, "shop-a", "A-1"), 1))
+        log_observation(Observation("claimed", Order(False, "shop-a", "A-1"), 1))
         for number in (1, 2):
             log_send(Send("post", "/v1/x", number, 0.5, f"req_{number}", "order-12345678abc", None))
-        log_happening(Happening("created", Order(False, "shop-a", "A-1"), 1))
+        log_observation(Observation("created", Order(False, "shop-a", "A-1"), 1))
         log_request(status=200, seconds=0.1)
         lines = [json.loads(JsonLines().format(r)) for r in caplog.records]
         end_request()
@@ -183,7 +187,7 @@ def test_a_request_is_followed_to_its_last_line(caplog: pytest.LogCaptureFixture
 
 
 def test_two_paid_for_one_order_is_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
-    log_happening(Happening("two_taken", Order(True, None, "A-1"), 1))
+    log_observation(Observation("two_taken", Order(True, None, "A-1"), 1))
     assert caplog.records[0].levelname == "ERROR"
 
 

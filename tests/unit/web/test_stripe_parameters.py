@@ -27,7 +27,7 @@ def bench() -> FlowBench:
 
 @pytest.fixture
 def client(bench: FlowBench) -> FlaskClient:
-    return create_app(SETTINGS, Payments(bench.tools, SETTINGS)).test_client()
+    return create_app(SETTINGS, Payments(bench.context, SETTINGS)).test_client()
 
 
 def pay(client: FlaskClient, **fields: Any) -> TestResponse:

@@ -1,0 +1,166 @@
+"""The record of an attempt that we own: every write is fenced, and precedes the answer.
+
+The numbers in comments are those of the rules in docs/exactly-once.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from payment_service.errors import PaymentError, StoreDown, StripeFailed
+from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import CANCELED, Intent
+from payment_service.key_store.contract import StoreUnavailable
+from payment_service.payments.context import Context
+from payment_service.payments.creation.adoption import Adoption
+from payment_service.payments.creation.cancellation import cancel_and_check
+from payment_service.payments.creation.states import AttemptOver, AttemptResult, Created, LookAgain
+from payment_service.payments.observer import What
+from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.transitions import Wanted
+
+
+class OwnedRecord:
+    """The owner's writes to its attempt's record, and the results that they permit.
+
+    `record` is the record as its owner last read or wrote it.
+    """
+
+    def __init__(
+        self, context: Context, wanted: Wanted, record: OrderRecord, deadline: Deadline
+    ) -> None:
+        self._context, self._wanted, self._deadline = context, wanted, deadline
+        self._gateway = context.gateway_of(record)
+        self.record = record
+
+    def write(self, change: Callable[[OrderRecord], OrderRecord]) -> bool:
+        """Rule 6: write if we still own the attempt; keep concurrent history entries."""
+
+        def changed(held: OrderRecord) -> OrderRecord | None:
+            return change(held) if self._is_ours(held) else None
+
+        written = self._context.records.change(self.record, changed)
+        self.record = written or self.record
+        return written is not None
+
+    def finish(self, adoption: Adoption, what: What, *, of_key: bool = False) -> AttemptResult:
+        """Rule 6: record the PaymentIntent as the attempt's owner, or do not hand it out.
+
+        `of_key`: Stripe returns the same PaymentIntent for the same key, so a lost write loses
+        nothing (rule 9).
+        """
+        intent = adoption.chosen
+        assert intent is not None
+        if not self.cancel_all(adoption.strays):
+            return LookAgain()
+        if transitions.is_ending(self.record, intent):
+            return self.finish_cancellation(intent)
+        result, now = self._result(intent), self._context.clock()
+        try:
+            written = self.write(
+                lambda record: self._context.with_shop_event(
+                    transitions.recorded(record, intent, now, what), intent
+                )
+            )
+        except StoreUnavailable:
+            if of_key:
+                return self.answer_unrecorded(intent)
+            raise
+        if not written:
+            self._lose_to_another_owner(intent)
+            return LookAgain()
+        self._context.report(what, self.record, status=intent.status)
+        return result
+
+    def finish_cancellation(self, intent: Intent) -> AttemptResult:
+        """Another process is canceling this PaymentIntent as a stray; finish the cancellation.
+
+        Once it is canceled, the attempt is over (rule 3). The record named it as ending before
+        this attempt was claimed: no process settles strays of a pending record.
+        """
+        return AttemptOver(self.record) if self.cancel_all((intent,)) else LookAgain()
+
+    def answer_unrecorded(self, intent: Intent) -> Created:
+        """Rule 9: answer without the write, while no other process can have taken the lock.
+
+        But not if the write arrived after all and an update followed it.
+        """
+        timing = self._context.timing
+        held = self._context.clock() < self.record.locked_until - timing.lock_margin / 2
+        in_time = self._deadline.left() > -timing.lock_margin / 2
+        result = self._result(intent)
+        updated = intent.asks_otherwise(self.record.sent.params)
+        known = held and in_time and intent.payable and not updated
+        if not known or not isinstance(result, Created):
+            raise StoreDown("The key store does not answer; ask again.")
+        self._context.report("unrecorded", self.record, status=intent.status)
+        return result
+
+    def release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
+        """Leave the order unknown, so that the next request resolves it."""
+        now = self._context.clock()
+        try:
+            self.write(
+                lambda record: transitions.released(record, error.code, now, saved_5xx=saved_5xx)
+            )
+        except StoreUnavailable:
+            # The lock expires anyway.
+            self._context.report("unrecorded", self.record, code=error.code)
+        self._context.report("unknown", self.record, code=error.code)
+
+    def cancel_all(self, strays: Iterable[Intent]) -> bool:
+        """Rule 4: cancel every stray before recording a PaymentIntent; False if we lost the record.
+
+        Order matters: rule 9 may have released a stray's client_secret, and a crash between the
+        two writes would leave both payable.
+        """
+        for stray in strays:
+            if not self._is_still_ours():
+                return False
+            if not self.cancel(stray):
+                changed = StripeFailed("A PaymentIntent of this order could not be canceled.")
+                # The key's answer would not show the stray's new status: force a look-up.
+                self.release(changed, saved_5xx=True)
+                raise changed
+        return True
+
+    def cancel(self, stray: Intent) -> bool:
+        """Cancel a stray; return whether it is now canceled, by us or by another process."""
+        try:
+            after = cancel_and_check(self._gateway, stray.id, "duplicate", self._deadline)
+            done = after.ours or after.intent.status == CANCELED
+        except (PaymentError, NoSuchIntent):
+            done = False
+        what: What = "stray_canceled" if done else "stray_left"
+        self._context.report(what, self.record, payment_intent_id=stray.id)
+        return done
+
+    def _result(self, intent: Intent) -> Created | LookAgain:
+        """Return the PaymentIntent only to the request that the attempt was made for."""
+        same = self.record.fingerprint == self._wanted.fingerprint
+        return Created(intent, replayed=False) if same else LookAgain()
+
+    def _lose_to_another_owner(self, intent: Intent) -> None:
+        """Rule 6: another owner came first; if it recorded another PaymentIntent, cancel ours.
+
+        Ours is then a stray (rule 4).
+        """
+        self._context.report("stale_owner", self.record)
+        theirs = self._context.records.read(self.record.order)
+        if theirs is None or theirs.state != "created" or theirs.attempt <= self.record.attempt:
+            return
+        if theirs.payment_intent_id != intent.id:
+            self.cancel(intent)
+
+    def _is_ours(self, held: OrderRecord) -> bool:
+        return held.state == "pending" and held.owner == self.record.owner
+
+    def _is_still_ours(self) -> bool:
+        """Read the record again; return whether we still own its attempt."""
+        held = self._context.records.read(self.record.order)
+        if held is None or not self._is_ours(held):
+            return False
+        self.record = held
+        return True
