@@ -29,8 +29,8 @@ from stripe_back_end_api import app
 def served(order):
     client = app.test_client()
     answer = client.post("/create-payment-intent", json={"amount": 100, "order_id": order})
-    chores = [thread.name for thread in threading.enumerate()].count("chores")
-    return [answer.status_code, answer.json.get("payment_intent_id"), chores]
+    loops = [thread.name for thread in threading.enumerate()].count("jobs")
+    return [answer.status_code, answer.json.get("payment_intent_id"), loops]
 
 open_before = [name for name in os.listdir(sys.argv[1])] if sys.argv[1] else []
 for order in ("A-1", "A-2", "A-1"):

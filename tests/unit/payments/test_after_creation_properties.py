@@ -45,7 +45,7 @@ OPERATIONS = st.one_of(
 )
 
 # An operation; the step at which the process is killed, or at which another operation runs.
-HAPPENINGS = st.tuples(
+STEPS = st.tuples(
     OPERATIONS, st.one_of(st.none(), st.integers(0, 12)), st.one_of(st.none(), OPERATIONS)
 )
 
@@ -157,13 +157,13 @@ class Life:
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(st.booleans(), st.lists(HAPPENINGS, min_size=3, max_size=14))
-def test_order_is_paid_once_and_reported_once_always(lost: bool, happenings: list[Any]) -> None:
+@given(st.booleans(), st.lists(STEPS, min_size=3, max_size=14))
+def test_order_is_paid_once_and_reported_once_always(lost: bool, steps: list[Any]) -> None:
     life = Life()
     if lost:
         life.happen(("break", "lost_after"), None, None)
     life.happen(("create", 1099), None, None)
-    for operation, kill, other in happenings:
+    for operation, kill, other in steps:
         life.happen(operation, kill, other)
         assert life.statuses().count("succeeded") <= 1
     life.quieten()

@@ -98,7 +98,7 @@ def test_a_refused_event_ages_although_each_try_puts_it_off(
     for order_id, at, next_at in (("A-1", 1_000.0, 6_000.0), ("A-2", 4_000.0, 4_000.0)):
         event = OrderEvent("evt", "order.paid", at, {}, tries=12, next_at=next_at, until=9e9)
         records.claim(order_record(Order(False, None, order_id), queue=(event,)))
-    records.claim(order_record(Order(False, None, "A-3"), looks=(10.0,)))
+    records.claim(order_record(Order(False, None, "A-3"), look_ups=(10.0,)))
     sample(store, names, now=4_100.0)
     assert registry.get_sample_value("payments_outbox_age_seconds") == 3_100.0
 

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from payment_service import errors
 from payment_service.errors import Forbidden, PaymentError, TooManyRequests, Unauthorized
+from payment_service.payments.record.races import RecordChanged
 from payment_service.schema.secret import Secret
 from tests.support.fake_payments import CLIENT_SECRET, Answer, FakePayments, client_of
 
@@ -59,6 +60,7 @@ ROWS = [
     (errors.Changed("x"), 409, "changed", "fix_request"),
     (errors.NoLongerOpen("succeeded"), 409, "payment_succeeded", "fix_request"),
     (errors.InFlight("x"), 409, "in_flight", "retry_same"),
+    (RecordChanged(), 409, "in_flight", "retry_same"),
     (errors.OrderReused("x"), 422, "order_reused", "fix_request"),
     (errors.RateLimited("x"), 429, "stripe_rate_limited", "retry_same"),
     (errors.Misconfigured("x"), 500, "misconfigured", "stop"),
