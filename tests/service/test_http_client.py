@@ -355,7 +355,7 @@ def test_dead_first_address_costs_a_fraction_of_a_second() -> None:
     assert time.monotonic() - began < 1.0
 
 
-# What may have been sent, and how often.
+# Whether and how often a request was sent.
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -386,7 +386,7 @@ def reset(peer: socket.socket) -> None:
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("end", [lambda peer: peer.close(), reset])
 def test_kept_connection_closed_mid_request_is_not_retried(end: Answer, tls: bool) -> None:
-    """libcurl would send again on a new connection, and tell nobody."""
+    """By itself libcurl would silently send again on a new connection."""
     with ScriptedServer(tls=tls) as server:
         http = client()
         post(http, server.url)
@@ -677,6 +677,16 @@ def test_loopback_has_no_proxy() -> None:
     with ScriptedServer(tls=True) as server, ConnectProxy() as proxy:
         assert post(client(https_proxy=Secret(proxy.url)), server.url) == ("{}", 200)
     assert proxy.tunnels == []
+
+
+def test_plain_http_has_no_proxy() -> None:
+    with ScriptedServer() as server, ConnectProxy() as proxy:
+        names = [f"stripe.test:{server.port}:127.0.0.1"]
+        http = client(https_proxy=Secret(proxy.url), options={pycurl.RESOLVE: names})
+        assert post(http, f"http://stripe.test:{server.port}") == ("{}", 200)
+        failed = failure(http, f"https://stripe.test:{server.port}")
+    assert failed.phase == "proxy"
+    assert proxy.tunnels == [f"stripe.test:{server.port}"]
 
 
 def test_environment_of_the_process_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
