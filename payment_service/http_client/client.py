@@ -62,8 +62,9 @@ class HttpClient:
         """`options`: further options of libcurl for each connection."""
         self._connect_seconds, self._read_seconds = connect_seconds, read_seconds
         self._keep = keep
-        self._network = network or Network()
-        self._options = {**_options_of(self._network), **(options or {})}
+        network = network or Network()
+        self._options = {**_options_of(network), **(options or {})}
+        self._https_proxy = _proxy_of(network)
         self._idle: list[Connection] = []
         weakref.finalize(self, _close_all, self._idle)
         _clients.add(self)
@@ -119,7 +120,7 @@ class HttpClient:
             if connection.is_fresh():
                 return connection
             connection.close()
-        return Connection(self._options)
+        return Connection(self._options, self._https_proxy)
 
     def _give_back(self, connection: Connection) -> None:
         if connection.is_open and len(self._idle) < self._keep:
@@ -151,13 +152,15 @@ def _close_all(connections: list[Connection]) -> None:
 
 def _options_of(network: Network) -> dict[int, Any]:
     bundle = network.ca_bundle or certifi.where()
-    proxy = network.https_proxy.get_secret_value() if network.https_proxy else ""
-    everywhere = network.no_proxy.strip() == "*"
     return {
         pycurl.USERAGENT: USER_AGENT,
         pycurl.CAINFO: bundle,
         pycurl.PROXY_CAINFO: bundle,
-        # An empty text also switches off the variables that libcurl reads by itself.
-        pycurl.PROXY: "" if everywhere else proxy,
         pycurl.NOPROXY: f"{_LOOPBACK},{network.no_proxy}".rstrip(","),
     }
+
+
+def _proxy_of(network: Network) -> str:
+    if network.https_proxy is None or network.no_proxy.strip() == "*":
+        return ""
+    return network.https_proxy.get_secret_value()

@@ -65,8 +65,8 @@ class Response:
 class Connection:
     """A handle that is kept for its connection. Only one thread may use it at a time."""
 
-    def __init__(self, options: Mapping[int, Any]) -> None:
-        self._curl = pycurl.Curl()
+    def __init__(self, options: Mapping[int, Any], https_proxy: str = "") -> None:
+        self._curl, self._https_proxy = pycurl.Curl(), https_proxy
         self._transfer = _Transfer()
         self._socket: socket.socket | None = None
         self._used_at = 0.0
@@ -148,6 +148,8 @@ class Connection:
             raise ValueError("a header that HTTP cannot carry")
         self._transfer.begin()
         self._curl.setopt(pycurl.URL, url)
+        # An empty text also switches off the variables that libcurl reads from the environment.
+        self._curl.setopt(pycurl.PROXY, self._https_proxy if url.startswith("https://") else "")
         if method == "POST":
             self._curl.setopt(pycurl.POSTFIELDS, body or b"")
         else:
@@ -213,8 +215,8 @@ class _Transfer:
     def may_begin(self, *_: object) -> int:
         """Count the sends; libcurl calls this on a complete connection, before the request.
 
-        libcurl sends again if a kept connection ends without an answer. That would be a send which
-        the retry loop knows nothing of.
+        libcurl sends again if a kept connection ends without an answer. The retry loop could not
+        count that send, so it is refused.
         """
         self.sends += 1
         return _GO_ON if self.sends == 1 else _ABORT

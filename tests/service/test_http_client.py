@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pycurl
@@ -22,12 +23,16 @@ import pytest
 import responses
 from requests.exceptions import ConnectionError as Lost
 
+from payment_service.background.start import open_courier
+from payment_service.gateways.stripe.opening import open_transport
 from payment_service.http_client import connection
 from payment_service.http_client.client import HttpClient, Network
 from payment_service.http_client.connection import Response
 from payment_service.http_client.failures import HttpFailure, NeverSent
 from payment_service.schema.secret import Secret
+from payment_service.settings import load_settings
 from tests.support.connect_proxy import ConnectProxy
+from tests.support.flow_bench import FlowBench
 from tests.support.scripted_server import CERTIFICATE, OK, Answer, ScriptedServer, say
 
 HEADERS = {"Authorization": "Bearer sk_test_x", "Idempotency-Key": "key-1"}
@@ -355,7 +360,7 @@ def test_dead_first_address_costs_a_fraction_of_a_second() -> None:
     assert time.monotonic() - began < 1.0
 
 
-# What may have been sent, and how often.
+# Whether and how often a request was sent.
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -386,7 +391,7 @@ def reset(peer: socket.socket) -> None:
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("end", [lambda peer: peer.close(), reset])
 def test_kept_connection_closed_mid_request_is_not_retried(end: Answer, tls: bool) -> None:
-    """libcurl would send again on a new connection, and tell nobody."""
+    """By itself libcurl would silently send again on a new connection."""
     with ScriptedServer(tls=tls) as server:
         http = client()
         post(http, server.url)
@@ -677,6 +682,33 @@ def test_loopback_has_no_proxy() -> None:
     with ScriptedServer(tls=True) as server, ConnectProxy() as proxy:
         assert post(client(https_proxy=Secret(proxy.url)), server.url) == ("{}", 200)
     assert proxy.tunnels == []
+
+
+def test_settings_apply_to_stripe_and_to_the_shop() -> None:
+    with ConnectProxy() as proxy:
+        settings = load_settings(
+            {
+                "STRIPE_SECRET_KEY": "sk_test_x",
+                "ORDER_EVENTS_URL": "https://shop.invalid/events",
+                "ORDER_EVENTS_SECRET": "whsec_x",
+                "HTTPS_PROXY": proxy.url,
+            }
+        )
+        failure(open_transport(settings), "https://stripe.invalid", 5.0)
+        payments: Any = SimpleNamespace(orders=SimpleNamespace(tools=FlowBench().tools))
+        courier: Any = open_courier(settings, payments)
+        assert courier._chore.post(b"{}") is None
+    assert proxy.tunnels == ["stripe.invalid:443", "shop.invalid:443"]
+
+
+def test_plain_http_has_no_proxy() -> None:
+    with ScriptedServer() as server, ConnectProxy() as proxy:
+        names = [f"stripe.test:{server.port}:127.0.0.1"]
+        http = client(https_proxy=Secret(proxy.url), options={pycurl.RESOLVE: names})
+        assert post(http, f"http://stripe.test:{server.port}") == ("{}", 200)
+        failed = failure(http, f"https://stripe.test:{server.port}")
+    assert failed.phase == "proxy"
+    assert proxy.tunnels == [f"stripe.test:{server.port}"]
 
 
 def test_environment_of_the_process_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

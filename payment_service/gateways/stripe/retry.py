@@ -5,7 +5,6 @@ gateways.stripe.verdicts decides whether a failure is worth a retry.
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
 from collections.abc import Callable
@@ -57,7 +56,9 @@ class RetryPolicy:
         Raises the last SendFailed if it is final, if the sends are used up, or if the deadline
         leaves no time for the wait and another send.
         """
-        for number in itertools.count(1):
+        number = 0
+        while True:
+            number += 1
             try:
                 return send()
             except SendFailed as failed:
@@ -67,7 +68,6 @@ class RetryPolicy:
                     raise
                 tell(RetryDetails(number, wait, failed.verdict))
             self.sleep(wait)
-        raise AssertionError("unreachable")
 
     def _wait(self, number: int, verdict: Verdict) -> float:
         """Return the back-off, or Stripe's Retry-After if that is longer."""

@@ -89,7 +89,7 @@ class Sender:
 
 
 class UnreadableAnswer(Exception):
-    """An answer with a successful status that is not what was asked for."""
+    """An answer with a successful status, but without the object that the call requests."""
 
 
 def _read(response: Response, call: Call, read: Callable[[Answer], T]) -> T:

@@ -29,7 +29,7 @@ from payment_service.http_client.failures import HttpFailure, NeverSent
 
 VERSION = "2026-01-01"
 
-# What the SDK says of itself and of the machine, and what libcurl adds by itself.
+# The SDK's headers about itself and the machine. Ours come from the HTTP client.
 OF_THE_SDK = {"User-Agent", "X-Stripe-Client-User-Agent"}
 
 

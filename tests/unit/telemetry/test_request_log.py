@@ -124,6 +124,15 @@ def test_logging_is_started_once(root: logging.Logger) -> None:
     assert json.loads(line)["event"] == "heard"
 
 
+def test_line_of_a_failed_send_has_its_phase_and_cause(caplog: pytest.LogCaptureFixture) -> None:
+    lost = Verdict(Meaning.NO_ANSWER, again=True)
+    with caplog.at_level(logging.DEBUG, logger="payments"):
+        log_send(Send("get", "/v1/x", 1, 0.5, None, None, lost, "tls", "no CA, said sk_test_abc"))
+    line = json.loads(JsonLines().format(caplog.records[0]))
+    assert (line["reason"], line["phase"]) == ("no_answer", "tls")
+    assert line["cause"] == "no CA, said [redacted]"
+
+
 def test_an_observation_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFixture) -> None:
     limited = Verdict(Meaning.LIMITED, again=True, status=429)
     with caplog.at_level(logging.INFO):
