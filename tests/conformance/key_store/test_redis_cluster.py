@@ -156,6 +156,7 @@ def test_thousand_orders_are_answered_once_while_a_master_is_killed(
         victim = redis_cluster.master_of(key_of("A-1"))
         load.run(1000, victim.kill)
         load.replay()
+        assert load.errors["store_unavailable"] > 0
         assert len(load.given) == 1000
         assert {order_id for order_id, ids in load.given.items() if len(ids) > 1} == set()
         assert load.two_payable() == []
