@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from payment_service.key_store import KeyStore, open_key_store, shared_memory_store
@@ -162,3 +164,16 @@ def use_connections(store: KeyStore, count: int) -> None:
 def uses(store: KeyStore) -> list[Callable[[], object]]:
     """Return a ping, a write and a read."""
     return [store.ping, lambda: store.claim(record()), lambda: store.read(order())]
+
+
+def switch_read_only(server: Postgres, value: str) -> None:
+    """Set default_transaction_read_only to on or off, and wait until a session has it."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
+        connection.execute("SELECT pg_reload_conf()")
+        end = time.monotonic() + 20
+        while (
+            connection.pgconn.parameter_status(b"default_transaction_read_only") != value.encode()
+        ):
+            assert time.monotonic() < end
+            connection.execute("SELECT 1")

@@ -133,6 +133,26 @@ class RedisCluster:
                 return next(node for node in self.nodes if node.port == port)
         raise AssertionError(slot)
 
+    def move(self, keys: list[str], target: Node) -> None:
+        """Move the slot that holds exactly these keys to another master."""
+        slot, source = self.nodes[0].ask("CLUSTER KEYSLOT", keys[0]), self.master_of(keys[0])
+        self.open_move(slot, source, target)
+        for key in keys:
+            source.ask("MIGRATE", "127.0.0.1", target.port, key, 0, 1000)
+        self.end_move(slot, source, target)
+
+    @staticmethod
+    def open_move(slot: int, source: Node, target: Node) -> None:
+        """Let the slot's keys move: from now on, the source redirects with ASK."""
+        target.ask("CLUSTER SETSLOT", slot, "IMPORTING", source.id())
+        source.ask("CLUSTER SETSLOT", slot, "MIGRATING", target.id())
+
+    @staticmethod
+    def end_move(slot: int, source: Node, target: Node) -> None:
+        """Make the target the slot's master: the source redirects with MOVED."""
+        for node in (target, source):
+            node.ask("CLUSTER SETSLOT", slot, "NODE", target.id())
+
     def _slots(self) -> list[Any]:
         with Client(port=self.masters()[0].port) as client:
             client.response_callbacks.clear()

@@ -43,7 +43,7 @@ PACE_SECONDS = 0.002
 LATE_SECONDS, MAX_CONCURRENT_BATCHES = 0.25, 2
 
 # A scan starts again if a slot may have moved to a server that it had read already.
-MAX_SCANS = 5
+MAX_SCANS = 3
 
 SCRIPTS = ("claim", "replace", "forget", "ping")
 
@@ -101,12 +101,13 @@ class RedisStore:
         seen: set[str] = set()
         for _ in range(MAX_SCANS):
             pools = self._pools()
+            slots = self._slots(pools)
             for pool in pools:
                 for keys in self._keys(pool):
                     records = self._read_all(keys - seen)
                     seen |= keys
                     yield from (r for r in records if r is not None and state in (None, r.state))
-            if self._servers.is_one or not self._moved_since(pools):
+            if self._servers.is_one or self._stayed(slots):
                 return
 
     def ping(self) -> None:
@@ -165,9 +166,23 @@ class RedisStore:
         with self._translated_errors():
             return self._servers.pools()
 
-    def _moved_since(self, pools: list[ConnectionPool]) -> bool:
+    def _slots(self, pools: list[ConnectionPool]) -> dict[ConnectionPool, list[str]]:
+        """Return each master's slots, and in brackets those that migrate."""
+        if self._servers.is_one:
+            return {}
+        found = {}
+        for pool in pools:
+            with self._translated_errors():
+                nodes = self._pipeline.read_from(pool, ("CLUSTER", "NODES"), self._give_up_at())
+            lines = [line.split() for line in nodes.decode().splitlines()]
+            found[pool] = next(line[8:] for line in lines if "myself" in line[2])
+        return found
+
+    def _stayed(self, before: dict[ConnectionPool, list[str]]) -> bool:
+        """Whether no key can have moved to another master since."""
         self._servers.mistrust()
-        return self._pools() != pools
+        now = self._slots(self._pools())
+        return now == before and not any("[" in slot for slots in now.values() for slot in slots)
 
     def _keys(self, pool: ConnectionPool) -> Iterator[set[str]]:
         cursor: Any = b"0"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +16,7 @@ import psycopg
 import pytest
 import redis.exceptions
 from psycopg import errors
+from redis import Redis as Client
 
 from payment_service.key_store import open_key_store, refuse_unusable
 from payment_service.key_store.contract import Cause, StoreUnavailable
@@ -22,6 +26,7 @@ from payment_service.settings import load_settings
 from payment_service.wiring import open_payments
 from stripe_back_end_api import create_app
 from tests.support.key_stores import NOW, TIMEOUT_SECONDS, order, record
+from tests.support.redis_cluster import until
 from tests.support.servers import Postgres, Redis, free_port
 
 
@@ -217,6 +222,50 @@ def test_demoted_redis_is_logged_once(
 def test_full_redis(caplog: pytest.LogCaptureFixture) -> None:
     with Redis("--maxmemory", "1", "--maxmemory-policy", "noeviction") as server:
         assert_fails(server.url(), "full", "maxmemory", caplog)
+
+
+def test_redis_that_cannot_write_to_its_disk(caplog: pytest.LogCaptureFixture) -> None:
+    with Redis("--appendonly", "no") as server:
+        server.run("CONFIG", "SET", "save", '"3600 1000"')
+        server.run("CONFIG", "SET", "dir", "/proc")
+        server.run("BGSAVE")
+        until(lambda: "rdb_last_bgsave_status:err" in server.run("INFO", "persistence"))
+        assert_fails(server.url(), "full", "RDB snapshots", caplog)
+
+
+def test_redis_that_loads_its_data() -> None:
+    """It answers between every thousand commands of its file."""
+    with Redis("--key-load-delay", "200") as server:
+        store = open_key_store(server.url(), timeout_seconds=TIMEOUT_SECONDS)
+        with Client(port=server.port) as client, client.pipeline(transaction=False) as pipe:
+            for number in range(8000):
+                pipe.set(f"{number}", "x")
+            pipe.execute()
+        server.kill()
+        with ThreadPoolExecutor(1) as pool:
+            started = pool.submit(server.start)
+            causes = set()
+            while not started.done():
+                try:
+                    store.ping()
+                except StoreUnavailable as failed:
+                    causes.add(failed.cause)
+        assert "starting" in causes
+        store.ping()
+        store.close()
+
+
+def test_postgresql_that_shuts_down() -> None:
+    with Postgres() as server:
+        with psycopg.connect(server.url()):
+            process = int((server.directory / "postmaster.pid").read_text().split()[0])
+            # A smart shutdown waits for this session, and refuses new ones.
+            os.kill(process, signal.SIGTERM)
+            store = open_key_store(server.url(), timeout_seconds=TIMEOUT_SECONDS)
+            with pytest.raises(StoreUnavailable, match="shutting down") as caught:
+                store.ping()
+            assert caught.value.cause == "starting"
+        store.close()
 
 
 def test_redis_without_the_database(redis_server: Redis, caplog: pytest.LogCaptureFixture) -> None:

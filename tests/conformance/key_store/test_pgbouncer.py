@@ -11,7 +11,15 @@ import pytest
 
 from payment_service.key_store import open_key_store, refuse_unusable
 from payment_service.key_store.contract import StoreUnavailable
-from tests.support.key_stores import NOW, TIMEOUT_SECONDS, order, record
+from tests.support.key_stores import (
+    NOW,
+    TIMEOUT_SECONDS,
+    order,
+    record,
+    switch_read_only,
+    use_connections,
+    uses,
+)
 from tests.support.pgbouncer import PgBouncer
 from tests.support.servers import Postgres
 
@@ -28,7 +36,7 @@ SELECT
 """
 
 
-def use(url: str, times: int) -> None:
+def run_all_operations(url: str, times: int) -> None:
     """Run every operation, more often than psycopg waits before it prepares a statement."""
     store = open_key_store(url, timeout_seconds=TIMEOUT_SECONDS)
     for number in range(times):
@@ -46,7 +54,7 @@ def test_other_clients_find_their_sessions_unchanged(pooler: PgBouncer) -> None:
     url = pooler.new_url()
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as other:
         before = other.execute(SESSION).fetchone()
-        use(url, 12)
+        run_all_operations(url, 12)
         for _ in range(6):
             assert other.execute(SESSION).fetchone() == before
 
@@ -102,6 +110,24 @@ def test_server_ends_a_statement_that_waits_for_a_lock(
         while postgres_server.run(waiting) != [(0,)]:
             pass
     assert store.read(order()) == held
+    store.close()
+
+
+def test_server_that_was_read_only_serves_at_once_when_it_is_writable(
+    pooler: PgBouncer, postgres_server: Postgres
+) -> None:
+    store = open_key_store(pooler.new_url(), timeout_seconds=TIMEOUT_SECONDS)
+    use_connections(store, 6)
+    switch_read_only(postgres_server, "on")
+    try:
+        for use in uses(store)[:2] * 3:
+            with pytest.raises(StoreUnavailable) as caught:
+                use()
+            assert caught.value.cause == "read_only"
+    finally:
+        switch_read_only(postgres_server, "off")
+    with ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(lambda number: store.claim(record(f"A-{number}")), range(12)))
     store.close()
 
 

@@ -22,7 +22,7 @@ from payment_service.key_store.postgres.pool import PostgresPool
 from payment_service.key_store.postgres.schema import migrate
 from payment_service.key_store.row import as_row
 from payment_service.key_store.statements import statement
-from tests.support.key_stores import order, record, use_connections, uses
+from tests.support.key_stores import order, record, switch_read_only, use_connections, uses
 from tests.support.servers import Postgres
 
 ISOLATIONS = ("read committed", "repeatable read", "serializable")
@@ -247,18 +247,6 @@ def test_a_server_that_becomes_read_only_refuses_until_it_is_writable(
         use_connections(store, 6)
         assert store.claim(record()) == record()
         store.close()
-
-
-def switch_read_only(server: Postgres, value: str) -> None:
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
-        connection.execute("SELECT pg_reload_conf()")
-        end = time.monotonic() + 20
-        while (
-            connection.pgconn.parameter_status(b"default_transaction_read_only") != value.encode()
-        ):
-            assert time.monotonic() < end
-            connection.execute("SELECT 1")
 
 
 def test_sessions_of_a_role_that_was_read_only_are_not_kept(postgres_server: Postgres) -> None:
