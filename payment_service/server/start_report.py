@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from payment_service.access.webhook_secrets import WebhookSecrets
+from payment_service.background.receivers import receivers_of
 from payment_service.gateways.stripe.key_check import KeyCheck, check_key
 from payment_service.gateways.stripe.opening import Account, open_gateway, open_transport
 from payment_service.settings import Settings, SettingsError, environment, unknown_settings
@@ -45,7 +46,9 @@ def facts(settings: Settings, clients: Clients | None) -> dict[str, str]:
         "account_access": "open" if clients is None else f"{len(list(clients))} clients",
         "key_store": settings.key_store_url.get_secret_value().partition(":")[0],
         "webhooks": "on" if webhooks else "off: STRIPE_WEBHOOK_SECRET is not set",
-        "order_events": settings.order_events_delivery if settings.order_events_url else "off",
+        "order_events": settings.order_events_delivery
+        if receivers_of(settings, clients)
+        else "off",
         "gateways": "stripe",
         "pages": "on" if settings.checkout_demo or settings.sandbox_url else "off",
     }

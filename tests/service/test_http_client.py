@@ -23,12 +23,14 @@ import pytest
 import responses
 from requests.exceptions import ConnectionError as Lost
 
-from payment_service.background.start import open_courier
+from payment_service.background.receivers import receivers_of
+from payment_service.background.start import open_delivery
 from payment_service.gateways.stripe.opening import open_transport
 from payment_service.http_client import connection
 from payment_service.http_client.client import HttpClient, Network
 from payment_service.http_client.connection import Response
 from payment_service.http_client.failures import HttpFailure, NeverSent
+from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
 from payment_service.settings import load_settings
 from tests.support.connect_proxy import ConnectProxy
@@ -695,9 +697,9 @@ def test_settings_apply_to_stripe_and_to_the_shop() -> None:
             }
         )
         failure(open_transport(settings), "https://stripe.invalid", 5.0)
-        payments: Any = SimpleNamespace(orders=SimpleNamespace(tools=FlowBench().tools))
-        courier: Any = open_courier(settings, payments)
-        assert courier._chore.post(b"{}") is None
+        payments: Any = SimpleNamespace(orders=SimpleNamespace(context=FlowBench().context))
+        loop: Any = open_delivery(settings, payments, receivers_of(settings, None))
+        assert loop._job.post(Order(False, None, "A-1"), b"{}") is None
     assert proxy.tunnels == ["stripe.invalid:443", "shop.invalid:443"]
 
 
