@@ -45,6 +45,10 @@ CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 LATE_SECONDS = 1.0
 
 
+# Python 3.12 and later warn of every fork of a process with threads, as this test's is.
+forks = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
+
 def client(
     connect: float = 3.0,
     read: float = 10.0,
@@ -568,6 +572,7 @@ def test_tls_connections_are_kept() -> None:
     assert server.connections == 1
 
 
+@forks
 @pytest.mark.parametrize("tls", [False, True])
 def test_child_process_leaves_its_parents_connection_alone(tls: bool) -> None:
     http = client()
@@ -579,6 +584,7 @@ def test_child_process_leaves_its_parents_connection_alone(tls: bool) -> None:
         assert server.connections == 2
 
 
+@forks
 def test_fork_beside_a_look_up_is_harmless() -> None:
     """libcurl looks names up in threads, which do not survive a fork."""
     name = socket.gethostname()
