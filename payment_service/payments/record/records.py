@@ -142,5 +142,5 @@ def _written(record: OrderRecord) -> KeyRecord:
         payment_intent_id=record.payment_intent_id,
         payment_status=record.payment_status,
         follow_up=record.follow_up.text(),
-        due_at=record.due_at,
+        due_at=record.follow_up.due_at,
     )
