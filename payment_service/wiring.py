@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings and the clients file, checked together. `clients` is None if access is open."""
+
+    settings: Settings
+    clients: Clients | None
+
+
+# What the server's master process read, in a worker that it forked; None in other processes. All
+# workers have the same configuration, and a file that is being edited does not fail a replacement.
+inherited: Configuration | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The components of a service. `clients` is None if access is open."""
 
@@ -36,10 +49,16 @@ class Parts:
     webhook_secrets: WebhookSecrets
 
 
-def open_parts(settings: Settings, payments: Payments | None = None) -> Parts:
-    """Open every component; `payments` replaces the default one. Raises SettingsError."""
+def configure(settings: Settings) -> Configuration:
+    """Read the clients file. Raises SettingsError, also if the settings are unsafe with it."""
     clients = clients_of(settings)
     refuse_unsafe(settings, clients)
+    return Configuration(settings, clients)
+
+
+def open_parts(configuration: Configuration, payments: Payments | None = None) -> Parts:
+    """Open every component; `payments` replaces the default one."""
+    settings, clients = configuration.settings, configuration.clients
     metrics = open_metrics(settings)
     payments = payments or _open_payments(settings, clients, metrics)
     secrets = WebhookSecrets(settings.stripe_webhook_secret, clients)

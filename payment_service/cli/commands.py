@@ -14,7 +14,7 @@ from payment_service.cli.serve import serve
 from payment_service.payments.payments import Payments
 from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.telemetry.request_log import start_logging
-from payment_service.wiring import open_parts
+from payment_service.wiring import configure, open_parts
 
 
 @click.group()
@@ -46,7 +46,7 @@ def from_environment() -> tuple[Settings, Payments]:
     try:
         settings = load_settings()
         start_logging(settings.log_level)
-        return settings, open_parts(settings).payments
+        return settings, open_parts(configure(settings)).payments
     except SettingsError as wrong:
         sys.exit(str(wrong))
 

@@ -130,8 +130,7 @@ class ServiceProcess:
         """The worker processes, oldest first."""
         assert self._process
         children = psutil.Process(self._process.pid).children()
-        workers = [child for child in children if _is_a_worker(child)]
-        return [child.pid for child in sorted(workers, key=lambda child: child.create_time())]
+        return [child.pid for child in sorted(children, key=lambda child: child.create_time())]
 
     def memory_directory(self) -> Path:
         """The directory in memory that its workers share: the master holds its lock open."""
@@ -200,12 +199,6 @@ class ServiceProcess:
                 pass
             time.sleep(0.02)
         raise RuntimeError(f"the service did not start: {self.log()}")
-
-
-def _is_a_worker(child: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return "payment_service.telemetry.metrics.exporter" not in child.cmdline()
-    return False
 
 
 def _kill(pid: int) -> None:

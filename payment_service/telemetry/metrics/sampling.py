@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from payment_service.key_store.contract import KeyStore, StoreUnavailable
 from payment_service.payments.creation.resolve import is_unknown
@@ -13,6 +15,9 @@ from payment_service.telemetry.metrics.definitions import MetricDefinitions
 
 # Prometheus usually scrapes every 15 s. A sample reads all pending records, which are few.
 SAMPLE_SECONDS = 15.0
+
+# The worker that has this file locked samples. The kernel releases the lock of one that ends.
+LOCK = "sampler"
 
 log = logging.getLogger("metrics")
 
@@ -25,26 +30,43 @@ def sample(store: KeyStore, metrics: MetricDefinitions, now: float) -> None:
     metrics.outbox_age_seconds.set(now - (oldest[0].due_at or now) if oldest else 0.0)
 
 
-def keep_sampling(
-    store: KeyStore,
-    metrics: MetricDefinitions,
-    stop: threading.Event,
-    clock: Callable[[], float] = time.time,
+def start_sampling(store: KeyStore, metrics: MetricDefinitions, directory: Path | None) -> None:
+    """Sample in a background thread. Of the processes that share `directory`, one does."""
+    threading.Thread(
+        target=_keep_sampling,
+        args=(store, metrics, _turn_in(directory)),
+        name="metrics",
+        daemon=True,
+    ).start()
+
+
+def _keep_sampling(
+    store: KeyStore, metrics: MetricDefinitions, is_sampler: Callable[[], bool]
 ) -> None:
-    """Take a sample every SAMPLE_SECONDS until `stop` is set."""
     while True:
         try:
-            sample(store, metrics, clock())
+            if is_sampler():
+                sample(store, metrics, time.time())
         except StoreUnavailable:
             log.warning("metrics: the key store does not answer")
-        if stop.wait(SAMPLE_SECONDS):
-            return
+        time.sleep(SAMPLE_SECONDS)
 
 
-def start_sampling(store: KeyStore, metrics: MetricDefinitions) -> threading.Event:
-    """Sample in a background thread; set the returned event to stop it."""
-    stop = threading.Event()
-    threading.Thread(
-        target=keep_sampling, args=(store, metrics, stop), name="metrics", daemon=True
-    ).start()
-    return stop
+def _turn_in(directory: Path | None) -> Callable[[], bool]:
+    """Return a function that says whether it is this process's turn to sample."""
+    if directory is None:
+        return lambda: True
+    try:
+        lock = (directory / LOCK).open("w")
+    except OSError as refused:
+        log.warning("metrics: no lock, so every worker samples", extra={"reason": str(refused)})
+        return lambda: True
+
+    def is_sampler() -> bool:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    return is_sampler
