@@ -32,6 +32,10 @@ REQUEST_SECONDS = 7.0
 # A response fits into the kernel's send buffer, so only a client that reads nothing blocks a send.
 SEND_SECONDS = 5.0
 
+# After a response the thread waits this long for the connection's next request, which a proxy often
+# sends at once. Without it, an order costs 12 % more CPU time, for thread switches.
+STAY_SECONDS = 0.02
+
 # How long a closing connection is still read: unread data would reset it and lose the response.
 CLOSE_SECONDS = 0.5
 
@@ -258,11 +262,19 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         gunicorn closes in the poller's thread, and waits there for two seconds for each client that
         does not close.
         """
-        conn.sock.begin_request(self.request_seconds)
-        keep = super().handle(conn)
+        keep = self._handle_in_time(conn)
+        while keep and self._threads_are_free() and conn.sock.is_readable(STAY_SECONDS):
+            keep = self._handle_in_time(conn)
         if not keep:
             self._close(conn.sock)
         return keep
+
+    def _handle_in_time(self, conn: Any) -> Any:
+        conn.sock.begin_request(self.request_seconds)
+        return super().handle(conn)
+
+    def _threads_are_free(self) -> bool:
+        return bool(self.alive and self.tpool._work_queue.empty())
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Announce the close of a connection whose body is longer than gunicorn discards.

@@ -94,6 +94,18 @@ class ServiceProcess:
         self._directory.cleanup()
         return text
 
+    def listen_on(self, port: int) -> None:
+        """Take another port than the free one, before `start`."""
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
+        self._environ["PORT"] = str(port)
+
+    def close_the_master(self) -> None:
+        """End the master that `start` started with SIGTERM; another may hold its port."""
+        assert self._process
+        self._process.terminate()
+        self._process.wait(timeout=60)
+        self._process = None
+
     def kill(self) -> None:
         """kill -9 for the master and all that it started, at once.
 
