@@ -52,6 +52,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     SettingsError.
     """
     if settings is None:
+        refuse_uwsgi_without_lazy_apps()
         configuration = wiring.inherited or configure(load_settings())
         request_log.start_logging(configuration.settings.log_level)
     else:
@@ -96,7 +97,6 @@ def _commands_only() -> Flask:
 @functools.cache
 def _app() -> Flask:
     try:
-        refuse_uwsgi_without_lazy_apps()
         return create_app()
     except SettingsError as wrong:
         sys.stderr.write(f"{wrong}\n")

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -225,27 +226,32 @@ def test_new_code_by_usr2_under_load_loses_no_request(
     _all_were_created(answers, sandbox, "kill -USR2")
 
 
-def test_a_second_service_on_the_port_takes_over_without_a_lost_request(
+# What systemd does for a socket unit: the service inherits the socket as descriptor 3.
+SOCKET_UNIT = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_restart_of_a_socket_activated_service_loses_no_request(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
-    """SO_REUSEPORT (gunicorn's --reuse-port): for a service manager that starts the new one."""
-    environ = {
-        "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
-        "GUNICORN_CMD_ARGS": "--reuse-port",
-    }
-    first, second = ServiceProcess(sandbox.url, environ), ServiceProcess(sandbox.url, environ)
-    second.listen_on(first.port)
-    with first, second:
-        first.close_the_master()
-        with Load([first.url]) as answers:
+    """Connections wait in systemd's socket while no service runs."""
+    environ = {"KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db"}
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        fd = listener.fileno()
+        unit = (sys.executable, "-c", SOCKET_UNIT, str(fd))
+        service = ServiceProcess(sandbox.url, environ, started_by=unit, inherits=(fd,))
+        service.listen_on(listener.getsockname()[1])
+        with service, Load([service.url]) as answers:
+            for _ in range(2):
+                _more(answers)
+                service.close_the_master()
+                service.start()
             _more(answers)
-            third = ServiceProcess(sandbox.url, environ)
-            third.listen_on(first.port)
-            with third:
-                _more(answers)
-                second.close_the_master()
-                _more(answers)
-        _all_were_created(answers, sandbox, "--reuse-port")
+    _all_were_created(answers, sandbox, "socket activation")
 
 
 def _new_master(old: int) -> psutil.Process | None:

@@ -49,10 +49,14 @@ class ServiceProcess:
         root: Path = ROOT,
         started_by: Sequence[str] = (),
         command: Sequence[str] = COMMAND,
+        inherits: Sequence[int] = (),
     ) -> None:
-        """`root` is its working directory; `started_by` is a command that becomes `command`."""
+        """`root` is its working directory; `started_by` is a command that becomes `command`.
+
+        `inherits` are the file descriptors that it gets from this process.
+        """
         self._command = [*started_by, *command]
-        self._root = root
+        self._root, self._inherits = root, tuple(inherits)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environ = self._settings(api_base, environ or {})
@@ -79,6 +83,7 @@ class ServiceProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=self._inherits,
             )
         self._wait_until_it_answers()
         return self
