@@ -85,6 +85,7 @@ class ClientSocket(socket.socket):
     """
 
     ends_at = 0.0
+    send_seconds = SEND_SECONDS
     given_up = False
     unfinished: UnfinishedRequests | None = None
     # The first bytes of the request, for the response to one that cannot be parsed.
@@ -149,7 +150,7 @@ class ClientSocket(socket.socket):
             self.is_readable(seconds)
 
     def _send_slowly(self, unsent: memoryview) -> None:
-        super().settimeout(SEND_SECONDS)
+        super().settimeout(self.send_seconds)
         try:
             super().sendall(unsent)
         except TimeoutError as late:

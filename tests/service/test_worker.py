@@ -42,6 +42,12 @@ class Patient(WebWorker):
     request_seconds = 60.0
 
 
+class Hasty(ClientSocket):
+    """A connection that waits for a reader for 0.1 s instead of five."""
+
+    send_seconds = 0.1
+
+
 def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
     """Answer with the body's length, or fail if the path asks for it."""
     if environ["PATH_INFO"] == "/unanswered":
@@ -242,6 +248,32 @@ def test_head_request_gets_no_body(port: int) -> None:
         first, _, second = heads.partition(b"\r\n\r\n")
         assert b"Content-Length: 1" in first
         assert second.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_idle_connection_is_kept_for_keepalive_seconds() -> None:
+    with served(KEEPALIVE_SECONDS="1") as port, connect(port) as client:
+        client.sendall(GET)
+        assert answer(client) == "0"
+        began = time.monotonic()
+        assert client.recv(1) == b""
+    assert 0.9 < time.monotonic() - began < 5
+
+
+def test_idle_connection_outlives_the_proxys_minute_by_default(port: int) -> None:
+    with connect(port) as client:
+        client.sendall(GET)
+        assert answer(client) == "0"
+        client.settimeout(2.5)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+
+
+def test_client_that_reads_nothing_is_given_up() -> None:
+    """gunicorn's thread would wait for it without end."""
+    ours, theirs = socket.socketpair()
+    client = Hasty(fileno=ours.detach()).prepare()
+    with client, theirs, pytest.raises(ConnectionResetError):
+        client.sendall(b"x" * 3_000_000)
 
 
 def test_script_name_is_removed_from_the_path() -> None:
