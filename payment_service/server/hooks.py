@@ -244,9 +244,10 @@ def _refuse(names: str, wrong: OSError) -> NoReturn:
 
 
 def _survive_invalid_settings(server: Any) -> None:
-    """Make `kill -HUP` keep the previous settings if the new ones are invalid.
+    """Make `kill -HUP` keep the previous settings if the new ones are invalid, and the address.
 
-    gunicorn's master exits if it cannot read its settings, and its workers follow.
+    gunicorn's master exits if it cannot read its settings, and its workers follow. It closes the
+    old address before it tries a new one, and exits if it cannot listen there.
     """
     read = server.app.reload
 
@@ -254,6 +255,9 @@ def _survive_invalid_settings(server: Any) -> None:
         kept = server.app.cfg
         with suppress(SystemExit):
             read()
+            if server.app.cfg.bind != kept.bind:
+                server.log.warning("HOST and PORT change at a restart only")
+                server.app.cfg.set("bind", kept.bind)
             return
         server.app.cfg = kept
         server.log.error("kill -HUP keeps the previous settings; the line above has the reason")

@@ -11,7 +11,6 @@ import errno
 import select
 import selectors
 import socket
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -44,10 +43,6 @@ MOST_UNREAD_BYTES = 64 * 1024
 
 # Enough of a request's head to find its Origin header.
 MOST_HEAD_BYTES = 32 * 1024
-
-# Longer than any request computes before it waits for I/O. By default, Python wakes every waiting
-# thread 200 times a second to request its turn.
-SWITCH_SECONDS = 0.05
 
 
 class UnfinishedRequests:
@@ -166,7 +161,6 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Limit the threads that wait for half-sent requests; the other half stays free."""
-        sys.setswitchinterval(SWITCH_SECONDS)
         self.unfinished = UnfinishedRequests(max(1, self.cfg.threads // 2))
         super().init_process()
 

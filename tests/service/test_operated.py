@@ -355,6 +355,12 @@ def test_a_reload_keeps_the_address(sandbox: SandboxProcess, tmp_path: Path) -> 
     with ServiceProcess(sandbox.url, {}, code) as service:
         (code / ".env").write_text("HOST=192.0.2.1\n", "utf-8")
         _replace_the_workers(service)
+        _until(lambda: len(service.workers()) == 2)
+        assert "HOST and PORT change at a restart only" in service.log()
+        # Longer than a worker takes to see that its master is gone.
+        _until(lambda: all(psutil.Process(each).num_threads() > 1 for each in service.workers()))
+        assert service.kill_a_worker()
+        _until(lambda: len(service.workers()) == 2)
         assert service.get("/healthz").status_code == 200
 
 
@@ -411,6 +417,7 @@ def _replace_the_workers(service: ServiceProcess) -> None:
     before = set(service.workers())
     os.kill(_master(service), signal.SIGHUP)
     _until(lambda: not before & set(service.workers()), seconds=40)
+    assert len(service.workers()) == len(before), "the master ended"
 
 
 def _master(service: ServiceProcess) -> int:

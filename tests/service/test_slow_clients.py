@@ -74,7 +74,7 @@ def test_orders_are_answered_among_2500_slow_clients(sandbox: SandboxProcess) ->
     ):
         while not (silent and dribbling):
             time.sleep(0.1)
-        healthz, orders = [], []
+        healthz, orders = list[float](), list[float]()
         ends_at = time.monotonic() + SECONDS
         while time.monotonic() < ends_at:
             answer = service.get("/healthz")
