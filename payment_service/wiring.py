@@ -33,7 +33,7 @@ class Configuration:
     clients: Clients | None
 
 
-# What the server's master process read, in a worker that it forked; None in other processes. All
+# In a worker, the configuration that the server's master process read; None in other processes. All
 # workers have the same configuration, and a file that is being edited does not fail a replacement.
 inherited: Configuration | None = None
 

@@ -46,7 +46,12 @@ def make_directory(base: Path) -> Path:
         if _is_abandoned(other):
             shutil.rmtree(other, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-    fcntl.flock(os.open(made / LOCK, os.O_CREAT | os.O_RDWR, 0o600), fcntl.LOCK_EX)
+    lock = os.open(made / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as refused:
+        # Other services get no lock either, and remove nothing.
+        log.warning("No lock on the directory in memory", extra={"reason": str(refused)})
     return made
 
 

@@ -190,7 +190,7 @@ class Hooks:
         """
         wiring.inherited = self._configuration
         if hasattr(worker, "core"):
-            with optional("a core of its own for each worker"):
+            with optional("to pin a worker to a core"):
                 os.sched_setaffinity(0, {worker.core})
 
     def post_worker_init(self, _: Any) -> None:

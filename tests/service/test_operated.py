@@ -226,7 +226,7 @@ def test_new_code_by_usr2_under_load_loses_no_request(
     _all_were_created(answers, sandbox, "kill -USR2")
 
 
-# What systemd does for a socket unit: the service inherits the socket as descriptor 3.
+# Does the work of systemd's socket units: the service inherits the socket as descriptor 3.
 SOCKET_UNIT = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -255,7 +255,7 @@ def test_restart_of_a_socket_activated_service_loses_no_request(
 
 
 def _new_master(old: int) -> psutil.Process | None:
-    """The child of the old master that has workers of its own."""
+    """The child of the old master that has started workers."""
     with suppress(psutil.Error):
         return next((each for each in psutil.Process(old).children() if each.children()), None)
     return None

@@ -36,11 +36,12 @@ if {no_memory!r}:
 """
 
 CALLS = [
-    ("os.sched_setaffinity", "a core of its own"),
+    ("os.sched_setaffinity", "to pin a worker to a core"),
     ("os.sched_getaffinity", "the list of cores"),
     ("resource.setrlimit", "the limit of open files"),
     ("resource.getrlimit", "the limit of open files"),
     ("os.posix_fallocate", "No space left for the metrics"),
+    ("fcntl.flock", "No lock on the directory in memory"),
     ("tempfile.mkdtemp in memory", "No directory in memory"),
     ("os.nice", ""),
     ("os.setpriority", ""),
@@ -68,7 +69,7 @@ def serves_and_replaces_a_worker(service: ServiceProcess) -> None:
     assert service.create("A-1").json() == first.json()
 
 
-@pytest.mark.parametrize(("name", "said"), CALLS[:5])
+@pytest.mark.parametrize(("name", "said"), CALLS[:6])
 def test_refused_call_is_logged_and_passed_over(
     sandbox: SandboxProcess, tmp_path: Path, name: str, said: str
 ) -> None:
@@ -83,7 +84,7 @@ def test_all_of_them_together_are_passed_over(sandbox: SandboxProcess, tmp_path:
     with ServiceProcess(sandbox.url, {**environ, "TMPDIR": str(tmp_path)}) as service:
         serves_and_replaces_a_worker(service)
         log = service.log()
-    assert all(said in log for _, said in CALLS if said and "core of its own" not in said)
+    assert all(said in log for _, said in CALLS if said and "pin a worker" not in said)
 
 
 def test_smaller_cpuset_does_not_stop_a_replacement(

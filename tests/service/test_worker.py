@@ -144,7 +144,7 @@ def test_missing_body_frees_its_thread_and_is_not_taken_for_a_whole_one(port: in
     with connect(port) as client:
         client.sendall(POST + b"12345")
         assert answer(client) == "incomplete"
-        # What comes later is the rest of the body, never a next request.
+        # Later bytes are the rest of the body, never a next request.
         with suppress(OSError):
             client.sendall(GET)
             assert client.recv(1024) == b""

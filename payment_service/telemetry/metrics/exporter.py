@@ -1,8 +1,8 @@
 """Serves GET /metrics on METRICS_PORT from a thread of every process that counts.
 
 The workers of a service listen on the same port, and the kernel gives each scrape to one of them.
-It adds up what all of them wrote to PROMETHEUS_MULTIPROC_DIR. A service that takes over from
-another one can listen beside it (SO_REUSEPORT).
+It adds up what all of them wrote to PROMETHEUS_MULTIPROC_DIR. With SO_REUSEPORT a new version of
+the service can listen while the old one still does.
 """
 
 from __future__ import annotations
