@@ -11,6 +11,7 @@ import errno
 import select
 import selectors
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -34,6 +35,10 @@ SEND_SECONDS = 5.0
 # After a response the thread waits this long for the connection's next request, which a proxy often
 # sends at once. Without it, an order costs 12 % more CPU time, for thread switches.
 STAY_SECONDS = 0.02
+
+# Longer than any request computes before it waits for I/O. By default, Python wakes every waiting
+# thread 200 times a second to request its turn, which costs a fifth of the rate at 0 ms Stripe.
+SWITCH_SECONDS = 0.05
 
 # How long a closing connection is still read: unread data would reset it and lose the response.
 CLOSE_SECONDS = 0.5
@@ -161,6 +166,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Limit the threads that wait for half-sent requests; the other half stays free."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.unfinished = UnfinishedRequests(max(1, self.cfg.threads // 2))
         super().init_process()
 
