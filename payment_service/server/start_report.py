@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from payment_service.access.webhook_secrets import WebhookSecrets
 from payment_service.background.receivers import receivers_of
 from payment_service.gateways.stripe.key_check import KeyCheck, check_key
 from payment_service.gateways.stripe.opening import Account, open_gateway, open_transport
-from payment_service.settings import Settings, environment, unknown_settings
+from payment_service.settings import Settings, SettingsError, environment, unknown_settings
 from payment_service.wiring import Configuration, accounts_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ def log_start(configuration: Configuration, bind: Sequence[str]) -> None:
     """
     started = facts(configuration)
     log.info("the service starts", extra={**started, "listens_on": ", ".join(bind)})
-    for warning in unknown_settings(environment()):
-        log.warning(warning)
+    # After a `kill -HUP` with an unreadable .env, the previous configuration stays.
+    with suppress(SettingsError):
+        for warning in unknown_settings(environment()):
+            log.warning(warning)
 
 
 def facts(configuration: Configuration) -> dict[str, str]:
