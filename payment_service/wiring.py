@@ -20,6 +20,7 @@ from payment_service.payments.payments import Payments
 from payment_service.payments.record.records import Records
 from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, SettingsError
 from payment_service.telemetry import request_log
+from payment_service.telemetry.gateway_outage import GatewayOutage
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.opening import open_metrics
 
@@ -96,8 +97,11 @@ def _open_payments(
         request_log.log_observation(seen)
         metrics.observation(seen)
 
+    outage = GatewayOutage()
+
     def tell(send: Send) -> None:
         request_log.log_send(send)
+        outage.send(send)
         metrics.send(send)
 
     return open_payments(

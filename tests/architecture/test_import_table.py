@@ -57,7 +57,7 @@ LAZY |= {"flask_cors", "flask_limiter", "limits"}
 FLOORS = [
     {"schema.secret", "schema.names"},
     {"schema.fields", "errors"},
-    {"key_store.contract"},
+    {"key_store.contract", "outage"},
     {"key_store"},
     {"settings.checks", "settings.credentials"},
     {"settings.environment", "settings.unknown_names"},
