@@ -20,7 +20,10 @@ from payment_service.key_store.contract import Order
 
 
 class NoSuchIntent(Exception):
-    """The gateway has no such PaymentIntent for this API key and account."""
+    """The gateway has no such PaymentIntent for this API key and account.
+
+    Only the gateway's own definitive answer raises it, never a proxy's 404.
+    """
 
 
 class Gateway(Protocol):

@@ -205,10 +205,14 @@ class _Update:
     def _as_it_is(self, change: Change) -> Intent:
         """Fetch the current PaymentIntent: a saved answer shows a past state, a failure none."""
         try:
-            return fetch_recorded(self._context, self._record, self._deadline)
+            intent = fetch_recorded(self._context, self._record, self._deadline)
         except PaymentError:
             self._release(change)
             raise
+        if intent.missing:
+            self._write(change, None)
+            raise NoLongerOpen(intent.status)
+        return intent
 
     def _failed(self, change: Change, outcome: Outcome, *, sent_before: bool) -> Intent:
         """Handle an update without a success: the PaymentIntent shows whether it was applied.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import payment_service.gateways
-from payment_service.errors import Refused
+from payment_service.errors import PaymentError, Refused
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.intent import CANCELED, TAKEN
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
@@ -227,3 +227,18 @@ def test_a_paid_payment_is_not_canceled(bench: GatewayBench) -> None:
 def test_canceling_an_unknown_payment_says_so(bench: GatewayBench) -> None:
     with pytest.raises(NoSuchIntent):
         bench.gateway.cancel("pi_missing", "duplicate", bench.soon())
+
+
+# Missing PaymentIntents.
+
+
+def test_a_404_from_in_front_of_the_provider_says_nothing(bench: GatewayBench) -> None:
+    made = bench.made().intent
+    bench.answer_404()
+    for call in (bench.gateway.retrieve, lambda *a: bench.gateway.cancel(a[0], "duplicate", a[1])):
+        with pytest.raises(PaymentError):
+            call(made.id, bench.soon())
+    with pytest.raises(PaymentError):
+        bench.find()
+    bench.mend()
+    assert bench.gateway.retrieve(made.id, bench.soon()).payable
