@@ -27,11 +27,13 @@ from payment_service.gateways.outcome import (
     RefundOutcome,
     Unclear,
 )
+from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.refund import Refund
 from payment_service.gateways.sends import Meaning, RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.api_calls import API_BASE, Answer, Call, Http, StripeApi
 from payment_service.gateways.stripe.capture_and_refund import CaptureAndRefund
+from payment_service.gateways.stripe.create_params import create_params, update_params
 from payment_service.gateways.stripe.errors import error_of, is_missing
 from payment_service.gateways.stripe.facts import STRIPE
 from payment_service.gateways.stripe.intents import read_intent, same_intent, same_order, shows
@@ -42,6 +44,7 @@ from payment_service.gateways.stripe.keyed_calls import (
 )
 from payment_service.gateways.stripe.lists import Pages, Stretch, Wanted
 from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_of
+from payment_service.gateways.stripe.request_rules import check_amount, check_creation
 from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
 from payment_service.gateways.stripe.send import Sender
 from payment_service.key_store.contract import Order
@@ -93,6 +96,16 @@ class StripeGateway:
     def close(self) -> None:
         """Close the connections."""
         self._sender.close()
+
+    def params_of(self, payment: PaymentFields) -> SentParams:
+        """Return the parameters of a creation; see Gateway."""
+        check_creation(payment)
+        return self._sent(create_params(payment, self.api_version))
+
+    def params_of_update(self, payment: PaymentFields, currency: str | None) -> SentParams:
+        """Return the parameters of an update; see Gateway."""
+        check_amount(payment.amount, str(currency))
+        return self._sent(update_params(payment, currency, self.api_version))
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Create a PaymentIntent; see Gateway. Raises ValueError for an invalid key."""
@@ -216,6 +229,9 @@ class StripeGateway:
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
         """Return the money behind a PaymentIntent; see Gateway."""
         return self._money.charge(intent, deadline)
+
+    def _sent(self, params: Mapping[str, Any]) -> SentParams:
+        return SentParams(self.api_version, params, self.facts.name)
 
     def _try(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T | Failed:
         try:
