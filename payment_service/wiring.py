@@ -28,6 +28,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings and the clients file, checked together. `clients` is None if access is open."""
+
+    settings: Settings
+    clients: Clients | None
+
+
+# In a worker, the configuration that the server's master process read; None in other processes. All
+# workers have the same configuration, and a file that is being edited does not fail a replacement.
+inherited: Configuration | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The components of a service. `clients` is None if access is open."""
 
@@ -39,15 +52,21 @@ class Parts:
     receivers: Receivers
 
 
-def open_parts(
-    settings: Settings, payments: Payments | None = None, *, counts: bool = True
-) -> Parts:
-    """Open every component; `payments` replaces the default one. Raises SettingsError.
-
-    Without `counts`, the process neither counts nor serves metrics.
-    """
+def configure(settings: Settings) -> Configuration:
+    """Read the clients file. Raises SettingsError, also if the settings are unsafe with it."""
     clients = clients_of(settings)
     refuse_unsafe(settings, clients)
+    return Configuration(settings, clients)
+
+
+def open_parts(
+    configuration: Configuration, payments: Payments | None = None, *, counts: bool = True
+) -> Parts:
+    """Open every component; `payments` replaces the default one.
+
+    Without `counts`, the process counts nothing for Prometheus.
+    """
+    settings, clients = configuration.settings, configuration.clients
     metrics = open_metrics(settings) if counts else NoMetrics()
     receivers = receivers_of(settings, clients)
     payments = payments or _open_payments(settings, clients, metrics, receivers)

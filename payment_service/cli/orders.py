@@ -37,6 +37,7 @@ def deliver_command(open_service: OpenService) -> click.Command:
                 "Order events have no receiver: set ORDER_EVENTS_URL, or order_events_url in the "
                 "clients file"
             )
+        parts.metrics.serve()
         with plain_errors():
             if parked:
                 records, livemode = parts.payments.orders.context.records, parts.settings.livemode

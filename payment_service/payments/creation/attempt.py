@@ -34,8 +34,8 @@ class Attempt:
         self, context: Context, wanted: Wanted, claimed: Claimed, deadline: Deadline
     ) -> None:
         self._context, self._wanted, self._deadline = context, wanted, deadline
-        self._gateway = context.gateway_of(claimed.record)
         self._own = OwnedRecord(context, wanted, claimed.record, deadline)
+        self._gateway = self._own.gateway
         self._inherited, self._sent_until = claimed.inherited, claimed.sent_until
         self._begun = claimed.begun
         self._began_at = context.clock()

@@ -24,14 +24,14 @@ from payment_service.payments.record.transitions import Wanted
 class OwnedRecord:
     """The owner's writes to its attempt's record, and the results that they permit.
 
-    `record` is the record as its owner last read or wrote it.
+    `record` is the record as its owner last read or wrote it; `gateway` is the record's own.
     """
 
     def __init__(
         self, context: Context, wanted: Wanted, record: OrderRecord, deadline: Deadline
     ) -> None:
         self._context, self._wanted, self._deadline = context, wanted, deadline
-        self._gateway = context.gateway_of(record)
+        self.gateway = context.gateway_of(record)
         self.record = record
 
     def write(self, change: Callable[[OrderRecord], OrderRecord]) -> bool:
@@ -128,7 +128,7 @@ class OwnedRecord:
     def cancel(self, stray: Intent) -> bool:
         """Cancel a stray; return whether it is now canceled, by us or by another process."""
         try:
-            after = cancel_and_check(self._gateway, stray, "duplicate", self._deadline)
+            after = cancel_and_check(self.gateway, stray, "duplicate", self._deadline)
             done = after.ours or after.intent.status == CANCELED
         except PaymentError:
             done = False
