@@ -216,6 +216,44 @@ def test_failed_next_attempt_is_resolved_by_the_next_request(bench: Bench) -> No
     assert bench.payable() == [made]
 
 
+@pytest.mark.parametrize("step", range(16))
+@pytest.mark.parametrize("lost", [False, True])
+def test_data_deleted_at_any_step_of_a_creation_leaves_no_order_stuck(
+    bench: Bench, step: int, *, lost: bool
+) -> None:
+    """`lost`: the first creation was executed, and its answer was lost."""
+    if lost:
+        bench.break_creation("lost_after", count=3)
+        with pytest.raises(StripeFailed):
+            bench.ask()
+        bench.now += 60
+    bench.meanwhile(step, lambda: bench.delete(*bench.payable()))
+    with suppress(PaymentError):
+        bench.ask()
+    bench.at_step = {}
+    bench.now += 60
+    given = bench.ask().intent.id
+    assert bench.payable() == [given] == [bench.ask().intent.id]
+
+
+@pytest.mark.parametrize("step", range(20))
+def test_two_requests_after_a_deletion_get_the_same_intent(bench: Bench, step: int) -> None:
+    bench.delete(bench.ask().intent.id)
+    given: list[str] = []
+
+    def another() -> None:
+        # While the first request owns the attempt, the second waits for it until no time is left.
+        with suppress(PaymentError):
+            given.append(bench.ask().intent.id)
+
+    bench.meanwhile(step, another)
+    another()
+    bench.now += 60
+    last = bench.ask().intent.id
+    assert bench.payable() == [last]
+    assert set(given) <= set(bench.payable())
+
+
 @pytest.mark.parametrize(
     "kind", ["error_503", "lost_after", "empty_object", "html", "not_found_404"]
 )
