@@ -14,13 +14,17 @@ from payment_service.gateways.dispute import Dispute
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Outcome, RefundOutcome
+from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.refund import Refund
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 
 
 class NoSuchIntent(Exception):
-    """The gateway has no such PaymentIntent for this API key and account."""
+    """The gateway has no such PaymentIntent for this API key and account.
+
+    Only the gateway's own definitive answer raises it, never a proxy's 404.
+    """
 
 
 class Gateway(Protocol):
@@ -31,6 +35,20 @@ class Gateway(Protocol):
     @property
     def facts(self) -> GatewayFacts:
         """The guarantees that the provider gives."""
+        ...
+
+    def params_of(self, payment: PaymentFields) -> SentParams:
+        """Return the parameters of a creation: the same request always gives the same text.
+
+        Raises BadRequest for what the provider certainly rejects.
+        """
+        ...
+
+    def params_of_update(self, payment: PaymentFields, currency: str | None) -> SentParams:
+        """Return the parameters of an update; `currency` is the one after it.
+
+        Absent fields keep their values. Raises BadRequest for what the provider certainly rejects.
+        """
         ...
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:

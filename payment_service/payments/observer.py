@@ -31,6 +31,8 @@ What = Literal[
     "stray_paid",
     "updated",
     "canceled",
+    "gone",
+    "freed",
     "event_delivered",
     "event_failed",
     "event_parked",

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from payment_service.errors import InFlight, Overloaded, StoreDown
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
@@ -73,7 +72,7 @@ class Payments:
         deadline = Deadline.after(self._settings.request_budget_seconds)
         order = Order(self._settings.livemode, request.client_id, request.order_id)
         context = self.orders_of(request.client_id).context
-        wanted = Wanted(order, request.fingerprint, _sent(request, context.gateway))
+        wanted = Wanted(order, request.fingerprint, context.gateway.params_of(request))
         try:
             place = self._places.pop()
         except IndexError:
@@ -129,8 +128,3 @@ class Payments:
             budget_seconds=self._settings.request_budget_seconds,
             changed=self.forget,
         )
-
-
-def _sent(request: PaymentRequest, gateway: Gateway) -> SentParams:
-    version = gateway.api_version
-    return SentParams(version, request.stripe_params(version), gateway.facts.name)

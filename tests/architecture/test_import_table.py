@@ -66,10 +66,11 @@ FLOORS = [
     {"http_client"},
     {"gateways.deadline", "gateways.intent", "gateways.sent_params", "gateways.sends"},
     {"gateways.facts", "gateways.charge", "gateways.dispute", "gateways.refund"},
-    {"gateways.event", "gateways.outcome"},
+    {"gateways.event", "gateways.outcome", "gateways.payment_fields"},
     {"gateways.contract"},
     {"gateways.stripe.intents", "gateways.stripe.facts", "gateways.stripe.verdicts"},
     {"gateways.stripe.paths", "gateways.stripe.events", "gateways.stripe.money"},
+    {"gateways.stripe.create_params", "gateways.stripe.request_rules"},
     {"gateways.stripe.money_events"},
     {"gateways.stripe.retry", "gateways.stripe.api_calls"},
     {"gateways.stripe.errors", "gateways.stripe.lists", "gateways.stripe.webhook"},
@@ -164,6 +165,14 @@ def test_imports_point_down(module: str) -> None:
         assert name.partition(".")[0] not in NEVER, f"{module} imports {name}"
         if name in MODULES:
             assert _floor(name) <= mine, f"{module} looks up to {name}"
+
+
+def test_the_rules_import_no_provider() -> None:
+    for module, tree in MODULES.items():
+        if module.startswith("payments."):
+            assert not [each for each in imports(tree) if each.startswith("gateways.stripe")], (
+                module
+            )
 
 
 def _floor(module: str) -> int:

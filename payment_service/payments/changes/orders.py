@@ -14,7 +14,7 @@ from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.context import Context
-from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.record import transitions
 from payment_service.payments.request.existing_order import (
     CancelRequest,
@@ -87,8 +87,7 @@ class Orders:
             self.context, record, self._deadline().earlier(self.context.timing.store)
         )
         if transitions.shows_change(record, intent):
-            seen = transitions.seen(record, intent, self.context.clock())
-            self.context.records.replace(record, self.context.with_shop_event(seen, intent))
+            self.context.records.replace(record, with_fetched(self.context, record, intent))
 
     def _order(self, request: OrderRequest) -> Order:
         return Order(self.livemode, request.client_id, request.order_id)

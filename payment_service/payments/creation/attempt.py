@@ -12,6 +12,7 @@ from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import Adoption, choose
+from payment_service.payments.creation.missing_intent import fetch_again
 from payment_service.payments.creation.owned_record import OwnedRecord
 from payment_service.payments.creation.states import AttemptOver, AttemptResult, Claimed, LookAgain
 from payment_service.payments.idempotency_key import idempotency_key
@@ -93,7 +94,7 @@ class Attempt:
         try:
             self._own.write(lambda record: transitions.created(record, then, now))
         except StoreUnavailable:
-            return self._own.answer_unrecorded(self._gateway.retrieve(then.id, self._deadline))
+            return self._own.answer_unrecorded(fetch_again(self._gateway, then, self._deadline))
         return LookAgain()
 
     def _made_at_last(self, intent: Intent) -> AttemptResult:

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from payment_service.errors import InFlight, OrderReused, PaymentError, StoreDown
+from payment_service.errors import InFlight, NoLongerOpen, OrderReused, PaymentError, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.owned_record import OwnedRecord
-from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
@@ -210,6 +210,8 @@ class _Creation:
         The latter is rule 3.
         """
         intent = fetch_recorded(self._context, record, self._deadline)
+        if intent.missing:
+            return self._record_missing(record, intent)
         if intent.status == CANCELED:
             return self._begin_next(record)
         if transitions.shows_change(record, intent):
@@ -218,6 +220,17 @@ class _Creation:
             raise _reused()
         self._context.report("replayed", record, status=intent.status)
         return Created(intent, replayed=True)
+
+    def _record_missing(self, record: OrderRecord, intent: Intent) -> LookAgain:
+        """Record that Stripe no longer has the PaymentIntent; the next attempt follows (rule 3).
+
+        Not if it was paid: the shopper must not pay again (rule 11).
+        """
+        if intent.status != CANCELED:
+            raise NoLongerOpen(intent.status)
+        self._note(record, intent)
+        self._context.report("gone", record, payment_intent_id=intent.id)
+        return LookAgain()
 
     def _is_of_another_price(self, record: OrderRecord, intent: Intent) -> bool:
         """Whether the shopper would pay another amount than the shop's request names.
@@ -230,11 +243,8 @@ class _Creation:
 
     def _note(self, record: OrderRecord, intent: Intent) -> None:
         """Record the status seen at Stripe; the answer does not depend on this write."""
-        seen = self._context.with_shop_event(
-            transitions.seen(record, intent, self._context.clock()), intent
-        )
         try:
-            self._records.replace(record, seen)
+            self._records.replace(record, with_fetched(self._context, record, intent))
         except StoreUnavailable:
             self._context.report("unrecorded", record, status=intent.status)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from payment_service.errors import PaymentError, StoreDown, StripeFailed
-from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import StoreUnavailable
@@ -129,9 +128,9 @@ class OwnedRecord:
     def cancel(self, stray: Intent) -> bool:
         """Cancel a stray; return whether it is now canceled, by us or by another process."""
         try:
-            after = cancel_and_check(self.gateway, stray.id, "duplicate", self._deadline)
+            after = cancel_and_check(self.gateway, stray, "duplicate", self._deadline)
             done = after.ours or after.intent.status == CANCELED
-        except (PaymentError, NoSuchIntent):
+        except PaymentError:
             done = False
         what: What = "stray_canceled" if done else "stray_left"
         self._context.report(what, self.record, payment_intent_id=stray.id)

@@ -27,6 +27,9 @@ from payment_service.payments.record.order_record import NO_FOLLOW_UP, OrderReco
 # then decide whether a request is the same.
 LOST_FINGERPRINT = ""
 
+# The fingerprint of an order whose PaymentIntent the gateway no longer has: that of no request, so
+# the next request begins another attempt.
+GONE_FINGERPRINT = "gone"
 
 # The longest lock: the longest budget that the settings allow (120 s), the lock's margin of 10 s,
 # and another 10 s for clock skew.
@@ -231,10 +234,12 @@ def seen(
 
     If the PaymentIntent's price differs from the record's parameters, it was updated without the
     record's knowledge (by hand, or the record was rolled back). From then on its own price decides
-    whether a creation request is the same.
+    whether a creation request is the same. The same holds for a PaymentIntent that was gone and is
+    back, because the account's key is.
     """
-    updated = intent.asks_otherwise(record.sent.params)
-    over = record.payment_status in OVER and record.payment_intent_id == intent.id
+    is_back = is_gone(record)
+    updated = is_back or intent.asks_otherwise(record.sent.params)
+    over = record.payment_status in OVER and record.payment_intent_id == intent.id and not is_back
     status = record.payment_status if over else intent.status
     noted_now = _next_version(record, now, what, status=intent.status, **facts)
     return replace(
@@ -242,6 +247,33 @@ def seen(
         payment_status=status,
         fingerprint=LOST_FINGERPRINT if updated else record.fingerprint,
     )
+
+
+def gone(
+    record: OrderRecord,
+    intent: Intent,
+    now: float,
+    gateway: GatewayFacts,
+    what: str = "gone",
+    **facts: str,
+) -> OrderRecord:
+    """Record that the gateway no longer has the order's PaymentIntent (rule 3).
+
+    The account of the current key may have another PaymentIntent of the order, so the next attempt
+    must begin with a look-up: the record's key counts as older than the gateway keeps any.
+    """
+    over = seen(record, intent, now, what, payment_intent_id=intent.id, **facts)
+    return replace(
+        over,
+        payment_status=CANCELED,
+        fingerprint=GONE_FINGERPRINT,
+        first_sent_at=min(record.first_sent_at, now - gateway.key_life_seconds),
+    )
+
+
+def is_gone(record: OrderRecord) -> bool:
+    """Whether the record says that the gateway no longer has the order's PaymentIntent."""
+    return record.fingerprint == GONE_FINGERPRINT
 
 
 def shows_change(record: OrderRecord, intent: Intent) -> bool:

@@ -17,11 +17,12 @@ from functools import partial
 
 from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import choose
-from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.creation.missing_intent import fetch_again
+from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
 from payment_service.payments.observer import Fact, Observation
 from payment_service.payments.record import transitions
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 
 # These reach a final status without us, days later; the list may not reach back to their creation.
 SLOW = frozenset({"processing", "requires_capture", "requires_action"})
-
-SUCCEEDED = "succeeded"
 
 # The subjects of a check, besides the listed PaymentIntents, which are named by their ids.
 UNKNOWN, SLOW_RAIL = "unknown", "slow rail"
@@ -200,7 +199,7 @@ class Reconciler:
     def _stray(self, record: OrderRecord, listed: Intent) -> None:
         if listed.status == CANCELED:
             return
-        stray = self._context.gateway_of(record).retrieve(listed.id, self._deadline())
+        stray = fetch_again(self._context.gateway_of(record), listed, self._deadline())
         if self._dry_run:
             self._would_settle(record, stray)
         else:
@@ -224,8 +223,8 @@ class Reconciler:
         if not self._shows_change(record, intent):
             return
         if not self._dry_run:
-            seen = transitions.seen(record, intent, self._context.clock(), "reconciled")
-            self._context.records.write(record, self._context.with_shop_event(seen, intent))
+            seen = with_fetched(self._context, record, intent, "reconciled")
+            self._context.records.write(record, seen)
         paid = intent.status == SUCCEEDED and record.payment_status != SUCCEEDED
         self.tally.paid_late += paid
         self.tally.noted += not paid

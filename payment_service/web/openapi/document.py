@@ -171,7 +171,7 @@ def _create(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "Create the order's PaymentIntent, or return the existing one",
         _body_of(PaymentRequest),
         _replayable("createPaymentIntent", "The order's PaymentIntent", _CREATED),
-        responses(_errors(OrderReused, guarded=guarded), statuses, JSON_BODY),
+        responses(_errors(OrderReused, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     description = (
         "Repeated requests for the same order return the same PaymentIntent. Check `status` before "

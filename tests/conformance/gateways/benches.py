@@ -62,6 +62,10 @@ class GatewayBench(ABC):
         """Let no create, capture or refund arrive from now on."""
 
     @abstractmethod
+    def answer_404(self) -> None:
+        """Let a server in front of the provider answer every request with 404."""
+
+    @abstractmethod
     def mend(self) -> None:
         """Let everything arrive again."""
 
@@ -177,6 +181,9 @@ class StripeBench(GatewayBench):
 
     def lose_requests(self, of: str = "create") -> None:
         self._order("lost_before", of, count=None)
+
+    def answer_404(self) -> None:
+        self.flow.sandbox.faults.order(FaultOrder("not_found_404", count=None))
 
     def mend(self) -> None:
         self.flow.sandbox.faults.clear()

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 import payment_service.gateways
-from payment_service.errors import Refused
+from payment_service.errors import PaymentError, Refused
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.intent import CANCELED, TAKEN
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
+from payment_service.payments.request.create import PaymentRequest, check_request
+from payment_service.payments.request.existing_order import UpdateRequest
 from tests.conformance.gateways.benches import BENCHES, ORDER, GatewayBench, StripeBench
 
 HOUR = 3600.0
@@ -227,3 +229,34 @@ def test_a_paid_payment_is_not_canceled(bench: GatewayBench) -> None:
 def test_canceling_an_unknown_payment_says_so(bench: GatewayBench) -> None:
     with pytest.raises(NoSuchIntent):
         bench.gateway.cancel("pi_missing", "duplicate", bench.soon())
+
+
+# Parameters.
+
+
+def test_parameters_of_a_request_create_its_payment(bench: GatewayBench) -> None:
+    request = check_request({"amount": 1099, "order_id": "A-1"}, PaymentRequest)
+    sent, again = bench.gateway.params_of(request), bench.gateway.params_of(request)
+    assert (sent.text(), sent.gateway) == (again.text(), bench.gateway.facts.name)
+    made = bench.made(sent=sent).intent
+    assert made.is_of(ORDER)
+    assert (made.amount, made.currency) == (1099, "usd")
+    change = check_request({"amount": 2000, "order_id": "A-1"}, UpdateRequest)
+    changed = bench.gateway.params_of_update(change, "usd")
+    bench.gateway.update(made.id, changed, "update-1", bench.soon())
+    assert bench.gateway.shows(bench.gateway.retrieve(made.id, bench.soon()), changed)
+
+
+# Missing PaymentIntents.
+
+
+def test_a_404_from_in_front_of_the_provider_says_nothing(bench: GatewayBench) -> None:
+    made = bench.made().intent
+    bench.answer_404()
+    for call in (bench.gateway.retrieve, lambda *a: bench.gateway.cancel(a[0], "duplicate", a[1])):
+        with pytest.raises(PaymentError):
+            call(made.id, bench.soon())
+    with pytest.raises(PaymentError):
+        bench.find()
+    bench.mend()
+    assert bench.gateway.retrieve(made.id, bench.soon()).payable

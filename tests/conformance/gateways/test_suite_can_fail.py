@@ -87,6 +87,14 @@ class RefusesTheUnknown(Broken):
             raise StripeFailed("failed") from unknown
 
 
+class TakesFailuresForMissing(Broken):
+    def retrieve(self, intent_id: str, deadline: Any) -> Any:
+        try:
+            return self.inner.retrieve(intent_id, deadline)
+        except PaymentError as failed:
+            raise NoSuchIntent(intent_id) from failed
+
+
 class CancelsNothing(Broken):
     def cancel(self, intent_id: str, reason: str, deadline: Any) -> Any:
         return self.inner.retrieve(intent_id, deadline)
@@ -164,6 +172,7 @@ class SeesNoDisputes(Broken):
         (FindsAnyOrder, contract.test_find_gives_the_payments_of_this_order_only),
         (RemembersThePast, contract.test_retrieve_shows_the_payment_as_it_is_now),
         (RefusesTheUnknown, contract.test_an_unknown_id_is_no_such_payment),
+        (TakesFailuresForMissing, contract.test_a_404_from_in_front_of_the_provider_says_nothing),
         (CancelsNothing, contract.test_a_paid_payment_is_not_canceled),
         (WalksOldestFirst, contract.test_walk_gives_every_payment_once_newest_first),
         (ShowsEverything, contract.test_an_update_changes_the_payment_and_shows),
@@ -182,5 +191,5 @@ def test_a_broken_gateway_fails(broken: Callable[[Any], Any], test: Callable[...
     test(StripeBench(), *more)
     bench: GatewayBench = StripeBench()
     bench.gateway = broken(bench.gateway)
-    with pytest.raises((AssertionError, Failed, PaymentError)):
+    with pytest.raises((AssertionError, Failed, NoSuchIntent, PaymentError)):
         test(bench, *more)
