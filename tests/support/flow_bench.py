@@ -63,7 +63,7 @@ class FlowBench:
         return Context(
             self.records,
             gateway,
-            Timing(lock=BUDGET_SECONDS + 10, lock_margin=10, store=2),
+            Timing(lock=BUDGET_SECONDS + 10, store=2),
             clock=lambda: self.now,
             sleep=self.sleep,
             owner=lambda: f"owner-{next(self._owners)}",

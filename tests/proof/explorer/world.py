@@ -45,7 +45,7 @@ HEADERS = {"authorization": "Bearer sk_test_shop"}
 # Small, so that a waiting worker's polls are few.
 BUDGET_SECONDS = 8.0
 LOCK_MARGIN_SECONDS = 10.0
-TIMING = Timing(lock=BUDGET_SECONDS + LOCK_MARGIN_SECONDS, lock_margin=LOCK_MARGIN_SECONDS, store=1)
+TIMING = Timing(lock=BUDGET_SECONDS + LOCK_MARGIN_SECONDS, store=1)
 
 HOUR = 3600.0
 JUMPS = {
