@@ -63,7 +63,8 @@ class OwnedRecord:
                 self.renew_at = math.inf
                 return
             self.renew_at = began + transitions.RENEW_AFTER_SECONDS
-            if self._changed(lambda record: transitions.renewed(record, self._context.lease())):
+            now = self._context.clock()
+            if self._changed(lambda record: transitions.renewed(record, now)):
                 self._leased_at = began
             else:
                 # Another owner took the order over. Our next write finds that out (rule 6).

@@ -152,9 +152,9 @@ def taken_over(record: OrderRecord, lease: Lease) -> OrderRecord:
     )
 
 
-def renewed(record: OrderRecord, lease: Lease) -> OrderRecord:
+def renewed(record: OrderRecord, now: float) -> OrderRecord:
     """Extend the owner's lease; everything else stays, even `updated_at`."""
-    return replace(record, version=record.version + 1, locked_until=lease.now + lease.seconds)
+    return replace(record, version=record.version + 1, locked_until=now + LEASE_SECONDS)
 
 
 def asked_again(record: OrderRecord, wanted: Wanted, lease: Lease) -> OrderRecord:
