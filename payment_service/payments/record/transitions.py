@@ -83,7 +83,8 @@ def next_step(record: OrderRecord, fingerprint: str, now: float) -> Step:
     if record.state == "rejected":
         return Step.ASK_AGAIN
     if record.state == "pending":
-        return Step.WAIT if is_held(record, now) else Step.TAKE_OVER
+        # However far ahead the lease ends: a request that waits watches it by its own clock.
+        return Step.WAIT if record.owner and now < _ends_at(record) else Step.TAKE_OVER
     if record.fingerprint in (fingerprint, LOST_FINGERPRINT):
         return Step.SERVE
     return Step.BEGIN_NEXT if record.payment_status == CANCELED else Step.REFUSE
@@ -101,7 +102,12 @@ def holds(until: float, now: float) -> bool:
 
 def is_held(record: OrderRecord | KeyRecord, now: float) -> bool:
     """Whether a pending record may have an owner at work, by the clock alone (rule 5)."""
-    return bool(record.owner) and holds(record.locked_until + CLOCK_MARGIN_SECONDS, now)
+    return bool(record.owner) and holds(_ends_at(record), now)
+
+
+def _ends_at(record: OrderRecord | KeyRecord) -> float:
+    """When the record's lease has ended by any clock within the margin."""
+    return record.locked_until + CLOCK_MARGIN_SECONDS
 
 
 def sends_ended_at(record: OrderRecord, longest_request: float) -> float:

@@ -227,10 +227,6 @@ def _key_is_new_on_an_old_record() -> AbstractContextManager[Any]:
     return patch.object(transitions, "next_attempt", next_attempt)
 
 
-def _any_lock_ahead_holds() -> AbstractContextManager[Any]:
-    return patch.object(transitions, "holds", lambda until, now: until > now)
-
-
 def _renews_for_anyone() -> AbstractContextManager[Any]:
     def renew(self: OwnedRecord) -> None:
         store = self._context.records.store
@@ -244,6 +240,10 @@ def _renews_for_anyone() -> AbstractContextManager[Any]:
 
 def _unrecorded_for_good() -> AbstractContextManager[Any]:
     return patch.object(OwnedRecord, "_holds_lease", lambda _: True)
+
+
+def _never_watches() -> AbstractContextManager[Any]:
+    return patch.object(LeaseWatch, "seen_for", lambda *_: 0.0)
 
 
 def _watches_the_owner_only() -> AbstractContextManager[Any]:
@@ -281,8 +281,8 @@ CANCELED = ("created, and canceled",)
 LOOKED = ("given up, made late, and looked at",)
 WALKED = ("unknown, made, and walked", "saved 500, and walked", "given up, made late, and walked")
 LOST_500 = ("saved 500, adopted, record lost",)
-WENT_BACK = ("canceled, attempt 2 lost a day ago",)
 AHEAD = ("claimed by a clock hours ahead",)
+WENT_BACK = ("canceled, attempt 2 lost a day ago",)
 GIVE_UP = _steps({Step.TAKE_OVER: Step.BEGIN_NEXT})
 NO_WAIT = _steps({Step.WAIT: Step.TAKE_OVER})
 
@@ -297,7 +297,7 @@ MUTANTS = (
     Mutant(4, "strays are canceled once the other one is recorded", BESIDE, _cancels_afterwards),
     Mutant(4, "what is being canceled is adopted", LATE, _adopts_what_is_ending),
     Mutant(5, "a claim reads, then writes", NEW, store_of=ReadsThenWrites),
-    Mutant(5, "a lock that ends hours ahead holds", AHEAD, _any_lock_ahead_holds),
+    Mutant(5, "only its end frees a lease that nobody renews", AHEAD, _never_watches),
     Mutant(5, "a watch does not begin again with each renewal", NEW, _watches_the_owner_only),
     Mutant(6, "a stale owner's write goes through", EDITED, store_of=Unfenced),
     Mutant(6, "a stale owner renews its lease", NEW, _renews_for_anyone),
