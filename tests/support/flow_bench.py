@@ -43,7 +43,8 @@ class FlowBench:
 
     def __init__(self, store: KeyStore | None = None) -> None:
         self.now = NOW
-        self.sandbox = Sandbox(lambda: self.now, seed=1)
+        self.stripe_ahead = 0.0
+        self.sandbox = Sandbox(lambda: self.now + self.stripe_ahead, seed=1)
         self.store = store or MemoryStore()
         self.records = Records(self.store)
         self.seen: list[Observation] = []
