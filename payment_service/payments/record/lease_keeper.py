@@ -49,7 +49,7 @@ class LeaseKeeper:
     """Holds the leases of a process; shared by its threads.
 
     `in_background`: renew in a thread, which starts with the first lease and ends when idle. A
-    child process after a fork needs a keeper of its own.
+    child process after a fork needs its own keeper.
     """
 
     def __init__(

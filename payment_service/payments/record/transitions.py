@@ -111,7 +111,7 @@ def _ends_at(record: OrderRecord | KeyRecord) -> float:
 
 
 def sends_ended_at(record: OrderRecord, longest_request: float) -> float:
-    """When the sends of a record that nobody holds had ended at the latest (Unix seconds).
+    """The latest time (Unix seconds) at which a record's earlier owners may have sent.
 
     An owner that lost its lease may have sent until its own budget ended.
     """

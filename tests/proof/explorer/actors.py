@@ -53,7 +53,7 @@ class Worker:
     paused: bool = False
     """Whether its process renews no lease until the worker's next step."""
     renewal: str | None = None
-    """What happens to the writes of its lease keeper, which is at work; None if it is not."""
+    """The fault of its lease keeper's writes while the keeper is at work, else None."""
     unrecorded: bool = False
     """Whether its last report was of a write that failed."""
     thread: greenlet = field(init=False)

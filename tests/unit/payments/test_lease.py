@@ -19,7 +19,9 @@ from payment_service.payments.creation.states import Created
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import CLOCK_MARGIN_SECONDS, LEASE_SECONDS
-from tests.support.flow_bench import FlowBench
+from sandbox.moment import Rules
+from tests.support.flow_bench import KEY, FlowBench
+from tests.support.sandbox_in_process import INTENTS
 
 HOUR = 3600.0
 
@@ -278,11 +280,15 @@ def test_lock_of_an_earlier_release_is_taken_over_within_a_lease(bench: FlowBenc
     assert bench.now - began < LEASE_SECONDS + MOMENT_SECONDS
 
 
-def test_look_up_after_a_takeover_covers_the_late_sends_of_an_owner_without_a_lease(
-    bench: FlowBench,
-) -> None:
-    """It may have sent until its own budget ended, long after its lease."""
+def test_look_up_after_a_takeover_covers_sends_that_outlived_the_lease(bench: FlowBench) -> None:
+    """The owner may have sent until its budget ended, and Stripe executed that late."""
     held = killed_in_mid_call(bench)
-    bench.now += 60
-    ended = transitions.sends_ended_at(held, bench.context.timing.lock)
-    assert ended >= held.updated_at + bench.context.timing.lock
+    saved = replace(held, version=held.version + 1, saved_5xx=True)
+    assert bench.records.replace(held, saved)
+    bench.sandbox.rules = Rules(search_lag_seconds=HOUR)
+    bench.now += bench.context.timing.lock + 300
+    late = b"amount=1099&currency=usd&metadata[order_id]=A-1"
+    assert bench.sandbox.handle("POST", INTENTS, {"authorization": KEY}, late).status == 200
+    bench.now += 600
+    assert [bench.ask().intent.id] == bench.payable()
+    assert len(bench.made()) == 1
