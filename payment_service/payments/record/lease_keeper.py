@@ -72,8 +72,8 @@ class LeaseKeeper:
         self._held.discard(lease)
         lease.end_renewals()
 
-    def renew_due(self) -> None:
-        """Renew every lease that is due, the oldest first."""
+    def renew_due(self) -> bool:
+        """Renew every lease that is due, the oldest first; return whether the store answered."""
         now = self._monotonic()
         due = [lease for lease in tuple(self._held) if lease.renew_at <= now]
         queue = deque(sorted(due, key=lambda lease: lease.renew_at))
@@ -86,10 +86,11 @@ class LeaseKeeper:
                 helper.start()
         except RuntimeError:
             log.debug("no thread is left to help with renewals")
-        _renew(queue)
+        answered = _renew(queue)
         for helper in helpers:
             if helper.ident is not None:
                 helper.join()
+        return answered
 
     def _start(self) -> None:
         with self._lock:
@@ -103,11 +104,11 @@ class LeaseKeeper:
                 log.debug("no thread is left for renewals")
 
     def _run(self) -> None:
-        idle_rounds = 0
+        idle_rounds, answered = 0, True
         while idle_rounds < IDLE_ROUNDS or not self._ended():
-            time.sleep(self._wait_seconds())
+            time.sleep(self._wait_seconds() if answered else MOST_WAIT_SECONDS)
             idle_rounds = 0 if self._held else idle_rounds + 1
-            self.renew_due()
+            answered = self.renew_due()
 
     def _wait_seconds(self) -> float:
         first = min((lease.renew_at for lease in tuple(self._held)), default=float("inf"))
@@ -123,18 +124,20 @@ class LeaseKeeper:
             return False
 
 
-def _renew(queue: deque[Renewable]) -> None:
-    """Renew the leases of a queue, shared with other threads."""
+def _renew(queue: deque[Renewable]) -> bool:
+    """Renew the leases of a queue, shared with other threads; return whether the store answered."""
     while queue:
         try:
             queue.popleft().renew()
         except IndexError:
-            return
+            break
         except StoreUnavailable:
             # Each further renewal would take as long to fail. They are due again in the next round.
             queue.clear()
+            return False
         except RecordChanged:
             continue
         except Exception:
             # One lease must not cost the others theirs.
             log.exception("a lease was not renewed")
+    return True
