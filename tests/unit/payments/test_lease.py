@@ -143,7 +143,7 @@ def test_owner_that_renews_is_not_taken_over(bench: FlowBench) -> None:
 
     def meanwhile() -> None:
         bench.on_answer = lambda: None
-        bench.on_sleep = lambda _: bench.context.leases.renew_due()
+        bench.on_sleep = lambda _: working(bench, 0.1)
         with pytest.raises(InFlight):
             ask(bench, other, 15.0)
         bench.on_sleep = lambda _: None
