@@ -17,8 +17,9 @@ from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context, Timing
 from payment_service.payments.observer import Observation, Observe, ignore
 from payment_service.payments.payments import Payments
+from payment_service.payments.record.lease_keeper import LeaseKeeper
 from payment_service.payments.record.records import Records
-from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, SettingsError
+from payment_service.settings import Settings, SettingsError
 from payment_service.telemetry import request_log
 from payment_service.telemetry.gateway_outage import GatewayOutage
 from payment_service.telemetry.metrics.none import NoMetrics
@@ -157,12 +158,13 @@ def open_payments(
     context = Context(
         Records(measured(store)),
         gateway,
-        Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds),
+        Timing(settings.lock_seconds, settings.store_timeout_seconds),
         clock,
         sleep,
         observe=observe,
         listened=listened or receivers_of(settings, None).any_for,
         serves=_served(settings, listed),
+        leases=LeaseKeeper(in_background=True),
     )
     return Payments(context, settings, gateways, hang_up=gateway.close)
 

@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def begin_answer(self, response: Response) -> None:
         self.send_response_only(response.status)
-        self.send_header("Date", self.date_time_string())
+        self.send_header("Date", self.date_time_string(self.server.sandbox.clock()))
         for name, value in (CORS | response.headers).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(response.body)))

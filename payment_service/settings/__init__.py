@@ -50,8 +50,8 @@ __all__ = [
 # No Stripe account can have this key, so it shows that STRIPE_API_BASE is the sandbox.
 SANDBOX_KEY = "sk_test_sandbox"
 
-# The lease outlives the request budget by this much, so that neither clock skew of several seconds
-# nor a late write admits a second owner while the first still works (rule 5).
+# A claim that its owner does not renew, an update's, outlives the request budget by this much, so
+# that neither clock skew of several seconds nor a late write admits a second sender.
 LOCK_MARGIN_SECONDS = 10.0
 
 # Per store operation: two of them (claim, finish) must fit into the smallest budget.
@@ -216,7 +216,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def lock_seconds(self) -> float:
-        """The lease of a claim: longer than the longest request."""
+        """Longer than any request works on an order."""
         return self.request_budget_seconds + LOCK_MARGIN_SECONDS
 
     @property

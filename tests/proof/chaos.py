@@ -22,7 +22,7 @@ from tests.support.sandbox_process import SandboxProcess
 from tests.support.servers import Postgres, Redis
 from tests.support.service_process import ServiceProcess
 
-# Small, so that the locks of killed workers expire within the run.
+# Small, so that requests that wait for a killed worker's lease end within the run.
 BUDGET_SECONDS = 3
 LOCK_SECONDS = BUDGET_SECONDS + 10
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from urllib.parse import urlsplit
 
 from payment_service.http_client.connection import Response
@@ -44,6 +45,7 @@ class SandboxTransport:
         if fault and fault.kind in LOST:
             raise _lost()
         received = {name.lower(): value for name, value in response.headers.items()}
+        received["date"] = formatdate(self._sandbox.clock(), usegmt=True)
         return Response(response.status, received, response.body)
 
     def close(self) -> None:

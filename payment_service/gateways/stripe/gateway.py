@@ -47,6 +47,7 @@ from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_
 from payment_service.gateways.stripe.request_rules import check_amount, check_creation
 from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
 from payment_service.gateways.stripe.send import Sender
+from payment_service.gateways.stripe.stripe_clock import StripeClock
 from payment_service.key_store.contract import Order
 
 # During an outage the search lags by up to an hour (docs.stripe.com/search). We look for younger
@@ -86,7 +87,10 @@ class StripeGateway:
         self._clock = clock
         self._pages = Pages(self._ask)
         self.api = StripeApi(http, api_key, self.api_version, api_base or API_BASE, stripe_account)
-        self._sender = Sender(self.api, policy or RetryPolicy(), tell, tell_retry)
+        self._stripe_clock = StripeClock(clock)
+        self._sender = Sender(
+            self.api, policy or RetryPolicy(), tell, tell_retry, self._stripe_clock.note
+        )
 
     @property
     def facts(self) -> GatewayFacts:
@@ -185,9 +189,14 @@ class StripeGateway:
     def _list_of(
         self, order: Order, since: float, until: float, deadline: Deadline
     ) -> list[Intent]:
-        """Return the order's PaymentIntents in the list. An `until` in the future is not sent."""
-        latest = math.ceil(until) if until < self._clock() else None
-        stretch = Stretch(int(since - CLOCK_SKEW_SECONDS), latest)
+        """Return the order's PaymentIntents in the list. An `until` in the future is not sent.
+
+        The search came before, so Stripe's clock is known if Stripe answers at all.
+        """
+        ahead = self._stripe_clock.ahead()
+        # Widen the stretch only: the difference may be younger than the send.
+        latest = math.ceil(until + max(0.0, ahead)) if until < self._clock() else None
+        stretch = Stretch(int(since + min(0.0, ahead) - CLOCK_SKEW_SECONDS), latest)
         return self._pages.all(stretch, deadline, _names(order))
 
     def _search_all(self, order: Order, deadline: Deadline) -> tuple[list[Intent], bool]:

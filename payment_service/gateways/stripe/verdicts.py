@@ -50,7 +50,7 @@ def judge(status: int | None, headers: Mapping[str, str], kind: str | None) -> V
     asked = headers.get("stripe-should-retry")
     if asked in ("true", "false") and not (replayed and meaning is Meaning.FAILED):
         again = asked == "true"
-    wait = _seconds(headers.get("retry-after"))
+    wait = _seconds(headers.get("retry-after"), headers.get("date"))
     ids = headers.get("request-id"), headers.get("original-request")
     return Verdict(meaning, again, status, replayed, wait, *ids)
 
@@ -79,20 +79,20 @@ def _row(status: int | None, kind: str | None, *, replayed: bool) -> tuple[Meani
             return Meaning.UNREADABLE, False
 
 
-def _seconds(text: str | None) -> float | None:
-    """Parse Retry-After (RFC 9110): seconds or a date."""
+def _seconds(text: str | None, now: str | None) -> float | None:
+    """Parse Retry-After (RFC 9110): seconds, or a date by the clock that shows `now`."""
     if not text:
         return None
     try:
         seconds = float(text)
     except ValueError:
-        seconds = _seconds_until(text)
+        seconds = _instant(text) - (_instant(now) if now else time.time())
     return min(max(0.0, seconds), MOST_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None
 
 
-def _seconds_until(text: str) -> float:
-    """Return the seconds until a date; NaN if it is no date or its numbers are too large."""
+def _instant(date: str) -> float:
+    """Return a date in Unix seconds; NaN if it is no date or its numbers are too large."""
     try:
-        return parsedate_to_datetime(text).timestamp() - time.time()
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
         return math.nan

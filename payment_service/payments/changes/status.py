@@ -58,4 +58,4 @@ def _status(record: OrderRecord, now: float) -> str:
         return record.payment_status or "unknown"
     if record.state == "rejected":
         return "rejected"
-    return "in_flight" if transitions.holds(record.locked_until, now) else "unknown"
+    return "in_flight" if transitions.is_held(record, now) else "unknown"

@@ -153,7 +153,8 @@ class Reconciler:
         check_served(self._context, record.order)
         gateway = self._context.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
-        found = gateway.find(record.order, since, self._deadline(), record.locked_until)
+        sent_until = transitions.sends_ended_at(record, self._context.timing.lock)
+        found = gateway.find(record.order, since, self._deadline(), sent_until)
         adoption = choose(found, record.sent.params)
         self.tally.canceled += len(adoption.strays)
         if adoption.chosen is None:

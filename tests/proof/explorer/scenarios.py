@@ -177,7 +177,7 @@ def claimed_by_a_clock_ahead(world: World) -> None:
     record = world.store.read(ORDER)
     assert record
     ahead = replace(record, version=record.version + 1, locked_until=world.now + 3 * HOUR)
-    assert world.store.replace(record, ahead)
+    assert world.store.replace(record, replace(ahead, owner="killed"))
 
 
 def chain_went_back(world: World) -> None:

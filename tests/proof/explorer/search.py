@@ -116,6 +116,9 @@ class Explorer:
             self._ends.add(end)
 
     def _fresh(self, world: World, guide: Guide, faults: int) -> None:
+        if any(turn.endswith("is paused") for turn in guide.taken):
+            # Another process may have taken over meanwhile.
+            return
         if faults == 0:
             world.judge.one_call()
         for turn in guide.taken:

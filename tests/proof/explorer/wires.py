@@ -26,7 +26,8 @@ T = TypeVar("T")
 FINE = Option("fine")
 
 READ = (FINE, Option("store down", faults=1))
-WRITE = (*READ, Option("written, answer lost", faults=1))
+LOST_ANSWER = "written, answer lost"
+WRITE = (*READ, Option(LOST_ANSWER, faults=1))
 
 # What Stripe, or what lies before it, makes of a creation that arrives. Those that end in
 # "throughout" befall every send of the call, so that its retries do not help.
@@ -98,6 +99,8 @@ class StepStore:
 
     def _step(self, what: str, options: tuple[Option, ...], do: Callable[[], T]) -> T:
         worker = self._worker
+        if worker.renewal is not None:
+            return self._renewal(worker.renewal, options, do)
         worker.throughout = None
         worker.pause(what)
         chosen = worker.choose(what, options)
@@ -105,10 +108,17 @@ class StepStore:
             worker.notice(chosen)
             raise StoreUnavailable("down")
         found = do()
-        if chosen == "written, answer lost":
+        if chosen == LOST_ANSWER:
             worker.notice(chosen)
             raise StoreUnavailable("lost")
         worker.notice(found)
+        return found
+
+    def _renewal(self, fault: str, options: tuple[Option, ...], do: Callable[[], T]) -> T:
+        """A step of the lease keeper's thread, of which the worker's own thread learns nothing."""
+        found = do()
+        if fault == LOST_ANSWER and options is WRITE:
+            raise StoreUnavailable("lost")
         return found
 
 
