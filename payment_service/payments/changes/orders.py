@@ -1,4 +1,4 @@
-"""The operations on an existing order: status, update, cancellation and Stripe's events."""
+"""The operations on an existing order: status, changes, capture, refunds and Stripe's events."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.after_payment.refund import RefundAnswer, refund_order
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.changes.update import Updated, update_order
@@ -19,6 +20,7 @@ from payment_service.payments.record import transitions
 from payment_service.payments.request.existing_order import (
     CancelRequest,
     OrderRequest,
+    RefundRequest,
     UpdateRequest,
 )
 
@@ -68,6 +70,11 @@ class Orders:
                 return cancel_order(self.context, order, request.reason, self._deadline())
         finally:
             self._changed(order)
+
+    def refund(self, request: RefundRequest) -> RefundAnswer:
+        """Refund the order once for each refund_id; see payments.after_payment.refund."""
+        with _StoreErrors():
+            return refund_order(self.context, self._order(request), request, self._deadline())
 
     def apply(self, event: PaymentEvent | None) -> str:
         """Apply a verified event; see payments.changes.webhook. Ignore events of the other mode."""
