@@ -14,12 +14,14 @@ from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, Order, State
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.after_payment.capture import capture_order
 from payment_service.payments.after_payment.refund import refund_order
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import (
     CancelRequest,
+    CaptureRequest,
     RefundRequest,
     UpdateRequest,
 )
@@ -175,6 +177,20 @@ class AfterBench(FlowBench):
 
     def dispute_ends(self, dispute_id: str, verb: str) -> None:
         dashboard.change_dispute(self.sandbox, dispute_id, verb)
+
+    def authorized(self, amount: int = 1099, order_id: str = "A-1") -> str:
+        """Create an order that waits for its capture; return its PaymentIntent's id."""
+        intent_id = self.ask(order_id, amount, capture_method="manual").intent.id
+        self.act(intent_id, "confirm")
+        self.apply_all(order_id)
+        return intent_id
+
+    def capture(self, amount: int | None = None, order_id: str = "A-1") -> Any:
+        """Capture as a request of any process does; the clock of the bench bounds it."""
+        request = CaptureRequest(order_id=order_id, amount_to_capture=amount)
+        order = Order(livemode=False, client_id=None, order_id=order_id)
+        deadline = Deadline.after(BUDGET_SECONDS, lambda: self.now)
+        return capture_order(self.context, order, request, deadline)
 
     def refund(self, refund_id: str = "R-1", amount: int | None = None, **more: Any) -> Any:
         """Refund as a request of any process does; the clock of the bench bounds it."""

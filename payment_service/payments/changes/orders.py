@@ -9,6 +9,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.after_payment.capture import CaptureAnswer, capture_order
 from payment_service.payments.after_payment.refund import RefundAnswer, refund_order
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.status import OrderStatus, status_of
@@ -19,6 +20,7 @@ from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.record import transitions
 from payment_service.payments.request.existing_order import (
     CancelRequest,
+    CaptureRequest,
     OrderRequest,
     RefundRequest,
     UpdateRequest,
@@ -68,6 +70,15 @@ class Orders:
         try:
             with _StoreErrors():
                 return cancel_order(self.context, order, request.reason, self._deadline())
+        finally:
+            self._changed(order)
+
+    def capture(self, request: CaptureRequest) -> CaptureAnswer:
+        """Capture the order's authorization; see payments.after_payment.capture."""
+        order = self._order(request)
+        try:
+            with _StoreErrors():
+                return capture_order(self.context, order, request, self._deadline())
         finally:
             self._changed(order)
 
