@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.stripe.events import payment_event
 from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.money_events import money_event
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, Order, State
 from payment_service.key_store.memory import MemoryStore
@@ -145,6 +146,22 @@ class AfterBench(FlowBench):
 
     def apply_all(self, order_id: str = "A-1") -> list[str]:
         return [self.apply(event) for event in self.events(order_id)]
+
+    def money_events(self) -> list[dict[str, Any]]:
+        """Return Stripe's events about refunds and disputes, oldest first."""
+        books = self.sandbox.books.values()
+        return [each for book in books for each in book.ledger.events if money_event(each)]
+
+    def apply_money(self, event: dict[str, Any]) -> str | None:
+        found = money_event(event)
+        assert found
+        return self.orders.apply_money(found, lambda _: True)
+
+    def deliver_all(self) -> list[str]:
+        """Deliver what is in the outboxes; return the types that the shop has heard of."""
+        while self.deliver():
+            pass
+        return self.shop.types()
 
     def deliver(self) -> int:
         return sum(map(self.outbox.run, self.due()))

@@ -30,8 +30,8 @@ from payment_service.gateways.refund import Refund, refunded_in_all
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.after_payment.paid_order import Polling, paid_record
+from payment_service.payments.after_payment.record_money import report_doubled
 from payment_service.payments.after_payment.sightings import (
-    doubled,
     entry_of,
     left_of,
     shown,
@@ -185,8 +185,7 @@ class _Refunding:
         assert record.payment_intent_id
         gateway = self._context.gateway_of(record)
         refunds = gateway.list_refunds(record.payment_intent_id, self._deadline)
-        for refund_id in doubled(refunds, self._order):
-            self._context.report("refunded_twice", record, refund_id=refund_id)
+        report_doubled(self._context, record, refunds)
         return _Look(record, refunds)
 
     def _adopt(self, look: _Look, entry: RefundEntry | None, refund: Refund) -> RefundAnswer:

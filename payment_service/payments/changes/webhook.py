@@ -55,7 +55,7 @@ def _apply(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
         return NOT_OURS
     if not recorded:
         return settle_stray(context, record, intent, deadline)
-    return _write(context, event, record, intent)
+    return _write(context, event, record, intent, deadline)
 
 
 def _apply_in_flight(event: PaymentEvent) -> str:
@@ -76,8 +76,13 @@ def _apply_to_lost(context: Context, event: PaymentEvent, deadline: Deadline) ->
     return "adopted"
 
 
-def _write(context: Context, event: PaymentEvent, record: OrderRecord, intent: Intent) -> str:
+def _write(
+    context: Context, event: PaymentEvent, record: OrderRecord, intent: Intent, deadline: Deadline
+) -> str:
     seen = transitions.seen(record, intent, context.clock(), "webhook", type=event.type)
+    if intent.status == "requires_capture":
+        charge = context.gateway_of(record).charge(intent, deadline)
+        seen = seen.with_follow_up(capture_before=charge.capture_before if charge else None)
     webhooks = (*seen.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
     seen = seen.with_follow_up(webhooks=webhooks)
     context.records.write(record, context.with_shop_event(seen, intent))
