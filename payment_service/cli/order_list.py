@@ -111,7 +111,8 @@ def _alarms_of(record: OrderRecord) -> tuple[str, ...]:
     kept = record.follow_up
     found = [HISTORY_ALARMS.get(each["what"]) for each in kept.history]
     parked = ["event_parked"] if any(event.parked for event in kept.queue) else []
-    return tuple(dict.fromkeys([each for each in found if each] + parked))
+    disputed = ["disputed"] if any(each.is_open for each in kept.disputes) else []
+    return tuple(dict.fromkeys([each for each in found if each] + parked + disputed))
 
 
 def as_json(status: OrderStatus) -> dict[str, Any]:

@@ -113,6 +113,17 @@ class Gateway(Protocol):
         """Return the current state of every dispute of a PaymentIntent; raises as list_refunds."""
         ...
 
+    def walk_refunds(self, since: float, page_seconds: float) -> Iterator[Refund]:
+        """Yield every refund of a PaymentIntent that was made since then, in its current state.
+
+        `page_seconds` bounds each page. Raises a PaymentError if the answer is incomplete.
+        """
+        ...
+
+    def walk_disputes(self, since: float, page_seconds: float) -> Iterator[Dispute]:
+        """Yield every dispute of a PaymentIntent that was opened since then; as walk_refunds."""
+        ...
+
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
         """Return the money behind a PaymentIntent; None before the first attempt to pay it.
 

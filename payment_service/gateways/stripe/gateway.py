@@ -199,6 +199,14 @@ class StripeGateway:
         """Return the disputes of a PaymentIntent; see Gateway."""
         return self._money.list_disputes(intent_id, deadline)
 
+    def walk_refunds(self, since: float, page_seconds: float) -> Iterator[Refund]:
+        """Yield the refunds made since then; see Gateway."""
+        return self._money.walk_refunds(since, page_seconds)
+
+    def walk_disputes(self, since: float, page_seconds: float) -> Iterator[Dispute]:
+        """Yield the disputes opened since then; see Gateway."""
+        return self._money.walk_disputes(since, page_seconds)
+
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
         """Return the money behind a PaymentIntent; see Gateway."""
         return self._money.charge(intent, deadline)

@@ -25,6 +25,7 @@ from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.after_payment.paid_order import Polling, paid_record
+from payment_service.payments.after_payment.record_money import AUTHORIZED, PAID, ended
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.idempotency_key import capture_key
@@ -34,8 +35,6 @@ from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
 from payment_service.payments.request.currencies import check_amount
 from payment_service.payments.request.existing_order import CaptureRequest
-
-AUTHORIZED, CAPTURED = "requires_capture", "succeeded"
 
 _ANOTHER = "Another request captures this order right now."
 
@@ -94,7 +93,7 @@ class _Capturing:
         """Return the answer; None to look again."""
         record = paid_record(self._context, self._order, self._deadline)
         intent = fetch_recorded(self._context, record, self._deadline)
-        if intent.status == CAPTURED:
+        if intent.status == PAID:
             return self._captured(record, intent)
         if intent.status != AUTHORIZED:
             self._note(record, intent)
@@ -128,10 +127,9 @@ class _Capturing:
             return
         seen = transitions.seen(record, intent, self._context.clock(), "capture seen")
         if entry is not None:
-            state = "made" if intent.status == CAPTURED else "rejected"
-            seen = seen.with_follow_up(capture=_over(entry, state=state))
+            seen = seen.with_follow_up(capture=ended(entry, intent))
         self._context.records.write(record, self._context.with_shop_event(seen, intent))
-        if intent.status == CAPTURED:
+        if intent.status == PAID:
             self._context.report("captured", record, amount=intent.amount_received)
 
     # The claim, stored before anything is sent (rule 23).
@@ -263,12 +261,6 @@ class _Capturing:
         self._context.records.change(claimed.record, change)
 
 
-def _over(entry: CaptureEntry, **changes: object) -> CaptureEntry:
-    """Return an entry without what only a capture under way needs."""
-    changed: CaptureEntry = replace(entry, **changes)  # type: ignore[arg-type]
-    return replace(changed, sent=None, owner="", until=0.0)
-
-
 def _ended(
     mine: CaptureEntry,
     what: str,
@@ -276,17 +268,17 @@ def _ended(
     now: float,
     changes: dict[str, object],
 ) -> Callable[[OrderRecord], OrderRecord | None]:
-    def ended(held: OrderRecord) -> OrderRecord | None:
+    def over(held: OrderRecord) -> OrderRecord | None:
         entry = held.follow_up.capture
         if entry is None or _place(entry) != _place(mine):
             return None
-        over = replace(entry, until=now, **changes)  # type: ignore[arg-type]
+        capture = replace(entry, until=now, **changes)  # type: ignore[arg-type]
         if error is None:
-            return transitions.amended(held, capture=over)
+            return transitions.amended(held, capture=capture)
         noted = transitions.touched(held, now, what, code=error.code)
-        return noted.with_follow_up(capture=over)
+        return noted.with_follow_up(capture=capture)
 
-    return ended
+    return over
 
 
 def _place(entry: CaptureEntry) -> tuple[str, str, str, int]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.dispute import Dispute
-from payment_service.gateways.intent import Intent
+from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.gateways.refund import WITHOUT_EFFECT, Refund
 from payment_service.payments.after_payment.sightings import doubled, with_disputes, with_refunds
 from payment_service.payments.context import Context
 from payment_service.payments.observer import What
 from payment_service.payments.record import transitions
+from payment_service.payments.record.money import CaptureEntry, EntryState
 from payment_service.payments.record.order_record import OrderRecord
 
 AUTHORIZED, PAID = "requires_capture", "succeeded"
@@ -26,6 +27,12 @@ class Money:
     refunds: Sequence[Refund] | None = None
     disputes: Sequence[Dispute] | None = None
     capture_before: int | None = None
+
+
+def ended(entry: CaptureEntry, intent: Intent) -> CaptureEntry:
+    """Return an entry whose PaymentIntent is captured, or can no longer be."""
+    state: EntryState = "made" if intent.status == PAID else "rejected"
+    return replace(entry, state=state, sent=None, owner="", until=0.0)
 
 
 def fetch_money(
@@ -58,12 +65,21 @@ def with_money(context: Context, record: OrderRecord, intent: Intent, money: Mon
     now = context.clock()
     if record.follow_up.capture_before != money.capture_before:
         record = record.with_follow_up(capture_before=money.capture_before)
-    record = context.with_shop_event(record, intent)
+    record = context.with_shop_event(_with_capture(record, intent), intent)
     if money.refunds is not None:
         record = with_refunds(record, money.refunds, now, context.listened)
     if money.disputes is not None:
         record = with_disputes(record, money.disputes, now, context.listened)
     return record
+
+
+def _with_capture(record: OrderRecord, intent: Intent) -> OrderRecord:
+    """Return the record with its capture ended, if the PaymentIntent shows the end."""
+    entry = record.follow_up.capture
+    over = intent.status in (PAID, CANCELED)
+    if entry is None or entry.state != "pending" or entry.intent_id != intent.id or not over:
+        return record
+    return record.with_follow_up(capture=ended(entry, intent))
 
 
 def shows_more(context: Context, record: OrderRecord, intent: Intent, money: Money) -> bool:

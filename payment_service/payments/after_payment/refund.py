@@ -182,7 +182,9 @@ class _Refunding:
 
     def _look(self, record: OrderRecord) -> _Look:
         """List the refunds, after the record was read: a claim fails if it changed since."""
-        assert record.payment_intent_id
+        if record.payment_intent_id is None:
+            # The store went back to a version from before the payment.
+            raise RecordChanged
         gateway = self._context.gateway_of(record)
         refunds = gateway.list_refunds(record.payment_intent_id, self._deadline)
         report_doubled(self._context, record, refunds)
@@ -295,10 +297,7 @@ class _Refunding:
         """Rules 24 and 25: the same key with the same text, or, if that is spent, the next."""
         if not (entry.spent or self._is_old(look.record, entry)):
             return self._own(look, entry, "refund taken over", in_doubt=True)
-        now = self._context.clock()
-        # A clock that ran ahead may have written the time; no send lasts longer than a lock.
-        ended = min(entry.sent_until, now + transitions.LONGEST_LOCK_SECONDS)
-        if now - ended < LATE_SECONDS:
+        if may_appear(entry, self._context.clock()):
             raise _unknown()
         try:
             return self._begin(look, entry)
@@ -465,6 +464,13 @@ class _Refunding:
         now, facts = self._context.clock(), {"refund_id": self._request.refund_id}
         change = _ended(claimed.entry, what, error.code, now, facts, changes)
         self._context.records.change(claimed.look.record, change)
+
+
+def may_appear(entry: RefundEntry, now: float) -> bool:
+    """Whether the refund of a pending entry that the list does not show may yet appear."""
+    # A clock that ran ahead may have written the time; no send lasts longer than a lock.
+    ended = min(entry.sent_until, now + transitions.LONGEST_LOCK_SECONDS)
+    return now - ended < LATE_SECONDS
 
 
 def _ended(

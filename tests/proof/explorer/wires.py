@@ -53,7 +53,16 @@ OTHER = (FINE, Option("lost before throughout", faults=1), Option("error_503", f
 ANSWER = (FINE, Option("lost after", faults=1))
 
 CREATE = "POST intents"
-WRITES = {CREATE: CREATION, "POST intents/pi": UPDATE}
+REFUND = "POST refunds"
+WRITES = {
+    CREATE: CREATION,
+    "POST intents/pi": UPDATE,
+    REFUND: CREATION,
+    "POST intents/pi/capture": CREATION,
+}
+
+# More than any payment: the execution rejects it, and Stripe saves the rejection.
+TOO_MUCH = {"amount": 10**9, "amount_to_capture": 10**9}
 
 # Sandbox seconds until the object of a late_object appears.
 LATE_SECONDS = 20.0
@@ -152,6 +161,8 @@ class StepTransport:
         )
         if what == CREATE:
             self._worker.world.judge.creation_arrives()
+        if what == REFUND:
+            self._worker.world.judge.money.refund_arrives()
         return self._read(self._arrive(fault, wanted), fault, what)
 
     def _fault(self, what: str, options: tuple[Option, ...]) -> str:
@@ -203,7 +214,7 @@ class StepTransport:
         if isinstance(started, Response):
             return started
         if broken:
-            params = {**started.admitted.params, "customer": "cus_missing"}
+            params = {**started.admitted.params, **_rejected(wanted[1], started.admitted.params)}
             started = replace(started, admitted=replace(started.admitted, params=params))
         else:
             self._wait_for(started)
@@ -231,8 +242,14 @@ class StepTransport:
         return http_client.Response(answer.status, headers, answer.body)
 
 
+def _rejected(path: str, params: Mapping[str, object]) -> Mapping[str, object]:
+    if path.endswith(("/refunds", "/capture")):
+        return {name: value for name, value in TOO_MUCH.items() if name in params}
+    return {"customer": "cus_missing"}
+
+
 def _short(path: str) -> str:
-    parts = path.removeprefix("/v1/payment_").split("/")
+    parts = path.removeprefix("/v1/").removeprefix("payment_").split("/")
     named = ["pi" if part.startswith("pi_") else part for part in parts]
     return "/".join(named)
 
