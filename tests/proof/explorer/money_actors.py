@@ -38,7 +38,9 @@ class Capturer(Worker):
 
     def work(self, deadline: Deadline) -> object:
         request = CaptureRequest(order_id=ORDER.order_id, amount_to_capture=self.amount)
-        return capture_order(self.context, ORDER, request, deadline)
+        answer = capture_order(self.context, ORDER, request, deadline)
+        self.world.judge.money.captured(answer, self.amount)
+        return answer
 
 
 class MoneyHook(Worker):

@@ -54,12 +54,42 @@ class MoneyJudge:
         if known != answer.stripe_refund_id:
             raise Broken("rule 23: one refund_id was answered with two refunds")
 
-    def refund_arrives(self) -> None:
-        """Rule 23: the store has the entry before Stripe receives the first byte."""
+    def captured(self, answer: CaptureAnswer, amount: int) -> None:
+        """The service confirms a capture of this amount to the shop."""
+        [made] = [each for each in self._world.intents() if each["id"] == answer.intent.id]
+        if not made["amount_received"] == answer.amount_captured == amount:
+            raise Broken("rule 29: a capture was confirmed with another amount")
+
+    def refund_arrives(self, key: str, amount: int) -> None:
+        """Check a send before Stripe does.
+
+        Rule 23: the store has the entry before Stripe receives the first byte. Rule 26: the money
+        suffices, also for what Stripe may yet execute; Stripe's own check is not the proof.
+        """
+        if key not in self._used_keys() and not self._world.judge.went_back:
+            received = sum(each["amount_received"] for each in self._world.intents())
+            if self._refunded() + self._on_their_way() + amount > received:
+                raise Broken("rule 26: a refund of more than is left was sent")
         record = self._world.store.read(self._world.order)
         entries = FollowUp.parse(record.follow_up).refunds if record else ()
         if not entries and not self._world.judge.went_back:
             raise Broken("rule 23: a refund was sent with no entry stored")
+
+    def _used_keys(self) -> set[str]:
+        books = self._world.sandbox.books.values()
+        return {key for book in books for key in book.keys._kept}
+
+    def _refunded(self) -> int:
+        return sum(each["amount"] for each in self.refunds())
+
+    def _on_their_way(self) -> int:
+        """Return the sum of the refunds that Stripe may execute later."""
+        books = self._world.sandbox.books.values()
+        due = [each for book in books for each in book.ledger.due]
+        waiting = [each.subject[0] for each in due if each.kind == "appear"]
+        waiting += [execution for _, execution in self._world.executing]
+        asked = [each.admitted.params for each in waiting]
+        return sum(int(each["amount"]) for each in asked if "payment_intent" in each)
 
     def look(self) -> None:
         """Check that each refund_id has one refund, and that they do not exceed the payment."""
@@ -103,4 +133,10 @@ class MoneyJudge:
         return lambda: self._world.refund(*asked)
 
     def _capture(self, amount: int) -> Callable[[], object]:
-        return lambda: self._world.capture(amount)
+        def ask() -> object:
+            answer = self._world.capture(amount)
+            if isinstance(answer, CaptureAnswer):
+                self.captured(answer, amount)
+            return answer
+
+        return ask

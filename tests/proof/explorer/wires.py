@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from greenlet import GreenletExit
 
@@ -162,7 +162,8 @@ class StepTransport:
         if what == CREATE:
             self._worker.world.judge.creation_arrives()
         if what == REFUND:
-            self._worker.world.judge.money.refund_arrives()
+            amount = int(parse_qs((body or b"").decode())["amount"][0])
+            self._worker.world.judge.money.refund_arrives(headers["Idempotency-Key"], amount)
         return self._read(self._arrive(fault, wanted), fault, what)
 
     def _fault(self, what: str, options: tuple[Option, ...]) -> str:
@@ -231,6 +232,8 @@ class StepTransport:
 
     def _read(self, answer: Response, fault: str, what: str) -> http_client.Response:
         if what in WRITES:
+            # What is on its way decides what follows, so two answers are two states.
+            self._worker.notice((answer.status, answer.body))
             on_its_way = f"answer to {what}"
             self._worker.pause(on_its_way)
             if fault == "lost after" or self._worker.choose(on_its_way, ANSWER) == "lost after":
