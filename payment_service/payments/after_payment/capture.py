@@ -161,7 +161,7 @@ class _Capturing:
         )
 
     def _again(self, record: OrderRecord, entry: CaptureEntry) -> CaptureEntry:
-        """Return the entry to send again: the same amount, whatever this request asks for.
+        """Rule 29: return the entry to send again, with its own amount, whatever was asked now.
 
         A spent or old key is followed by the next one at once: a PaymentIntent is captured once.
         """
@@ -192,7 +192,7 @@ class _Capturing:
         entry = claimed.entry
         assert entry.sent is not None
         if self._context.clock() >= entry.until:
-            # This process was suspended, and another may own the entry by now.
+            # Rule 28: this process was suspended, and another may own the entry by now.
             raise InFlight(_ANOTHER)
         key = capture_key(
             self._order.client_id, self._order.order_id, entry.intent_id, entry.generation

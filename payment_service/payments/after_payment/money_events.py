@@ -1,7 +1,7 @@
 """Apply the gateway's events about refunds and disputes, those of its dashboard included.
 
 As with payments, an event only tells the service to look: it records the current refunds and
-disputes of the PaymentIntent. So events may be doubled, late and in any order.
+disputes of the PaymentIntent (rule 30). So events may be doubled, late and in any order.
 """
 
 from __future__ import annotations

@@ -154,12 +154,16 @@ class _Refunding:
             try:
                 return self._send(claimed)
             except _NextGeneration as over:
-                claimed = self._begin_next(claimed, over.cause)
+                look = self._look(claimed.look.record)
+                found = shown(look.refunds, self._order, self._request.refund_id, claimed.entry)
+                if found:
+                    return self._adopt(look, claimed.entry, found[0])
+                claimed = self._begin_next(look, claimed, over.cause)
 
     # What the record and the gateway say.
 
     def _check_same(self, entry: RefundEntry) -> None:
-        """Raise RefundReused for other parameters; of a lost entry only the amount is known."""
+        """Rule 23: raise RefundReused for other parameters; a lost entry knows its amount only."""
         request = self._request
         if entry.fingerprint:
             same = entry.fingerprint == request.fingerprint
@@ -191,7 +195,10 @@ class _Refunding:
         return _Look(record, refunds)
 
     def _adopt(self, look: _Look, entry: RefundEntry | None, refund: Refund) -> RefundAnswer:
-        """Rules 25 and 27: the gateway has this refund, so it is recorded and never sent."""
+        """Rules 25, 27 and 31: the gateway has this refund, so it is recorded and never sent.
+
+        That holds for a failed one, too.
+        """
         same = self._request.amount in (None, refund.amount)
         if entry is None and not same:
             raise RefundReused("This refund_id was already used with another amount.")
@@ -274,13 +281,14 @@ class _Refunding:
         )
         return self._own(look, entry, "refund claimed", in_doubt=False)
 
-    def _begin_next(self, claimed: _Claimed, cause: PaymentError) -> _Claimed:
+    def _begin_next(self, look: _Look, claimed: _Claimed, cause: PaymentError) -> _Claimed:
+        """Rule 25: the saved rejection proves that this key makes nothing."""
         self._generations += 1
         self._polling.check_time_to_send()
         if self._generations >= MAX_GENERATIONS_PER_REQUEST:
             self._reject(claimed, cause)
             raise cause
-        return self._begin(self._look(claimed.look.record), claimed.entry)
+        return self._begin(look, claimed.entry)
 
     def _ask_again(self, look: _Look, entry: RefundEntry) -> _Claimed:
         """Send the rejected key once more, with its stored text.
@@ -311,7 +319,7 @@ class _Refunding:
         return self._context.clock() - entry.first_sent_at >= facts.key_is_safe_seconds
 
     def _own(self, look: _Look, entry: RefundEntry, what: str, *, in_doubt: bool) -> _Claimed:
-        """Store the entry with our lease, if the record is still the one that we saw."""
+        """Rules 23 and 26: store the entry with our lease, if the record is the one that we saw."""
         now, until = self._context.clock(), self._context.clock() + self._context.timing.lock
         mine = replace(
             entry,
@@ -367,8 +375,9 @@ class _Refunding:
         entry = claimed.entry
         assert entry.sent is not None
         if self._context.clock() >= entry.until:
-            # This process was suspended, and another may own the entry by now.
+            # Rule 28: this process was suspended, and another may own the entry by now.
             raise InFlight(_ANOTHER)
+        # Rule 24: every sender uses the key and the text of the entry.
         key = refund_key(
             self._order.client_id, self._order.order_id, str(entry.refund_id), entry.generation
         )

@@ -1,7 +1,7 @@
 """Record the refunds and disputes that the gateway shows, and tell the shop of each change once.
 
-Pure functions. Requests, webhooks, the status and the reconciler all record through them, so the
-order in which they look does not matter.
+Pure functions (rule 30). Requests, webhooks, the status and the reconciler all record through
+them, so the order in which they look does not matter.
 """
 
 from __future__ import annotations

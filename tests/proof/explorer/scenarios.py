@@ -225,9 +225,11 @@ def authorized(world: World) -> None:
     world.act(answer.intent.id, "confirm")
 
 
-def _refund_unanswered(world: World, kind: str, amount: int = SMALL_REFUND, **more: float) -> None:
+def _refund_unanswered(
+    world: World, kind: str, amount: int = SMALL_REFUND, seconds: float = 0.0
+) -> None:
     paid(world)
-    world.sandbox.faults.order(FaultOrder(kind, REFUND, count=3, **more))
+    world.sandbox.faults.order(FaultOrder(kind, REFUND, count=3, seconds=seconds))
     world.refund("R-1", amount)
     world.sandbox.faults.clear()
 
