@@ -148,8 +148,8 @@ def _list(open_service: OpenService) -> click.Command:
 
         The command reads every record of the key store, page by page, with any options. It blocks
         no writer and keeps only the orders that it prints, but a million records take it about
-        three minutes. An alarm is a second payment (two_paid, stray_paid) or an order event
-        that was given up (event_parked).
+        three minutes. An alarm is a second payment (two_paid, stray_paid), an order event
+        that was given up (event_parked) or an open dispute (disputed).
         """
         payments = opened(open_service).payments
         chosen = frozenset(statuses) | ({order_list.UNKNOWN} if unknown else set())

@@ -51,6 +51,10 @@ class Gateway(Protocol):
         """
         ...
 
+    def check_amount(self, amount: int, currency: str, field: str = "amount") -> None:
+        """Raise BadRequest, which names `field`, for an amount that the currency cannot have."""
+        ...
+
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Create a PaymentIntent under an idempotency key. A gateway failure never raises."""
         ...
@@ -129,6 +133,17 @@ class Gateway(Protocol):
 
     def list_disputes(self, intent_id: str, deadline: Deadline) -> list[Dispute]:
         """Return the current state of every dispute of a PaymentIntent; raises as list_refunds."""
+        ...
+
+    def walk_refunds(self, since: float, page_seconds: float) -> Iterator[Refund]:
+        """Yield every refund of a PaymentIntent that was made since then, in its current state.
+
+        `page_seconds` bounds each page. Raises a PaymentError if the answer is incomplete.
+        """
+        ...
+
+    def walk_disputes(self, since: float, page_seconds: float) -> Iterator[Dispute]:
+        """Yield every dispute of a PaymentIntent that was opened since then; as walk_refunds."""
         ...
 
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:

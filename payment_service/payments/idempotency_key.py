@@ -1,4 +1,4 @@
-"""The idempotency key of an order's attempt."""
+"""The idempotency keys of an order: its attempts, its capture and its refunds."""
 
 from __future__ import annotations
 
@@ -22,3 +22,23 @@ def idempotency_key(client_id: str | None, order_id: str, attempt: int = FIRST_A
     """
     named = json.dumps([NAMESPACE, client_id, order_id, attempt])
     return PREFIX + hashlib.sha256(named.encode()).hexdigest()
+
+
+def refund_key(client_id: str | None, order_id: str, refund_id: str, generation: int) -> str:
+    """Return the key of a refund; pure, as idempotency_key is."""
+    return _key_after_payment("refund", client_id, order_id, refund_id, generation)
+
+
+def capture_key(client_id: str | None, order_id: str, intent_id: str, generation: int) -> str:
+    """Return the key of a capture; pure, as idempotency_key is.
+
+    It names the PaymentIntent: an order whose authorization lapsed gets another one.
+    """
+    return _key_after_payment("capture", client_id, order_id, intent_id, generation)
+
+
+def _key_after_payment(
+    what: str, client_id: str | None, order_id: str, subject: str, generation: int
+) -> str:
+    named = json.dumps([NAMESPACE, client_id, order_id, what, subject, generation])
+    return f"{PREFIX}{what}-{hashlib.sha256(named.encode()).hexdigest()}"

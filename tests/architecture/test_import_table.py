@@ -82,7 +82,7 @@ FLOORS = [
     {"payments.shop_events"},
     {"payments.creation"},
     {"payments.recovery.strays", "payments.recovery.lost_records"},
-    {"payments.changes"},
+    {"payments.changes", "payments.after_payment"},
     {"payments.recovery"},
     {"payments.payments"},
     {"stripe_payment"},

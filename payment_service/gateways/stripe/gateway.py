@@ -111,6 +111,10 @@ class StripeGateway:
         check_amount(payment.amount, str(currency))
         return self._sent(update_params(payment, currency, self.api_version))
 
+    def check_amount(self, amount: int, currency: str, field: str = "amount") -> None:
+        """Raise BadRequest for an amount that the currency cannot have; see Gateway."""
+        check_amount(amount, currency, field)
+
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Create a PaymentIntent; see Gateway. Raises ValueError for an invalid key."""
         call = self._keyed.call(INTENTS, sent.params, key, sent.api_version, deadline)
@@ -234,6 +238,14 @@ class StripeGateway:
     def list_disputes(self, intent_id: str, deadline: Deadline) -> list[Dispute]:
         """Return the disputes of a PaymentIntent; see Gateway."""
         return self._money.list_disputes(intent_id, deadline)
+
+    def walk_refunds(self, since: float, page_seconds: float) -> Iterator[Refund]:
+        """Yield the refunds made since then; see Gateway."""
+        return self._money.walk_refunds(since, page_seconds)
+
+    def walk_disputes(self, since: float, page_seconds: float) -> Iterator[Dispute]:
+        """Yield the disputes opened since then; see Gateway."""
+        return self._money.walk_disputes(since, page_seconds)
 
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
         """Return the money behind a PaymentIntent; see Gateway."""

@@ -43,16 +43,16 @@ def check_creation(payment: PaymentFields) -> None:
     _check_types(payment.payment_method_types or (), currency, options)
 
 
-def check_amount(amount: int, currency: str) -> None:
-    """Raise BadRequest for an amount that the currency cannot have."""
+def check_amount(amount: int, currency: str, field: str = "amount") -> None:
+    """Raise BadRequest for an amount that the currency cannot have; `field` holds it."""
     if currency in WHOLE_UNITS and amount % 100:
         raise _rejected(
-            "amount",
+            field,
             f"{currency} is sent with two decimals that must be 00, so 5 {currency} is 500",
         )
     if currency in THREE_DECIMAL and amount % 10:
         raise _rejected(
-            "amount",
+            field,
             f"{currency} has three decimals and the last digit must be 0, "
             f"so 5.12 {currency} is 5120",
         )

@@ -51,7 +51,7 @@ def _apply(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
         # The event adds nothing: without this, every creation would cost a fetch and a write.
         return "known"
     if recorded:
-        return _write(context, event, record, fetch_recorded(context, record, deadline))
+        return _write(context, event, record, fetch_recorded(context, record, deadline), deadline)
     stray = _fetch(context.gateway_of(record), event, deadline)
     return NOT_OURS if stray is None else settle_stray(context, record, stray, deadline)
 
@@ -74,10 +74,17 @@ def _apply_to_lost(context: Context, event: PaymentEvent, deadline: Deadline) ->
     return "adopted"
 
 
-def _write(context: Context, event: PaymentEvent, record: OrderRecord, intent: Intent) -> str:
+def _write(
+    context: Context, event: PaymentEvent, record: OrderRecord, intent: Intent, deadline: Deadline
+) -> str:
     if not _is_of(intent, event):
         return NOT_OURS
-    seen = with_fetched(context, record, intent, "webhook", type=event.type)
+    known = record
+    if intent.status == "requires_capture":
+        charge = context.gateway_of(record).charge(intent, deadline)
+        # The shop's event names the end of the authorization.
+        known = record.with_follow_up(capture_before=charge.capture_before if charge else None)
+    seen = with_fetched(context, known, intent, "webhook", type=event.type)
     webhooks = (*seen.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
     context.records.write(record, seen.with_follow_up(webhooks=webhooks))
     context.report("webhook", record, type=event.type, status=intent.status)

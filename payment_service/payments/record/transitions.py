@@ -250,7 +250,9 @@ def found(order: Order, intent: Intent, sent: SentParams, lease: Lease) -> Order
 def adopted(record: OrderRecord, intent: Intent, now: float, what: str = "adopted") -> OrderRecord:
     """Record a PaymentIntent whose request parameters are unknown."""
     known = created(replace(record, fingerprint=LOST_FINGERPRINT), intent, now, what)
-    return known.with_follow_up(amount=intent.amount, currency=intent.currency)
+    return known.with_follow_up(
+        amount=intent.amount, currency=intent.currency, received=_received(intent)
+    )
 
 
 def recorded(record: OrderRecord, intent: Intent, now: float, what: str) -> OrderRecord:
@@ -281,7 +283,9 @@ def seen(
     status = record.payment_status if over else intent.status
     noted_now = _next_version(record, now, what, status=intent.status, **facts)
     return replace(
-        noted_now.with_follow_up(amount=intent.amount, currency=intent.currency),
+        noted_now.with_follow_up(
+            amount=intent.amount, currency=intent.currency, received=_received(intent)
+        ),
         payment_status=status,
         fingerprint=LOST_FINGERPRINT if updated else record.fingerprint,
     )
@@ -312,6 +316,12 @@ def gone(
 def is_gone(record: OrderRecord) -> bool:
     """Whether the record says that the gateway no longer has the order's PaymentIntent."""
     return record.fingerprint == GONE_FINGERPRINT
+
+
+def _received(intent: Intent) -> int | None:
+    """Return what was captured if it is not the whole amount; the rest was released."""
+    partly = intent.status == "succeeded" and intent.amount_received != intent.amount
+    return intent.amount_received if partly else None
 
 
 def shows_change(record: OrderRecord, intent: Intent) -> bool:

@@ -129,7 +129,9 @@ class LostRefundIsRefused(Broken):
 class RefundsWithoutAName(Broken):
     def refund(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
         params = {name: value for name, value in sent.params.items() if name != "metadata"}
-        return self.inner.refund(intent_id, SentParams(sent.api_version, params), key, deadline)
+        return self.inner.refund(
+            intent_id, SentParams(sent.api_version, params, sent.gateway), key, deadline
+        )
 
 
 class ListsOnePage(Broken):
@@ -147,7 +149,9 @@ class ListsNothingOnFailure(Broken):
 
 class CapturesEverything(Broken):
     def capture(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
-        return self.inner.capture(intent_id, SentParams(sent.api_version, {}), key, deadline)
+        return self.inner.capture(
+            intent_id, SentParams(sent.api_version, {}, sent.gateway), key, deadline
+        )
 
 
 class KnowsNoEnd(Broken):

@@ -23,8 +23,9 @@ from payment_service.payments.observer import Observation
 from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import UpdateRequest
+from tests.proof.explorer.broken import Broken
 from tests.proof.explorer.choices import Option
-from tests.proof.explorer.judge import A_BUG, Broken
+from tests.proof.explorer.judge import A_BUG
 from tests.proof.explorer.wires import FINE
 from tests.proof.explorer.world import BUDGET_SECONDS, ORDER, World, essence, wanted_of
 

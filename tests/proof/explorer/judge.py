@@ -11,6 +11,8 @@ from payment_service.payments.changes.update import Updated
 from payment_service.payments.creation.states import Created
 from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.record.transitions import LEASE_SECONDS
+from tests.proof.explorer.broken import Broken
+from tests.proof.explorer.money_judge import MoneyJudge
 
 if TYPE_CHECKING:
     from tests.proof.explorer.actors import Worker
@@ -30,10 +32,6 @@ LAST_AMOUNT = 5000
 A_BUG = "a bug: "
 
 
-class Broken(Exception):
-    """The promise is broken; the message names the invariant."""
-
-
 class Judge:
     """Tracks the returned secrets and the order's owner."""
 
@@ -46,6 +44,7 @@ class Judge:
         self.updates: dict[tuple[str, int], int] = {}
         """The amount of each confirmed update, by PaymentIntent and revision."""
         self.creations = 0
+        self.money = MoneyJudge(world)
         self.went_back = False
         """Whether the store lost writes, and with them facts that only the record had."""
         self._known: dict[str, str | None] = {}
@@ -107,6 +106,7 @@ class Judge:
 
     def look(self) -> None:
         """Check the owner against the record, and that final states stay final."""
+        self.money.look()
         record = self._world.store.read(self._world.order)
         if record is not None and record.payment_intent_id is not None:
             known = self._known.get(record.payment_intent_id)

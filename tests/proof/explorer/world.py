@@ -17,6 +17,8 @@ from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.after_payment.capture import CaptureAnswer, capture_order
+from payment_service.payments.after_payment.refund import RefundAnswer, refund_order
 from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation import create
@@ -27,7 +29,11 @@ from payment_service.payments.record.lease_keeper import LeaseKeeper
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import LEASE_SECONDS, Wanted
-from payment_service.payments.request.existing_order import UpdateRequest
+from payment_service.payments.request.existing_order import (
+    CaptureRequest,
+    RefundRequest,
+    UpdateRequest,
+)
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from sandbox.moment import Rules
@@ -65,6 +71,9 @@ WORST_LAG = "lags an hour"
 LAGS = {WORST_LAG: HOUR, "lags a minute": 60.0, "lags not at all": 0.0}
 
 LOST = "the record is lost"
+
+# The statuses of a PaymentIntent that the shopper can confirm.
+ASKING = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
 class RememberingStore(MemoryStore):
@@ -149,12 +158,15 @@ class World:
             leases=LeaseKeeper(monotonic=self.clock),
         )
 
-    def ask(self, amount: int) -> Created | PaymentError:
+    def ask(self, amount: int, **more: Any) -> Created | PaymentError:
         """One more request, with nothing going wrong and nobody else there."""
         context, deadline = self._calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
+        version = context.gateway.api_version
+        # It counts as the same request as one without these parameters.
+        plain, wanted = wanted_of(amount, version), wanted_of(amount, version, **more)
         try:
             return create.create_once(
-                context, wanted_of(amount, context.gateway.api_version), deadline
+                context, replace(wanted, fingerprint=plain.fingerprint), deadline
             )
         except PaymentError as error:
             return error
@@ -165,6 +177,24 @@ class World:
         request = UpdateRequest(order_id=ORDER.order_id, amount=amount)
         try:
             return update_order(context, ORDER, request, deadline)
+        except PaymentError as error:
+            return error
+
+    def refund(self, refund_id: str, amount: int) -> RefundAnswer | PaymentError:
+        """One more refund request, in the same way."""
+        deadline = Deadline.after(BUDGET_SECONDS, self.clock)
+        request = RefundRequest(order_id=ORDER.order_id, refund_id=refund_id, amount=amount)
+        try:
+            return refund_order(self._calm_context(), ORDER, request, deadline)
+        except PaymentError as error:
+            return error
+
+    def capture(self, amount: int) -> CaptureAnswer | PaymentError:
+        """One more capture request, in the same way."""
+        deadline = Deadline.after(BUDGET_SECONDS, self.clock)
+        request = CaptureRequest(order_id=ORDER.order_id, amount_to_capture=amount)
+        try:
+            return capture_order(self._calm_context(), ORDER, request, deadline)
         except PaymentError as error:
             return error
 
@@ -335,7 +365,7 @@ class World:
 
     def _open(self) -> str | None:
         """A PaymentIntent whose secret is out and that can be paid now."""
-        asking = [each["id"] for each in self.intents() if each["status"].startswith("requires_")]
+        asking = [each["id"] for each in self.intents() if each["status"] in ASKING]
         return next((each for each in asking if each in self.judge.out), None)
 
     def _happen(self, what: str, current: Worker) -> None:
@@ -382,6 +412,7 @@ class World:
             tuple((due.at, due.kind) for each in books for due in each.ledger.due),
             tuple(at for at, _ in self.executing),
             frozenset(self.judge.out),
+            self.judge.money.state(),
             tuple(self.judge.updates.items()),
         )
 
