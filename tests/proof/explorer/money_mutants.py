@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from payment_service.errors import NotFound
 from payment_service.gateways.outcome import Declined
-from payment_service.payments.after_payment import paid_order, refund
+from payment_service.payments.after_payment import paid_order, refund, sightings
 from payment_service.payments.after_payment.capture import CaptureAnswer, _Capturing
 from payment_service.payments.after_payment.refund import _Refunding
 from payment_service.payments.idempotency_key import refund_key
@@ -49,7 +49,7 @@ def next_key_at_once() -> AbstractContextManager[Any]:
 
 
 def pending_refunds_count_for_nothing() -> AbstractContextManager[Any]:
-    real = refund.left_of
+    real = sightings.left_of
 
     def left_of(received: int, refunds: Any, entries: Any, order: Any) -> int:
         return real(received, refunds, (), order)
