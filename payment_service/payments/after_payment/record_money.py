@@ -22,7 +22,7 @@ AUTHORIZED, PAID = "requires_capture", "succeeded"
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """What the gateway shows of a payment. None: it was not asked for that."""
+    """The money of a payment as the gateway shows it. None: the caller did not fetch that part."""
 
     refunds: Sequence[Refund] | None = None
     disputes: Sequence[Dispute] | None = None

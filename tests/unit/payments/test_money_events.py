@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from payment_service.cli.order_list import Wanted, as_json, newest
 from payment_service.errors import PaymentError
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.record.money import MAX_OTHER_REFUNDS
@@ -27,6 +28,11 @@ def bench() -> AfterBench:
 
 def status(bench: AfterBench, *, refresh: bool = False) -> OrderStatus:
     return bench.orders.status(OrderRequest(order_id="A-1"), refresh=refresh)
+
+
+def alarms(bench: AfterBench) -> list[str]:
+    found, _ = newest(bench.orders, Wanted(alarms=True), 10)
+    return [alarm for each in found for alarm in each.alarms]
 
 
 def apply_all(bench: AfterBench) -> list[str | None]:
@@ -108,6 +114,16 @@ def test_dispute_is_shown_and_told(bench: AfterBench, verb: str, end: str) -> No
     facts = bench.shop.bodies[-1]["data"]["object"]
     assert (facts["dispute_id"], facts["dispute_status"]) == (dispute["id"], end)
     assert bench.whats().count("dispute_opened") == bench.whats().count("dispute_closed") == 1
+
+
+def test_open_dispute_is_an_alarm_of_the_list(bench: AfterBench) -> None:
+    dispute = bench.dispute(bench.payable()[0])
+    assert alarms(bench) == []
+    apply_all(bench)
+    assert alarms(bench) == ["disputed"]
+    bench.dispute_ends(dispute["id"], "win")
+    apply_all(bench)
+    assert alarms(bench) == []
 
 
 def test_inquiry_that_becomes_a_dispute_is_told_again(bench: AfterBench) -> None:
@@ -250,6 +266,16 @@ def test_refund_made_twice_raises_the_alarm(bench: AfterBench) -> None:
     apply_all(bench)
     assert "refunded_twice" in bench.whats()
     assert status(bench).amount_refunded == 800
+
+
+def test_printed_order_has_its_money_with_iso_times(bench: AfterBench) -> None:
+    bench.refund("R-1", 400)
+    bench.dispute(bench.payable()[0], amount=100)
+    apply_all(bench)
+    shown = as_json(status(bench))
+    assert (shown["refunds"][0]["refund_id"], shown["amount_refunded"]) == ("R-1", 400)
+    times = [shown["refunds"][0]["created_at"], shown["disputes"][0]["respond_by"]]
+    assert all(each.startswith("2027-") and each.endswith("Z") for each in times)
 
 
 def test_status_of_a_plain_order_names_no_money(bench: AfterBench) -> None:
