@@ -12,6 +12,7 @@ from payment_service.gateways.contract import Gateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import TAKEN, Intent
+from payment_service.payments.after_payment.record_money import fetch_capture_before
 from payment_service.payments.context import Context
 from payment_service.payments.creation.resolve import is_unknown, resolve
 from payment_service.payments.record import transitions
@@ -81,8 +82,8 @@ def _write(
 ) -> str:
     seen = transitions.seen(record, intent, context.clock(), "webhook", type=event.type)
     if intent.status == "requires_capture":
-        charge = context.gateway_of(record).charge(intent, deadline)
-        seen = seen.with_follow_up(capture_before=charge.capture_before if charge else None)
+        before = fetch_capture_before(context.gateway_of(record), intent, deadline)
+        seen = seen.with_follow_up(capture_before=before)
     webhooks = (*seen.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
     seen = seen.with_follow_up(webhooks=webhooks)
     context.records.write(record, context.with_shop_event(seen, intent))

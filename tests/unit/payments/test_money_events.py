@@ -10,10 +10,12 @@ import pytest
 
 from payment_service.cli.order_list import Wanted, as_json, newest
 from payment_service.errors import PaymentError
+from payment_service.gateways.stripe.money_events import money_event
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.record.money import MAX_OTHER_REFUNDS
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox import dashboard
+from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
 
 HOUR = 3600.0
@@ -181,8 +183,6 @@ def test_event_of_a_lost_order_adopts_it(bench: AfterBench) -> None:
 
 
 def test_event_settles_an_unknown_refund(bench: AfterBench) -> None:
-    from sandbox.faults import FaultOrder, Match
-
     refund = Match(method="POST", path="/v1/refunds")
     bench.sandbox.faults.order(FaultOrder("lost_after", refund, count=None))
     with pytest.raises(PaymentError):
@@ -202,8 +202,6 @@ def test_event_of_another_payment_of_the_order_is_not_recorded(bench: AfterBench
 
 
 def test_event_of_another_clients_order_is_ignored(bench: AfterBench) -> None:
-    from payment_service.gateways.stripe.money_events import money_event
-
     dashboard.refund_intent(bench.sandbox, bench.payable()[0], 400)
     event: Any = money_event(bench.money_events()[0])
     assert bench.orders.apply_money(event, lambda _: False) == "not_ours"
@@ -220,6 +218,18 @@ def test_refresh_shows_refunds_and_disputes_without_webhooks(bench: AfterBench) 
     version = bench.record().version
     status(bench, refresh=True)
     assert bench.record().version == version
+
+
+def test_key_that_may_not_read_refunds_still_shows_the_payment() -> None:
+    bench = AfterBench()
+    bench.act(bench.ask().intent.id, "confirm")
+    bench.sandbox.faults.order(FaultOrder("forbidden", Match(path="/v1/refunds"), count=None))
+    assert status(bench, refresh=True).paid
+    bench = AfterBench()
+    bench.sandbox.faults.order(FaultOrder("forbidden", Match(path="/v1/charges"), count=None))
+    bench.authorized()
+    shown = status(bench)
+    assert (shown.status, shown.capture_before) == ("requires_capture", None)
 
 
 def test_authorization_shows_its_end_and_is_told_once() -> None:
