@@ -107,9 +107,13 @@ class Worker:
         return self.world.guide.choose(f"{self.name} {what}", options)
 
     def leases(self) -> list[OwnedRecord]:
-        """Return the leases that its process renews."""
-        held = self.context.leases._held
-        return [each for each in held if isinstance(each, OwnedRecord) and each.renew_at < math.inf]
+        """Return the leases that its process renews.
+
+        The reconciler's deadlines are of the real clock, so its leases expire unless it goes on.
+        """
+        held = [each for each in self.context.leases._held if isinstance(each, OwnedRecord)]
+        ours = [each for each in held if each._deadline.monotonic == self.world.clock]
+        return [each for each in ours if each.renew_at < math.inf]
 
     def renewals(self) -> list[float]:
         """Return the instants at which it renews them."""
