@@ -28,7 +28,7 @@ from payment_service.payments.after_payment.record_money import (
     with_money,
     write_money,
 )
-from payment_service.payments.after_payment.refund import LATE_SECONDS, may_appear
+from payment_service.payments.after_payment.refund_parts import LATE_SECONDS, may_appear
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.record import transitions

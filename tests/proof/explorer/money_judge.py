@@ -14,7 +14,8 @@ from payment_service.errors import (
     Refused,
 )
 from payment_service.payments.after_payment.capture import CaptureAnswer
-from payment_service.payments.after_payment.refund import LATE_SECONDS, RefundAnswer
+from payment_service.payments.after_payment.refund import RefundAnswer
+from payment_service.payments.after_payment.refund_parts import LATE_SECONDS
 from payment_service.payments.record.follow_up import FollowUp
 from tests.proof.explorer.broken import Broken
 

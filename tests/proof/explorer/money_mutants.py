@@ -11,22 +11,31 @@ from unittest.mock import patch
 
 from payment_service.errors import NotFound
 from payment_service.gateways.outcome import Declined
-from payment_service.payments.after_payment import paid_order, refund, sightings
+from payment_service.payments.after_payment import (
+    paid_order,
+    refund,
+    refund_claim,
+    refund_send,
+    sightings,
+)
 from payment_service.payments.after_payment.capture import CaptureAnswer, _Capturing
 from payment_service.payments.after_payment.refund import _Refunding
+from payment_service.payments.after_payment.refund_claim import RefundClaims
+from payment_service.payments.after_payment.refund_end import Ending
+from payment_service.payments.after_payment.refund_send import RefundSend
 from payment_service.payments.idempotency_key import refund_key
 from payment_service.payments.record.money import RefundEntry
 
 
 def entry_is_stored_with_the_result() -> AbstractContextManager[Any]:
-    real = _Refunding._own
+    real = RefundClaims._own
 
     def own(self: Any, look: Any, entry: Any, what: str, *, in_doubt: bool) -> Any:
         records = self._context.records
         with patch.object(records, "write", lambda *_: None):
             return real(self, look, entry, what, in_doubt=in_doubt)
 
-    return patch.object(_Refunding, "_own", own)
+    return patch.object(RefundClaims, "_own", own)
 
 
 @contextmanager
@@ -36,7 +45,7 @@ def key_per_send() -> Iterator[None]:
     def key(*named: Any) -> str:
         return f"{refund_key(*named)}-{next(count)}"
 
-    with patch.object(refund, "refund_key", key):
+    with patch.object(refund_send, "refund_key", key):
         yield
 
 
@@ -45,7 +54,7 @@ def sends_without_a_look() -> AbstractContextManager[Any]:
 
 
 def next_key_at_once() -> AbstractContextManager[Any]:
-    return patch.object(refund, "may_appear", lambda *_: False)
+    return patch.object(refund_claim, "may_appear", lambda *_: False)
 
 
 def pending_refunds_count_for_nothing() -> AbstractContextManager[Any]:
@@ -54,18 +63,18 @@ def pending_refunds_count_for_nothing() -> AbstractContextManager[Any]:
     def left_of(received: int, refunds: Any, entries: Any, order: Any) -> int:
         return real(received, refunds, (), order)
 
-    return patch.object(refund, "left_of", left_of)
+    return patch.object(refund_claim, "left_of", left_of)
 
 
 def a_list_is_read_before_the_record() -> AbstractContextManager[Any]:
     """The claim is written over whatever came in between."""
-    real = _Refunding._own
+    real = RefundClaims._own
 
     def own(self: Any, look: Any, entry: Any, what: str, *, in_doubt: bool) -> Any:
         held = self._context.records.read(self._order) or look.record
         return real(self, replace(look, record=held), entry, what, in_doubt=in_doubt)
 
-    return patch.object(_Refunding, "_own", own)
+    return patch.object(RefundClaims, "_own", own)
 
 
 def a_leased_entry_is_taken() -> AbstractContextManager[Any]:
@@ -79,8 +88,8 @@ def a_leased_entry_is_taken() -> AbstractContextManager[Any]:
     def both() -> Iterator[None]:
         with (
             patch.object(_Refunding, "_holds", holds),
-            patch.object(_Refunding, "_is_old", spent),
-            patch.object(refund, "may_appear", lambda *_: False),
+            patch.object(RefundClaims, "_is_old", spent),
+            patch.object(refund_claim, "may_appear", lambda *_: False),
         ):
             yield
 
@@ -88,7 +97,7 @@ def a_leased_entry_is_taken() -> AbstractContextManager[Any]:
 
 
 def a_rejected_resend_is_final() -> AbstractContextManager[Any]:
-    real = _Refunding._failed
+    real = RefundSend._failed
 
     def failed(self: Any, claimed: Any, outcome: Any) -> Any:
         if isinstance(outcome, Declined):
@@ -96,15 +105,15 @@ def a_rejected_resend_is_final() -> AbstractContextManager[Any]:
             claimed = replace(claimed, in_doubt=False)
         return real(self, claimed, outcome)
 
-    return patch.object(_Refunding, "_failed", failed)
+    return patch.object(RefundSend, "_failed", failed)
 
 
 def a_spent_refund_is_given_up() -> AbstractContextManager[Any]:
-    def spend(self: Any, claimed: Any, error: Any) -> Any:
-        self._reject(claimed, error)
+    def spent(self: Any, claimed: Any, error: Any) -> Any:
+        Ending(self.context, claimed).reject(error)
         raise error
 
-    return patch.object(_Refunding, "_spend", spend)
+    return patch.object(RefundSend, "_spent", spent)
 
 
 def any_capture_answers_every_request() -> AbstractContextManager[Any]:

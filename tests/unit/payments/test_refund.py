@@ -19,7 +19,7 @@ from payment_service.errors import (
     StripeUnreachable,
 )
 from payment_service.key_store.contract import StoreUnavailable
-from payment_service.payments.after_payment.refund import LATE_SECONDS
+from payment_service.payments.after_payment.refund_parts import LATE_SECONDS
 from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.record.money import MAX_REFUNDS, RefundEntry
 from sandbox.faults import FaultOrder, Match

@@ -1,0 +1,79 @@
+"""The values that the steps of a refund pass on, and what is known of a key's outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from payment_service.errors import PaymentError, StripeFailed
+from payment_service.gateways.refund import Refund
+from payment_service.payments.record import transitions
+from payment_service.payments.record.money import RefundEntry
+from payment_service.payments.record.order_record import OrderRecord
+
+# No refund appears later than this after its last send: neither a request that is still under way,
+# nor the object of a 500 (docs.stripe.com/error-low-level).
+LATE_SECONDS = 3600.0
+
+# How long a caller should wait before it asks again for a refund whose key is spent.
+ASK_AGAIN_SECONDS = 60.0
+
+ANOTHER_REQUEST = "Another request works on this refund right now."
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The record, and then the gateway's list of refunds: in this order, see rule 26."""
+
+    record: OrderRecord
+    refunds: list[Refund]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The entry that we own. `in_doubt`: an earlier send of its key may have made the refund."""
+
+    look: Look
+    entry: RefundEntry
+    in_doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The gateway has the refund. `replayed`: its answer was a saved one."""
+
+    refund: Refund
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOver:
+    """The gateway saved a rejection under the key before: it made nothing, and never will."""
+
+    cause: PaymentError
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpent:
+    """The outcome is unknown, and the key tells nothing more: not now, and not later."""
+
+    cause: PaymentError
+
+
+Sent = Done | KeyOver | KeySpent
+
+
+def may_appear(entry: RefundEntry, now: float) -> bool:
+    """Whether the refund of a pending entry that the list does not show may yet appear."""
+    # A clock that ran ahead may have written the time; no send lasts longer than a lock.
+    ended = min(entry.sent_until, now + transitions.LONGEST_LOCK_SECONDS)
+    return now - ended < LATE_SECONDS
+
+
+def unknown(cause: PaymentError | None = None) -> StripeFailed:
+    """Return the error for a refund whose outcome is not known yet."""
+    return StripeFailed(
+        "The outcome of this refund is not known yet. Send the same request again: it will not be "
+        "refunded twice.",
+        request_id=cause.request_id if cause else None,
+        retry_after_seconds=ASK_AGAIN_SECONDS,
+    )

@@ -1,0 +1,70 @@
+"""Send a claimed refund, and decide what its outcome means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from payment_service.errors import InFlight, PaymentError
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.outcome import Declined, Failed, KeyMisused, Refunded, Unclear
+from payment_service.payments.after_payment.refund_end import Ending
+from payment_service.payments.after_payment.refund_parts import (
+    ANOTHER_REQUEST,
+    Claimed,
+    Done,
+    KeyOver,
+    KeySpent,
+    Sent,
+)
+from payment_service.payments.context import Context
+from payment_service.payments.idempotency_key import refund_key
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSend:
+    """The sends of one request."""
+
+    context: Context
+    deadline: Deadline
+
+    def send(self, claimed: Claimed) -> Sent:
+        """Send the entry's key and text, and record every outcome but a refund.
+
+        Raises the gateway's rejection, and a PaymentError if the same key may be sent again.
+        """
+        entry, order = claimed.entry, claimed.look.record.order
+        assert entry.sent is not None
+        if self.context.clock() >= entry.until:
+            # Rule 28: this process was suspended, and another may own the entry by now.
+            raise InFlight(ANOTHER_REQUEST)
+        # Rule 24: every sender uses the key and the text of the entry.
+        key = refund_key(order.client_id, order.order_id, str(entry.refund_id), entry.generation)
+        gateway = self.context.gateway_of(claimed.look.record)
+        outcome = gateway.refund(entry.intent_id, entry.sent, key, self.deadline)
+        if isinstance(outcome, Refunded):
+            return Done(outcome.refund, outcome.replayed)
+        return self._failed(claimed, outcome)
+
+    def _failed(self, claimed: Claimed, outcome: Failed) -> Sent:
+        end = Ending(self.context, claimed)
+        match outcome:
+            case Declined(error, replayed=True, after_unresolved=False):
+                # Rule 10: an earlier request was rejected under this key.
+                return KeyOver(error)
+            case Declined(error) if outcome.replayed or not (
+                outcome.after_unresolved or claimed.in_doubt
+            ):
+                end.reject(error)
+                raise error
+            case Unclear(error) if not outcome.saved_5xx and not (
+                claimed.in_doubt and outcome.answered_500
+            ):
+                end.release(error, spent=False)
+                raise error
+            case Declined() | KeyMisused() | Unclear():
+                return self._spent(claimed, outcome.error)
+
+    def _spent(self, claimed: Claimed, error: PaymentError) -> KeySpent:
+        """Rule 25: a saved 5xx, other parameters under the key, or a rejection of a resend."""
+        Ending(self.context, claimed).release(error, spent=True)
+        return KeySpent(error)
