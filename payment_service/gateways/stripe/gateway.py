@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import stripe
 
 from payment_service.errors import PaymentError, Refused
+from payment_service.gateways.calls import Answer, Call, Http
 from payment_service.gateways.charge import Charge
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
@@ -27,9 +28,11 @@ from payment_service.gateways.outcome import (
     Unclear,
 )
 from payment_service.gateways.refund import Refund
+from payment_service.gateways.retry import RetryPolicy, SendFailed
+from payment_service.gateways.send import Sender
 from payment_service.gateways.sends import Meaning, RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
-from payment_service.gateways.stripe.api_calls import API_BASE, Answer, Call, Http, StripeApi
+from payment_service.gateways.stripe.api_calls import API_BASE, StripeApi
 from payment_service.gateways.stripe.capture_and_refund import CaptureAndRefund
 from payment_service.gateways.stripe.errors import error_of
 from payment_service.gateways.stripe.facts import STRIPE
@@ -41,8 +44,7 @@ from payment_service.gateways.stripe.keyed_calls import (
 )
 from payment_service.gateways.stripe.lists import Pages, Stretch, Wanted
 from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_of
-from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
-from payment_service.gateways.stripe.send import Sender
+from payment_service.gateways.stripe.send import StripeSends
 from payment_service.key_store.contract import Order
 
 # During an outage the search lags by up to an hour (docs.stripe.com/search). We look for younger
@@ -82,7 +84,7 @@ class StripeGateway:
         self._clock = clock
         self._pages = Pages(self._ask)
         self.api = StripeApi(http, api_key, self.api_version, api_base or API_BASE, stripe_account)
-        self._sender = Sender(self.api, policy or RetryPolicy(), tell, tell_retry)
+        self._sender = Sender(StripeSends(self.api), policy or RetryPolicy(), tell, tell_retry)
 
     @property
     def facts(self) -> GatewayFacts:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.stripe.api_calls import Answer, Call
 
 # The largest difference between our clock and Stripe's.
 CLOCK_SKEW_SECONDS = 30.0

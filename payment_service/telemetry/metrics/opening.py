@@ -9,7 +9,7 @@ from payment_service.telemetry.metrics.none import NoMetrics
 
 log = logging.getLogger("metrics")
 
-# The least time for which a last send is still made (gateways.stripe.retry).
+# The least time for which a last send is still made (gateways.retry).
 LAST_SEND_SECONDS = 0.3
 
 
