@@ -14,6 +14,7 @@ from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
+from payment_service.gateways.sent_params import SentParams
 from tests.conformance.gateways import test_after_payment as after
 from tests.conformance.gateways import test_contract as contract
 from tests.conformance.gateways.benches import GatewayBench, StripeBench
@@ -120,7 +121,7 @@ class LostRefundIsRefused(Broken):
 class RefundsWithoutAName(Broken):
     def refund(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
         params = {name: value for name, value in sent.params.items() if name != "metadata"}
-        return self.inner.refund(intent_id, replace(sent, params=params), key, deadline)
+        return self.inner.refund(intent_id, SentParams(sent.api_version, params), key, deadline)
 
 
 class ListsOnePage(Broken):
@@ -138,7 +139,7 @@ class ListsNothingOnFailure(Broken):
 
 class CapturesEverything(Broken):
     def capture(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
-        return self.inner.capture(intent_id, replace(sent, params={}), key, deadline)
+        return self.inner.capture(intent_id, SentParams(sent.api_version, {}), key, deadline)
 
 
 class KnowsNoEnd(Broken):
