@@ -69,6 +69,7 @@ class Answer:
 
     body: Any
     headers: Mapping[str, str]
+    status: int = 200
 
 
 class ErrorStatus(Exception):
