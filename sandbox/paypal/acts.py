@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sandbox.answers import JsonObject
 from sandbox.paypal.orders import CAPTURE_STATUSES, Order
-from sandbox.paypal.refusals import ISSUES
+from sandbox.paypal.refusals import CAPTURE_ISSUES
 
 
 class Acted(Protocol):
@@ -27,7 +27,7 @@ def approve(sandbox: Acted, order_id: str, plan: str = "COMPLETED") -> Order:
     Raises KeyError for an unknown order or plan, ValueError for one that cannot be approved.
     """
     order = sandbox.orders[order_id]
-    if plan not in CAPTURE_STATUSES and plan not in ISSUES:
+    if plan not in CAPTURE_STATUSES and plan not in CAPTURE_ISSUES:
         raise KeyError(plan)
     if not order.is_open:
         raise ValueError(f"the order is {order.status}")

@@ -37,8 +37,8 @@ _NAMES = {
     503: ("SERVICE_UNAVAILABLE", "Service Unavailable."),
 }
 
-ISSUES = {
-    # 400
+# Rejections of a request as such.
+_REQUEST_ISSUES = {
     "INVALID_ARRAY_MAX_ITEMS": "The number of items in an array parameter is too large.",
     "INVALID_ARRAY_MIN_ITEMS": "The number of items in an array parameter is too small.",
     "INVALID_PARAMETER_SYNTAX": "The value of a field does not conform to the expected format.",
@@ -52,14 +52,12 @@ ISSUES = {
         "Please specify a PayPal-Request-Id or Create the Order without a 'payment_source' "
         "specified."
     ),
-    # 403 and 404
     "PERMISSION_DENIED": (
         "You do not have permission to access or perform operations on this resource."
     ),
     "INVALID_RESOURCE_ID": (
         "Specified resource ID does not exist. Please check the resource ID and try again."
     ),
-    # 422
     "CANNOT_BE_ZERO_OR_NEGATIVE": (
         "Must be greater than zero. If the currency supports decimals, only two decimal place "
         "precision is supported."
@@ -73,6 +71,10 @@ ISSUES = {
         "currency codes."
     ),
     "MAX_VALUE_EXCEEDED": "Should be less than or equal to 999999999999999.99.",
+}
+
+# Rejections of a capture; a shopper's approval can be planned to end with one.
+CAPTURE_ISSUES = {
     "ORDER_NOT_APPROVED": (
         "Payer has not yet approved the Order for payment. Please redirect the payer to the "
         "'rel':'approve' url returned as part of the HATEOAS links within the Create Order call "
@@ -115,7 +117,8 @@ ISSUES = {
     "PAYER_ACCOUNT_LOCKED_OR_CLOSED": "The payer account cannot be used for this transaction.",
     "PAYER_ACCOUNT_RESTRICTED": "PAYER_ACCOUNT_RESTRICTED",
     "PAYER_CANNOT_PAY": (
-        "Combination of payer and payee settings mean that this buyer cannot pay this seller."
+        "Payer cannot pay for this transaction. Please contact the payer to find other ways to pay "
+        "for this transaction."
     ),
     "TRANSACTION_BLOCKED_BY_PAYEE": (
         "Transaction blocked by Payee\N{RIGHT SINGLE QUOTATION MARK}s Fraud Protection settings."
@@ -130,9 +133,14 @@ ISSUES = {
         "Authorization and Capture feature is not enabled for the merchant. Make sure that the "
         "recipient of the funds is a verified business account."
     ),
-    "PAYEE_ACCOUNT_RESTRICTED": "The merchant account is restricted.",
-    "PAYEE_ACCOUNT_LOCKED_OR_CLOSED": "The merchant account is locked or closed.",
+    "DECLINED_DUE_TO_RELATED_TXN": (
+        "One or more transactions in this Order did not succeed. Since this Order is being "
+        "processed as an All or None Order, if one or more transactions in this Order do not "
+        "succeed, then all purchase units are marked declined and will not be processed."
+    ),
 }
+
+_DESCRIPTIONS = _REQUEST_ISSUES | CAPTURE_ISSUES
 
 
 class Refusal(Exception):
@@ -158,7 +166,7 @@ class Refusal(Exception):
     def _details(self) -> Iterator[JsonObject]:
         where = {"field": self.field, "location": "body"} if self.field else {}
         for issue in self.issues:
-            yield {**where, "issue": issue, "description": ISSUES[issue]}
+            yield {**where, "issue": issue, "description": _DESCRIPTIONS[issue]}
 
 
 def parse_json(body: bytes) -> JsonObject:
