@@ -54,7 +54,7 @@ def _serve(server: SandboxServer, sandbox: PayPalSandbox, webhooks: WebhookSende
     threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
     print(
         "PayPal sandbox: this is not PayPal and no money moves.\n"
-        f"PayPal sandbox: {server.url}, any client id and secret.",
+        f"PayPal sandbox: {server.url} with any client id and secret",
         flush=True,
     )
     while not stop.wait(TICK_SECONDS):
