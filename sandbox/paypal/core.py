@@ -108,6 +108,7 @@ class PayPalSandbox:
             except Refusal as refused:
                 started = refused.response(request.id)
             if isinstance(started, Response):
+                started = replaced(started, fault, request.id)
                 return self._answer(request, started, note or (fault.kind if fault else None))
             return started
 
@@ -161,7 +162,7 @@ class PayPalSandbox:
         if instead:
             return instead
         if skips_api(fault):
-            return replaced(Response(200, {}, b""), fault, request.id)
+            return Response(200, {}, b"")
         match request.method, request.path.removeprefix(ORDERS).split("/"):
             case "POST", _ if request.path == TOKEN:
                 return self.tokens.issue(request.headers, body)
