@@ -13,9 +13,11 @@ from sandbox.core_faults import edge_response
 from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults, stops_request
 from sandbox.paypal import approval_page, creation, events
 from sandbox.paypal.acts import approve
-from sandbox.paypal.orders import CAPTURE_STATUSES, NEEDS_PAYER, Order, minimal, new_capture, shown
+from sandbox.paypal.captures import check_capture, check_invoice
+from sandbox.paypal.orders import Order, minimal, new_capture, shown
 from sandbox.paypal.refusals import Refusal, as_json, parse_json
 from sandbox.paypal.request import Log, read_request, refusal_of, replaced, skips_api
+from sandbox.paypal.request_ids import Key, RequestIds
 from sandbox.paypal.rules import Rules
 from sandbox.paypal.tokens import AccessTokens
 from sandbox.request import Request
@@ -25,17 +27,6 @@ TOKEN = "/v1/oauth2/token"  # noqa: S105 - a path
 
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-# PayPal-Request-Id: 1 to 108 characters.
-MOST_KEY = 108
-
-
-@dataclass(slots=True)
-class KeyUse:
-    """The first use of a request id. `order_id` is None while the request executes."""
-
-    first_used_at: float
-    order_id: str | None = None
-
 
 @dataclass(frozen=True, slots=True)
 class Execution:
@@ -44,9 +35,10 @@ class Execution:
     request: Request
     account: str
     body: JsonObject
-    key: tuple[str, str, str]
+    key: Key
     fault: FaultOrder | None
     order: Order | None
+    era: int
 
 
 class PayPalSandbox:
@@ -67,15 +59,17 @@ class PayPalSandbox:
         self.lock = threading.RLock()
         self.on_event: Callable[[JsonObject], None] | None = None
         self._random = random.Random(seed)
+        self._era = 0
         self.reset()
 
     def reset(self) -> None:
         """Delete all orders, request ids, tokens, faults and logged requests; keep the rules."""
         with self.lock:
+            self._era += 1
             self.faults, self.log = Faults(), Log()
             self.orders: dict[str, Order] = {}
             self.events: list[JsonObject] = []
-            self._keys: dict[tuple[str, str, str], KeyUse] = {}
+            self._ids = RequestIds(lambda: self.rules)
             self.tokens = AccessTokens(self.clock, lambda: self.rules.token_seconds, self._id)
 
     def handle(
@@ -120,15 +114,13 @@ class PayPalSandbox:
             try:
                 order = self._execute(execution)
             except Refusal as refused:
-                # PayPal does not say whether it keeps errors under an id. Here it does not.
-                self._keys.pop(execution.key, None)
+                self._ids.release(execution.key)
                 response = refused.response(request.id)
             except Exception:
-                self._keys.pop(execution.key, None)
+                self._ids.release(execution.key)
                 raise
             else:
-                if execution.key in self._keys:
-                    self._keys[execution.key].order_id = order.id
+                self._ids.end(execution.key, order.id)
                 response = self._shown(request, order, 201)
             response = replaced(response, fault, request.id)
             return self._answer(request, response, fault.kind if fault else None)
@@ -185,7 +177,7 @@ class PayPalSandbox:
         found = _json_body(request, body)
         unit, _ = creation.checked(found)
         if self.rules.unique_invoices == "create":
-            self._check_invoice(account, unit.get("invoice_id"))
+            check_invoice(account, unit.get("invoice_id"), self.orders, self.rules)
         return self._claimed(request, account, found, fault, None)
 
     def _capture(
@@ -206,20 +198,18 @@ class PayPalSandbox:
         order: Order | None,
     ) -> Response | Execution:
         """Claim the request id; for a repeat, show the order as it is now."""
-        if not request.key:
-            raise Refusal(400, "PAYPAL_REQUEST_ID_REQUIRED")
-        if len(request.key) > MOST_KEY:
-            raise Refusal(400, "INVALID_STRING_LENGTH", field="PayPal-Request-Id")
-        key, now = (account, request.path, request.key), self.clock()
-        use = self._keys.get(key)
-        if use and use.order_id is None:
-            raise Refusal(409 if self.rules.simultaneous == "409" else 500)
-        if use and use.order_id in self.orders and now < use.first_used_at + self.rules.key_seconds:
-            return self._shown(request, self.orders[use.order_id], 200)
-        self._keys[key] = KeyUse(now)
-        return Execution(request, account, body, key, fault, order)
+        now = self.clock()
+        key = self._ids.claim(account, request.path, request.key, now)
+        known = self.orders.get(self._ids.order_of(key) or "")
+        if known:
+            return self._shown(request, known, 200)
+        self._ids.begin(key, now)
+        return Execution(request, account, body, key, fault, order, self._era)
 
     def _execute(self, execution: Execution) -> Order:
+        if execution.era != self._era:
+            # It must not change the state after a reset.
+            raise Refusal(503)
         now = self.clock()
         if execution.order is None:
             unit, context = creation.checked(execution.body)
@@ -227,38 +217,12 @@ class PayPalSandbox:
             self.orders[order.id] = order
             return order
         order = execution.order
-        self._check_capture(order)
-        if order.plan not in CAPTURE_STATUSES:
-            self._reject_capture(order)
+        check_capture(order, self.orders, self.rules)
         capture = new_capture(order, self._id(17), order.plan, now, self.rules)
         order.captures.append(capture)
         order.status, order.updated_at = "COMPLETED", now
         self.tell_capture(order, capture)
         return order
-
-    def _check_capture(self, order: Order) -> None:
-        if order.id not in self.orders:
-            raise Refusal(404, "INVALID_RESOURCE_ID")
-        if order.captures:
-            raise Refusal(422, "ORDER_ALREADY_CAPTURED")
-        if order.status != "APPROVED":
-            raise Refusal(422, "ORDER_NOT_APPROVED")
-        if self.rules.unique_invoices != "never":
-            self._check_invoice(order.account, order.invoice_id)
-
-    def _reject_capture(self, order: Order) -> None:
-        if order.plan == "INSTRUMENT_DECLINED" and self.rules.declined_goes_back:
-            order.status = NEEDS_PAYER
-        raise Refusal(422, order.plan)
-
-    def _check_invoice(self, account: str, invoice_id: str | None) -> None:
-        """Reject the invoice id of another captured payment of this merchant."""
-        for other in self.orders.values():
-            if other.account != account or other.invoice_id != invoice_id or not invoice_id:
-                continue
-            declined = {"DECLINED", "FAILED"} if not self.rules.declined_uses_invoice else set()
-            if any(each["status"] not in declined for each in other.captures):
-                raise Refusal(422, "DUPLICATE_INVOICE_ID")
 
     def _find(self, request: Request, order_id: str) -> Order:
         account, order = self.tokens.account_of(request.headers), self.orders.get(order_id)

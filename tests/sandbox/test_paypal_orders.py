@@ -113,6 +113,15 @@ def test_the_second_of_two_at_once_is_rejected(simultaneous: str, status: int) -
     assert shop.create().json()["id"] == made
 
 
+def test_a_request_does_not_survive_a_reset() -> None:
+    shop = PayPalShop()
+    begun = shop.begin(ORDERS, CREATION)
+    assert isinstance(begun, Execution)
+    shop.sandbox.reset()
+    assert shop.sandbox.finish(begun).status == 503
+    assert shop.sandbox.orders == {}
+
+
 def test_a_creation_without_a_request_id_is_rejected() -> None:
     assert issue(PayPalShop().create(key=None)) == "PAYPAL_REQUEST_ID_REQUIRED"
 

@@ -47,14 +47,14 @@ def paypal(process: PayPalProcess) -> PayPalProcess:
 
 @pytest.fixture
 def http() -> Iterator[HttpClient]:
-    client = HttpClient(connect_seconds=3, read_seconds=1, keep=4)
+    client = HttpClient(connect_seconds=3, read_seconds=0.6, keep=4)
     yield client
     client.close()
 
 
 @pytest.fixture
 def gateway(paypal: PayPalProcess, http: HttpClient) -> PayPalGateway:
-    policy = RetryPolicy(sleep=lambda _: time.sleep(0.5))
+    policy = RetryPolicy(sleep=lambda _: time.sleep(0.3))
     return PayPalGateway(
         "app-1", Secret("secret"), http, livemode=False, api_base=paypal.url, policy=policy
     )
@@ -111,7 +111,7 @@ def test_a_broken_creation_makes_one_order(
     paypal: PayPalProcess, gateway: PayPalGateway, kind: str
 ) -> None:
     match = {"method": "POST", "path": f"{ORDERS}$"}
-    paypal.faults([{"kind": kind, "match": match, "seconds": 3}])
+    paypal.faults([{"kind": kind, "match": match, "seconds": 2}])
     created(gateway)
     assert len(paypal.orders()) == 1
     assert paypal.fired() == {kind: 1}
@@ -124,7 +124,7 @@ def test_a_broken_capture_takes_the_money_once(
     made = created(gateway)
     paypal.act(made.id, "approve")
     match = {"method": "POST", "path": f"{ORDERS}/"}
-    paypal.faults([{"kind": kind, "match": match, "seconds": 1.3}])
+    paypal.faults([{"kind": kind, "match": match, "seconds": 0.8}])
     outcome = gateway.capture(made.id, SENT, "capture-1", soon())
     assert isinstance(outcome, Captured), outcome
     assert [each["captures"] for each in paypal.orders()] == [["COMPLETED"]]

@@ -51,7 +51,7 @@ def _outcome(failed: SendFailed) -> FailedCapture:
     error, status = error_of(failed), failed.verdict.status
     problem = problem_of(failed)
     issue = problem.issue if problem else ""
-    if problem and issues.is_about_account(issue):
+    if status == 422 and issues.is_about_account(issue):
         return AccountRefused(refused_account(error.request_id))
     match status, problem and problem.name:
         case 403, "NOT_AUTHORIZED":

@@ -144,7 +144,8 @@ def _metadata(expected: Expected) -> dict[str, str]:
 
 
 def _seconds(moment: object) -> int:
-    """Return Unix seconds; 0 without a moment, as PayPal's minimal answers have none."""
-    if not isinstance(moment, str):
+    """Return Unix seconds; 0 without a readable moment, which nothing that is safe relies on."""
+    try:
+        return int(datetime.fromisoformat(str(moment)).timestamp())
+    except ValueError:
         return 0
-    return int(datetime.fromisoformat(moment).timestamp())

@@ -159,7 +159,6 @@ UNIT = FOUND["purchase_units"][0]
         found(purchase_units=[{**UNIT, "amount": None}]),
         found(purchase_units=None),
         found(links=[{}]),
-        found(create_time="yesterday"),
         captured("UNHEARD_OF"),
         captured("COMPLETED", amount={**AMOUNT, "value": "1.00"}),
         captured("COMPLETED", custom_id="shop-7:A-2"),
@@ -168,6 +167,11 @@ UNIT = FOUND["purchase_units"][0]
 def test_an_answer_about_anything_else_is_unreadable(order: Any) -> None:
     with pytest.raises(UNREADABLE):
         read_order(order, EXPECTED)
+
+
+@pytest.mark.parametrize("moment", ["yesterday", None, 7, ""])
+def test_an_order_without_its_time_is_readable(moment: Any) -> None:
+    assert read_order(found(create_time=moment), EXPECTED).created == 0
 
 
 def test_a_new_order_may_have_any_id() -> None:
