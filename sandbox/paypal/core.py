@@ -197,7 +197,7 @@ class PayPalSandbox:
         fault: FaultOrder | None,
         order: Order | None,
     ) -> Response | Execution:
-        """Claim the request id; for a repeat, show the order as it is now."""
+        """Claim the request id; for a repeat, show the order's present state."""
         now = self.clock()
         key = self._ids.claim(account, request.path, request.key, now)
         known = self.orders.get(self._ids.order_of(key) or "")

@@ -13,7 +13,7 @@ NEEDS_PAYER = "PAYER_ACTION_REQUIRED"
 # A shopper of the sandbox.
 PAYER = {"email_address": "shopper@example.com", "account_id": "QYR5Z8XDVJNXQ"}
 
-# What becomes of a capture: the status of the captured payment. Any other plan is an issue.
+# The plans that end with a captured payment: its status. Any other plan is an issue.
 CAPTURE_STATUSES = ("COMPLETED", "PENDING", "DECLINED", "FAILED")
 
 

@@ -27,7 +27,7 @@ _REFUSED = {
     "error_500_without_object": (500, ()),
 }
 
-# What the faults of Stripe's stand-in mean that PayPal's does not have.
+# Faults of Stripe's stand-in that PayPal does not have.
 UNSUPPORTED = frozenset({"lock_timeout", "late_object"})
 
 

@@ -1,4 +1,4 @@
-"""Access tokens: each REST app is an account of its own, and every secret is valid."""
+"""Access tokens: each REST app is a separate account, and every secret is valid."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from payment_service.gateways.paypal import issues
 from payment_service.gateways.paypal.errors import error_of, problem_of, refused_account
 from payment_service.gateways.retry import SendFailed
 
-# What a shopper's approval has led to: the money moved, is moving, or never will.
+# The statuses after a capture: the money moved, is moving, or never will.
 _ENDS = frozenset({"succeeded", "processing", CANCELED})
 
 

@@ -48,7 +48,8 @@ class _Kept:
 class Certificates:
     """Fetches each certificate once; shared by all threads.
 
-    `api_base`: the API's address. Only PayPal's hosts are asked; for a stand-in, only its own.
+    `api_base`: the API's address. Certificates come only from PayPal's hosts, or from a stand-in's
+    own address.
     """
 
     def __init__(self, http: Http, api_base: str, clock: Callable[[], float] = time.time) -> None:

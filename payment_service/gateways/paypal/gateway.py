@@ -106,11 +106,14 @@ class PayPalGateway:
 
     def retrieve(self, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent:
         """Return the current order; see GatedGateway."""
+        return self._read(self._sender, intent_id, sent, deadline)
+
+    def _read(self, sender: Sender, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent:
         call = PayPalCall("get", path_of(ORDER, intent_id))
         expected = Expected(sent.params, self._livemode, intent_id)
         try:
             return self._send(
-                self._sender, call, deadline, lambda answer: read_order(answer.body, expected)
+                sender, call, deadline, lambda answer: read_order(answer.body, expected)
             )
         except NoToken as none:
             raise error_of(none.failed) from none
@@ -158,12 +161,13 @@ class PayPalGateway:
             return captures.outcome_of(seen, replayed=True)
 
     def _look(self, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent | None:
-        """Return the order if it shows what came of a capture; None if it does not, or is silent.
+        """Return the order if its capture was made or never can be; otherwise None.
 
-        A missing order tells nothing here: our capture may be under way.
+        A missing order tells nothing here: our capture may be under way. One send, because the
+        retry loop around it repeats both.
         """
         try:
-            found = self.retrieve(intent_id, sent, deadline)
+            found = self._read(self._once, intent_id, sent, deadline)
         except (PaymentError, NoSuchIntent):
             return None
         return found if captures.is_end(found) else None

@@ -92,7 +92,7 @@ def body(params: Mapping[str, Any]) -> dict[str, Any]:
     """Translate the parameters of a creation.
 
     A pure function that must never change: a resend under a key has to be the same bytes. It never
-    sets `processing_instruction`, with which PayPal would capture by itself.
+    sets `processing_instruction`, with which PayPal would capture without us.
     """
     currency = params["currency"]
     unit = {

@@ -97,7 +97,7 @@ class Bench(ABC):
 
 
 class GatewayBench(Bench):
-    """An open gateway: what was given out can be paid."""
+    """An open gateway: the shopper can pay what the service gave out."""
 
     gateway: Gateway
 

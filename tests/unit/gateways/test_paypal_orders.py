@@ -1,4 +1,4 @@
-"""PayPal's order object: its status, and the checks against what was asked for."""
+"""PayPal's order object: its status, and the checks against the request."""
 
 from __future__ import annotations
 
