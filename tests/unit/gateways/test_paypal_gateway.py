@@ -27,6 +27,7 @@ from payment_service.gateways.capture_outcome import (
     PaymentGone,
 )
 from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Declined, Made, PaidBefore, Unclear
 from payment_service.gateways.paypal.issues import NEVER
 from payment_service.gateways.paypal.verdicts import Problem, judge
@@ -375,6 +376,23 @@ def test_a_capture_without_time_sends_nothing() -> None:
     assert flow.captured() == []
 
 
+@pytest.mark.parametrize("of", ["create", "capture"])
+def test_no_send_leaves_after_the_machine_was_suspended(of: str) -> None:
+    flow = PayPalFlow()
+    order_id = flow.approved()
+    flow.fault("lost_before", ORDERS, count=None)
+    before = len(flow.sends)
+    # The monotonic clock of the deadline stands still, and the back-off takes an hour.
+    flow.sleep = lambda _: setattr(flow, "now", flow.now + 3600)  # type: ignore[method-assign]
+    flow.gateway = flow.another()
+    deadline = Deadline.after(30, lambda: 0.0)
+    if of == "create":
+        flow.gateway.create(flow.sent(), "key-2", deadline)
+    else:
+        flow.gateway.capture(order_id, flow.sent(), "capture-1", deadline)
+    assert len([each for each in flow.sends[before:] if each.key]) == 1
+
+
 # Answers that the stand-in never gives.
 
 
@@ -445,6 +463,7 @@ def _headers(flow: PayPalFlow) -> dict[str, str]:
     ("capture", "kind"),
     [
         (problem(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"), PaymentGone),
+        (problem(404, "OTHER"), CaptureUnclear),
         (HTML, CaptureUnclear),
         (answer(403, b"<html>"), CaptureUnclear),
         (problem(403, "OTHER"), CaptureUnclear),
