@@ -33,6 +33,8 @@ class PayPalFlow:
         self.sandbox = PayPalSandbox(lambda: self.now, seed=1)
         self.rules(base_url=BASE, **rules)
         self.sends: list[Send] = []
+        # The time for which the machine is suspended during each back-off.
+        self.suspended_seconds = 0.0
         self.gateway = self.another()
 
     def another(self, secret: str = "secret", transport: Any = None) -> PayPalGateway:
@@ -49,7 +51,7 @@ class PayPalFlow:
         )
 
     def sleep(self, seconds: float) -> None:
-        self.now += seconds
+        self.now += seconds + self.suspended_seconds
 
     def soon(self, seconds: float = 30) -> Deadline:
         return Deadline.after(seconds, lambda: self.now)
