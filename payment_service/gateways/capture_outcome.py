@@ -6,7 +6,7 @@
 | PayerNeeded    | not moved        | taken back              | send the shopper to the link again |
 | CaptureOver    | never moves      | resolved                | canceled: begin another attempt    |
 | PaymentGone    | see there        | see there               | canceled, or ask again later       |
-| AccountRefused | not moved        | taken back              | an operator must act               |
+| AccountRefused | not moved        | taken back; see there   | an operator must act               |
 | PaidBefore     | moved before     | kept                    | alarm; nothing more is sent        |
 | CaptureUnclear | unknown          | kept                    | read, then send the same id again  |
 """
@@ -66,7 +66,10 @@ class PaymentGone:
 
 @dataclass(frozen=True, slots=True)
 class AccountRefused:
-    """The provider refuses our account or its permissions."""
+    """The provider refuses our account or its permissions, so this call moved nothing.
+
+    It tells nothing about an earlier call for the same claim: keep the claim if one is unresolved.
+    """
 
     error: Misconfigured
 

@@ -35,6 +35,12 @@ def outcome_of(intent: Intent, *, replayed: bool) -> Captured | CaptureOver:
     return CaptureOver(CardRefused("PayPal declined the payment.", code=code), intent)
 
 
+def is_duplicate(failed: SendFailed) -> bool:
+    """Whether PayPal has captured a payment with this order's invoice id, perhaps this one."""
+    problem = problem_of(failed)
+    return problem is not None and problem.issue == issues.DUPLICATE_INVOICE
+
+
 def outcome_of_failure(failed: SendFailed, *, after_unresolved: bool = False) -> FailedCapture:
     """Return the outcome of the last failed send.
 

@@ -101,8 +101,11 @@ class PayPalGateway:
             return Unclear(error_of(none.failed), saved_5xx=False)
         except SendFailed as failed:
             return _outcome(failed, call)
-        except (PaymentError, NoSuchIntent) as failure:
-            return Unclear(_as_error(failure), saved_5xx=False)
+        except PaymentError as error:
+            return Unclear(error, saved_5xx=False)
+        except NoSuchIntent:
+            unknown = _unreadable("PayPal does not know the order that it made.")
+            return Unclear(unknown, saved_5xx=False)
 
     def retrieve(self, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent:
         """Return the current order; see GatedGateway."""
@@ -147,6 +150,7 @@ class PayPalGateway:
 
         An earlier send may have captured it, also one of another process. PayPal may then reject
         this one in any way: as captured already, or because of the invoice id of that very capture.
+        So a duplicate invoice is unclear unless the order shows that it has no capture.
         """
         expected = Expected(sent.params, self._livemode, intent_id)
         try:
@@ -154,28 +158,30 @@ class PayPalGateway:
                 self._once, call, deadline, lambda answer: _read_captured(answer, expected)
             )
             return captures.outcome_of(intent, replayed=replayed)
-        except SendFailed:
+        except SendFailed as failed:
             seen = self._look(intent_id, sent, deadline)
-            if seen is None:
-                raise
-            return captures.outcome_of(seen, replayed=True)
+            if seen is not None and captures.is_end(seen):
+                return captures.outcome_of(seen, replayed=True)
+            if seen is None and captures.is_duplicate(failed):
+                return CaptureUnclear(error_of(failed))
+            raise
 
     def _look(self, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent | None:
-        """Return the order if its capture was made or never can be; otherwise None.
+        """Return the order, or None if PayPal does not show it: our capture may be under way.
 
-        A missing order tells nothing here: our capture may be under way. One send, because the
-        retry loop around it repeats both.
+        One send, because the retry loop around it repeats both.
         """
         try:
-            found = self._read(self._once, intent_id, sent, deadline)
+            return self._read(self._once, intent_id, sent, deadline)
         except (PaymentError, NoSuchIntent):
             return None
-        return found if captures.is_end(found) else None
 
     def _completed(self, made: _Minimal, sent: SentParams, deadline: Deadline) -> Made:
         """Read an order whose creation was answered with its id and links only."""
         found = self.retrieve(made.order_id, sent, deadline)
         if found.status == "requires_action" and found.redirect_url is None:
+            if made.link is None:
+                raise _unreadable("PayPal made an order without a link for the shopper.")
             found = replace(found, redirect_url=made.link)
         return Made(found, made.replayed)
 
@@ -235,7 +241,5 @@ def _read_captured(answer: Answer, expected: Expected) -> tuple[Intent, bool]:
     return intent, answer.status == 200
 
 
-def _as_error(failure: PaymentError | NoSuchIntent) -> PaymentError:
-    if isinstance(failure, PaymentError):
-        return failure
-    return StripeFailed("PayPal does not know the order that it made.", code="paypal_error")
+def _unreadable(message: str) -> StripeFailed:
+    return StripeFailed(message, code="paypal_error")

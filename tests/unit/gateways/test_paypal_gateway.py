@@ -453,6 +453,31 @@ def test_a_duplicate_invoice_of_the_orders_own_capture_is_captured() -> None:
     assert isinstance(flow.capture(order_id, "capture-2"), Captured)
 
 
+@pytest.mark.parametrize("read", [SILENT, HTML, problem(404, "RESOURCE_NOT_FOUND")])
+def test_a_duplicate_invoice_of_an_unread_order_is_unclear(read: Any) -> None:
+    duplicate = problem(422, "UNPROCESSABLE_ENTITY", "DUPLICATE_INVOICE_ID")
+    outcome = scripted(capture=duplicate, read=read).capture("8FK5")
+    assert isinstance(outcome, CaptureUnclear)
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_a_minimal_creation_without_a_link_is_unclear(link: bool) -> None:
+    unit = {"custom_id": "A-1", "amount": {"currency_code": "USD", "value": "10.99"}}
+    made = {"id": "8FK5", "status": "PAYER_ACTION_REQUIRED"}
+    links = [{"rel": "payer-action", "href": "https://x/?token=8FK5"}] if link else []
+    flow = scripted(
+        create=answer(201, {**made, "links": links}),
+        read=answer(200, {**made, "purchase_units": [unit]}),
+    )
+    assert isinstance(flow.create(), Made if link else Unclear)
+
+
+@pytest.mark.parametrize("read", [SILENT, HTML, problem(404, "RESOURCE_NOT_FOUND")])
+def test_a_minimal_creation_that_is_not_readable_is_unclear(read: Any) -> None:
+    made = answer(201, {"id": "8FK5", "status": "PAYER_ACTION_REQUIRED", "links": []})
+    assert isinstance(scripted(create=made, read=read).create(), Unclear)
+
+
 def _headers(flow: PayPalFlow) -> dict[str, str]:
     token = next(iter(flow.sandbox.tokens._issued))
     return {"Authorization": f"Bearer {token}"}
