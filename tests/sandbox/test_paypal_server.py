@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from payment_service.gateways.retry import RetryPolicy
 from payment_service.http_client.client import HttpClient
 from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
+from sandbox.paypal.command_line import run
 from tests.support.paypal_process import WEBHOOK_ID, PayPalProcess
 
 ORDERS = "/v2/checkout/orders"
@@ -216,6 +218,15 @@ def test_a_wrong_control_is_rejected(
 ) -> None:
     answer = requests.post(f"{paypal.url}/_sandbox/{path}", json=given, timeout=10)
     assert answer.status_code == status
+
+
+def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run(["--port", str(port)]) == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 
 # Webhooks.
