@@ -14,6 +14,7 @@ from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 
+from payment_service import wiring
 from payment_service.background.start import start_delivery, start_late_look_ups
 from payment_service.cli.commands import (
     add_commands,
@@ -33,8 +34,11 @@ from payment_service.web.flask_app import App
 from payment_service.web.order_routes import add_order_routes
 from payment_service.web.parse import parse_body
 from payment_service.web.query_string import read_query
-from payment_service.web.rebuild_after_fork import RebuildAfterFork
-from payment_service.wiring import Parts, open_parts
+from payment_service.web.rebuild_after_fork import (
+    rebuild_after_fork,
+    refuse_uwsgi_without_lazy_apps,
+)
+from payment_service.wiring import Parts, configure, open_parts
 
 # If a worker exits with this code, gunicorn shuts down instead of restarting the worker.
 WORKER_BOOT_ERROR = 3
@@ -43,13 +47,17 @@ WORKER_BOOT_ERROR = 3
 def create_app(settings: Settings | None = None, payments: Payments | None = None) -> Flask:
     """Build the service.
 
-    Without `settings`, reads the environment and starts logging; with it, the caller does both.
-    `payments` replaces the default payments. Raises SettingsError.
+    Without `settings`, takes those that the server inherits or reads the environment, and starts
+    logging; with it, the caller does both. `payments` replaces the default payments. Raises
+    SettingsError.
     """
     if settings is None:
-        settings = load_settings()
-        request_log.start_logging(settings.log_level)
-    parts = open_parts(settings, payments)
+        refuse_uwsgi_without_lazy_apps()
+        configuration = wiring.inherited or configure(load_settings())
+        request_log.start_logging(configuration.settings.log_level)
+    else:
+        configuration = configure(settings)
+    parts, settings = open_parts(configuration, payments), configuration.settings
     app = App(__name__)
     _add_routes(app, parts)
     _add_own_description(app, parts)
@@ -68,8 +76,10 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         start_delivery(settings, parts.payments, parts.receivers)
     if payments is None and is_serving():
         start_late_look_ups(settings, parts.payments)
+    if is_serving():
+        parts.metrics.serve()
     if payments is None:
-        app.wsgi_app = RebuildAfterFork(app.wsgi_app, lambda: create_app(settings))  # type: ignore[method-assign]
+        rebuild_after_fork(app, lambda: create_app(settings))
     return app
 
 

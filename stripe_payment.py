@@ -24,11 +24,11 @@ import stripe
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Made
 from payment_service.gateways.sent_params import SentParams
+from payment_service.gateways.stripe.create_params import types_param
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.opening import open_gateway, open_transport
 from payment_service.payments.idempotency_key import PREFIX
 from payment_service.payments.idempotency_key import idempotency_key as key_of
-from payment_service.payments.request.method_types import types_param
 from payment_service.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)

@@ -26,11 +26,7 @@ with atheris.instrument_imports():
     from payment_service.payments.request.create import PaymentRequest, check_request
     from payment_service.payments.request.existing_order import UpdateRequest
     from payment_service.schema.secret import redacted
-    from payment_service.server.request_head import PlainRequestParser
     from payment_service.web.json_object import read_json_object
-    from tests.unit.server.test_request_head import read_by
-
-from gunicorn.http.parser import RequestParser
 
 from payment_service.schema.secret import Secret
 
@@ -82,11 +78,6 @@ SEEDS: dict[str, list[bytes]] = {
         b"://a@\nBearer x",
         b"a@b.\n@",
     ],
-    "head": [
-        b"POST /a-b?c=d HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\nHEAD /%41 HTTP/1.1\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n0\r\n\r\n",
-    ],
 }
 
 
@@ -137,18 +128,12 @@ def redaction(data: bytes) -> None:
             check_request(given, PaymentRequest)
 
 
-def head(data: bytes) -> None:
-    """Our parser of request heads agrees with gunicorn's."""
-    assert read_by(PlainRequestParser, [data]) == read_by(RequestParser, [data])
-
-
 TARGETS = {
     "json": json_body,
     "event": event,
     "signature": signature,
     "token": token,
     "redaction": redaction,
-    "head": head,
 }
 
 

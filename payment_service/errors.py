@@ -8,6 +8,10 @@
     ├── NotFound              the order is unknown here, or has no PaymentIntent
     ├── Changed               the order changed since the caller read it, or an old update came late
     ├── NoLongerOpen          the order's PaymentIntent is paid, being paid, or canceled
+    ├── NotPaid               the order has received no money that could be refunded
+    ├── NotAuthorized         the order has no authorization that could be captured
+    ├── AlreadyCaptured       another amount of the order was captured
+    ├── RefundReused          the refund_id was already used with other parameters
     ├── InFlight              another request is creating the order, and our wait for it timed out
     ├── RateLimited           Stripe's rate limit held for the whole time budget
     ├── Misconfigured         Stripe rejected our credentials or our account
@@ -111,6 +115,42 @@ class NoLongerOpen(PaymentError):
             code=f"payment_{status}",
         )
         self.facts = {"status": status}
+
+
+class NotPaid(PaymentError):
+    """The order is not paid, so it cannot be refunded; `status` is the PaymentIntent's."""
+
+    code = "not_paid"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"This order is not paid: its payment has the status {status}.")
+        self.facts = {"status": status}
+
+
+class NotAuthorized(PaymentError):
+    """The order has no authorization to capture; `status` is the PaymentIntent's."""
+
+    code = "not_authorized"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"This order has nothing to capture: its payment has the status {status}.")
+        self.facts = {"status": status}
+
+
+class AlreadyCaptured(PaymentError):
+    """The order was captured with another amount, which `amount` names."""
+
+    code = "already_captured"
+
+    def __init__(self, amount: int | None) -> None:
+        super().__init__(f"This order was already captured, with the amount {amount}.")
+        self.facts = {"amount": amount}
+
+
+class RefundReused(PaymentError):
+    """The refund_id was already used with other parameters."""
+
+    code = "refund_reused"
 
 
 class InFlight(PaymentError):

@@ -17,14 +17,29 @@ from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context, Timing
 from payment_service.payments.observer import Observation, Observe, ignore
 from payment_service.payments.payments import Payments
+from payment_service.payments.record.lease_keeper import LeaseKeeper
 from payment_service.payments.record.records import Records
-from payment_service.settings import LOCK_MARGIN_SECONDS, Settings, SettingsError
+from payment_service.settings import Settings, SettingsError
 from payment_service.telemetry import request_log
+from payment_service.telemetry.gateway_outage import GatewayOutage
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.opening import open_metrics
 
 if TYPE_CHECKING:
     from payment_service.access.clients import Clients
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings and the clients file, checked together. `clients` is None if access is open."""
+
+    settings: Settings
+    clients: Clients | None
+
+
+# In a worker, the configuration that the server's master process read; None in other processes. All
+# workers have the same configuration, and a file that is being edited does not fail a replacement.
+inherited: Configuration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +54,21 @@ class Parts:
     receivers: Receivers
 
 
-def open_parts(
-    settings: Settings, payments: Payments | None = None, *, counts: bool = True
-) -> Parts:
-    """Open every component; `payments` replaces the default one. Raises SettingsError.
-
-    Without `counts`, the process neither counts nor serves metrics.
-    """
+def configure(settings: Settings) -> Configuration:
+    """Read the clients file. Raises SettingsError, also if the settings are unsafe with it."""
     clients = clients_of(settings)
     refuse_unsafe(settings, clients)
+    return Configuration(settings, clients)
+
+
+def open_parts(
+    configuration: Configuration, payments: Payments | None = None, *, counts: bool = True
+) -> Parts:
+    """Open every component; `payments` replaces the default one.
+
+    Without `counts`, the process counts nothing for Prometheus.
+    """
+    settings, clients = configuration.settings, configuration.clients
     metrics = open_metrics(settings) if counts else NoMetrics()
     receivers = receivers_of(settings, clients)
     payments = payments or _open_payments(settings, clients, metrics, receivers)
@@ -77,8 +98,11 @@ def _open_payments(
         request_log.log_observation(seen)
         metrics.observation(seen)
 
+    outage = GatewayOutage()
+
     def tell(send: Send) -> None:
         request_log.log_send(send)
+        outage.send(send)
         metrics.send(send)
 
     return open_payments(
@@ -134,12 +158,13 @@ def open_payments(
     context = Context(
         Records(measured(store)),
         gateway,
-        Timing(settings.lock_seconds, LOCK_MARGIN_SECONDS, settings.store_timeout_seconds),
+        Timing(settings.lock_seconds, settings.store_timeout_seconds),
         clock,
         sleep,
         observe=observe,
         listened=listened or receivers_of(settings, None).any_for,
         serves=_served(settings, listed),
+        leases=LeaseKeeper(in_background=True),
     )
     return Payments(context, settings, gateways, hang_up=gateway.close)
 

@@ -13,7 +13,13 @@ from sandbox.answers import JsonObject, Refusal, Response, encode
 from sandbox.authentication import Account
 from sandbox.clock import MovableClock
 from sandbox.core import Sandbox
-from sandbox.dashboard import change_dispute, change_refund, dispute_intent, refund_intent
+from sandbox.dashboard import (
+    change_dispute,
+    change_refund,
+    delete_intent,
+    dispute_intent,
+    refund_intent,
+)
 from sandbox.faults import BadOrder, parse_order
 from sandbox.state import describe_account, describe_state
 from sandbox.webhooks import WebhookSender, parse_detour
@@ -126,6 +132,8 @@ class Control:
                 return refund_intent(self._sandbox, object_id, **given)
             case "payment_intents", "dispute":
                 return dispute_intent(self._sandbox, object_id, **given)
+            case "payment_intents", "delete":
+                return delete_intent(self._sandbox, object_id)
             case "payment_intents", _:
                 return self._apply(object_id, verb)
             case "refunds", _:

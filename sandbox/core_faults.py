@@ -21,6 +21,7 @@ _LAYERS = {
 
 # Sent by a server in front of Stripe's API, which did not forward the request (RFC 9110, RFC 8470).
 _EDGE_STATUSES = {
+    "not_found_404": HTTPStatus.NOT_FOUND,
     "request_timeout_408": HTTPStatus.REQUEST_TIMEOUT,
     "misdirected_421": HTTPStatus.MISDIRECTED_REQUEST,
     "too_early_425": HTTPStatus.TOO_EARLY,

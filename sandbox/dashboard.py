@@ -1,4 +1,4 @@
-"""Controls that act as the Dashboard and the bank: refunds and disputes outside the API."""
+"""Controls that act as the Dashboard and the bank: refunds, disputes and deleted test data."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ _OF_REFUNDS: dict[str, Change] = {
     "require_action": refunds.require_action,
     "succeed": refunds.succeed,
 }
+
+
+def delete_intent(sandbox: Sandbox, intent_id: str) -> JsonObject:
+    """Delete a PaymentIntent, as the Dashboard deletes an account's test data."""
+    account = _owner(sandbox, "records", intent_id)
+    return sandbox.books[account].ledger.delete(intent_id)
 
 
 def refund_intent(

@@ -28,6 +28,7 @@ CORE_KINDS = (
     "forbidden",
     "html",
     "empty_object",
+    "not_found_404",
     "request_timeout_408",
     "misdirected_421",
     "too_early_425",

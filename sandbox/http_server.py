@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -32,6 +33,8 @@ PREFLIGHT = {
 
 class Core(Protocol):
     """A provider's API without sockets: a request begins, and ends with its response."""
+
+    clock: Callable[[], float]
 
     def draw_transport_fault(
         self, method: str, target: str, headers: dict[str, str], body: bytes
@@ -114,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def begin_answer(self, response: Response) -> None:
         self.send_response_only(response.status)
-        self.send_header("Date", self.date_time_string())
+        self.send_header("Date", self.date_time_string(self.server.sandbox.clock()))
         for name, value in (CORS | response.headers).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(response.body)))

@@ -75,6 +75,17 @@ class Ledger:
         if intent["metadata"] is not old.intent["metadata"]:
             self._index(intent)
 
+    def delete(self, intent_id: str) -> JsonObject:
+        """Delete a PaymentIntent, as Stripe deletes test data; its idempotency key stays saved."""
+        intent = self.get(intent_id)
+        del self.records[intent_id]
+        self.positions.remove(self._place.pop(intent_id))
+        for ids in self._by_metadata.values():
+            ids.pop(intent_id, None)
+        self.due = [due for due in self.due if due.subject != intent_id]
+        heapq.heapify(self.due)
+        return intent
+
     def pay_with(self, intent_id: str, method: PaymentMethod, return_url: str | None) -> None:
         """Record the payment method of a PaymentIntent, and its shopper's return URL."""
         record = self.records[intent_id]

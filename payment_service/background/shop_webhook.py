@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from payment_service.background.loop import PARALLEL
 from payment_service.http_client.client import HttpClient, Network
 from payment_service.http_client.failures import HttpFailure
+from payment_service.outage import Outage
 from payment_service.schema.secret import redacted
 
 log = logging.getLogger(__name__)
@@ -41,12 +42,13 @@ class ShopListener:
         secrets: Sequence[str],
         clock: Callable[[], float] = time.time,
         network: Network | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         # The setting may contain any letter, and may be encoded already.
         self._url = quote(url, safe="!#$%&'()*+,/:;=?@[]~")
         self._secrets, self._clock = secrets, clock
         self._host = urlsplit(self._url).hostname
-        self._answers = True
+        self._outage = Outage(monotonic)
         self._http = HttpClient(
             connect_seconds=CONNECT_TIMEOUT_SECONDS,
             read_seconds=READ_TIMEOUT_SECONDS,
@@ -66,8 +68,7 @@ class ShopListener:
         try:
             answer = self._http.send("POST", self._url, headers, body)
         except HttpFailure as failure:
-            if self._answers:
-                self._answers = False
+            if self._outage.begins(failure.phase):
                 log.warning(
                     "the receiver of order events at %s does not answer (%s): %s",
                     self._host,
@@ -75,7 +76,6 @@ class ShopListener:
                     redacted(str(failure)),
                 )
             return None
-        if not self._answers:
-            self._answers = True
+        if self._outage.ends():
             log.info("the receiver of order events at %s answers again", self._host)
         return answer.status

@@ -16,7 +16,7 @@ from payment_service.cli.serve import serve
 from payment_service.settings import SettingsError, load_settings
 from payment_service.settings.development import environment_of_command
 from payment_service.telemetry.request_log import start_logging
-from payment_service.wiring import Parts, open_parts
+from payment_service.wiring import Parts, configure, open_parts
 
 
 @click.group()
@@ -55,7 +55,8 @@ def from_environment() -> Parts:
     try:
         settings = load_settings(environment_of_command())
         start_logging(settings.log_level)
-        return open_parts(settings, counts=click.get_current_context().info_name == "deliver")
+        counts = click.get_current_context().info_name == "deliver"
+        return open_parts(configure(settings), counts=counts)
     except SettingsError as wrong:
         sys.exit(str(wrong))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,10 @@ STATES: dict[str, State] = {
 
 # Entries of an order's history that a person must look at, and their alarms.
 HISTORY_ALARMS = {TWO_PAID: TWO_PAID, "adopted, paid": STRAY_PAID}
+
+# The fields of a status that are instants, and those whose parts have instants.
+_TIMES = ("created_at", "updated_at", "capture_before", "respond_by")
+_WITH_TIMES = ("refunds", "disputes")
 
 COLUMNS = ("updated", "status", "order", "client", "amount", "PaymentIntent", "alarms")
 
@@ -107,15 +111,21 @@ def _alarms_of(record: OrderRecord) -> tuple[str, ...]:
     kept = record.follow_up
     found = [HISTORY_ALARMS.get(each["what"]) for each in kept.history]
     parked = ["event_parked"] if any(event.parked for event in kept.queue) else []
-    return tuple(dict.fromkeys([each for each in found if each] + parked))
+    disputed = ["disputed"] if any(each.is_open for each in kept.disputes) else []
+    return tuple(dict.fromkeys([each for each in found if each] + parked + disputed))
 
 
 def as_json(status: OrderStatus) -> dict[str, Any]:
     """Return the status of an order in JSON types, with ISO times."""
     shown = asdict(status)
     history = [{**each, "at": iso(each["at"])} for each in status.history]
-    times = {name: iso(shown[name]) for name in ("created_at", "updated_at")}
-    return {**shown, **times, "history": history}
+    money = {name: [_with_iso_times(each) for each in shown[name]] for name in _WITH_TIMES}
+    return {**_with_iso_times(shown), **money, "history": history}
+
+
+def _with_iso_times(shown: Mapping[str, Any]) -> dict[str, Any]:
+    times = {name: iso(shown[name]) for name in _TIMES if shown.get(name) is not None}
+    return {**shown, **times}
 
 
 def json_line(listed: Listed) -> str:

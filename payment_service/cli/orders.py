@@ -12,6 +12,9 @@ from payment_service.background.loop import JobLoop
 from payment_service.background.start import open_delivery
 from payment_service.cli import order_list
 from payment_service.cli.opening import OpenService, instant, name, opened, plain_errors
+from payment_service.gateways.deadline import Deadline
+from payment_service.key_store.contract import Order
+from payment_service.payments.changes.free import check_missing, free_order
 from payment_service.payments.request.existing_order import OrderRequest
 from payment_service.payments.shop_events.outbox import unparked
 
@@ -34,6 +37,7 @@ def deliver_command(open_service: OpenService) -> click.Command:
                 "Order events have no receiver: set ORDER_EVENTS_URL, or order_events_url in the "
                 "clients file"
             )
+        parts.metrics.serve()
         with plain_errors():
             if parked:
                 records, livemode = parts.payments.orders.context.records, parts.settings.livemode
@@ -51,10 +55,11 @@ def orders_group(open_service: OpenService) -> click.Group:
 
     @click.group("orders")
     def orders() -> None:
-        """Look at orders."""
+        """Look at orders, and free one whose PaymentIntent is gone."""
 
     orders.add_command(_show(open_service))
     orders.add_command(_list(open_service))
+    orders.add_command(_free(open_service))
     return orders
 
 
@@ -72,6 +77,37 @@ def _show(open_service: OpenService) -> click.Command:
         click.echo(json.dumps(order_list.as_json(status), indent=2, ensure_ascii=False))
 
     return show
+
+
+def _free(open_service: OpenService) -> click.Command:
+    @click.command("free")
+    @click.argument("order_id", callback=name)
+    @click.option("--client", "client_id", callback=name, help="Whose order it is.")
+    @click.option("--reason", default="freed by hand", help="A note for the order's history.")
+    @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+    def free(order_id: str, client_id: str | None, reason: str, yes: bool) -> None:
+        """Free an order whose PaymentIntent Stripe does not know.
+
+        The next request for the order creates another PaymentIntent, after it has looked for one at
+        Stripe. In live mode first make sure that the key is the right account's: Stripe deletes no
+        live PaymentIntent. Nothing is freed while Stripe shows the PaymentIntent.
+        """
+        parts = opened(open_service)
+        context = parts.payments.orders_of(client_id).context
+        order = Order(parts.settings.livemode, client_id, order_id)
+        deadline = Deadline.after(parts.settings.request_budget_seconds)
+        with plain_errors():
+            record = check_missing(context, order, deadline)
+            click.echo(
+                f"Stripe does not know {record.payment_intent_id}. Recorded status: "
+                f"{record.payment_status}."
+            )
+            if not yes:
+                click.confirm("Let the order be created, and paid, again?", abort=True)
+            free_order(context, record, reason)
+        click.echo("Freed: the next request for the order creates another PaymentIntent.")
+
+    return free
 
 
 def _list(open_service: OpenService) -> click.Command:
@@ -112,8 +148,8 @@ def _list(open_service: OpenService) -> click.Command:
 
         The command reads every record of the key store, page by page, with any options. It blocks
         no writer and keeps only the orders that it prints, but a million records take it about
-        three minutes. An alarm is a second payment (two_paid, stray_paid) or an order event
-        that was given up (event_parked).
+        three minutes. An alarm is a second payment (two_paid, stray_paid), an order event
+        that was given up (event_parked) or an open dispute (disputed).
         """
         payments = opened(open_service).payments
         chosen = frozenset(statuses) | ({order_list.UNKNOWN} if unknown else set())

@@ -118,7 +118,7 @@ def _write(path: Path, tally: Tally) -> None:
 
 def _table(tally: Tally) -> str:
     counts = {name: count for name, count in tally.shown().items() if name != "alarms"}
-    rows = [f"{name.replace('_', ' '):<12}{count:>8}" for name, count in counts.items()]
+    rows = [f"{name.replace('_', ' '):<14}{count:>8}" for name, count in counts.items()]
     return "\n".join([*rows, *(f"ALARM {each}" for each in tally.alarms)])
 
 

@@ -18,13 +18,17 @@ from payment_service.gateways.dispute import Dispute
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import GatedOutcome, Outcome, RefundOutcome
+from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.refund import Refund
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 
 
 class NoSuchIntent(Exception):
-    """The gateway has no such PaymentIntent for this API key and account."""
+    """The gateway has no such PaymentIntent for this API key and account.
+
+    Only the gateway's own definitive answer raises it, never a proxy's 404.
+    """
 
 
 class Gateway(Protocol):
@@ -35,6 +39,24 @@ class Gateway(Protocol):
     @property
     def facts(self) -> GatewayFacts:
         """The guarantees that the provider gives."""
+        ...
+
+    def params_of(self, payment: PaymentFields) -> SentParams:
+        """Return the parameters of a creation: the same request always gives the same text.
+
+        Raises BadRequest for what the provider certainly rejects.
+        """
+        ...
+
+    def params_of_update(self, payment: PaymentFields, currency: str | None) -> SentParams:
+        """Return the parameters of an update; `currency` is the one after it.
+
+        Absent fields keep their values. Raises BadRequest for what the provider certainly rejects.
+        """
+        ...
+
+    def check_amount(self, amount: int, currency: str, field: str = "amount") -> None:
+        """Raise BadRequest, which names `field`, for an amount that the currency cannot have."""
         ...
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
@@ -115,6 +137,17 @@ class Gateway(Protocol):
 
     def list_disputes(self, intent_id: str, deadline: Deadline) -> list[Dispute]:
         """Return the current state of every dispute of a PaymentIntent; raises as list_refunds."""
+        ...
+
+    def walk_refunds(self, since: float, page_seconds: float) -> Iterator[Refund]:
+        """Yield every refund of a PaymentIntent that was made since then, in its current state.
+
+        `page_seconds` bounds each page. Raises a PaymentError if the answer is incomplete.
+        """
+        ...
+
+    def walk_disputes(self, since: float, page_seconds: float) -> Iterator[Dispute]:
+        """Yield every dispute of a PaymentIntent that was opened since then; as walk_refunds."""
         ...
 
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:

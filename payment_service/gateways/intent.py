@@ -8,13 +8,13 @@ from typing import Any
 
 from payment_service.key_store.contract import Order
 
-CANCELED = "canceled"
+CANCELED, SUCCEEDED = "canceled", "succeeded"
 
 # The money is in transit or received: never replace, update or fail over (rule 11).
-TAKEN = frozenset({"processing", "requires_capture", "succeeded"})
+TAKEN = frozenset({"processing", "requires_capture", SUCCEEDED})
 
 # Final statuses.
-OVER = frozenset({CANCELED, "succeeded"})
+OVER = frozenset({CANCELED, SUCCEEDED})
 
 STATUSES = TAKEN | {
     CANCELED,
@@ -56,6 +56,8 @@ class Intent:
     amount_capturable: int | None = None
     failure: Failure | None = None
     """The last failed payment, if the gateway still shows one."""
+    missing: bool = False
+    """Whether the gateway has deleted it: test data only. The other fields are the last known."""
     redirect_url: str | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The gateway's own object, for gateway-specific code. The rules never read it."""

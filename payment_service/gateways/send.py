@@ -56,9 +56,11 @@ class Sender:
         policy: RetryPolicy,
         tell: Callable[[Send], None],
         tell_retry: Callable[[RetryDetails], None],
+        note: Callable[[Response], None] = lambda _: None,
     ) -> None:
+        """`note` is called with every answer."""
         self._api, self._policy = api, policy
-        self._tell, self._tell_retry = tell, tell_retry
+        self._tell, self._tell_retry, self._note = tell, tell_retry, note
 
     def send(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
         """Send, retry as the policy allows, and parse the answer with `read`.
@@ -84,6 +86,7 @@ class Sender:
         response = verdict = failed = None
         try:
             response = self._api.send(call, started + left)
+            self._note(response)
             return self._read(response, call, read)
         except (HttpFailure, ErrorStatus, UnreadableAnswer) as failure:
             failed, verdict = failure, self._api.judge(response, failure)

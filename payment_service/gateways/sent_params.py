@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, Self
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -12,6 +11,8 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 # The gateway of a record that names none: records from before the second gateway existed.
 DEFAULT_GATEWAY = "stripe"
+
+_PARSED = frozenset({"api_version", "params", "gateway"})
 
 
 class SentParams:
@@ -24,6 +25,14 @@ class SentParams:
     A stored text is kept as it is, so that a resend is byte-for-byte identical. It is parsed when
     the parameters are first read: most writes of a record only pass it on.
     """
+
+    api_version: str
+    """The API version that the send names."""
+    params: Mapping[str, Any]
+    """The parameters by name."""
+    gateway: str
+    """The name of the gateway that knows the key."""
+    _text: str | None = None
 
     def __init__(
         self, api_version: str, params: Mapping[str, Any], gateway: str = DEFAULT_GATEWAY
@@ -42,43 +51,27 @@ class SentParams:
 
     def text(self) -> str:
         """Return the JSON text that KeyRecord.params stores."""
+        if self._text is None:
+            kept: dict[str, Any] = {"api_version": self.api_version, "params": self.params}
+            if self.gateway != DEFAULT_GATEWAY:
+                kept["gateway"] = self.gateway
+            self._text = _to_json(kept)
         return self._text
 
-    @cached_property
-    def api_version(self) -> str:
-        """The API version that the send names."""
-        version: str = self._parsed["api_version"]
-        return version
-
-    @cached_property
-    def params(self) -> Mapping[str, Any]:
-        """The parameters by name."""
-        params: Mapping[str, Any] = self._parsed["params"]
-        return params
-
-    @cached_property
-    def gateway(self) -> str:
-        """The name of the gateway that knows the key."""
-        name: str = self._parsed.get("gateway", DEFAULT_GATEWAY)
-        return name
-
-    @cached_property
-    def _parsed(self) -> dict[str, Any]:
-        parsed: dict[str, Any] = json.loads(self._text)
-        return parsed
-
-    @cached_property
-    def _text(self) -> str:
-        kept: dict[str, Any] = {"api_version": self.api_version, "params": self.params}
-        if self.gateway != DEFAULT_GATEWAY:
-            kept["gateway"] = self.gateway
-        return _to_json(kept)
+    def __getattr__(self, name: str) -> Any:
+        """Parse the text. Python calls this only for an attribute that is not set yet."""
+        if name not in _PARSED or self._text is None:
+            raise AttributeError(name)
+        kept = json.loads(self._text)
+        gateway = kept.get("gateway", DEFAULT_GATEWAY)
+        self.api_version, self.params, self.gateway = kept["api_version"], kept["params"], gateway
+        return self.__dict__[name]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SentParams) and self._text == other._text
+        return isinstance(other, SentParams) and self.text() == other.text()
 
     def __hash__(self) -> int:
-        return hash(self._text)
+        return hash(self.text())
 
     def __repr__(self) -> str:
-        return f"SentParams({self._text})"
+        return f"SentParams({self.text()})"

@@ -19,7 +19,7 @@ import certifi
 import pycurl
 
 from payment_service import __version__
-from payment_service.http_client.connection import Connection, Response
+from payment_service.http_client.connection import Connection, Response, milliseconds
 from payment_service.http_client.failures import NeverSent
 from payment_service.http_client.mocks import answer_of_mock
 from payment_service.schema.secret import Secret
@@ -63,7 +63,11 @@ class HttpClient:
         self._connect_seconds, self._read_seconds = connect_seconds, read_seconds
         self._keep = keep
         network = network or Network()
-        self._options = {**_options_of(network), **(options or {})}
+        self._options = {
+            **_options_of(network),
+            pycurl.CONNECTTIMEOUT_MS: milliseconds(connect_seconds),
+            **(options or {}),
+        }
         self._https_proxy = _proxy_of(network)
         self._idle: list[Connection] = []
         weakref.finalize(self, _close_all, self._idle)
@@ -92,9 +96,7 @@ class HttpClient:
         connection = self._take()
         longest = self._read_seconds + (0 if connection.is_open else self._connect_seconds)
         try:
-            response = connection.exchange(
-                method, url, headers, body, self._connect_seconds, min(left, longest)
-            )
+            response = connection.exchange(method, url, headers, body, min(left, longest))
         except BaseException:
             connection.close()
             raise

@@ -67,7 +67,7 @@ class Order:
 class KeyRecord:
     """The record of one order. Instants are Unix seconds of the writer's clock.
 
-    A pending record is *in flight* until `locked_until` and *unknown* after it.
+    A pending record is *in flight* while its owner renews `locked_until`, and *unknown* after it.
     """
 
     order: Order
@@ -79,7 +79,8 @@ class KeyRecord:
     """The parameters sent to Stripe, as JSON text, kept byte for byte."""
     state: State
     owner: str
-    """A random text, unique to the claim that owns the record."""
+    """A random text, unique to the claim that owns the record; empty for a pending record that was
+    released."""
     locked_until: float
     first_sent_at: float
     """The earliest time at which this attempt's key may have been sent."""

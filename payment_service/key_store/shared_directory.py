@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
 import time
 from functools import cache
 from pathlib import Path
+
+log = logging.getLogger("key_store")
 
 PREFIX = "stripe-back-end-api-"
 
@@ -23,8 +26,15 @@ MEMORY = Path("/dev/shm")  # noqa: S108
 
 @cache
 def shared_directory() -> Path:
-    """Return the directory of this process and its children, made at the first call."""
-    return make_directory(MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir()))
+    """Return the directory of this process and its children, made at the first call.
+
+    It is on disk if the system refuses one in memory. Raises OSError if it refuses both.
+    """
+    try:
+        return make_directory(MEMORY)
+    except OSError as refused:
+        log.warning("No directory in memory, so one on disk", extra={"reason": str(refused)})
+        return make_directory(Path(tempfile.gettempdir()))
 
 
 def make_directory(base: Path) -> Path:
@@ -36,7 +46,12 @@ def make_directory(base: Path) -> Path:
         if _is_abandoned(other):
             shutil.rmtree(other, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-    fcntl.flock(os.open(made / LOCK, os.O_CREAT | os.O_RDWR, 0o600), fcntl.LOCK_EX)
+    lock = os.open(made / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as refused:
+        # Other services get no lock either, and remove nothing.
+        log.warning("No lock on the directory in memory", extra={"reason": str(refused)})
     return made
 
 

@@ -12,9 +12,11 @@ from payment_service.gateways.contract import Gateway
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.observer import Observation, Observe, What, ignore
+from payment_service.payments.record.lease_keeper import LeaseKeeper
+from payment_service.payments.record.lease_watch import LeaseWatch
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.records import Records
-from payment_service.payments.record.transitions import Lease
+from payment_service.payments.record.transitions import LEASE_SECONDS, Lease
 from payment_service.payments.shop_events.catalogue import with_event
 
 
@@ -22,12 +24,12 @@ from payment_service.payments.shop_events.catalogue import with_event
 class Timing:
     """Durations in seconds.
 
-    `lock` is how long a claim holds: `lock_margin` longer than any request lasts (rule 5).
-    `store` is the time that calls to Stripe leave for the last write.
+    `lock` is longer than any request works on an order. A claim that its owner does not renew
+    holds for so long: an update's. `store` is the time that calls to Stripe leave for the last
+    write.
     """
 
     lock: float
-    lock_margin: float
     store: float
 
 
@@ -53,6 +55,11 @@ class Context:
     serves: Callable[[Order], bool] = lambda _: True
     """Whether the order is in the account that `gateway` uses, by this process's settings."""
 
+    leases: LeaseKeeper = field(default_factory=LeaseKeeper)
+    """Renews the leases of the attempts that this process is at."""
+    watch: LeaseWatch = field(default_factory=LeaseWatch)
+    """The leases that the requests of this process wait for."""
+
     other_gateways: Mapping[str, Gateway] = field(default_factory=dict)
     """The gateways other than `gateway`, by name, for the records that name one of them."""
 
@@ -71,7 +78,7 @@ class Context:
 
     def lease(self) -> Lease:
         """Return the terms of a claim that starts now."""
-        return Lease(self.owner(), self.clock(), self.timing.lock)
+        return Lease(self.owner(), self.clock(), LEASE_SECONDS)
 
     def with_shop_event(self, record: OrderRecord, intent: Intent) -> OrderRecord:
         """Return the record with the shop event of its PaymentIntent, if any, in its outbox.

@@ -1,4 +1,4 @@
-"""The idempotency keys of an order's attempts and captures."""
+"""The idempotency keys of an order: its attempts, its captures and its refunds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 # Marks these keys as ours in the gateway's log. A key has at most 255 ASCII characters at Stripe
 # and 108 at PayPal.
 PREFIX = "order-"
-CAPTURE_PREFIX = "capture-"
 
 # Part of every hash, so that our keys differ from those of another application in the account.
 NAMESPACE = "stripe-back-end-api/1"
@@ -34,13 +33,30 @@ def idempotency_key(
     if gateway != DEFAULT_GATEWAY:
         # Keys of releases that knew one gateway stay as they are.
         named.append(gateway)
-    return PREFIX + _hashed(named)
+    return PREFIX + hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
-def capture_key(gateway: str, payment_id: str, number: int) -> str:
-    """Return the key of the `number`-th capture of a payment at a gated gateway."""
-    return CAPTURE_PREFIX + _hashed([NAMESPACE, gateway, payment_id, number])
+def gated_capture_key(gateway: str, payment_id: str, number: int) -> str:
+    """Return the key of the `number`-th capture of a payment at a gated gateway; pure, too."""
+    named = json.dumps([NAMESPACE, gateway, payment_id, number])
+    return f"capture-{hashlib.sha256(named.encode()).hexdigest()}"
 
 
-def _hashed(named: list[object]) -> str:
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+def refund_key(client_id: str | None, order_id: str, refund_id: str, generation: int) -> str:
+    """Return the key of a refund; pure, as idempotency_key is."""
+    return _key_after_payment("refund", client_id, order_id, refund_id, generation)
+
+
+def capture_key(client_id: str | None, order_id: str, intent_id: str, generation: int) -> str:
+    """Return the key of a capture; pure, as idempotency_key is.
+
+    It names the PaymentIntent: an order whose authorization lapsed gets another one.
+    """
+    return _key_after_payment("capture", client_id, order_id, intent_id, generation)
+
+
+def _key_after_payment(
+    what: str, client_id: str | None, order_id: str, subject: str, generation: int
+) -> str:
+    named = json.dumps([NAMESPACE, client_id, order_id, what, subject, generation])
+    return f"{PREFIX}{what}-{hashlib.sha256(named.encode()).hexdigest()}"

@@ -31,9 +31,23 @@ What = Literal[
     "stray_paid",
     "updated",
     "canceled",
+    "gone",
+    "freed",
     "event_delivered",
     "event_failed",
     "event_parked",
+    # After the payment.
+    "captured",
+    "capture_rejected",
+    "capture_unknown",
+    "refunded",
+    "refund_adopted",
+    "refund_rejected",
+    "refund_unknown",
+    "refund_failed",
+    "refunded_twice",
+    "dispute_opened",
+    "dispute_closed",
 ]
 """Every event. A closed set: the metrics count each from the start of a process."""
 
@@ -48,8 +62,9 @@ class Observation:
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-# A person must look: a payment was taken by mistake, or the shop never received an event.
-ALARMS = frozenset({"two_taken", "stray_paid", "event_parked"})
+# A person must look: a payment was taken or given back by mistake, or the shop never received an
+# event.
+ALARMS = frozenset({"two_taken", "stray_paid", "event_parked", "refunded_twice"})
 
 # The events of an order without any trouble.
 EXPECTED = frozenset({"claimed", "created", "replayed"})

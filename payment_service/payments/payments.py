@@ -7,18 +7,20 @@ share: one flight per identical request, and a bound on the number of waiting re
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from operator import eq
 from typing import TYPE_CHECKING
 
 from payment_service.errors import InFlight, Overloaded, StoreDown
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.sent_params import SentParams
+from payment_service.gateways.event import MoneyEvent, RefundEvent
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.orders import Orders
+from payment_service.payments.changes.webhook import NOT_OURS
 from payment_service.payments.context import Context
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.single_flight import SingleFlight, WaitedTooLongError
@@ -28,6 +30,10 @@ from payment_service.payments.record.transitions import Wanted
 if TYPE_CHECKING:
     from payment_service.payments.request.create import PaymentRequest
     from payment_service.settings import Settings
+
+
+# Each costs a call to Stripe. The reconciler finds what an event did not reach.
+MAX_ACCOUNTS_TRIED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class Payments:
         deadline = Deadline.after(self._settings.request_budget_seconds)
         order = Order(self._settings.livemode, request.client_id, request.order_id)
         context = self.orders_of(request.client_id).context
-        wanted = Wanted(order, request.fingerprint, _sent(request, context.gateway))
+        wanted = Wanted(order, request.fingerprint, context.gateway.params_of(request))
         try:
             place = self._places.pop()
         except IndexError:
@@ -96,6 +102,34 @@ class Payments:
     def orders_of(self, client_id: str | None) -> Orders:
         """Return the Orders of a client: its own account, and the shared store."""
         return self._of_client.get(client_id or "", self.orders)
+
+    def apply_money(
+        self,
+        event: MoneyEvent,
+        covers: Callable[[str | None], bool],
+        client_id: str | None = None,
+    ) -> str:
+        """Apply a verified event about a refund or a dispute; return a word for its effect.
+
+        A dispute, or a refund of the dashboard, names no order: then look for its PaymentIntent
+        in the accounts whose events the secret may sign, that of `client_id` first.
+        """
+        for orders in self._accounts_of(event, covers, client_id):
+            outcome = orders.apply_money(event, covers)
+            if outcome is not None:
+                return outcome
+        return NOT_OURS
+
+    def _accounts_of(
+        self, event: MoneyEvent, covers: Callable[[str | None], bool], client_id: str | None
+    ) -> Iterable[Orders]:
+        if isinstance(event, RefundEvent) and event.order is not None:
+            return [self.orders_of(event.order.client_id)]
+        named = [self.orders_of(client_id)] if client_id is not None else []
+        own = [orders for name, orders in self._of_client.items() if covers(name)]
+        service = [self.orders] if covers(None) else []
+        found = {id(each): each for each in [*named, *service, *own]}
+        return islice(found.values(), MAX_ACCOUNTS_TRIED)
 
     def accounts(self) -> Iterator[tuple[Context, Callable[[str | None], bool]]]:
         """Yield each account's dependencies, and a test for the clients whose orders are in it."""
@@ -129,8 +163,3 @@ class Payments:
             budget_seconds=self._settings.request_budget_seconds,
             changed=self.forget,
         )
-
-
-def _sent(request: PaymentRequest, gateway: Gateway) -> SentParams:
-    version = gateway.api_version
-    return SentParams(version, request.stripe_params(version), gateway.facts.name)

@@ -4,35 +4,26 @@
 """
 
 import gc
-import os
 
-from payment_service.server.hooks import (
-    LOADED_OBJECTS,
-    Hooks,
-    JsonLog,
-    bind_address,
-    settings_or_exit,
-)
+from payment_service.server.hooks import LOADED_OBJECTS, Hooks, JsonLog, bind_address
 from payment_service.server.worker import WebWorker
 
 gc.set_threshold(LOADED_OBJECTS)
-settings = settings_or_exit()
-hooks = Hooks(settings)
+hooks = Hooks()
+settings = hooks.settings
 
 bind = bind_address(settings)
 workers = settings.web_concurrency
 worker_class = WebWorker
-# gunicorn strips the prefix in SCRIPT_NAME from every path, so its own environ is needed.
-WebWorker.asked_for_more = bool(os.environ.get("SCRIPT_NAME"))
 
 # 32 threads more than requests may wait for Stripe: they serve /healthz and immediate 503s.
 threads = settings.max_in_flight + 32
 # 256 more, for idle keep-alive connections of proxies and browsers.
 worker_connections = threads + 256
 
-# nginx and the load balancers of cloud providers close an idle connection after 60 s. If we closed
-# it first, a request sent at that moment would be lost.
-keepalive = 75
+# If the service closed an idle connection before the load balancer does, a request sent at that
+# moment would be lost.
+keepalive = settings.keepalive_seconds
 # A stopping worker finishes its requests, all of which end within a second of their budget.
 graceful_timeout = int(settings.request_budget_seconds) + 5
 # The heartbeat time-out. Slow requests do not delay a worker's heartbeat; a hung worker misses it.

@@ -1,8 +1,8 @@
 """gunicorn's hooks: prepare the master and its workers, and clean up after them.
 
 `payment_service/server/gunicorn_conf.py` creates one `Hooks` each time gunicorn reads it: at the
-start, and at each `kill -HUP`, which re-reads the settings. Modules stay loaded across `kill -HUP`,
-and with them the directory that the workers share and the metrics exporter.
+start, and at each `kill -HUP`, which re-reads the settings and the clients file. New code comes by
+a rolling restart (docs/operations.md).
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger
 
-from payment_service.access.live_mode import refuse_unsafe
+from payment_service import wiring
 from payment_service.key_store import REDIS_SCHEMES, refuse_unusable
 from payment_service.key_store.shared_directory import shared_directory
-from payment_service.server.reload import check_before_reload, try_address
 from payment_service.server.start_report import log_start, start_key_check
-from payment_service.settings import Settings, SettingsError, load_settings
-from payment_service.telemetry.metrics import exporter_process
-from payment_service.telemetry.metrics.exporter_process import Exporter
+from payment_service.settings import Settings, SettingsError, environment, load_settings
+from payment_service.telemetry.metrics.counter_directory import CounterDirectory, counter_directory
 from payment_service.telemetry.request_log import start_logging
-from payment_service.wiring import clients_of
+from payment_service.wiring import Configuration, configure
 
 # Python's default of 700 new objects is fewer than one request creates. Each collection costs time
 # and finds next to nothing.
@@ -56,6 +57,7 @@ OF_STORES = {
 OF_CLIENTS = ("payment_service.access.tokens", "payment_service.web.rate_limits")
 OF_METRICS = (
     "payment_service.telemetry.metrics.counter_files",
+    "payment_service.telemetry.metrics.exporter",
     "payment_service.telemetry.metrics.prometheus",
     "payment_service.telemetry.metrics.definitions",
 )
@@ -80,63 +82,67 @@ class JsonLog(Logger):  # type: ignore[misc]
         self.error_log.propagate = True
 
 
-def settings_or_exit() -> Settings:
-    """Load the settings, or exit with a one-line error if they are invalid or unsafe."""
-    try:
-        settings = load_settings()
-        refuse_unsafe(settings, clients_of(settings))
-    except SettingsError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        raise SystemExit(1) from None
-    return settings
-
-
 class Hooks:
     """The hooks of one reading of the settings. Each method is the gunicorn hook of its name.
 
     `environ` holds environment variables that the workers get in addition to the master's.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._shares_memory = settings.key_store_url.get_secret_value() == "memory://"
-        self._exporter: Exporter | None = None
-        # The cores that this process may use. Only Linux reports them.
-        can_tell = hasattr(os, "sched_getaffinity")
-        self._cores = sorted(os.sched_getaffinity(0)) if can_tell else []
+    def __init__(self) -> None:
+        """Read the settings and the clients file, or exit with one line if they are invalid."""
+        self._counters: CounterDirectory | None = None
         self.environ: list[str] = []
         # Whether no worker has the task yet to check the Stripe keys.
         self._keys_unchecked = True
+        try:
+            given = environment()
+            configuration = configure(load_settings(given))
+            given |= self._shared(configuration.settings)
+            self.settings = load_settings(given)
+        except SettingsError as wrong:
+            sys.stderr.write(f"{wrong}\n")
+            raise SystemExit(1) from None
+        self._configuration = Configuration(self.settings, configuration.clients)
+
+    def _shared(self, settings: Settings) -> dict[str, str]:
+        """Return settings that make the workers share the memory store and the counters."""
+        shared = {}
+        self._shares_memory = settings.key_store_url.get_secret_value() == "memory://"
         if self._shares_memory:
             # With a dict in each worker, a worker would not know the orders of other workers: of
             # the first ones, of one that SIGTTIN added, or of one that SIGHUP replaced.
-            self.environ.append(f"KEY_STORE_URL=memory://{shared_directory()}/orders.db")
+            shared["KEY_STORE_URL"] = f"memory://{_memory()}/orders.db"
         if settings.metrics_port:
-            self._open_exporter()
-
-    def _open_exporter(self) -> None:
-        try:
-            self._exporter = exporter_process.open_exporter(self._settings.prometheus_multiproc_dir)
-        except OSError as full:
-            sys.stderr.write(
-                f"METRICS_PORT: no directory for the counts, so none: {full.strerror}\n"
-            )
-            self.environ.append("METRICS_PORT=")
-            return
-        # prometheus_client reads this when it is imported, so it must be set before the first fork.
-        self.environ.append(f"PROMETHEUS_MULTIPROC_DIR={self._exporter.directory}")
+            try:
+                self._counters = counter_directory(settings.prometheus_multiproc_dir)
+            except OSError as full:
+                sys.stderr.write(
+                    f"METRICS_PORT: no directory for the counts, so none: {full.strerror}\n"
+                )
+                return {**shared, "METRICS_PORT": ""}
+            shared["PROMETHEUS_MULTIPROC_DIR"] = str(self._counters.path)
+            # prometheus_client reads this when it is imported, in a worker.
+            self.environ.append(f"PROMETHEUS_MULTIPROC_DIR={self._counters.path}")
+        return shared
 
     def on_starting(self, server: Any) -> None:
-        """Check the address and the store, start the exporter, and load the code."""
-        check_before_reload(server)
-        server.first_workers = server.cfg.workers
-        if server.cfg.bind == [bind_address(self._settings)]:
-            self._try_host()
+        """Check the addresses and the store, and load the code."""
+        _survive_invalid_settings(server)
+        _restart_as_a_module(server)
+        if server.cfg.bind == [bind_address(self.settings)]:
+            # gunicorn would retry five times. That helps only if the port may become free.
+            _try_address("HOST", self.settings.host, 0)
         self._try_store()
-        self._start_exporter()
-        _allow_descriptors(server.cfg)
+        if self._counters and self.settings.metrics_port:
+            _try_address("METRICS_HOST, METRICS_PORT", self.settings.metrics_host,
+                         self.settings.metrics_port)  # fmt: skip
+            # A service that this one replaces (kill -USR2) may still count in the directory.
+            if not server.master_pid:
+                self._counters.clear()
+        with optional("the limit of open files"):
+            _allow_descriptors(server.cfg)
         self._load_code()
-        log_start(self._settings, server.cfg.bind)
+        log_start(self._configuration, server.cfg.bind)
         os.register_at_fork(
             before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, STOPS),
             after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS),
@@ -145,39 +151,22 @@ class Hooks:
 
     def on_reload(self, server: Any) -> None:
         """Log what runs from now on; gunicorn calls the hook of the new settings."""
-        log_start(self._settings, server.cfg.bind)
-
-    def _try_host(self) -> None:
-        """Refuse a HOST that is not this machine's.
-
-        gunicorn would retry five times, which helps only if the port is in use and may become free.
-        """
-        try:
-            try_address(self._settings.host, 0)
-        except OSError as wrong:
-            _refuse("HOST", wrong)
+        log_start(self._configuration, server.cfg.bind)
 
     def _try_store(self) -> None:
         """Check the store once, in the master: a replacement worker must not end the service."""
-        url = self._settings.key_store_url.get_secret_value()
+        url = self.settings.key_store_url.get_secret_value()
         try:
-            refuse_unusable(url, self._settings.store_timeout_seconds)
+            refuse_unusable(url, self.settings.store_timeout_seconds)
         except ValueError as wrong:
             sys.stderr.write(f"Settings: KEY_STORE_URL: {wrong}\n")
             raise SystemExit(1) from None
 
-    def _start_exporter(self) -> None:
-        if self._exporter and self._settings.metrics_port:
-            try:
-                self._exporter.start(self._settings.metrics_host, self._settings.metrics_port)
-            except OSError as wrong:
-                _refuse("METRICS_HOST, METRICS_PORT", wrong)
-
     def _load_code(self) -> None:
         """Import the modules that the settings need, and exempt them from garbage collection."""
-        scheme = self._settings.key_store_url.get_secret_value().partition(":")[0]
-        of_clients = OF_CLIENTS if self._settings.clients_file else ()
-        of_metrics = OF_METRICS if self._settings.metrics_port else ()
+        scheme = self.settings.key_store_url.get_secret_value().partition(":")[0]
+        of_clients = OF_CLIENTS if self.settings.clients_file else ()
+        of_metrics = OF_METRICS if self.settings.metrics_port else ()
         for name in (*SERVICE, *OF_STORES[scheme], *of_clients, *of_metrics):
             importlib.import_module(name)
         # The SDK loads its client when this name is first used.
@@ -185,25 +174,32 @@ class Hooks:
         gc.freeze()
 
     def pre_fork(self, server: Any, worker: Any) -> None:
-        """Choose the worker's core, and note whether it replaces another worker."""
-        worker.replaces = worker.age > server.first_workers
+        """Choose the worker's core, after a pause if the last worker ended soon."""
         worker.checks_keys, self._keys_unchecked = self._keys_unchecked, False
         if getattr(server, "lost_a_young_one", False):
             server.lost_a_young_one = False
             time.sleep(NEXT_WORKER_SECONDS)
         worker.began_at = time.monotonic()
-        used = Counter(each.core for each in server.WORKERS.values())
-        worker.core = min(self._cores, key=lambda core: used[core], default=None)
+        with optional("the list of cores"):
+            self._choose_core(server, worker)
 
-    def post_fork(self, server: Any, worker: Any) -> None:
-        """Keep a worker on one core if there is a worker for each.
+    def _choose_core(self, server: Any, worker: Any) -> None:
+        used = Counter(each.core for each in server.WORKERS.values() if hasattr(each, "core"))
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        if len(cores) == server.cfg.workers:
+            worker.core = min(cores, key=lambda core: used[core])
+
+    def post_fork(self, _: Any, worker: Any) -> None:
+        """Give the worker the master's configuration, and a core if there is a worker for each.
 
         Python runs one thread at a time. On a single core, a thread switch sends no message to
         another core; with hundreds of threads, those messages take a quarter of all CPU time. With
         fewer workers than cores the kernel chooses, as other services may need the same cores.
         """
-        if len(self._cores) == server.cfg.workers:
-            os.sched_setaffinity(0, {worker.core})
+        wiring.inherited = self._configuration
+        if hasattr(worker, "core"):
+            with optional("to pin a worker to a core"):
+                os.sched_setaffinity(0, {worker.core})
 
     def post_worker_init(self, worker: Any) -> None:
         """Exempt objects that live as long as the worker from garbage collection.
@@ -211,7 +207,7 @@ class Hooks:
         The first worker also asks Stripe whether it accepts the keys.
         """
         if worker.checks_keys:
-            start_key_check(self._settings)
+            start_key_check(self._configuration)
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE_OBJECTS)
@@ -221,15 +217,25 @@ class Hooks:
         life = time.monotonic() - getattr(worker, "began_at", 0.0)
         if life < SHORT_LIFE_SECONDS and len(server.WORKERS) < server.num_workers:
             server.lost_a_young_one = True
-        if self._exporter:
-            self._exporter.forget(worker.pid)
+        if self._counters:
+            self._counters.forget(worker.pid)
 
     def on_exit(self, _: Any) -> None:
-        """Stop the exporter, and remove the in-memory directory."""
-        if self._exporter:
-            self._exporter.stop()
+        """Remove the in-memory directory."""
         if self._shares_memory:
             shutil.rmtree(shared_directory(), ignore_errors=True)
+
+
+@contextmanager
+def optional(what: str) -> Iterator[None]:
+    """Log and pass over what the system refuses (seccomp, a smaller cpuset, a read-only disk)."""
+    try:
+        yield
+    except (OSError, ValueError) as refused:
+        logging.getLogger("server").warning(
+            "The system refuses %s; the service runs without it", what,
+            extra={"reason": str(refused)},
+        )  # fmt: skip
 
 
 def bind_address(settings: Settings) -> str:
@@ -238,9 +244,62 @@ def bind_address(settings: Settings) -> str:
     return f"{host}:{settings.port}"
 
 
+def _memory() -> str:
+    try:
+        return str(shared_directory())
+    except OSError as refused:
+        _refuse("KEY_STORE_URL: memory:// needs a writable directory", refused)
+
+
 def _refuse(names: str, wrong: OSError) -> NoReturn:
-    sys.stderr.write(f"Settings: {names}: cannot be listened on: {wrong.strerror}\n")
+    sys.stderr.write(f"Settings: {names}: {wrong.strerror}\n")
     raise SystemExit(1) from None
+
+
+def _survive_invalid_settings(server: Any) -> None:
+    """Make `kill -HUP` keep the previous settings if the new ones are invalid, and the address.
+
+    gunicorn's master exits if it cannot read its settings, and its workers follow. It closes the
+    old address before it tries a new one, and exits if it cannot listen there.
+    """
+    read = server.app.reload
+
+    def reload() -> None:
+        kept = server.app.cfg
+        with suppress(SystemExit):
+            read()
+            if server.app.cfg.bind != kept.bind:
+                server.log.warning("HOST and PORT change at a restart only")
+                server.app.cfg.set("bind", kept.bind)
+            return
+        server.app.cfg = kept
+        server.log.error("kill -HUP keeps the previous settings; the line above has the reason")
+
+    server.app.reload = reload
+
+
+def _restart_as_a_module(server: Any) -> None:
+    """Make `kill -USR2` run `python -m gunicorn` if this process was started so.
+
+    gunicorn would run its __main__.py as a file. Python then finds gunicorn's own `http` package
+    in place of the standard library's, and the new master cannot start.
+    """
+    python, program, *arguments = server.START_CTX["args"]
+    if program.endswith("__main__.py"):
+        server.START_CTX["args"] = [python, "-m", "gunicorn", *arguments]
+
+
+def _try_address(names: str, host: str, port: int) -> None:
+    """Exit with one line if nothing can listen there. SO_REUSEPORT allows a hand-over."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            probe.bind(address)
+    except OSError as wrong:
+        _refuse(f"{names}: cannot be listened on", wrong)
 
 
 def _allow_descriptors(cfg: Any) -> None:

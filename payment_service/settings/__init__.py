@@ -50,8 +50,8 @@ __all__ = [
 # No Stripe account can have this key, so it shows that STRIPE_API_BASE is the sandbox.
 SANDBOX_KEY = "sk_test_sandbox"
 
-# The lease outlives the request budget by this much, so that neither clock skew of several seconds
-# nor a late write admits a second owner while the first still works (rule 5).
+# A claim that its owner does not renew, an update's, outlives the request budget by this much, so
+# that neither clock skew of several seconds nor a late write admits a second sender.
 LOCK_MARGIN_SECONDS = 10.0
 
 # Per store operation: two of them (claim, finish) must fit into the smallest budget.
@@ -99,6 +99,9 @@ _ListenerUrl = Annotated[str, rule(then=listener_url)]
 _Host = Annotated[str, rule("must be a host name or an IP address", pattern="[A-Za-z0-9._:%-]+")]
 _Port = Annotated[int, rule("must be an integer from 1 to 65535", first=as_integer, ge=1, le=65535)]
 _Workers = Annotated[int, rule("must be an integer from 1 to 512", first=as_integer, ge=1, le=512)]
+_IdleSeconds = Annotated[
+    int, rule("must be seconds, an integer from 1 to 3600", first=as_integer, ge=1, le=3600)
+]
 _Places = Annotated[int, rule("must be an integer from 1 to 4096", first=as_integer, ge=1, le=4096)]
 _Proxies = Annotated[int, rule("must be an integer from 0 to 10", first=as_integer, ge=0, le=10)]
 _PerMinute = Annotated[
@@ -140,6 +143,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     order_events_delivery: _Delivery = "embedded"
     host: _Host = "127.0.0.1"
     port: _Port = 4242
+    keepalive_seconds: _IdleSeconds = 75
     web_concurrency: _Workers = field(default_factory=lambda: os.cpu_count() or 1)
     max_in_flight: _Places = 400
     clients_file: _File | None = None
@@ -212,7 +216,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def lock_seconds(self) -> float:
-        """The lease of a claim: longer than the longest request."""
+        """Longer than any request works on an order."""
         return self.request_budget_seconds + LOCK_MARGIN_SECONDS
 
     @property

@@ -16,8 +16,9 @@ NEARLY_THE_SAME = 0.85
 # Other software's names for our settings, which are nearer to another one.
 ELSEWHERE = {"STRIPE_API_KEY": "STRIPE_SECRET_KEY", "STRIPE_PUBLIC_KEY": "STRIPE_PUBLISHABLE_KEY"}
 
-# Other software's, and close to a setting's name.
-OF_OTHERS = frozenset({"HTTP_PROXY"})
+# Settings whose names all software shares, so that other software has similar ones: HTTP_PROXY,
+# CURL_CA_BUNDLE, NIX_SSL_CERT_FILE.
+SHARED = frozenset({"HTTPS_PROXY", "NO_PROXY", "CA_BUNDLE", "SSL_CERT_FILE"})
 
 # The variables that Kubernetes sets in each pod for every Service of its namespace. Docker's old
 # links have the same form.
@@ -58,8 +59,9 @@ def link_problem(name: str, text: str) -> str | None:
 
 def _misspelt(name: str, known: Collection[str]) -> Iterator[str]:
     ours = name.startswith(PREFIXES)
-    nearest = get_close_matches(name, known, 1, 0.6 if ours else NEARLY_THE_SAME)
-    if nearest and name not in OF_OTHERS:
+    own = [each for each in known if each not in SHARED]
+    nearest = get_close_matches(name, own, 1, 0.6 if ours else NEARLY_THE_SAME)
+    if nearest:
         meant = ELSEWHERE.get(name, nearest[0])
         yield f"{name} is not a setting and has no effect: did you mean {meant}?"
     elif ours:

@@ -97,6 +97,8 @@ def _reject_unauthenticated() -> None:
 
 def _allow_origins(app: Flask, settings: Settings, clients: Clients | None) -> None:
     origins = [*settings.listed_origins, *(clients.origins if clients else [])]
+    # The server needs them for its own responses to requests that it cannot parse.
+    app.cors_origins = frozenset(origins)  # type: ignore[attr-defined]
     if origins:
         from flask_cors import CORS
 

@@ -1,4 +1,4 @@
-"""Routes for existing orders: status, update, cancel, and Stripe's webhook."""
+"""Routes for existing orders: status, changes, capture, refunds, and Stripe's webhook."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from payment_service.gateways.stripe.webhook import read_event
 from payment_service.payments.changes.webhook import NOT_OURS
 from payment_service.payments.request.existing_order import (
     CancelRequest,
+    CaptureRequest,
+    RefundRequest,
     StatusRequest,
     UpdateRequest,
 )
@@ -37,16 +39,35 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
         current_access().forbid_tokens()
         wanted = parse_body(UpdateRequest)
         updated = payments.orders_of(wanted.client_id).update(wanted)
-        response = jsonify({**_public_fields(updated.intent), "revision": updated.revision})
-        if updated.replayed:
-            response.headers["Idempotent-Replayed"] = "true"
-        return response
+        shown = {**_public_fields(updated.intent), "revision": updated.revision}
+        return _replayable(shown, replayed=updated.replayed)
 
     @app.post("/cancel-payment-intent")
     def cancel_payment_intent() -> Response:
         current_access().forbid_tokens()
         wanted = parse_body(CancelRequest)
         return jsonify(_public_fields(payments.orders_of(wanted.client_id).cancel(wanted)))
+
+    @app.post("/capture-payment-intent")
+    def capture_payment_intent() -> Response:
+        current_access().forbid_tokens()
+        wanted = parse_body(CaptureRequest)
+        done = payments.orders_of(wanted.client_id).capture(wanted)
+        return _replayable(
+            {
+                "payment_intent_id": done.intent.id,
+                "status": done.intent.status,
+                "amount_captured": done.amount_captured,
+            },
+            replayed=done.replayed,
+        )
+
+    @app.post("/refund-payment-intent")
+    def refund_payment_intent() -> Response:
+        current_access().forbid_tokens()
+        wanted = parse_body(RefundRequest)
+        done = asdict(payments.orders_of(wanted.client_id).refund(wanted))
+        return _replayable(done, replayed=done.pop("replayed"))
 
     @app.post("/webhook")
     def webhook() -> Response:
@@ -58,9 +79,20 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
         signed = read_event(body, header, parts.webhook_secrets, client_id=named.get("client_id"))
         if signed.foreign:
             return jsonify(received=True, outcome=NOT_OURS)
+        if signed.money:
+            client_id = named.get("client_id")
+            outcome = payments.apply_money(signed.money, signed.covers, client_id)
+            return jsonify(received=True, outcome=outcome)
         event = signed.event
         orders = payments.orders_of(event.order.client_id if event else None)
         return jsonify(received=True, outcome=orders.apply(event))
+
+
+def _replayable(shown: dict[str, Any], *, replayed: bool) -> Response:
+    response = jsonify(shown)
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
 
 
 def _public_fields(intent: Intent) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.payments.record.transitions import LATE_LOOK_UPS_AFTER_SECONDS
 from payment_service.payments.recovery.late_intents import CLAIM_SECONDS
+from tests.proof.refund_chaos import Refunds
 from tests.support.aging import order_of
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.servers import Postgres, Redis
 from tests.support.service_process import ServiceProcess
 
-# Small, so that the locks of killed workers expire within the run.
+# Small, so that requests that wait for a killed worker's lease end within the run.
 BUDGET_SECONDS = 3
 LOCK_SECONDS = BUDGET_SECONDS + 10
 
@@ -95,6 +96,8 @@ class Tally:
     two_payable: list[str] = field(default_factory=list)
     two_given: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    refunded_twice: list[str] = field(default_factory=list)
+    refunds_left: list[str] = field(default_factory=list)
 
     def table(self) -> str:
         """Return the run as a table in Markdown."""
@@ -106,6 +109,8 @@ class Tally:
             ("**orders with two payable PaymentIntents**", len(self.two_payable)),
             ("**orders whose clients were given two payable ones**", len(self.two_given)),
             ("**orders never answered**", len(self.unanswered)),
+            ("**refunds made twice**", len(self.refunded_twice)),
+            ("**refunds never answered**", len(self.refunds_left)),
         ]
         return "\n".join(
             ("| what | how many |", "|---|---:|", *(f"| {a} | {b} |" for a, b in rows))
@@ -123,8 +128,13 @@ class Chaos:
         clients: int = 3,
         forgetful: bool = False,
         search_lag_seconds: float | None = None,
+        refunds: bool = False,
     ) -> None:
-        """`forgetful`: the store loses records or reverts them, as in a failover."""
+        """`forgetful`: the store loses records or reverts them, as in a failover.
+
+        `refunds`: clients pay the orders and refund them, too.
+        """
+        self._with_refunds = refunds
         self._store, self._clients, self._forgetful = store, clients, forgetful
         self._search_lag_seconds = search_lag_seconds
         self._older: dict[str, KeyRecord] = {}
@@ -142,6 +152,7 @@ class Chaos:
         self.sandbox.rules(search_lag_seconds=lag)
         self.tally.counts[f"search lags, seconds: {lag:.0f}"] += 1
         self._url = self._store.new_url()
+        self.refunds = Refunds(self.sandbox, self._url) if self._with_refunds else None
         environ = {**SETTINGS, "KEY_STORE_URL": self._url}
         self.services = [
             self._stack.enter_context(ServiceProcess(self.sandbox.url, environ)) for _ in range(2)
@@ -185,6 +196,7 @@ class Chaos:
                 order = self._some_order()
                 if self._ask(session, order):
                     self._ask(session, order)
+                    self._refund(session, order)
 
     def _some_order(self) -> Order:
         """Return an order that other clients are requesting, or a new one."""
@@ -194,6 +206,11 @@ class Chaos:
             order = self._orders[-1]
             order.clients += 1
             return order
+
+    def _refund(self, session: Session, order: Order) -> None:
+        if self.refunds is not None:
+            url, intent_id = random.choice(self.services).url, order.given[-1]
+            self.refunds.pay_and_refund(session, url, order.order_id, intent_id)
 
     def _ask(self, session: Session, order: Order, patience: float = 2.0) -> bool:
         """Send the same request until it is answered."""
@@ -259,6 +276,7 @@ class Chaos:
                 }
                 for kind, match, per_mille, more in FAULTS
             ]
+            + (self.refunds.faults(self._dice) if self.refunds else [])
         )
 
     @contextmanager
@@ -331,6 +349,11 @@ class Chaos:
 
     def _count(self) -> Tally:
         tally = self.tally
+        if self.refunds is not None:
+            time.sleep(LOCK_SECONDS)
+            tally.refunds_left = self.refunds.finish(lambda: random.choice(self.services).url)
+            tally.refunded_twice = self.refunds.twice()
+            tally.counts += self.refunds.counts
         tally.orders = len(self._orders)
         for kind, fired in self.sandbox.fired().items():
             tally.counts[f"fault: {kind}"] = fired

@@ -28,13 +28,18 @@ def main() -> int:
             what = "that forgets" if forgetful else "that keeps"
             print(f"\n## {name} {what}, seed {given.seed}\n\n{tally.table()}", flush=True)
             failed |= bool(tally.two_given or tally.unanswered)
+            failed |= bool(tally.refunded_twice or tally.refunds_left)
             failed |= bool(tally.two_payable) and not forgetful
     return 1 if failed else 0
 
 
+def _chaos(store: Postgres | Redis, seed: int, forgetful: bool) -> Chaos:
+    return Chaos(store, seed=seed, forgetful=forgetful, refunds=True)
+
+
 def soak(name: str, seconds: float, seed: int, *, forgetful: bool) -> Tally:
     """Run the chaos test once on one store."""
-    with SERVERS[name]() as store, Chaos(store, seed=seed, forgetful=forgetful) as chaos:
+    with SERVERS[name]() as store, _chaos(store, seed, forgetful) as chaos:
         tally = chaos.run(seconds, threads=24)
         for order_id in tally.two_given if forgetful else tally.strays:
             print("\n".join(chaos.story_of(order_id)), flush=True)

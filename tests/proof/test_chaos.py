@@ -36,3 +36,15 @@ def test_forgetful_store_returns_no_second_payable_intent(lag_seconds: float) ->
     assert tally.counts["trouble: a record is lost"]
     # The reconciler handles PaymentIntents without a record; no client received their secret.
     assert (tally.two_given, tally.unanswered) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("server", "forgetful"), [(Postgres, False), (Redis, False), (Postgres, True)]
+)
+def test_chaos_refunds_nothing_twice(server: type[Postgres] | type[Redis], forgetful: bool) -> None:
+    with server() as store, Chaos(store, forgetful=forgetful, refunds=True) as chaos:
+        tally = chaos.run(SECONDS)
+    print(tally.table())
+    assert tally.counts["refunds: 200"] > 5
+    assert (tally.refunded_twice, tally.refunds_left) == ([], [])
+    assert (tally.two_given, tally.unanswered) == ([], [])

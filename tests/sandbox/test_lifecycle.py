@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.dashboard import delete_intent
 from tests.support.sandbox_in_process import INTENTS, NOW, Shop, error
 
 DAYS = 86_400
@@ -249,3 +250,20 @@ def test_a_decline_shows_a_browser_no_metadata(shop: Shop) -> None:
     params = {"client_secret": intent["client_secret"], "payment_method": "pm_card_chargeDeclined"}
     declined = shop.post(f"{INTENTS}/{intent['id']}/confirm", params, api_key="pk_test_shop")
     assert "metadata" not in error(declined)["payment_intent"]
+
+
+def test_deleted_intent_is_in_no_answer(shop: Shop) -> None:
+    deleted = processing(shop)
+    kept = shop.create(**{"metadata[order_id]": "A-1"})["id"]
+    other = shop.create(**{"metadata[order_id]": "A-1"})["id"]
+    for intent_id in (deleted, other):
+        delete_intent(shop.sandbox, intent_id)
+        missing = shop.get(f"{INTENTS}/{intent_id}")
+        assert (missing.status, error(missing)["code"]) == (404, "resource_missing")
+    shop.now += 60
+    listed = [each["id"] for each in shop.get(INTENTS).json()["data"]]
+    found = shop.get(f"{INTENTS}/search", {"query": "metadata['order_id']:'A-1'"}).json()["data"]
+    assert (listed, [each["id"] for each in found]) == ([kept], [kept])
+    shop.now += 5 * DAYS
+    shop.sandbox.settle()
+    assert shop.get(f"{INTENTS}/{deleted}").status == 404

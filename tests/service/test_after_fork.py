@@ -14,6 +14,7 @@ import pytest
 from tests.support.key_stores import SERVERS, Place
 from tests.support.sandbox_process import ROOT, SandboxProcess
 from tests.support.scripted_server import ScriptedServer, say
+from tests.support.service_process import ServiceProcess
 
 BODY = json.dumps(
     {"id": "pi_1", "object": "payment_intent", "client_secret": "pi_1_secret_x", "amount": 1}
@@ -122,6 +123,34 @@ def test_child_has_its_own_connections_and_look_ups(script: str) -> None:
     with ScriptedServer(say(INTENT)) as stripe:
         run(script, STRIPE_API_BASE=stripe.url)
     assert stripe.connections == 2
+
+
+@pytest.mark.parametrize(("options", "said"), [({}, "lazy-apps"), ({"lazy-apps": b"true"}, "")])
+def test_uwsgi_is_refused_unless_each_worker_loads_the_service(
+    options: dict[str, bytes], said: str
+) -> None:
+    """uWSGI forks in C, without Python's hooks; inside it, there is a module of this name."""
+    script = (
+        "import sys, types; uwsgi = sys.modules['uwsgi'] = types.ModuleType('uwsgi');"
+        f"uwsgi.opt = {options!r};"
+        "from payment_service.settings import SettingsError\n"
+        "from stripe_back_end_api import create_app\n"
+        "try: create_app()\n"
+        "except SettingsError as wrong: print(wrong)"
+    )
+    assert said in run(script)
+    assert bool(run(script)) == bool(said)
+
+
+def test_gunicorn_preload_serves_in_every_worker(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    environ = {
+        "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
+        "GUNICORN_CMD_ARGS": "--preload",
+    }
+    with ServiceProcess(sandbox.url, environ) as service:
+        answers = [service.create(f"A-{number}") for number in range(12)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert sandbox.state().payable == 12
 
 
 def _service(sandbox: SandboxProcess, url: str) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def test_unedited_example_starts(key: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_clients_file_is_explained_in_the_greeting(tmp_path: Path) -> None:
-    with launched(free_port(), CLIENTS_FILE=str(clients_file(tmp_path))) as run:
+    with launched(free_port(), CLIENTS_FILE=str(clients_file(tmp_path)), **OWN_KEY) as run:
         assert "-H 'Authorization: Bearer API_KEY'" in run.curl()
         assert "docs/clients.md" in run.said
 

@@ -20,6 +20,8 @@ SEQUENCE = (
     ("get", "/payment-intent"),
     ("post", "/update-payment-intent"),
     ("post", "/cancel-payment-intent"),
+    ("post", "/capture-payment-intent"),
+    ("post", "/refund-payment-intent"),
     ("post", "/webhook"),
     ("get", "/config"),
     ("get", "/healthz"),
@@ -28,9 +30,22 @@ SEQUENCE = (
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[ServiceProcess]:
-    with SandboxProcess() as sandbox, ServiceProcess(sandbox.url) as running:
+def sandbox() -> Iterator[SandboxProcess]:
+    with SandboxProcess() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def service(sandbox: SandboxProcess) -> Iterator[ServiceProcess]:
+    with ServiceProcess(sandbox.url) as running:
+        yield running
+
+
+def authorize(service: ServiceProcess, sandbox: SandboxProcess) -> None:
+    """Confirm the PaymentIntent of the order M-1, as its shopper does."""
+    intent_id = service.create("M-1", capture_method="manual").json()["payment_intent_id"]
+    params = {"payment_method": "pm_card_visa", "return_url": "https://shop.example"}
+    sandbox.send("POST", f"/v1/payment_intents/{intent_id}/confirm", params).raise_for_status()
 
 
 def send(service: ServiceProcess, method: str, path: str, value: Any) -> requests.Response:
@@ -45,12 +60,16 @@ def send(service: ServiceProcess, method: str, path: str, value: Any) -> request
     return requests.post(service.url + path, data=body, headers=headers, timeout=30)
 
 
-def test_every_example_is_answered_as_it_is_described(service: ServiceProcess) -> None:
+def test_every_example_is_answered_as_it_is_described(
+    service: ServiceProcess, sandbox: SandboxProcess
+) -> None:
     document = service.get("/openapi.json").json()
     described = {(way, path) for path, ways in document["paths"].items() for way in ways}
     assert set(SEQUENCE) == described
     schemas = Schemas(document)
     for method, path in SEQUENCE:
+        if path == "/capture-payment-intent":
+            authorize(service, sandbox)
         operation = document["paths"][path][method]
         body = operation.get("requestBody", {"content": {"application/json": {}}})
         examples = body["content"]["application/json"].get("examples", {"none": {"value": None}})

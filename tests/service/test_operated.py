@@ -8,12 +8,12 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -39,7 +39,6 @@ def value(text: str, series: str) -> float:
 def test_the_metrics_are_those_of_every_worker_and_outlive_one(sandbox: SandboxProcess) -> None:
     port = free_port()
     with ServiceProcess(sandbox.url, {"METRICS_PORT": str(port)}) as service:
-        _until(lambda: _listens(port) and 'what="two_taken"' in exported(port))
         text = exported(port)
         for what in ("two_taken", "stray_paid", "stray_left", "event_parked"):
             assert f'payments_order_happenings_total{{what="{what}"}} 0.0' in text
@@ -65,17 +64,13 @@ def test_the_metrics_are_those_of_every_worker_and_outlive_one(sandbox: SandboxP
 def test_the_metrics_are_there_again_after_a_master_s_death(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
-    """Its exporter holds the port for two more seconds."""
+    """A worker that is left over does not keep the port from the next master's workers."""
     port = free_port()
     environ = {"METRICS_PORT": str(port), "TMPDIR": str(tmp_path)}
     with ServiceProcess(sandbox.url, environ) as service:
-        beside = psutil.Process(_master(service)).children()
-        exporter = next(each for each in beside if each.pid not in service.workers())
         service.kill_the_master()
         service.start()
-        exporter.wait(timeout=10)
-        _until(lambda: _listens(port))
-        assert value(exported(port), HEALTHZ) >= 1
+        _until(lambda: value(exported(port), HEALTHZ) >= 1)
 
 
 def test_a_command_beside_the_service_leaves_the_metrics_port_alone(
@@ -91,20 +86,24 @@ def test_a_command_beside_the_service_leaves_the_metrics_port_alone(
         assert json.loads(ran.stderr.splitlines()[-1])["event"] == "reconciled"
 
 
-def test_the_exporter_of_a_master_that_died_before_it_served_ends(tmp_path: Path) -> None:
-    """Else it would hold the port for ever, and no service could start."""
-    environ = {
-        "STRIPE_SECRET_KEY": "sk_test_x",
-        "METRICS_PORT": str(free_port()),
-        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "payment_service.telemetry.metrics.exporter",
-        str(os.getppid()),
-    ]
-    subprocess.run(command, cwd=ROOT, env=environ, timeout=20, check=True)
+def test_one_worker_samples_the_store_and_another_follows_it(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    counts, port = tmp_path / "counts", free_port()
+    counts.mkdir()
+    environ = {"METRICS_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(counts)}
+    with ServiceProcess(sandbox.url, environ) as service:
+        _until(lambda: len(list(counts.glob("gauge_*"))) == 2)
+        _until(lambda: "\npayments_unknown_orders 0.0" in exported(port))
+        samplers = [pid for pid in service.workers() if _has_locked(pid, counts / "sampler")]
+        assert len(samplers) == 1
+
+
+def _has_locked(pid: int, file: Path) -> bool:
+    locks = Path("/proc/locks").read_text()
+    return any(
+        f" {pid} " in line and f":{file.stat().st_ino} " in line for line in locks.splitlines()
+    )
 
 
 def test_no_secret_is_in_the_metrics(sandbox: SandboxProcess, tmp_path: Path) -> None:
@@ -137,8 +136,7 @@ def test_no_secret_is_in_the_process_list(sandbox: SandboxProcess, tmp_path: Pat
         body = {"order_id": "A-1", "amount": 1099}
         answer = service.post("/create-payment-intent", body, Authorization=proof)
         assert answer.status_code == 200
-    assert len(lines) == 4
-    assert "payment_service.telemetry.metrics.exporter" in " ".join(lines)
+    assert len(lines) == 3
     for line in lines:
         for secret in ("sk_test", "whsec", *API_KEYS.values(), *SECRETS.values()):
             assert secret not in line
@@ -209,15 +207,85 @@ class Load:
             thread.join()
 
 
-def test_a_rolling_restart_under_load_loses_no_request(sandbox: SandboxProcess) -> None:
+def test_a_reload_under_load_loses_no_request(sandbox: SandboxProcess) -> None:
     """`kill -HUP` twice while eight clients ask: every single request is answered 200."""
     with ServiceProcess(sandbox.url) as service, Load([service.url]) as answers:
         for _ in range(2):
             _more(answers)
             _replace_the_workers(service)
         _more(answers)
+    _all_were_created(answers, sandbox, "kill -HUP")
+
+
+def test_new_code_by_usr2_under_load_loses_no_request(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """The new master listens on the same socket; SIGTERM then ends the old one."""
+    code = _copy_of_the_code(tmp_path)
+    environ = {"KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db", "METRICS_PORT": str(free_port())}
+    with ServiceProcess(sandbox.url, environ, code) as service:
+        with Load([service.url]) as answers:
+            _more(answers)
+            _change(code / "stripe_back_end_api.py", 'status="ok"', 'status="new"')
+            old = service.pid
+            os.kill(old, signal.SIGUSR2)
+            _until(lambda: _new_master(old) is not None, 30)
+            new = _new_master(old)
+            assert new
+            _until(lambda: len(new.children()) == 2, 30)
+            _workers_are_ready(new)
+            _more(answers)
+            service.close_the_master()
+            _more(answers)
+            assert service.get("/healthz").json() == {"status": "new"}
+            assert value(exported(int(environ["METRICS_PORT"])), HEALTHZ) >= 1
+        new.terminate()
+        new.wait(60)
+    _all_were_created(answers, sandbox, "kill -USR2")
+
+
+# Does the work of systemd's socket units: the service inherits the socket as descriptor 3.
+SOCKET_UNIT = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_restart_of_a_socket_activated_service_loses_no_request(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """Connections wait in systemd's socket while no service runs."""
+    environ = {"KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db"}
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        fd = listener.fileno()
+        unit = (sys.executable, "-c", SOCKET_UNIT, str(fd))
+        service = ServiceProcess(sandbox.url, environ, started_by=unit, inherits=(fd,))
+        service.listen_on(listener.getsockname()[1])
+        with service, Load([service.url]) as answers:
+            for _ in range(2):
+                _more(answers)
+                service.close_the_master()
+                service.start()
+            _more(answers)
+    _all_were_created(answers, sandbox, "socket activation")
+
+
+def _new_master(old: int) -> psutil.Process | None:
+    """The child of the old master that has started workers."""
+    with suppress(psutil.Error):
+        return next((each for each in psutil.Process(old).children() if each.children()), None)
+    return None
+
+
+def _workers_are_ready(master: psutil.Process) -> None:
+    _until(lambda: all(each.num_threads() > 1 for each in master.children()), 30)
+
+
+def _all_were_created(answers: list[int | str], sandbox: SandboxProcess, how: str) -> None:
     failed = [answer for answer in answers if answer != 200]
-    print(f"rolling restart: {len(failed)} failed of {len(answers)}")
+    print(f"{how}: {len(failed)} failed of {len(answers)}")
     assert failed == []
     assert sandbox.state().payable == len(answers)
 
@@ -272,78 +340,67 @@ def test_a_reload_by_signal_loads_the_modules_of_one_version_only(
         assert service.get("/healthz").json() == {"status": "new"}
 
 
-def test_a_restart_by_signal_into_what_cannot_start_changes_nothing(
+def test_a_reload_into_wrong_settings_keeps_the_present_ones(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
+    """gunicorn's master would exit, and its workers with it."""
     code, clients = _copy_of_the_code(tmp_path), clients_file(tmp_path)
     with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}, code) as service:
-        before = _workers_that_have_read_all(service)
         wrong = [
-            ("an end without a sentence", clients, "[clients.shop-a", "is not TOML"),
-            ("a setting", code / ".env", "LOG_LEVEL=loud", "LOG_LEVEL: must be"),
-            ("no address", code / ".env", "HOST=192.0.2.1", "HOST, PORT: cannot be listened on"),
-            ("one in use", code / ".env", "HOST=0.0.0.0", "listened on: Address already in use"),
-            (
-                "a version",
-                code / "payment_service/wiring.py",
-                "import nothing_of_that_name",
-                "nothing_of_that_name",
-            ),
+            (clients, "[clients.shop-a", "is not TOML"),
+            (code / ".env", "LOG_LEVEL=loud", "LOG_LEVEL: must be"),
+            (code / ".env", "an end in mid-wor", ".env: line 1 cannot be read"),
+            (code / "gunicorn.conf.py", "import nothing_of_that_name", "nothing_of_that_name"),
         ]
-        for what, file, text, complaint in wrong:
+        for number, (file, text, complaint) in enumerate(wrong, 1):
             kept = file.read_bytes() if file.exists() else b""
             file.write_text(text, "utf-8")
-            os.kill(_master(service), signal.SIGHUP)
-            _until(lambda: complaint in service.log(), seconds=20)  # noqa: B023
-            assert service.workers() == before, what
-            assert service.get("/healthz").status_code == 200, what
+            _replace_the_workers(service)
+            log = service.log()
+            assert complaint in log
+            assert log.count("kill -HUP keeps the previous settings") == number
+            assert _answers_to_shop_a(service) == 200
             file.write_bytes(kept)
-        assert service.log().count("Nothing was replaced. ") == len(wrong)
         _replace_the_workers(service)
-        assert service.get("/healthz").status_code == 200
+        assert _answers_to_shop_a(service) == 200
+        assert service.log().count("kill -HUP keeps the previous settings") == len(wrong)
 
 
-def test_a_file_that_is_edited_after_the_try_changes_nothing(
-    sandbox: SandboxProcess, tmp_path: Path
-) -> None:
-    code, clients = _copy_of_the_code(tmp_path), clients_file(tmp_path)
-    good, edited = clients.read_text(), tmp_path / "edited.toml"
-    edited.write_text("[clients.shop-a")
-    _change(
-        code / "payment_service/server/reload.py",
-        "    if tried.returncode == 0:\n",
-        f"    import os\n    if os.path.exists({str(edited)!r}):\n"
-        f"        os.replace({str(edited)!r}, {str(clients)!r})\n"
-        "    if tried.returncode == 0:\n",
-    )
-    with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}, code) as service:
-        before = _workers_that_have_read_all(service)
-        os.kill(_master(service), signal.SIGHUP)
-        _until(lambda: "Nothing was replaced. " in service.log(), seconds=20)
-        assert "is not TOML" in service.log()
-        assert service.workers() == before
-        assert service.get("/healthz").status_code == 200
-        clients.write_text(good)
+def test_a_reload_keeps_the_address(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    """gunicorn closes the old address first, and exits if it cannot listen on the new one."""
+    code = _copy_of_the_code(tmp_path)
+    (code / ".env").write_text("HOST=127.0.0.1\n", "utf-8")
+    with ServiceProcess(sandbox.url, {}, code) as service:
+        (code / ".env").write_text("HOST=192.0.2.1\n", "utf-8")
         _replace_the_workers(service)
-        assert service.get("/healthz").status_code == 200
-
-
-def test_a_worker_that_ends_while_a_file_is_half_written_does_not_end_the_others(
-    sandbox: SandboxProcess, tmp_path: Path
-) -> None:
-    clients = clients_file(tmp_path)
-    good = clients.read_text()
-    with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}) as service:
-        victim, other = _workers_that_have_read_all(service)
-        clients.write_text("[clients.shop-a")
-        assert service.kill_a_worker() == victim
-        _until(lambda: "This worker cannot start" in service.log())
-        assert service.get("/healthz").status_code == 200
-        clients.write_text(good)
-        _until(lambda: _boots_after(service.log(), "This worker cannot start"))
         _until(lambda: len(service.workers()) == 2)
-        assert other in service.workers()
+        assert "HOST and PORT change at a restart only" in service.log()
+        # Longer than a worker takes to see that its master is gone.
+        _until(lambda: all(psutil.Process(each).num_threads() > 1 for each in service.workers()))
+        assert service.kill_a_worker()
+        _until(lambda: len(service.workers()) == 2)
         assert service.get("/healthz").status_code == 200
+
+
+def test_a_replaced_worker_has_the_settings_of_the_others(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """It inherits what the master read, whatever has been written into the files since."""
+    code, clients = _copy_of_the_code(tmp_path), clients_file(tmp_path)
+    with ServiceProcess(sandbox.url, {"CLIENTS_FILE": str(clients)}, code) as service:
+        clients.write_text("[clients.shop-a")
+        (code / ".env").write_text("an end in mid-wor", "utf-8")
+        for _ in range(2):
+            victim = service.kill_a_worker()
+            _until(lambda: victim not in service.workers() and len(service.workers()) == 2)  # noqa: B023
+        _workers_that_have_read_all(service)
+        assert {_answers_to_shop_a(service) for _ in range(8)} == {200}
+
+
+def _answers_to_shop_a(service: ServiceProcess) -> int:
+    proof = bearer(API_KEYS["shop-a"])["Authorization"]
+    answer = service.post("/create-payment-intent", ORDER, Authorization=proof)
+    return answer.status_code
 
 
 def _workers_that_have_read_all(service: ServiceProcess) -> list[int]:
@@ -351,10 +408,6 @@ def _workers_that_have_read_all(service: ServiceProcess) -> list[int]:
     workers = service.workers()
     _until(lambda: all(psutil.Process(each).num_threads() > 1 for each in workers))
     return workers
-
-
-def _boots_after(log: str, line: str) -> bool:
-    return "Booting worker" in log[log.rindex(line) :]
 
 
 ORDER = {"order_id": "A-2", "amount": 1099}
@@ -373,11 +426,6 @@ def _change(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), "utf-8")
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def _more(answers: list[int | str], count: int = 40) -> None:
     begun = len(answers)
     _until(lambda: len(answers) >= begun + count)
@@ -386,7 +434,12 @@ def _more(answers: list[int | str], count: int = 40) -> None:
 def _replace_the_workers(service: ServiceProcess) -> None:
     before = set(service.workers())
     os.kill(_master(service), signal.SIGHUP)
-    _until(lambda: not before & set(service.workers()), seconds=40)
+
+    def are_replaced() -> bool:
+        now = set(service.workers())
+        return not before & now and len(now) == len(before)
+
+    _until(are_replaced, seconds=40)
 
 
 def _master(service: ServiceProcess) -> int:

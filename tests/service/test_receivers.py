@@ -27,7 +27,7 @@ from payment_service.key_store.contract import Order
 from payment_service.payments.record.follow_up import OrderEvent
 from payment_service.payments.shop_events.outbox import unparked
 from payment_service.settings import Settings, load_settings
-from payment_service.wiring import open_parts
+from payment_service.wiring import Parts, configure, open_parts
 from tests.support.flow_bench import order_record
 from tests.support.key_stores import NOW
 from tests.support.sandbox_process import WEBHOOK_SECRET, SandboxProcess
@@ -74,6 +74,10 @@ def clients(given: Settings) -> Clients:
     return load_clients(given.clients_file, livemode=False)
 
 
+def open_service(given: Settings) -> Parts:
+    return open_parts(configure(given))
+
+
 def test_client_without_a_receiver_falls_back_to_the_service_s(tmp_path: Path) -> None:
     entries = entry("shop-a", *own("http://a.example/")), entry("shop-b")
     given = settings(tmp_path, *entries, default="http://operator.example/")
@@ -85,7 +89,7 @@ def test_client_without_a_receiver_falls_back_to_the_service_s(tmp_path: Path) -
 
 def test_without_a_default_only_clients_with_a_receiver_are_told(tmp_path: Path) -> None:
     """The records of the others keep no events, which nothing would ever deliver."""
-    parts = open_parts(
+    parts = open_service(
         settings(tmp_path, entry("shop-a", *own("http://a.example/")), entry("shop-b"))
     )
     listened = parts.payments.orders.context.listened
@@ -94,7 +98,7 @@ def test_without_a_default_only_clients_with_a_receiver_are_told(tmp_path: Path)
 
 
 def test_no_receiver_means_no_delivery_loop(tmp_path: Path) -> None:
-    parts = open_parts(settings(tmp_path))
+    parts = open_service(settings(tmp_path))
     assert open_delivery(parts.settings, parts.payments, parts.receivers) is None
     parts.payments.close()
 
@@ -110,7 +114,7 @@ def test_each_receiver_gets_only_its_clients_events_with_its_own_signature(
 ) -> None:
     """During a rotation an event has a signature for the new secret and one for the old."""
     entries = entry("shop-a", *own(shop.url, "whsec_new, whsec_old")), entry("shop-b")
-    parts = open_parts(settings(tmp_path, *entries, default=operator.url))
+    parts = open_service(settings(tmp_path, *entries, default=operator.url))
     records = parts.payments.orders.context.records
     for client_id in ("shop-a", "shop-b", None):
         records.claim(order_record(order(client_id), queue=(queued(f"of {client_id}"),)))
@@ -133,7 +137,7 @@ def test_each_receiver_gets_only_its_clients_events_with_its_own_signature(
 def test_given_up_events_go_to_their_own_receiver_when_retried(
     tmp_path: Path, shop: ShopListener, operator: ShopListener
 ) -> None:
-    parts = open_parts(settings(tmp_path, entry("shop-a", *own(shop.url)), default=operator.url))
+    parts = open_service(settings(tmp_path, entry("shop-a", *own(shop.url)), default=operator.url))
     records = parts.payments.orders.context.records
     records.claim(order_record(order("shop-a"), queue=(queued("A-1", parked=True),)))
     loop = open_delivery(parts.settings, parts.payments, parts.receivers)
@@ -151,7 +155,7 @@ def test_resting_receiver_gets_no_post_and_its_events_leave_the_front(
     """A backlog that a receiver does not accept in time is put off, not tried one by one."""
     with ShopListener([500] * 300, delay_seconds=SLOW_SECONDS + 0.1) as slow:
         entries = entry("shop-a", *own(slow.url)), entry("shop-b", *own(shop.url, "whsec_ofShopB"))
-        parts = open_parts(settings(tmp_path, *entries))
+        parts = open_service(settings(tmp_path, *entries))
         records = parts.payments.orders.context.records
         for number in range(300):
             each = f"A-{number}"

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+import requests
 
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.service_process import ServiceProcess
@@ -127,3 +128,19 @@ def test_no_header_changes_which_route_is_asked_for(sandbox: SandboxProcess, hea
     ):
         client.sendall(asked.encode())
         assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_page_of_a_listed_origin_can_read_the_server_s_own_response(
+    sandbox: SandboxProcess,
+) -> None:
+    """The head is too long for the server, so the application never sees the request."""
+    origin = "https://shop.example"
+    environ = {"WEB_CONCURRENCY": "1", "CORS_ORIGINS": origin}
+    with ServiceProcess(sandbox.url, environ) as service:
+        headers = {"Origin": origin, "Cookie": "x" * 9000}
+        refused = requests.get(f"{service.url}/config", headers=headers, timeout=10)
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
+        assert refused.headers["Access-Control-Allow-Origin"] == origin
+        stranger = {"Origin": "https://evil.example", "Cookie": "x" * 9000}
+        refused = requests.get(f"{service.url}/config", headers=stranger, timeout=10)
+        assert "Access-Control-Allow-Origin" not in refused.headers

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from payment_service.background.shop_webhook import SIGNATURE_HEADER, ShopListener, signature
+from payment_service.outage import QUIET_SECONDS
 from tests.support.scripted_server import OK, ScriptedServer, say
 
 
@@ -65,9 +66,11 @@ def test_cause_is_logged_once_for_each_change(caplog: pytest.LogCaptureFixture) 
         peer.close()
 
     with caplog.at_level(logging.INFO), ScriptedServer(cut) as server:
-        shop = ShopListener(server.url, ["a"])
+        now = [100.0]
+        shop = ShopListener(server.url, ["a"], monotonic=lambda: now[0])
         assert [shop(b"{}") for _ in range(3)] == [None] * 3
         server.answer = say(OK)
+        now[0] += QUIET_SECONDS
         assert [shop(b"{}") for _ in range(3)] == [200] * 3
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [

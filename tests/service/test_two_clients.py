@@ -111,6 +111,8 @@ def test_no_endpoint_reaches_the_other_clients_order(
             client.get("/payment-intent", query_string={**order, "refresh": "true"}, headers=mine),
             client.post("/update-payment-intent", json={**order, "amount": 1}, headers=mine),
             client.post("/cancel-payment-intent", json=order, headers=mine),
+            client.post("/capture-payment-intent", json=order, headers=mine),
+            client.post("/refund-payment-intent", json={**order, "refund_id": "R-1"}, headers=mine),
         ):
             assert answer.status_code == (403 if client_id else 404), answer.get_json()
             assert theirs["payment_intent_id"] not in answer.get_data(as_text=True)
@@ -124,11 +126,10 @@ def test_page_reads_its_order_and_changes_none(client: FlaskClient) -> None:
     assert (status.status_code, status.get_json()["order_id"]) == (200, "A-1")
     other = client.get("/payment-intent", query_string={"order_id": "A-2"}, headers=page)
     assert other.status_code == 403
-    for path in ("/update-payment-intent", "/cancel-payment-intent"):
-        assert (
-            client.post(path, json={"order_id": "A-1", "amount": 1}, headers=page).status_code
-            == 403
-        )
+    for path in ("update", "cancel", "capture", "refund"):
+        body = {"order_id": "A-1", "amount": 1, "refund_id": "R-1"}
+        answer = client.post(f"/{path}-payment-intent", json=body, headers=page)
+        assert (answer.status_code, answer.get_json()["code"]) == (403, "forbidden")
 
 
 def test_each_client_changes_its_order_in_its_account(client: FlaskClient) -> None:
@@ -142,6 +143,47 @@ def test_each_client_changes_its_order_in_its_account(client: FlaskClient) -> No
             answer = client.post(path, json=body, headers=mine)
             assert answer.status_code == 200, answer.get_json()
             assert status in (None, answer.get_json()["status"])
+
+
+def test_each_client_refunds_its_order_in_its_account(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
+    for shop in ("shop-a", "shop-b"):
+        made = create(client, API_KEYS[shop], order_id="A-1", amount=1099)
+        sandbox.pay(made["payment_intent_id"])
+        refund = {"order_id": "A-1", "refund_id": "R-1", "amount": 500}
+        for replayed in (None, "true"):
+            answer = client.post(
+                "/refund-payment-intent", json=refund, headers=bearer(API_KEYS[shop])
+            )
+            assert answer.status_code == 200, answer.get_json()
+            assert answer.headers.get("Idempotent-Replayed") == replayed
+        [found] = sandbox.state().order("A-1", shop).refunds
+        assert (found["amount"], found["metadata"]["client_id"]) == (500, shop)
+
+
+def test_dashboard_refund_is_found_in_its_clients_account(
+    client: FlaskClient, sandbox: SandboxProcess
+) -> None:
+    """Its event names no order; only the account of the secret can have its PaymentIntent."""
+    for shop, secret in (("shop-a", "whsec_ofTheService"), ("shop-b", "whsec_ofShopB")):
+        mine = bearer(API_KEYS[shop])
+        intent_id = create(client, API_KEYS[shop], order_id="A-1", amount=1099)["payment_intent_id"]
+        sandbox.pay(intent_id)
+        client.get(
+            "/payment-intent", query_string={"order_id": "A-1", "refresh": "true"}, headers=mine
+        )
+        made = sandbox.refund(intent_id, amount=400)
+        events = [e for e in sandbox.events() if e["data"]["object"]["id"] == made["id"]]
+        body = json.dumps(events[0]).encode()
+        other = "whsec_ofShopB" if shop == "shop-a" else None
+        if other:
+            answer = client.post("/webhook", data=body, headers=signed(body, other))
+            assert answer.get_json()["outcome"] == "not_ours"
+        answer = client.post("/webhook", data=body, headers=signed(body, secret))
+        assert answer.get_json()["outcome"] == "applied", answer.get_json()
+        status = client.get("/payment-intent", query_string={"order_id": "A-1"}, headers=mine)
+        assert status.get_json()["amount_refunded"] == 400
 
 
 def event(intent_id: str, order_id: str, client_id: str) -> bytes:

@@ -8,17 +8,26 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.stripe.events import payment_event
 from payment_service.gateways.stripe.gateway import StripeGateway
+from payment_service.gateways.stripe.money_events import money_event
 from payment_service.key_store.contract import KeyRecord, Order, State
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.after_payment.capture import capture_order
+from payment_service.payments.after_payment.refund import refund_order
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.reconcile import Reconciler
-from payment_service.payments.request.existing_order import CancelRequest, UpdateRequest
+from payment_service.payments.request.existing_order import (
+    CancelRequest,
+    CaptureRequest,
+    RefundRequest,
+    UpdateRequest,
+)
 from payment_service.payments.shop_events.outbox import Outbox
-from sandbox import lifecycle
+from sandbox import dashboard, lifecycle
 from tests.support.flow_bench import BUDGET_SECONDS, FlowBench
 from tests.support.sandbox_transport import SandboxTransport
 
@@ -94,6 +103,7 @@ class AfterBench(FlowBench):
 
     def __init__(self) -> None:
         self.steps, self.crash_at = 0, -1
+        self.names: list[str] = []
         self.at_step: dict[int, Callable[[], object]] = {}
         super().__init__(SteppedStore(self._step))
         self.shop = Shop()
@@ -137,6 +147,22 @@ class AfterBench(FlowBench):
     def apply_all(self, order_id: str = "A-1") -> list[str]:
         return [self.apply(event) for event in self.events(order_id)]
 
+    def money_events(self) -> list[dict[str, Any]]:
+        """Return Stripe's events about refunds and disputes, oldest first."""
+        books = self.sandbox.books.values()
+        return [each for book in books for each in book.ledger.events if money_event(each)]
+
+    def apply_money(self, event: dict[str, Any]) -> str | None:
+        found = money_event(event)
+        assert found
+        return self.orders.apply_money(found, lambda _: True)
+
+    def deliver_all(self) -> list[str]:
+        """Deliver what is in the outboxes; return the types that the shop has heard of."""
+        while self.deliver():
+            pass
+        return self.shop.types()
+
     def deliver(self) -> int:
         return sum(map(self.outbox.run, self.due()))
 
@@ -148,6 +174,67 @@ class AfterBench(FlowBench):
 
     def cancel(self, order_id: str = "A-1") -> Any:
         return self.orders.cancel(CancelRequest(order_id=order_id))
+
+    def paid(self, amount: int = 1099, order_id: str = "A-1") -> str:
+        """Create an order, pay it, and apply the events; return its PaymentIntent's id."""
+        intent_id = self.ask(order_id, amount).intent.id
+        self.act(intent_id, "confirm")
+        self.apply_all(order_id)
+        return intent_id
+
+    def pay_with(self, intent_id: str, method: str) -> None:
+        """Pay a PaymentIntent with one of the sandbox's payment methods."""
+        params = {"payment_method": method, "return_url": "https://shop.example"}
+        self.send(f"/v1/payment_intents/{intent_id}/confirm", params)
+
+    def dispute(self, intent_id: str, **more: Any) -> dict[str, Any]:
+        """Open a dispute, as the shopper's bank does."""
+        found: dict[str, Any] = dashboard.dispute_intent(self.sandbox, intent_id, **more)
+        return found
+
+    def dispute_ends(self, dispute_id: str, verb: str) -> None:
+        dashboard.change_dispute(self.sandbox, dispute_id, verb)
+
+    def authorized(self, amount: int = 1099, order_id: str = "A-1") -> str:
+        """Create an order that waits for its capture; return its PaymentIntent's id."""
+        intent_id = self.ask(order_id, amount, capture_method="manual").intent.id
+        self.act(intent_id, "confirm")
+        self.apply_all(order_id)
+        return intent_id
+
+    def capture(self, amount: int | None = None, order_id: str = "A-1") -> Any:
+        """Capture as a request of any process does; the clock of the bench bounds it."""
+        request = CaptureRequest(order_id=order_id, amount_to_capture=amount)
+        order = Order(livemode=False, client_id=None, order_id=order_id)
+        deadline = Deadline.after(BUDGET_SECONDS, lambda: self.now)
+        return capture_order(self.context, order, request, deadline)
+
+    def refund(self, refund_id: str = "R-1", amount: int | None = None, **more: Any) -> Any:
+        """Refund as a request of any process does; the clock of the bench bounds it."""
+        given = {"order_id": "A-1", "refund_id": refund_id, "amount": amount, **more}
+        request = RefundRequest(**given)
+        order = Order(livemode=False, client_id=None, order_id=request.order_id)
+        deadline = Deadline.after(BUDGET_SECONDS, lambda: self.now)
+        return refund_order(self.context, order, request, deadline)
+
+    def refunds(self) -> list[dict[str, Any]]:
+        """Return every refund at Stripe, oldest first."""
+        books = self.sandbox.books.values()
+        made = [each for book in books for each in book.ledger.refunds.newest_first()]
+        return made[::-1]
+
+    def refunded(self) -> int:
+        """Return what the shopper has got back, or is about to."""
+        return sum(
+            each["amount"]
+            for each in self.refunds()
+            if each["status"] not in ("failed", "canceled")
+        )
+
+    def lose(self) -> None:
+        """Lose the record of the order A-1."""
+        held = self.store.read(Order(livemode=False, client_id=None, order_id="A-1"))
+        assert held is None or self.store.forget(held)
 
     def reconcile(
         self, *, dry_run: bool = False, restored: bool = False, days: float = 7
@@ -165,7 +252,7 @@ class AfterBench(FlowBench):
 
     def crashing(self, step: int, work: Callable[[], object]) -> bool:
         """Run `work`, crash at its `step`-th step, and return whether it got that far."""
-        self.steps, self.crash_at = 0, step
+        self.steps, self.crash_at, self.names = 0, step, []
         try:
             work()
         except Crash:
@@ -179,7 +266,8 @@ class AfterBench(FlowBench):
         self.steps = 0
         self.at_step = {step: other}
 
-    def _step(self, _: str) -> None:
+    def _step(self, what: str) -> None:
+        self.names.append(what)
         step, self.steps = self.steps, self.steps + 1
         if step == self.crash_at:
             raise Crash

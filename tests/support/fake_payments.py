@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 
+from payment_service.gateways.stripe.request_rules import check_creation
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
@@ -33,6 +34,7 @@ class FakePayments:
     asked: list[PaymentRequest] = field(default_factory=list)
 
     def create(self, request: PaymentRequest) -> Answer:
+        check_creation(request)
         self.asked.append(request)
         self.ready()
         return self.answer

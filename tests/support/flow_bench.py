@@ -17,6 +17,7 @@ from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.states import Created
 from payment_service.payments.observer import Observation
 from payment_service.payments.record import transitions
+from payment_service.payments.record.lease_keeper import LeaseKeeper
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import Lease, Wanted
@@ -42,13 +43,15 @@ class FlowBench:
 
     def __init__(self, store: KeyStore | None = None) -> None:
         self.now = NOW
-        self.sandbox = Sandbox(lambda: self.now, seed=1)
+        self.stripe_ahead = 0.0
+        self.sandbox = Sandbox(lambda: self.now + self.stripe_ahead, seed=1)
         self.store = store or MemoryStore()
         self.records = Records(self.store)
         self.seen: list[Observation] = []
         self.on_sleep: Callable[[float], None] = lambda _: None
-        # Seconds that Stripe takes for each response.
+        # Seconds that Stripe takes for each response, and what happens during a send.
         self.send_seconds = 0.0
+        self.on_answer: Callable[[], None] = lambda: None
         self._owners = itertools.count()
         self.context = self.another()
 
@@ -63,11 +66,12 @@ class FlowBench:
         return Context(
             self.records,
             gateway,
-            Timing(lock=BUDGET_SECONDS + 10, lock_margin=10, store=2),
+            Timing(lock=BUDGET_SECONDS + 10, store=2),
             clock=lambda: self.now,
             sleep=self.sleep,
             owner=lambda: f"owner-{next(self._owners)}",
             observe=self.seen.append,
+            leases=LeaseKeeper(monotonic=lambda: self.now),
         )
 
     def sleep(self, seconds: float) -> None:
@@ -75,7 +79,9 @@ class FlowBench:
         self.on_sleep(seconds)
 
     def _pass(self, what: str) -> None:
-        self.now += self.send_seconds if what == "answer" else 0.0
+        if what == "answer":
+            self.now += self.send_seconds
+            self.on_answer()
 
     def wanted(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Wanted:
         params = {

@@ -118,9 +118,7 @@ class OrderLoad:
             policy=RetryPolicy(sleep=time.sleep, uniform=lambda _, high: high),
             clock=time.time,
         )
-        timing = Timing(
-            lock=LOCK_SECONDS, lock_margin=LOCK_SECONDS - BUDGET_SECONDS, store=TIMEOUT_SECONDS
-        )
+        timing = Timing(lock=LOCK_SECONDS, store=TIMEOUT_SECONDS)
         return Context(Records(store), gateway, timing, clock=time.time, sleep=time.sleep)
 
 

@@ -159,6 +159,10 @@ class SandboxProcess:
         found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/{verb}", {})
         return found
 
+    def delete(self, intent_id: str) -> dict[str, Any]:
+        """Delete a PaymentIntent, as Stripe deletes test data."""
+        return self.end(intent_id, "delete")
+
     def refund(self, intent_id: str, **given: Any) -> dict[str, Any]:
         """Refund a PaymentIntent as the Dashboard does: `amount`, `reason`, `metadata`."""
         found: dict[str, Any] = self.control("POST", f"payment_intents/{intent_id}/refund", given)

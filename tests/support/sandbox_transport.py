@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ LOST = ("lost_before", "lost_after", "cut_body", "hang")
 
 class Core(Protocol):
     """A stand-in of a provider in this process."""
+
+    clock: Callable[[], float]
 
     def draw_transport_fault(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -58,6 +61,7 @@ class SandboxTransport:
         if fault and fault.kind in LOST:
             raise _lost()
         received = {name.lower(): value for name, value in response.headers.items()}
+        received["date"] = formatdate(self._sandbox.clock(), usegmt=True)
         return Response(response.status, received, response.body)
 
     def close(self) -> None:

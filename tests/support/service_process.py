@@ -49,10 +49,14 @@ class ServiceProcess:
         root: Path = ROOT,
         started_by: Sequence[str] = (),
         command: Sequence[str] = COMMAND,
+        inherits: Sequence[int] = (),
     ) -> None:
-        """`root` is its working directory; `started_by` is a command that becomes `command`."""
+        """`root` is its working directory; `started_by` is a command that becomes `command`.
+
+        `inherits` are the file descriptors that it gets from this process.
+        """
         self._command = [*started_by, *command]
-        self._root = root
+        self._root, self._inherits = root, tuple(inherits)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environ = self._settings(api_base, environ or {})
@@ -79,6 +83,7 @@ class ServiceProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=self._inherits,
             )
         self._wait_until_it_answers()
         return self
@@ -93,6 +98,18 @@ class ServiceProcess:
         text = self.log()
         self._directory.cleanup()
         return text
+
+    def listen_on(self, port: int) -> None:
+        """Take another port than the free one, before `start`."""
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
+        self._environ["PORT"] = str(port)
+
+    def close_the_master(self) -> None:
+        """End the master that `start` started with SIGTERM; another may hold its port."""
+        assert self._process
+        self._process.terminate()
+        self._process.wait(timeout=60)
+        self._process = None
 
     def kill(self) -> None:
         """kill -9 for the master and all that it started, at once.
@@ -130,8 +147,7 @@ class ServiceProcess:
         """The worker processes, oldest first."""
         assert self._process
         children = psutil.Process(self._process.pid).children()
-        workers = [child for child in children if _is_a_worker(child)]
-        return [child.pid for child in sorted(workers, key=lambda child: child.create_time())]
+        return [child.pid for child in sorted(children, key=lambda child: child.create_time())]
 
     def memory_directory(self) -> Path:
         """The directory in memory that its workers share: the master holds its lock open."""
@@ -204,12 +220,6 @@ class ServiceProcess:
                 pass
             time.sleep(0.02)
         raise RuntimeError(f"the service did not start: {self.log()}")
-
-
-def _is_a_worker(child: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return "payment_service.telemetry.metrics.exporter" not in child.cmdline()
-    return False
 
 
 def _kill(pid: int) -> None:

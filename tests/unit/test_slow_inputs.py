@@ -29,7 +29,7 @@ from payment_service.schema.secret import MAX_CHARACTERS, redacted
 from tests.architecture.test_import_table import MODULES
 
 # Eight times the input: eight times the work where it is linear, 64 times where it is quadratic.
-SMALL, LARGE = 4_096, 32_768
+SMALL, LARGE = 2_048, 16_384
 MOST_TIMES = 28
 
 # A shorter time cannot be measured reliably, and is no denial of service.
@@ -42,11 +42,6 @@ HOSTILE = [
     "[", ",", "t=1,v1=",
 ]  # fmt: skip
 ENDS = ["", ".", "@", "\n", "\x00", " x@"]
-
-# Run over text only that another pattern has matched as a whole, so that no try begins in vain.
-CHECKED_BEFORE = {
-    "payment_service.server.request_head._EACH",
-}
 
 # Only an operator's own words reach these: the settings, the clients file, the command line, and
 # the errors of the operator's own database.
@@ -143,7 +138,7 @@ def test_the_work_of_a_pattern_grows_with_its_input(name: str) -> None:
                 if isinstance(pattern.pattern, bytes):
                     given = text.encode("utf-8", "replace")
                 pattern.fullmatch(given)
-                if name in SEARCHED - CHECKED_BEFORE:
+                if name in SEARCHED:
                     pattern.sub("" if isinstance(given, str) else b"", given)
 
             assert_linear(search, unit, end)

@@ -49,7 +49,16 @@ def test_name_like_no_setting_is_named_if_the_prefix_is_ours() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["HTTP_PROXY", "HOSTNAME", "HOME", "POSTGRES_PASSWORD", "GUNICORN_CMD_ARGS", "FLASK_APP"],
+    [
+        "HTTP_PROXY",
+        "CURL_CA_BUNDLE",
+        "NIX_SSL_CERT_FILE",
+        "HOSTNAME",
+        "HOME",
+        "POSTGRES_PASSWORD",
+        "GUNICORN_CMD_ARGS",
+        "FLASK_APP",
+    ],
 )
 def test_variables_of_other_software_are_not_named(name: str) -> None:
     assert unknown_settings({name: "x"}) == []

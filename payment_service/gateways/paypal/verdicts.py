@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from payment_service.gateways.calls import plain_id
-from payment_service.gateways.retry_after import seconds_of
+from payment_service.gateways.retry_after import retry_after
 from payment_service.gateways.sends import Meaning, Verdict
 
 
@@ -49,7 +49,7 @@ def judge(status: int, headers: Mapping[str, str], problem: Problem | None) -> V
     meaning, again = _row(status, from_api=problem is not None)
     in_body = problem.debug_id if problem else None
     debug_id = plain_id(headers.get("paypal-debug-id")) or in_body
-    wait = seconds_of(headers.get("retry-after"))
+    wait = retry_after(headers)
     return Verdict(meaning, again, status, retry_after_seconds=wait, request_id=debug_id)
 
 

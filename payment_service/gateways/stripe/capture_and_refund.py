@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -91,6 +91,14 @@ class CaptureAndRefund:
         """Return the disputes of a PaymentIntent; see Gateway."""
         return self._list(DISPUTES, intent_id, deadline, read_dispute)
 
+    def walk_refunds(self, since: float, page_seconds: float) -> Iterator[Refund]:
+        """Yield the refunds made since then; see Gateway."""
+        return self._walk(REFUNDS, since, page_seconds, read_refund)
+
+    def walk_disputes(self, since: float, page_seconds: float) -> Iterator[Dispute]:
+        """Yield the disputes opened since then; see Gateway."""
+        return self._walk(DISPUTES, since, page_seconds, read_dispute)
+
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
         """Return the last charge of a PaymentIntent; see Gateway."""
         charge_id = intent.raw.get("latest_charge")
@@ -118,6 +126,21 @@ class CaptureAndRefund:
                 return found
             params = {**params, "starting_after": page.next_after}
 
+    def _walk(
+        self, path: str, since: float, page_seconds: float, read: Callable[[Any], M]
+    ) -> Iterator[M]:
+        params: dict[str, Any] = {"created": {"gte": int(since)}, "limit": PAGE_SIZE}
+        while True:
+            page = self._get(
+                Call("get", path, params),
+                Deadline.after(page_seconds),
+                lambda answer: _read_mixed_page(answer, read),
+            )
+            yield from page.objects
+            if page.next_after is None:
+                return
+            params = {**params, "starting_after": page.next_after}
+
     def _get(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
         """Read what must exist: a rejection never means that there is nothing."""
         try:
@@ -141,6 +164,18 @@ def _read_page(answer: Answer, intent_id: str, read: Callable[[Any], M]) -> _Pag
     if more and not rows:
         raise UnreadableMoney("an empty page with more behind it")
     return _Page(objects, objects[-1].id if more else None)
+
+
+def _read_mixed_page(answer: Answer, read: Callable[[Any], M]) -> _Page[M]:
+    """Read a page of a whole account; skip what belongs to no PaymentIntent."""
+    rows = answer.body["data"]
+    if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
+        raise UnreadableMoney("not a list")
+    objects = [read(row) for row in rows if row.get("payment_intent") is not None]
+    more = answer.body.get("has_more") is True
+    if more and not rows:
+        raise UnreadableMoney("an empty page with more behind it")
+    return _Page(objects, rows[-1]["id"] if more else None)
 
 
 def _named(intent_id: str) -> dict[str, str]:

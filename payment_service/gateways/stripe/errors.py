@@ -57,6 +57,13 @@ def error_of(failed: SendFailed) -> PaymentError:
             )
 
 
+def is_missing(failed: SendFailed) -> bool:
+    """Whether Stripe itself answered that it has no such object; a proxy's 404 does not say so."""
+    cause = failed.__cause__
+    error = (cause.error if isinstance(cause, ErrorAnswer) else None) or {}
+    return failed.verdict.status == 404 and error.get("code") == "resource_missing"
+
+
 def _refused(verdict: Verdict, cause: BaseException | None, request_id: str | None) -> Refused:
     error = (cause.error if isinstance(cause, ErrorAnswer) else None) or {}
     kind = CardRefused if verdict.status == 402 else Refused

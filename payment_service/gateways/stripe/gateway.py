@@ -6,11 +6,12 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import stripe
 
-from payment_service.errors import PaymentError, Refused
+from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.calls import Answer, Call, Http
 from payment_service.gateways.charge import Charge
 from payment_service.gateways.contract import NoSuchIntent
@@ -27,6 +28,7 @@ from payment_service.gateways.outcome import (
     RefundOutcome,
     Unclear,
 )
+from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.refund import Refund
 from payment_service.gateways.retry import RetryPolicy, SendFailed
 from payment_service.gateways.send import Sender
@@ -34,7 +36,8 @@ from payment_service.gateways.sends import Meaning, RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.api_calls import API_BASE, StripeApi
 from payment_service.gateways.stripe.capture_and_refund import CaptureAndRefund
-from payment_service.gateways.stripe.errors import error_of
+from payment_service.gateways.stripe.create_params import create_params, update_params
+from payment_service.gateways.stripe.errors import error_of, is_missing
 from payment_service.gateways.stripe.facts import STRIPE
 from payment_service.gateways.stripe.intents import read_intent, same_intent, same_order, shows
 from payment_service.gateways.stripe.keyed_calls import (
@@ -44,7 +47,9 @@ from payment_service.gateways.stripe.keyed_calls import (
 )
 from payment_service.gateways.stripe.lists import Pages, Stretch, Wanted
 from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_of
+from payment_service.gateways.stripe.request_rules import check_amount, check_creation
 from payment_service.gateways.stripe.send import StripeSends
+from payment_service.gateways.stripe.stripe_clock import StripeClock
 from payment_service.key_store.contract import Order
 
 # During an outage the search lags by up to an hour (docs.stripe.com/search). We look for younger
@@ -84,7 +89,14 @@ class StripeGateway:
         self._clock = clock
         self._pages = Pages(self._ask)
         self.api = StripeApi(http, api_key, self.api_version, api_base or API_BASE, stripe_account)
-        self._sender = Sender(StripeSends(self.api), policy or RetryPolicy(), tell, tell_retry)
+        self._stripe_clock = StripeClock(clock)
+        self._sender = Sender(
+            StripeSends(self.api),
+            policy or RetryPolicy(),
+            tell,
+            tell_retry,
+            self._stripe_clock.note,
+        )
 
     @property
     def facts(self) -> GatewayFacts:
@@ -94,6 +106,20 @@ class StripeGateway:
     def close(self) -> None:
         """Close the connections."""
         self._sender.close()
+
+    def params_of(self, payment: PaymentFields) -> SentParams:
+        """Return the parameters of a creation; see Gateway."""
+        check_creation(payment)
+        return self._sent(create_params(payment, self.api_version))
+
+    def params_of_update(self, payment: PaymentFields, currency: str | None) -> SentParams:
+        """Return the parameters of an update; see Gateway."""
+        check_amount(payment.amount, str(currency))
+        return self._sent(update_params(payment, currency, self.api_version))
+
+    def check_amount(self, amount: int, currency: str, field: str = "amount") -> None:
+        """Raise BadRequest for an amount that the currency cannot have; see Gateway."""
+        check_amount(amount, currency, field)
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Create a PaymentIntent; see Gateway. Raises ValueError for an invalid key."""
@@ -108,7 +134,12 @@ class StripeGateway:
 
     def retrieve(self, intent_id: str, deadline: Deadline) -> Intent:
         """Return the current PaymentIntent; see Gateway."""
-        return self._ask(Call("get", path_of(INTENT, intent_id)), deadline, _reader_of(intent_id))
+        call = Call("get", path_of(INTENT, intent_id))
+        try:
+            return self._ask(call, deadline, _reader_of(intent_id))
+        except Refused as refused:
+            # The client did not cause this, so the error must not blame its request.
+            raise StripeFailed("Stripe did not show a PaymentIntent.") from refused
 
     def shows(self, intent: Intent, sent: SentParams) -> bool:
         """Whether the PaymentIntent already has these values; see Gateway."""
@@ -153,16 +184,29 @@ class StripeGateway:
         found = {intent.id: intent for intent in listed}
         for intent in elder:
             if intent.id not in found:
-                # Search results may be stale.
-                found[intent.id] = self.retrieve(intent.id, deadline)
-        return [intent for intent in found.values() if intent.is_of(order)]
+                found[intent.id] = self._as_it_is(intent, deadline)
+        return [each for each in found.values() if not each.missing and each.is_of(order)]
+
+    def _as_it_is(self, searched: Intent, deadline: Deadline) -> Intent:
+        """Retrieve a result of the search, which may be stale: test data may be deleted by now."""
+        try:
+            return self.retrieve(searched.id, deadline)
+        except NoSuchIntent as unknown:
+            if searched.livemode:
+                raise StripeFailed("Stripe's search names an unknown PaymentIntent.") from unknown
+            return replace(searched, missing=True)
 
     def _list_of(
         self, order: Order, since: float, until: float, deadline: Deadline
     ) -> list[Intent]:
-        """Return the order's PaymentIntents in the list. An `until` in the future is not sent."""
-        latest = math.ceil(until) if until < self._clock() else None
-        stretch = Stretch(int(since - CLOCK_SKEW_SECONDS), latest)
+        """Return the order's PaymentIntents in the list. An `until` in the future is not sent.
+
+        The search came before, so Stripe's clock is known if Stripe answers at all.
+        """
+        ahead = self._stripe_clock.ahead()
+        # Widen the stretch only: the difference may be younger than the send.
+        latest = math.ceil(until + max(0.0, ahead)) if until < self._clock() else None
+        stretch = Stretch(int(since + min(0.0, ahead) - CLOCK_SKEW_SECONDS), latest)
         return self._pages.all(stretch, deadline, _names(order))
 
     def _search_all(self, order: Order, deadline: Deadline) -> tuple[list[Intent], bool]:
@@ -201,9 +245,20 @@ class StripeGateway:
         """Return the disputes of a PaymentIntent; see Gateway."""
         return self._money.list_disputes(intent_id, deadline)
 
+    def walk_refunds(self, since: float, page_seconds: float) -> Iterator[Refund]:
+        """Yield the refunds made since then; see Gateway."""
+        return self._money.walk_refunds(since, page_seconds)
+
+    def walk_disputes(self, since: float, page_seconds: float) -> Iterator[Dispute]:
+        """Yield the disputes opened since then; see Gateway."""
+        return self._money.walk_disputes(since, page_seconds)
+
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
         """Return the money behind a PaymentIntent; see Gateway."""
         return self._money.charge(intent, deadline)
+
+    def _sent(self, params: Mapping[str, Any]) -> SentParams:
+        return SentParams(self.api_version, params, self.facts.name)
 
     def _try(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T | Failed:
         try:
@@ -215,7 +270,7 @@ class StripeGateway:
         try:
             return self._sender.send(call, deadline, read)
         except SendFailed as failed:
-            if failed.verdict.status == 404:
+            if is_missing(failed):
                 raise NoSuchIntent(call.path) from failed
             raise error_of(failed) from failed
 

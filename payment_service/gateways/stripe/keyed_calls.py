@@ -10,7 +10,8 @@ from typing import Any
 from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.deadline import Deadline
 
-# The largest difference between our clock and Stripe's.
+# The largest difference between our clock and Stripe's that StripeClock does not know: a clock is
+# corrected between a send and its look-up, or another machine of the service sent.
 CLOCK_SKEW_SECONDS = 30.0
 
 # Sent as a header: docs.stripe.com/api/idempotent_requests.

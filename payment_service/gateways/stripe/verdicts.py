@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from payment_service.gateways.retry_after import seconds_of
+from payment_service.gateways.retry_after import retry_after
 from payment_service.gateways.sends import Meaning, Verdict
 
 
@@ -45,7 +45,7 @@ def judge(status: int | None, headers: Mapping[str, str], kind: str | None) -> V
     asked = headers.get("stripe-should-retry")
     if asked in ("true", "false") and not (replayed and meaning is Meaning.FAILED):
         again = asked == "true"
-    wait = seconds_of(headers.get("retry-after"))
+    wait = retry_after(headers)
     ids = headers.get("request-id"), headers.get("original-request")
     return Verdict(meaning, again, status, replayed, wait, *ids)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from payment_service.key_store.contract import KeyRecord
 from payment_service.key_store.order_key import order_key
-from payment_service.key_store.redis.pipeline import Command, Pipeline, Script, ScriptCall
+from payment_service.key_store.redis.pipeline import Pipeline
+from payment_service.key_store.redis.script import Command, Script, ScriptCall
 from payment_service.key_store.statements import statement
 
 DUE = "payment:due"

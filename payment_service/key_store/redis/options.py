@@ -34,13 +34,14 @@ def refuse_options(url: str) -> None:
     except (TypeError, ValueError, RedisError) as wrong:
         found = _UNKNOWN.search(str(wrong)) or _VALUE.search(str(wrong))
         if found:
-            raise _refused(found[0]) from None
+            raise _refused(url, found[0]) from None
         return
     for name in FILES:
         for path in options.get(name, ()):
             if not Path(path).is_file():
-                raise _refused(f"{name}: there is no such file")
+                raise _refused(url, f"{name}: there is no such file")
 
 
-def _refused(sentence: str) -> ValueError:
-    return ValueError(f"a redis URL cannot have this option: {sentence}")
+def _refused(url: str, sentence: str) -> ValueError:
+    scheme = url.partition(":")[0].replace("rediss", "redis")
+    return ValueError(f"a {scheme} URL cannot have this option: {sentence}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,8 @@ from redis import ConnectionPool, RedisError
 from redis.exceptions import AskError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from payment_service.key_store.redis.script import Command, Script, ScriptCall
 from payment_service.key_store.redis.servers import Servers
-
-Command = tuple[Any, ...]
 
 # A key, and commands that its server runs in this order.
 Unit = tuple[str, tuple[Command, ...]]
@@ -25,31 +23,6 @@ Unit = tuple[str, tuple[Command, ...]]
 # Sends of a command that no server ran: to a failed server's successor, after a redirection, and
 # after loading a script.
 MAX_SENDS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script and its SHA-1, by which Redis runs it once it is loaded."""
-
-    text: str
-    sha: str
-
-    @classmethod
-    def of(cls, text: str) -> Script:
-        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
-    """A call of a script on one key; the command `around` is sent before and after it."""
-
-    script: Script
-    key: str
-    values: tuple[Any, ...]
-    around: Command | None = None
-
-    def command(self) -> Command:
-        return ("EVALSHA", self.script.sha, 1, self.key, *self.values)
 
 
 class NotSentError(Exception):

@@ -23,8 +23,9 @@ from payment_service.key_store.order_key import order_key, order_of
 from payment_service.key_store.redis.due import DueIndex, entry_of
 from payment_service.key_store.redis.faults import cause_of
 from payment_service.key_store.redis.opening import open_servers
-from payment_service.key_store.redis.pipeline import Pipeline, Script, ScriptCall
+from payment_service.key_store.redis.pipeline import Pipeline
 from payment_service.key_store.redis.record import FIELDS, as_fields, as_record
+from payment_service.key_store.redis.script import Script, ScriptCall
 from payment_service.key_store.redis.servers import WrongServerError
 from payment_service.key_store.statements import statement
 

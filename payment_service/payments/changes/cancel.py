@@ -10,8 +10,7 @@ from payment_service.key_store.contract import Order
 from payment_service.payments.changes.existing_order import known_record
 from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
-from payment_service.payments.creation.recorded_intent import fetch_recorded
-from payment_service.payments.record import transitions
+from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.record.order_record import OrderRecord
 
 
@@ -25,14 +24,13 @@ def cancel_order(context: Context, order: Order, reason: str, deadline: Deadline
     record = known_record(context, order, deadline)
     intent = fetch_recorded(context, record, gateway_deadline)
     if intent.status != CANCELED:
-        intent = _cancel(context.gateway_of(record), intent.id, reason, gateway_deadline)
+        intent = _cancel(context.gateway_of(record), intent, reason, gateway_deadline)
 
     def canceled(held: OrderRecord) -> OrderRecord | None:
         # If the order was created again meanwhile, the caller did not cancel that one.
         if held.payment_intent_id != intent.id or held.payment_status == CANCELED:
             return None
-        seen = transitions.seen(held, intent, context.clock(), "canceled")
-        return context.with_shop_event(seen, intent)
+        return with_fetched(context, held, intent, "canceled")
 
     written = context.records.change(record, canceled)
     if written:
@@ -40,8 +38,8 @@ def cancel_order(context: Context, order: Order, reason: str, deadline: Deadline
     return intent
 
 
-def _cancel(gateway: Gateway, intent_id: str, reason: str, deadline: Deadline) -> Intent:
-    intent = cancel_and_check(gateway, intent_id, reason, deadline).intent
+def _cancel(gateway: Gateway, known: Intent, reason: str, deadline: Deadline) -> Intent:
+    intent = cancel_and_check(gateway, known, reason, deadline).intent
     if intent.status in TAKEN:
         raise NoLongerOpen(intent.status)
     if intent.status != CANCELED:

@@ -1,24 +1,40 @@
-"""The operations on an existing order: status, update, cancellation and Stripe's events."""
+"""The operations on an existing order: status, changes, capture, refunds and Stripe's events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from payment_service.errors import NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.event import MoneyEvent, PaymentEvent
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.after_payment.capture import CaptureAnswer, capture_order
+from payment_service.payments.after_payment.money_events import (
+    apply_money_event,
+    find_intent,
+    order_of,
+)
+from payment_service.payments.after_payment.record_money import (
+    fetch_money,
+    shows_more,
+    write_money,
+)
+from payment_service.payments.after_payment.refund import RefundAnswer, refund_order
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.context import Context
-from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.record import transitions
+from payment_service.payments.record.races import RecordChanged
 from payment_service.payments.request.existing_order import (
     CancelRequest,
+    CaptureRequest,
     OrderRequest,
+    RefundRequest,
     UpdateRequest,
 )
 
@@ -69,6 +85,20 @@ class Orders:
         finally:
             self._changed(order)
 
+    def capture(self, request: CaptureRequest) -> CaptureAnswer:
+        """Capture the order's authorization; see payments.after_payment.capture."""
+        order = self._order(request)
+        try:
+            with _StoreErrors():
+                return capture_order(self.context, order, request, self._deadline())
+        finally:
+            self._changed(order)
+
+    def refund(self, request: RefundRequest) -> RefundAnswer:
+        """Refund the order once for each refund_id; see payments.after_payment.refund."""
+        with _StoreErrors():
+            return refund_order(self.context, self._order(request), request, self._deadline())
+
     def apply(self, event: PaymentEvent | None) -> str:
         """Apply a verified event; see payments.changes.webhook. Ignore events of the other mode."""
         if event is None or event.livemode != self.livemode:
@@ -79,16 +109,41 @@ class Orders:
         finally:
             self._changed(event.order)
 
+    def apply_money(self, event: MoneyEvent, covers: Callable[[str | None], bool]) -> str | None:
+        """Apply a verified event about a refund or a dispute.
+
+        `covers`: whether its secret may change a client's orders. Returns None if this account
+        does not have the PaymentIntent; see payments.after_payment.money_events.
+        """
+        if event.livemode != self.livemode:
+            return "ignored"
+        with _StoreErrors():
+            deadline = self._deadline()
+            intent = find_intent(self.context, event, deadline)
+            if intent is None:
+                return None
+            try:
+                return apply_money_event(self.context, event, intent, covers, deadline)
+            finally:
+                order = order_of(intent)
+                if order:
+                    self._changed(order)
+
     def _refresh(self, order: Order) -> None:
         record = self.context.records.read(order)
         if record is None or record.payment_intent_id is None:
             return
-        intent = fetch_recorded(
-            self.context, record, self._deadline().earlier(self.context.timing.store)
-        )
-        if transitions.shows_change(record, intent):
-            seen = transitions.seen(record, intent, self.context.clock())
-            self.context.records.replace(record, self.context.with_shop_event(seen, intent))
+        deadline = self._deadline().earlier(self.context.timing.store)
+        intent = fetch_recorded(self.context, record, deadline)
+        changed = transitions.shows_change(record, intent)
+        if intent.missing:
+            if changed:
+                self.context.records.replace(record, with_fetched(self.context, record, intent))
+            return
+        money = fetch_money(self.context, record, intent, deadline)
+        if changed or shows_more(self.context, record, intent, money):
+            with suppress(RecordChanged):
+                write_money(self.context, record, intent, money, "seen")
 
     def _order(self, request: OrderRequest) -> Order:
         return Order(self.livemode, request.client_id, request.order_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from payment_service.payments.record import transitions
+from payment_service.payments.record.money import DisputeEntry, RefundEntry
 from payment_service.payments.record.order_record import OrderRecord
 
 
@@ -14,7 +15,9 @@ from payment_service.payments.record.order_record import OrderRecord
 class OrderStatus:
     """`status` is Stripe's, or in_flight, unknown or rejected where there is no PaymentIntent yet.
 
-    Instants in Unix seconds. `waiting` counts the events on their way to the shop.
+    Instants in Unix seconds. `waiting` counts the events on their way to the shop. `disputed`:
+    whether a dispute is open or lost. `capture_before`: when the authorization lapses. A refund
+    without a refund_id was made elsewhere.
     """
 
     order_id: str
@@ -24,6 +27,12 @@ class OrderStatus:
     payment_intent_id: str | None
     amount: int | None
     currency: str | None
+    amount_received: int
+    amount_refunded: int
+    refunds: tuple[Mapping[str, Any], ...]
+    disputed: bool
+    disputes: tuple[Mapping[str, Any], ...]
+    capture_before: int | None
     attempt: int
     revision: int
     created_at: float
@@ -36,14 +45,22 @@ def status_of(record: OrderRecord, now: float) -> OrderStatus:
     """Build the status of an order from its record."""
     kept, history, params = record.follow_up, record.follow_up.history, record.sent.params
     status = _status(record, now)
+    amount = kept.amount if kept.amount is not None else params.get("amount")
+    received = kept.received if kept.received is not None else amount
     return OrderStatus(
         order_id=record.order.order_id,
         client_id=record.order.client_id,
         status=status,
         paid=status == "succeeded",
         payment_intent_id=record.payment_intent_id,
-        amount=kept.amount if kept.amount is not None else params.get("amount"),
+        amount=amount,
         currency=kept.currency or params.get("currency"),
+        amount_received=(received or 0) if status == "succeeded" else 0,
+        amount_refunded=kept.refunded,
+        refunds=tuple(_refund(each, now) for each in kept.refunds),
+        disputed=any(each.is_open or each.status == "lost" for each in kept.disputes),
+        disputes=tuple(_dispute(each) for each in kept.disputes),
+        capture_before=kept.capture_before if status == "requires_capture" else None,
         attempt=record.attempt,
         revision=kept.revision,
         created_at=history[0]["at"] if history else record.first_sent_at,
@@ -58,4 +75,32 @@ def _status(record: OrderRecord, now: float) -> str:
         return record.payment_status or "unknown"
     if record.state == "rejected":
         return "rejected"
-    return "in_flight" if transitions.holds(record.locked_until, now) else "unknown"
+    return "in_flight" if transitions.is_held(record, now) else "unknown"
+
+
+def _refund(entry: RefundEntry, now: float) -> Mapping[str, Any]:
+    """Return a refund; `status` is the gateway's, or in_flight, unknown or rejected."""
+    if entry.state == "pending":
+        status = "in_flight" if transitions.holds(entry.until, now) else "unknown"
+    else:
+        status = entry.status or entry.state
+    return {
+        "refund_id": entry.refund_id,
+        "stripe_refund_id": entry.id,
+        "amount": entry.amount,
+        "status": status,
+        "created_at": entry.at,
+        "updated_at": entry.updated_at,
+    }
+
+
+def _dispute(entry: DisputeEntry) -> Mapping[str, Any]:
+    return {
+        "dispute_id": entry.id,
+        "amount": entry.amount,
+        "status": entry.status,
+        "reason": entry.reason,
+        "inquiry": entry.is_inquiry,
+        "created_at": entry.created,
+        "respond_by": entry.respond_by,
+    }

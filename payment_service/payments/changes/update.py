@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any
 
 from payment_service.errors import (
-    BadRequest,
     Changed,
     InFlight,
     NoLongerOpen,
@@ -26,7 +24,6 @@ from payment_service.errors import (
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
-from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.existing_order import known_record
 from payment_service.payments.context import Context
@@ -36,7 +33,6 @@ from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import MAX_CHANGES, Change
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged, retry_on_race
-from payment_service.payments.request.currencies import check_amount
 from payment_service.payments.request.existing_order import UpdateRequest
 
 
@@ -85,7 +81,7 @@ class _Update:
             self._settle(pending, intent)
             # Nothing is pending now: begin again with the settled record.
             raise RecordChanged
-        if self._is_last_applied() and intent.costs(self._params(intent)):
+        if self._is_last_applied() and self._has_price(intent):
             return Updated(intent, self._kept.revision, replayed=True)
         self._compare(intent)
         return self._apply(intent)
@@ -142,28 +138,24 @@ class _Update:
             )
         if request.expected_amount not in (None, intent.amount):
             raise self._changed("The amount is not the expected one.", intent)
-        try:
-            check_amount(request.amount, request.currency or str(intent.currency))
-        except ValueError as wrong:
-            raise BadRequest(str(wrong), param="amount") from None
 
     def _apply(self, intent: Intent) -> Updated:
         """Claim the next revision, then send: one store statement lets a single update through."""
         now, revision = self._context.clock(), self._kept.last_revision + 1
-        version = self._gateway.api_version
+        sent = self._gateway.params_of_update(self._request, self._currency(intent))
         change = Change(
             revision=revision,
             attempt=self._record.attempt,
             fingerprint=self._fingerprint,
-            sent=SentParams(version, self._params(intent), self._gateway.facts.name),
+            sent=sent,
             key=self._key(revision),
             at=now,
             until=now + self._context.timing.lock,
         )
         claimed = transitions.touched(self._record, now, "update sent", revision=revision)
         others = [each for each in self._kept.sent if each != self._fingerprint]
-        sent = (*others, self._fingerprint)[-MAX_CHANGES:]
-        claimed = claimed.with_follow_up(pending=change, last_revision=revision, sent=sent)
+        known = (*others, self._fingerprint)[-MAX_CHANGES:]
+        claimed = claimed.with_follow_up(pending=change, last_revision=revision, sent=known)
         # From here on the PaymentIntent's own amount decides whether a creation is the same.
         claimed = replace(claimed, fingerprint=transitions.LOST_FINGERPRINT)
         self._context.records.write(self._record, claimed)
@@ -179,15 +171,11 @@ class _Update:
         named = f"{self._record.order!r} {self._record.attempt} {revision} {self._context.owner()}"
         return f"{PREFIX}update-{hashlib.sha256(named.encode()).hexdigest()}"
 
-    def _params(self, intent: Intent) -> dict[str, Any]:
-        request = self._request
-        given = request.given_params(self._gateway.api_version)
-        if request.payment_method_types is None:
-            given.pop("automatic_payment_methods", None)
-        if request.metadata:
-            given["metadata"] = request.metadata
-        currency = request.currency or intent.currency
-        return {"amount": request.amount, "currency": currency, **given}
+    def _currency(self, intent: Intent) -> str | None:
+        return self._request.currency or intent.currency
+
+    def _has_price(self, intent: Intent) -> bool:
+        return intent.costs({"amount": self._request.amount, "currency": self._currency(intent)})
 
     # Sending, and recording the outcome.
 
@@ -205,10 +193,14 @@ class _Update:
     def _as_it_is(self, change: Change) -> Intent:
         """Fetch the current PaymentIntent: a saved answer shows a past state, a failure none."""
         try:
-            return fetch_recorded(self._context, self._record, self._deadline)
+            intent = fetch_recorded(self._context, self._record, self._deadline)
         except PaymentError:
             self._release(change)
             raise
+        if intent.missing:
+            self._write(change, None)
+            raise NoLongerOpen(intent.status)
+        return intent
 
     def _failed(self, change: Change, outcome: Outcome, *, sent_before: bool) -> Intent:
         """Handle an update without a success: the PaymentIntent shows whether it was applied.

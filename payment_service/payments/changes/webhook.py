@@ -13,8 +13,8 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import TAKEN, Intent
 from payment_service.payments.context import Context
+from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.resolve import is_unknown, resolve
-from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import MAX_WEBHOOKS
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged, retry_on_race
@@ -50,12 +50,10 @@ def _apply(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
     if recorded and event.is_creation:
         # The event adds nothing: without this, every creation would cost a fetch and a write.
         return "known"
-    intent = _fetch(context.gateway_of(record), event, deadline)
-    if intent is None:
-        return NOT_OURS
-    if not recorded:
-        return settle_stray(context, record, intent, deadline)
-    return _write(context, event, record, intent)
+    if recorded:
+        return _write(context, event, record, fetch_recorded(context, record, deadline), deadline)
+    stray = _fetch(context.gateway_of(record), event, deadline)
+    return NOT_OURS if stray is None else settle_stray(context, record, stray, deadline)
 
 
 def _apply_in_flight(event: PaymentEvent) -> str:
@@ -76,11 +74,19 @@ def _apply_to_lost(context: Context, event: PaymentEvent, deadline: Deadline) ->
     return "adopted"
 
 
-def _write(context: Context, event: PaymentEvent, record: OrderRecord, intent: Intent) -> str:
-    seen = transitions.seen(record, intent, context.clock(), "webhook", type=event.type)
+def _write(
+    context: Context, event: PaymentEvent, record: OrderRecord, intent: Intent, deadline: Deadline
+) -> str:
+    if not _is_of(intent, event):
+        return NOT_OURS
+    known = record
+    if intent.status == "requires_capture":
+        charge = context.gateway_of(record).charge(intent, deadline)
+        # The shop's event names the end of the authorization.
+        known = record.with_follow_up(capture_before=charge.capture_before if charge else None)
+    seen = with_fetched(context, known, intent, "webhook", type=event.type)
     webhooks = (*seen.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
-    seen = seen.with_follow_up(webhooks=webhooks)
-    context.records.write(record, context.with_shop_event(seen, intent))
+    context.records.write(record, seen.with_follow_up(webhooks=webhooks))
     context.report("webhook", record, type=event.type, status=intent.status)
     return "applied"
 
@@ -91,5 +97,8 @@ def _fetch(gateway: Gateway, event: PaymentEvent, deadline: Deadline) -> Intent 
         intent = gateway.retrieve(event.intent_id, deadline)
     except NoSuchIntent:
         return None
-    same_mode = intent.livemode == event.livemode
-    return intent if same_mode and intent.is_of(event.order) else None
+    return intent if _is_of(intent, event) else None
+
+
+def _is_of(intent: Intent, event: PaymentEvent) -> bool:
+    return intent.livemode == event.livemode and intent.is_of(event.order)

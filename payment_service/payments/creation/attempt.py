@@ -5,6 +5,8 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from payment_service.errors import InFlight, PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
@@ -12,6 +14,7 @@ from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import Adoption, choose
+from payment_service.payments.creation.missing_intent import fetch_again
 from payment_service.payments.creation.owned_record import OwnedRecord
 from payment_service.payments.creation.states import AttemptOver, AttemptResult, Claimed, LookAgain
 from payment_service.payments.idempotency_key import idempotency_key
@@ -33,8 +36,10 @@ class Attempt:
         self, context: Context, wanted: Wanted, claimed: Claimed, deadline: Deadline
     ) -> None:
         self._context, self._wanted, self._deadline = context, wanted, deadline
-        self._gateway = context.gateway_of(claimed.record)
-        self._own = OwnedRecord(context, wanted, claimed.record, deadline)
+        self._own = OwnedRecord(
+            context, wanted, claimed.record, deadline, leased_at=claimed.leased_at
+        )
+        self._gateway = self._own.gateway
         self._inherited, self._sent_until = claimed.inherited, claimed.sent_until
         self._begun = claimed.begun
         self._began_at = context.clock()
@@ -43,9 +48,19 @@ class Attempt:
     def carry_out(self) -> AttemptResult:
         """Send the attempt's key, or look for what it created, and record the outcome.
 
-        Raises PaymentError if Stripe rejected the request or the outcome is unknown; the record
-        then says so too.
+        Meanwhile the lease is renewed (rule 5). Raises PaymentError if Stripe rejected the request
+        or the outcome is unknown; the record then says so too.
         """
+        leases = self._context.leases
+        leases.hold(self._own)
+        try:
+            end = self._carry_out()
+        finally:
+            leases.drop(self._own)
+        # A renewal after the attempt's end may have written a newer version.
+        return replace(end, record=self._record) if isinstance(end, AttemptOver) else end
+
+    def _carry_out(self) -> AttemptResult:
         if transitions.must_look_up(self._record, self._context.clock(), self._gateway.facts):
             # A lost version of the record may have sent keys after this version's last send.
             end = self._look_up(sent_until=None if self._begun else self._sent_until)
@@ -93,7 +108,7 @@ class Attempt:
         try:
             self._own.write(lambda record: transitions.created(record, then, now))
         except StoreUnavailable:
-            return self._own.answer_unrecorded(self._gateway.retrieve(then.id, self._deadline))
+            return self._own.answer_unrecorded(fetch_again(self._gateway, then, self._deadline))
         return LookAgain()
 
     def _made_at_last(self, intent: Intent) -> AttemptResult:
@@ -158,8 +173,8 @@ class Attempt:
             return self._adopt_lost(*adoption.strays)
         if self._context.clock() - self._record.first_sent_at >= self._context.timing.lock:
             return AttemptOver(self._record)
-        # Another process used the key, perhaps one that a deploy is replacing. It works on the
-        # order no longer than a lock holds.
+        # Another process used the key, perhaps one that a deploy is replacing. No request works on
+        # an order for longer than `lock`.
         self._own.release(misused.error)
         raise InFlight(
             "This order was just asked for with other parameters; ask again.",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from payment_service.gateways.contract import Gateway
+from payment_service.gateways.contract import Gateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
+from payment_service.payments.creation.missing_intent import fetch_again, missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,17 @@ class Cancellation:
 
 
 def cancel_and_check(
-    gateway: Gateway, intent_id: str, reason: str, deadline: Deadline
+    gateway: Gateway, intent: Intent, reason: str, deadline: Deadline
 ) -> Cancellation:
     """Cancel a PaymentIntent; if the gateway did not, fetch it, as it may be canceled or paid.
 
-    Raises NoSuchIntent, or a PaymentError if the gateway gave no usable answer.
+    One that the gateway has deleted counts as canceled. Raises a PaymentError if the gateway gave
+    no usable answer.
     """
-    canceled = gateway.cancel(intent_id, reason, deadline)
+    try:
+        canceled = gateway.cancel(intent.id, reason, deadline)
+    except NoSuchIntent:
+        return Cancellation(missing(intent), ours=False)
     if canceled:
         return Cancellation(canceled, ours=True)
-    return Cancellation(gateway.retrieve(intent_id, deadline), ours=False)
+    return Cancellation(fetch_again(gateway, intent, deadline), ours=False)

@@ -1,6 +1,6 @@
 """Create the PaymentIntent of an order once: each request follows the state of the order's record.
 
-    claim ─→ ┌ WAIT        another owner holds the lock: poll with back-off, and look again
+    claim ─→ ┌ WAIT        another owner holds the lease: poll with back-off, and look again
              ├ TAKE_OVER ┐
              ├ ASK_AGAIN ┼→ Claimed: payments.creation.attempt sends, looks up and records it
              ├ BEGIN_NEXT┘           ─→ Created, AttemptOver (begin the next one) or LookAgain
@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from payment_service.errors import InFlight, OrderReused, PaymentError, StoreDown
+from payment_service.errors import InFlight, NoLongerOpen, OrderReused, PaymentError, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.owned_record import OwnedRecord
-from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
@@ -40,7 +40,7 @@ MAX_ATTEMPTS_PER_REQUEST = 10
 # keys only leave more attempts for the late look-ups.
 MAX_FAILED_ATTEMPTS_PER_REQUEST = 2
 
-# Back-off while another owner holds the lock: first wait, growth, cap. A creation takes some 0.3 s.
+# Back-off while another owner holds the lease: first wait, growth, cap. A creation takes 0.3 s.
 FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
 
 
@@ -87,13 +87,14 @@ class _Creation:
 
     def _claim(self) -> Claimed | OrderRecord:
         """Rules 1 and 5: one store statement picks a single owner before anything is sent."""
+        leased_at = self._deadline.monotonic()
         mine = transitions.first_claim(self._wanted, self._context.lease())
         held = self._records.claim(mine)
         if held.owner != mine.owner:
             return held
         self._owner = held.owner
         self._context.report("claimed", held)
-        return Claimed(held, inherited=False)
+        return Claimed(held, inherited=False, leased_at=leased_at)
 
     def _follow(self, record: OrderRecord) -> State:
         """Take the step that the order's record asks for, by the state table of the rules."""
@@ -101,9 +102,8 @@ class _Creation:
             case Step.WAIT if record.owner != self._owner:
                 return self._wait(record)
             case Step.WAIT | Step.TAKE_OVER:
-                # If the lock is our own, our write lost a race to a history entry.
-                mine = transitions.taken_over(record, self._context.lease())
-                return self._take(record, mine, inherited=True)
+                # If the lease is our own, our write lost a race to a history entry.
+                return self._take_over(record)
             case Step.ASK_AGAIN:
                 mine = transitions.asked_again(record, self._wanted, self._context.lease())
                 return self._take(record, mine)
@@ -114,17 +114,27 @@ class _Creation:
             case Step.REFUSE:
                 raise _reused()
 
-    def _wait(self, record: OrderRecord) -> LookAgain:
-        """Rule 7: poll the store with back-off while another owner holds the lock.
+    def _wait(self, record: OrderRecord) -> Claimed | LookAgain:
+        """Rule 7: poll the store with back-off while another owner renews its lease.
 
-        Stop when too little time is left for another read of the store.
+        Rule 5: take over if it did not for the whole time of a lease. Stop when too little time is
+        left for another read of the store.
         """
-        if self._deadline.left() <= self._poll_seconds:
+        known = self._context.watch.seen_for(record, self._deadline.monotonic())
+        if known >= transitions.LEASE_SECONDS:
+            return self._take_over(record)
+        left = max(transitions.LEASE_SECONDS - known, FIRST_POLL_SECONDS)
+        seconds = min(self._poll_seconds, left)
+        if self._deadline.left() <= seconds:
             raise InFlight("This order is being created by another request right now.")
-        self._context.report("waited", record, seconds=self._poll_seconds)
-        self._context.sleep(self._poll_seconds)
+        self._context.report("waited", record, seconds=seconds)
+        self._context.sleep(seconds)
         self._poll_seconds = min(self._poll_seconds * POLL_GROWTH, MOST_POLL_SECONDS)
         return LookAgain()
+
+    def _take_over(self, record: OrderRecord) -> Claimed | LookAgain:
+        mine = transitions.taken_over(record, self._context.lease())
+        return self._take(record, mine, inherited=True)
 
     def _take(
         self,
@@ -143,6 +153,7 @@ class _Creation:
         if self._deadline.left() <= self._context.timing.store:
             message = "There is no time left to create this order now; ask again."
             self._give_up(held, failed, message, mine if mine.attempt > held.attempt else None)
+        leased_at = self._deadline.monotonic()
         if not self._records.replace(held, mine):
             return LookAgain()
         self._owner = mine.owner
@@ -150,7 +161,8 @@ class _Creation:
         self._context.report(
             ("taken_over" if inherited else "claimed") if again else "next_attempt", mine
         )
-        return Claimed(mine, inherited, sent_until=held.locked_until, begun=not again)
+        sent_until = transitions.sends_ended_at(held, self._context.timing.lock)
+        return Claimed(mine, inherited, leased_at, sent_until, begun=not again)
 
     def _begin_next(
         self, record: OrderRecord, failed: PaymentError | None = None
@@ -179,7 +191,7 @@ class _Creation:
     ) -> NoReturn:
         """Release the attempt if we own it; raise `failed`, or InFlight with the message.
 
-        After the release, the next request need not wait for the lock. `begun`: the attempt that
+        After the release, the next request need not wait for the lease. `begun`: the attempt that
         could follow, as this one is over (rule 3).
         """
         why = failed or InFlight(message)
@@ -210,6 +222,8 @@ class _Creation:
         The latter is rule 3.
         """
         intent = fetch_recorded(self._context, record, self._deadline)
+        if intent.missing:
+            return self._record_missing(record, intent)
         if intent.status == CANCELED:
             return self._begin_next(record)
         if transitions.shows_change(record, intent):
@@ -218,6 +232,17 @@ class _Creation:
             raise _reused()
         self._context.report("replayed", record, status=intent.status)
         return Created(intent, replayed=True)
+
+    def _record_missing(self, record: OrderRecord, intent: Intent) -> LookAgain:
+        """Record that Stripe no longer has the PaymentIntent; the next attempt follows (rule 3).
+
+        Not if it was paid: the shopper must not pay again (rule 11).
+        """
+        if intent.status != CANCELED:
+            raise NoLongerOpen(intent.status)
+        self._note(record, intent)
+        self._context.report("gone", record, payment_intent_id=intent.id)
+        return LookAgain()
 
     def _is_of_another_price(self, record: OrderRecord, intent: Intent) -> bool:
         """Whether the shopper would pay another amount than the shop's request names.
@@ -230,11 +255,8 @@ class _Creation:
 
     def _note(self, record: OrderRecord, intent: Intent) -> None:
         """Record the status seen at Stripe; the answer does not depend on this write."""
-        seen = self._context.with_shop_event(
-            transitions.seen(record, intent, self._context.clock()), intent
-        )
         try:
-            self._records.replace(record, seen)
+            self._records.replace(record, with_fetched(self._context, record, intent))
         except StoreUnavailable:
             self._context.report("unrecorded", record, status=intent.status)
 

@@ -5,10 +5,11 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Iterable
 
 from payment_service.errors import PaymentError, StoreDown, StripeFailed
-from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import StoreUnavailable
@@ -25,19 +26,63 @@ from payment_service.payments.record.transitions import Wanted
 class OwnedRecord:
     """The owner's writes to its attempt's record, and the results that they permit.
 
-    `record` is the record as its owner last read or wrote it.
+    `record` is the record as its owner last read or wrote it; `gateway` is the record's own. The
+    lease keeper's thread renews the lease; a lock keeps its writes and the owner's apart, so that
+    neither meets the other's version.
     """
 
     def __init__(
-        self, context: Context, wanted: Wanted, record: OrderRecord, deadline: Deadline
+        self,
+        context: Context,
+        wanted: Wanted,
+        record: OrderRecord,
+        deadline: Deadline,
+        *,
+        leased_at: float = -math.inf,
     ) -> None:
+        """`leased_at`: before the last write of the lease, in seconds of the deadline's clock."""
         self._context, self._wanted, self._deadline = context, wanted, deadline
-        self._gateway = context.gateway_of(record)
-        self.record = record
+        self.gateway = context.gateway_of(record)
+        self._owner = record.owner
+        self._writing = threading.Lock()
+        self.record, self._leased_at = record, leased_at
+        self.renew_at = leased_at + transitions.RENEW_AFTER_SECONDS
+
+    def renew(self) -> None:
+        """Rule 5: extend the lease of an owner at work; for the lease keeper.
+
+        Not while the owner writes, and not beyond its deadline: a thread that hangs must not hold
+        the order for good. Raises StoreUnavailable, RecordChanged.
+        """
+        if not self._writing.acquire(blocking=False):
+            return
+        try:
+            began = self._deadline.monotonic()
+            # The owner's last write waits for this one, so this one must end by the deadline.
+            if self._deadline.left() <= self._context.timing.store or self.renew_at == math.inf:
+                self.renew_at = math.inf
+                return
+            self.renew_at = began + transitions.RENEW_AFTER_SECONDS
+            now = self._context.clock()
+            if self._changed(lambda record: transitions.renewed(record, now)):
+                self._leased_at = began
+            else:
+                # Another owner took the order over. Our next write finds that out (rule 6).
+                self.renew_at = math.inf
+        finally:
+            self._writing.release()
+
+    def end_renewals(self) -> None:
+        """Wait for a renewal under way, and allow no other."""
+        with self._writing:
+            self.renew_at = math.inf
 
     def write(self, change: Callable[[OrderRecord], OrderRecord]) -> bool:
         """Rule 6: write if we still own the attempt; keep concurrent history entries."""
+        with self._writing:
+            return self._changed(change)
 
+    def _changed(self, change: Callable[[OrderRecord], OrderRecord]) -> bool:
         def changed(held: OrderRecord) -> OrderRecord | None:
             return change(held) if self._is_ours(held) else None
 
@@ -83,20 +128,27 @@ class OwnedRecord:
         return AttemptOver(self.record) if self.cancel_all((intent,)) else LookAgain()
 
     def answer_unrecorded(self, intent: Intent) -> Created:
-        """Rule 9: answer without the write, while no other process can have taken the lock.
+        """Rule 9: answer without the write, while no other process can have taken the order over.
 
         But not if the write arrived after all and an update followed it.
         """
-        timing = self._context.timing
-        held = self._context.clock() < self.record.locked_until - timing.lock_margin / 2
-        in_time = self._deadline.left() > -timing.lock_margin / 2
         result = self._result(intent)
         updated = intent.asks_otherwise(self.record.sent.params)
-        known = held and in_time and intent.payable and not updated
+        known = self._holds_lease() and intent.payable and not updated
         if not known or not isinstance(result, Created):
             raise StoreDown("The key store does not answer; ask again.")
         self._context.report("unrecorded", self.record, status=intent.status)
         return result
+
+    def _holds_lease(self) -> bool:
+        """Whether no other process can have seen our lease expire.
+
+        By its own clock, no process has seen it for the time of a lease. By the clock of the day,
+        which also counts a time in which the machine was suspended, it has not ended.
+        """
+        seen_for = self._deadline.monotonic() - self._leased_at
+        in_time = self._context.clock() < self.record.locked_until
+        return in_time and seen_for < transitions.LEASE_SECONDS
 
     def release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
         """Leave the order unknown, so that the next request resolves it."""
@@ -106,7 +158,7 @@ class OwnedRecord:
                 lambda record: transitions.released(record, error.code, now, saved_5xx=saved_5xx)
             )
         except StoreUnavailable:
-            # The lock expires anyway.
+            # The lease expires anyway.
             self._context.report("unrecorded", self.record, code=error.code)
         self._context.report("unknown", self.record, code=error.code)
 
@@ -129,9 +181,9 @@ class OwnedRecord:
     def cancel(self, stray: Intent) -> bool:
         """Cancel a stray; return whether it is now canceled, by us or by another process."""
         try:
-            after = cancel_and_check(self._gateway, stray.id, "duplicate", self._deadline)
+            after = cancel_and_check(self.gateway, stray, "duplicate", self._deadline)
             done = after.ours or after.intent.status == CANCELED
-        except (PaymentError, NoSuchIntent):
+        except PaymentError:
             done = False
         what: What = "stray_canceled" if done else "stray_left"
         self._context.report(what, self.record, payment_intent_id=stray.id)
@@ -155,12 +207,13 @@ class OwnedRecord:
             self.cancel(intent)
 
     def _is_ours(self, held: OrderRecord) -> bool:
-        return held.state == "pending" and held.owner == self.record.owner
+        return held.state == "pending" and held.owner == self._owner
 
     def _is_still_ours(self) -> bool:
         """Read the record again; return whether we still own its attempt."""
-        held = self._context.records.read(self.record.order)
-        if held is None or not self._is_ours(held):
-            return False
-        self.record = held
-        return True
+        with self._writing:
+            held = self._context.records.read(self.record.order)
+            if held is None or not self._is_ours(held):
+                return False
+            self.record = held
+            return True

@@ -16,8 +16,8 @@ from payment_service.payments.record.transitions import Wanted
 
 
 def is_unknown(record: KeyRecord | OrderRecord, now: float) -> bool:
-    """Whether no process holds the order's lock and the outcome of its last send is unknown."""
-    return record.state == "pending" and not transitions.holds(record.locked_until, now)
+    """Whether no process holds the order's lease and the outcome of its last send is unknown."""
+    return record.state == "pending" and not transitions.is_held(record, now)
 
 
 def check_served(context: Context, order: Order) -> None:
@@ -35,7 +35,7 @@ def check_served(context: Context, order: Order) -> None:
 def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderRecord | None:
     """Resolve an unknown order as its next request would, and return the resulting record.
 
-    Take the lock, then send the same key and params or look up (rules 2 to 5). If the attempt
+    Take the lease, then send the same key and params or look up (rules 2 to 5). If the attempt
     created nothing, close it. The next request begins another attempt; this function does not,
     because no client is waiting. Raises PaymentError if Stripe gave no clear answer or must not be
     called for this order.
@@ -44,10 +44,12 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     # Before the claim, so that a record whose gateway is not configured here stays unchanged.
     context.gateway_of(record)
     mine = transitions.taken_over(record, context.lease())
+    leased_at = deadline.monotonic()
     if not context.records.replace(record, mine):
         return context.records.read(record.order)
     wanted = Wanted(record.order, record.fingerprint, record.sent)
-    claimed = Claimed(mine, inherited=True, sent_until=record.locked_until)
+    sent_until = transitions.sends_ended_at(record, context.timing.lock)
+    claimed = Claimed(mine, inherited=True, leased_at=leased_at, sent_until=sent_until)
     attempt = Attempt(context, wanted, claimed, deadline.earlier(context.timing.store))
     with suppress(Refused):
         end = attempt.carry_out()

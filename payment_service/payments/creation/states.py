@@ -15,10 +15,12 @@ class Claimed:
 
     `sent_until`: when the last of those sends had ended (Unix seconds); None: recently.
     `begun`: this request began the attempt, so no other request has sent its key from this record.
+    `leased_at`: before the write that claimed it, in seconds of the deadline's clock.
     """
 
     record: OrderRecord
     inherited: bool
+    leased_at: float
     sent_until: float | None = None
     begun: bool = False
 

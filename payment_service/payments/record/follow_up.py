@@ -9,6 +9,8 @@
     refused    an attempt whose key may hold Stripe's rejection of other parameters
     looks      when to look for a PaymentIntent that an abandoned attempt may have created late
     ending     PaymentIntents that the service cancels as not the order's; none is recorded again
+    capture, refunds, disputes, received, refunded, capture_before
+               the money after the payment, see payments.record.money
 
 The names above are those of the stored text; two attributes have other names, see _STORED_NAMES.
 
@@ -25,6 +27,13 @@ from typing import Any, Self
 
 from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.record.history import Entry, noted
+from payment_service.payments.record.money import (
+    CaptureEntry,
+    DisputeEntry,
+    RefundEntry,
+    of_json,
+    to_json,
+)
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -101,6 +110,15 @@ class FollowUp:
     """Recorded before the first of them is canceled, so that no request adopts one meanwhile."""
     look_until: float = 0.0
     """When the latest abandoned attempt was given up."""
+    capture: CaptureEntry | None = None
+    refunds: tuple[RefundEntry, ...] = ()
+    disputes: tuple[DisputeEntry, ...] = ()
+    received: int | None = None
+    """The amount that was captured, if it differs from `amount`."""
+    refunded: int = 0
+    """The sum of the refunds that the gateway last showed and that have not failed."""
+    capture_before: int | None = None
+    """When the authorization lapses, Unix seconds; None if it was not fetched."""
     stored: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
     """The stored object, with the fields of a newer version of the service.
 
@@ -141,6 +159,11 @@ class FollowUp:
             kept["queue"] = [_fields_of(event) for event in self.queue]
         if self.pending:
             kept["pending"] = {**_fields_of(self.pending), "sent": self.pending.sent.text()}
+        if self.capture:
+            kept["capture"] = to_json(self.capture)
+        for name in ("refunds", "disputes"):
+            if name in kept:
+                kept[name] = [to_json(each) for each in kept[name]]
         return kept
 
     @classmethod
@@ -156,6 +179,12 @@ class FollowUp:
             kept["queue"] = tuple(OrderEvent(**_known(OrderEvent, each)) for each in kept["queue"])
         if "pending" in kept:
             kept["pending"] = _change(kept["pending"]) if kept["pending"] else None
+        if kept.get("capture"):
+            kept["capture"] = of_json(CaptureEntry, kept["capture"])
+        if "refunds" in kept:
+            kept["refunds"] = tuple(of_json(RefundEntry, each) for each in kept["refunds"])
+        if "disputes" in kept:
+            kept["disputes"] = tuple(of_json(DisputeEntry, each) for each in kept["disputes"])
         parsed = cls(**kept)
         object.__setattr__(parsed, "stored", given)
         return parsed

@@ -29,7 +29,8 @@ class Records:
     def claim(self, record: OrderRecord) -> OrderRecord:
         """Store the record if its order has none; return what the store holds now."""
         held = self.store.claim(to_stored(record))
-        return record if held == record.stored else of_stored(held)
+        is_mine = held.owner == record.owner and held == record.stored
+        return record if is_mine else of_stored(held)
 
     def read(self, order: Order) -> OrderRecord | None:
         """Return the order's record, or None."""
@@ -142,5 +143,5 @@ def _written(record: OrderRecord) -> KeyRecord:
         payment_intent_id=record.payment_intent_id,
         payment_status=record.payment_status,
         follow_up=record.follow_up.text(),
-        due_at=record.due_at,
+        due_at=record.follow_up.due_at,
     )

@@ -1,6 +1,6 @@
 """The state machine of a record: what the next request does, and how each step writes it.
 
-                 ┌────────── lock expired, or released without an answer ─────────┐
+                 ┌────────── lease expired, or released without an answer ─────────┐
                  ▼                                                                │
     (none) → in flight ──→ created ──(canceled)──→ in flight, attempt + 1         │
                  │  └────→ rejected ─────────────→ in flight, the same attempt    │
@@ -18,7 +18,7 @@ from typing import Any
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
 from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import Order
+from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.idempotency_key import FIRST_ATTEMPT
 from payment_service.payments.record.follow_up import MAX_ENDING
 from payment_service.payments.record.order_record import NO_FOLLOW_UP, OrderRecord
@@ -27,9 +27,26 @@ from payment_service.payments.record.order_record import NO_FOLLOW_UP, OrderReco
 # then decide whether a request is the same.
 LOST_FINGERPRINT = ""
 
+# The fingerprint of an order whose PaymentIntent the gateway no longer has: that of no request, so
+# the next request begins another attempt.
+GONE_FINGERPRINT = "gone"
 
-# The longest lock: the longest budget that the settings allow (120 s), the lock's margin of 10 s,
-# and another 10 s for clock skew.
+# The owner of a pending record that was released: the next request need not wait for its lease.
+NO_OWNER = ""
+
+# A claim holds for this long, and its owner renews it while it works. Short, because the order of a
+# killed owner waits for it; long enough for an owner that the machine suspends for a moment.
+LEASE_SECONDS = 4.0
+
+# Most calls end sooner and cost no renewal. Two renewals may fail before the lease expires.
+RENEW_AFTER_SECONDS = LEASE_SECONDS / 3
+
+# How far the clocks of two machines may differ. Only a process that has not watched a lease by its
+# own clock depends on it.
+CLOCK_MARGIN_SECONDS = 10.0
+
+# The longest lock of an update, and of a creation by an earlier release: the longest budget that
+# the settings allow (120 s) and its margin of 10 s; and another 10 s for clock skew.
 LONGEST_LOCK_SECONDS = 140.0
 
 # The object of an abandoned attempt may still appear, moments or an hour after a 500
@@ -71,7 +88,8 @@ def next_step(record: OrderRecord, fingerprint: str, now: float) -> Step:
     if record.state == "rejected":
         return Step.ASK_AGAIN
     if record.state == "pending":
-        return Step.WAIT if holds(record.locked_until, now) else Step.TAKE_OVER
+        # However far ahead the lease ends: a request that waits watches it by its own clock.
+        return Step.WAIT if record.owner and now < _ends_at(record) else Step.TAKE_OVER
     if record.fingerprint in (fingerprint, LOST_FINGERPRINT):
         return Step.SERVE
     return Step.BEGIN_NEXT if record.payment_status == CANCELED else Step.REFUSE
@@ -85,6 +103,24 @@ def holds(until: float, now: float) -> bool:
     makes that safe.
     """
     return now < until <= now + LONGEST_LOCK_SECONDS
+
+
+def is_held(record: OrderRecord | KeyRecord, now: float) -> bool:
+    """Whether a pending record may have an owner at work, by the clock alone (rule 5)."""
+    return bool(record.owner) and holds(_ends_at(record), now)
+
+
+def _ends_at(record: OrderRecord | KeyRecord) -> float:
+    """When the record's lease has ended by any clock within the margin."""
+    return record.locked_until + CLOCK_MARGIN_SECONDS
+
+
+def sends_ended_at(record: OrderRecord, longest_request: float) -> float:
+    """The latest time (Unix seconds) at which a record's earlier owners may have sent.
+
+    An owner that lost its lease may have sent until its own budget ended.
+    """
+    return record.updated_at + longest_request
 
 
 def earliest_use(record: OrderRecord, gateway: GatewayFacts) -> float:
@@ -125,6 +161,11 @@ def taken_over(record: OrderRecord, lease: Lease) -> OrderRecord:
         owner=lease.owner,
         locked_until=lease.now + lease.seconds,
     )
+
+
+def renewed(record: OrderRecord, now: float) -> OrderRecord:
+    """Extend the owner's lease; everything else stays, even `updated_at`."""
+    return replace(record, version=record.version + 1, locked_until=now + LEASE_SECONDS)
 
 
 def asked_again(record: OrderRecord, wanted: Wanted, lease: Lease) -> OrderRecord:
@@ -184,7 +225,7 @@ def looked_up(begun: OrderRecord, now: float) -> OrderRecord:
 
 def put_off(begun: OrderRecord, now: float) -> OrderRecord:
     """Begin an attempt without an owner: the next request is the first to send its key."""
-    return replace(begun, locked_until=now)
+    return replace(begun, owner=NO_OWNER, locked_until=now)
 
 
 def created(record: OrderRecord, intent: Intent, now: float, what: str = "created") -> OrderRecord:
@@ -209,7 +250,9 @@ def found(order: Order, intent: Intent, sent: SentParams, lease: Lease) -> Order
 def adopted(record: OrderRecord, intent: Intent, now: float, what: str = "adopted") -> OrderRecord:
     """Record a PaymentIntent whose request parameters are unknown."""
     known = created(replace(record, fingerprint=LOST_FINGERPRINT), intent, now, what)
-    return known.with_follow_up(amount=intent.amount, currency=intent.currency)
+    return known.with_follow_up(
+        amount=intent.amount, currency=intent.currency, received=_received(intent)
+    )
 
 
 def recorded(record: OrderRecord, intent: Intent, now: float, what: str) -> OrderRecord:
@@ -231,17 +274,54 @@ def seen(
 
     If the PaymentIntent's price differs from the record's parameters, it was updated without the
     record's knowledge (by hand, or the record was rolled back). From then on its own price decides
-    whether a creation request is the same.
+    whether a creation request is the same. The same holds for a PaymentIntent that was gone and is
+    back, because the account's key is.
     """
-    updated = intent.asks_otherwise(record.sent.params)
-    over = record.payment_status in OVER and record.payment_intent_id == intent.id
+    is_back = is_gone(record)
+    updated = is_back or intent.asks_otherwise(record.sent.params)
+    over = record.payment_status in OVER and record.payment_intent_id == intent.id and not is_back
     status = record.payment_status if over else intent.status
     noted_now = _next_version(record, now, what, status=intent.status, **facts)
     return replace(
-        noted_now.with_follow_up(amount=intent.amount, currency=intent.currency),
+        noted_now.with_follow_up(
+            amount=intent.amount, currency=intent.currency, received=_received(intent)
+        ),
         payment_status=status,
         fingerprint=LOST_FINGERPRINT if updated else record.fingerprint,
     )
+
+
+def gone(
+    record: OrderRecord,
+    intent: Intent,
+    now: float,
+    gateway: GatewayFacts,
+    what: str = "gone",
+    **facts: str,
+) -> OrderRecord:
+    """Record that the gateway no longer has the order's PaymentIntent (rule 3).
+
+    The account of the current key may have another PaymentIntent of the order, so the next attempt
+    must begin with a look-up: the record's key counts as older than the gateway keeps any.
+    """
+    over = seen(record, intent, now, what, payment_intent_id=intent.id, **facts)
+    return replace(
+        over,
+        payment_status=CANCELED,
+        fingerprint=GONE_FINGERPRINT,
+        first_sent_at=min(record.first_sent_at, now - gateway.key_life_seconds),
+    )
+
+
+def is_gone(record: OrderRecord) -> bool:
+    """Whether the record says that the gateway no longer has the order's PaymentIntent."""
+    return record.fingerprint == GONE_FINGERPRINT
+
+
+def _received(intent: Intent) -> int | None:
+    """Return what was captured if it is not the whole amount; the rest was released."""
+    partly = intent.status == "succeeded" and intent.amount_received != intent.amount
+    return intent.amount_received if partly else None
 
 
 def shows_change(record: OrderRecord, intent: Intent) -> bool:
@@ -269,10 +349,11 @@ def rejected(record: OrderRecord, code: str, now: float, *, in_doubt: bool = Fal
 
 
 def released(record: OrderRecord, code: str, now: float, *, saved_5xx: bool = False) -> OrderRecord:
-    """Release the lock with the outcome unknown: the next request resolves it."""
+    """Release the lease with the outcome unknown: the next request resolves it."""
     return replace(
         record,
         **_written(record, now, "unknown", code=code),
+        owner=NO_OWNER,
         locked_until=now,
         saved_5xx=record.saved_5xx or saved_5xx,
     )

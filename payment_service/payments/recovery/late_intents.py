@@ -44,7 +44,7 @@ class LateLookUps:
     def run(self, record: OrderRecord) -> bool:
         """Take the next late look-up of a record; return whether it is done."""
         now, look_ups = self.context.clock(), record.follow_up.look_ups
-        if record.state == "pending" and transitions.holds(record.locked_until, now):
+        if record.state == "pending" and transitions.is_held(record, now):
             # Its owner is still working; afterwards the record shows the owner's PaymentIntent.
             return False
         mine = _with_look_ups(record, (now + CLAIM_SECONDS, *look_ups[1:]))

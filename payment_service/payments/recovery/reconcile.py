@@ -3,6 +3,8 @@
     unknown orders         resolved as their next request would resolve them
     Stripe's list          each PaymentIntent that names an order is compared with its record
     slow rails             recorded as processing or similar, and older than the listed period
+    money                  refunds and disputes that the record lacks, unknown refunds and captures,
+                           authorizations that lapse soon; see payments.recovery.money
 
 The reconciler calls the same functions as a request or a webhook, and every write is a
 compare-and-set: it may run at any time, and twice at once.
@@ -17,17 +19,24 @@ from functools import partial
 
 from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import choose
-from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.creation.missing_intent import fetch_again
+from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
 from payment_service.payments.observer import Fact, Observation
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.recovery.lost_records import adopt_lost
+from payment_service.payments.recovery.money import (
+    MoneyCheck,
+    MoneyFound,
+    has_open_money,
+    may_have_open_money,
+)
 from payment_service.payments.recovery.strays import settle_stray
 from payment_service.payments.shop_events.catalogue import with_event
 
@@ -35,8 +44,6 @@ log = logging.getLogger(__name__)
 
 # These reach a final status without us, days later; the list may not reach back to their creation.
 SLOW = frozenset({"processing", "requires_capture", "requires_action"})
-
-SUCCEEDED = "succeeded"
 
 # The subjects of a check, besides the listed PaymentIntents, which are named by their ids.
 UNKNOWN, SLOW_RAIL = "unknown", "slow rail"
@@ -47,7 +54,9 @@ class Tally:
     """Numbers of orders.
 
     `adopted`: their PaymentIntent is now recorded; `closed`: their attempt created nothing;
-    `noted`: their price changed, or their status changed to anything but paid.
+    `noted`: their price changed, or their status changed to anything but paid. `money_noted`:
+    refunds or disputes are now recorded; `money_unknown`: a refund or a capture has an unknown
+    outcome; `lapsing`: the authorization ends within a day.
     """
 
     checked: int = 0
@@ -57,6 +66,9 @@ class Tally:
     paid_late: int = 0
     noted: int = 0
     two_paid: int = 0
+    money_noted: int = 0
+    money_unknown: int = 0
+    lapsing: int = 0
     unresolved: int = 0
     alarms: list[str] = field(default_factory=list)
 
@@ -98,6 +110,7 @@ class Reconciler:
         self._orders: set[Order] = set()
         self._left: set[tuple[Order, str]] = set()
         self._walked: set[str] = set()
+        self._money_noted: set[Order] = set()
 
     def steps(self, since: float) -> Iterator[Order]:
         """Yield each order after its check. `since` (Unix seconds): where the listed period begins.
@@ -114,6 +127,7 @@ class Reconciler:
                 yield self._check(order, intent.id, partial(self._listed, order, intent))
         for record in self._context.records.scan("created", self._is_slow):
             yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
+        yield from self._money_steps(since)
 
     def _check(self, order: Order, subject: str, work: Callable[[], None]) -> Order:
         """Run one check of an order. A failed check stays failed, even if other checks succeed.
@@ -154,7 +168,8 @@ class Reconciler:
         check_served(self._context, record.order)
         gateway = self._context.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
-        found = gateway.find(record.order, since, self._deadline(), record.locked_until)
+        sent_until = transitions.sends_ended_at(record, self._context.timing.lock)
+        found = gateway.find(record.order, since, self._deadline(), sent_until)
         adoption = choose(found, record.sent.params)
         self.tally.canceled += len(adoption.strays)
         if adoption.chosen is None:
@@ -200,7 +215,7 @@ class Reconciler:
     def _stray(self, record: OrderRecord, listed: Intent) -> None:
         if listed.status == CANCELED:
             return
-        stray = self._context.gateway_of(record).retrieve(listed.id, self._deadline())
+        stray = fetch_again(self._context.gateway_of(record), listed, self._deadline())
         if self._dry_run:
             self._would_settle(record, stray)
         else:
@@ -224,8 +239,8 @@ class Reconciler:
         if not self._shows_change(record, intent):
             return
         if not self._dry_run:
-            seen = transitions.seen(record, intent, self._context.clock(), "reconciled")
-            self._context.records.write(record, self._context.with_shop_event(seen, intent))
+            seen = with_fetched(self._context, record, intent, "reconciled")
+            self._context.records.write(record, seen)
         paid = intent.status == SUCCEEDED and record.payment_status != SUCCEEDED
         self.tally.paid_late += paid
         self.tally.noted += not paid
@@ -250,6 +265,35 @@ class Reconciler:
         slow = record.payment_status in SLOW and record.payment_intent_id not in self._walked
         return slow and self._is_ours(record)
 
+    # The money after the payment.
+
+    def _money_steps(self, since: float) -> Iterator[Order]:
+        check = MoneyCheck(self._context, dry_run=self._dry_run, budget_seconds=self._budget)
+        for intent_id in check.moved(since):
+            intent = check.fetch(intent_id)
+            order = self._order_of(intent) if intent else None
+            if intent is not None and order is not None:
+                work = partial(self._money, order, partial(check.compare, order, intent))
+                yield self._check(order, f"money of {intent_id}", work)
+        for record in self._context.records.scan("created", self._has_open_money):
+            if has_open_money(record):
+                settle = partial(check.settle, record.order)
+                work = partial(self._money, record.order, settle)
+                yield self._check(record.order, "open money", work)
+
+    def _money(self, order: Order, work: Callable[[], MoneyFound]) -> None:
+        found = work()
+        if found.noted:
+            self._money_noted.add(order)
+        self.tally.money_noted = len(self._money_noted)
+        self.tally.lapsing += found.lapsing
+        self.tally.money_unknown += found.unknown
+        if found.unknown:
+            raise StripeFailed("A refund or a capture has an unknown outcome.")
+
+    def _has_open_money(self, record: KeyRecord) -> bool:
+        return self._is_ours(record) and may_have_open_money(record)
+
     # Counting.
 
     def _count(self, seen: Observation) -> None:
@@ -260,6 +304,10 @@ class Reconciler:
             self.tally.adopted += 1
             self.tally.paid_late += 1
             self._named(seen)
+        elif seen.what == "refunded_twice":
+            self.tally.alarms.append(
+                f"{seen.what}: {_name(seen.order)} refund {seen.facts['refund_id']}"
+            )
         elif seen.what == "two_taken":
             facts = seen.facts
             self._alarm(seen.order, facts["payment_intent_id"], facts["beside"])

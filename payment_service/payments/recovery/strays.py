@@ -35,7 +35,7 @@ def settle_stray(context: Context, record: OrderRecord, stray: Intent, deadline:
 
 def _end(context: Context, record: OrderRecord, stray: Intent, deadline: Deadline) -> str:
     """Cancel a PaymentIntent that the record names as ending."""
-    after = cancel_and_check(context.gateway_of(record), stray.id, "duplicate", deadline)
+    after = cancel_and_check(context.gateway_of(record), stray, "duplicate", deadline)
     if after.ours:
         context.report("stray_canceled", record, payment_intent_id=stray.id)
         return STRAY_CANCELED
@@ -53,7 +53,7 @@ def _settle_paid(context: Context, record: OrderRecord, paid: Intent, deadline: 
     would create another.
     """
     own = find_recorded(context, record, deadline)
-    if own is not None and own.status in TAKEN:
+    if (own.status if own else record.payment_status) in TAKEN:
         return _two_paid(context, record, paid)
     now = context.clock()
     adopted = transitions.adopted(record, paid, now, "adopted, paid")

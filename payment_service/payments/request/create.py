@@ -10,15 +10,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from payment_service.payments.request.currencies import (
-    MAX_AMOUNT,
-    MIN_AMOUNT,
-    check_amount,
-    currency_code,
-)
+from payment_service.payments.request.currencies import MAX_AMOUNT, MIN_AMOUNT, currency_code
 from payment_service.payments.request.metadata import check_room, checked_metadata
 from payment_service.payments.request.method_options import checked_options
-from payment_service.payments.request.method_types import check_types, checked_types, types_param
+from payment_service.payments.request.method_types import checked_types
 from payment_service.payments.request.problems import bad_request
 from payment_service.payments.request.text import descriptor_suffix, email, free_text
 from payment_service.schema.fields import Faults, fill, rule
@@ -77,17 +72,6 @@ DescriptorSuffix = Annotated[
     rule("must be text of 1 to 22 characters", then=descriptor_suffix, min_length=1, max_length=22),
 ]
 
-# Fields that are sent to Stripe under the same names, if present.
-_AS_STRIPES = (
-    "payment_method_options",
-    "description",
-    "receipt_email",
-    "customer",
-    "capture_method",
-    "setup_future_usage",
-    "statement_descriptor_suffix",
-)
-
 _to_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
@@ -114,20 +98,13 @@ class OrderFields(Struct, frozen=True, kw_only=True):
         """Check that the metadata has room for the order's own names. Raises ValueError."""
         check_room(self.metadata, 1 if self.client_id is None else 2)
 
-    def given_params(self, api_version: str) -> dict[str, Any]:
-        """Return Stripe's parameters for the payment method types and the same-named fields."""
-        return {
-            **types_param(self.payment_method_types, api_version),
-            **_given({name: getattr(self, name) for name in _AS_STRIPES}),
-        }
-
     def canonical(self) -> str:
         """Return the request as one JSON text.
 
         Names are sorted, defaults included, absent and empty fields omitted, so the text stays the
         same across a deploy that adds an optional field.
         """
-        given = _given(asdict(self))
+        given = {name: value for name, value in asdict(self).items() if value not in (None, {})}
         return _to_json(given)
 
     @property
@@ -141,23 +118,6 @@ class PaymentRequest(OrderFields, frozen=True, kw_only=True):
 
     currency: Currency = "usd"
 
-    def __post_init__(self) -> None:
-        """Validate fields that depend on each other. Raises ValueError."""
-        check_amount(self.amount, self.currency)
-        super().__post_init__()
-        options = self.payment_method_options or {}
-        check_types(self.payment_method_types or [], self.currency, options)
-
-    def stripe_params(self, api_version: str) -> dict[str, Any]:
-        """Return the parameters for Stripe; the same request always gives the same text."""
-        ours = {"order_id": self.order_id, "client_id": self.client_id}
-        return {
-            "amount": self.amount,
-            "currency": self.currency,
-            "metadata": {**(self.metadata or {}), **_given(ours)},
-            **self.given_params(api_version),
-        }
-
 
 def check_request(given: Mapping[str, Any], kind: type[Fields]) -> Fields:
     """Parse and validate a JSON object as a request of the given kind.
@@ -170,7 +130,3 @@ def check_request(given: Mapping[str, Any], kind: type[Fields]) -> Fields:
         return fill(kind, said)
     except Faults as wrong:
         raise bad_request(wrong.found) from None
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in (None, {})}

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import hashlib
+import json
+from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from payment_service.payments.request.create import Amount, Currency, OrderFields, OrderName
+from payment_service.payments.request.create import (
+    Amount,
+    Currency,
+    Metadata,
+    OrderFields,
+    OrderName,
+)
+from payment_service.payments.request.metadata import MAX_NAMES
 from payment_service.schema.fields import rule
 
 Reason = Annotated[
     Literal["duplicate", "fraudulent", "requested_by_customer", "abandoned"],
     rule("must be duplicate, fraudulent, requested_by_customer or abandoned"),
 ]
+RefundReason = Annotated[
+    Literal["duplicate", "fraudulent", "requested_by_customer"],
+    rule("must be duplicate, fraudulent or requested_by_customer"),
+]
+# The service adds order_id, client_id and refund_id to a refund's metadata.
+MAX_REFUND_METADATA = MAX_NAMES - 3
 Revision = Annotated[
     int, rule("must be the revision of the last answer, 0 at first", ge=0, le=2**31)
 ]
@@ -47,6 +62,51 @@ class UpdateRequest(OrderFields, frozen=True, kw_only=True):
     def without_revision(self) -> str:
         """The fingerprint without `expected_revision`: a late copy has the same one."""
         return replace(self, expected_revision=None).fingerprint
+
+
+class CaptureRequest(OrderRequest, frozen=True, kw_only=True):
+    """A request to capture an order's authorization; without an amount, all of it."""
+
+    amount_to_capture: Amount | None = None
+
+
+class RefundRequest(OrderRequest, frozen=True, kw_only=True):
+    """A request to refund an order; without an amount, all that is left.
+
+    `refund_id` is the caller's own name for this refund of this order.
+    """
+
+    refund_id: OrderName
+    amount: Amount | None = None
+    reason: RefundReason | None = None
+    metadata: Metadata | None = None
+
+    def __post_init__(self) -> None:
+        """Check the metadata against the names that the service adds. Raises ValueError."""
+        metadata = self.metadata or {}
+        if "refund_id" in metadata:
+            raise ValueError(
+                "metadata: must not hold refund_id: it is added from the field refund_id itself"
+            )
+        if len(metadata) > MAX_REFUND_METADATA:
+            raise ValueError(f"metadata: may have at most {MAX_REFUND_METADATA} names here")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the parameters, hexadecimal: equal for equal requests."""
+        given = [self.amount, self.reason, self.metadata or {}]
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+    def params(self, amount: int) -> dict[str, Any]:
+        """Return the gateway's parameters; the same request and amount give the same text."""
+        named = {
+            "order_id": self.order_id,
+            "client_id": self.client_id,
+            "refund_id": self.refund_id,
+        }
+        ours = {name: value for name, value in named.items() if value is not None}
+        reason = {"reason": self.reason} if self.reason else {}
+        return {"amount": amount, **reason, "metadata": {**(self.metadata or {}), **ours}}
 
 
 class StatusRequest(OrderRequest, frozen=True, kw_only=True):

@@ -5,6 +5,14 @@
 | succeeded                                       | order.paid       | PaymentIntent        |
 | requires_payment_method, with a failure         | order.failed     | failed payment       |
 | canceled                                        | order.canceled   | PaymentIntent        |
+| requires_capture                                | order.authorized | PaymentIntent        |
+
+| money after the payment                         | event                | once for each    |
+|-------------------------------------------------|----------------------|------------------|
+| a refund has succeeded                          | order.refunded       | refund           |
+| a refund has failed or is canceled              | order.refund_failed  | refund           |
+| a dispute is open; an inquiry became a dispute  | order.disputed       | dispute, inquiry |
+| a dispute is closed                             | order.dispute_closed | dispute          |
 
 An event reports the current state, not each step that led to it: if a payment failed and then
 succeeded before the service looked, the shop gets order.paid only. The id of an event is a pure
@@ -15,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +36,9 @@ from payment_service.payments.record.order_record import OrderRecord
 KEEP_TRYING_SECONDS = 3 * 86_400.0
 
 PAID, FAILED, EVENT_CANCELED = "order.paid", "order.failed", "order.canceled"
+AUTHORIZED = "order.authorized"
+REFUNDED, REFUND_FAILED = "order.refunded", "order.refund_failed"
+DISPUTED, DISPUTE_CLOSED = "order.disputed", "order.dispute_closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,8 @@ def event_of(intent: Intent) -> EventKind | None:
             return EventKind(PAID, f"paid:{intent.id}")
         case "canceled":
             return EventKind(EVENT_CANCELED, f"{CANCELED}:{intent.id}")
+        case "requires_capture":
+            return EventKind(AUTHORIZED, f"authorized:{intent.id}")
         case "requires_payment_method" if intent.failure:
             return EventKind(FAILED, f"failed:{intent.failure.name}")
     return None
@@ -58,15 +72,40 @@ def with_event(record: OrderRecord, intent: Intent, now: float) -> OrderRecord:
     kind, kept = event_of(intent), record.follow_up
     if kind is None or kind.name in kept.event_names:
         return record
+    facts = _facts(record, intent)
+    if kind.type == AUTHORIZED:
+        facts |= {"capture_before": kept.capture_before}
+    told = record.with_follow_up(event_names=_with(kept, kind.name))
+    return with_money_event(told, kind, facts, now)
+
+
+def with_money_event(
+    record: OrderRecord, kind: EventKind, facts: Mapping[str, Any], now: float
+) -> OrderRecord:
+    """Return the record with an event in its outbox; the caller records that it was told."""
     event = OrderEvent(
         id=event_id(record, kind),
         type=kind.type,
         at=round(now, 3),
-        facts=_facts(record, intent),
+        facts=facts,
         next_at=now,
         until=now + KEEP_TRYING_SECONDS,
     )
-    return record.with_follow_up(event_names=_with(kept, kind.name), queue=(*kept.queue, event))
+    return record.with_follow_up(queue=(*record.follow_up.queue, event))
+
+
+def order_facts(record: OrderRecord) -> dict[str, Any]:
+    """Return the facts of an event about money that moved after the payment."""
+    kept = record.follow_up
+    return {
+        "order_id": record.order.order_id,
+        "client_id": record.order.client_id,
+        "payment_intent_id": record.payment_intent_id,
+        "status": record.payment_status,
+        "amount": kept.amount if kept.amount is not None else record.sent.params.get("amount"),
+        "amount_refunded": kept.refunded,
+        "currency": kept.currency or record.sent.params.get("currency"),
+    }
 
 
 def event_id(record: OrderRecord, kind: EventKind) -> str:

@@ -72,7 +72,8 @@ class MetricDefinitions:
             ["operation"],
             **given,
         )
-        gauge = {**given, "multiprocess_mode": "livesum"}
+        # One worker samples at a time; the value of the one before it is out of date.
+        gauge = {**given, "multiprocess_mode": "livemostrecent"}
         self.unknown_orders = Gauge(
             "unknown_orders", "Orders whose outcome at Stripe is unknown.", **gauge
         )

@@ -1,64 +1,79 @@
-"""The metrics exporter: a small HTTP server on METRICS_PORT, in its own process.
+"""Serves GET /metrics on METRICS_PORT from a thread of every process that counts.
 
-`python -m payment_service.telemetry.metrics.exporter` adds up what all workers wrote to
-PROMETHEUS_MULTIPROC_DIR, and looks into the key store itself. gunicorn's hooks start and end it,
-with its own process id behind that.
+The workers of a service listen on the same port, and the kernel gives each scrape to one of them.
+It adds up what all of them wrote to PROMETHEUS_MULTIPROC_DIR. With SO_REUSEPORT a new version of
+the service can listen while the old one still does.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
+import logging
+import socket
 import threading
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from payment_service.key_store import open_key_store
-from payment_service.settings import Settings, SettingsError, load_settings
-from payment_service.telemetry import request_log
-from payment_service.telemetry.metrics.definitions import MetricDefinitions
-from payment_service.telemetry.metrics.exporter_process import PARENT_SECONDS
-from payment_service.telemetry.metrics.sampling import start_sampling
+if TYPE_CHECKING:
+    from payment_service.settings import Settings
+
+log = logging.getLogger("metrics")
 
 
-def serve(settings: Settings, registry: CollectorRegistry) -> Any:
-    """Serve GET /metrics from a thread; return the server. Raises OSError if the port is taken."""
+class _Server(ThreadingWSGIServer):
+    allow_reuse_port = True
+
+
+class _AloneOnItsPort(ThreadingWSGIServer):
+    allow_reuse_port = False
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Log no scrape."""
+
+
+def start_exporter(settings: Settings, registry: CollectorRegistry) -> None:
+    """Start the thread, or log why it cannot listen: orders do not depend on it.
+
+    Without PROMETHEUS_MULTIPROC_DIR it serves `registry`, the counts of this process alone. A
+    second process must not share the port then, because each scrape would see other counts.
+    """
     assert settings.metrics_port
-    server, _ = start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    return server
-
-
-def main() -> None:
-    """Serve until SIGTERM."""
+    host, port = settings.metrics_host, settings.metrics_port
+    directory = settings.prometheus_multiproc_dir
     try:
-        settings = load_settings()
-    except SettingsError as wrong:
-        sys.exit(str(wrong))
-    if settings.metrics_port is None or settings.prometheus_multiproc_dir is None:
-        sys.exit("Settings: METRICS_PORT and PROMETHEUS_MULTIPROC_DIR must be set")
-    request_log.start_logging(settings.log_level)
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(settings.prometheus_multiproc_dir))  # type: ignore[no-untyped-call]
-    try:
-        server = serve(settings, registry)
+        family, _, _, _, address = address_of(host, port)
+        kind = _family_of(_Server if directory else _AloneOnItsPort, family)
+        app = make_wsgi_app(_sum_of(directory) if directory else registry)
+        server = make_server(str(address[0]), port, app, kind, _Quiet)
     except OSError as wrong:
-        sys.exit(f"Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: {wrong.strerror}")
-    url = settings.key_store_url.get_secret_value()
-    if url != "memory://":
-        start_sampling(open_key_store(url), MetricDefinitions(CollectorRegistry()))
-    # Stop when the master dies: a killed master cannot stop the exporter, and the next one needs
-    # the port. The master passes its id because it may already be gone.
-    master = int(sys.argv[1]) if sys.argv[1:] else os.getppid()
-    while not stop.wait(PARENT_SECONDS) and os.getppid() == master:
-        pass
-    server.shutdown()
+        log.warning(
+            "METRICS_PORT cannot be listened on, so nothing can scrape this process; several "
+            "processes without gunicorn.conf.py need PROMETHEUS_MULTIPROC_DIR",
+            extra={"reason": wrong.strerror},
+        )
+        return
+    threading.Thread(target=server.serve_forever, name="exporter", daemon=True).start()
 
 
-if __name__ == "__main__":
-    main()
+def address_of(host: str, port: int) -> tuple[socket.AddressFamily, int, int, str, tuple[str, int]]:
+    """Resolve an address to listen on, as `socket.getaddrinfo`. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return found[0]  # type: ignore[return-value]
+
+
+def _family_of(
+    kind: type[ThreadingWSGIServer], family: socket.AddressFamily
+) -> type[ThreadingWSGIServer]:
+    return type(kind.__name__, (kind,), {"address_family": family})
+
+
+def _sum_of(directory: Path) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+    return registry

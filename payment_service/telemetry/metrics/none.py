@@ -27,6 +27,9 @@ class NoMetrics:
     def send(self, send: Send) -> None:
         """See PrometheusMetrics."""
 
+    def serve(self) -> None:
+        """See PrometheusMetrics."""
+
     def measured(self, store: KeyStore) -> KeyStore:
         """See PrometheusMetrics."""
         return store

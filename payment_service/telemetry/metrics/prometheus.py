@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from payment_service.gateways.stripe.paths import route_of
@@ -21,19 +22,31 @@ if TYPE_CHECKING:
 class PrometheusMetrics(NoMetrics):
     """Updates the Prometheus metrics.
 
-    A failed request that took `budget_seconds` counts as one that exhausted its budget. With
-    `samples`, this process samples the store, because no exporter can.
+    A failed request that took `budget_seconds` counts as one that exhausted its budget.
     """
 
     def __init__(
-        self, metrics: MetricDefinitions, budget_seconds: float, *, samples: bool = False
+        self,
+        metrics: MetricDefinitions,
+        budget_seconds: float,
+        export: Callable[[], None] = lambda: None,
+        directory: Path | None = None,
     ) -> None:
-        self._metrics, self._budget_seconds, self._samples = metrics, budget_seconds, samples
+        """`export` starts to serve GET /metrics; `directory` is shared with other processes."""
+        self._metrics, self._budget_seconds = metrics, budget_seconds
+        self._export, self._directory = export, directory
+        self._store: KeyStore | None = None
         metrics.start_at_zero()
 
     def start_requests_at_zero(self, routes: Collection[str], statuses: Collection[int]) -> None:
         """Create the series of these routes and statuses."""
         self._metrics.start_requests_at_zero(routes, statuses)
+
+    def serve(self) -> None:
+        """Start the threads that serve GET /metrics and sample the key store."""
+        self._export()
+        if self._store is not None:
+            start_sampling(self._store, self._metrics, self._directory)
 
     def request(self, route: str | None, status: int, seconds: float) -> None:
         """Count a request; all requests without a route share one label."""
@@ -56,8 +69,7 @@ class PrometheusMetrics(NoMetrics):
 
     def measured(self, store: KeyStore) -> KeyStore:
         """Wrap the store to measure it."""
-        if self._samples:
-            start_sampling(store, self._metrics)
+        self._store = store
         return MeasuredStore(store, self._metrics)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from payment_service.key_store.contract import KeyStore, StoreUnavailable
 from payment_service.payments.creation.resolve import is_unknown
@@ -18,6 +20,8 @@ SAMPLE_SECONDS = 15.0
 
 # Records with waiting events or late look-ups that a sample reads: a few megabytes at most.
 MOST_WAITING = 2_000
+# The worker that has this file locked samples. The kernel releases the lock of one that ends.
+LOCK = "sampler"
 
 log = logging.getLogger("metrics")
 
@@ -39,26 +43,46 @@ def _age_of_oldest_event(store: KeyStore, now: float) -> float:
     return max((now - event.at for event in events if event is not None), default=0.0)
 
 
-def keep_sampling(
-    store: KeyStore,
-    metrics: MetricDefinitions,
-    stop: threading.Event,
-    clock: Callable[[], float] = time.time,
+def start_sampling(store: KeyStore, metrics: MetricDefinitions, directory: Path | None) -> None:
+    """Sample in a background thread. Of the processes that share `directory`, one does."""
+    threading.Thread(
+        target=_keep_sampling,
+        args=(store, metrics, _turn_in(directory)),
+        name="metrics",
+        daemon=True,
+    ).start()
+
+
+def _keep_sampling(
+    store: KeyStore, metrics: MetricDefinitions, is_sampler: Callable[[], bool]
 ) -> None:
-    """Take a sample every SAMPLE_SECONDS until `stop` is set."""
     while True:
         try:
-            sample(store, metrics, clock())
+            if is_sampler():
+                sample(store, metrics, time.time())
         except StoreUnavailable:
             log.warning("metrics: the key store does not answer")
-        if stop.wait(SAMPLE_SECONDS):
-            return
+        time.sleep(SAMPLE_SECONDS)
 
 
-def start_sampling(store: KeyStore, metrics: MetricDefinitions) -> threading.Event:
-    """Sample in a background thread; set the returned event to stop it."""
-    stop = threading.Event()
-    threading.Thread(
-        target=keep_sampling, args=(store, metrics, stop), name="metrics", daemon=True
-    ).start()
-    return stop
+def _turn_in(directory: Path | None) -> Callable[[], bool]:
+    """Return a function that says whether it is this process's turn to sample."""
+    if directory is None:
+        return lambda: True
+    try:
+        lock = (directory / LOCK).open("w")
+    except OSError as refused:
+        log.warning("metrics: no lock, so every worker samples", extra={"reason": str(refused)})
+        return lambda: True
+
+    def is_sampler() -> bool:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # The system refuses locks, so every worker samples, and the latest value counts.
+            return True
+        return True
+
+    return is_sampler

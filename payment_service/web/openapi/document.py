@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from payment_service import __version__
 from payment_service.errors import (
+    AlreadyCaptured,
     BadRequest,
     CardRefused,
     Changed,
@@ -15,11 +16,14 @@ from payment_service.errors import (
     InFlight,
     Misconfigured,
     NoLongerOpen,
+    NotAuthorized,
     NotFound,
+    NotPaid,
     OrderReused,
     Overloaded,
     PaymentError,
     RateLimited,
+    RefundReused,
     Refused,
     StoreDown,
     StripeFailed,
@@ -28,13 +32,18 @@ from payment_service.errors import (
     Unauthorized,
 )
 from payment_service.gateways.intent import STATUSES
+from payment_service.gateways.refund import STATUSES as REFUND_STATUSES
 from payment_service.payments.changes.status import OrderStatus
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.payments.request.existing_order import (
+    MAX_REFUND_METADATA,
     CancelRequest,
+    CaptureRequest,
+    RefundRequest,
     StatusRequest,
     UpdateRequest,
 )
+from payment_service.payments.request.metadata import OURS
 from payment_service.web.openapi.examples import ANSWERS, REQUESTS
 from payment_service.web.openapi.responses import (
     ERROR,
@@ -82,6 +91,41 @@ _CHANGED: dict[str, Any] = {
         "amount": {"type": "integer"},
         "currency": {"type": "string"},
         "revision": {"type": "integer", "description": "counts the updates"},
+    },
+    "additionalProperties": False,
+}
+
+_CAPTURED: dict[str, Any] = {
+    "type": "object",
+    "required": ["payment_intent_id", "status", "amount_captured"],
+    "properties": {
+        "payment_intent_id": {"type": "string"},
+        "status": {"type": "string", "enum": sorted(STATUSES)},
+        "amount_captured": {"type": "integer"},
+    },
+    "additionalProperties": False,
+}
+
+_REFUNDED: dict[str, Any] = {
+    "type": "object",
+    "required": [
+        "refund_id",
+        "stripe_refund_id",
+        "amount",
+        "currency",
+        "status",
+        "amount_refunded",
+    ],
+    "properties": {
+        "refund_id": {"type": "string"},
+        "stripe_refund_id": {"type": "string"},
+        "amount": {"type": "integer"},
+        "currency": {"type": "string"},
+        "status": {"type": "string", "enum": sorted(REFUND_STATUSES)},
+        "amount_refunded": {
+            "type": "integer",
+            "description": "the order's total, without refunds that failed",
+        },
     },
     "additionalProperties": False,
 }
@@ -134,6 +178,8 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
             "/payment-intent": {"get": _status(statuses, guarded=guarded)},
             "/update-payment-intent": {"post": _update(statuses, guarded=guarded)},
             "/cancel-payment-intent": {"post": _cancel(statuses, guarded=guarded)},
+            "/capture-payment-intent": {"post": _capture(statuses, guarded=guarded)},
+            "/refund-payment-intent": {"post": _refund(statuses, guarded=guarded)},
             "/webhook": {"post": _webhook(statuses)},
             "/config": {"get": _config(statuses)},
             "/healthz": {"get": _plain("getHealth", "The process is alive", _OK)},
@@ -152,6 +198,8 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
                 "PaymentRequest": request_schema(PaymentRequest, signed=guarded),
                 "UpdateRequest": request_schema(UpdateRequest),
                 "CancelRequest": request_schema(CancelRequest),
+                "CaptureRequest": request_schema(CaptureRequest),
+                "RefundRequest": _refund_request(),
                 "OrderStatus": _order_status(),
             },
             "securitySchemes": {
@@ -171,7 +219,7 @@ def _create(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "Create the order's PaymentIntent, or return the existing one",
         _body_of(PaymentRequest),
         _replayable("createPaymentIntent", "The order's PaymentIntent", _CREATED),
-        responses(_errors(OrderReused, guarded=guarded), statuses, JSON_BODY),
+        responses(_errors(OrderReused, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     description = (
         "Repeated requests for the same order return the same PaymentIntent. Check `status` before "
@@ -206,6 +254,38 @@ def _cancel(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     description = "A canceled order can be created again, as a new attempt."
+    return _guarded({**operation, "description": description}, guarded=guarded)
+
+
+def _capture(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    operation = _post(
+        "capturePaymentIntent",
+        "Capture the order's authorization",
+        _body_of(CaptureRequest),
+        _replayable("capturePaymentIntent", "The captured PaymentIntent", _CAPTURED),
+        responses(
+            _errors(NotFound, NotAuthorized, AlreadyCaptured, guarded=guarded), statuses, JSON_BODY
+        ),
+    )
+    description = (
+        "For orders that were created with `capture_method: manual`. Repeated requests capture "
+        "once. Another amount afterwards is an error that names the captured `amount`."
+    )
+    return _guarded({**operation, "description": description}, guarded=guarded)
+
+
+def _refund(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    operation = _post(
+        "refundPaymentIntent",
+        "Refund a paid order, in whole or in part",
+        _body_of(RefundRequest),
+        _replayable("refundPaymentIntent", "The refund as it is now", _REFUNDED),
+        responses(_errors(NotFound, NotPaid, RefundReused, guarded=guarded), statuses, JSON_BODY),
+    )
+    description = (
+        "A `refund_id` of an order is refunded once, however often it is requested. A refund that "
+        "Stripe failed keeps its `refund_id`; try again with another one."
+    )
     return _guarded({**operation, "description": description}, guarded=guarded)
 
 
@@ -293,6 +373,20 @@ def _errors(*more: type[PaymentError], guarded: bool) -> tuple[type[PaymentError
 
 def _guarded(operation: dict[str, Any], *, guarded: bool) -> dict[str, Any]:
     return {**operation, "security": [{"proof": []}]} if guarded else operation
+
+
+def _refund_request() -> dict[str, Any]:
+    """Return the schema of a refund, whose metadata has a limit and a reserved name of its own."""
+    schema = request_schema(RefundRequest)
+    metadata = schema["properties"]["metadata"]
+    names = {**metadata["anyOf"][0]["propertyNames"], "not": {"enum": [*OURS, "refund_id"]}}
+    field = {
+        **metadata["anyOf"][0],
+        "propertyNames": names,
+        "maxProperties": MAX_REFUND_METADATA,
+    }
+    schema["properties"]["metadata"] = {**metadata, "anyOf": [field, *metadata["anyOf"][1:]]}
+    return schema
 
 
 def _order_status() -> dict[str, Any]:

@@ -37,6 +37,15 @@ REQUESTS: dict[str, dict[str, Any]] = {
                 "payment_method_options": {"acss_debit": {"mandate_options": _MANDATE}},
             },
         },
+        "manual": {
+            "summary": "Authorize now, capture later",
+            "value": {
+                "amount": 1099,
+                "currency": "usd",
+                "order_id": "M-1",
+                "capture_method": "manual",
+            },
+        },
         "interac": {
             "summary": "Interac at a terminal (Canada)",
             "value": {
@@ -45,6 +54,27 @@ REQUESTS: dict[str, dict[str, Any]] = {
                 "order_id": "INT-1",
                 "payment_method_types": ["card_present", "interac_present"],
             },
+        },
+    },
+    "capturePaymentIntent": {
+        "part": {
+            "summary": "Capture a part of the authorized amount; the rest is released",
+            "value": {"order_id": "M-1", "amount_to_capture": 700},
+        }
+    },
+    "refundPaymentIntent": {
+        "part": {
+            "summary": "Give a part back; refund_id is the shop's own name for this refund",
+            "value": {
+                "order_id": "M-1",
+                "refund_id": "R-1",
+                "amount": 500,
+                "reason": "requested_by_customer",
+            },
+        },
+        "rest": {
+            "summary": "Give back all that is left",
+            "value": {"order_id": "M-1", "refund_id": "R-2"},
         },
     },
     "updatePaymentIntent": {
@@ -98,6 +128,12 @@ ANSWERS: dict[str, Any] = {
         "payment_intent_id": _INTENT,
         "amount": 1099,
         "currency": "usd",
+        "amount_received": 0,
+        "amount_refunded": 0,
+        "refunds": [],
+        "disputed": False,
+        "disputes": [],
+        "capture_before": None,
         "attempt": 1,
         "revision": 0,
         "created_at": 1795539132.1,
@@ -125,6 +161,19 @@ ANSWERS: dict[str, Any] = {
         "status": "canceled",
         "amount": 1500,
         "currency": "usd",
+    },
+    "capturePaymentIntent": {
+        "payment_intent_id": _INTENT,
+        "status": "succeeded",
+        "amount_captured": 700,
+    },
+    "refundPaymentIntent": {
+        "refund_id": "R-1",
+        "stripe_refund_id": "re_3SYc2dBx0sandbox1aB2cD3e",
+        "amount": 500,
+        "currency": "usd",
+        "status": "succeeded",
+        "amount_refunded": 500,
     },
     "receiveEvent": {"received": True, "outcome": "applied"},
     "getConfig": {"publishable_key": "pk_test_51abc"},

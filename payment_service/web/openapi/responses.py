@@ -44,8 +44,14 @@ ERROR: dict[str, Any] = {
             "very same request again, after Retry-After; stop: a person must look",
         },
         "request_id": {"type": "string", "description": "Stripe's own id of the request"},
-        "status": {"type": "string", "description": "of a PaymentIntent that is no longer open"},
-        "amount": {"type": "integer", "description": "of an order that changed, if known"},
+        "status": {
+            "type": "string",
+            "description": "of a PaymentIntent that does not allow the request",
+        },
+        "amount": {
+            "type": "integer",
+            "description": "of an order that changed or was captured, if known",
+        },
         "revision": {
             "type": "integer",
             "description": "number of updates of a changed order",

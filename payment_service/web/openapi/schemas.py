@@ -83,10 +83,12 @@ FIELDS: dict[str, Schema] = {
     "customer": {"examples": ["cus_NffrFeUfNV2Hib"]},
     "capture_method": {"examples": ["manual"]},
     "setup_future_usage": {"examples": ["off_session"]},
-    "reason": {"examples": ["abandoned"]},
+    "reason": {"examples": ["duplicate"]},
     "expected_amount": {"examples": [1099]},
     "expected_revision": {"examples": [0]},
     "refresh": {"examples": ["true"]},
+    "amount_to_capture": {"examples": [700]},
+    "refund_id": {**_NAME, "examples": ["R-1"]},
 }
 
 

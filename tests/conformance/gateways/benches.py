@@ -61,6 +61,10 @@ class Bench(ABC):
         """Let no create, capture or refund arrive from now on."""
 
     @abstractmethod
+    def answer_404(self) -> None:
+        """Let a server in front of the provider answer every request with 404."""
+
+    @abstractmethod
     def mend(self) -> None:
         """Let everything arrive again."""
 
@@ -208,6 +212,9 @@ class StripeBench(GatewayBench):
     def lose_requests(self, of: str = "create") -> None:
         self._order("lost_before", of, count=None)
 
+    def answer_404(self) -> None:
+        self.flow.sandbox.faults.order(FaultOrder("not_found_404", count=None))
+
     def mend(self) -> None:
         self.flow.sandbox.faults.clear()
 
@@ -331,6 +338,9 @@ class PayPalBench(GatedBench):
 
     def lose_requests(self, of: str = "create") -> None:
         self._order("lost_before", of, count=None)
+
+    def answer_404(self) -> None:
+        self.flow.sandbox.faults.order(FaultOrder("not_found_404", count=None))
 
     def mend(self) -> None:
         self.flow.sandbox.faults.clear()

@@ -301,6 +301,22 @@ def test_an_inquiry_is_no_dispute_yet(bench: GatewayBench) -> None:
     assert (found.status, found.is_open) == ("closed", False)
 
 
+def test_the_walks_show_every_refund_and_dispute_since_then(bench: GatewayBench) -> None:
+    paid = bench.paid()
+    bench.refunded(paid.id, amount=100)
+    bench.wait(10 * HOUR)
+    late = bench.refunded(paid.id, key="refund-2", refund_id="R-2", amount=200).refund
+    dispute_id = bench.dispute(paid.id)
+    since = bench.now - HOUR
+    assert [each.id for each in bench.gateway.walk_refunds(since, 5.0)] == [late.id]
+    assert [each.id for each in bench.gateway.walk_disputes(since, 5.0)] == [dispute_id]
+    everything = list(bench.gateway.walk_refunds(since - 24 * HOUR, 5.0))
+    assert [each.amount for each in everything] == [200, 100]
+    bench.break_lists()
+    with pytest.raises(PaymentError):
+        list(bench.gateway.walk_refunds(since, 5.0))
+
+
 @pytest.mark.parametrize("intent_id", ["", "../x", "pi_1?x=y", "ch_1"])
 def test_a_malformed_id_is_not_sent(bench: GatewayBench, intent_id: str) -> None:
     sent = SentParams(bench.gateway.api_version, {})

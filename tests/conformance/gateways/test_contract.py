@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 import payment_service.gateways
-from payment_service.errors import Refused
+from payment_service.errors import PaymentError, Refused
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.intent import CANCELED, TAKEN
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
+from payment_service.payments.request.create import PaymentRequest, check_request
+from payment_service.payments.request.existing_order import UpdateRequest
 from tests.conformance.gateways.benches import (
     BENCHES,
     OPEN,
@@ -241,3 +243,39 @@ def test_a_paid_payment_is_not_canceled(open_bench: GatewayBench) -> None:
 def test_canceling_an_unknown_payment_says_so(open_bench: GatewayBench) -> None:
     with pytest.raises(NoSuchIntent):
         open_bench.gateway.cancel("pi_missing", "duplicate", open_bench.soon())
+
+
+# Parameters.
+
+
+def test_parameters_of_a_request_create_its_payment(open_bench: GatewayBench) -> None:
+    request = check_request({"amount": 1099, "order_id": "A-1"}, PaymentRequest)
+    sent, again = open_bench.gateway.params_of(request), open_bench.gateway.params_of(request)
+    assert (sent.text(), sent.gateway) == (again.text(), open_bench.gateway.facts.name)
+    made = open_bench.made(sent=sent).intent
+    assert made.is_of(ORDER)
+    assert (made.amount, made.currency) == (1099, "usd")
+    change = check_request({"amount": 2000, "order_id": "A-1"}, UpdateRequest)
+    changed = open_bench.gateway.params_of_update(change, "usd")
+    open_bench.gateway.update(made.id, changed, "update-1", open_bench.soon())
+    assert open_bench.gateway.shows(
+        open_bench.gateway.retrieve(made.id, open_bench.soon()), changed
+    )
+
+
+# Missing PaymentIntents.
+
+
+def test_a_404_from_in_front_of_the_provider_says_nothing(open_bench: GatewayBench) -> None:
+    made = open_bench.made().intent
+    open_bench.answer_404()
+    for call in (
+        open_bench.gateway.retrieve,
+        lambda *a: open_bench.gateway.cancel(a[0], "duplicate", a[1]),
+    ):
+        with pytest.raises(PaymentError):
+            call(made.id, open_bench.soon())
+    with pytest.raises(PaymentError):
+        open_bench.find()
+    open_bench.mend()
+    assert open_bench.gateway.retrieve(made.id, open_bench.soon()).payable

@@ -129,6 +129,16 @@ def test_a_lapsed_approval_is_gone(bench: GatedBench) -> None:
         bench.retrieve(approved.id)
 
 
+def test_a_404_from_in_front_of_the_provider_says_nothing(bench: GatedBench) -> None:
+    approved = bench.approved()
+    bench.answer_404()
+    with pytest.raises(PaymentError):
+        bench.retrieve(approved.id)
+    assert isinstance(bench.capture(approved.id), CaptureUnclear)
+    bench.mend()
+    assert isinstance(bench.capture(approved.id), Captured)
+
+
 def test_a_payment_that_ended_at_the_provider_is_canceled(bench: GatedBench) -> None:
     made = bench.made().intent
     bench.end_outside(made.id)

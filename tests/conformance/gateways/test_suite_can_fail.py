@@ -96,6 +96,14 @@ class RefusesTheUnknown(Broken):
             raise StripeFailed("failed") from unknown
 
 
+class TakesFailuresForMissing(Broken):
+    def retrieve(self, intent_id: str, deadline: Any) -> Any:
+        try:
+            return self.inner.retrieve(intent_id, deadline)
+        except PaymentError as failed:
+            raise NoSuchIntent(intent_id) from failed
+
+
 class CancelsNothing(Broken):
     def cancel(self, intent_id: str, reason: str, deadline: Any) -> Any:
         return self.inner.retrieve(intent_id, deadline)
@@ -129,7 +137,9 @@ class LostRefundIsRefused(Broken):
 class RefundsWithoutAName(Broken):
     def refund(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
         params = {name: value for name, value in sent.params.items() if name != "metadata"}
-        return self.inner.refund(intent_id, SentParams(sent.api_version, params), key, deadline)
+        return self.inner.refund(
+            intent_id, SentParams(sent.api_version, params, sent.gateway), key, deadline
+        )
 
 
 class ListsOnePage(Broken):
@@ -147,7 +157,9 @@ class ListsNothingOnFailure(Broken):
 
 class CapturesEverything(Broken):
     def capture(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
-        return self.inner.capture(intent_id, SentParams(sent.api_version, {}), key, deadline)
+        return self.inner.capture(
+            intent_id, SentParams(sent.api_version, {}, sent.gateway), key, deadline
+        )
 
 
 class KnowsNoEnd(Broken):
@@ -173,6 +185,7 @@ class SeesNoDisputes(Broken):
         (FindsAnyOrder, contract.test_find_gives_the_payments_of_this_order_only),
         (RemembersThePast, contract.test_retrieve_shows_the_payment_as_it_is_now),
         (RefusesTheUnknown, contract.test_an_unknown_id_is_no_such_payment),
+        (TakesFailuresForMissing, contract.test_a_404_from_in_front_of_the_provider_says_nothing),
         (CancelsNothing, contract.test_a_paid_payment_is_not_canceled),
         (WalksOldestFirst, contract.test_walk_gives_every_payment_once_newest_first),
         (ShowsEverything, contract.test_an_update_changes_the_payment_and_shows),
@@ -191,7 +204,7 @@ def test_a_broken_gateway_fails(broken: Callable[[Any], Any], test: Callable[...
     test(StripeBench(), *more)
     bench: GatewayBench = StripeBench()
     bench.gateway = broken(bench.gateway)
-    with pytest.raises((AssertionError, Failed, PaymentError)):
+    with pytest.raises((AssertionError, Failed, NoSuchIntent, PaymentError)):
         test(bench, *more)
 
 

@@ -13,7 +13,8 @@ from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.order_key import order_key
 from payment_service.key_store.redis.due import DUE, DueIndex, entry_of
 from payment_service.key_store.redis.opening import open_servers
-from payment_service.key_store.redis.pipeline import Pipeline, Script, ScriptCall
+from payment_service.key_store.redis.pipeline import Pipeline
+from payment_service.key_store.redis.script import Script, ScriptCall
 from payment_service.key_store.redis.store import RedisStore
 from tests.support.key_stores import NOW, order, record
 from tests.support.servers import Redis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,12 +18,14 @@ from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.update import update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.creation import create
+from payment_service.payments.creation.owned_record import OwnedRecord
 from payment_service.payments.observer import Observation
 from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.request.existing_order import UpdateRequest
+from tests.proof.explorer.broken import Broken
 from tests.proof.explorer.choices import Option
-from tests.proof.explorer.judge import A_BUG, Broken
+from tests.proof.explorer.judge import A_BUG
 from tests.proof.explorer.wires import FINE
 from tests.proof.explorer.world import BUDGET_SECONDS, ORDER, World, essence, wanted_of
 
@@ -48,6 +51,12 @@ class Worker:
     claim: str = ""
     outcome: object = None
     at: str = "start"
+    paused: bool = False
+    """Whether its process renews no lease until the worker's next step."""
+    renewal: str | None = None
+    """The fault of its lease keeper's writes while the keeper is at work, else None."""
+    unrecorded: bool = False
+    """Whether its last report was of a write that failed."""
     thread: greenlet = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +106,15 @@ class Worker:
             return FINE.name
         return self.world.guide.choose(f"{self.name} {what}", options)
 
+    def leases(self) -> list[OwnedRecord]:
+        """Return the leases that its process renews."""
+        held = self.context.leases._held
+        return [each for each in held if isinstance(each, OwnedRecord) and each.renew_at < math.inf]
+
+    def renewals(self) -> list[float]:
+        """Return the instants at which it renews them."""
+        return [lease.renew_at for lease in self.leases()]
+
     def notice(self, found: object) -> None:
         """Add a result and its time to the worker's knowledge, which determines its state."""
         if isinstance(found, KeyRecord):
@@ -113,6 +131,7 @@ class Worker:
         """Pass the flow's event on."""
         if seen.what != "waited":
             self.polls = 0
+        self.unrecorded = seen.what == "unrecorded"
         self.world.judge.saw(self, seen.what)
 
 
@@ -129,6 +148,8 @@ class Asker(Worker):
         wanted = wanted_of(self.amount, self.context.gateway.api_version)
         answer = create.create_once(self.context, wanted, deadline)
         self.world.judge.released(answer.intent, self.amount)
+        if self.unrecorded and not answer.replayed:
+            self.world.judge.answered_unrecorded(self)
         return answer
 
 

@@ -10,6 +10,9 @@ from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
 from payment_service.payments.changes.update import Updated
 from payment_service.payments.creation.states import Created
 from payment_service.payments.record.follow_up import FollowUp
+from payment_service.payments.record.transitions import LEASE_SECONDS
+from tests.proof.explorer.broken import Broken
+from tests.proof.explorer.money_judge import MoneyJudge
 
 if TYPE_CHECKING:
     from tests.proof.explorer.actors import Worker
@@ -29,10 +32,6 @@ LAST_AMOUNT = 5000
 A_BUG = "a bug: "
 
 
-class Broken(Exception):
-    """The promise is broken; the message names the invariant."""
-
-
 class Judge:
     """Tracks the returned secrets and the order's owner."""
 
@@ -45,6 +44,7 @@ class Judge:
         self.updates: dict[tuple[str, int], int] = {}
         """The amount of each confirmed update, by PaymentIntent and revision."""
         self.creations = 0
+        self.money = MoneyJudge(world)
         self.went_back = False
         """Whether the store lost writes, and with them facts that only the record had."""
         self._known: dict[str, str | None] = {}
@@ -96,25 +96,37 @@ class Judge:
             raise Broken("rule 1: a creation was sent with no claim stored")
 
     def saw(self, worker: Worker, what: str) -> None:
-        """Rule 5: the order has one owner at a time, until the lock expires."""
+        """Rule 5: the order has one owner at a time, until its lease expires."""
         if what in BECAME_OWNER:
             other = self.owner not in (None, worker)
             if other and self.owner_until > self._world.now and not self.went_back:
                 raise Broken("rule 5: two owners at a time")
             self.owner, self.claim = worker, worker.claim
-            self.owner_until = worker.leased_at + self._world.lock_seconds
+            self.owner_until = worker.leased_at + LEASE_SECONDS
 
     def look(self) -> None:
         """Check the owner against the record, and that final states stay final."""
+        self.money.look()
         record = self._world.store.read(self._world.order)
         if record is not None and record.payment_intent_id is not None:
             known = self._known.get(record.payment_intent_id)
             if known in OVER and record.payment_status != known and not self.went_back:
                 raise Broken("rule 11: the record says otherwise of what was over")
             self._known[record.payment_intent_id] = record.payment_status
-        held = record is not None and record.state == "pending" and record.owner == self.claim
-        if not (record and held and record.locked_until > self._world.now):
+        pending = record is not None and record.state == "pending" and record.owner
+        alive = self.owner is not None and self.owner_until > self._world.now
+        if pending and alive and pending != self.claim and not self.went_back:
+            raise Broken("rule 6: the record has another owner while the lease holds")
+        if record and pending == self.claim and record.locked_until > self._world.now:
+            self.owner_until = record.locked_until
+        else:
             self.owner, self.owner_until = None, 0.0
+
+    def answered_unrecorded(self, worker: Worker) -> None:
+        """Rule 9: no owner answers without the write once another took its lease over."""
+        record = self._world.store.read(self._world.order)
+        if record is not None and record.owner != worker.claim and not self.went_back:
+            raise Broken("rule 9: an answer without a write after another owner took over")
 
     def none_was_taken_back(self) -> None:
         """Rule 4: a returned PaymentIntent in the record is never treated as a stray."""

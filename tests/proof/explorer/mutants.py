@@ -22,11 +22,14 @@ from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.creation.states import Created, LookAgain
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
+from payment_service.payments.record.lease_watch import LeaseWatch
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.records import to_stored
 from payment_service.payments.record.transitions import Step
 from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from tests.proof.explorer import actors
+from tests.proof.explorer.money_mutants import MONEY_MUTANTS
 from tests.proof.explorer.wires import StepStore
 
 
@@ -225,8 +228,32 @@ def _key_is_new_on_an_old_record() -> AbstractContextManager[Any]:
     return patch.object(transitions, "next_attempt", next_attempt)
 
 
-def _any_lock_ahead_holds() -> AbstractContextManager[Any]:
-    return patch.object(transitions, "holds", lambda until, now: until > now)
+def _renews_for_anyone() -> AbstractContextManager[Any]:
+    def renew(self: OwnedRecord) -> None:
+        store = self._context.records.store
+        raw = getattr(store, "raw", None) or store._worker.world.store  # type: ignore[attr-defined]
+        record = to_stored(replace(self.record, locked_until=self._context.clock() + 4.0))
+        raw._records[record.order] = replace(record, version=record.version + 1)
+        self.renew_at = self._deadline.monotonic() + transitions.RENEW_AFTER_SECONDS
+
+    return patch.object(OwnedRecord, "renew", renew)
+
+
+def _unrecorded_for_good() -> AbstractContextManager[Any]:
+    return patch.object(OwnedRecord, "_holds_lease", lambda _: True)
+
+
+def _never_watches() -> AbstractContextManager[Any]:
+    return patch.object(LeaseWatch, "seen_for", lambda *_: 0.0)
+
+
+def _watches_the_owner_only() -> AbstractContextManager[Any]:
+    real = LeaseWatch.seen_for
+    return patch.object(
+        LeaseWatch,
+        "seen_for",
+        lambda self, record, now: real(self, replace(record, locked_until=0.0), now),
+    )
 
 
 def _same(store: Any) -> KeyStore:
@@ -255,8 +282,8 @@ CANCELED = ("created, and canceled",)
 LOOKED = ("given up, made late, and looked at",)
 WALKED = ("unknown, made, and walked", "saved 500, and walked", "given up, made late, and walked")
 LOST_500 = ("saved 500, adopted, record lost",)
-WENT_BACK = ("canceled, attempt 2 lost a day ago",)
 AHEAD = ("claimed by a clock hours ahead",)
+WENT_BACK = ("canceled, attempt 2 lost a day ago",)
 GIVE_UP = _steps({Step.TAKE_OVER: Step.BEGIN_NEXT})
 NO_WAIT = _steps({Step.WAIT: Step.TAKE_OVER})
 
@@ -271,8 +298,10 @@ MUTANTS = (
     Mutant(4, "strays are canceled once the other one is recorded", BESIDE, _cancels_afterwards),
     Mutant(4, "what is being canceled is adopted", LATE, _adopts_what_is_ending),
     Mutant(5, "a claim reads, then writes", NEW, store_of=ReadsThenWrites),
-    Mutant(5, "a lock that ends hours ahead holds", AHEAD, _any_lock_ahead_holds),
+    Mutant(5, "only its end frees a lease that nobody renews", AHEAD, _never_watches),
+    Mutant(5, "a watch does not begin again with each renewal", NEW, _watches_the_owner_only),
     Mutant(6, "a stale owner's write goes through", EDITED, store_of=Unfenced),
+    Mutant(6, "a stale owner renews its lease", NEW, _renews_for_anyone),
     Mutant(6, "an update claims no revision", TWICE, _claims_no_revision),
     Mutant(6, "a cancellation is of what came since", CANCELED, _cancels_what_came_since),
     Mutant(6, "a look takes an owner's own for a stray", LOOKED, _looks_at_any_record),
@@ -280,7 +309,9 @@ MUTANTS = (
     Mutant(7, "a lock that still holds is taken over", NEW, NO_WAIT),
     Mutant(8, "what is not definitive is final", UNRECORDED, _unclear_is_final),
     Mutant(9, "no answer where the last write failed", NEW, _unrecorded_fails),
+    Mutant(9, "an answer without the write after the lease", NEW, _unrecorded_for_good),
     Mutant(10, "an older rejection is taken for a new one", REJECTED, _old_no_is_new),
     Mutant(11, "a paid one is replaced", ("paid",), _paid_is_replaced),
     Mutant(11, "an update's answer has the last word", UPDATED, _update_has_the_last_word),
+    *(Mutant(rule, what, scenarios, patched) for rule, what, scenarios, patched in MONEY_MUTANTS),
 )

@@ -8,13 +8,15 @@ from functools import partial
 
 from payment_service.errors import PaymentError
 from payment_service.payments.creation.states import Created
-from payment_service.payments.idempotency_key import idempotency_key
+from payment_service.payments.idempotency_key import idempotency_key, refund_key
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match
 from tests.proof.explorer.actors import Actor, Canceler, Hook, Looker, Updater, Walker
+from tests.proof.explorer.money_actors import Capturer, MoneyHook, Refunder
 from tests.proof.explorer.world import HEADERS, HOUR, ORDER, World
 
 CREATE = Match(method="POST", path="/v1/payment_intents$")
+REFUND = Match(method="POST", path="/v1/refunds")
 FIND = Match(method="GET")
 
 
@@ -177,7 +179,7 @@ def claimed_by_a_clock_ahead(world: World) -> None:
     record = world.store.read(ORDER)
     assert record
     ahead = replace(record, version=record.version + 1, locked_until=world.now + 3 * HOUR)
-    assert world.store.replace(record, ahead)
+    assert world.store.replace(record, replace(ahead, owner="killed"))
 
 
 def chain_went_back(world: World) -> None:
@@ -212,6 +214,80 @@ def given_unrecorded_and_late(world: World) -> None:
     world.sleep(25 * HOUR)
 
 
+SMALL_REFUND = 300
+
+
+def authorized(world: World) -> None:
+    """The order waits for its capture."""
+    answer = world.ask(1099, capture_method="manual")
+    assert isinstance(answer, Created)
+    world.judge.out.add(answer.intent.id)
+    world.act(answer.intent.id, "confirm")
+
+
+def _refund_unanswered(
+    world: World, kind: str, amount: int = SMALL_REFUND, seconds: float = 0.0
+) -> None:
+    paid(world)
+    world.sandbox.faults.order(FaultOrder(kind, REFUND, count=3, seconds=seconds))
+    world.refund("R-1", amount)
+    world.sandbox.faults.clear()
+
+
+def refund_unknown_made(world: World) -> None:
+    """The answer was lost, and so was the look that followed it."""
+    _refund_unanswered(world, "lost_after")
+
+
+def refund_unknown_made_old(world: World) -> None:
+    """The same, a day ago: Stripe has forgotten the key."""
+    refund_unknown_made(world)
+    world.sleep(25 * HOUR)
+
+
+def refund_unknown_not_made(world: World) -> None:
+    _refund_unanswered(world, "lost_before")
+
+
+def refund_saved_500(world: World) -> None:
+    _refund_unanswered(world, "error_500_without_object")
+
+
+def refund_saved_500_late(world: World) -> None:
+    """The refund appears half an hour after its 500."""
+    _refund_unanswered(world, "late_object", seconds=1800.0)
+
+
+def refund_saved_500_late_of_most(world: World) -> None:
+    """The same, of most of the money."""
+    _refund_unanswered(world, "late_object", 700, seconds=1800.0)
+
+
+def refund_under_way(world: World) -> None:
+    """The caller gave up on the refund of most of the money; Stripe executes it later."""
+    _refund_unanswered(world, "lost_before", 700)
+    [intent] = world.intents()
+    body = f"payment_intent={intent['id']}&amount=700"
+    body += "&metadata[order_id]=A-1&metadata[refund_id]=R-1"
+    key = {"idempotency-key": refund_key(None, ORDER.order_id, "R-1", 1)}
+    started = world.sandbox.begin("POST", "/v1/refunds", {**HEADERS, **key}, body.encode())
+    assert isinstance(started, Execution)
+    world.executing.append((world.now + 60.0, started))
+
+
+def refund_lost(world: World) -> None:
+    """The refund was made and answered, and the store lost the order."""
+    paid(world)
+    world.refund("R-1", SMALL_REFUND)
+    _forget(world)
+
+
+def refund_lost_late(world: World) -> None:
+    """The refund appears half an hour after its 500, and the store lost the order."""
+    refund_saved_500_late(world)
+    _forget(world)
+
+
 EDITED = (1099, 2000)
 ONE = (1099,)
 UPDATE: dict[str, Actor] = {"update": Updater}
@@ -220,6 +296,15 @@ CANCEL: dict[str, Actor] = {"cancel": Canceler}
 NEWS: dict[str, Actor] = {"news": partial(Hook, kind="payment_intent.processing")}
 WALK: dict[str, Actor] = {"walk": Walker}
 ALL: dict[str, Actor] = {**UPDATE, **CANCEL, **WALK, **NEWS, "hook": Hook, "look": Looker}
+
+# Two of these fit into the payment, so that Stripe's own check hides no second refund.
+SMALL = partial(Refunder, amount=SMALL_REFUND)
+COPIES: dict[str, Actor] = {"r1": SMALL, "copy": SMALL}
+RACE: dict[str, Actor] = {"r1": Refunder, "r2": partial(Refunder, refund_id="R-2")}
+TOLD: dict[str, Actor] = {"r1": SMALL, "hook": MoneyHook}
+REFUNDED: dict[str, Actor] = {"r1": SMALL, "walk": Walker}
+CAPTURED: dict[str, Actor] = {"c1": Capturer, "c2": partial(Capturer, amount=500)}
+MONEY: dict[str, Actor] = {**RACE, "copy": Refunder, "hook": MoneyHook, "walk": Walker}
 
 SCENARIOS = (
     Scenario("new order", nothing, fresh=True),
@@ -272,6 +357,27 @@ SCENARIOS = (
         given_unrecorded_and_late,
         ONE,
         beside=WALK,
+    ),
+    Scenario("paid, one refund twice", paid, (), beside=COPIES),
+    Scenario("paid, two refunds of too much", paid, (), beside=RACE),
+    Scenario("paid, refunded and told of", paid, (), beside=TOLD),
+    Scenario("paid, refunded and walked", paid, (), beside=REFUNDED),
+    Scenario("refund unknown, made", refund_unknown_made, (), beside=COPIES),
+    Scenario("refund unknown, made a day ago", refund_unknown_made_old, (), beside=COPIES),
+    Scenario("refund unknown, not made", refund_unknown_not_made, (), beside=COPIES),
+    Scenario("refund of a saved 500", refund_saved_500, (), beside=COPIES),
+    Scenario("refund of a saved 500, made late", refund_saved_500_late, (), beside=COPIES),
+    Scenario("refund of most, made late", refund_saved_500_late_of_most, (), beside=RACE),
+    Scenario("refund of most, under way", refund_under_way, (), beside=RACE),
+    Scenario("refund made, record lost", refund_lost, (), beside=COPIES, within_the_day=True),
+    Scenario(
+        "refund made late, record lost", refund_lost_late, (), beside=COPIES, within_the_day=True
+    ),
+    Scenario("authorized, two captures", authorized, (), ONE, beside=CAPTURED),
+    Scenario("authorized, captured and canceled", authorized, (), ONE, beside=CAPTURED | CANCEL),
+    Scenario("paid, and all at its money", paid, (), beside=MONEY, crowd=True),
+    Scenario(
+        "refund made late, and all at it", refund_saved_500_late, (), beside=MONEY, crowd=True
     ),
     Scenario("created, and all at it", created, EDITED, EDITED, beside=ALL, crowd=True),
     Scenario("unknown, made, and all at it", unknown_made, EDITED, EDITED, beside=ALL, crowd=True),

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from payment_service.key_store.contract import KeyStore
 from tests.proof.explorer.actors import Asker, Canceler, Updater, Worker
+from tests.proof.explorer.broken import Broken
 from tests.proof.explorer.choices import Budget, Drawn, Guide, Path
-from tests.proof.explorer.judge import Broken
+from tests.proof.explorer.money_actors import Capturer, Refunder
 from tests.proof.explorer.scenarios import Scenario
 from tests.proof.explorer.wires import StepStore
 from tests.proof.explorer.world import Pruned, World
@@ -112,10 +113,17 @@ class Explorer:
         end = hash(world.state())
         if end not in self._ends:
             update = any(isinstance(each, Updater) for each in team)
+            refunds = {each.refund_id: each.amount for each in team if isinstance(each, Refunder)}
+            captures = [each.amount for each in team if isinstance(each, Capturer)]
+            if refunds or captures:
+                world.judge.money.end(list(refunds.items()), captures)
             world.judge.end(self._scenario.last, update=update)
             self._ends.add(end)
 
     def _fresh(self, world: World, guide: Guide, faults: int) -> None:
+        if any(turn.endswith("is paused") for turn in guide.taken):
+            # Another process may have taken over meanwhile.
+            return
         if faults == 0:
             world.judge.one_call()
         for turn in guide.taken:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from greenlet import GreenletExit
 
@@ -26,7 +26,8 @@ T = TypeVar("T")
 FINE = Option("fine")
 
 READ = (FINE, Option("store down", faults=1))
-WRITE = (*READ, Option("written, answer lost", faults=1))
+LOST_ANSWER = "written, answer lost"
+WRITE = (*READ, Option(LOST_ANSWER, faults=1))
 
 # What Stripe, or what lies before it, makes of a creation that arrives. Those that end in
 # "throughout" befall every send of the call, so that its retries do not help.
@@ -53,7 +54,16 @@ OTHER = (FINE, Option("lost before throughout", faults=1), Option("error_503", f
 ANSWER = (FINE, Option("lost after", faults=1))
 
 CREATE = "POST intents"
-WRITES = {CREATE: CREATION, "POST intents/pi": UPDATE}
+REFUND = "POST refunds"
+WRITES = {
+    CREATE: CREATION,
+    "POST intents/pi": UPDATE,
+    REFUND: CREATION,
+    "POST intents/pi/capture": CREATION,
+}
+
+# More than any payment: the execution rejects it, and Stripe saves the rejection.
+TOO_MUCH = {"amount": 10**9, "amount_to_capture": 10**9}
 
 # Sandbox seconds until the object of a late_object appears.
 LATE_SECONDS = 20.0
@@ -98,6 +108,8 @@ class StepStore:
 
     def _step(self, what: str, options: tuple[Option, ...], do: Callable[[], T]) -> T:
         worker = self._worker
+        if worker.renewal is not None:
+            return self._renewal(worker.renewal, options, do)
         worker.throughout = None
         worker.pause(what)
         chosen = worker.choose(what, options)
@@ -105,10 +117,17 @@ class StepStore:
             worker.notice(chosen)
             raise StoreUnavailable("down")
         found = do()
-        if chosen == "written, answer lost":
+        if chosen == LOST_ANSWER:
             worker.notice(chosen)
             raise StoreUnavailable("lost")
         worker.notice(found)
+        return found
+
+    def _renewal(self, fault: str, options: tuple[Option, ...], do: Callable[[], T]) -> T:
+        """A step of the lease keeper's thread, of which the worker's own thread learns nothing."""
+        found = do()
+        if fault == LOST_ANSWER and options is WRITE:
+            raise StoreUnavailable("lost")
         return found
 
 
@@ -152,6 +171,9 @@ class StepTransport:
         )
         if what == CREATE:
             self._worker.world.judge.creation_arrives()
+        if what == REFUND:
+            amount = int(parse_qs((body or b"").decode())["amount"][0])
+            self._worker.world.judge.money.refund_arrives(headers["Idempotency-Key"], amount)
         return self._read(self._arrive(fault, wanted), fault, what)
 
     def _fault(self, what: str, options: tuple[Option, ...]) -> str:
@@ -203,7 +225,7 @@ class StepTransport:
         if isinstance(started, Response):
             return started
         if broken:
-            params = {**started.admitted.params, "customer": "cus_missing"}
+            params = {**started.admitted.params, **_rejected(wanted[1], started.admitted.params)}
             started = replace(started, admitted=replace(started.admitted, params=params))
         else:
             self._wait_for(started)
@@ -220,6 +242,8 @@ class StepTransport:
 
     def _read(self, answer: Response, fault: str, what: str) -> http_client.Response:
         if what in WRITES:
+            # What is on its way decides what follows, so two answers are two states.
+            self._worker.notice((answer.status, answer.body))
             on_its_way = f"answer to {what}"
             self._worker.pause(on_its_way)
             if fault == "lost after" or self._worker.choose(on_its_way, ANSWER) == "lost after":
@@ -231,8 +255,14 @@ class StepTransport:
         return http_client.Response(answer.status, headers, answer.body)
 
 
+def _rejected(path: str, params: Mapping[str, object]) -> Mapping[str, object]:
+    if path.endswith(("/refunds", "/capture")):
+        return {name: value for name, value in TOO_MUCH.items() if name in params}
+    return {"customer": "cus_missing"}
+
+
 def _short(path: str) -> str:
-    parts = path.removeprefix("/v1/payment_").split("/")
+    parts = path.removeprefix("/v1/").removeprefix("payment_").split("/")
     named = ["pi" if part.startswith("pi_") else part for part in parts]
     return "/".join(named)
 

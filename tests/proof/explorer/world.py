@@ -15,24 +15,31 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.key_store.contract import KeyRecord, KeyStore, Order
+from payment_service.key_store.contract import KeyRecord, KeyStore, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.after_payment.capture import CaptureAnswer, capture_order
+from payment_service.payments.after_payment.refund import RefundAnswer, refund_order
 from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation import create
 from payment_service.payments.creation.resolve import resolve
 from payment_service.payments.creation.states import Created
 from payment_service.payments.record.follow_up import FollowUp
+from payment_service.payments.record.lease_keeper import LeaseKeeper
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.records import Records
-from payment_service.payments.record.transitions import Wanted
-from payment_service.payments.request.existing_order import UpdateRequest
+from payment_service.payments.record.transitions import LEASE_SECONDS, Wanted
+from payment_service.payments.request.existing_order import (
+    CaptureRequest,
+    RefundRequest,
+    UpdateRequest,
+)
 from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from sandbox.moment import Rules
 from tests.proof.explorer.choices import Guide, Option
 from tests.proof.explorer.judge import Judge
-from tests.proof.explorer.wires import StepStore, StepTransport
+from tests.proof.explorer.wires import FINE, LOST_ANSWER, StepStore, StepTransport
 from tests.support.sandbox_transport import SandboxTransport
 
 if TYPE_CHECKING:
@@ -45,11 +52,15 @@ HEADERS = {"authorization": "Bearer sk_test_shop"}
 # Small, so that a waiting worker's polls are few.
 BUDGET_SECONDS = 8.0
 LOCK_MARGIN_SECONDS = 10.0
-TIMING = Timing(lock=BUDGET_SECONDS + LOCK_MARGIN_SECONDS, lock_margin=LOCK_MARGIN_SECONDS, store=1)
+TIMING = Timing(lock=BUDGET_SECONDS + LOCK_MARGIN_SECONDS, store=1)
+
+# A process that is stopped for so long finds its lease taken over.
+PAUSE_SECONDS = LEASE_SECONDS + 1.5
 
 HOUR = 3600.0
 JUMPS = {
-    "the lock runs out": TIMING.lock + 1,
+    "a lease runs out": LEASE_SECONDS + 0.5,
+    "every lock runs out": TIMING.lock + 1,
     "23 hours pass": 23 * HOUR + 1,
     "25 hours pass": 25 * HOUR,
 }
@@ -60,6 +71,9 @@ WORST_LAG = "lags an hour"
 LAGS = {WORST_LAG: HOUR, "lags a minute": 60.0, "lags not at all": 0.0}
 
 LOST = "the record is lost"
+
+# The statuses of a PaymentIntent that the shopper can confirm.
+ASKING = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
 class RememberingStore(MemoryStore):
@@ -141,14 +155,18 @@ class World:
             sleep=worker.sleep,
             owner=worker.owner,
             observe=worker.saw,
+            leases=LeaseKeeper(monotonic=self.clock),
         )
 
-    def ask(self, amount: int) -> Created | PaymentError:
+    def ask(self, amount: int, **more: Any) -> Created | PaymentError:
         """One more request, with nothing going wrong and nobody else there."""
         context, deadline = self._calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
+        version = context.gateway.api_version
+        # It counts as the same request as one without these parameters.
+        plain, wanted = wanted_of(amount, version), wanted_of(amount, version, **more)
         try:
             return create.create_once(
-                context, wanted_of(amount, context.gateway.api_version), deadline
+                context, replace(wanted, fingerprint=plain.fingerprint), deadline
             )
         except PaymentError as error:
             return error
@@ -159,6 +177,24 @@ class World:
         request = UpdateRequest(order_id=ORDER.order_id, amount=amount)
         try:
             return update_order(context, ORDER, request, deadline)
+        except PaymentError as error:
+            return error
+
+    def refund(self, refund_id: str, amount: int) -> RefundAnswer | PaymentError:
+        """One more refund request, in the same way."""
+        deadline = Deadline.after(BUDGET_SECONDS, self.clock)
+        request = RefundRequest(order_id=ORDER.order_id, refund_id=refund_id, amount=amount)
+        try:
+            return refund_order(self._calm_context(), ORDER, request, deadline)
+        except PaymentError as error:
+            return error
+
+    def capture(self, amount: int) -> CaptureAnswer | PaymentError:
+        """One more capture request, in the same way."""
+        deadline = Deadline.after(BUDGET_SECONDS, self.clock)
+        request = CaptureRequest(order_id=ORDER.order_id, amount_to_capture=amount)
+        try:
+            return capture_order(self._calm_context(), ORDER, request, deadline)
         except PaymentError as error:
             return error
 
@@ -225,11 +261,43 @@ class World:
                 if chosen is None:
                     continue
                 current = chosen
-                self.now = max(self.now, current.wakes_at)
+                self._pass_until(max(self.now, current.wakes_at))
+                current.paused = False
+                self._pass_until(self.now)
                 self.settle()
                 current.thread.switch()
         finally:
             self._end()
+
+    def _pass_until(self, instant: float) -> None:
+        """Let time pass, in which every process that is not paused renews its leases in time."""
+        tried: set[tuple[str, float]] = set()
+        while True:
+            due = [
+                (at, worker.name, worker)
+                for worker in self.workers
+                if worker.alive and not worker.paused
+                for at in worker.renewals()
+                if at <= instant and (worker.name, at) not in tried
+            ]
+            if not due:
+                break
+            at, name, worker = min(due)
+            tried.add((name, at))
+            self.now = max(self.now, at)
+            self.renew(worker)
+        self.now = max(self.now, instant)
+
+    def renew(self, worker: Worker, fault: str = FINE.name) -> None:
+        """Run a round of the worker's lease keeper, in which this happens to each write."""
+        worker.renewal = fault
+        try:
+            for lease in worker.leases():
+                lease.renew()
+        except StoreUnavailable:
+            pass
+        finally:
+            worker.renewal = None
 
     def _end(self) -> None:
         for worker in self.workers:
@@ -272,6 +340,11 @@ class World:
     def _events(self, current: Worker) -> Iterator[Option]:
         if current.alive and current.at != "start":
             yield Option("crash", faults=1)
+        for worker in self.workers:
+            if worker.alive and worker.leases():
+                yield Option(f"{worker.name} renews", switches=1)
+                yield Option(f"{worker.name} renews: {LOST_ANSWER}", faults=1)
+                yield Option(f"{worker.name} is paused", switches=1)
         for jump in JUMPS:
             if not self.within_the_day or JUMPS[jump] < HOUR:
                 yield Option(jump, faults=1)
@@ -292,7 +365,7 @@ class World:
 
     def _open(self) -> str | None:
         """A PaymentIntent whose secret is out and that can be paid now."""
-        asking = [each["id"] for each in self.intents() if each["status"].startswith("requires_")]
+        asking = [each["id"] for each in self.intents() if each["status"] in ASKING]
         return next((each for each in asking if each in self.judge.out), None)
 
     def _happen(self, what: str, current: Worker) -> None:
@@ -301,7 +374,14 @@ class World:
             current.thread.throw(GreenletExit)
         elif what in JUMPS:
             self.now += JUMPS[what]
+            for worker in self.workers:
+                worker.paused = True
             self.settle()
+        elif named := next((each for each in self.workers if what.startswith(each.name)), None):
+            if what.endswith("is paused"):
+                named.paused, named.wakes_at = True, self.now + PAUSE_SECONDS
+            else:
+                self.renew(named, LOST_ANSWER if what.endswith(LOST_ANSWER) else FINE.name)
         elif what == LOST:
             self.lose_record()
         elif version := self.store.older().get(what):
@@ -332,6 +412,7 @@ class World:
             tuple((due.at, due.kind) for each in books for due in each.ledger.due),
             tuple(at for at, _ in self.executing),
             frozenset(self.judge.out),
+            self.judge.money.state(),
             tuple(self.judge.updates.items()),
         )
 
@@ -339,7 +420,15 @@ class World:
         """A number that two worlds share from which the same can follow."""
         turn = self.workers.index(current)
         workers = tuple(
-            (each.alive, each.at, each.wakes_at, each.polls, each.throughout, each.digest)
+            (
+                each.alive,
+                each.at,
+                each.wakes_at,
+                each.polls,
+                each.throughout,
+                each.digest,
+                _lease(each),
+            )
             for each in self.workers
         )
         return hash((self.state(), workers, turn, self.judge.owner_until, self.judge.creations))
@@ -358,6 +447,11 @@ class World:
     def _gateway(self, http: Http, sleep: Callable[[float], None]) -> StripeGateway:
         policy = RetryPolicy(sleep=sleep, uniform=lambda _, high: high)
         return StripeGateway("sk_test_shop", http, policy=policy, clock=self.clock)
+
+
+def _lease(worker: Worker) -> tuple[Any, ...]:
+    known = ((own.renew_at, own.record.version) for own in worker.leases())
+    return (worker.paused, *known)
 
 
 def essence(record: KeyRecord) -> tuple[KeyRecord, FollowUp]:

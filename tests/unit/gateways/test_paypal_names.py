@@ -15,7 +15,7 @@ from payment_service.gateways.paypal.params import Pages, Unsuited, body, encode
 from payment_service.gateways.paypal.paths import OPERATIONS, OTHER, route_of
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
-from payment_service.payments.idempotency_key import capture_key, idempotency_key
+from payment_service.payments.idempotency_key import gated_capture_key, idempotency_key
 from payment_service.schema.names import order_name
 from tests.support.paypal_openapi import required_description
 from tests.support.paypal_shop import CREATION
@@ -190,10 +190,10 @@ def test_a_key_names_its_gateway_and_its_attempt() -> None:
 
 
 def test_a_capture_key_is_a_function_of_payment_and_number() -> None:
-    keys = {capture_key("paypal", payment, number) for payment in "AB" for number in (1, 2)}
+    keys = {gated_capture_key("paypal", payment, number) for payment in "AB" for number in (1, 2)}
     assert len(keys) == 4
     assert all(len(key) <= 108 and key.startswith("capture-") for key in keys)
-    assert capture_key("paypal", "A", 1) in keys
+    assert gated_capture_key("paypal", "A", 1) in keys
 
 
 # Parameters.

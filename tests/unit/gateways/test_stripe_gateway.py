@@ -242,6 +242,37 @@ def test_unknown_payment_intent_raises_no_such_intent(
         gateway.retrieve("pi_1", soon())
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b"<html>404 Not Found</html>"),
+        (404, b""),
+        (404, b"{}"),
+        (404, b'{"error": "resource_missing"}'),
+        (404, b'{"code": "resource_missing"}'),
+        (404, b'{"error": {"type": "invalid_request_error", "message": "Unrecognized URL"}}'),
+        (400, b'{"error": {"type": "invalid_request_error", "code": "resource_missing"}}'),
+        (410, b'{"error": {"type": "invalid_request_error", "code": "resource_missing"}}'),
+    ],
+)
+def test_only_stripes_definitive_404_means_no_such_intent(
+    gateway: Gateway, http: responses.RequestsMock, status: int, body: bytes
+) -> None:
+    http.get(f"{URL}/pi_1", status=status, body=body)
+    with pytest.raises(StripeFailed):
+        gateway.retrieve("pi_1", soon())
+
+
+def test_deleted_test_intent_that_search_still_shows_is_not_found(
+    gateway: Gateway, http: responses.RequestsMock
+) -> None:
+    error = {"type": "invalid_request_error", "code": "resource_missing"}
+    http.get(f"{URL}/search", json={"data": [intent("pi_old")], "has_more": False})
+    http.get(URL, json={"data": [], "has_more": False})
+    http.get(f"{URL}/pi_old", status=404, json={"error": error})
+    assert gateway.find(ORDER, NOW - 100_000, soon()) == []
+
+
 def test_find_reads_every_page_of_the_list(gateway: Gateway, http: responses.RequestsMock) -> None:
     http.get(f"{URL}/search", json={"data": [], "has_more": False})
     foreign = intent("pi_0", metadata={"order_id": "B-2"})

@@ -87,6 +87,14 @@ def test_retry_after_may_be_a_date_in_the_distant_past() -> None:
     assert verdict.retry_after_seconds == 0.0
 
 
+def test_retry_after_that_is_a_date_counts_from_the_answers_own_date() -> None:
+    headers = {
+        "retry-after": "Wed, 21 Oct 2015 07:28:07 GMT",
+        "date": "Wed, 21 Oct 2015 07:28:00 GMT",
+    }
+    assert judge(429, headers, None).retry_after_seconds == 7.0
+
+
 class Timeline:
     """A series of failing sends, and the waits between them."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from payment_service.key_store.health import QUIET_SECONDS, Health
+from payment_service.key_store.health import Health
+from payment_service.outage import QUIET_SECONDS
 
 
 class Clock:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from payment_service.errors import PaymentError
+from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.shop_events.outbox import unparked
 from sandbox.answers import Refusal
 from sandbox.faults import FaultOrder, Match
@@ -82,9 +83,12 @@ class Life:
         assert "unresolved" not in counts
         assert "two_paid" not in counts
         unparked(self.bench.records, self.bench.now, livemode=False)
+        look_ups = LateLookUps(self.bench.context, lambda _: self.bench.context, 25.0)
         while any(record.due_at is not None for record in self.bench.store.scan()):
             self.bench.now += 4000
             self.bench.deliver()
+            for due in look_ups.due(10):
+                look_ups.run(due)
 
     def statuses(self) -> list[str]:
         return [intent["status"] for intent in self.bench.made()]

@@ -18,6 +18,7 @@ from payment_service.errors import (
 from payment_service.gateways.deadline import Deadline
 from payment_service.payments.creation.create import create_once
 from sandbox.faults import FaultOrder, Match
+from sandbox.moment import Rules
 from tests.support.flow_bench import FlowBench
 from tests.support.sandbox_in_process import INTENTS
 
@@ -293,3 +294,32 @@ def _cancel(bench: FlowBench, intent_id: str) -> None:
     headers = {"authorization": "Bearer sk_test_shop"}
     answer = bench.sandbox.handle("POST", f"{INTENTS}/{intent_id}/cancel", headers, b"")
     assert answer.json()["status"] == "canceled"
+
+
+@pytest.mark.parametrize("ahead", [-1800.0, -120.0, 120.0, 1800.0])
+def test_object_of_a_saved_500_is_found_whatever_stripes_clock_says(
+    bench: FlowBench, ahead: float
+) -> None:
+    bench.stripe_ahead = ahead
+    bench.sandbox.rules = Rules(search_lag_seconds=3600.0)
+    bench.break_creation("error_500_with_object", should_retry=False)
+    created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert (len(bench.made()), bench.record().attempt) == (1, 1)
+
+
+@pytest.mark.parametrize("ahead", [-1800.0, -120.0, 120.0, 1800.0])
+def test_next_process_finds_it_too(bench: FlowBench, ahead: float) -> None:
+    """It has heard no answer of Stripe before its look-up."""
+    bench.stripe_ahead = ahead
+    bench.sandbox.rules = Rules(search_lag_seconds=3600.0)
+    bench.break_creation("error_500_with_object", should_retry=False)
+    bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), count=None))
+    with pytest.raises(StripeFailed):
+        bench.ask()
+    bench.sandbox.faults.clear()
+    bench.now += 60
+    deadline = Deadline.after(25.0, lambda: bench.now)
+    created = create_once(bench.another(), bench.wanted(), deadline)
+    assert bench.payable() == [created.intent.id]
+    assert len(bench.made()) == 1

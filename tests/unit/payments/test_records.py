@@ -16,7 +16,7 @@ from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.record import transitions
 from payment_service.payments.record.records import Records, of_stored, to_stored
-from payment_service.payments.record.transitions import Lease
+from payment_service.payments.record.transitions import LEASE_SECONDS, Lease
 from tests.support.flow_bench import BUDGET_SECONDS, NOW, FlowBench
 from tests.support.key_stores import record
 
@@ -116,7 +116,7 @@ def test_unreadable_params_fail_only_a_request_that_needs_them() -> None:
     taken = replace(record(mine.order), params="no JSON", fingerprint=mine.fingerprint)
     bench.store.claim(taken)
     with pytest.raises(InFlight):
-        bench.ask()
+        bench.ask_within(LEASE_SECONDS)
     bench.now += BUDGET_SECONDS * 2
     with pytest.raises(ValueError, match="Expecting value"):
         bench.ask()

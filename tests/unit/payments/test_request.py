@@ -1,4 +1,4 @@
-"""A valid request is normalised, converted to Stripe's parameters, and fingerprinted."""
+"""A valid request is normalised and fingerprinted."""
 
 from __future__ import annotations
 
@@ -6,20 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from payment_service.errors import BadRequest
 from payment_service.payments.request.create import PaymentRequest, check_request
-from payment_service.payments.request.currencies import (
-    THREE_DECIMAL,
-    WHOLE_UNITS,
-    ZERO_DECIMAL,
-)
 from payment_service.web.json_object import read_json_object
 from sandbox import currencies as sandbox_currencies
-
-OLD, NEW = "2025-09-30.clover", "2026-10-28.endive"
 
 MANDATE = {"payment_schedule": "sporadic", "transaction_type": "personal"}
 
@@ -49,73 +40,6 @@ def read(body: bytes) -> PaymentRequest:
 
 def parsed(**fields: Any) -> PaymentRequest:
     return read(json.dumps({"amount": 100, "order_id": "A-1", **fields}).encode())
-
-
-def test_minimal_request_is_usd_and_stripe_chooses_the_types() -> None:
-    assert parsed().stripe_params(NEW) == {
-        "amount": 100,
-        "currency": "usd",
-        "metadata": {"order_id": "A-1"},
-    }
-
-
-def test_old_api_version_needs_automatic_methods_enabled() -> None:
-    sent = parsed().stripe_params("2022-11-15")
-    assert sent["automatic_payment_methods"] == {"enabled": True}
-
-
-def test_every_field_reaches_stripe() -> None:
-    sent = parsed(**FULL).stripe_params(NEW)
-    assert "payment_method_types" not in sent
-    assert sent["metadata"] == {**FULL["metadata"], "order_id": "A-1", "client_id": "7"}
-    assert sent["allowed_payment_method_types"] == ["acss_debit", "card"]
-    same = set(FULL) - {"order_id", "client_id", "currency", "metadata", "payment_method_types"}
-    assert {name: sent[name] for name in same} == {name: FULL[name] for name in same}
-
-
-@pytest.mark.parametrize("version", ["2026-07-29.dahlia", "2026-09-30.endive", NEW])
-def test_dahlia_uses_allowed_payment_method_types(version: str) -> None:
-    sent = parsed(payment_method_types=["card"]).stripe_params(version)
-    assert sent["allowed_payment_method_types"] == ["card"]
-    assert "payment_method_types" not in sent
-    assert "automatic_payment_methods" not in sent
-
-
-@pytest.mark.parametrize("version", ["2026-06-24.dahlia", OLD, "2019-02-11"])
-def test_versions_before_dahlia_use_payment_method_types(version: str) -> None:
-    sent = parsed(payment_method_types=["card"]).stripe_params(version)
-    assert sent["payment_method_types"] == ["card"]
-    assert "allowed_payment_method_types" not in sent
-
-
-def test_ach_is_us_bank_account_with_usd() -> None:
-    sent = parsed(payment_method_types=["us_bank_account"]).stripe_params(NEW)
-    assert (sent["currency"], sent["allowed_payment_method_types"]) == ("usd", ["us_bank_account"])
-
-
-@pytest.mark.parametrize("currency", ["cad", "usd"])
-@pytest.mark.parametrize(
-    "terms",
-    [
-        MANDATE,
-        {**MANDATE, "payment_schedule": "interval", "interval_description": "on the 1st"},
-        {**MANDATE, "payment_schedule": "combined", "interval_description": "on the 1st"},
-        {**MANDATE, "transaction_type": "business"},
-    ],
-)
-def test_eft_is_acss_debit_with_its_mandate(currency: str, terms: dict[str, str]) -> None:
-    options = {"acss_debit": {"mandate_options": terms}}
-    sent = parsed(
-        currency=currency, payment_method_types=["acss_debit"], payment_method_options=options
-    ).stripe_params(NEW)
-    assert sent["allowed_payment_method_types"] == ["acss_debit"]
-    assert sent["payment_method_options"] == options
-
-
-def test_interac_is_card_and_interac_present_with_cad() -> None:
-    types = ["interac_present", "card_present"]
-    sent = parsed(currency="cad", payment_method_types=types).stripe_params(NEW)
-    assert sent["allowed_payment_method_types"] == ["card_present", "interac_present"]
 
 
 def test_options_may_contain_lists() -> None:
@@ -172,15 +96,6 @@ def test_amounts_at_the_limits_are_accepted(currency: str, amount: int) -> None:
     assert parsed(currency=currency, amount=amount).amount == amount
 
 
-def test_the_service_and_the_sandbox_know_the_same_decimals() -> None:
-    theirs = sandbox_currencies
-    assert (ZERO_DECIMAL, THREE_DECIMAL, WHOLE_UNITS) == (
-        theirs.ZERO_DECIMAL,
-        theirs.THREE_DECIMAL,
-        theirs.WHOLE_UNITS,
-    )
-
-
 @pytest.mark.parametrize("name", sorted(set(FULL) - {"amount", "order_id"}))
 def test_null_equals_absent(name: str) -> None:
     assert parsed(**{name: None}) == parsed()
@@ -193,9 +108,9 @@ def test_byte_order_mark_is_skipped() -> None:
 
 def test_metadata_holds_49_names_or_48_with_a_client_id() -> None:
     names = {f"{n:040}": "x" * 500 for n in range(49)}
-    assert len(parsed(metadata=names).stripe_params(NEW)["metadata"]) == 50
+    assert parsed(metadata=names).metadata == names
     names.popitem()
-    assert len(parsed(metadata=names, client_id="c").stripe_params(NEW)["metadata"]) == 50
+    assert parsed(metadata=names, client_id="c").metadata == names
 
 
 def test_canonical_text_never_changes() -> None:
@@ -244,21 +159,6 @@ def test_fingerprint_covers_every_field(fields: dict[str, Any]) -> None:
 )
 def test_equivalent_requests_have_the_same_fingerprint(fields: dict[str, Any]) -> None:
     assert parsed(**fields).fingerprint == parsed().fingerprint
-
-
-@given(st.permutations(sorted(FULL)), st.permutations(FULL["payment_method_types"]))
-def test_same_fingerprint_sends_the_same_text(names: list[str], types: list[str]) -> None:
-    """After a loss of the record we derive the same key, so we must derive the same params."""
-    shuffled = read(
-        json.dumps(
-            {name: types if name == "payment_method_types" else FULL[name] for name in names}
-        ).encode()
-    )
-    plain = parsed(**FULL)
-    assert shuffled.fingerprint == plain.fingerprint
-    for version in (OLD, NEW):
-        sent, again = (json.dumps(each.stripe_params(version)) for each in (plain, shuffled))
-        assert sent == again
 
 
 def test_request_is_immutable() -> None:

@@ -180,7 +180,8 @@ def test_lock_that_ends_hours_ahead_counts_as_expired(bench: FlowBench) -> None:
     with pytest.raises(PaymentError):
         bench.ask(amount=1099)
     record = bench.record()
-    ahead = replace(record, version=record.version + 1, locked_until=bench.now + 3 * HOUR)
+    ahead = replace(record, version=record.version + 1, owner="killed")
+    ahead = replace(ahead, locked_until=bench.now + 3 * HOUR)
     assert bench.records.replace(record, ahead)
     assert is_unknown(ahead, bench.now)
     made = bench.ask(amount=1099).intent.id

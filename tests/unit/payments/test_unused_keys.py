@@ -110,7 +110,7 @@ class Shop:
         context = Context(
             self.records,
             self.stripe,  # type: ignore[arg-type]
-            Timing(35.0, 10.0, 2.0),
+            Timing(35.0, 2.0),
             clock=lambda: self.now,
             sleep=lambda _: None,
         )
@@ -174,7 +174,7 @@ def test_takeover_needs_time_for_the_store() -> None:
     record = shop.records.read(ORDER)
     assert record is not None
     # One store operation may take 2 s: the result of a new attempt would be stored too late.
-    slow = Context(shop.records, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: shop.now)  # type: ignore[arg-type]
+    slow = Context(shop.records, shop.stripe, Timing(35.0, 2.0), clock=lambda: shop.now)  # type: ignore[arg-type]
     with pytest.raises(PaymentError) as told:
         create_once(slow, Wanted(ORDER, str(RIGHT), record.sent), Deadline.after(3.9))
     assert told.value.code == "in_flight"
@@ -194,6 +194,6 @@ def test_undelivered_events_do_not_hide_a_late_look() -> None:
         kept.claim(replace(waiting, order=other))
     looked_at = Order(livemode=False, client_id=None, order_id="L-1")
     kept.claim(replace(record.with_follow_up(look_ups=(15.0,)), order=looked_at))
-    context = Context(kept, shop.stripe, Timing(35.0, 10.0, 2.0), clock=lambda: 1000.0)  # type: ignore[arg-type]
+    context = Context(kept, shop.stripe, Timing(35.0, 2.0), clock=lambda: 1000.0)  # type: ignore[arg-type]
     found = LateLookUps(context, lambda _: context, 25.0).due(200)
     assert [each.order.order_id for each in found] == ["L-1"]

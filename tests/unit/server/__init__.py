@@ -1,1 +1,1 @@
-"""Tests of request parsing and response writing in the gunicorn worker."""
+"""Tests of the gunicorn worker's parts."""

@@ -8,7 +8,7 @@ import pytest
 
 from payment_service.server.start_report import facts
 from payment_service.settings import load_settings
-from payment_service.wiring import clients_of
+from payment_service.wiring import Configuration, configure
 from tests.support.shop import clients_file, entry
 
 KEY = {"STRIPE_SECRET_KEY": "sk_test_hunter2"}
@@ -38,7 +38,7 @@ EVENTS = {"ORDER_EVENTS_URL": "https://hunter2.example", "ORDER_EVENTS_SECRET": 
     ],
 )
 def test_line_says_what_runs(environ: dict[str, str], name: str, value: str) -> None:
-    found = facts(load_settings({**KEY, **environ}), None)
+    found = facts(Configuration(load_settings({**KEY, **environ}), None))
     assert found[name] == value
     assert "hunter2" not in str(found)
 
@@ -47,5 +47,5 @@ def test_line_counts_the_clients_and_knows_their_webhooks(tmp_path: Path) -> Non
     listed = [entry("shop-a"), entry("shop-b", 'stripe_webhook_secret = "whsec_hunter2"')]
     path = clients_file(tmp_path, *listed)
     settings = load_settings({**KEY, "CLIENTS_FILE": str(path)})
-    found = facts(settings, clients_of(settings))
+    found = facts(configure(settings))
     assert (found["account_access"], found["webhooks"]) == ("2 clients", "on")

@@ -70,6 +70,8 @@ AGE = "payments_outbox_age_seconds"
 DELIVERED = 'payments_order_happenings_total{what="event_delivered"}'
 TWO_PAID = 'payments_reconcile_orders{outcome="two_paid"}'
 UNRESOLVED = 'payments_reconcile_orders{outcome="unresolved"}'
+MONEY_UNKNOWN = 'payments_reconcile_orders{outcome="money_unknown"}'
+LAPSING = 'payments_reconcile_orders{outcome="lapsing"}'
 FINISHED = "payments_reconcile_finished_timestamp_seconds"
 
 CASES = {
@@ -77,6 +79,13 @@ CASES = {
     "PaymentsStrayPaid": first_event("stray_paid"),
     "PaymentsStrayLeft": first_event("stray_left"),
     "PaymentsEventParked": first_event("event_parked"),
+    "PaymentsRefundedTwice": first_event("refunded_twice"),
+    "PaymentsDisputed": first_event("dispute_opened"),
+    "PaymentsRefundFailed": first_event("refund_failed"),
+    "PaymentsMoneyUnknown": Case(
+        {MONEY_UNKNOWN: "0x10 1x300"}, {MONEY_UNKNOWN: "0x10 1x60 0x60 1x60"}, at=180
+    ),
+    "PaymentsAuthorizationLapsing": Case({LAPSING: "0x20 1x30"}, {LAPSING: "0x60"}),
     "PaymentsFailing": Case(
         {requests("200"): "0+90x60", requests("503"): "0+10x60"},
         {requests("200"): "0+90x60", requests("503"): "0+1x60"},

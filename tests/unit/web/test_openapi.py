@@ -11,18 +11,27 @@ import pytest
 from msgspec.structs import fields
 
 from payment_service.errors import (
+    AlreadyCaptured,
     BadRequest,
     CardRefused,
     Changed,
     NoLongerOpen,
+    NotAuthorized,
     NotFound,
+    NotPaid,
     PaymentError,
+    RefundReused,
     Refused,
     StoreDown,
 )
 from payment_service.gateways.intent import STATUSES
 from payment_service.payments.request.create import PaymentRequest, check_request
-from payment_service.payments.request.existing_order import CancelRequest, UpdateRequest
+from payment_service.payments.request.existing_order import (
+    CancelRequest,
+    CaptureRequest,
+    RefundRequest,
+    UpdateRequest,
+)
 from payment_service.schema.fields import names_of
 from payment_service.schema.secret import Secret
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
@@ -34,6 +43,20 @@ from tests.support.json_schema import Schemas
 from tests.unit.web.test_api import ORDER, PATH, ROWS, ask
 
 UPDATE = "/update-payment-intent"
+CAPTURE, REFUND = "/capture-payment-intent", "/refund-payment-intent"
+
+MODELS = (PaymentRequest, UpdateRequest, CancelRequest, CaptureRequest, RefundRequest)
+
+# The routes that describe the errors that not every route can have.
+ROUTES = {
+    NotFound: UPDATE,
+    Changed: UPDATE,
+    NoLongerOpen: UPDATE,
+    NotAuthorized: CAPTURE,
+    AlreadyCaptured: CAPTURE,
+    NotPaid: REFUND,
+    RefundReused: REFUND,
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +67,7 @@ def document() -> Any:
 
 
 def test_every_field_of_the_model_is_described_and_no_other(document: Any) -> None:
-    for model in (PaymentRequest, UpdateRequest, CancelRequest):
+    for model in MODELS:
         schema = document["components"]["schemas"][model.__name__]
         assert set(schema["properties"]) == set(names_of(model))
         required = {each.name for each in fields(model) if each.required}
@@ -85,6 +108,19 @@ def test_as_many_names_of_metadata_are_taken_as_are_described(
         check_request({**ORDER, "metadata": {**names, "more": ""}}, model)
 
 
+def test_as_many_names_of_a_refunds_metadata_are_taken_as_are_described(document: Any) -> None:
+    schema = document["components"]["schemas"]["RefundRequest"]
+    most = schema["properties"]["metadata"]["anyOf"][0]["maxProperties"]
+    refund = {"order_id": "A-1", "refund_id": "R-1"}
+    for names in ({str(n): "" for n in range(most + 1)}, {"refund_id": ""}, {"order_id": ""}):
+        assert not Schemas(document).fits({**refund, "metadata": names}, schema)
+        with pytest.raises(BadRequest, match="metadata: "):
+            check_request({**refund, "metadata": names}, RefundRequest)
+    names = {str(n): "" for n in range(most)}
+    assert Schemas(document).fits({**refund, "metadata": names}, schema)
+    assert check_request({**refund, "metadata": names}, RefundRequest).metadata == names
+
+
 def operations(document: Any) -> list[Any]:
     return [each for methods in document["paths"].values() for each in methods.values()]
 
@@ -114,7 +150,7 @@ def test_every_body_has_examples_that_fit_its_schema(guarded: bool) -> None:
 def test_the_examples_of_requests_pass_the_services_own_checks(document: Any) -> None:
     checked = 0
     for content in contents(document):
-        for model in (PaymentRequest, UpdateRequest, CancelRequest):
+        for model in MODELS:
             named = content["schema"].get("$ref", "").endswith(f"/{model.__name__}")
             for example in content["examples"].values() if named else ():
                 check_request(example["value"], model)
@@ -155,7 +191,7 @@ def rules(document: Any, status: int, path: str) -> Any:
 def test_every_error_is_described_as_it_is_answered(
     document: Any, error: Exception, status: int, code: str, action: str
 ) -> None:
-    route = PATH if not isinstance(error, NotFound | Changed | NoLongerOpen) else UPDATE
+    route = ROUTES.get(type(error), PATH)
     guarded = guarded_document(ERROR_RESPONSES, guarded=True)
     response, (said, shape) = ask(error), rules(guarded, status, route)
     assert action in shape["action"]["enum"]
@@ -205,7 +241,7 @@ def test_replayable_routes_describe_the_replay_header(document: Any) -> None:
         for operation in methods.values()
         if "Idempotent-Replayed" in operation["responses"]["200"].get("headers", {})
     }
-    assert told == {PATH, UPDATE}
+    assert told == {PATH, UPDATE, CAPTURE, REFUND}
 
 
 @pytest.mark.parametrize("status", sorted(STATUSES))

@@ -1,0 +1,1 @@
+"""Money after the payment: captures, refunds and disputes, each exactly once."""

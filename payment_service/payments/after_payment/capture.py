@@ -1,0 +1,294 @@
+"""Capture the authorization of an order, once.
+
+The gateway lets a PaymentIntent be captured once, so a second capture takes no money. The entry in
+the record decides between two amounts: the first one that is claimed is the order's. Its outcome is
+always known from the PaymentIntent itself. The numbers in comments are those of the rules in
+docs/exactly-once.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from payment_service.errors import (
+    AlreadyCaptured,
+    BadRequest,
+    InFlight,
+    NotAuthorized,
+    PaymentError,
+    StripeFailed,
+)
+from payment_service.gateways.contract import Gateway
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import Intent
+from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
+from payment_service.gateways.sent_params import SentParams
+from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.after_payment.paid_order import Polling, paid_record
+from payment_service.payments.after_payment.record_money import AUTHORIZED, PAID, ended
+from payment_service.payments.context import Context
+from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.idempotency_key import capture_key
+from payment_service.payments.record import transitions
+from payment_service.payments.record.money import CaptureEntry
+from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged
+from payment_service.payments.request.existing_order import CaptureRequest
+
+_ANOTHER = "Another request captures this order right now."
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureAnswer:
+    """The captured PaymentIntent. `replayed`: it had been captured before."""
+
+    intent: Intent
+    amount_captured: int
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """The entry that we own. `in_doubt`: an earlier send of this capture may still arrive."""
+
+    record: OrderRecord
+    entry: CaptureEntry
+    in_doubt: bool
+
+
+def capture_order(
+    context: Context, order: Order, request: CaptureRequest, deadline: Deadline
+) -> CaptureAnswer:
+    """Capture the order's authorization, or return the capture that took place.
+
+    Raises NotAuthorized, AlreadyCaptured, BadRequest, NotFound, InFlight, the gateway's rejection,
+    and StripeFailed while the outcome is unknown. Then the same request, sent again, settles it.
+    """
+    return _Capturing(context, order, request, deadline).run()
+
+
+class _Capturing:
+    """One request, in a loop over the states of the entry and of the PaymentIntent."""
+
+    def __init__(
+        self, context: Context, order: Order, request: CaptureRequest, deadline: Deadline
+    ) -> None:
+        self._context, self._order, self._request = context, order, request
+        self._deadline = deadline.earlier(context.timing.store)
+        self._polling = Polling(context, self._deadline)
+        self._sent = False
+
+    def run(self) -> CaptureAnswer:
+        while True:
+            try:
+                answer = self._step()
+            except RecordChanged:
+                self._polling.wait("This order is being changed by other requests right now.")
+                continue
+            if answer is not None:
+                return answer
+
+    def _step(self) -> CaptureAnswer | None:
+        """Return the answer; None to look again."""
+        record = paid_record(self._context, self._order, self._deadline)
+        intent = fetch_recorded(self._context, record, self._deadline)
+        if intent.status == PAID:
+            return self._captured(record, intent)
+        if intent.status != AUTHORIZED:
+            self._note(record, intent)
+            raise NotAuthorized(intent.status)
+        entry = self._entry(record)
+        if entry is not None and transitions.holds(entry.until, self._context.clock()):
+            self._polling.wait(_ANOTHER)
+            return None
+        return self._send(self._claim(record, entry, intent))
+
+    def _entry(self, record: OrderRecord) -> CaptureEntry | None:
+        """Return the entry of a capture that may take place, of this PaymentIntent."""
+        entry = record.follow_up.capture
+        if entry is None or entry.intent_id != record.payment_intent_id:
+            return None
+        return entry if entry.state == "pending" else None
+
+    def _captured(self, record: OrderRecord, intent: Intent) -> CaptureAnswer:
+        """Record the capture that the PaymentIntent shows. Raises AlreadyCaptured."""
+        self._note(record, intent)
+        received = intent.amount_received or 0
+        wanted = intent.amount if self._request.amount_to_capture is None else None
+        if (wanted or self._request.amount_to_capture) != received:
+            raise AlreadyCaptured(received)
+        return CaptureAnswer(intent, received, replayed=not self._sent)
+
+    def _note(self, record: OrderRecord, intent: Intent) -> None:
+        """Record the PaymentIntent, and its event, if it shows something new."""
+        entry = self._entry(record)
+        if entry is None and not transitions.shows_change(record, intent):
+            return
+        seen = transitions.seen(record, intent, self._context.clock(), "capture seen")
+        if entry is not None:
+            seen = seen.with_follow_up(capture=ended(entry, intent))
+        self._context.records.write(record, self._context.with_shop_event(seen, intent))
+        if intent.status == PAID:
+            self._context.report("captured", record, amount=intent.amount_received)
+
+    # The claim, stored before anything is sent (rule 23).
+
+    def _claim(self, record: OrderRecord, entry: CaptureEntry | None, intent: Intent) -> _Claimed:
+        self._polling.check_time_to_send()
+        mine = self._again(record, entry) if entry else self._first(record, intent)
+        now = self._context.clock()
+        mine = replace(mine, owner=self._context.owner(), until=now + self._context.timing.lock)
+        what = "capture taken over" if entry else "capture claimed"
+        claimed = transitions.touched(record, now, what, amount=mine.amount)
+        claimed = claimed.with_follow_up(capture=mine)
+        self._context.records.write(record, claimed)
+        return _Claimed(claimed, mine, in_doubt=entry is not None)
+
+    def _first(self, record: OrderRecord, intent: Intent) -> CaptureEntry:
+        gateway = self._context.gateway_of(record)
+        amount, now = self._amount(gateway, intent), self._context.clock()
+        former = record.follow_up.capture
+        again = former is not None and former.intent_id == intent.id
+        return CaptureEntry(
+            intent_id=intent.id,
+            amount=amount,
+            at=round(now, 3),
+            sent=SentParams(gateway.api_version, {"amount": amount}, gateway.facts.name),
+            # The key of a rejected capture may hold the rejection.
+            generation=former.generation + 1 if former and again else 1,
+            first_sent_at=now,
+        )
+
+    def _again(self, record: OrderRecord, entry: CaptureEntry) -> CaptureEntry:
+        """Rule 29: return the entry to send again, with its own amount, whatever was asked now.
+
+        A spent or old key is followed by the next one at once: a PaymentIntent is captured once.
+        """
+        now, facts = self._context.clock(), self._context.gateway_of(record).facts
+        if not entry.spent and now - entry.first_sent_at < facts.key_is_safe_seconds:
+            return entry
+        return replace(entry, generation=entry.generation + 1, first_sent_at=now, spent=False)
+
+    def _amount(self, gateway: Gateway, intent: Intent) -> int:
+        held = intent.amount_capturable if intent.amount_capturable is not None else intent.amount
+        most = held or 0
+        amount = (
+            most if self._request.amount_to_capture is None else self._request.amount_to_capture
+        )
+        gateway.check_amount(amount, str(intent.currency), "amount_to_capture")
+        if amount > most:
+            raise BadRequest(
+                f"Only {most} is authorized.", code="amount_too_large", param="amount_to_capture"
+            )
+        return amount
+
+    # The send, and its outcomes.
+
+    def _send(self, claimed: _Claimed) -> CaptureAnswer | None:
+        entry = claimed.entry
+        assert entry.sent is not None
+        if self._context.clock() >= entry.until:
+            # Rule 28: this process was suspended, and another may own the entry by now.
+            raise InFlight(_ANOTHER)
+        key = capture_key(
+            self._order.client_id, self._order.order_id, entry.intent_id, entry.generation
+        )
+        gateway = self._context.gateway_of(claimed.record)
+        outcome = gateway.capture(entry.intent_id, entry.sent, key, self._deadline)
+        if isinstance(outcome, Made) and not outcome.replayed:
+            self._sent = True
+            return self._made(claimed, outcome.intent)
+        return self._settle(claimed, outcome)
+
+    def _made(self, claimed: _Claimed, intent: Intent) -> CaptureAnswer | None:
+        try:
+            return self._captured(claimed.record, intent)
+        except StoreUnavailable:
+            # The PaymentIntent shows the capture, so the next request records it.
+            self._context.report("unrecorded", claimed.record, status=intent.status)
+            return CaptureAnswer(intent, intent.amount_received or 0, replayed=False)
+
+    def _settle(self, claimed: _Claimed, outcome: Outcome) -> CaptureAnswer | None:
+        """The PaymentIntent tells whether the capture took place (rule 29)."""
+        if isinstance(outcome, Made):
+            # A saved answer shows a past state.
+            self._release(claimed, None, spent=True)
+            return None
+        try:
+            intent = fetch_recorded(self._context, claimed.record, self._deadline)
+        except PaymentError:
+            self._release(claimed, outcome.error, spent=_is_spent(outcome))
+            raise
+        if intent.status != AUTHORIZED:
+            # What we own is over: look again, without a lease in the way.
+            self._release(claimed, None, spent=True)
+            return None
+        match outcome:
+            case Declined(error, after_unresolved=False) if not claimed.in_doubt:
+                self._reject(claimed, error)
+                raise error
+            case Declined() | KeyMisused():
+                self._release(claimed, outcome.error, spent=True)
+                raise _unknown(outcome.error) from outcome.error
+            case Unclear(error):
+                self._release(claimed, error, spent=_is_spent(outcome))
+                raise error
+        raise AssertionError
+
+    def _reject(self, claimed: _Claimed, error: PaymentError) -> None:
+        """The first send was rejected, so nothing can capture this amount any more."""
+        self._end(claimed, "capture rejected", error, state="rejected")
+        self._context.report("capture_rejected", claimed.record, code=error.code)
+
+    def _release(self, claimed: _Claimed, error: PaymentError | None, *, spent: bool) -> None:
+        """Give the lease back. `error`: why the outcome is unknown, if it is."""
+        try:
+            self._end(claimed, "capture unknown", error, spent=spent)
+        except StoreUnavailable:
+            # The lease expires anyway.
+            self._context.report("unrecorded", claimed.record)
+        if error is not None:
+            self._context.report("capture_unknown", claimed.record, code=error.code)
+
+    def _end(
+        self, claimed: _Claimed, what: str, error: PaymentError | None, **changes: object
+    ) -> None:
+        change = _ended(claimed.entry, what, error, self._context.clock(), changes)
+        self._context.records.change(claimed.record, change)
+
+
+def _ended(
+    mine: CaptureEntry,
+    what: str,
+    error: PaymentError | None,
+    now: float,
+    changes: dict[str, object],
+) -> Callable[[OrderRecord], OrderRecord | None]:
+    def over(held: OrderRecord) -> OrderRecord | None:
+        entry = held.follow_up.capture
+        if entry is None or _place(entry) != _place(mine):
+            return None
+        capture = replace(entry, until=now, **changes)  # type: ignore[arg-type]
+        if error is None:
+            return transitions.amended(held, capture=capture)
+        noted = transitions.touched(held, now, what, code=error.code)
+        return noted.with_follow_up(capture=capture)
+
+    return over
+
+
+def _place(entry: CaptureEntry) -> tuple[str, str, str, int]:
+    """The fields that tell whether an entry is still the one that its owner wrote."""
+    return entry.intent_id, entry.state, entry.owner, entry.generation
+
+
+def _is_spent(outcome: Outcome) -> bool:
+    return not isinstance(outcome, Unclear) or outcome.saved_5xx
+
+
+def _unknown(cause: PaymentError) -> StripeFailed:
+    return StripeFailed(
+        "The outcome of this capture is not known yet. Send the same request again.",
+        request_id=cause.request_id,
+    )

@@ -1,0 +1,128 @@
+"""Write the money that the gateway shows into an order's record, and report what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.dispute import Dispute
+from payment_service.gateways.intent import CANCELED, Intent
+from payment_service.gateways.refund import WITHOUT_EFFECT, Refund
+from payment_service.payments.after_payment.sightings import doubled, with_disputes, with_refunds
+from payment_service.payments.context import Context
+from payment_service.payments.observer import What
+from payment_service.payments.record import transitions
+from payment_service.payments.record.money import CaptureEntry, EntryState
+from payment_service.payments.record.order_record import OrderRecord
+
+AUTHORIZED, PAID = "requires_capture", "succeeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What the gateway shows of a payment. None: it was not asked for that."""
+
+    refunds: Sequence[Refund] | None = None
+    disputes: Sequence[Dispute] | None = None
+    capture_before: int | None = None
+
+
+def ended(entry: CaptureEntry, intent: Intent) -> CaptureEntry:
+    """Return an entry whose PaymentIntent is captured, or can no longer be."""
+    state: EntryState = "made" if intent.status == PAID else "rejected"
+    return replace(entry, state=state, sent=None, owner="", until=0.0)
+
+
+def fetch_money(
+    context: Context,
+    record: OrderRecord,
+    intent: Intent,
+    deadline: Deadline,
+    *,
+    disputes: bool = True,
+) -> Money:
+    """Fetch what the status of a PaymentIntent calls for.
+
+    Read the record first: its write fails if it changed while the gateway answered. Raises
+    PaymentError.
+    """
+    gateway = context.gateway_of(record)
+    if intent.status == AUTHORIZED:
+        charge = gateway.charge(intent, deadline)
+        return Money(capture_before=charge.capture_before if charge else None)
+    if intent.status == PAID:
+        return Money(
+            gateway.list_refunds(intent.id, deadline),
+            gateway.list_disputes(intent.id, deadline) if disputes else None,
+        )
+    return Money()
+
+
+def with_money(context: Context, record: OrderRecord, intent: Intent, money: Money) -> OrderRecord:
+    """Return the record with the money and all order events; the caller sets the version."""
+    now = context.clock()
+    if record.follow_up.capture_before != money.capture_before:
+        record = record.with_follow_up(capture_before=money.capture_before)
+    record = context.with_shop_event(_with_capture(record, intent), intent)
+    if money.refunds is not None:
+        record = with_refunds(record, money.refunds, now, context.listened)
+    if money.disputes is not None:
+        record = with_disputes(record, money.disputes, now, context.listened)
+    return record
+
+
+def _with_capture(record: OrderRecord, intent: Intent) -> OrderRecord:
+    """Return the record with its capture ended, if the PaymentIntent shows the end."""
+    entry = record.follow_up.capture
+    over = intent.status in (PAID, CANCELED)
+    if entry is None or entry.state != "pending" or entry.intent_id != intent.id or not over:
+        return record
+    return record.with_follow_up(capture=ended(entry, intent))
+
+
+def shows_more(context: Context, record: OrderRecord, intent: Intent, money: Money) -> bool:
+    """Whether the gateway shows money that the record lacks."""
+    return with_money(context, record, intent, money).follow_up != record.follow_up
+
+
+def write_money(
+    context: Context,
+    record: OrderRecord,
+    intent: Intent,
+    money: Money,
+    what: str,
+    **changes: Any,
+) -> None:
+    """Record the PaymentIntent and its money in one write, with `changes` of the follow-up.
+
+    Raises RecordChanged.
+    """
+    seen = transitions.seen(record, intent, context.clock(), what)
+    after = with_money(context, seen.with_follow_up(**changes), intent, money)
+    context.records.write(record, after)
+    for observed, facts in _news(record, after):
+        context.report(observed, record, **facts)
+    report_doubled(context, record, money.refunds or ())
+
+
+def report_doubled(context: Context, record: OrderRecord, refunds: Sequence[Refund]) -> None:
+    """Raise the alarm for a refund that was made more than once."""
+    for refund_id in doubled(refunds, record.order):
+        context.report("refunded_twice", record, refund_id=refund_id)
+
+
+def _news(before: OrderRecord, after: OrderRecord) -> Iterator[tuple[What, dict[str, Any]]]:
+    statuses = {each.id: each.status for each in before.follow_up.refunds}
+    for refund in after.follow_up.refunds:
+        failed = refund.status in WITHOUT_EFFECT and refund.status != statuses.get(refund.id)
+        if failed:
+            yield "refund_failed", {"refund_id": refund.refund_id, "refund": refund.id}
+    was_open = {each.id: each.is_open for each in before.follow_up.disputes}
+    for dispute in after.follow_up.disputes:
+        facts = {"dispute": dispute.id, "reason": dispute.reason, "status": dispute.status}
+        if dispute.is_open and dispute.id not in was_open:
+            yield "dispute_opened", facts
+        elif not dispute.is_open and was_open.get(dispute.id, True):
+            yield "dispute_closed", facts
