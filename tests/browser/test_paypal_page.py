@@ -10,10 +10,11 @@ from playwright.sync_api import Browser, Page
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Made
 from payment_service.gateways.paypal.gateway import PayPalGateway
-from payment_service.gateways.paypal.params import Pages, order_params
+from payment_service.gateways.paypal.params import Pages
 from payment_service.http_client.client import HttpClient
 from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
+from tests.support.paypal_params import order_params
 from tests.support.paypal_process import PayPalProcess
 from tests.support.shopper import assert_axe_finds_nothing
 

@@ -18,13 +18,14 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Made, Unclear
 from payment_service.gateways.paypal.certificates import Certificates
 from payment_service.gateways.paypal.gateway import PayPalGateway
-from payment_service.gateways.paypal.params import Pages, order_params
+from payment_service.gateways.paypal.params import Pages
 from payment_service.gateways.paypal.webhook import read_event
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.http_client.client import HttpClient
 from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
 from sandbox.paypal.command_line import run
+from tests.support.paypal_params import order_params
 from tests.support.paypal_process import WEBHOOK_ID, PayPalProcess
 
 ORDERS = "/v2/checkout/orders"

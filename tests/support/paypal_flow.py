@@ -9,7 +9,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Made
 from payment_service.gateways.paypal.gateway import PayPalGateway
-from payment_service.gateways.paypal.params import Pages, order_params
+from payment_service.gateways.paypal.params import Pages
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sends import Send
 from payment_service.gateways.sent_params import SentParams
@@ -18,6 +18,7 @@ from payment_service.schema.secret import Secret
 from sandbox.faults import FaultOrder, Match
 from sandbox.paypal.acts import approve
 from sandbox.paypal.core import PayPalSandbox
+from tests.support.paypal_params import order_params
 from tests.support.sandbox_transport import SandboxTransport
 
 NOW = 1_800_000_000.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.paypal.amounts import DECIMALS, MOST_WHOLE_DIGITS, value_of
 from payment_service.gateways.paypal.facts import NAME
 from payment_service.gateways.paypal.names import MOST_CUSTOM_ID, custom_id, invoice_id
@@ -49,43 +50,44 @@ class Pages:
     brand_name: str | None = None
 
 
-def order_params(order: Order, request: Mapping[str, Any], pages: Pages) -> SentParams:
+def order_params(fields: PaymentFields, pages: Pages, *, livemode: bool) -> SentParams:
     """Return the parameters that the record keeps, from those of the caller's request.
 
     They keep our own names; `body` translates them. Raises Unsuited.
     """
-    unsuited = _unsuited(order, request)
+    order = Order(livemode, fields.client_id, fields.order_id)
+    unsuited = _unsuited(order, fields)
     if unsuited:
         raise Unsuited(unsuited)
     params = {
-        "amount": request["amount"],
-        "currency": request["currency"],
+        "amount": fields.amount,
+        "currency": fields.currency,
         "custom_id": custom_id(order),
         "invoice_id": invoice_id(order),
         "return_url": _of_order(pages.return_url, order),
         "cancel_url": _of_order(pages.cancel_url, order),
         "landing_page": pages.landing_page,
     }
-    if request.get("description"):
-        params["description"] = request["description"][:MOST_DESCRIPTION]
+    if fields.description:
+        params["description"] = fields.description[:MOST_DESCRIPTION]
     if pages.brand_name:
         params["brand_name"] = pages.brand_name
     return SentParams(API_VERSION, params, NAME)
 
 
-def _unsuited(order: Order, request: Mapping[str, Any]) -> str | None:
+def _unsuited(order: Order, fields: PaymentFields) -> str | None:
     """Return the first field because of which the order cannot be paid at PayPal."""
-    if request["currency"] not in DECIMALS:
+    if fields.currency not in DECIMALS:
         return "currency"
-    if len(str(request["amount"])) > MOST_WHOLE_DIGITS:
+    if len(str(fields.amount)) > MOST_WHOLE_DIGITS:
         return "amount"
     if len(custom_id(order)) > MOST_CUSTOM_ID:
         return "order_id" if order.client_id is None else "client_id"
-    if set(request.get("payment_method_types") or ("card",)) != {"card"}:
+    if set(fields.payment_method_types or ("card",)) != {"card"}:
         return "payment_method_types"
-    if request.get("capture_method", "automatic") == "manual":
+    if fields.capture_method == "manual":
         return "capture_method"
-    return next((name for name in UNSUITED_FIELDS if request.get(name)), None)
+    return next((name for name in UNSUITED_FIELDS if getattr(fields, name)), None)
 
 
 def body(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payment_service.gateways.paypal import params
 from payment_service.gateways.paypal.amounts import DECIMALS, amount_of, value_of
 from payment_service.gateways.paypal.names import custom_id, invoice_id, order_of
-from payment_service.gateways.paypal.params import Pages, Unsuited, body, encoded, order_params
+from payment_service.gateways.paypal.params import Pages, Unsuited, body, encoded
 from payment_service.gateways.paypal.paths import OPERATIONS, OTHER, route_of
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 from payment_service.payments.idempotency_key import gated_capture_key, idempotency_key
+from payment_service.payments.request.create import PaymentRequest, check_request
 from payment_service.schema.names import order_name
 from tests.support.paypal_openapi import required_description
+from tests.support.paypal_params import order_params
 from tests.support.paypal_shop import CREATION
 
 PAGES = Pages("https://shop.example/paid?order={order_id}", "https://shop.example/cart")
@@ -217,6 +220,14 @@ def test_the_record_keeps_the_gateway_and_the_parameters() -> None:
     assert SentParams.parse(sent.text()) == sent
 
 
+def test_a_checked_request_becomes_parameters() -> None:
+    asked = {"amount": 1099, "order_id": "A-1", "client_id": "shop-7", "currency": "JPY"}
+    request = check_request(asked, PaymentRequest)
+    sent = params.order_params(request, PAGES, livemode=True)
+    assert (sent.params["currency"], sent.params["custom_id"]) == ("jpy", "shop-7:A-1")
+    assert sent.params["invoice_id"] == invoice_id(order("A-1", "shop-7", livemode=True))
+
+
 def test_a_stored_text_is_sent_as_the_same_bytes() -> None:
     pages = Pages(PAGES.return_url, PAGES.cancel_url, "LOGIN", "Shop Ü")
     sent = order_params(order(), {**USD, "description": "Ä" * 200}, pages)
@@ -229,8 +240,8 @@ def test_a_stored_text_is_sent_as_the_same_bytes() -> None:
 def test_the_body_is_paypals_example() -> None:
     pages = Pages(PAGES.return_url, PAGES.cancel_url, brand_name="Shop Seven")
     sent = order_params(order("A-1", "shop-7"), {**USD, "description": "Order A-1"}, pages)
-    params = {**sent.params, "invoice_id": "A-1-6b1f0c2d9e4a7788"}
-    assert body(params) == CREATION
+    changed = {**sent.params, "invoice_id": "A-1-6b1f0c2d9e4a7788"}
+    assert body(changed) == CREATION
 
 
 @pytest.mark.parametrize("currency", sorted(DECIMALS))
