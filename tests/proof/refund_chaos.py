@@ -45,7 +45,7 @@ TWO_HOURS = 7200.0
 
 @dataclass
 class Refunds:
-    """What the clients of a run were told of refunds."""
+    """The answers to the refund requests of a run."""
 
     sandbox: SandboxProcess
     url: str

@@ -161,7 +161,7 @@ class _Capturing:
         )
 
     def _again(self, record: OrderRecord, entry: CaptureEntry) -> CaptureEntry:
-        """Rule 29: return the entry to send again, with its own amount, whatever was asked now.
+        """Rule 29: return the entry to send again. Its amount stays, whatever this request names.
 
         A spent or old key is followed by the next one at once: a PaymentIntent is captured once.
         """
@@ -221,7 +221,7 @@ class _Capturing:
             self._release(claimed, outcome.error, spent=_is_spent(outcome))
             raise
         if intent.status != AUTHORIZED:
-            # What we own is over: look again, without a lease in the way.
+            # The capture has ended. Release the lease and look again.
             self._release(claimed, None, spent=True)
             return None
         match outcome:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from payment_service.errors import Misconfigured
+from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.dispute import Dispute
 from payment_service.gateways.intent import CANCELED, Intent
@@ -22,7 +24,7 @@ AUTHORIZED, PAID = "requires_capture", "succeeded"
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """What the gateway shows of a payment. None: it was not asked for that."""
+    """The money of a payment as the gateway shows it. None: the caller did not fetch that part."""
 
     refunds: Sequence[Refund] | None = None
     disputes: Sequence[Dispute] | None = None
@@ -50,14 +52,26 @@ def fetch_money(
     """
     gateway = context.gateway_of(record)
     if intent.status == AUTHORIZED:
-        charge = gateway.charge(intent, deadline)
-        return Money(capture_before=charge.capture_before if charge else None)
+        return Money(capture_before=fetch_capture_before(gateway, intent, deadline))
     if intent.status == PAID:
         return Money(
             gateway.list_refunds(intent.id, deadline),
             gateway.list_disputes(intent.id, deadline) if disputes else None,
         )
     return Money()
+
+
+def fetch_capture_before(gateway: Gateway, intent: Intent, deadline: Deadline) -> int | None:
+    """Return when an authorization lapses, Unix seconds; None if the gateway does not tell.
+
+    The key may lack the permission to read charges, and the payment itself matters more. Raises
+    any other PaymentError.
+    """
+    try:
+        charge = gateway.charge(intent, deadline)
+    except Misconfigured:
+        return None
+    return charge.capture_before if charge else None
 
 
 def with_money(context: Context, record: OrderRecord, intent: Intent, money: Money) -> OrderRecord:

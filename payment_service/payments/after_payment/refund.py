@@ -1,4 +1,4 @@
-"""Refund a paid order: each refund_id at most once, for ever.
+"""Refund a paid order: each refund_id at most once.
 
     read the record ─→ list the refunds ─┬→ listed: record it, answer
                                          ├→ not listed, never sent: claim, send
@@ -62,7 +62,7 @@ _ANOTHER = "Another request works on this refund right now."
 
 @dataclass(frozen=True, slots=True)
 class RefundAnswer:
-    """A refund as it is now. `amount_refunded`: the order's total, without failed refunds.
+    """The current state of a refund. `amount_refunded`: the order's total, without failed refunds.
 
     `replayed`: an earlier request had made it.
     """
@@ -159,7 +159,7 @@ class _Refunding:
                     return self._adopt(look, claimed.entry, found[0])
                 claimed = self._begin_next(look, claimed, over.cause)
 
-    # What the record and the gateway say.
+    # The record and the gateway's list.
 
     def _check_same(self, entry: RefundEntry) -> None:
         """Rule 23: raise RefundReused for other parameters; a lost entry knows its amount only."""

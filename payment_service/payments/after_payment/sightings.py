@@ -235,7 +235,7 @@ def _with_dispute(
 def _dispute_event(dispute: Dispute) -> tuple[EventKind, str]:
     """Return the event of a dispute's state, and its name among those of this dispute.
 
-    An inquiry that becomes a dispute is told again, because only now the money is withdrawn.
+    The shop hears again of an inquiry that becomes a dispute: only now Stripe withdraws the money.
     """
     if not dispute.is_open:
         return EventKind(DISPUTE_CLOSED, f"dispute_closed:{dispute.id}"), "closed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from payment_service.errors import NotFound, StoreDown
+from payment_service.errors import Misconfigured, NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import MoneyEvent, PaymentEvent
 from payment_service.gateways.intent import Intent
@@ -17,6 +17,7 @@ from payment_service.payments.after_payment.money_events import (
     order_of,
 )
 from payment_service.payments.after_payment.record_money import (
+    Money,
     fetch_money,
     shows_more,
     write_money,
@@ -140,7 +141,11 @@ class Orders:
             if changed:
                 self.context.records.replace(record, with_fetched(self.context, record, intent))
             return
-        money = fetch_money(self.context, record, intent, deadline)
+        try:
+            money = fetch_money(self.context, record, intent, deadline)
+        except Misconfigured:
+            # The key may lack the permission to read refunds or disputes, but not payments.
+            money = Money(capture_before=record.follow_up.capture_before)
         if changed or shows_more(self.context, record, intent, money):
             with suppress(RecordChanged):
                 write_money(self.context, record, intent, money, "seen")

@@ -12,6 +12,7 @@ from payment_service.gateways.contract import Gateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import TAKEN, Intent
+from payment_service.payments.after_payment.record_money import fetch_capture_before
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.resolve import is_unknown, resolve
@@ -81,9 +82,9 @@ def _write(
         return NOT_OURS
     known = record
     if intent.status == "requires_capture":
-        charge = context.gateway_of(record).charge(intent, deadline)
+        before = fetch_capture_before(context.gateway_of(record), intent, deadline)
         # The shop's event names the end of the authorization.
-        known = record.with_follow_up(capture_before=charge.capture_before if charge else None)
+        known = record.with_follow_up(capture_before=before)
     seen = with_fetched(context, known, intent, "webhook", type=event.type)
     webhooks = (*seen.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
     context.records.write(record, seen.with_follow_up(webhooks=webhooks))

@@ -118,7 +118,7 @@ class MoneyCheck:
     def _record(self, record: OrderRecord) -> tuple[bool, OrderRecord]:
         """Record what the gateway shows; return whether that is more than the record had.
 
-        Also return the record as it is now, or would be now without `dry_run`.
+        Also return the resulting record; with `dry_run`, the record that a real run would write.
         """
         deadline = self._deadline()
         intent = fetch_recorded(self.context, record, deadline)

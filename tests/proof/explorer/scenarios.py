@@ -376,8 +376,13 @@ SCENARIOS = (
     Scenario("authorized, two captures", authorized, (), ONE, beside=CAPTURED),
     Scenario("authorized, captured and canceled", authorized, (), ONE, beside=CAPTURED | CANCEL),
     Scenario("paid, and all at its money", paid, (), beside=MONEY, crowd=True),
+    Scenario("refund under way, all at it", refund_under_way, (), beside=MONEY, crowd=True),
     Scenario(
-        "refund made late, and all at it", refund_saved_500_late, (), beside=MONEY, crowd=True
+        "refund of most late, all at it",
+        refund_saved_500_late_of_most,
+        (),
+        beside=MONEY,
+        crowd=True,
     ),
     Scenario("created, and all at it", created, EDITED, EDITED, beside=ALL, crowd=True),
     Scenario("unknown, made, and all at it", unknown_made, EDITED, EDITED, beside=ALL, crowd=True),

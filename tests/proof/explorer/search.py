@@ -49,9 +49,14 @@ class Explorer:
         store_of: StoreOf = lambda store: store,
         *,
         forgets: bool = True,
+        pauses: bool = True,
     ) -> None:
-        """`forgets`: the store may lose the record, or go back to an older version of it."""
-        self._scenario, self._store_of, self._forgets = scenario, store_of, forgets
+        """`forgets`: the store may lose the record, or go back to an older version of it.
+
+        `pauses`: at any step an owner may renew its lease, lose the answer, or be paused.
+        """
+        self._scenario, self._store_of = scenario, store_of
+        self._forgets, self._pauses = forgets, pauses
         self._seen: dict[int, list[Budget]] = {}
         self._ends: set[int] = set()
         self.count = Count()
@@ -97,6 +102,7 @@ class Explorer:
             self._store_of,
             within_the_day=self._scenario.within_the_day,
             forgets=self._forgets,
+            pauses=self._pauses,
         )
         self._scenario.before(world)
         amounts = self._scenario.amounts

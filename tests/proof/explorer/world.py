@@ -128,6 +128,7 @@ class World:
         *,
         within_the_day: bool = False,
         forgets: bool = True,
+        pauses: bool = True,
     ) -> None:
         self.now = NOW
         self.order, self.lock_seconds = ORDER, TIMING.lock
@@ -136,7 +137,7 @@ class World:
         self.lag: str | None = None
         self.store = RememberingStore()
         self.within_the_day = within_the_day
-        self.forgets = forgets
+        self.forgets, self.pauses = forgets, pauses
         self.judge = Judge(self)
         self.workers: list[Worker] = []
         self.executing: list[tuple[float, Execution]] = []
@@ -341,7 +342,7 @@ class World:
         if current.alive and current.at != "start":
             yield Option("crash", faults=1)
         for worker in self.workers:
-            if worker.alive and worker.leases():
+            if self.pauses and worker.alive and worker.leases():
                 yield Option(f"{worker.name} renews", switches=1)
                 yield Option(f"{worker.name} renews: {LOST_ANSWER}", faults=1)
                 yield Option(f"{worker.name} is paused", switches=1)

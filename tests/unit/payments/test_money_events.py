@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from payment_service.cli.order_list import Wanted, as_json, newest
 from payment_service.errors import PaymentError
+from payment_service.gateways.stripe.money_events import money_event
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.record.money import MAX_OTHER_REFUNDS
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox import dashboard
+from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
 
 HOUR = 3600.0
@@ -27,6 +30,11 @@ def bench() -> AfterBench:
 
 def status(bench: AfterBench, *, refresh: bool = False) -> OrderStatus:
     return bench.orders.status(OrderRequest(order_id="A-1"), refresh=refresh)
+
+
+def alarms(bench: AfterBench) -> list[str]:
+    found, _ = newest(bench.orders, Wanted(alarms=True), 10)
+    return [alarm for each in found for alarm in each.alarms]
 
 
 def apply_all(bench: AfterBench) -> list[str | None]:
@@ -110,6 +118,16 @@ def test_dispute_is_shown_and_told(bench: AfterBench, verb: str, end: str) -> No
     assert bench.whats().count("dispute_opened") == bench.whats().count("dispute_closed") == 1
 
 
+def test_open_dispute_is_an_alarm_of_the_list(bench: AfterBench) -> None:
+    dispute = bench.dispute(bench.payable()[0])
+    assert alarms(bench) == []
+    apply_all(bench)
+    assert alarms(bench) == ["disputed"]
+    bench.dispute_ends(dispute["id"], "win")
+    apply_all(bench)
+    assert alarms(bench) == []
+
+
 def test_inquiry_that_becomes_a_dispute_is_told_again(bench: AfterBench) -> None:
     dispute = bench.dispute(bench.payable()[0], inquiry=True)
     apply_all(bench)
@@ -165,8 +183,6 @@ def test_event_of_a_lost_order_adopts_it(bench: AfterBench) -> None:
 
 
 def test_event_settles_an_unknown_refund(bench: AfterBench) -> None:
-    from sandbox.faults import FaultOrder, Match
-
     refund = Match(method="POST", path="/v1/refunds")
     bench.sandbox.faults.order(FaultOrder("lost_after", refund, count=None))
     with pytest.raises(PaymentError):
@@ -186,8 +202,6 @@ def test_event_of_another_payment_of_the_order_is_not_recorded(bench: AfterBench
 
 
 def test_event_of_another_clients_order_is_ignored(bench: AfterBench) -> None:
-    from payment_service.gateways.stripe.money_events import money_event
-
     dashboard.refund_intent(bench.sandbox, bench.payable()[0], 400)
     event: Any = money_event(bench.money_events()[0])
     assert bench.orders.apply_money(event, lambda _: False) == "not_ours"
@@ -204,6 +218,18 @@ def test_refresh_shows_refunds_and_disputes_without_webhooks(bench: AfterBench) 
     version = bench.record().version
     status(bench, refresh=True)
     assert bench.record().version == version
+
+
+def test_key_that_may_not_read_refunds_still_shows_the_payment() -> None:
+    bench = AfterBench()
+    bench.act(bench.ask().intent.id, "confirm")
+    bench.sandbox.faults.order(FaultOrder("forbidden", Match(path="/v1/refunds"), count=None))
+    assert status(bench, refresh=True).paid
+    bench = AfterBench()
+    bench.sandbox.faults.order(FaultOrder("forbidden", Match(path="/v1/charges"), count=None))
+    bench.authorized()
+    shown = status(bench)
+    assert (shown.status, shown.capture_before) == ("requires_capture", None)
 
 
 def test_authorization_shows_its_end_and_is_told_once() -> None:
@@ -250,6 +276,16 @@ def test_refund_made_twice_raises_the_alarm(bench: AfterBench) -> None:
     apply_all(bench)
     assert "refunded_twice" in bench.whats()
     assert status(bench).amount_refunded == 800
+
+
+def test_printed_order_has_its_money_with_iso_times(bench: AfterBench) -> None:
+    bench.refund("R-1", 400)
+    bench.dispute(bench.payable()[0], amount=100)
+    apply_all(bench)
+    shown = as_json(status(bench))
+    assert (shown["refunds"][0]["refund_id"], shown["amount_refunded"]) == ("R-1", 400)
+    times = [shown["refunds"][0]["created_at"], shown["disputes"][0]["respond_by"]]
+    assert all(each.startswith("2027-") and each.endswith("Z") for each in times)
 
 
 def test_status_of_a_plain_order_names_no_money(bench: AfterBench) -> None:

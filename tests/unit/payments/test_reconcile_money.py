@@ -163,7 +163,7 @@ def test_refunds_of_other_software_are_skipped(bench: AfterBench) -> None:
 
 
 def test_reconcile_of_a_million_orders_lists_no_refunds_one_by_one(bench: AfterBench) -> None:
-    """An order without refunds costs no call of its own."""
+    """The reconciler sends no request for an order without refunds."""
     for n in range(5):
         bench.paid(order_id=f"B-{n}")
     before = bench.sends("GET /v1/refunds")
