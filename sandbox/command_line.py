@@ -76,7 +76,8 @@ def _rules(options: argparse.Namespace, url: str) -> Rules:
     )
 
 
-def _port(text: str) -> int:
+def parse_port(text: str) -> int:
+    """Parse a port. Raises ArgumentTypeError."""
     port = int(text)
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError("a port is 0 to 65535")
@@ -91,7 +92,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1")
-    add("--port", type=_port, default=DEFAULT_PORT, help="0 chooses a free port")
+    add("--port", type=parse_port, default=DEFAULT_PORT, help="0 chooses a free port")
     add("--webhook-url", help="address that receives the Events")
     add("--webhook-secret", default=WEBHOOK_SECRET, help="secret that signs the Events")
     add("--rate-limit", type=float, default=0, help="requests per second and account; 0: no limit")

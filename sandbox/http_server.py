@@ -5,15 +5,15 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Any
+from typing import Any, Protocol
 
 from sandbox.answers import Response
-from sandbox.control import PREFIX, Control
-from sandbox.core import Sandbox
-from sandbox.execution import Execution
+from sandbox.control import PREFIX
+from sandbox.faults import FaultOrder
 from sandbox.pages import find_page
 from sandbox.transport_faults import Work, send, serve_with_fault
 
@@ -31,6 +31,32 @@ PREFLIGHT = {
 }
 
 
+class Core(Protocol):
+    """A provider's API without sockets: a request begins, and ends with its response."""
+
+    clock: Callable[[], float]
+
+    def draw_transport_fault(
+        self, method: str, target: str, headers: dict[str, str], body: bytes
+    ) -> FaultOrder | None:
+        """Return the transport fault of this request."""
+
+    def begin(
+        self, method: str, target: str, headers: dict[str, str], body: bytes, *, note: str | None
+    ) -> Any:
+        """Return the response, or the execution of a request that has begun."""
+
+    def finish(self, execution: Any) -> Response:
+        """Execute the request and return the response."""
+
+
+class Controls(Protocol):
+    """The control endpoints of a core."""
+
+    def answer(self, method: str, path: str, body: bytes) -> Response:
+        """Answer one control request."""
+
+
 class SandboxServer(ThreadingHTTPServer):
     """Listens once constructed; set `control` before `serve_forever`."""
 
@@ -38,9 +64,9 @@ class SandboxServer(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 256
 
-    control: Control
+    control: Controls
 
-    def __init__(self, address: tuple[str, int], sandbox: Sandbox) -> None:
+    def __init__(self, address: tuple[str, int], sandbox: Core) -> None:
         self.sandbox = sandbox
         self.latency_seconds = 0.0
         self.closing = threading.Event()
@@ -127,25 +153,25 @@ class Handler(BaseHTTPRequestHandler):
         elif path.startswith(PREFIX):
             send(self.server.control.answer(self.command, path, body), self)
         else:
-            self._serve_stripe(body)
+            self._serve_api(body)
 
-    def _serve_stripe(self, body: bytes) -> None:
+    def _serve_api(self, body: bytes) -> None:
         sandbox = self.server.sandbox
         request = (self.command, self.path, dict(self.headers), body)
         fault = sandbox.draw_transport_fault(*request)
 
-        def begin() -> Response | Execution:
+        def begin() -> Any:
             return sandbox.begin(*request, note=fault.kind if fault else None)
 
-        work = Work(begin, sandbox.finish, self.server.closing.wait)
+        work: Work[Any] = Work(begin, sandbox.finish, self.server.closing.wait)
         if fault:
             serve_with_fault(fault, work, self)
         else:
             self._serve_normally(work)
 
-    def _serve_normally(self, work: Work) -> None:
+    def _serve_normally(self, work: Work[Any]) -> None:
         started = work.begin()
-        if isinstance(started, Execution):
+        if not isinstance(started, Response):
             if self.server.latency_seconds:
                 work.wait(self.server.latency_seconds)
             started = work.finish(started)

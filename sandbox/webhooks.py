@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,7 +60,18 @@ def parse_detour(given: dict[str, Any]) -> Detour:
 class WebhookSender:
     """Delivers events to one address, from its own thread."""
 
-    def __init__(self, url: str | None = None, secret: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        secret: str | None = None,
+        headers_of: Callable[[bytes, str], dict[str, str]] | None = None,
+        kind: str = "type",
+    ) -> None:
+        """`headers_of`: the headers that sign a body; Stripe's by default.
+
+        `kind`: the field of an event that has its type.
+        """
+        self._headers_of, self._kind = headers_of or stripe_headers, kind
         self._first = self._url, self._secret = url, secret
         self._detours: list[list[Any]] = []
         self._held: list[JsonObject] = []
@@ -124,7 +136,7 @@ class WebhookSender:
             }
 
     def _dispatch(self, event: JsonObject) -> None:
-        detour = self._next_detour(event["type"])
+        detour = self._next_detour(event[self._kind])
         match detour.kind if detour else None:
             case "double":
                 self._queue(event)
@@ -154,12 +166,19 @@ class WebhookSender:
     def _work(self) -> None:
         while (job := self._next()) is not None:
             attempt, event, url, secret = job
-            delivery = _deliver(event, attempt, url, secret)
+            delivery = self._deliver(event, attempt, url, secret)
             with self._wake:
                 self._delivered.append(delivery)
                 arrived = delivery.status is not None and 200 <= delivery.status < 300
                 if not arrived and attempt <= len(RETRY_SECONDS):
                     self._queue(event, RETRY_SECONDS[attempt - 1], attempt + 1)
+
+    def _deliver(self, event: JsonObject, attempt: int, url: str, secret: str) -> Delivery:
+        payload = json.dumps(event, indent=2).encode()
+        headers = self._headers_of(payload, secret)
+        request = urllib.request.Request(url, payload, headers, method="POST")  # noqa: S310
+        status, error = _post(request)
+        return Delivery(event["id"], event[self._kind], attempt, status, error)
 
     def _next(self) -> tuple[int, JsonObject, str, str] | None:
         with self._wake:
@@ -174,17 +193,14 @@ class WebhookSender:
         return None
 
 
-def _deliver(event: JsonObject, attempt: int, url: str, secret: str) -> Delivery:
-    payload = json.dumps(event, indent=2).encode()
+def stripe_headers(payload: bytes, secret: str) -> dict[str, str]:
+    """Return the headers of a delivery by Stripe."""
     # Real time, not sandbox time: the receiver compares it with its own clock.
-    headers = {
+    return {
         "Content-Type": "application/json; charset=utf-8",
         "Stripe-Signature": signature(payload, secret, int(time.time())),
         "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
     }
-    request = urllib.request.Request(url, payload, headers, method="POST")  # noqa: S310
-    status, error = _post(request)
-    return Delivery(event["id"], event["type"], attempt, status, error)
 
 
 def _post(request: urllib.request.Request) -> tuple[int | None, str | None]:

@@ -1,4 +1,7 @@
-"""The gateway contract: the operations that the payment rules need from a provider.
+"""The gateway contracts: the operations that the payment rules need from a provider.
+
+At an open gateway (Gateway) the shopper can pay what the service gave out. At a gated one
+(GatedGateway) the shopper can only approve, and money moves by a capture of ours.
 
 Each provider has its own folder here. tests/conformance/gateways checks each against the contract.
 """
@@ -8,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from payment_service.gateways.capture_outcome import CaptureOutcome
 from payment_service.gateways.charge import Charge
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.dispute import Dispute
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import Intent
-from payment_service.gateways.outcome import Outcome, RefundOutcome
+from payment_service.gateways.outcome import GatedOutcome, Outcome, RefundOutcome
 from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.refund import Refund
 from payment_service.gateways.sent_params import SentParams
@@ -150,5 +154,46 @@ class Gateway(Protocol):
         """Return the money behind a PaymentIntent; None before the first attempt to pay it.
 
         Raises a PaymentError if the gateway gave no usable answer.
+        """
+        ...
+
+
+class GatedGateway(Protocol):
+    """One account at one provider at which only our capture moves money (rule 18).
+
+    Every answer must name the payment's id, the order, its amount and its currency; otherwise it
+    is unreadable, and never another shopper's link. Every call ends before its deadline.
+    """
+
+    api_version: str
+
+    @property
+    def facts(self) -> GatewayFacts:
+        """The guarantees that the provider gives."""
+        ...
+
+    def create(self, sent: SentParams, key: str, deadline: Deadline) -> GatedOutcome:
+        """Create a payment under a request id; its Intent has a `redirect_url`.
+
+        A resend returns the payment in its present state. A gateway failure never raises. Raises
+        ValueError for an invalid key.
+        """
+        ...
+
+    def retrieve(self, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent:
+        """Return the current payment, checked against the parameters of its creation.
+
+        `redirect_url` is None if the provider shows no link. Raises NoSuchIntent, or a
+        PaymentError if the gateway gave no usable answer.
+        """
+        ...
+
+    def capture(
+        self, intent_id: str, sent: SentParams, key: str, deadline: Deadline
+    ) -> CaptureOutcome:
+        """Capture an approved payment, all of it, under a request id. `sent`: its creation.
+
+        After an unclear send it reads the payment before it sends again. A gateway failure never
+        raises. Raises ValueError for an invalid key, NoSuchIntent for a malformed id.
         """
         ...

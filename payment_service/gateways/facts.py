@@ -15,13 +15,16 @@ class GatewayFacts:
     `name`: the provider's name in settings and records. `key_life_seconds`: the minimum time for
     which it keeps an idempotency key; afterwards the key creates a new object. `saves_errors`:
     whether a resend under a key returns the saved 5xx of its first send. `list_is_current`:
-    whether its list shows a PaymentIntent as soon as it is created.
+    whether its list shows a PaymentIntent as soon as it is created; false if it has no list.
+    `gated`: whether a payment needs a capture by us after the shopper has approved it. At a gated
+    gateway, nothing that left the service can move money.
     """
 
     name: str
     key_life_seconds: float
     saves_errors: bool
     list_is_current: bool
+    gated: bool = False
 
     @property
     def key_is_safe_seconds(self) -> float:

@@ -38,7 +38,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One PaymentIntent as the gateway returned it. `created`: Unix seconds, gateway clock."""
+    """One PaymentIntent as the gateway returned it. `created`: Unix seconds, gateway clock.
+
+    At a gated gateway `client_secret` is empty, and `redirect_url` is the page on which the
+    shopper approves the payment; None if the gateway's answer shows none.
+    """
 
     id: str
     client_secret: str = field(repr=False)
@@ -54,6 +58,7 @@ class Intent:
     """The last failed payment, if the gateway still shows one."""
     missing: bool = False
     """Whether the gateway has deleted it: test data only. The other fields are the last known."""
+    redirect_url: str | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The gateway's own object, for gateway-specific code. The rules never read it."""
 

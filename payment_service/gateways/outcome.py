@@ -1,4 +1,4 @@
-"""The outcome of a call to Stripe, after every send that the retry loop allowed.
+"""The outcome of a call to a gateway, after every send that the retry loop allowed.
 
 Outcome, RefundOutcome
 ├── Made        a PaymentIntent
@@ -6,6 +6,9 @@ Outcome, RefundOutcome
 ├── Declined    a definitive rejection
 ├── KeyMisused  the key was already used with other parameters
 └── Unclear     not definitive: the object may or may not exist (rule 8)
+
+GatedOutcome: an Outcome or PaidBefore. gateways.capture_outcome has the outcomes of a capture at a
+gated gateway.
 """
 
 from __future__ import annotations
@@ -71,6 +74,17 @@ class Unclear:
     from_before: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PaidBefore:
+    """The gateway refused because it has already taken a payment with this order's name (rule 21).
+
+    So the order is paid and the record has forgotten it: raise an alarm, and send nothing more.
+    """
+
+    error: Refused
+
+
 Failed = Declined | KeyMisused | Unclear
 Outcome = Made | Failed
 RefundOutcome = Refunded | Failed
+GatedOutcome = Outcome | PaidBefore

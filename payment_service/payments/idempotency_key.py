@@ -1,11 +1,14 @@
-"""The idempotency keys of an order: its attempts, its capture and its refunds."""
+"""The idempotency keys of an order: its attempts, its captures and its refunds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 
-# Marks these keys as ours in Stripe's log; a key has at most 255 ASCII characters.
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
+
+# Marks these keys as ours in the gateway's log. A key has at most 255 ASCII characters at Stripe
+# and 108 at PayPal.
 PREFIX = "order-"
 
 # Part of every hash, so that our keys differ from those of another application in the account.
@@ -14,14 +17,29 @@ NAMESPACE = "stripe-back-end-api/1"
 FIRST_ATTEMPT = 1
 
 
-def idempotency_key(client_id: str | None, order_id: str, attempt: int = FIRST_ATTEMPT) -> str:
+def idempotency_key(
+    client_id: str | None,
+    order_id: str,
+    attempt: int = FIRST_ATTEMPT,
+    gateway: str = DEFAULT_GATEWAY,
+) -> str:
     """Return the key of an order's attempt: a pure function, so that no loss of data changes it.
 
     Hashed, because keys must hold no personal data (docs.stripe.com/api/idempotent_requests).
-    The mode is not part of it, because Stripe separates the keys of test and live mode.
+    The mode is not part of it, because a gateway separates the keys of test and live mode. The
+    attempts of an order count on through all gateways.
     """
-    named = json.dumps([NAMESPACE, client_id, order_id, attempt])
-    return PREFIX + hashlib.sha256(named.encode()).hexdigest()
+    named: list[object] = [NAMESPACE, client_id, order_id, attempt]
+    if gateway != DEFAULT_GATEWAY:
+        # Keys of releases that knew one gateway stay as they are.
+        named.append(gateway)
+    return PREFIX + hashlib.sha256(json.dumps(named).encode()).hexdigest()
+
+
+def gated_capture_key(gateway: str, payment_id: str, number: int) -> str:
+    """Return the key of the `number`-th capture of a payment at a gated gateway; pure, too."""
+    named = json.dumps([NAMESPACE, gateway, payment_id, number])
+    return f"capture-{hashlib.sha256(named.encode()).hexdigest()}"
 
 
 def refund_key(client_id: str | None, order_id: str, refund_id: str, generation: int) -> str:

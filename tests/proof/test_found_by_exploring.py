@@ -9,8 +9,8 @@ import pytest
 
 from payment_service.errors import StoreDown, StripeFailed
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.changes.update import update_order

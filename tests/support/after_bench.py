@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.stripe.events import payment_event
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.money_events import money_event
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, Order, State
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.after_payment.capture import capture_order

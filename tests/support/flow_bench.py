@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyStore, Order
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.context import Context, Timing

@@ -1,4 +1,7 @@
-"""A validator for the part of JSON Schema that our OpenAPI document uses; other keywords fail."""
+"""A validator for the part of JSON Schema that our OpenAPI document and PayPal's use.
+
+Other keywords fail.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ _TYPES: dict[str, Any] = {
 
 # Keywords that say nothing about a value, or that belong to another keyword.
 _NOTES = {"description", "examples", "default", "title"}
+_NOTES |= {"deprecated", "example", "format", "readOnly"}
 
 # Keyword → whether a value of the type fits the rule.
 _RULES: dict[str, tuple[Any, Callable[[Any, Any], bool]]] = {
@@ -63,6 +67,8 @@ class Schemas:
             return any(_is(value, name) for name in ([rule] if isinstance(rule, str) else rule))
         if keyword in ("allOf", "anyOf"):
             return (all if keyword == "allOf" else any)(self.fits(value, each) for each in rule)
+        if keyword == "oneOf":
+            return sum(self.fits(value, each) for each in rule) == 1
         if keyword == "not":
             return not self.fits(value, rule)
         if keyword == "$ref":

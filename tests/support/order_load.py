@@ -12,9 +12,9 @@ from typing import Any
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.http_client.connection import Response
 from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyStore, Order

@@ -61,6 +61,8 @@ class SandboxState:
 class SandboxProcess:
     """A sandbox on a free port; a context manager calls `start` and `close`."""
 
+    module = "sandbox"
+
     def __init__(self, *options: str) -> None:
         self._options = options
         self._process: subprocess.Popen[str] | None = None
@@ -82,7 +84,7 @@ class SandboxProcess:
     def start(self) -> Self:
         """Start it and wait until it listens."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sandbox", "--port", "0", *self._options],
+            [sys.executable, "-m", self.module, "--port", "0", *self._options],
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,

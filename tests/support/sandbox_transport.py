@@ -5,13 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from payment_service.http_client.connection import Response
 from payment_service.http_client.failures import HttpFailure
-from sandbox.core import Sandbox
+from sandbox import answers
+from sandbox.faults import FaultOrder
 
 LOST = ("lost_before", "lost_after", "cut_body", "hang")
+
+
+class Core(Protocol):
+    """A stand-in of a provider in this process."""
+
+    clock: Callable[[], float]
+
+    def draw_transport_fault(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> FaultOrder | None: ...
+
+    def handle(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> answers.Response: ...
 
 
 class SandboxTransport:
@@ -21,7 +37,7 @@ class SandboxTransport:
     other work there. No send takes time.
     """
 
-    def __init__(self, sandbox: Sandbox, step: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, sandbox: Core, step: Callable[[str], None] = lambda _: None) -> None:
         self._sandbox, self._step = sandbox, step
 
     def send(

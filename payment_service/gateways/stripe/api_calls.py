@@ -7,15 +7,15 @@ The little that this service needs of it is here; a test compares the requests w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote_plus
 
 from msgspec.json import decode
 
-from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.calls import Answer, Call, ErrorStatus, Http
 from payment_service.http_client.connection import Response
 
 API_BASE = "https://api.stripe.com"
@@ -23,65 +23,7 @@ API_BASE = "https://api.stripe.com"
 FORM = "application/x-www-form-urlencoded"
 
 
-class Http(Protocol):
-    """The HTTP client: payment_service.http_client, or a test's."""
-
-    def send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        ends_at: float,
-    ) -> Response:
-        """Send once and return the whole answer by `ends_at` (time.monotonic).
-
-        Raises HttpFailure.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close the connections that are not in use."""
-        ...
-
-
-@dataclass(slots=True)
-class Call:
-    """One operation; counts its sends, and tracks whether Stripe may have executed one."""
-
-    method: str
-    path: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    key: str | None = None
-    api_version: str | None = None
-    sends: int = 0
-    unresolved: int = 0
-    request_ids: set[str] = field(default_factory=set)
-    """Stripe's request ids of the sends that Stripe answered with a failure."""
-    may_send: Callable[[], bool] = lambda: True
-    """Called before each send, because the wait before it may have taken longer than planned."""
-
-    def note(self, verdict: Verdict) -> None:
-        """Count a failed send. A rate-limited one never reached the idempotency layer."""
-        self.unresolved += verdict.meaning is not Meaning.LIMITED
-        if verdict.request_id:
-            self.request_ids.add(verdict.request_id)
-
-    @property
-    def after_unresolved(self) -> bool:
-        """Whether Stripe may have executed a send before the last one."""
-        return self.unresolved > 1
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A JSON answer. `headers` has lower-case names."""
-
-    body: Any
-    headers: Mapping[str, str]
-
-
-class ErrorAnswer(Exception):
+class ErrorAnswer(ErrorStatus):
     """An answer that reports an error. `error` is Stripe's error object, None if it has none."""
 
     def __init__(self, response: Response) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from payment_service.errors import Refused, StripeFailed
+from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.charge import Charge
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
@@ -15,7 +16,6 @@ from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Failed, Made, Outcome, Refunded, RefundOutcome
 from payment_service.gateways.refund import Refund
 from payment_service.gateways.sent_params import SentParams
-from payment_service.gateways.stripe.api_calls import Answer, Call
 from payment_service.gateways.stripe.intents import read_intent, same_intent
 from payment_service.gateways.stripe.keyed_calls import KeyedCalls, is_replay
 from payment_service.gateways.stripe.lists import PAGE_SIZE, Ask

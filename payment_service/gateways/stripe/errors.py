@@ -15,9 +15,10 @@ from payment_service.errors import (
     StripeFailed,
     StripeUnreachable,
 )
+from payment_service.gateways.calls import plain_id
+from payment_service.gateways.retry import SendFailed
 from payment_service.gateways.sends import Meaning, Verdict
 from payment_service.gateways.stripe.api_calls import ErrorAnswer
-from payment_service.gateways.stripe.retry import SendFailed
 from payment_service.schema.secret import shortened
 
 _SECRETS = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+|\bpi_\w+_secret_\w+")
@@ -27,7 +28,6 @@ MAX_MESSAGE_CHARACTERS = 1_000
 
 # A machine-readable word, as each of Stripe's codes is.
 _CODE = re.compile("[A-Za-z0-9_.-]{1,100}")
-_REQUEST_ID = re.compile("[A-Za-z0-9_.-]{1,100}")
 
 
 def error_of(failed: SendFailed) -> PaymentError:
@@ -76,11 +76,6 @@ def _refused(verdict: Verdict, cause: BaseException | None, request_id: str | No
 def without_secrets(message: str) -> str:
     """Return the start of a Stripe message, with keys and client_secrets redacted."""
     return _SECRETS.sub("****", shortened(message, MAX_MESSAGE_CHARACTERS))
-
-
-def plain_id(text: object) -> str | None:
-    """Return the text if it is a well-formed request id."""
-    return _plain(_REQUEST_ID, text)
 
 
 def _plain(form: re.Pattern[str], text: object) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import stripe
 
 from payment_service.errors import PaymentError, Refused, StripeFailed
+from payment_service.gateways.calls import Answer, Call, Http
 from payment_service.gateways.charge import Charge
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
@@ -29,9 +30,11 @@ from payment_service.gateways.outcome import (
 )
 from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.refund import Refund
+from payment_service.gateways.retry import RetryPolicy, SendFailed
+from payment_service.gateways.send import Sender
 from payment_service.gateways.sends import Meaning, RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
-from payment_service.gateways.stripe.api_calls import API_BASE, Answer, Call, Http, StripeApi
+from payment_service.gateways.stripe.api_calls import API_BASE, StripeApi
 from payment_service.gateways.stripe.capture_and_refund import CaptureAndRefund
 from payment_service.gateways.stripe.create_params import create_params, update_params
 from payment_service.gateways.stripe.errors import error_of, is_missing
@@ -45,8 +48,7 @@ from payment_service.gateways.stripe.keyed_calls import (
 from payment_service.gateways.stripe.lists import Pages, Stretch, Wanted
 from payment_service.gateways.stripe.paths import CANCEL, INTENT, INTENTS, path_of
 from payment_service.gateways.stripe.request_rules import check_amount, check_creation
-from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
-from payment_service.gateways.stripe.send import Sender
+from payment_service.gateways.stripe.send import StripeSends
 from payment_service.gateways.stripe.stripe_clock import StripeClock
 from payment_service.key_store.contract import Order
 
@@ -89,7 +91,11 @@ class StripeGateway:
         self.api = StripeApi(http, api_key, self.api_version, api_base or API_BASE, stripe_account)
         self._stripe_clock = StripeClock(clock)
         self._sender = Sender(
-            self.api, policy or RetryPolicy(), tell, tell_retry, self._stripe_clock.note
+            StripeSends(self.api),
+            policy or RetryPolicy(),
+            tell,
+            tell_retry,
+            self._stripe_clock.note,
         )
 
     @property

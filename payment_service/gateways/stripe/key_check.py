@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from payment_service.gateways.stripe.api_calls import Call, ErrorAnswer, StripeApi, read_answer
+from payment_service.gateways.calls import Call
+from payment_service.gateways.stripe.api_calls import ErrorAnswer, StripeApi, read_answer
 from payment_service.gateways.stripe.errors import without_secrets
 from payment_service.gateways.stripe.paths import INTENTS
 from payment_service.http_client.failures import HttpFailure

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.stripe.api_calls import Answer, Call
 
 # The largest difference between our clock and Stripe's that StripeClock does not know: a clock is
 # corrected between a send and its look-up, or another machine of the service sent.

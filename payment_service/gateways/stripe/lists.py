@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from payment_service.errors import Refused, StripeFailed
+from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
-from payment_service.gateways.stripe.api_calls import Answer, Call
 from payment_service.gateways.stripe.intents import UnreadableIntent, read_intent
 from payment_service.gateways.stripe.paths import INTENTS, SEARCH
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sends import RetryDetails, Send
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.http_client.client import HttpClient
 from payment_service.http_client.opening import network_of
 from payment_service.schema.secret import Secret

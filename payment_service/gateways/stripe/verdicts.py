@@ -28,15 +28,10 @@ Sources: docs.stripe.com/error-low-level, /api/idempotent_requests, /rate-limits
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
+from payment_service.gateways.retry_after import retry_after
 from payment_service.gateways.sends import Meaning, Verdict
-
-# The longest Retry-After that we accept: rate limits last seconds, and outages less than a day.
-MOST_RETRY_AFTER_SECONDS = 86_400.0
 
 
 def judge(status: int | None, headers: Mapping[str, str], kind: str | None) -> Verdict:
@@ -50,7 +45,7 @@ def judge(status: int | None, headers: Mapping[str, str], kind: str | None) -> V
     asked = headers.get("stripe-should-retry")
     if asked in ("true", "false") and not (replayed and meaning is Meaning.FAILED):
         again = asked == "true"
-    wait = _seconds(headers.get("retry-after"), headers.get("date"))
+    wait = retry_after(headers)
     ids = headers.get("request-id"), headers.get("original-request")
     return Verdict(meaning, again, status, replayed, wait, *ids)
 
@@ -77,22 +72,3 @@ def _row(status: int | None, kind: str | None, *, replayed: bool) -> tuple[Meani
             return Meaning.UNREADABLE, True
         case _:
             return Meaning.UNREADABLE, False
-
-
-def _seconds(text: str | None, now: str | None) -> float | None:
-    """Parse Retry-After (RFC 9110): seconds, or a date by the clock that shows `now`."""
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = _instant(text) - (_instant(now) if now else time.time())
-    return min(max(0.0, seconds), MOST_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None
-
-
-def _instant(date: str) -> float:
-    """Return a date in Unix seconds; NaN if it is no date or its numbers are too large."""
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError):
-        return math.nan

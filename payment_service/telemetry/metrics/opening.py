@@ -5,7 +5,7 @@ from __future__ import annotations
 from payment_service.settings import Settings, forget_blank_settings
 from payment_service.telemetry.metrics.none import NoMetrics
 
-# The least time for which a last send is still made (gateways.stripe.retry).
+# The least time for which a last send is still made (gateways.retry).
 LAST_SEND_SECONDS = 0.3
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
-from payment_service.gateways.contract import Gateway
+from payment_service.gateways.capture_outcome import Captured, CaptureOutcome
+from payment_service.gateways.contract import GatedGateway, Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Made, Refunded
@@ -16,7 +17,9 @@ from payment_service.gateways.stripe.money_events import money_event
 from payment_service.key_store.contract import Order
 from sandbox import dashboard
 from sandbox.faults import FaultOrder, Match
+from sandbox.paypal.acts import void
 from tests.support.flow_bench import CREATE, FlowBench
+from tests.support.paypal_flow import PayPalFlow
 
 _MATCHES = {
     "create": CREATE,
@@ -27,10 +30,10 @@ _MATCHES = {
 ORDER = Order(livemode=False, client_id=None, order_id="A-1")
 
 
-class GatewayBench(ABC):
+class Bench(ABC):
     """A gateway over a stand-in of its provider, with a clock that the test moves."""
 
-    gateway: Gateway
+    gateway: Any
 
     @property
     @abstractmethod
@@ -44,10 +47,6 @@ class GatewayBench(ABC):
     @abstractmethod
     def sent(self, amount: int = 1099, order_id: str = "A-1", **more: Any) -> SentParams:
         """Return the parameters of a creation."""
-
-    @abstractmethod
-    def sent_update(self, amount: int) -> SentParams:
-        """Return the parameters of an update."""
 
     @abstractmethod
     def refused(self) -> SentParams:
@@ -70,12 +69,45 @@ class GatewayBench(ABC):
         """Let everything arrive again."""
 
     @abstractmethod
+    def pay(self, intent_id: str) -> None:
+        """Pay as the shopper does."""
+
+    @abstractmethod
+    def retrieve(self, intent_id: str) -> Intent:
+        """Return the current payment of order A-1."""
+
+    @abstractmethod
+    def payments(self) -> list[str]:
+        """Return the ids of the payments of order A-1 that exist at the provider."""
+
+    @abstractmethod
+    def given_out(self, intent: Intent) -> str | None:
+        """Return what the shopper gets: a client_secret, or the address of a page."""
+
+    @abstractmethod
     def fail_and_save(self, of: str = "create") -> None:
         """Answer the next create, capture or refund with a 5xx that is saved under its key."""
 
+    def soon(self) -> Deadline:
+        return Deadline.after(30, lambda: self.now)
+
+    def create(self, key: str = "key-1", sent: SentParams | None = None) -> Any:
+        return self.gateway.create(sent or self.sent(), key, self.soon())
+
+    def made(self, key: str = "key-1", sent: SentParams | None = None) -> Made:
+        outcome = self.create(key, sent)
+        assert isinstance(outcome, Made), outcome
+        return outcome
+
+
+class GatewayBench(Bench):
+    """An open gateway: the shopper can pay what the service gave out."""
+
+    gateway: Gateway
+
     @abstractmethod
-    def pay(self, intent_id: str) -> None:
-        """Pay as the shopper does."""
+    def sent_update(self, amount: int) -> SentParams:
+        """Return the parameters of an update."""
 
     @abstractmethod
     def authorized(self) -> Intent:
@@ -133,16 +165,14 @@ class GatewayBench(ABC):
     def refunds(self, intent_id: str) -> list[Refund]:
         return self.gateway.list_refunds(intent_id, self.soon())
 
-    def soon(self) -> Deadline:
-        return Deadline.after(30, lambda: self.now)
+    def retrieve(self, intent_id: str) -> Intent:
+        return self.gateway.retrieve(intent_id, self.soon())
 
-    def create(self, key: str = "key-1", sent: SentParams | None = None) -> Any:
-        return self.gateway.create(sent or self.sent(), key, self.soon())
+    def payments(self) -> list[str]:
+        return self.find()
 
-    def made(self, key: str = "key-1", sent: SentParams | None = None) -> Made:
-        outcome = self.create(key, sent)
-        assert isinstance(outcome, Made), outcome
-        return outcome
+    def given_out(self, intent: Intent) -> str | None:
+        return intent.client_secret
 
     def find(self, since: float | None = None, sent_until: float | None = None) -> list[str]:
         """Return the ids of the order's PaymentIntents."""
@@ -234,4 +264,108 @@ class StripeBench(GatewayBench):
         self.flow.sandbox.faults.order(FaultOrder(kind, _MATCHES[of], **more))
 
 
-BENCHES: dict[str, type[GatewayBench]] = {"stripe": StripeBench}
+class GatedBench(Bench):
+    """A gated gateway: only a capture of ours moves money."""
+
+    gateway: GatedGateway
+
+    @abstractmethod
+    def approve(self, intent_id: str, outcome: str = "succeeded") -> None:
+        """Approve as the shopper does. `outcome` of the capture: a status, or `declined`."""
+
+    @abstractmethod
+    def expire(self) -> None:
+        """Wait until an approval lapses."""
+
+    @abstractmethod
+    def end_outside(self, intent_id: str) -> None:
+        """End a payment at the provider before its capture."""
+
+    def capture(self, intent_id: str, key: str = "capture-1") -> CaptureOutcome:
+        return self.gateway.capture(intent_id, self.sent(), key, self.soon())
+
+    def retrieve(self, intent_id: str) -> Intent:
+        return self.gateway.retrieve(intent_id, self.sent(), self.soon())
+
+    def given_out(self, intent: Intent) -> str | None:
+        return intent.redirect_url
+
+    def approved(self, outcome: str = "succeeded", key: str = "key-1") -> Intent:
+        """Return a payment over 1099 that the shopper has approved."""
+        made = self.made(key).intent
+        self.approve(made.id, outcome)
+        return self.retrieve(made.id)
+
+    def pay(self, intent_id: str) -> None:
+        self.approve(intent_id)
+        captured = self.capture(intent_id, f"capture-{intent_id}")
+        assert isinstance(captured, Captured), captured
+
+
+class PayPalBench(GatedBench):
+    """PayPal's gateway over its stand-in in this process."""
+
+    _PATHS: ClassVar = {"create": "/v2/checkout/orders$", "capture": "/v2/checkout/orders/"}
+    _PLANS: ClassVar = {
+        "succeeded": "COMPLETED",
+        "processing": "PENDING",
+        "canceled": "DECLINED",
+        "declined": "INSTRUMENT_DECLINED",
+        "over": "TRANSACTION_REFUSED",
+    }
+
+    def __init__(self) -> None:
+        self.flow = PayPalFlow()
+        self.gateway = self.flow.gateway
+
+    @property
+    def now(self) -> float:
+        return self.flow.now
+
+    def wait(self, seconds: float) -> None:
+        self.flow.now += seconds
+        self.flow.sandbox.settle()
+
+    def sent(self, amount: int = 1099, order_id: str = "A-1", **more: Any) -> SentParams:
+        return self.flow.sent(amount, order_id, **more)
+
+    def refused(self) -> SentParams:
+        sent = self.sent()
+        return SentParams(sent.api_version, {**sent.params, "amount": 10**20}, sent.gateway)
+
+    def lose_answers(self, of: str = "create") -> None:
+        self._order("lost_after", of, count=None)
+
+    def lose_requests(self, of: str = "create") -> None:
+        self._order("lost_before", of, count=None)
+
+    def answer_404(self) -> None:
+        self.flow.sandbox.faults.order(FaultOrder("not_found_404", count=None))
+
+    def mend(self) -> None:
+        self.flow.sandbox.faults.clear()
+
+    def fail_and_save(self, of: str = "create") -> None:
+        raise NotImplementedError("PayPal saves no errors")
+
+    def payments(self) -> list[str]:
+        orders = self.flow.sandbox.orders.values()
+        return sorted(each.id for each in orders if each.unit["custom_id"] == "A-1")
+
+    def approve(self, intent_id: str, outcome: str = "succeeded") -> None:
+        self.flow.approve(intent_id, self._PLANS[outcome])
+
+    def expire(self) -> None:
+        self.wait(self.flow.sandbox.rules.approved_seconds)
+
+    def end_outside(self, intent_id: str) -> None:
+        void(self.flow.sandbox, intent_id)
+
+    def _order(self, kind: str, of: str, **more: Any) -> None:
+        match = Match(method="POST", path=self._PATHS[of])
+        self.flow.sandbox.faults.order(FaultOrder(kind, match, **more))
+
+
+OPEN: dict[str, type[GatewayBench]] = {"stripe": StripeBench}
+GATED: dict[str, type[GatedBench]] = {"paypal": PayPalBench}
+BENCHES: dict[str, type[Bench]] = {**OPEN, **GATED}

@@ -15,14 +15,14 @@ from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.gateways.refund import refunded_in_all
 from payment_service.gateways.sent_params import SentParams
-from tests.conformance.gateways.benches import BENCHES, ORDER, GatewayBench
+from tests.conformance.gateways.benches import OPEN, ORDER, GatewayBench
 
 HOUR = 3600.0
 
 
-@pytest.fixture(params=sorted(BENCHES))
+@pytest.fixture(params=sorted(OPEN))
 def bench(request: pytest.FixtureRequest) -> GatewayBench:
-    return BENCHES[request.param]()
+    return OPEN[request.param]()
 
 
 def now(bench: GatewayBench, intent: Intent) -> Intent:

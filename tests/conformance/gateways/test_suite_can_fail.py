@@ -10,14 +10,22 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Failed
 
-from payment_service.errors import PaymentError, StripeFailed
+from payment_service.errors import PaymentError, Refused, StripeFailed
+from payment_service.gateways.capture_outcome import (
+    Captured,
+    CaptureOver,
+    CaptureUnclear,
+    PayerNeeded,
+    PaymentGone,
+)
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.intent import Intent
-from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
+from payment_service.gateways.outcome import Declined, Made, Outcome, PaidBefore, Unclear
 from payment_service.gateways.sent_params import SentParams
 from tests.conformance.gateways import test_after_payment as after
 from tests.conformance.gateways import test_contract as contract
-from tests.conformance.gateways.benches import GatewayBench, StripeBench
+from tests.conformance.gateways import test_gated as gated
+from tests.conformance.gateways.benches import GatewayBench, PayPalBench, StripeBench
 
 
 class Broken:
@@ -168,7 +176,7 @@ class SeesNoDisputes(Broken):
     ("broken", "test"),
     [
         (KeyPerSend, contract.test_the_same_key_gives_the_same_payment),
-        (KeyPerSend, contract.test_a_key_with_other_parameters_is_misused),
+        (KeyPerSend, contract.test_a_key_with_other_parameters_gives_nothing_out),
         (NoReplay, contract.test_a_lost_answer_is_unclear_and_the_key_tells_it),
         (UnclearIsRefused, contract.test_a_lost_request_is_unclear_and_can_be_sent_again),
         (RefusedIsUnclear, contract.test_a_refusal_is_definitive_and_makes_nothing),
@@ -198,3 +206,77 @@ def test_a_broken_gateway_fails(broken: Callable[[Any], Any], test: Callable[...
     bench.gateway = broken(bench.gateway)
     with pytest.raises((AssertionError, Failed, NoSuchIntent, PaymentError)):
         test(bench, *more)
+
+
+class ShowsNoPage(Broken):
+    def create(self, sent: Any, key: str, deadline: Any) -> Any:
+        made = self.inner.create(sent, key, deadline)
+        return replace(made, intent=replace(made.intent, redirect_url=None))
+
+
+class ReadsAnyOrder(Broken):
+    def retrieve(self, intent_id: str, sent: Any, deadline: Any) -> Any:
+        params = {**self.first_sent.params}
+        return self.inner.retrieve(intent_id, SentParams("v2", params, "paypal"), deadline)
+
+
+class Recaptured(Broken):
+    """Turns one outcome of a capture into another."""
+
+    def __init__(self, inner: Any, turned: Callable[[Any], Any]) -> None:
+        super().__init__(inner)
+        self.turned = turned
+
+    def capture(self, intent_id: str, sent: Any, key: str, deadline: Any) -> Any:
+        return self.turned(self.inner.capture(intent_id, sent, key, deadline))
+
+
+def said_to_be_over(kind: type[Any]) -> Callable[[Any], Any]:
+    def turned(outcome: Any) -> Any:
+        return CaptureOver(Refused("no")) if isinstance(outcome, kind) else outcome
+
+    return lambda inner: Recaptured(inner, turned)
+
+
+def pending_is_paid(inner: Any) -> Any:
+    def turned(outcome: Any) -> Any:
+        paid = isinstance(outcome, Captured) and replace(outcome.intent, status="succeeded")
+        return replace(outcome, intent=paid) if paid else outcome
+
+    return Recaptured(inner, turned)
+
+
+def forgets_replays(inner: Any) -> Any:
+    def turned(outcome: Any) -> Any:
+        return replace(outcome, replayed=False) if isinstance(outcome, Captured) else outcome
+
+    return Recaptured(inner, turned)
+
+
+@pytest.mark.parametrize(
+    ("broken", "test"),
+    [
+        (ShowsNoPage, gated.test_a_payment_has_a_page_and_no_secret),
+        (
+            said_to_be_over(CaptureUnclear),
+            gated.test_a_lost_capture_request_is_unclear_and_can_be_sent_again,
+        ),
+        (said_to_be_over(PayerNeeded), gated.test_a_declined_card_can_be_replaced),
+        (
+            said_to_be_over(PaidBefore),
+            gated.test_an_order_is_captured_once_even_if_its_record_is_lost,
+        ),
+        (said_to_be_over(PaymentGone), gated.test_a_lapsed_approval_is_gone),
+        (pending_is_paid, gated.test_a_pending_capture_is_processing),
+        (forgets_replays, gated.test_a_second_capture_takes_nothing),
+        (ReadsAnyOrder, gated.test_a_payment_of_another_price_is_not_read),
+    ],
+)
+def test_a_broken_gated_gateway_fails(broken: Callable[[Any], Any], test: Any) -> None:
+    test(PayPalBench())
+    bench = PayPalBench()
+    broken_gateway = broken(bench.gateway)
+    broken_gateway.first_sent = bench.sent()
+    bench.gateway = broken_gateway
+    with pytest.raises((AssertionError, Failed, PaymentError)):
+        test(bench)

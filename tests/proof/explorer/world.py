@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from greenlet import GreenletExit
 
 from payment_service.errors import PaymentError
+from payment_service.gateways.calls import Http
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sent_params import SentParams
-from payment_service.gateways.stripe.api_calls import Http
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.after_payment.capture import CaptureAnswer, capture_order

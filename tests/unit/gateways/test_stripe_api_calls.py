@@ -12,18 +12,18 @@ import stripe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.retry import RetryPolicy, SendFailed
+from payment_service.gateways.send import Sender
 from payment_service.gateways.sends import Meaning, Send
 from payment_service.gateways.stripe.api_calls import (
-    Answer,
-    Call,
     ErrorAnswer,
     StripeApi,
     encoded,
     read_answer,
 )
-from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
-from payment_service.gateways.stripe.send import Sender
+from payment_service.gateways.stripe.send import StripeSends
 from payment_service.http_client.connection import Response
 from payment_service.http_client.failures import HttpFailure, NeverSent
 
@@ -163,7 +163,7 @@ def told(answer: Response | HttpFailure, read: Callable[[Answer], Any] = id) -> 
     """Send once, and return the report of the failure."""
     sends: list[Send] = []
     api = StripeApi(Recorder(answer), "sk_test_x", VERSION)
-    sender = Sender(api, RetryPolicy(max_sends=1), sends.append, lambda _: None)
+    sender = Sender(StripeSends(api), RetryPolicy(max_sends=1), sends.append, lambda _: None)
     with pytest.raises(SendFailed):
         sender.send(Call("get", "/v1/payment_intents/pi_1"), Deadline.after(5), read)
     assert len(sends) == 1

@@ -21,10 +21,10 @@ from payment_service.errors import (
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sends import Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.http_client.client import HttpClient
 from payment_service.key_store.contract import Order
 

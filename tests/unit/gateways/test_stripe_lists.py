@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from payment_service.errors import StripeFailed
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.lists import PAGES_IN_TURN, SLICES, Stretch, cut
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import Order
 from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match

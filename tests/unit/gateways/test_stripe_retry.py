@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.retry import RetryPolicy, SendFailed
 from payment_service.gateways.sends import Meaning, RetryDetails, Verdict
-from payment_service.gateways.stripe.retry import RetryPolicy, SendFailed
 from payment_service.gateways.stripe.verdicts import judge
 
 

@@ -19,8 +19,8 @@ from payment_service.errors import (
     StripeFailed,
 )
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.free import check_missing, free_order
 from payment_service.payments.changes.orders import Orders

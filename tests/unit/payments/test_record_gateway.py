@@ -11,10 +11,10 @@ import pytest
 from payment_service.errors import Misconfigured, StripeUnreachable
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.facts import GatewayFacts
+from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.facts import STRIPE
 from payment_service.gateways.stripe.gateway import StripeGateway
-from payment_service.gateways.stripe.retry import RetryPolicy
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.creation.resolve import resolve
 from payment_service.payments.record import transitions

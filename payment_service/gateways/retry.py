@@ -1,6 +1,6 @@
-"""The retry loop around a send to Stripe: the number of sends and the back-off.
+"""The retry loop around a send to a gateway: the number of sends and the back-off.
 
-gateways.stripe.verdicts decides whether a failure is worth a retry.
+Each gateway's verdicts decide whether a failure is worth a retry.
 """
 
 from __future__ import annotations
@@ -70,6 +70,6 @@ class RetryPolicy:
             self.sleep(wait)
 
     def _wait(self, number: int, verdict: Verdict) -> float:
-        """Return the back-off, or Stripe's Retry-After if that is longer."""
+        """Return the back-off, or the gateway's Retry-After if that is longer."""
         backoff = FIRST_WAIT_SECONDS * BASE ** (number - 1) * self.uniform(*JITTER)
         return max(backoff, verdict.retry_after_seconds or 0.0)

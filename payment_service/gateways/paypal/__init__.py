@@ -1,0 +1,1 @@
+"""PayPal's Orders v2 as a gated gateway."""

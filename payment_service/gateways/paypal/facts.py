@@ -1,0 +1,13 @@
+"""The guarantees of PayPal that the payment rules rely on."""
+
+from __future__ import annotations
+
+from payment_service.gateways.facts import GatewayFacts
+
+NAME = "paypal"
+
+# "The server stores keys for 6 hours" (PayPal-Request-Id, Orders v2). PayPal does not document
+# whether it keeps errors under a key, so a resend never relies on that. It has no list of orders.
+PAYPAL = GatewayFacts(
+    name=NAME, key_life_seconds=6 * 3600.0, saves_errors=False, list_is_current=False, gated=True
+)

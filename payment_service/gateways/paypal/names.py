@@ -1,0 +1,75 @@
+"""The names of an order at PayPal: custom_id, by which we find it, and invoice_id, its fence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TypeGuard
+from urllib.parse import quote, unquote
+
+from payment_service.key_store.contract import Order
+from payment_service.schema.names import order_name
+
+# Part of every hash, so that our names differ from those of other software in the account.
+NAMESPACE = "stripe-back-end-api/1"
+
+# PayPal's description of Orders v2 allows 127 characters; its newer SDKs allow 255.
+MOST_CUSTOM_ID = 127
+
+# PayPal allows 127. The readable part is for the payer, who sees it.
+MOST_READABLE = 60
+
+_ORDER_ID = re.compile("[A-Z0-9]{1,36}")
+
+
+def is_order_id(found: object) -> TypeGuard[str]:
+    """Whether this is a well-formed id of a PayPal order."""
+    return isinstance(found, str) and _ORDER_ID.fullmatch(found) is not None
+
+
+def custom_id(order: Order) -> str:
+    """Return the name by which a webhook finds the record; it may be too long for PayPal.
+
+    The client and the order, percent-encoded: a colon occurs only between them.
+    """
+    parts = [order.order_id] if order.client_id is None else [order.client_id, order.order_id]
+    return ":".join(quote(part, safe="") for part in parts)
+
+
+def order_of(found: object, *, livemode: bool) -> Order | None:
+    """Return the order that a custom_id names; None if it is not one of ours."""
+    if not isinstance(found, str) or len(found) > MOST_CUSTOM_ID:
+        return None
+    parts = [unquote(part, errors="strict") for part in found.split(":")] if _decodes(found) else []
+    if not 1 <= len(parts) <= 2 or not all(map(_is_a_name, parts)):
+        return None
+    order = Order(livemode, parts[0] if len(parts) == 2 else None, parts[-1])
+    return order if custom_id(order) == found else None
+
+
+def invoice_id(order: Order) -> str:
+    """Return the invoice number: a pure function of the order, never of the attempt (rule 21).
+
+    PayPal refuses a second captured payment with it. So it must not depend on anything that a
+    lost record would change.
+    """
+    named = json.dumps([NAMESPACE, order.livemode, order.client_id, order.order_id])
+    hashed = hashlib.sha256(named.encode()).hexdigest()[:16]
+    readable = "".join(each for each in order.order_id if " " <= each <= "~")[:MOST_READABLE]
+    return f"{readable}-{hashed}"
+
+
+def _decodes(found: str) -> bool:
+    try:
+        unquote(found, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_a_name(text: str) -> bool:
+    try:
+        return order_name(text) == text
+    except ValueError:
+        return False

@@ -1,0 +1,86 @@
+"""PayPal's page, on which a shopper approves the payment, has a card declined, or goes back."""
+
+from __future__ import annotations
+
+from html import escape
+from string import Template
+from urllib.parse import parse_qs, urlencode
+
+from sandbox.answers import Response
+from sandbox.paypal.orders import PAYER, Order
+
+PATH = "/checkoutnow"
+
+CHOICES = {"approve": "COMPLETED", "decline": "INSTRUMENT_DECLINED", "back": None}
+
+_PAGE = Template("""<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Sandbox wallet</title>
+<style>
+  :root { color-scheme: light dark; font: 1rem/1.5 Inter, system-ui, sans-serif;
+    --page: light-dark(#eef1f5, #131518); --card: light-dark(#fff, #1d2024);
+    --text: light-dark(#1a1d21, #eceef1); --quiet: light-dark(#5b636d, #a7afb9);
+    --main: light-dark(#2b4c7e, #9dbcf0); --on-main: light-dark(#fff, #0f1a2b) }
+  body { margin: 0; color: var(--text); background: var(--page) }
+  main { max-width: 22rem; margin: 14vh auto; padding: 1.75rem; background: var(--card);
+    border-radius: 16px }
+  h1 { margin: 0; font-size: 1rem; font-weight: 500; color: var(--quiet) }
+  .amount { margin: .2rem 0 1rem; font-size: 2rem; font-weight: 600 }
+  button { width: 100%; padding: .75rem 1rem; margin-top: .6rem; font: inherit; font-weight: 600;
+    color: var(--text); background: none; border: 1px solid var(--quiet); border-radius: 8px;
+    cursor: pointer }
+  button:first-of-type { color: var(--on-main); background: var(--main); border-color: var(--main) }
+</style>
+<main><h1>$shop</h1>
+<p class="amount">$amount</p>
+<p>$description</p>
+<p>This is not PayPal, and no money moves.</p>
+$actions
+</main></html>
+""")
+
+_ACTIONS = Template("""<form method="post" action="$path">
+<input type="hidden" name="token" value="$token">
+<button name="choice" value="approve">Approve</button>
+<button name="choice" value="decline">Approve with a card that is declined</button>
+<button name="choice" value="back">Go back to the shop</button>
+</form>""")
+
+
+def page(order: Order | None) -> Response:
+    """Show the three buttons; without an order that can be approved, say so."""
+    if order is None or not order.is_open:
+        status = 404 if order is None else 200
+        text = "This order has expired." if order is None else "This order needs nothing from you."
+        return _html(status, shop="Sandbox wallet", amount="", description=text, actions="")
+    amount = order.unit["amount"]
+    actions = _ACTIONS.substitute(path=PATH, token=escape(order.id))
+    return _html(
+        200,
+        shop=escape(order.context.get("brand_name", "Sandbox wallet")),
+        amount=escape(f"{amount['value']} {amount['currency_code']}"),
+        description=escape(order.unit.get("description", "")),
+        actions=actions,
+    )
+
+
+def read_choice(body: bytes) -> tuple[str, str]:
+    """Return the token and the choice of a form. Raises KeyError."""
+    form = parse_qs(body.decode("ascii", "replace"))
+    token, choice = form["token"][0], form["choice"][0]
+    if choice not in CHOICES:
+        raise KeyError(choice)
+    return token, choice
+
+
+def return_to_shop(order: Order, *, approved: bool) -> Response:
+    """Redirect to the return or cancel URL with the parameters that PayPal adds."""
+    url = order.context["return_url" if approved else "cancel_url"]
+    named = {"token": order.id} | ({"PayerID": PAYER["account_id"]} if approved else {})
+    joint = "&" if "?" in url else "?"
+    return Response(303, {"Location": f"{url}{joint}{urlencode(named)}"}, b"")
+
+
+def _html(status: int, **parts: str) -> Response:
+    headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
+    return Response(status, headers, _PAGE.substitute(parts).encode())

@@ -1,0 +1,25 @@
+"""`python -m sandbox.paypal` as a process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.sandbox_process import SandboxProcess
+
+WEBHOOK_ID = "1JE4291016473214C"
+
+
+class PayPalProcess(SandboxProcess):
+    """PayPal's stand-in on a free port; `faults`, `advance`, `rules` and others as Stripe's."""
+
+    module = "sandbox.paypal"
+
+    def act(self, order_id: str, verb: str, **given: Any) -> dict[str, Any]:
+        """Act on an order: approve, decline, void, capture_status."""
+        found: dict[str, Any] = self.control("POST", f"orders/{order_id}/{verb}", given)
+        return found
+
+    def orders(self, custom_id: str = "A-1") -> list[dict[str, Any]]:
+        """Return the id, the status and the captures of the orders of this name."""
+        found: dict[str, list[dict[str, Any]]] = self.control("GET", "state")["orders"]
+        return found.get(custom_id, [])
