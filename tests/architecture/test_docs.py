@@ -156,3 +156,9 @@ def test_every_document_is_in_the_index() -> None:
 
 def test_the_first_page_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
+
+
+def test_every_dependency_is_listed_with_what_it_does() -> None:
+    text = section((ROOT / "docs" / "architecture.md").read_text(), "Dependencies")
+    required = re.findall("^[a-z-]+", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert [row[0].strip("`") for row in rows(text)][1:] == required
