@@ -82,7 +82,7 @@ class Life:
         assert "unresolved" not in counts
         assert "two_paid" not in counts
         unparked(self.bench.records, self.bench.now, livemode=False)
-        while any(record.due_at is not None for record in self.bench.store.scan()):
+        while any(record.follow_up.next_event for record in self.bench.records.scan()):
             self.bench.now += 4000
             self.bench.deliver()
 
