@@ -232,7 +232,8 @@ class _Capturing:
                 self._release(claimed, outcome.error, spent=True)
                 raise _unknown(outcome.error) from outcome.error
             case Unclear(error):
-                self._release(claimed, error, spent=_is_spent(outcome))
+                replay = claimed.in_doubt and outcome.answered_500
+                self._release(claimed, error, spent=_is_spent(outcome) or replay)
                 raise error
         raise AssertionError
 

@@ -27,6 +27,7 @@ from payment_service.payments.after_payment.refund_parts import (
     ANOTHER_REQUEST,
     Claimed,
     Done,
+    KeyOver,
     KeySpent,
     Look,
     unknown,
@@ -118,9 +119,9 @@ class _Refunding:
             sent = self._sends.send(claimed)
             if isinstance(sent, Done):
                 return self._done(claimed, sent)
-            record = claimed.look.record
-            if isinstance(sent, KeySpent):
-                record = self._context.records.read(self._order) or record
+            if isinstance(sent, KeyOver):
+                Ending(self._context, claimed).reject(sent.cause)
+            record = self._context.records.read(self._order) or claimed.look.record
             look = self._look(record)
             adopted = self._adopted(look, entry_of(record, self._request.refund_id))
             if adopted is not None:

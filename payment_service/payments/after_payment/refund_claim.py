@@ -90,7 +90,7 @@ class RefundClaims:
         could make the refund again after a loss of the record.
         """
         self._check_left(look, entry.amount, entry)
-        if self._is_old(look.record, entry):
+        if entry.spent or self._is_old(look.record, entry):
             return self._begin(look, entry)
         return self._own(look, entry, "refund claimed", in_doubt=False)
 

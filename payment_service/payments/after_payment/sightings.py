@@ -98,9 +98,11 @@ def with_refund(record: OrderRecord, refund: Refund, now: float, listened: Liste
     entries = list(record.follow_up.refunds)
     place = _place_of(entries, record.order, refund)
     if place is None:
-        if sum(each.refund_id is None for each in entries) >= MAX_OTHER_REFUNDS:
+        new = _new(record, refund)
+        others = sum(each.refund_id is None for each in entries)
+        if new.refund_id is None and others >= MAX_OTHER_REFUNDS:
             return record
-        entries.append(_new(record, refund))
+        entries.append(new)
         place = len(entries) - 1
     entries[place] = _made(entries[place], refund, now)
     record = record.with_follow_up(refunds=tuple(entries))

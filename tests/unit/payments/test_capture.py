@@ -135,6 +135,25 @@ def test_failed_capture_happens_once_after_all(bench: AfterBench, kind: str, hou
     assert bench.capture(700).replayed
 
 
+def test_saved_500_without_the_replay_header_spends_the_key(
+    bench: AfterBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each request would get the same saved answer until the key is 23 hours old."""
+    handle = bench.sandbox.handle
+
+    def unmarked(*given: Any) -> Any:
+        answer = handle(*given)
+        answer.headers.pop("Idempotent-Replayed", None)
+        return answer
+
+    monkeypatch.setattr(bench.sandbox, "handle", unmarked)
+    bench.sandbox.faults.order(FaultOrder("error_500_without_object", CAPTURE))
+    for _ in range(2):
+        outcome(lambda: bench.capture(700))
+    assert bench.capture(700).intent.status == "succeeded"
+    assert received(bench) == 700
+
+
 def test_unknown_capture_keeps_its_amount(bench: AfterBench) -> None:
     """The first amount may have been captured, so a second one must not follow it."""
     bench.sandbox.faults.order(FaultOrder("lost_before", CAPTURE, count=None))

@@ -20,8 +20,9 @@ from payment_service.errors import (
 )
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.after_payment.refund_parts import LATE_SECONDS
+from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import FollowUp
-from payment_service.payments.record.money import MAX_REFUNDS, RefundEntry
+from payment_service.payments.record.money import MAX_OTHER_REFUNDS, MAX_REFUNDS, RefundEntry
 from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
 
@@ -280,6 +281,45 @@ def test_saved_rejection_is_followed_by_another_key(bench: AfterBench) -> None:
     bench.dispute_ends(dispute["id"], "win")
     assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
     assert entry(bench).generation == 2
+
+
+@pytest.mark.parametrize("step", range(24))
+def test_saved_rejection_does_not_lock_out_its_own_request(bench: AfterBench, step: int) -> None:
+    """Another write between the rejection and the next key must not leave the old lease behind."""
+    dispute = bench.dispute(bench.payable()[0], amount=100)
+    with pytest.raises(Refused):
+        bench.refund("R-1", 500)
+    bench.dispute_ends(dispute["id"], "win")
+    began = bench.now
+
+    def touch() -> None:
+        held = bench.record()
+        assert bench.records.replace(held, transitions.touched(held, bench.now, "seen"))
+
+    bench.meanwhile(step, touch)
+    assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
+    assert bench.now - began < 5
+
+
+def test_spent_refund_that_reconcile_closed_gets_the_next_key(bench: AfterBench) -> None:
+    break_refunds(bench, "error_500_without_object")
+    with pytest.raises(StripeFailed):
+        bench.refund("R-1", 500)
+    bench.now += 2 * HOUR
+    bench.reconcile(days=30)
+    assert entry(bench).state == "rejected"
+    assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
+
+
+def test_lost_record_finds_its_refund_among_many_of_the_dashboard(bench: AfterBench) -> None:
+    for _ in range(MAX_OTHER_REFUNDS):
+        bench.send("/v1/refunds", {"payment_intent": bench.payable()[0], "amount": 1})
+    bench.now += 10
+    made = bench.refund("R-1", 500)
+    bench.lose()
+    again = bench.refund("R-1", 500)
+    assert (again.stripe_refund_id, again.replayed) == (made.stripe_refund_id, True)
+    assert bench.refunded() == 500 + MAX_OTHER_REFUNDS
 
 
 def test_rejected_resend_leaves_the_refund_unknown(bench: AfterBench) -> None:
