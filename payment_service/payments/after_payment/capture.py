@@ -114,6 +114,10 @@ class _Capturing:
     def _captured(self, record: OrderRecord, intent: Intent) -> CaptureAnswer:
         """Record the capture that the PaymentIntent shows. Raises AlreadyCaptured."""
         self._note(record, intent)
+        return self._answer(intent)
+
+    def _answer(self, intent: Intent) -> CaptureAnswer:
+        """Rule 29: confirm the capture only to a request for its amount; AlreadyCaptured else."""
         received = intent.amount_received or 0
         wanted = intent.amount if self._request.amount_to_capture is None else None
         if (wanted or self._request.amount_to_capture) != received:
@@ -207,7 +211,7 @@ class _Capturing:
         except StoreUnavailable:
             # The PaymentIntent shows the capture, so the next request records it.
             self._context.report("unrecorded", claimed.record, status=intent.status)
-            return CaptureAnswer(intent, intent.amount_received or 0, replayed=False)
+            return self._answer(intent)
 
     def _settle(self, claimed: _Claimed, outcome: Outcome) -> CaptureAnswer | None:
         """The PaymentIntent tells whether the capture took place (rule 29)."""

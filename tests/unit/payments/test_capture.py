@@ -17,6 +17,7 @@ from payment_service.errors import (
     Refused,
     StripeFailed,
 )
+from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
 
@@ -133,6 +134,26 @@ def test_failed_capture_happens_once_after_all(bench: AfterBench, kind: str, hou
     assert bench.capture(700).amount_captured == received(bench) == 700
     bench.now += 25 * HOUR
     assert bench.capture(700).replayed
+
+
+def test_unrecorded_capture_is_confirmed_with_its_own_amount_only(
+    bench: AfterBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request took over a capture of 700 and made it, and then its last write failed."""
+    bench.sandbox.faults.order(FaultOrder("lost_before", CAPTURE, count=None))
+    outcome(lambda: bench.capture(700))
+    bench.sandbox.faults.clear()
+    replace = bench.store.replace
+
+    def replace_until_captured(current: KeyRecord, new: KeyRecord) -> bool:
+        if received(bench):
+            raise StoreUnavailable
+        return replace(current, new)
+
+    monkeypatch.setattr(bench.store, "replace", replace_until_captured)
+    with pytest.raises(AlreadyCaptured) as raised:
+        bench.capture(1099)
+    assert raised.value.facts["amount"] == received(bench) == 700
 
 
 def test_saved_500_without_the_replay_header_spends_the_key(
