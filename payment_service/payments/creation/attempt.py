@@ -66,6 +66,10 @@ class Attempt:
             end = self._look_up(sent_until=None if self._begun else self._sent_until)
             if not (self._begun and isinstance(end, AttemptOver) and self._is_new_from_now()):
                 return end
+            # Another owner may have sent the next key since our look-up, and the store may have
+            # lost that: then our write was not fenced.
+            if not self._own.holds_lease():
+                return end
         # Rule 2: every sender uses the key and the params of the record.
         order, number = self._record.order, self._record.attempt
         key = idempotency_key(order.client_id, order.order_id, number)

@@ -134,13 +134,13 @@ class OwnedRecord:
         """
         result = self._result(intent)
         updated = intent.asks_otherwise(self.record.sent.params)
-        known = self._holds_lease() and intent.payable and not updated
+        known = self.holds_lease() and intent.payable and not updated
         if not known or not isinstance(result, Created):
             raise StoreDown("The key store does not answer; ask again.")
         self._context.report("unrecorded", self.record, status=intent.status)
         return result
 
-    def _holds_lease(self) -> bool:
+    def holds_lease(self) -> bool:
         """Whether no other process can have seen our lease expire.
 
         By its own clock, no process has seen it for the time of a lease. By the clock of the day,

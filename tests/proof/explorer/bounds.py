@@ -20,6 +20,7 @@ CORE = (
     "unknown, made, two amounts",
     "given out unrecorded, a late one beside it, key old",
     "given up, made late",
+    "unknown, not made, key old",
 )
 
 # The budget of the schedules drawn by seed.

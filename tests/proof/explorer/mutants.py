@@ -240,7 +240,7 @@ def _renews_for_anyone() -> AbstractContextManager[Any]:
 
 
 def _unrecorded_for_good() -> AbstractContextManager[Any]:
-    return patch.object(OwnedRecord, "_holds_lease", lambda _: True)
+    return patch.object(OwnedRecord, "holds_lease", lambda _: True)
 
 
 def _never_watches() -> AbstractContextManager[Any]:
