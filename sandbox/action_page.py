@@ -8,25 +8,12 @@ from urllib.parse import urlencode
 
 from sandbox.answers import JsonObject, Response
 from sandbox.currencies import format_amount
+from sandbox.page_style import STYLE
 
 _PAGE = Template("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Sandbox bank</title>
-<style>
-  :root { color-scheme: light dark; font: 1rem/1.5 Inter, system-ui, sans-serif;
-    --page: light-dark(#eef1f5, #131518); --card: light-dark(#fff, #1d2024);
-    --text: light-dark(#1a1d21, #eceef1); --quiet: light-dark(#5b636d, #a7afb9);
-    --main: light-dark(#2b4c7e, #9dbcf0); --on-main: light-dark(#fff, #0f1a2b) }
-  body { margin: 0; color: var(--text); background: var(--page) }
-  main { max-width: 22rem; margin: 14vh auto; padding: 1.75rem; background: var(--card);
-    border-radius: 16px }
-  h1 { margin: 0; font-size: 1rem; font-weight: 500; color: var(--quiet) }
-  .amount { margin: .2rem 0 1rem; font-size: 2rem; font-weight: 600 }
-  button { width: 100%; padding: .75rem 1rem; margin-top: .6rem; font: inherit; font-weight: 600;
-    color: var(--text); background: none; border: 1px solid var(--quiet); border-radius: 8px;
-    cursor: pointer }
-  button:first-of-type { color: var(--on-main); background: var(--main); border-color: var(--main) }
-</style>
+$style
 <main><h1>Sandbox bank</h1>
 <p class="amount">$amount</p>
 <p>Do you allow this payment? This is not a bank, and no money moves.</p>
@@ -48,6 +35,7 @@ _PAGE = Template("""<!doctype html>
 def action_page(intent: JsonObject, return_url: str | None) -> Response:
     """Show two buttons, then redirect to the return_url with the query parameters Stripe adds."""
     page = _PAGE.substitute(
+        style=STYLE,
         amount=format_amount(int(intent["amount"]), intent["currency"]).upper(),
         back=_script_text(_return_address(intent, return_url)),
     )

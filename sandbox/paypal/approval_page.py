@@ -7,6 +7,7 @@ from string import Template
 from urllib.parse import parse_qs, urlencode
 
 from sandbox.answers import Response
+from sandbox.page_style import STYLE
 from sandbox.paypal.orders import PAYER, Order
 
 PATH = "/checkoutnow"
@@ -16,21 +17,7 @@ CHOICES = {"approve": "COMPLETED", "decline": "INSTRUMENT_DECLINED", "back": Non
 _PAGE = Template("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Sandbox wallet</title>
-<style>
-  :root { color-scheme: light dark; font: 1rem/1.5 Inter, system-ui, sans-serif;
-    --page: light-dark(#eef1f5, #131518); --card: light-dark(#fff, #1d2024);
-    --text: light-dark(#1a1d21, #eceef1); --quiet: light-dark(#5b636d, #a7afb9);
-    --main: light-dark(#2b4c7e, #9dbcf0); --on-main: light-dark(#fff, #0f1a2b) }
-  body { margin: 0; color: var(--text); background: var(--page) }
-  main { max-width: 22rem; margin: 14vh auto; padding: 1.75rem; background: var(--card);
-    border-radius: 16px }
-  h1 { margin: 0; font-size: 1rem; font-weight: 500; color: var(--quiet) }
-  .amount { margin: .2rem 0 1rem; font-size: 2rem; font-weight: 600 }
-  button { width: 100%; padding: .75rem 1rem; margin-top: .6rem; font: inherit; font-weight: 600;
-    color: var(--text); background: none; border: 1px solid var(--quiet); border-radius: 8px;
-    cursor: pointer }
-  button:first-of-type { color: var(--on-main); background: var(--main); border-color: var(--main) }
-</style>
+$style
 <main><h1>$shop</h1>
 <p class="amount">$amount</p>
 <p>$description</p>
@@ -83,4 +70,4 @@ def return_to_shop(order: Order, *, approved: bool) -> Response:
 
 def _html(status: int, **parts: str) -> Response:
     headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
-    return Response(status, headers, _PAGE.substitute(parts).encode())
+    return Response(status, headers, _PAGE.substitute(parts, style=STYLE).encode())
