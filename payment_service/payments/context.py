@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from payment_service.errors import Misconfigured
-from payment_service.gateways.contract import Gateway
+from payment_service.gateways.contract import GatedGateway, Gateway
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.observer import Observation, Observe, What, ignore
@@ -61,7 +61,19 @@ class Context:
     """The leases that the requests of this process wait for."""
 
     other_gateways: Mapping[str, Gateway] = field(default_factory=dict)
-    """The gateways other than `gateway`, by name, for the records that name one of them."""
+    """The open gateways other than `gateway`, by name, for the records that name one of them."""
+    gated: Mapping[str, GatedGateway] = field(default_factory=dict)
+    """The gated gateways of this account, by name."""
+
+    def gated_of(self, record: OrderRecord) -> GatedGateway | None:
+        """Return the gated gateway that the record names; None if it names an open one.
+
+        Raises Misconfigured if the record names a gateway that is not configured here.
+        """
+        gated = self.gated.get(record.sent.gateway)
+        if gated is None:
+            self.gateway_of(record)
+        return gated
 
     def gateway_of(self, record: OrderRecord) -> Gateway:
         """Return the gateway to which the record's attempt was or will be sent.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.intent import Intent
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.payments.record.order_record import OrderRecord
 
 
@@ -31,6 +32,7 @@ class Created:
 
     intent: Intent
     replayed: bool
+    gateway: str = DEFAULT_GATEWAY
 
 
 @dataclass(frozen=True, slots=True)

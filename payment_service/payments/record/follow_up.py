@@ -11,6 +11,8 @@
     ending     PaymentIntents that the service cancels as not the order's; none is recorded again
     capture, refunds, disputes, received, refunded, capture_before
                the money after the payment, see payments.record.money
+    leftovers, gated_capture, fenced, approval_look, approval_looks
+               an order that changed its gateway, see payments.record.gateways
 
 The names above are those of the stored text; two attributes have other names, see _STORED_NAMES.
 
@@ -26,6 +28,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from payment_service.gateways.sent_params import SentParams
+from payment_service.payments.record.gateways import GatedCapture, Leftover
 from payment_service.payments.record.history import Entry, noted
 from payment_service.payments.record.money import (
     CaptureEntry,
@@ -119,6 +122,19 @@ class FollowUp:
     """The sum of the refunds that the gateway last showed and that have not failed."""
     capture_before: int | None = None
     """When the authorization lapses, Unix seconds; None if it was not fetched."""
+    leftovers: tuple[Leftover, ...] = ()
+    """What earlier attempts may have made at another gateway (rule 17), the oldest first."""
+    gated_capture: GatedCapture | None = None
+    """The capture of the recorded payment at a gated gateway (rule 18)."""
+    fenced: bool = False
+    """The gateway has taken a payment with this order's name, which the record has forgotten.
+
+    Nothing is sent for the order until a person has looked (rule 21).
+    """
+    approval_look: float | None = None
+    """When to ask next whether the shopper has approved; None if there is nothing to ask."""
+    approval_looks: int = 0
+    """How often the service has asked."""
     stored: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
     """The stored object, with the fields of a newer version of the service.
 
@@ -127,12 +143,12 @@ class FollowUp:
 
     @property
     def due_at(self) -> float | None:
-        """When the next event or the next late look-up is due."""
-        if not self.queue and not self.look_ups:
+        """When the next event, late look-up or look for an approval is due."""
+        if not self.queue and not self.look_ups and self.approval_look is None:
             return None
-        waiting = self.next_event
+        waiting, approval = self.next_event, self.approval_look
         instants = [*self.look_ups[:1], *([waiting.next_at] if waiting else [])]
-        return min(instants, default=None)
+        return min([*instants, *([] if approval is None else [approval])], default=None)
 
     @property
     def next_event(self) -> OrderEvent | None:
@@ -161,7 +177,9 @@ class FollowUp:
             kept["pending"] = {**_fields_of(self.pending), "sent": self.pending.sent.text()}
         if self.capture:
             kept["capture"] = to_json(self.capture)
-        for name in ("refunds", "disputes"):
+        if self.gated_capture:
+            kept["gated_capture"] = to_json(self.gated_capture)
+        for name in ("refunds", "disputes", "leftovers"):
             if name in kept:
                 kept[name] = [to_json(each) for each in kept[name]]
         return kept
@@ -185,6 +203,10 @@ class FollowUp:
             kept["refunds"] = tuple(of_json(RefundEntry, each) for each in kept["refunds"])
         if "disputes" in kept:
             kept["disputes"] = tuple(of_json(DisputeEntry, each) for each in kept["disputes"])
+        if "leftovers" in kept:
+            kept["leftovers"] = tuple(of_json(Leftover, each) for each in kept["leftovers"])
+        if kept.get("gated_capture"):
+            kept["gated_capture"] = of_json(GatedCapture, kept["gated_capture"])
         parsed = cls(**kept)
         object.__setattr__(parsed, "stored", given)
         return parsed

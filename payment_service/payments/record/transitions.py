@@ -17,7 +17,7 @@ from typing import Any
 
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
-from payment_service.gateways.sent_params import SentParams
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY, SentParams
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.idempotency_key import FIRST_ATTEMPT
 from payment_service.payments.record.follow_up import MAX_ENDING
@@ -67,11 +67,17 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A request's order, its fingerprint, and the parameters to send for it."""
+    """A request's order, its fingerprint, and the parameters to send for it.
+
+    `alternatives`: the parameters at the other gateways that the caller accepts and that can keep
+    every promise of the request. `accepts`: the names of the gateways that the caller accepts.
+    """
 
     order: Order
     fingerprint: str
     sent: SentParams
+    alternatives: tuple[SentParams, ...] = ()
+    accepts: frozenset[str] = frozenset({DEFAULT_GATEWAY})
 
 
 @dataclass(frozen=True, slots=True)
