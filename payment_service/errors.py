@@ -12,6 +12,8 @@
     ├── NotAuthorized         the order has no authorization that could be captured
     ├── AlreadyCaptured       another amount of the order was captured
     ├── RefundReused          the refund_id was already used with other parameters
+    ├── GatewayNotAccepted    the order's payment is at a gateway that the request does not accept
+    ├── AlreadyPaid           the gateway says that the order was paid before, which no record shows
     ├── InFlight              another request is creating the order, and our wait for it timed out
     ├── RateLimited           Stripe's rate limit held for the whole time budget
     ├── Misconfigured         Stripe rejected our credentials or our account
@@ -151,6 +153,38 @@ class RefundReused(PaymentError):
     """The refund_id was already used with other parameters."""
 
     code = "refund_reused"
+
+
+# The names of gateways in sentences for people.
+GATEWAY_TITLES = {"stripe": "Stripe", "paypal": "PayPal"}
+
+
+class GatewayNotAccepted(PaymentError):
+    """The order's payment is at another gateway than those that the request accepts."""
+
+    code = "gateway_not_accepted"
+
+    def __init__(self, gateway: str) -> None:
+        """`gateway`: where the order's payment is."""
+        super().__init__(
+            f"This order's payment is at {GATEWAY_TITLES.get(gateway, gateway)}: send "
+            f"accept_gateways with {gateway}, or cancel the order first."
+        )
+        self.facts = {"gateway": gateway}
+
+
+class AlreadyPaid(PaymentError):
+    """The gateway refuses a second payment of this order: an operator must find the first."""
+
+    code = "already_paid"
+
+    def __init__(self, gateway: str) -> None:
+        """`gateway`: the gateway that refused."""
+        super().__init__(
+            f"This order was already paid at {GATEWAY_TITLES.get(gateway, gateway)}, and the "
+            "payment is not in this service's record."
+        )
+        self.facts = {"gateway": gateway}
 
 
 class InFlight(PaymentError):

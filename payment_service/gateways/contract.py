@@ -172,6 +172,13 @@ class GatedGateway(Protocol):
         """The guarantees that the provider gives."""
         ...
 
+    def params_of(self, payment: PaymentFields) -> SentParams:
+        """Return the parameters of a creation: the same request always gives the same text.
+
+        Raises Unsuited for an order that the provider cannot take.
+        """
+        ...
+
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> GatedOutcome:
         """Create a payment under a request id; its Intent has a `redirect_url`.
 

@@ -15,6 +15,7 @@ from payment_service.schema.secret import Secret
 from payment_service.settings.checks import (
     as_boolean,
     as_integer,
+    as_list,
     as_number,
     base_url,
     ca_bundle,
@@ -24,11 +25,15 @@ from payment_service.settings.checks import (
     names,
     origins,
     proxy_url,
+    shop_page,
     store_url,
     writable_directory,
 )
 from payment_service.settings.credentials import (
     own_secrets,
+    paypal_client_id,
+    paypal_secret,
+    paypal_webhook_ids,
     publishable_key,
     secret_key,
     webhook_secrets,
@@ -90,6 +95,24 @@ _ReadSeconds = Annotated[
 _BudgetSeconds = Annotated[
     float, rule("must be seconds, from 1 to 120", first=as_number, ge=1, le=120)
 ]
+_Gateways = Annotated[
+    Literal["stripe", "stripe,paypal"], rule("must be stripe or stripe,paypal", first=as_list)
+]
+_FailoverSeconds = Annotated[
+    float, rule("must be seconds, from 2 to 120", first=as_number, ge=2, le=120)
+]
+_FailoverCapture = Annotated[
+    Literal["at_once", "after_stripe"], rule("must be at_once or after_stripe")
+]
+_PayPalClientId = Annotated[str, rule(then=paypal_client_id)]
+_PayPalSecret = Annotated[Secret, rule(then=paypal_secret)]
+_PayPalWebhookIds = Annotated[str, rule(then=paypal_webhook_ids)]
+_ShopPage = Annotated[str, rule(then=shop_page)]
+_LandingPage = Annotated[
+    Literal["LOGIN", "GUEST_CHECKOUT", "NO_PREFERENCE"],
+    rule("must be LOGIN, GUEST_CHECKOUT or NO_PREFERENCE"),
+]
+_BrandName = Annotated[str, rule("must be 1 to 127 characters", pattern="[^\\x00-\\x1f]{1,127}")]
 _ProxyUrl = Annotated[Secret, rule(then=proxy_url)]
 _CaBundle = Annotated[Path, rule(then=ca_bundle)]
 _StoreUrl = Annotated[Secret, rule(then=store_url)]
@@ -137,6 +160,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     ca_bundle: _CaBundle | None = None
     ssl_cert_file: _CaBundle | None = None
     request_budget_seconds: _BudgetSeconds = 25.0
+    gateways: _Gateways = "stripe"
+    failover: _Switch = False
+    failover_after_seconds: _FailoverSeconds = 8.0
+    failover_capture: _FailoverCapture | None = None
+    paypal_client_id: _PayPalClientId | None = None
+    paypal_client_secret: _PayPalSecret | None = None
+    paypal_webhook_id: _PayPalWebhookIds | None = None
+    paypal_api_base: _BaseUrl | None = None
+    paypal_return_url: _ShopPage | None = None
+    paypal_cancel_url: _ShopPage | None = None
+    paypal_landing_page: _LandingPage = "NO_PREFERENCE"
+    paypal_brand_name: _BrandName | None = None
     key_store_url: _StoreUrl = Secret("memory://")
     order_events_url: _ListenerUrl | None = None
     order_events_secret: _OwnSecrets | None = None

@@ -16,6 +16,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, GatedOutcome, Made, PaidBefore, Unclear
+from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.paypal import captures, issues
 from payment_service.gateways.paypal.api_calls import LIVE_BASE, SANDBOX_BASE, PayPalApi, PayPalCall
 from payment_service.gateways.paypal.errors import error_of, problem_of
@@ -27,7 +28,7 @@ from payment_service.gateways.paypal.orders import (
     read_link,
     read_order,
 )
-from payment_service.gateways.paypal.params import API_VERSION, body
+from payment_service.gateways.paypal.params import API_VERSION, Pages, body, order_params
 from payment_service.gateways.paypal.paths import CAPTURE, ORDER, ORDERS, path_of
 from payment_service.gateways.paypal.tokens import NoToken, Tokens
 from payment_service.gateways.retry import RetryPolicy, SendFailed
@@ -64,6 +65,7 @@ class PayPalGateway:
         client_id: str,
         client_secret: Secret,
         http: Http,
+        pages: Pages,
         *,
         livemode: bool,
         api_base: str | None = None,
@@ -76,7 +78,7 @@ class PayPalGateway:
         base = api_base or (LIVE_BASE if livemode else SANDBOX_BASE)
         api = PayPalApi(http, client_id, client_secret, base.rstrip("/"))
         self._policy, self._clock, self._livemode = policy or RetryPolicy(), clock, livemode
-        self._tell_retry = tell_retry
+        self._pages, self._tell_retry = pages, tell_retry
         self._sender = Sender(api, self._policy, tell, tell_retry)
         self._once = Sender(api, replace(self._policy, max_sends=1), tell, tell_retry)
         self._tokens = Tokens(self._sender, clock)
@@ -89,6 +91,10 @@ class PayPalGateway:
     def close(self) -> None:
         """Close the connections."""
         self._sender.close()
+
+    def params_of(self, payment: PaymentFields) -> SentParams:
+        """Return the parameters of a creation; see GatedGateway."""
+        return order_params(payment, self._pages, livemode=self._livemode)
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> GatedOutcome:
         """Create an order under a request id; see GatedGateway."""
