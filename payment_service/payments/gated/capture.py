@@ -62,7 +62,7 @@ class Capturing:
         return self._send(self._claim(record, gated_transitions.taken_over), found)
 
     def _noted(self, record: OrderRecord, approved: Intent) -> OrderRecord:
-        """Record the approval, so that it is looked at soon if another gateway must answer first."""
+        """Record the approval: it is looked at soon if the capture must wait (rule 19)."""
         if not gated_transitions.shows_change(record, approved):
             return record
         seen = gated_transitions.seen(record, approved, self._context.clock())
@@ -99,11 +99,11 @@ class Capturing:
             case PaymentGone(error):
                 return self._gone(mine, known, error)
             case AccountRefused(error):
-                self._not_sent(mine, error)
+                return self._not_sent(mine, error)
             case PaidBefore(error):
-                self._fence(mine, error)
+                return self._fence(mine, error)
             case CaptureUnclear():
-                self._unclear(mine, outcome)
+                return self._unclear(mine, outcome)
 
     # The outcomes, by the table in gateways.capture_outcome.
 

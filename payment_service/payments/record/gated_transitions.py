@@ -252,15 +252,15 @@ def fenced(record: OrderRecord, now: float, code: str) -> OrderRecord:
     return noted.with_follow_up(fenced=True, gated_capture=kept, approval_look=None)
 
 
-def adopted_elsewhere(
+def adopted_instead(
     record: OrderRecord, taken: Intent, sent: SentParams, now: float
 ) -> OrderRecord:
-    """Record a payment that another gateway has taken; nothing is captured here (rule 19).
+    """Record another payment of the order, which a gateway has taken (rule 19).
 
-    `sent`: that gateway, and the price.
+    Nothing is captured of the one that was recorded. `sent`: the gateway, and the price.
     """
     moved = replace(record, sent=sent).with_follow_up(
-        gated_capture=None, approval_look=None, approval_looks=0
+        gated_capture=None, fenced=False, approval_look=None, approval_looks=0
     )
     return transitions.adopted(moved, taken, now, "adopted, paid")
 
