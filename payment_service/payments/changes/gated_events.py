@@ -21,19 +21,17 @@ from payment_service.payments.record.follow_up import MAX_WEBHOOKS
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
 
-# The order's account has no such payment, or the event may not concern the order.
-NOT_OURS = "not_ours"
-
 # An approval of a payment that the order's record does not name: it moves no money.
 IGNORED = "ignored"
 
 
 def apply_gated_event(
     context: Context, event: PaymentEvent, record: OrderRecord | None, deadline: Deadline
-) -> str:
+) -> str | None:
     """Apply an event and return a word for its effect; see payments.changes.webhook.apply_event.
 
-    Raises RecordChanged and the PaymentErrors after which the gateway must send it again.
+    Returns None if the gateway has no such payment of this order. Raises RecordChanged, and the
+    PaymentErrors after which the gateway must send it again.
     """
     deadline = deadline.earlier(context.timing.store)
     if record is not None and record.state == "pending":
@@ -42,7 +40,7 @@ def apply_gated_event(
         return _apply(context, event, record, deadline)
     named = context.gated[event.gateway].find_named(event.intent_id, event.order, deadline)
     if named is None:
-        return NOT_OURS
+        return None
     if not gated_transitions.is_paid(named.intent):
         return IGNORED if record else "unknown_order"
     if record is None:

@@ -13,7 +13,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import TAKEN, Intent
 from payment_service.payments.after_payment.record_money import fetch_capture_before
-from payment_service.payments.changes.gated_events import NOT_OURS, apply_gated_event
+from payment_service.payments.changes.gated_events import apply_gated_event
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.resolve import is_unknown, resolve
@@ -22,6 +22,9 @@ from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.recovery.lost_records import adopt_lost
 from payment_service.payments.recovery.strays import settle_stray
+
+# The order's account has no such PaymentIntent, or the event may not concern the order.
+NOT_OURS = "not_ours"
 
 
 def apply_event(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
@@ -38,7 +41,7 @@ def _apply(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
     if record is not None and event.id in record.follow_up.webhooks:
         return "duplicate"
     if event.gateway in context.gated:
-        return apply_gated_event(context, event, record, deadline)
+        return apply_gated_event(context, event, record, deadline) or NOT_OURS
     if event.gateway != context.gateway.facts.name:
         return NOT_OURS
     if record is None:

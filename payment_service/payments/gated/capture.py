@@ -123,7 +123,7 @@ class Capturing:
         if after is None:
             held = context.records.read(mine.order)
             beside = held.payment_intent_id if held else None
-            context.report("two_taken", mine, payment_intent_id=intent.id, beside=beside, **facts)
+            context.report("two_taken", mine, beside=beside, **facts)
             raise RecordChanged
         context.report("captured", after, amount=intent.amount_received, **facts)
         return after, intent
@@ -183,7 +183,7 @@ class Capturing:
         now = self._context.clock()
         after = self._resolved(mine, lambda held: gated_transitions.fenced(held, now, error.code))
         facts = gated_transitions.facts_of(mine)
-        self._context.report("fenced", after, payment_intent_id=mine.payment_intent_id, **facts)
+        self._context.report("fenced", after, **facts)
         raise AlreadyPaid(mine.sent.gateway) from error
 
     def _unclear(self, mine: OrderRecord, unclear: CaptureUnclear) -> NoReturn:

@@ -324,4 +324,8 @@ def is_paid(found: Intent) -> bool:
 
 def facts_of(record: OrderRecord) -> dict[str, Any]:
     """Return the facts of an observation about the capture."""
-    return {"gateway": record.sent.gateway, "number": capture_of(record).number}
+    return {
+        "payment_intent_id": record.payment_intent_id,
+        "gateway": record.sent.gateway,
+        "number": capture_of(record).number,
+    }
