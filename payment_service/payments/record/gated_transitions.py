@@ -21,6 +21,7 @@ from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.record import transitions
 from payment_service.payments.record.gateways import GatedCapture
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.transitions import Lease, Wanted
 
 NEEDS_SHOPPER, APPROVED, PROCESSING = "requires_action", "requires_capture", "processing"
 
@@ -263,6 +264,24 @@ def adopted_instead(
         gated_capture=None, fenced=False, approval_look=None, approval_looks=0
     )
     return transitions.adopted(moved, taken, now, "adopted, paid")
+
+
+def begun_by_update(
+    record: OrderRecord, wanted: Wanted, lease: Lease, revision: int
+) -> OrderRecord:
+    """Begin the attempt with the price of an update; the payment given out is dropped.
+
+    The caller has checked that no capture can move money (rule 15).
+    """
+    over = transitions.touched(record, lease.now, "update sent", revision=revision)
+    begun = transitions.next_attempt(replace(over, version=record.version), wanted, lease)
+    return begun.with_follow_up(
+        revision=revision,
+        last_revision=revision,
+        gated_capture=None,
+        approval_look=None,
+        approval_looks=0,
+    )
 
 
 def ended(record: OrderRecord, *, now: float, reason: str) -> OrderRecord:
