@@ -25,6 +25,9 @@ from payment_service.payments.record.transitions import Lease, Wanted
 
 NEEDS_SHOPPER, APPROVED, PROCESSING = "requires_action", "requires_capture", "processing"
 
+# The gateway has taken the money, or is still working on it.
+PAID = frozenset({SUCCEEDED, PROCESSING})
+
 # No request arrives later than this after it was sent (docs/exactly-once.md, Assumptions).
 LATEST_ARRIVAL_SECONDS = 3600.0
 
@@ -338,7 +341,7 @@ def _unclaimed(capture: GatedCapture) -> GatedCapture:
 
 def is_paid(found: Intent) -> bool:
     """Whether the gateway has taken the money, or is still working on it."""
-    return found.status in (SUCCEEDED, PROCESSING)
+    return found.status in PAID
 
 
 def facts_of(record: OrderRecord) -> dict[str, Any]:
