@@ -23,7 +23,7 @@ from payment_service.cli.commands import (
     is_serving,
 )
 from payment_service.cli.serve import become_server
-from payment_service.payments.payments import Payments
+from payment_service.payments.payments import PaymentAnswer, Payments
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.telemetry import request_log
@@ -110,12 +110,16 @@ def _add_routes(app: Flask, parts: Parts) -> None:
 
     @app.post("/create-payment-intent")
     def create_payment_intent() -> Response:
-        answer = payments.create(parse_body(PaymentRequest))
-        response = jsonify(
-            payment_intent_id=answer.payment_intent_id,
-            client_secret=answer.client_secret,
-            status=answer.status,
-        )
+        wanted = parse_body(PaymentRequest)
+        answer = payments.create(wanted)
+        shown = {
+            "payment_intent_id": answer.payment_intent_id,
+            "client_secret": answer.client_secret,
+            "status": answer.status,
+        }
+        if wanted.accept_gateways is not None:
+            shown |= _gateway_fields(answer)
+        response = jsonify(shown)
         if answer.replayed:
             response.headers["Idempotent-Replayed"] = "true"
         return response
@@ -136,6 +140,12 @@ def _add_routes(app: Flask, parts: Parts) -> None:
     def readyz() -> Response:
         payments.ready()
         return jsonify(status="ok")
+
+
+def _gateway_fields(answer: PaymentAnswer) -> dict[str, str]:
+    """Return what a page needs that can handle several gateways."""
+    link = {"redirect_url": answer.redirect_url} if answer.redirect_url else {}
+    return {"gateway": answer.gateway, **link}
 
 
 def _add_own_description(app: Flask, parts: Parts) -> None:

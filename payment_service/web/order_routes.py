@@ -1,4 +1,4 @@
-"""Routes for existing orders: status, changes, capture, refunds, and Stripe's webhook."""
+"""Routes for existing orders: status, changes, capture, refunds, and the gateways' webhooks."""
 
 from __future__ import annotations
 
@@ -85,6 +85,20 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
             return jsonify(received=True, outcome=outcome)
         event = signed.event
         orders = payments.orders_of(event.order.client_id if event else None)
+        return jsonify(received=True, outcome=orders.apply(event))
+
+    @app.post("/webhook/paypal")
+    def paypal_webhook() -> Response:
+        coding = request.headers.get("Content-Encoding")
+        body = read_body(
+            request.stream.read, request.content_length, MAX_EVENT_BYTES, coding=coding
+        )
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        named = read_query(request.query_string).get("client_id")
+        event = parts.paypal_events.read(body, headers, named)
+        if event is None:
+            return jsonify(received=True, outcome=NOT_OURS)
+        orders = payments.orders_of(event.order.client_id)
         return jsonify(received=True, outcome=orders.apply(event))
 
 
