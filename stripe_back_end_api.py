@@ -174,7 +174,14 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 
     key = settings.demo_api_key if settings.clients_file else None
     demo_key = key.get_secret_value() if key else None
-    pages = open_pages(Demo(settings.sandbox_url, settings.demo_stage_url, demo_key))
+    gateways = settings.listed_gateways if settings.several_gateways else ()
+    # The stand-in has no credentials that the page could disclose; PayPal itself is not for pages.
+    paypal_url = settings.paypal_api_base if settings.sandbox_url and gateways else None
+    client_id = _demo_client() if demo_key else None
+    demo = Demo(
+        settings.sandbox_url, settings.demo_stage_url, demo_key, paypal_url, gateways, client_id
+    )
+    pages = open_pages(demo)
 
     def show() -> Response:
         shown = pages[request.path]
@@ -182,6 +189,13 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 
     for path in pages:
         app.add_url_rule(path, endpoint="demo", view_func=show)
+
+
+def _demo_client() -> str:
+    # It is loaded already where there is a clients file, and only then.
+    from payment_service.access.clients import DEMO
+
+    return DEMO
 
 
 def _begin() -> None:

@@ -15,7 +15,7 @@ from operator import eq
 from typing import TYPE_CHECKING
 
 from payment_service.errors import InFlight, Overloaded, StoreDown
-from payment_service.gateways.contract import Gateway
+from payment_service.gateways.contract import GatedGateway, Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import MoneyEvent, RefundEvent
 from payment_service.key_store.contract import Order, StoreUnavailable
@@ -54,19 +54,28 @@ class Payments:
         context: Context,
         settings: Settings,
         gateways: Mapping[str, Gateway] | None = None,
+        gated: Mapping[str, Mapping[str, GatedGateway]] | None = None,
         *,
         hang_up: Callable[[], None] = lambda: None,
     ) -> None:
         """`gateways`: by client_id, for the clients that have an account of their own.
 
+        `gated`: by client_id, for the clients that have other gated gateways than `context` has.
         `hang_up` closes the connections to Stripe.
         """
         self._context, self._settings, self._hang_up = context, settings, hang_up
         self._flight: SingleFlight[tuple[Order, str], Created] = SingleFlight()
         self.orders = self._orders(context)
+        opened, of_client = gateways or {}, gated or {}
         self._of_client = {
-            client_id: self._orders(replace(context, gateway=gateway))
-            for client_id, gateway in (gateways or {}).items()
+            client_id: self._orders(
+                replace(
+                    context,
+                    gateway=opened.get(client_id, context.gateway),
+                    gated=of_client.get(client_id, context.gated),
+                )
+            )
+            for client_id in {**opened, **of_client}
         }
         # Deque operations are atomic, so taking a place and returning it needs no lock.
         self._places = deque(range(settings.max_in_flight))

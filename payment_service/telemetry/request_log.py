@@ -157,6 +157,12 @@ def log_retry(details: RetryDetails) -> None:
     _write(_payments, logging.INFO, "will_send_again", facts)
 
 
+def log_circuit(gateway: str, change: str) -> None:
+    """Log that new orders of this process avoid a gateway, or no longer do."""
+    level = logging.WARNING if change == "circuit_opened" else logging.INFO
+    _write(_payments, level, change, {"gateway": gateway})
+
+
 def _write(log: logging.Logger, level: int, event: str, facts: Mapping[str, Any]) -> None:
     """Log one event. Its fields are one attribute of the record, which is faster than many."""
     if log.isEnabledFor(level):

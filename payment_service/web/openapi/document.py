@@ -369,9 +369,7 @@ def _paypal_webhook(statuses: Statuses) -> dict[str, Any]:
             "PayPal-Auth-Algo",
         )
     ]
-    return _receives_events(
-        "receivePayPalEvent", "PayPal", "webhook_id_missing", headers, statuses
-    )
+    return _receives_events("receivePayPalEvent", "PayPal", "webhook_id_missing", headers, statuses)
 
 
 def _receives_events(
