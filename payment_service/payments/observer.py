@@ -40,6 +40,8 @@ What = Literal[
     "captured",
     "capture_rejected",
     "capture_unknown",
+    "capture_stuck",
+    "fenced",
     "refunded",
     "refund_adopted",
     "refund_rejected",
@@ -64,7 +66,9 @@ class Observation:
 
 # A person must look: a payment was taken or given back by mistake, or the shop never received an
 # event.
-ALARMS = frozenset({"two_taken", "stray_paid", "event_parked", "refunded_twice"})
+ALARMS = frozenset(
+    {"two_taken", "stray_paid", "event_parked", "refunded_twice", "capture_stuck", "fenced"}
+)
 
 # The events of an order without any trouble.
 EXPECTED = frozenset({"claimed", "created", "replayed"})

@@ -90,7 +90,7 @@ FLOORS = [
     {"payments.shop_events.catalogue"},
     {"payments.context"},
     {"payments.shop_events"},
-    {"payments.creation"},
+    {"payments.creation", "payments.gated"},
     {"payments.recovery.strays", "payments.recovery.lost_records"},
     {"payments.changes", "payments.after_payment"},
     {"payments.recovery"},

@@ -3,7 +3,8 @@
     claim ─→ ┌ WAIT        another owner holds the lease: poll with back-off, and look again
              ├ TAKE_OVER ┐
              ├ ASK_AGAIN ┼→ Claimed: payments.creation.attempt sends, looks up and records it
-             ├ BEGIN_NEXT┘           ─→ Created, AttemptOver (begin the next one) or LookAgain
+             ├ BEGIN_NEXT┘           ─→ Created, AttemptOver (begin the next one),
+                                     GatewayFailed (release it) or LookAgain
              ├ SERVE       fetch the recorded PaymentIntent
              └ REFUSE      other parameters
 
@@ -20,13 +21,14 @@ from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
-from payment_service.payments.creation.owned_record import OwnedRecord
+from payment_service.payments.creation.owned_record import OwnedRecord, release_and_raise
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
     Claimed,
     Created,
+    GatewayFailed,
     LookAgain,
 )
 from payment_service.payments.record import transitions
@@ -79,6 +81,8 @@ class _Creation:
                     state = attempt.carry_out()
                 case AttemptOver(record, failed):
                     state = self._begin_next(record, failed)
+                case GatewayFailed():
+                    release_and_raise(self._context, self._wanted, state, self._deadline)
                 case LookAgain():
                     state = self._records.read(self._wanted.order) or self._claim()
                 case OrderRecord():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from payment_service.errors import PaymentError, StoreDown, StripeFailed
 from payment_service.gateways.deadline import Deadline
@@ -16,7 +17,13 @@ from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import Adoption
 from payment_service.payments.creation.cancellation import cancel_and_check
-from payment_service.payments.creation.states import AttemptOver, AttemptResult, Created, LookAgain
+from payment_service.payments.creation.states import (
+    AttemptOver,
+    AttemptResult,
+    Created,
+    GatewayFailed,
+    LookAgain,
+)
 from payment_service.payments.observer import What
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
@@ -217,3 +224,12 @@ class OwnedRecord:
                 return False
             self.record = held
             return True
+
+
+def release_and_raise(
+    context: Context, wanted: Wanted, failed: GatewayFailed, deadline: Deadline
+) -> NoReturn:
+    """Leave our attempt unknown, and raise the gateway's failure."""
+    own = OwnedRecord(context, wanted, failed.record, deadline)
+    own.release(failed.error, saved_5xx=failed.saved_5xx)
+    raise failed.error

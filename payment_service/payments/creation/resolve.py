@@ -9,7 +9,8 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
-from payment_service.payments.creation.states import AttemptOver, Claimed
+from payment_service.payments.creation.owned_record import release_and_raise
+from payment_service.payments.creation.states import AttemptOver, Claimed, GatewayFailed
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Wanted
@@ -50,9 +51,12 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     wanted = Wanted(record.order, record.fingerprint, record.sent)
     sent_until = transitions.sends_ended_at(record, context.timing.lock)
     claimed = Claimed(mine, inherited=True, leased_at=leased_at, sent_until=sent_until)
-    attempt = Attempt(context, wanted, claimed, deadline.earlier(context.timing.store))
+    gateway_deadline = deadline.earlier(context.timing.store)
+    attempt = Attempt(context, wanted, claimed, gateway_deadline)
     with suppress(Refused):
         end = attempt.carry_out()
+        if isinstance(end, GatewayFailed):
+            release_and_raise(context, wanted, end, gateway_deadline)
         if isinstance(end, AttemptOver):
             over = transitions.rejected(end.record, "nothing_made", context.clock(), in_doubt=True)
             context.records.replace(end.record, over)

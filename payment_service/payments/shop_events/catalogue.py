@@ -69,8 +69,16 @@ def with_event(record: OrderRecord, intent: Intent, now: float) -> OrderRecord:
     Returns the same record if there is no such event, or if the record already had it. The
     caller sets the version.
     """
-    kind, kept = event_of(intent), record.follow_up
-    if kind is None or kind.name in kept.event_names:
+    kind = event_of(intent)
+    return record if kind is None else with_named_event(record, intent, kind, now)
+
+
+def with_named_event(
+    record: OrderRecord, intent: Intent, kind: EventKind, now: float
+) -> OrderRecord:
+    """Return the record with this event of its PaymentIntent, unless the record already had it."""
+    kept = record.follow_up
+    if kind.name in kept.event_names:
         return record
     facts = _facts(record, intent)
     if kind.type == AUTHORIZED:
