@@ -38,6 +38,7 @@ from payment_service.web.rebuild_after_fork import (
     rebuild_after_fork,
     refuse_uwsgi_without_lazy_apps,
 )
+from payment_service.web.webhooks import add_webhooks
 from payment_service.wiring import Parts, configure, open_parts
 
 # If a worker exits with this code, gunicorn shuts down instead of restarting the worker.
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
+    add_webhooks(app, parts)
     add_commands(app.cli, lambda: parts)
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from payment_service.access.live_mode import refuse_unsafe
-from payment_service.access.second_gateway import refuse_second_gateway
 from payment_service.access.paypal_events import PayPalEvents
+from payment_service.access.second_gateway import refuse_second_gateway
 from payment_service.access.webhook_secrets import WebhookSecrets
 from payment_service.background.receivers import Receivers, receivers_of
 from payment_service.gateways.contract import GatedGateway

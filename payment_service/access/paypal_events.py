@@ -40,7 +40,7 @@ class PayPalEvents:
     ) -> PaymentEvent | None:
         """Verify an event and return it; None if it is about no order that its sender may change.
 
-        `headers`: with lower-case names. `named`: the client in the URL that PayPal calls, whose own
+        `headers`: with lower-case names. `named`: the client in the URL that PayPal calls; its own
         webhook ids verify the event. Without one, the service's do. Raises BadRequest, and
         StripeUnreachable if PayPal does not return the certificate.
         """

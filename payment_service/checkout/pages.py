@@ -44,8 +44,8 @@ class Demo:
     """The URLs of the demo's other servers, as the browser reaches them; None if one is absent.
 
     `stage_url` is the server that runs the tutorials' code for comparison. `api_key` is that of the
-    page's own client, `client_id`; None if access is open. `paypal_url` is PayPal's stand-in. `gateways`: those
-    that the page may ask for, where the service has several.
+    page's own client, `client_id`; None if access is open. `paypal_url` is PayPal's stand-in.
+    `gateways`: those that the page may ask for, where the service has several.
     """
 
     sandbox_url: str | None = None

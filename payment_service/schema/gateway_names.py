@@ -1,4 +1,4 @@
-"""The names of the payment gateways, as settings and requests have them, and as people read them."""
+"""The names of the payment gateways: in settings and requests, and for people."""
 
 from __future__ import annotations
 

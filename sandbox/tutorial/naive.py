@@ -1,9 +1,9 @@
 """NAIVE ON PURPOSE, never for real money: the payment server of a typical tutorial.
 
 `plain` is the quick start: every request creates a PaymentIntent. `keyed` follows the usual next
-step: it uses the order number as the idempotency key. `failover` charges the card at once, and sells
-through PayPal if Stripe does not answer. /demo/faults runs them against the sandboxes to show what
-happens to an order when something fails.
+step: it uses the order number as the idempotency key. `failover` charges the card at once, and
+sells through PayPal if Stripe does not answer. /demo/faults runs them against the sandboxes to show
+what happens to an order when something fails.
 """
 
 from __future__ import annotations
