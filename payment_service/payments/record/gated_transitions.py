@@ -256,7 +256,7 @@ def fenced(record: OrderRecord, now: float, code: str) -> OrderRecord:
     return noted.with_follow_up(fenced=True, gated_capture=kept, approval_look=None)
 
 
-def adopted_instead(
+def adopted_elsewhere(
     record: OrderRecord, taken: Intent, sent: SentParams, now: float
 ) -> OrderRecord:
     """Record another payment of the order, which a gateway has taken (rule 19).
