@@ -77,9 +77,12 @@ class GatedBench(AfterBench, TwoGateways):
         except PaymentError as error:
             return error
 
+    def approvals(self) -> Approvals:
+        return Approvals(self.context, lambda _: self.context, BUDGET_SECONDS)
+
     def look_for_approvals(self) -> list[bool]:
         """Take every look that is due."""
-        looks = Approvals(self.context, lambda _: self.context, BUDGET_SECONDS)
+        looks = self.approvals()
         return [looks.run(each) for each in looks.due(10)]
 
     def paypal_events(self) -> list[dict[str, Any]]:
