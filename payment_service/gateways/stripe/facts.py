@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from payment_service.gateways.facts import GatewayFacts
 
-# The API version of the Stripe SDK in requirements.lock; a test compares the two. A constant, because
-# importing the SDK would take a third of the start.
+# The API version of the Stripe SDK in requirements.lock; a test compares the two. A constant,
+# because importing the SDK would take a third of the start.
 API_VERSION = "2026-10-28.endive"
 
 # docs.stripe.com/api/idempotent_requests: Stripe may remove a key once it is 24 hours old. It
