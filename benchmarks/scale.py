@@ -116,14 +116,16 @@ def _measured(
     requests, micros, p50, p99, not_200, broken = zip(*answered, strict=True)
     orders = sum(requests) - sum(not_200)
     return Scale(
-        name,
-        number,
-        sum((n - bad) / t * 1e6 for n, bad, t in zip(requests, not_200, micros, strict=True)),
-        max(p50) / 1000,
-        max(p99) / 1000,
-        sum(not_200) + sum(broken),
-        *(each / max(1, orders) * 1000 for each in spent),
-        idle,
+        store=name,
+        services=number,
+        rate=sum((n - bad) / t * 1e6 for n, bad, t in zip(requests, not_200, micros, strict=True)),
+        p50=max(p50) / 1000,
+        p99=max(p99) / 1000,
+        failed=sum(not_200) + sum(broken),
+        service_ms=spent[0] / max(1, orders) * 1000,
+        store_ms=spent[1] / max(1, orders) * 1000,
+        stripe_ms=spent[2] / max(1, orders) * 1000,
+        idle=idle,
     )
 
 
