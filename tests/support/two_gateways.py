@@ -57,9 +57,7 @@ class TwoGateways(FlowBench):
             clock=lambda: self.now,
         )
         self.circuit_changes: list[tuple[str, str]] = []
-        health = Health(
-            lambda: self.now, lambda *change: self.circuit_changes.append(change)
-        )
+        health = Health(lambda: self.now, lambda *change: self.circuit_changes.append(change))
         return replace(
             super().another(),
             gated={"paypal": gateway},
@@ -121,7 +119,7 @@ class TwoGateways(FlowBench):
 
     def look_at_all(self) -> None:
         """Take every late look-up, each when it is due."""
-        while (look_ups := self.record().follow_up.look_ups):
+        while look_ups := self.record().follow_up.look_ups:
             self.now = max(self.now, look_ups[0])
             self.look()
 
