@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request
 
 from payment_service import wiring
-from payment_service.background.start import start_delivery, start_late_look_ups
+from payment_service.background.start import start_approvals, start_delivery, start_late_look_ups
 from payment_service.cli.commands import (
     add_commands,
     from_environment,
@@ -78,6 +78,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         start_delivery(settings, parts.payments, parts.receivers)
     if payments is None and is_serving():
         start_late_look_ups(settings, parts.payments)
+        start_approvals(settings, parts.payments)
     if is_serving():
         parts.metrics.serve()
     if payments is None:

@@ -29,7 +29,7 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
     def payment_intent() -> Response:
         wanted = parse(read_query(request.query_string), StatusRequest)
         orders = payments.orders_of(wanted.client_id)
-        return jsonify(asdict(orders.status(wanted, refresh=wanted.refresh == "true")))
+        return jsonify(orders.status(wanted, refresh=wanted.refresh == "true").shown())
 
     @app.post("/update-payment-intent")
     def update_payment_intent() -> Response:

@@ -103,6 +103,8 @@ class _Refunding:
     def _step(self) -> RefundAnswer | None:
         """Return the answer; None to look again."""
         record = paid_record(self._context, self._order, self._deadline, self._request.refund_id)
+        if self._context.gated_of(record):
+            raise RefundAtGateway(record.sent.gateway)
         entry = entry_of(record, self._request.refund_id)
         if entry is not None:
             self._check_same(entry)

@@ -14,6 +14,7 @@ from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import Adoption, choose
+from payment_service.payments.creation.circuit import note_outcome
 from payment_service.payments.creation.missing_intent import fetch_again
 from payment_service.payments.creation.owned_record import OwnedRecord
 from payment_service.payments.creation.states import (
@@ -47,9 +48,15 @@ class Attempt:
     """The steps of an attempt's owner. They end before the deadline."""
 
     def __init__(
-        self, context: Context, wanted: Wanted, claimed: Claimed, deadline: Deadline
+        self,
+        context: Context,
+        wanted: Wanted,
+        claimed: Claimed,
+        deadline: Deadline,
+        share: Deadline | None = None,
     ) -> None:
-        self._context, self._wanted, self._deadline = context, wanted, deadline
+        """`share`: when the calls to the gateway end, if another one may step in afterwards."""
+        self._context, self._wanted, self._deadline = context, wanted, share or deadline
         self._own = OwnedRecord(
             context, wanted, claimed.record, deadline, leased_at=claimed.leased_at
         )
@@ -90,7 +97,9 @@ class Attempt:
         # Rule 2: every sender uses the key and the params of the record.
         order, number = self._record.order, self._record.attempt
         key = idempotency_key(order.client_id, order.order_id, number)
-        match self._gateway.create(self._sent, key, self._deadline):
+        outcome = self._gateway.create(self._sent, key, self._deadline)
+        note_outcome(self._context, self._gateway.facts, outcome)
+        match outcome:
             case Made() as made:
                 return self._made(made)
             case Declined() as no:

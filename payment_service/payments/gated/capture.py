@@ -62,7 +62,7 @@ class Capturing:
         return self._send(self._claim(record, gated_transitions.taken_over), found)
 
     def _noted(self, record: OrderRecord, approved: Intent) -> OrderRecord:
-        """Record the approval, so that it is looked at soon if another gateway must answer first."""
+        """Record the approval: it is looked at soon if the capture must wait (rule 19)."""
         if not gated_transitions.shows_change(record, approved):
             return record
         seen = gated_transitions.seen(record, approved, self._context.clock())
@@ -99,11 +99,11 @@ class Capturing:
             case PaymentGone(error):
                 return self._gone(mine, known, error)
             case AccountRefused(error):
-                self._not_sent(mine, error)
+                return self._not_sent(mine, error)
             case PaidBefore(error):
-                self._fence(mine, error)
+                return self._fence(mine, error)
             case CaptureUnclear():
-                self._unclear(mine, outcome)
+                return self._unclear(mine, outcome)
 
     # The outcomes, by the table in gateways.capture_outcome.
 
@@ -123,7 +123,7 @@ class Capturing:
         if after is None:
             held = context.records.read(mine.order)
             beside = held.payment_intent_id if held else None
-            context.report("two_taken", mine, payment_intent_id=intent.id, beside=beside, **facts)
+            context.report("two_taken", mine, beside=beside, **facts)
             raise RecordChanged
         context.report("captured", after, amount=intent.amount_received, **facts)
         return after, intent
@@ -183,7 +183,7 @@ class Capturing:
         now = self._context.clock()
         after = self._resolved(mine, lambda held: gated_transitions.fenced(held, now, error.code))
         facts = gated_transitions.facts_of(mine)
-        self._context.report("fenced", after, payment_intent_id=mine.payment_intent_id, **facts)
+        self._context.report("fenced", after, **facts)
         raise AlreadyPaid(mine.sent.gateway) from error
 
     def _unclear(self, mine: OrderRecord, unclear: CaptureUnclear) -> NoReturn:

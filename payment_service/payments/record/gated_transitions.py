@@ -24,6 +24,9 @@ from payment_service.payments.record.order_record import OrderRecord
 
 NEEDS_SHOPPER, APPROVED, PROCESSING = "requires_action", "requires_capture", "processing"
 
+# The gateway has taken the money, or is still working on it.
+PAID = frozenset({SUCCEEDED, PROCESSING})
+
 # No request arrives later than this after it was sent (docs/exactly-once.md, Assumptions).
 LATEST_ARRIVAL_SECONDS = 3600.0
 
@@ -252,15 +255,15 @@ def fenced(record: OrderRecord, now: float, code: str) -> OrderRecord:
     return noted.with_follow_up(fenced=True, gated_capture=kept, approval_look=None)
 
 
-def adopted_elsewhere(
+def adopted_instead(
     record: OrderRecord, taken: Intent, sent: SentParams, now: float
 ) -> OrderRecord:
-    """Record a payment that another gateway has taken; nothing is captured here (rule 19).
+    """Record another payment of the order, which a gateway has taken (rule 19).
 
-    `sent`: that gateway, and the price.
+    Nothing is captured of the one that was recorded. `sent`: the gateway, and the price.
     """
     moved = replace(record, sent=sent).with_follow_up(
-        gated_capture=None, approval_look=None, approval_looks=0
+        gated_capture=None, fenced=False, approval_look=None, approval_looks=0
     )
     return transitions.adopted(moved, taken, now, "adopted, paid")
 
@@ -319,9 +322,13 @@ def _unclaimed(capture: GatedCapture) -> GatedCapture:
 
 def is_paid(found: Intent) -> bool:
     """Whether the gateway has taken the money, or is still working on it."""
-    return found.status in (SUCCEEDED, PROCESSING)
+    return found.status in PAID
 
 
 def facts_of(record: OrderRecord) -> dict[str, Any]:
     """Return the facts of an observation about the capture."""
-    return {"gateway": record.sent.gateway, "number": capture_of(record).number}
+    return {
+        "payment_intent_id": record.payment_intent_id,
+        "gateway": record.sent.gateway,
+        "number": capture_of(record).number,
+    }
