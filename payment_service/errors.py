@@ -34,6 +34,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from payment_service.schema.gateway_names import GATEWAY_TITLES
+
 
 class PaymentError(Exception):
     """An internal error; the log has its traceback.
@@ -154,10 +156,6 @@ class RefundReused(PaymentError):
     """The refund_id was already used with other parameters."""
 
     code = "refund_reused"
-
-
-# The names of gateways in sentences for people.
-GATEWAY_TITLES = {"stripe": "Stripe", "paypal": "PayPal"}
 
 
 class RefundAtGateway(PaymentError):

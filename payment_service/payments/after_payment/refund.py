@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from payment_service.errors import PaymentError, RefundReused, StripeFailed
+from payment_service.errors import PaymentError, RefundAtGateway, RefundReused, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.refund import Refund, refunded_in_all
 from payment_service.key_store.contract import Order, StoreUnavailable

@@ -108,7 +108,7 @@ def _adopt(context: Context, record: OrderRecord, named: NamedPayment, deadline:
         beside = record.payment_intent_id
         context.report("two_taken", record, payment_intent_id=paid.id, beside=beside)
         return "two_paid"
-    adopted = gated_transitions.adopted_instead(record, paid, named.sent, now)
+    adopted = gated_transitions.adopted_elsewhere(record, paid, named.sent, now)
     if own is not None and own.payable:
         adopted = transitions.replaced(adopted, own.id, now)
     adopted = gated_transitions.with_next_look(adopted, now)

@@ -87,7 +87,7 @@ class Elsewhere:
         params = {"amount": newest.amount, "currency": newest.currency}
         sent = SentParams(gateway.api_version, params, gateway.facts.name)
         now = self._context.clock()
-        after = gated_transitions.adopted_instead(self.record, newest, sent, now)
+        after = gated_transitions.adopted_elsewhere(self.record, newest, sent, now)
         self._write(self._context.with_shop_event(after, newest))
         facts = {"payment_intent_id": newest.id, "status": newest.status}
         self._context.report("stray_paid", self.record, **facts)

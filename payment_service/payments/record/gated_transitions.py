@@ -21,6 +21,7 @@ from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.record import transitions
 from payment_service.payments.record.gateways import GatedCapture
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.transitions import Lease, Wanted
 
 NEEDS_SHOPPER, APPROVED, PROCESSING = "requires_action", "requires_capture", "processing"
 
@@ -255,7 +256,7 @@ def fenced(record: OrderRecord, now: float, code: str) -> OrderRecord:
     return noted.with_follow_up(fenced=True, gated_capture=kept, approval_look=None)
 
 
-def adopted_instead(
+def adopted_elsewhere(
     record: OrderRecord, taken: Intent, sent: SentParams, now: float
 ) -> OrderRecord:
     """Record another payment of the order, which a gateway has taken (rule 19).
@@ -266,6 +267,24 @@ def adopted_instead(
         gated_capture=None, fenced=False, approval_look=None, approval_looks=0
     )
     return transitions.adopted(moved, taken, now, "adopted, paid")
+
+
+def begun_by_update(
+    record: OrderRecord, wanted: Wanted, lease: Lease, revision: int
+) -> OrderRecord:
+    """Begin the attempt with the price of an update; the payment given out is dropped.
+
+    The caller has checked that no capture can move money (rule 15).
+    """
+    over = transitions.touched(record, lease.now, "update sent", revision=revision)
+    begun = transitions.next_attempt(replace(over, version=record.version), wanted, lease)
+    return begun.with_follow_up(
+        revision=revision,
+        last_revision=revision,
+        gated_capture=None,
+        approval_look=None,
+        approval_looks=0,
+    )
 
 
 def ended(record: OrderRecord, *, now: float, reason: str) -> OrderRecord:

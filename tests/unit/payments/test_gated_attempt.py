@@ -17,7 +17,7 @@ from payment_service.payments.creation.resolve import resolve
 from payment_service.payments.record import transitions
 from sandbox.faults import FaultOrder
 from tests.support.flow_bench import BUDGET_SECONDS
-from tests.support.two_gateways import ANY, PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
+from tests.support.switch_bench import ANY, PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
 
 
 class Crash(BaseException):

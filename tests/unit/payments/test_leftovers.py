@@ -12,7 +12,7 @@ from payment_service.payments.record import gated_transitions
 from payment_service.payments.recovery.strays import TWO_PAID, settle_stray
 from sandbox.faults import FaultOrder, Match
 from tests.support.flow_bench import BUDGET_SECONDS
-from tests.support.two_gateways import PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
+from tests.support.switch_bench import PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
 
 HOUR = 3600.0
 

@@ -24,7 +24,7 @@ from payment_service.payments.creation.switching import MAX_LEFTOVERS
 from payment_service.payments.record import transitions
 from sandbox.faults import FaultOrder
 from tests.support.flow_bench import BUDGET_SECONDS, CREATE
-from tests.support.two_gateways import AFTER_SECONDS, PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
+from tests.support.switch_bench import AFTER_SECONDS, PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
 
 SILENCE = ["lost_before", "lost_after", "cut_body", "html", "error_503", "rate_limited"]
 
