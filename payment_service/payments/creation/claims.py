@@ -13,6 +13,7 @@ from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.owned_record import OwnedRecord
 from payment_service.payments.creation.states import Claimed, LookAgain
+from payment_service.payments.observer import What
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Wanted
@@ -80,8 +81,8 @@ class Claims:
             if len(mine.follow_up.leftovers) > len(held.follow_up.leftovers):
                 self._context.report("leftover_left", mine, gateway=came)
         else:
-            begun = "taken_over" if inherited else "claimed"
-            self._context.report(begun if again else "next_attempt", mine)
+            what: What = "taken_over" if inherited else "claimed"
+            self._context.report(what if again else "next_attempt", mine)
         sent_until = transitions.sends_ended_at(held, self._context.timing.lock)
         return Claimed(mine, inherited, leased_at, sent_until, begun=not again)
 

@@ -183,7 +183,7 @@ class _Creation:
             case Step.REFUSE:
                 raise _reused()
 
-    def _wait(self, record: OrderRecord) -> Claimed | LookAgain:
+    def _wait(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
         """Rule 7: poll the store with back-off while another owner renews its lease.
 
         Rule 5: take over if it did not for the whole time of a lease. Stop when too little time is
