@@ -18,7 +18,7 @@ from sandbox.faults import FaultOrder, Match
 from sandbox.paypal import acts
 from tests.support.after_bench import AfterBench
 from tests.support.flow_bench import BUDGET_SECONDS
-from tests.support.two_gateways import PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
+from tests.support.switch_bench import PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
 
 HOUR = 3600.0
 CAPTURE = Match(method="POST", path="/v2/checkout/orders/")
