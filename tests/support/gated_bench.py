@@ -135,7 +135,8 @@ class GatedBench(AfterBench, TwoGateways):
         return self.record().follow_up.gated_capture
 
     def status(self) -> str | None:
-        return self.record().payment_status
+        found: str | None = self.record().payment_status
+        return found
 
     def whats(self) -> list[str]:
         return [each.what for each in self.seen]
