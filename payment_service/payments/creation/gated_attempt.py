@@ -77,7 +77,7 @@ class GatedAttempt:
                 return GatewayFailed(self._own.record, error)
 
     def _made(self, intent: Intent) -> AttemptResult:
-        """Record the payment before the answer. A resend may have found it approved, or even paid."""
+        """Record the payment before the answer. A resend may find it approved, or even paid."""
         context, now = self._context, self._context.clock()
 
         def made(record: OrderRecord) -> OrderRecord:
@@ -102,7 +102,7 @@ class GatedAttempt:
         raise refused
 
     def _fenced(self, refused: Refused) -> AlreadyPaid:
-        """Rule 21: the order is paid. Another request may own the attempt by now, and must not send."""
+        """Rule 21: the order is paid. The attempt's next owner must not send either."""
         code, now = refused.code, self._context.clock()
 
         def fenced(held: OrderRecord) -> OrderRecord | None:
