@@ -324,8 +324,7 @@ def test_killed_process_captures_once_and_the_next_request_finishes(
         service.start()
         if not at_capture:
             until(lambda: service.create("K-1", **BOTH).status_code == 200, seconds=40)
-            [made] = paypal.orders("K-1")
-            paypal.act(made["id"], "approve")
+            press(sold(service.create("K-1", **BOTH))["redirect_url"])
         paid = again_until_paid(service, "K-1")
         assert captures(paypal, "K-1") == ["COMPLETED"]
         assert paid["gateway"] == "paypal"
