@@ -18,7 +18,7 @@ from payment_service.payments.record.lease_watch import LeaseWatch
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import LEASE_SECONDS, Lease
-from payment_service.payments.shop_events.catalogue import with_event
+from payment_service.payments.shop_events.catalogue import with_event, with_gateway_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,13 @@ class Context:
         One write stores both the state and the event: no order is recorded as paid without its
         event.
         """
-        return with_event(record, intent, self.clock()) if self.listened(record.order) else record
+        if not self.listened(record.order):
+            return record
+        return self.naming_gateway(record, with_event(record, intent, self.clock()))
+
+    def naming_gateway(self, before: OrderRecord, after: OrderRecord) -> OrderRecord:
+        """Return `after`; its new shop events name the gateway, where there are several."""
+        return with_gateway_named(before, after) if self.several_gateways else after
 
     def report(
         self, what: What, record: OrderRecord, **facts: str | int | float | bool | None

@@ -13,6 +13,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.payment_fields import Unsuited
 from payment_service.gateways.sent_params import SentParams
+from payment_service.key_store.contract import Order
 from payment_service.payments.changes.update_checks import (
     Updated,
     compare,
@@ -22,9 +23,10 @@ from payment_service.payments.changes.update_checks import (
 from payment_service.payments.context import Context
 from payment_service.payments.creation.gated_attempt import GatedAttempt
 from payment_service.payments.creation.owned_record import release_and_raise
+from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.creation.states import Claimed, Created, GatewayFailed
 from payment_service.payments.gated.complete import settle
-from payment_service.payments.record import gated_transitions
+from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.gated_transitions import PROCESSING
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
@@ -68,6 +70,31 @@ def update_gated(
     return _begin(context, record, request, sent, deadline)
 
 
+def resume_update(
+    context: Context, order: Order, request: UpdateRequest, deadline: Deadline
+) -> Updated | None:
+    """Carry out the attempt that this very update began and whose answer was lost.
+
+    None if there is none. Nothing of it was given out (rule 14), and its key makes one payment.
+    """
+    record = context.records.read(order)
+    if record is None or not _is_lost(context, record, request):
+        return None
+    leased_at = deadline.monotonic()
+    mine = transitions.taken_over(record, context.lease())
+    context.records.write(record, mine)
+    claimed = Claimed(mine, inherited=True, leased_at=leased_at)
+    intent = _carry_out(context, claimed, deadline)
+    return Updated(intent, record.follow_up.revision, replayed=True)
+
+
+def _is_lost(context: Context, record: OrderRecord, request: UpdateRequest) -> bool:
+    ours = record.follow_up.sent[-1:] == (request.without_revision,)
+    is_gated = record.sent.gateway in context.gated
+    lost = is_unknown(record, context.clock()) and not record.follow_up.fenced
+    return ours and is_gated and lost
+
+
 def _check_open(context: Context, record: OrderRecord, intent: Intent) -> None:
     if intent.status in TAKEN or intent.status == CANCELED:
         raise NoLongerOpen(intent.status)
@@ -105,11 +132,17 @@ def _begin(
     mine = begun.with_follow_up(sent=known_updates(request, record.follow_up))
     context.records.write(record, mine)
     claimed = Claimed(mine, inherited=False, leased_at=leased_at, begun=True)
+    intent = _carry_out(context, claimed, deadline)
+    context.report("updated", mine, revision=revision)
+    return Updated(intent, revision, replayed=False)
+
+
+def _carry_out(context: Context, claimed: Claimed, deadline: Deadline) -> Intent:
+    record = claimed.record
+    wanted = Wanted(record.order, record.fingerprint, record.sent)
     end = GatedAttempt(context, wanted, claimed, deadline).carry_out()
-    match end:
-        case Created(intent):
-            context.report("updated", mine, revision=revision)
-            return Updated(intent, revision, replayed=False)
-        case GatewayFailed():
-            release_and_raise(context, wanted, end, deadline)
+    if isinstance(end, Created):
+        return end.intent
+    if isinstance(end, GatewayFailed):
+        release_and_raise(context, wanted, end, deadline)
     raise RecordChanged

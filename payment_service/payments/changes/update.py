@@ -25,9 +25,9 @@ from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.existing_order import known_record
-from payment_service.payments.changes.gated_update import update_gated
+from payment_service.payments.changes.gated_update import resume_update, update_gated
+from payment_service.payments.changes.update_checks import Updated as Updated
 from payment_service.payments.changes.update_checks import (
-    Updated,
     changed,
     compare,
     is_applied,
@@ -56,11 +56,16 @@ def update_order(
 
 
 def _update(context: Context, order: Order, request: UpdateRequest, deadline: Deadline) -> Updated:
+    gateway_deadline = deadline.earlier(context.timing.store)
+    if context.gated:
+        resumed = resume_update(context, order, request, gateway_deadline)
+        if resumed is not None:
+            return resumed
     record = known_record(context, order, deadline)
-    gated, deadline = context.gated_of(record), deadline.earlier(context.timing.store)
+    gated = context.gated_of(record)
     if gated:
-        return update_gated(context, gated, record, request, deadline)
-    return _Update(context, record, request, deadline).run()
+        return update_gated(context, gated, record, request, gateway_deadline)
+    return _Update(context, record, request, gateway_deadline).run()
 
 
 class _Update:

@@ -34,7 +34,8 @@ def with_failed_event(context: Context, record: OrderRecord, intent: Intent) -> 
     if not context.listened(record.order) or intent.failure is None:
         return record
     kind = EventKind(FAILED, f"failed:{intent.failure.name}")
-    return with_named_event(record, intent, kind, context.clock())
+    told = with_named_event(record, intent, kind, context.clock())
+    return context.naming_gateway(record, told)
 
 
 def failure_of(record: OrderRecord, code: str) -> Failure:

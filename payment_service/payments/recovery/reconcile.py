@@ -158,9 +158,6 @@ class Reconciler:
     # Unknown orders.
 
     def _unknown(self, record: OrderRecord) -> None:
-        if self._is_gated(record):
-            self._close(record)
-            return
         if self._dry_run:
             self._would_resolve(record)
             return
@@ -173,17 +170,11 @@ class Reconciler:
         else:
             self.tally.closed += 1
 
-    def _close(self, record: OrderRecord) -> None:
-        """Close an unknown attempt at a gated gateway: nothing of it was given out (rule 14)."""
-        if not self._dry_run:
-            now = self._context.clock()
-            closed = transitions.rejected(record, "nothing_made", now)
-            if not self._context.records.replace(record, closed):
-                return
-        self.tally.closed += 1
-
     def _would_resolve(self, record: OrderRecord) -> None:
         check_served(self._context, record.order)
+        if self._is_gated(record):
+            self.tally.closed += 1
+            return
         gateway = self._context.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
         sent_until = transitions.sends_ended_at(record, self._context.timing.lock)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from payment_service.gateways.intent import CANCELED, Intent
@@ -100,6 +100,18 @@ def with_money_event(
         until=now + KEEP_TRYING_SECONDS,
     )
     return record.with_follow_up(queue=(*record.follow_up.queue, event))
+
+
+def with_gateway_named(before: OrderRecord, after: OrderRecord) -> OrderRecord:
+    """Return `after` with the gateway in each event that `before` did not have yet."""
+    old, queue = before.follow_up.queue, after.follow_up.queue
+    if len(queue) == len(old):
+        return after
+    named = (
+        replace(event, facts={**event.facts, "gateway": after.sent.gateway})
+        for event in queue[len(old) :]
+    )
+    return after.with_follow_up(queue=(*queue[: len(old)], *named))
 
 
 def order_facts(record: OrderRecord) -> dict[str, Any]:
