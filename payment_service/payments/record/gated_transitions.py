@@ -130,6 +130,12 @@ def is_stuck(record: OrderRecord, now: float) -> bool:
     return claimed_at is not None and now - claimed_at >= STUCK_SECONDS
 
 
+def is_same_payment(held: OrderRecord, record: OrderRecord) -> bool:
+    """Whether both records name the same payment at the same gateway."""
+    theirs = (held.state, held.payment_intent_id, held.sent.gateway)
+    return theirs == (record.state, record.payment_intent_id, record.sent.gateway)
+
+
 def shows_change(record: OrderRecord, found: Intent) -> bool:
     """Whether the payment shows another state than the record, or ends its claim."""
     return found.status != record.payment_status or is_claimed(record)
@@ -178,7 +184,7 @@ def taken_over(record: OrderRecord, now: float, until: float) -> OrderRecord:
 
 
 def _claim(record: OrderRecord, mine: GatedCapture, now: float, what: str) -> OrderRecord:
-    noted = transitions.touched(record, now, what, number=mine.number)
+    noted = _noted_once(record, now, what, number=mine.number)
     after = replace(noted, payment_status=PROCESSING).with_follow_up(gated_capture=mine)
     return with_next_look(after, now)
 
@@ -231,9 +237,21 @@ def unresolved(record: OrderRecord, now: float, code: str, *, sent: bool) -> Ord
     `sent`: whether a send of it may have arrived without an answer.
     """
     capture = capture_of(record)
-    noted = transitions.touched(record, now, "capture unknown", number=capture.number, code=code)
+    noted = _noted_once(record, now, "capture unknown", number=capture.number, code=code)
     kept = replace(capture, until=now, sent=capture.sent or sent)
     return with_next_look(noted.with_follow_up(gated_capture=kept), now)
+
+
+def _noted_once(record: OrderRecord, now: float, what: str, **facts: str | int) -> OrderRecord:
+    """Return the next version, with a history entry if none of this claim is there.
+
+    A claim may be asked after for days, and the history is bounded.
+    """
+    claimed_at = capture_of(record).claimed_at or 0.0
+    known = any(
+        entry["what"] == what and entry["at"] >= claimed_at for entry in record.follow_up.history
+    )
+    return transitions.amended(record) if known else transitions.touched(record, now, what, **facts)
 
 
 def is_unresolved(record: OrderRecord) -> bool:
