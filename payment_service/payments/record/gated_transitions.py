@@ -190,7 +190,7 @@ def _claim(record: OrderRecord, mine: GatedCapture, now: float, what: str) -> Or
 
 
 def is_claim_of(held: OrderRecord, mine: OrderRecord) -> bool:
-    """Whether the record still has the claim that `mine` wrote, and no other process took it over."""
+    """Whether the record still has the claim of `mine`, and no other process took it over."""
     same = held.payment_intent_id == mine.payment_intent_id and is_claimed(held)
     ours, theirs = capture_of(mine), capture_of(held)
     return same and (ours.number, ours.until) == (theirs.number, theirs.until)
