@@ -54,16 +54,23 @@ def start_late_look_ups(settings: Settings, payments: Payments) -> None:
     JobLoop(look_ups, LOOK_UP_POLL_SECONDS).start()
 
 
-def start_approvals(settings: Settings, payments: Payments) -> None:
-    """Look in a thread of this process for approvals, if any account has a gated gateway."""
+def open_approvals(settings: Settings, payments: Payments) -> JobLoop | None:
+    """Return the loop that looks for approvals, or None if no account has a gated gateway."""
     if not any(context.gated for context, _ in payments.accounts()):
-        return
+        return None
     approvals = Approvals(
         payments.orders.context,
         lambda client_id: payments.orders_of(client_id).context,
         settings.request_budget_seconds,
     )
-    JobLoop(approvals, LOOK_UP_POLL_SECONDS).start()
+    return JobLoop(approvals, LOOK_UP_POLL_SECONDS)
+
+
+def start_approvals(settings: Settings, payments: Payments) -> None:
+    """Look for approvals in a thread of this process, if any account has a gated gateway."""
+    loop = open_approvals(settings, payments)
+    if loop is not None:
+        loop.start()
 
 
 def start_delivery(settings: Settings, payments: Payments, receivers: Receivers) -> None:
