@@ -15,8 +15,8 @@ from payment_service.payments.record.gated_transitions import PROCESSING
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged, retry_on_race
 
-# Its answer is not needed, because an approval moves no money. It is asked all the same, in case
-# the store has lost a capture.
+# How long the gateway may take. No answer is necessary, because an approval moves no money, but it
+# may show a capture that the store has lost.
 ASK_SECONDS = 3.0
 
 

@@ -133,7 +133,7 @@ class Capturing:
         raise RecordChanged
 
     def _payer_needed(self, mine: OrderRecord, known: Intent, no: PayerNeeded) -> Result:
-        """Send the shopper to the page again; a declined payment is told to the shop."""
+        """Send the shopper to the page again; tell the shop of a decline."""
         context, now = self._context, self._context.clock()
         failed = replace(
             known,
@@ -198,7 +198,7 @@ class Capturing:
     def _unknown(
         self, mine: OrderRecord, error: PaymentError, *, sent: bool, alarm: str | None = None
     ) -> NoReturn:
-        """Keep the claim, so that the next process asks what came of it."""
+        """Keep the claim, so that the next process asks for the outcome."""
         context, now = self._context, self._context.clock()
         facts = gated_transitions.facts_of(mine)
         context.report("capture_unknown", mine, code=error.code, alarm=alarm, **facts)
@@ -208,7 +208,7 @@ class Capturing:
                 lambda held: gated_transitions.unresolved(held, now, error.code, sent=sent),
             )
         except (StoreUnavailable, RecordChanged):
-            # The claim ends by itself, or another process has it.
+            # The claim expires anyway, or another process has it.
             context.report("unrecorded", mine, code=error.code)
         if not isinstance(error, Refused):
             raise error

@@ -1,8 +1,7 @@
 """Complete the payment of an order at a gated gateway: ask, capture what is approved, record it.
 
-The one function for whoever meets such an order: a request that is sent again, a webhook event, the
-job that looks for approvals, the reconciler. The numbers in comments are those of the rules in
-docs/exactly-once.md.
+Requests, events, the job that looks for approvals and the reconciler all call it. The numbers in
+comments are those of the rules in docs/exactly-once.md.
 """
 
 from __future__ import annotations

@@ -131,6 +131,15 @@ def test_declined_payment_is_told_and_captured_after_another_approval(bench: Gat
     assert bench.deliver_all() == ["order.failed", "order.paid"]
 
 
+def test_page_after_a_decline_comes_from_the_rejection(bench: GatedBench) -> None:
+    bench.paypal.rules = replace(bench.paypal.rules, declined_goes_back=False, links_on_read=False)
+    payment_id = bench.approved("INSTRUMENT_DECLINED")
+    sent = len(bench.at_paypal)
+    assert payment_id in str(bench.complete().redirect_url)
+    # A read and a capture, which rejects and is followed by another read.
+    assert bench.at_paypal[sent:].count("send") == 3
+
+
 def test_each_decline_is_told_once(bench: GatedBench) -> None:
     payment_id = bench.approved("INSTRUMENT_DECLINED")
     bench.complete()

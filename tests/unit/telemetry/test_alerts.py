@@ -82,6 +82,7 @@ CASES = {
     "PaymentsStrayLeft": first_event("stray_left"),
     "PaymentsEventParked": first_event("event_parked"),
     "PaymentsFenced": first_event("fenced"),
+    "PaymentsCaptureStuck": first_event("capture_stuck"),
     "PaymentsAccountRefused": first_event("account_refused"),
     "PaymentsSwitching": Case({SWITCHED: "0x25 1x20"}, {SWITCHED: "0x45"}),
     "PaymentsLeftovers": Case({LEFTOVERS: "0 2x200"}, {LEFTOVERS: "2x100 0x60"}, at=180),
