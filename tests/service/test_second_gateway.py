@@ -266,6 +266,16 @@ def test_metrics_and_the_start_line_name_both_gateways(
     assert any("stripe_seconds" in line and "paypal_seconds" in line for line in last)
 
 
+def test_credentials_are_checked_at_the_start(
+    stripe: SandboxProcess, paypal: PayPalProcess, tmp_path: Path
+) -> None:
+    key = {"STRIPE_SECRET_KEY": "sk_test_good"}
+    with service_of(stripe, paypal, tmp_path, **key) as service:
+        until(lambda: bool(lines(service, "PayPal accepts the key")))
+        [line] = lines(service, "PayPal accepts the key")
+        assert line["setting"] == "PAYPAL_CLIENT_ID"
+
+
 def test_clients_order_goes_to_its_own_app(
     stripe: SandboxProcess, paypal: PayPalProcess, tmp_path: Path
 ) -> None:
