@@ -147,6 +147,21 @@ def test_order_is_sold_while_stripe_is_silent_and_stripe_is_cleared_afterwards(
     assert {"switched", "captured"} <= {each["what"] for each in shown["history"]}
 
 
+def test_every_order_is_answered_within_ten_seconds_with_the_default_settings(
+    stripe: SandboxProcess, paypal: PayPalProcess, tmp_path: Path
+) -> None:
+    with service_of(stripe, paypal, tmp_path, FAILOVER_AFTER_SECONDS="") as service:
+        silence(stripe)
+
+        def seconds(number: int) -> float:
+            started = time.monotonic()
+            sold(service.create(f"T-{number}", **BOTH))
+            return time.monotonic() - started
+
+        with ThreadPoolExecutor(20) as pool:
+            assert max(pool.map(seconds, range(20))) < MOST_SECONDS
+
+
 def test_event_of_an_approval_completes_the_payment(
     service: ServiceProcess, stripe: SandboxProcess, paypal: PayPalProcess
 ) -> None:
