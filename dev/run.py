@@ -87,7 +87,7 @@ def _demo_settings() -> dict[str, str]:
         "DEMO_API_KEY": f"api_{secrets.token_hex(16)}",
         "GATEWAYS": "stripe,paypal",
         "FAILOVER": "1",
-        # The stand-in for Stripe answers at once, and nobody wants to wait for a failure.
+        # The sandbox answers at once, so a short wait shows a failure, and the demo stays quick.
         "FAILOVER_AFTER_SECONDS": "2",
     }
 

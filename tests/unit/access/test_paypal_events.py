@@ -1,4 +1,4 @@
-"""Which webhook id verifies an event of PayPal's, and whose orders it may change."""
+"""PayPal's events: the webhook ids that verify them, and the orders that each may change."""
 
 from __future__ import annotations
 
