@@ -197,6 +197,28 @@ def test_request_that_accepts_only_stripe_is_answered_as_before(
     ]
 
 
+def test_page_that_knows_only_paypal_is_served_there_or_told_why_not(
+    service: ServiceProcess, stripe: SandboxProcess, paypal: PayPalProcess
+) -> None:
+    only_paypal: Any = {"accept_gateways": ["paypal"]}
+    sold(service.create("P-1", **only_paypal))
+    at_stripe = service.create("P-2", **BOTH).json()
+    assert (at_stripe["gateway"], "redirect_url" in at_stripe) == ("stripe", False)
+    refused = service.create("P-2", **only_paypal)
+    assert (refused.status_code, refused.json()["gateway"]) == (409, "stripe")
+    rail: Any = {"payment_method_types": ["us_bank_account"]}
+    wrong = service.create("P-3", **rail, **only_paypal)
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_parameter")
+    assert "accept_gateways" in wrong.json()["error"]
+    with ServiceProcess(stripe.url, {"WEB_CONCURRENCY": "1"}) as of_stripe_only:
+        wrong = of_stripe_only.create("P-4", **only_paypal)
+        assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_parameter")
+        both = of_stripe_only.create("P-4", **BOTH).json()
+        assert (both["gateway"], both["status"]) == ("stripe", "requires_payment_method")
+        assert "gateway" not in status(of_stripe_only, "P-4")
+    assert len(paypal.orders("P-1")) == 1
+
+
 def test_shopper_who_goes_back_or_is_declined_can_try_again(
     service: ServiceProcess, stripe: SandboxProcess, paypal: PayPalProcess
 ) -> None:
