@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request
 
 from payment_service import wiring
-from payment_service.background.start import start_delivery, start_late_look_ups
+from payment_service.background.start import start_approvals, start_delivery, start_late_look_ups
 from payment_service.cli.commands import (
     add_commands,
     from_environment,
@@ -23,7 +23,7 @@ from payment_service.cli.commands import (
     is_serving,
 )
 from payment_service.cli.serve import become_server
-from payment_service.payments.payments import Payments
+from payment_service.payments.payments import PaymentAnswer, Payments
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.telemetry import request_log
@@ -38,6 +38,7 @@ from payment_service.web.rebuild_after_fork import (
     rebuild_after_fork,
     refuse_uwsgi_without_lazy_apps,
 )
+from payment_service.web.webhooks import add_webhooks
 from payment_service.wiring import Parts, configure, open_parts
 
 # If a worker exits with this code, gunicorn shuts down instead of restarting the worker.
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
+    add_webhooks(app, parts)
     add_commands(app.cli, lambda: parts)
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)
@@ -76,6 +78,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         start_delivery(settings, parts.payments, parts.receivers)
     if payments is None and is_serving():
         start_late_look_ups(settings, parts.payments)
+        start_approvals(settings, parts.payments)
     if is_serving():
         parts.metrics.serve()
     if payments is None:
@@ -110,12 +113,16 @@ def _add_routes(app: Flask, parts: Parts) -> None:
 
     @app.post("/create-payment-intent")
     def create_payment_intent() -> Response:
-        answer = payments.create(parse_body(PaymentRequest))
-        response = jsonify(
-            payment_intent_id=answer.payment_intent_id,
-            client_secret=answer.client_secret,
-            status=answer.status,
-        )
+        wanted = parse_body(PaymentRequest)
+        answer = payments.create(wanted)
+        shown = {
+            "payment_intent_id": answer.payment_intent_id,
+            "client_secret": answer.client_secret,
+            "status": answer.status,
+        }
+        if wanted.accept_gateways is not None:
+            shown |= _gateway_fields(answer)
+        response = jsonify(shown)
         if answer.replayed:
             response.headers["Idempotent-Replayed"] = "true"
         return response
@@ -136,6 +143,12 @@ def _add_routes(app: Flask, parts: Parts) -> None:
     def readyz() -> Response:
         payments.ready()
         return jsonify(status="ok")
+
+
+def _gateway_fields(answer: PaymentAnswer) -> dict[str, str]:
+    """Return what a page needs that can handle several gateways."""
+    link = {"redirect_url": answer.redirect_url} if answer.redirect_url else {}
+    return {"gateway": answer.gateway, **link}
 
 
 def _add_own_description(app: Flask, parts: Parts) -> None:
@@ -164,7 +177,14 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 
     key = settings.demo_api_key if settings.clients_file else None
     demo_key = key.get_secret_value() if key else None
-    pages = open_pages(Demo(settings.sandbox_url, settings.demo_stage_url, demo_key))
+    gateways = settings.listed_gateways if settings.several_gateways else ()
+    # The stand-in has no credentials that the page could disclose; PayPal itself is not for pages.
+    paypal_url = settings.paypal_api_base if settings.sandbox_url and gateways else None
+    client_id = _demo_client() if demo_key else None
+    demo = Demo(
+        settings.sandbox_url, settings.demo_stage_url, demo_key, paypal_url, gateways, client_id
+    )
+    pages = open_pages(demo)
 
     def show() -> Response:
         shown = pages[request.path]
@@ -172,6 +192,13 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 
     for path in pages:
         app.add_url_rule(path, endpoint="demo", view_func=show)
+
+
+def _demo_client() -> str:
+    # It is loaded already where there is a clients file, and only then.
+    from payment_service.access.clients import DEMO
+
+    return DEMO
 
 
 def _begin() -> None:

@@ -21,6 +21,7 @@ BROWSER_FIELDS = frozenset(
         "payment_method_options",
         "receipt_email",
         "setup_future_usage",
+        "accept_gateways",  # what the page can handle
         "refresh",  # of a status
     }
 )

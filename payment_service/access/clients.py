@@ -17,9 +17,12 @@ from payment_service.access.keys import MIN_SECRET_BYTES, TokenKey, public_key, 
 from payment_service.schema.fields import Fault, Faults, fill, rule
 from payment_service.schema.names import order_name
 from payment_service.schema.secret import Secret
-from payment_service.settings.checks import ORIGIN, listener_url, names
+from payment_service.settings.checks import ORIGIN, listener_url, names, shop_page
 from payment_service.settings.credentials import (
     own_secrets,
+    paypal_client_id,
+    paypal_secret,
+    paypal_webhook_ids,
     publishable_key,
     secret_key,
     token_secret,
@@ -76,6 +79,10 @@ _Account = Annotated[
     str, rule("must be an account like acct_1032D82eZvKYlo2C", pattern="acct_[A-Za-z0-9_]{1,60}")
 ]
 _PublishableKey = Annotated[str, rule("must be text", then=publishable_key)]
+_PayPalClientId = Annotated[str, rule("must be text", then=paypal_client_id)]
+_PayPalSecret = Annotated[Secret, rule("must be text", then=paypal_secret)]
+_PayPalWebhookIds = Annotated[str, rule("must be text", then=paypal_webhook_ids)]
+_ShopPage = Annotated[str, rule("must be text", then=shop_page)]
 _ListenerUrl = Annotated[str, rule("must be text", then=listener_url)]
 _ListenerSecrets = Annotated[Secret, rule("must be text", then=own_secrets)]
 _PerMinute = Annotated[int, rule("must be an integer from 1 to 1000000", ge=1, le=1_000_000)]
@@ -95,6 +102,11 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
     stripe_secret_key: _SecretKey | None = None
     stripe_publishable_key: _PublishableKey | None = None
     stripe_webhook_secret: _WebhookSecrets | None = None
+    paypal_client_id: _PayPalClientId | None = None
+    paypal_client_secret: _PayPalSecret | None = None
+    paypal_webhook_id: _PayPalWebhookIds | None = None
+    paypal_return_url: _ShopPage | None = None
+    paypal_cancel_url: _ShopPage | None = None
     order_events_url: _ListenerUrl | None = None
     order_events_secret: _ListenerSecrets | None = None
     origins: _Origins = []
@@ -106,12 +118,26 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
             raise ValueError("needs token_secrets, token_public_keys or api_keys_sha256")
         if (self.order_events_url is None) != (self.order_events_secret is None):
             raise ValueError("order_events_url and order_events_secret need each other")
+        if (self.paypal_client_id is None) != (self.paypal_client_secret is None):
+            raise ValueError("paypal_client_id and paypal_client_secret need each other")
+        if self.paypal_webhook_id is not None and self.paypal_client_id is None:
+            raise ValueError("paypal_webhook_id needs paypal_client_id")
 
     @cached_property
     def token_keys(self) -> tuple[TokenKey, ...]:
         """The keys that verify this client's tokens."""
         secrets = (shared_secret(each.get_secret_value()) for each in self.token_secrets)
         return (*secrets, *(public_key(pem) for pem in self.token_public_keys))
+
+    @property
+    def has_own_stripe(self) -> bool:
+        """Whether the client's payments go to another Stripe account than the service's."""
+        return bool(self.stripe_secret_key or self.stripe_account)
+
+    @property
+    def uses_own_paypal(self) -> bool:
+        """Whether the client's payments go to another PayPal account than the service's."""
+        return self.paypal_client_id is not None
 
     @property
     def mode(self) -> Literal["test", "live"] | None:

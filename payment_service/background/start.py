@@ -1,7 +1,8 @@
-"""Start the background jobs: the delivery of order events and the search for late PaymentIntents.
+"""Start the background jobs: order events, late PaymentIntents, and approvals.
 
 `payments.shop_events.outbox` decides which events are sent and when they are retried;
-`payments.recovery.late_intents` decides when to look for late PaymentIntents.
+`payments.recovery.late_intents` decides when to look for late PaymentIntents;
+`payments.gated.approvals` looks at given-out payments at the times that their records hold.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from payment_service.background.loop import JobLoop, Lanes
 from payment_service.background.receivers import Posts, Receivers
 from payment_service.http_client.opening import network_of
+from payment_service.payments.gated.approvals import Approvals
 from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.shop_events.outbox import Outbox
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from payment_service.settings import Settings
 
 
-# The poll interval of an idle service. A search for late PaymentIntents is never urgent.
+# The poll interval of an idle service. A look at a gateway is never urgent.
 LOOK_UP_POLL_SECONDS = 5.0
 
 
@@ -50,6 +52,18 @@ def start_late_look_ups(settings: Settings, payments: Payments) -> None:
         settings.request_budget_seconds,
     )
     JobLoop(look_ups, LOOK_UP_POLL_SECONDS).start()
+
+
+def start_approvals(settings: Settings, payments: Payments) -> None:
+    """Look in a thread of this process for approvals, if any account has a gated gateway."""
+    if not any(context.gated for context, _ in payments.accounts()):
+        return
+    approvals = Approvals(
+        payments.orders.context,
+        lambda client_id: payments.orders_of(client_id).context,
+        settings.request_budget_seconds,
+    )
+    JobLoop(approvals, LOOK_UP_POLL_SECONDS).start()
 
 
 def start_delivery(settings: Settings, payments: Payments, receivers: Receivers) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from payment_service.cli.opening import iso
-from payment_service.payments.changes.status import OrderStatus, status_of
+from payment_service.payments.changes.status import OrderStatus
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.strays import STRAY_PAID, TWO_PAID
 
@@ -93,7 +93,7 @@ def _matching(orders: Orders, wanted: Wanted) -> Iterator[Listed]:
 
     # Parsing takes most of the time, so check first what needs none.
     for record in orders.context.records.scan(state, may_match):
-        listed = Listed(status_of(record, orders.context.clock()), _alarms_of(record))
+        listed = Listed(orders.status_of(record), _alarms_of(record))
         by_status = not wanted.statuses or listed.status.status in wanted.statuses
         if by_status and (listed.alarms or not wanted.alarms):
             yield listed
@@ -111,13 +111,14 @@ def _alarms_of(record: OrderRecord) -> tuple[str, ...]:
     kept = record.follow_up
     found = [HISTORY_ALARMS.get(each["what"]) for each in kept.history]
     parked = ["event_parked"] if any(event.parked for event in kept.queue) else []
+    fenced = ["fenced"] if kept.fenced else []
     disputed = ["disputed"] if any(each.is_open for each in kept.disputes) else []
-    return tuple(dict.fromkeys([each for each in found if each] + parked + disputed))
+    return tuple(dict.fromkeys([each for each in found if each] + parked + fenced + disputed))
 
 
 def as_json(status: OrderStatus) -> dict[str, Any]:
     """Return the status of an order in JSON types, with ISO times."""
-    shown = asdict(status)
+    shown = status.shown()
     history = [{**each, "at": iso(each["at"])} for each in status.history]
     money = {name: [_with_iso_times(each) for each in shown[name]] for name in _WITH_TIMES}
     return {**_with_iso_times(shown), **money, "history": history}

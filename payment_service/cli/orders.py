@@ -13,8 +13,10 @@ from payment_service.background.start import open_delivery
 from payment_service.cli import order_list
 from payment_service.cli.opening import OpenService, instant, name, opened, plain_errors
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.free import check_missing, free_order
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.request.existing_order import OrderRequest
 from payment_service.payments.shop_events.outbox import unparked
 
@@ -55,7 +57,7 @@ def orders_group(open_service: OpenService) -> click.Group:
 
     @click.group("orders")
     def orders() -> None:
-        """Look at orders, and free one whose PaymentIntent is gone."""
+        """Look at orders, and free one whose payment is gone or fenced."""
 
     orders.add_command(_show(open_service))
     orders.add_command(_list(open_service))
@@ -86,11 +88,15 @@ def _free(open_service: OpenService) -> click.Command:
     @click.option("--reason", default="freed by hand", help="A note for the order's history.")
     @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
     def free(order_id: str, client_id: str | None, reason: str, yes: bool) -> None:
-        """Free an order whose PaymentIntent Stripe does not know.
+        """Free an order whose payment its gateway does not know, or that is fenced.
 
         The next request for the order creates another PaymentIntent, after it has looked for one at
         Stripe. In live mode first make sure that the key is the right account's: Stripe deletes no
         live PaymentIntent. Nothing is freed while Stripe shows the PaymentIntent.
+
+        A fenced order was paid at PayPal before, with a payment that no record has. First find that
+        payment in PayPal's dashboard, and refund it or keep it: freeing lets the order be paid
+        again.
         """
         parts = opened(open_service)
         context = parts.payments.orders_of(client_id).context
@@ -98,16 +104,23 @@ def _free(open_service: OpenService) -> click.Command:
         deadline = Deadline.after(parts.settings.request_budget_seconds)
         with plain_errors():
             record = check_missing(context, order, deadline)
-            click.echo(
-                f"Stripe does not know {record.payment_intent_id}. Recorded status: "
-                f"{record.payment_status}."
-            )
+            click.echo(_why(record))
             if not yes:
                 click.confirm("Let the order be created, and paid, again?", abort=True)
             free_order(context, record, reason)
         click.echo("Freed: the next request for the order creates another PaymentIntent.")
 
     return free
+
+
+def _why(record: OrderRecord) -> str:
+    known = f"Recorded status: {record.payment_status}."
+    if record.follow_up.fenced:
+        gateway = record.sent.gateway
+        return f"The order was paid at {gateway} before, and no record has that payment. {known}"
+    if record.sent.gateway == DEFAULT_GATEWAY:
+        return f"Stripe does not know {record.payment_intent_id}. {known}"
+    return f"{record.sent.gateway} does not know {record.payment_intent_id}. {known}"
 
 
 def _list(open_service: OpenService) -> click.Command:
@@ -149,7 +162,8 @@ def _list(open_service: OpenService) -> click.Command:
         The command reads every record of the key store, page by page, with any options. It blocks
         no writer and keeps only the orders that it prints, but a million records take it about
         three minutes. An alarm is a second payment (two_paid, stray_paid), an order event
-        that was given up (event_parked) or an open dispute (disputed).
+        that was given up (event_parked), a payment that no record has (fenced) or an open dispute
+        (disputed).
         """
         payments = opened(open_service).payments
         chosen = frozenset(statuses) | ({order_list.UNKNOWN} if unknown else set())

@@ -49,9 +49,16 @@ def facts(configuration: Configuration) -> dict[str, str]:
         "key_store": settings.key_store_url.get_secret_value().partition(":")[0],
         "webhooks": "on" if webhooks else "off: STRIPE_WEBHOOK_SECRET is not set",
         "order_events": settings.order_events_delivery if has_receivers else "off",
-        "gateways": "stripe",
+        "gateways": _gateways(settings),
         "pages": "on" if settings.checkout_demo or settings.sandbox_url else "off",
     }
+
+
+def _gateways(settings: Settings) -> str:
+    listed = ", ".join(settings.listed_gateways)
+    if not settings.several_gateways:
+        return listed
+    return f"{listed} (failover {'on' if settings.failover else 'off: FAILOVER=0'})"
 
 
 def _mode(settings: Settings) -> str:

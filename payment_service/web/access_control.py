@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 # Endpoints that need no token or API key; a webhook is authenticated by its signature. All other
 # routes need one.
-PUBLIC = frozenset({"config", "demo", "healthz", "readyz", "webhook", "openapi", "documentation"})
+PUBLIC = frozenset(
+    {
+        *("config", "demo", "healthz", "readyz", "openapi", "documentation"),
+        *("webhook", "paypal_webhook"),
+    }
+)
 
 # How long a browser may cache a CORS preflight response.
 PREFLIGHT_SECONDS = 600

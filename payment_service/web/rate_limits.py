@@ -18,7 +18,12 @@ from payment_service.web.access_control import current_access
 log = logging.getLogger("stripe_back_end_api")
 
 # Called often by our own infrastructure: not limited, except for forged events.
-UNLIMITED = frozenset({"healthz", "readyz", "webhook"})
+UNLIMITED = frozenset({"healthz", "readyz", "webhook", "paypal_webhook"})
+
+# The webhooks, and the codes of events that their sender may have forged. An event that names a
+# certificate which we do not have costs a call to PayPal, and anybody can name another one.
+WEBHOOKS = frozenset({"webhook", "paypal_webhook"})
+FORGED = frozenset({"invalid_signature", "paypal_unreachable"})
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -65,20 +70,25 @@ def _limit_forged_events(app: Flask, limiter: Limiter, per_minute: int) -> None:
 
     @app.before_request
     def stop() -> None:
-        if request.endpoint == "webhook" and not _allowed(
+        if request.endpoint in WEBHOOKS and not _allowed(
             lambda: limiter.limiter.test(most, event_key())
         ):
             reset_at = limiter.limiter.get_window_stats(most, event_key()).reset_time
             raise TooManyRequests(
-                "Too many events without Stripe's signature; try again later",
+                _too_many(request.endpoint),
                 retry_after_seconds=reset_at - time.time(),
             )
 
     @app.after_request
     def count(response: Response) -> Response:
-        if request.endpoint == "webhook" and g.get("error_code") == "invalid_signature":
+        if request.endpoint in WEBHOOKS and g.get("error_code") in FORGED:
             _allowed(lambda: limiter.limiter.hit(most, event_key()))
         return response
+
+
+def _too_many(endpoint: str) -> str:
+    signer = "PayPal" if endpoint == "paypal_webhook" else "Stripe"
+    return f"Too many events without {signer}'s signature; try again later"
 
 
 def _allowed(ask: Callable[[], bool]) -> bool:

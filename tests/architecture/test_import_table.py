@@ -55,12 +55,12 @@ LAZY |= {"flask_cors", "flask_limiter", "limits"}
 # Each floor may look at those beneath it, and at itself. The longest name that fits a module
 # says on which floor it is.
 FLOORS = [
-    {"schema.secret", "schema.names"},
+    {"schema.secret", "schema.names", "schema.gateway_names"},
     {"schema.fields", "errors"},
     {"key_store.contract", "outage"},
     {"key_store"},
     {"settings.checks", "settings.credentials"},
-    {"settings.environment", "settings.unknown_names"},
+    {"settings.environment", "settings.unknown_names", "settings.rules"},
     {"settings.development"},
     {"settings"},
     {"http_client"},
@@ -90,7 +90,7 @@ FLOORS = [
     {"payments.shop_events.catalogue"},
     {"payments.context"},
     {"payments.shop_events"},
-    {"payments.creation"},
+    {"payments.creation", "payments.gated"},
     {"payments.recovery.strays", "payments.recovery.lost_records"},
     {"payments.changes", "payments.after_payment"},
     {"payments.recovery"},

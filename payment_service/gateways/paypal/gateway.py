@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.calls import Answer, Http
 from payment_service.gateways.capture_outcome import CaptureOutcome, CaptureUnclear
-from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.contract import NamedPayment, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import Intent
@@ -20,21 +20,23 @@ from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.paypal import captures, issues
 from payment_service.gateways.paypal.api_calls import LIVE_BASE, SANDBOX_BASE, PayPalApi, PayPalCall
 from payment_service.gateways.paypal.errors import error_of, problem_of
-from payment_service.gateways.paypal.facts import PAYPAL
+from payment_service.gateways.paypal.facts import API_VERSION, PAYPAL
 from payment_service.gateways.paypal.orders import (
     Expected,
     UnreadableOrder,
     read_id,
     read_link,
+    read_named,
     read_order,
 )
-from payment_service.gateways.paypal.params import API_VERSION, Pages, body, order_params
+from payment_service.gateways.paypal.params import Pages, body, order_params
 from payment_service.gateways.paypal.paths import CAPTURE, ORDER, ORDERS, path_of
 from payment_service.gateways.paypal.tokens import NoToken, Tokens
 from payment_service.gateways.retry import RetryPolicy, SendFailed
 from payment_service.gateways.send import Sender
 from payment_service.gateways.sends import RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
+from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
 
 # PayPal-Request-Id: 1 to 108 characters.
@@ -117,13 +119,30 @@ class PayPalGateway:
         """Return the current order; see GatedGateway."""
         return self._read(self._sender, intent_id, sent, deadline)
 
-    def _read(self, sender: Sender, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent:
-        call = PayPalCall("get", path_of(ORDER, intent_id))
-        expected = Expected(sent.params, self._livemode, intent_id)
+    def find_named(self, intent_id: str, order: Order, deadline: Deadline) -> NamedPayment | None:
+        """Return the order if it names ours; see GatedGateway."""
         try:
-            return self._send(
-                sender, call, deadline, lambda answer: read_order(answer.body, expected)
+            return self._get(
+                self._sender,
+                intent_id,
+                deadline,
+                lambda answer: read_named(answer.body, intent_id, order),
             )
+        except NoSuchIntent:
+            return None
+
+    def _read(self, sender: Sender, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent:
+        expected = Expected(sent.params, self._livemode, intent_id)
+        return self._get(
+            sender, intent_id, deadline, lambda answer: read_order(answer.body, expected)
+        )
+
+    def _get(
+        self, sender: Sender, intent_id: str, deadline: Deadline, read: Callable[[Answer], T]
+    ) -> T:
+        call = PayPalCall("get", path_of(ORDER, intent_id))
+        try:
+            return self._send(sender, call, deadline, read)
         except NoToken as none:
             raise error_of(none.failed) from none
         except SendFailed as failed:

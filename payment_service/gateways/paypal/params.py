@@ -10,12 +10,10 @@ from urllib.parse import quote
 
 from payment_service.gateways.payment_fields import PaymentFields, Unsuited
 from payment_service.gateways.paypal.amounts import DECIMALS, MOST_WHOLE_DIGITS, value_of
-from payment_service.gateways.paypal.facts import NAME
+from payment_service.gateways.paypal.facts import API_VERSION, NAME
 from payment_service.gateways.paypal.names import MOST_CUSTOM_ID, custom_id, invoice_id
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
-
-API_VERSION = "v2"
 
 MOST_DESCRIPTION = 127
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from payment_service.errors import Misconfigured, NotFound, StoreDown
+from payment_service.errors import AlreadyPaid, Misconfigured, NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import MoneyEvent, PaymentEvent
 from payment_service.gateways.intent import Intent
@@ -29,7 +29,9 @@ from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
+from payment_service.payments.gated.complete import settle
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
 from payment_service.payments.request.existing_order import (
     CancelRequest,
@@ -66,7 +68,12 @@ class Orders:
             record = self.context.records.read(order)
         if record is None:
             raise NotFound("This order is not known.")
-        return status_of(record, self.context.clock())
+        return self.status_of(record)
+
+    def status_of(self, record: OrderRecord) -> OrderStatus:
+        """Return the status that a record shows."""
+        several = self.context.several_gateways
+        return status_of(record, self.context.clock(), several_gateways=several)
 
     def update(self, request: UpdateRequest) -> Updated:
         """Change the order's PaymentIntent; see payments.changes.update."""
@@ -135,6 +142,10 @@ class Orders:
         if record is None or record.payment_intent_id is None:
             return
         deadline = self._deadline().earlier(self.context.timing.store)
+        if self.context.gated_of(record):
+            with suppress(RecordChanged, AlreadyPaid):
+                settle(self.context, record, deadline)
+            return
         intent = fetch_recorded(self.context, record, deadline)
         changed = transitions.shows_change(record, intent)
         if intent.missing:

@@ -2,9 +2,12 @@
 
     claim ─→ ┌ WAIT        another owner holds the lease: poll with back-off, and look again
              ├ TAKE_OVER ┐
-             ├ ASK_AGAIN ┼→ Claimed: payments.creation.attempt sends, looks up and records it
-             ├ BEGIN_NEXT┘           ─→ Created, AttemptOver (begin the next one) or LookAgain
-             ├ SERVE       fetch the recorded PaymentIntent
+             ├ ASK_AGAIN ┼→ Claimed: attempt and gated_attempt send, look up and record it
+             ├ BEGIN_NEXT┘  ─→ Created       the answer
+             │                 AttemptOver   begin the next one
+             │                 GatewayFailed pass the order over, or release it and raise
+             │                 LookAgain     read the record
+             ├ SERVE       fetch the recorded payment
              └ REFUSE      other parameters
 
 The numbers in comments are those of the rules in docs/exactly-once.md.
@@ -14,23 +17,39 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from payment_service.errors import InFlight, NoLongerOpen, OrderReused, PaymentError, StoreDown
+from payment_service.errors import (
+    AlreadyPaid,
+    GatewayNotAccepted,
+    InFlight,
+    Misconfigured,
+    NoLongerOpen,
+    OrderReused,
+    PaymentError,
+    Refused,
+    StoreDown,
+    StripeUnreachable,
+)
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
+from payment_service.payments.creation import switching
 from payment_service.payments.creation.attempt import Attempt
-from payment_service.payments.creation.owned_record import OwnedRecord
+from payment_service.payments.creation.gated_attempt import GatedAttempt
+from payment_service.payments.creation.owned_record import OwnedRecord, release_and_raise
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
     Claimed,
     Created,
+    GatewayFailed,
     LookAgain,
 )
+from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged
 from payment_service.payments.record.transitions import Step, Wanted
 
 # Rule 10's bound on the attempts of one request.
@@ -48,9 +67,9 @@ State = AttemptResult | Claimed | OrderRecord
 
 
 def create_once(context: Context, wanted: Wanted, deadline: Deadline) -> Created:
-    """Return the order's one PaymentIntent; the state of its record decides the steps.
+    """Return the order's one payment; the state of its record decides the steps.
 
-    Sends nothing to Stripe before its claim is stored (rule 1). Raises PaymentError.
+    Sends nothing to a gateway before its claim is stored (rule 1). Raises PaymentError.
     """
     try:
         return _Creation(context, wanted, deadline).run()
@@ -63,11 +82,14 @@ class _Creation:
 
     def __init__(self, context: Context, wanted: Wanted, deadline: Deadline) -> None:
         self._context, self._records, self._wanted = context, context.records, wanted
+        self._began = deadline.monotonic()
         # The time for the last write to the store is reserved.
         self._deadline = deadline.earlier(context.timing.store)
         self._attempts = 0
         self._failed_attempts: set[int] = set()
         self._owner: str | None = None
+        # Rule 17: a request passes its order over once. Then this is why.
+        self._passed_over: PaymentError | None = None
         self._poll_seconds = FIRST_POLL_SECONDS
 
     def run(self) -> Created:
@@ -75,20 +97,30 @@ class _Creation:
         while not isinstance(state, Created):
             match state:
                 case Claimed():
-                    attempt = Attempt(self._context, self._wanted, state, self._deadline)
-                    state = attempt.carry_out()
+                    state = self._carry_out(state)
                 case AttemptOver(record, failed):
-                    state = self._begin_next(record, failed)
+                    # Health decides where an order begins; this one is at its gateway (rule 20).
+                    state = self._begin_next(record, failed, whatever_health=True)
+                case GatewayFailed():
+                    state = self._pass_over(state)
                 case LookAgain():
                     state = self._records.read(self._wanted.order) or self._claim()
                 case OrderRecord():
                     state = self._follow(state)
+        self._check_accepted(state.gateway)
         return state
 
     def _claim(self) -> Claimed | OrderRecord:
         """Rules 1 and 5: one store statement picks a single owner before anything is sent."""
+        there = self._wanted
+        if not switching.begins_open(self._context, there):
+            # An order that has a record needs no probe, and may need no eligible gateway.
+            known = self._records.read(there.order)
+            if known is not None:
+                return known
+            there = switching.begin_at(self._context, there)
         leased_at = self._deadline.monotonic()
-        mine = transitions.first_claim(self._wanted, self._context.lease())
+        mine = transitions.first_claim(there, self._context.lease())
         held = self._records.claim(mine)
         if held.owner != mine.owner:
             return held
@@ -96,14 +128,60 @@ class _Creation:
         self._context.report("claimed", held)
         return Claimed(held, inherited=False, leased_at=leased_at)
 
+    def _carry_out(self, claimed: Claimed) -> AttemptResult:
+        """Carry out the attempt at the gateway that its record names (rule 13)."""
+        record, deadline = claimed.record, self._deadline
+        if switching.is_gated(self._context, record):
+            try:
+                return GatedAttempt(self._context, self._wanted, claimed, deadline).carry_out()
+            except Refused as refused:
+                if self._passed_over is None:
+                    raise
+                # The first gateway may take the order later.
+                raise self._passed_over from refused
+        share = None
+        if self._second_place(record) is not None:
+            share = switching.share(self._context, self._began, deadline)
+        return Attempt(self._context, self._wanted, claimed, deadline, share).carry_out()
+
+    def _second_place(self, record: OrderRecord) -> Wanted | None:
+        """Where this request can pass a pending order over to, if it has not done so before."""
+        if self._passed_over or switching.is_gated(self._context, record):
+            return None
+        return switching.second_place(self._context, self._wanted, record)
+
+    def _pass_over(self, failed: GatewayFailed) -> Claimed | LookAgain:
+        """Rules 15 and 16: one compare-and-set takes our pending order to the second gateway.
+
+        If none can take it, release it and raise the first failure.
+        """
+        context, there = self._context, self._second_place(failed.record)
+        if there is None or self._deadline.left() <= context.timing.store:
+            release_and_raise(context, self._wanted, failed, self._deadline, self._passed_over)
+        if isinstance(failed.error, Misconfigured):
+            context.report("account_refused", failed.record, code=failed.error.code)
+        self._passed_over, why = failed.error, failed.error.code
+        leased_at, lease = self._deadline.monotonic(), context.lease()
+
+        def passed_over(held: OrderRecord) -> OrderRecord | None:
+            ours = held.state == "pending" and held.owner == self._owner
+            return switching.next_attempt(context, held, there, lease, why) if ours else None
+
+        mine = self._records.change(failed.record, passed_over)
+        return LookAgain() if mine is None else self._claimed(failed.record, mine, leased_at)
+
     def _follow(self, record: OrderRecord) -> State:
         """Take the step that the order's record asks for, by the state table of the rules."""
+        if record.follow_up.fenced:
+            raise AlreadyPaid(record.sent.gateway)
         match transitions.next_step(record, self._wanted.fingerprint, self._context.clock()):
             case Step.WAIT if record.owner != self._owner:
                 return self._wait(record)
             case Step.WAIT | Step.TAKE_OVER:
                 # If the lease is our own, our write lost a race to a history entry.
                 return self._take_over(record)
+            case Step.ASK_AGAIN if not self._asks_same_gateway(record):
+                return self._begin_next(record, whatever_health=True)
             case Step.ASK_AGAIN:
                 mine = transitions.asked_again(record, self._wanted, self._context.lease())
                 return self._take(record, mine)
@@ -132,9 +210,38 @@ class _Creation:
         self._poll_seconds = min(self._poll_seconds * POLL_GROWTH, MOST_POLL_SECONDS)
         return LookAgain()
 
-    def _take_over(self, record: OrderRecord) -> Claimed | LookAgain:
+    def _take_over(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+        """Rule 2: go on with the attempt as it is.
+
+        But nothing is out of a pending attempt (rules 14 and 15), so one at a gated gateway may be
+        left, and one at a gateway whose circuit is open is passed over without another send.
+        """
+        ours = record.owner == self._owner
+        if switching.is_gated(self._context, record) and not ours:
+            return self._take_over_gated(record)
+        there = None if ours else self._second_place(record)
+        if there is not None and not switching.lets_through(self._context):
+            self._passed_over = StripeUnreachable("Stripe has not answered the last requests.")
+            lease = self._context.lease()
+            mine = switching.next_attempt(self._context, record, there, lease, "circuit_open")
+            return self._take(record, mine)
         mine = transitions.taken_over(record, self._context.lease())
         return self._take(record, mine, inherited=True)
+
+    def _take_over_gated(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+        there = switching.begin_at(self._context, self._wanted, record)
+        facts = self._context.gated[record.sent.gateway].facts
+        age = self._context.clock() - record.first_sent_at
+        same = there.sent.gateway == facts.name and there.fingerprint == record.fingerprint
+        if same and age < facts.key_is_safe_seconds:
+            mine = transitions.taken_over(record, self._context.lease())
+            return self._take(record, mine, inherited=True)
+        return self._begin_next(record, there=there)
+
+    def _asks_same_gateway(self, record: OrderRecord) -> bool:
+        """Whether a rejected attempt is sent again: not at a gated gateway, where a new one may."""
+        gated = switching.is_gated(self._context, record)
+        return not gated and switching.accepts(self._context, self._wanted, record.sent.gateway)
 
     def _take(
         self,
@@ -149,37 +256,58 @@ class _Creation:
         Give up if a slow store could not record the result in time.
         """
         # Before the claim, so that a record whose gateway is not configured here stays unchanged.
-        self._context.gateway_of(mine)
+        self._context.gated_of(mine)
         if self._deadline.left() <= self._context.timing.store:
             message = "There is no time left to create this order now; ask again."
             self._give_up(held, failed, message, mine if mine.attempt > held.attempt else None)
         leased_at = self._deadline.monotonic()
         if not self._records.replace(held, mine):
             return LookAgain()
+        return self._claimed(held, mine, leased_at, inherited=inherited)
+
+    def _claimed(
+        self, held: OrderRecord, mine: OrderRecord, leased_at: float, *, inherited: bool = False
+    ) -> Claimed:
+        """We have replaced the record `held` with ours."""
         self._owner = mine.owner
         again = mine.attempt == held.attempt
-        self._context.report(
-            ("taken_over" if inherited else "claimed") if again else "next_attempt", mine
-        )
+        came, goes = held.sent.gateway, mine.sent.gateway
+        if came != goes:
+            why = str(mine.follow_up.history[-1].get("why"))
+            self._context.report("switched", mine, **{"from": came, "to": goes, "why": why})
+            if len(mine.follow_up.leftovers) > len(held.follow_up.leftovers):
+                self._context.report("leftover_left", mine, gateway=came)
+        else:
+            begun = "taken_over" if inherited else "claimed"
+            self._context.report(begun if again else "next_attempt", mine)
         sent_until = transitions.sends_ended_at(held, self._context.timing.lock)
         return Claimed(mine, inherited, leased_at, sent_until, begun=not again)
 
     def _begin_next(
-        self, record: OrderRecord, failed: PaymentError | None = None
-    ) -> Claimed | LookAgain:
+        self,
+        record: OrderRecord,
+        failed: PaymentError | None = None,
+        *,
+        there: Wanted | None = None,
+        whatever_health: bool = False,
+    ) -> Claimed | GatewayFailed | LookAgain:
         """Rule 3: begin the next attempt. The caller has checked that the current one is over.
 
-        `failed`: the saved 5xx that ended it in this request.
+        `failed`: the saved 5xx that ended it in this request. `there`: the request at the gateway
+        of the next attempt, if that is decided.
         """
         self._attempts += 1
         if failed is not None:
             self._failed_attempts.add(record.attempt)
-        if (
-            self._attempts >= MAX_ATTEMPTS_PER_REQUEST
-            or len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST
-        ):
+            if len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST:
+                return GatewayFailed(record, failed, saved_5xx=True)
+        if self._attempts >= MAX_ATTEMPTS_PER_REQUEST:
             self._give_up(record, failed, "This order went through many attempts; ask again.")
-        mine = transitions.next_attempt(record, self._wanted, self._context.lease())
+        there = there or switching.begin_at(
+            self._context, self._wanted, record, whatever_health=whatever_health
+        )
+        why = record.payment_status or record.state
+        mine = switching.next_attempt(self._context, record, there, self._context.lease(), why)
         return self._take(record, mine, failed=failed)
 
     def _give_up(
@@ -216,22 +344,52 @@ class _Creation:
             self._context.report("put_off", begun)
         return written
 
-    def _serve(self, record: OrderRecord) -> Created | Claimed | LookAgain:
-        """Return the current recorded PaymentIntent, or begin the next attempt if it is canceled.
+    def _serve(self, record: OrderRecord) -> Created | Claimed | GatewayFailed | LookAgain:
+        """Return the current recorded payment, or begin the next attempt if it is canceled.
 
-        The latter is rule 3.
+        The latter is rule 3. Silence is never taken for a cancellation (rule 15).
         """
-        intent = fetch_recorded(self._context, record, self._deadline)
+        try:
+            record, intent = self._current(record)
+        except RecordChanged:
+            return LookAgain()
         if intent.missing:
             return self._record_missing(record, intent)
         if intent.status == CANCELED:
             return self._begin_next(record)
+        self._check_accepted(record.sent.gateway)
         if transitions.shows_change(record, intent):
             self._note(record, intent)
         if self._is_of_another_price(record, intent):
             raise _reused()
         self._context.report("replayed", record, status=intent.status)
-        return Created(intent, replayed=True)
+        return Created(intent, replayed=True, gateway=record.sent.gateway)
+
+    def _current(self, record: OrderRecord) -> tuple[OrderRecord, Intent]:
+        """Fetch the recorded payment; capture what the shopper has approved at a gated gateway.
+
+        A request that does not accept the gateway captures nothing, and neither does one that
+        names another price.
+        """
+        context, accepted = self._context, self._accepts(record.sent.gateway)
+        try:
+            if not switching.is_gated(context, record):
+                return record, fetch_recorded(context, record, self._deadline)
+            ours, theirs = self._wanted.sent.params, record.sent.params
+            same = all(ours[name] == theirs[name] for name in ("amount", "currency"))
+            return complete(context, record, self._deadline, capture=accepted and same)
+        except PaymentError as failed:
+            if accepted or isinstance(failed, RecordChanged):
+                raise
+            raise GatewayNotAccepted(record.sent.gateway) from failed
+
+    def _accepts(self, gateway: str) -> bool:
+        return switching.accepts(self._context, self._wanted, gateway)
+
+    def _check_accepted(self, gateway: str) -> None:
+        """Raise GatewayNotAccepted for a payment at a gateway that the request does not accept."""
+        if not self._accepts(gateway):
+            raise GatewayNotAccepted(gateway)
 
     def _record_missing(self, record: OrderRecord, intent: Intent) -> LookAgain:
         """Record that Stripe no longer has the PaymentIntent; the next attempt follows (rule 3).

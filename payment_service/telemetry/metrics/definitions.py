@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import product
 from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from payment_service.gateways.sends import Meaning
-from payment_service.gateways.stripe.paths import OPERATIONS
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.payments.observer import What
+from payment_service.telemetry.metrics.operations import OPERATIONS
 
 # From a replay (10 ms) to the whole request budget.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
@@ -31,7 +32,10 @@ SEND_OUTCOMES = (SENT, *(each.name.lower() for each in Meaning))
 class MetricDefinitions:
     """The metrics of one process; with PROMETHEUS_MULTIPROC_DIR, of all worker processes."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, gateways: Sequence[str] = ()) -> None:
+        """`gateways`: their names, where the service has several; each send then has a label."""
+        self.gateways = gateways
+        of_gateway = ["gateway"] if gateways else []
         given: dict[str, Any] = {"namespace": "payments", "registry": registry}
         self.requests = Counter("requests", "Requests answered.", ["route", "status"], **given)
         self.request_seconds = Histogram(
@@ -43,13 +47,13 @@ class MetricDefinitions:
         self.sends = Counter(
             "stripe_sends",
             "Requests to Stripe; outcome is ok or the kind of failure.",
-            ["operation", "outcome"],
+            ["operation", "outcome", *of_gateway],
             **given,
         )
         self.send_seconds = Histogram(
             "stripe_send_seconds",
             "Time of one request to Stripe.",
-            ["operation"],
+            ["operation", *of_gateway],
             buckets=SECONDS,
             **given,
         )
@@ -81,6 +85,18 @@ class MetricDefinitions:
             "outbox_age_seconds", "Age of the oldest event that its receiver lacks.", **gauge
         )
 
+        if gateways:
+            self.leftovers = Gauge(
+                "leftovers", "Attempts at a gateway that their orders have left.", **gauge
+            )
+            # Each process has its own circuit, so the highest value shows the first that opens.
+            self.circuit_open = Gauge(
+                "circuit_open",
+                "1 while new orders avoid the gateway, because it does not answer.",
+                ["gateway"],
+                **{**given, "multiprocess_mode": "livemax"},
+            )
+
     def start_at_zero(self) -> None:
         """Create the series of orders, sends and store operations with the value 0.
 
@@ -89,13 +105,21 @@ class MetricDefinitions:
         """
         for what in get_args(What):
             self.observations.labels(what)
-        for method, route in OPERATIONS:
-            self.send_seconds.labels(f"{method} {route}")
-            for outcome in SEND_OUTCOMES:
-                self.sends.labels(f"{method} {route}", outcome)
+        for gateway in self.gateways or (DEFAULT_GATEWAY,):
+            for method, route in OPERATIONS[gateway]:
+                label = self.of_gateway(gateway)
+                self.send_seconds.labels(f"{method} {route}", *label)
+                for outcome in SEND_OUTCOMES:
+                    self.sends.labels(f"{method} {route}", outcome, *label)
+        for gateway in self.gateways:
+            self.circuit_open.labels(gateway)
         for operation in STORE_OPERATIONS:
             self.store_seconds.labels(operation)
             self.store_failures.labels(operation)
+
+    def of_gateway(self, gateway: str) -> tuple[str, ...]:
+        """Return the label of a gateway; none where there is only one."""
+        return (gateway,) if self.gateways else ()
 
     def start_requests_at_zero(self, routes: Collection[str], statuses: Collection[int]) -> None:
         """Create the series of each route with each status, and those of no route."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from payment_service.gateways.stripe.paths import route_of
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
 from payment_service.telemetry.metrics.definitions import NO_ROUTE, SENT
 from payment_service.telemetry.metrics.none import NoMetrics
+from payment_service.telemetry.metrics.operations import ROUTE_OF
 from payment_service.telemetry.metrics.sampling import start_sampling
 
 if TYPE_CHECKING:
@@ -60,12 +61,18 @@ class PrometheusMetrics(NoMetrics):
         """Count an event of an order."""
         self._metrics.observations.labels(seen.what).inc()
 
-    def send(self, send: Send) -> None:
-        """Count a request to Stripe."""
+    def send(self, send: Send, gateway: str = DEFAULT_GATEWAY) -> None:
+        """Count a request to a gateway."""
         outcome = send.verdict.meaning.name.lower() if send.verdict else SENT
-        operation = f"{send.method.upper()} {route_of(send.path)}"
-        self._metrics.sends.labels(operation, outcome).inc()
-        self._metrics.send_seconds.labels(operation).observe(send.seconds)
+        operation = f"{send.method.upper()} {ROUTE_OF[gateway](send.path)}"
+        label = self._metrics.of_gateway(gateway)
+        self._metrics.sends.labels(operation, outcome, *label).inc()
+        self._metrics.send_seconds.labels(operation, *label).observe(send.seconds)
+
+    def circuit(self, gateway: str, *, is_open: bool) -> None:
+        """Show whether new orders of this process avoid a gateway."""
+        if self._metrics.gateways:
+            self._metrics.circuit_open.labels(gateway).set(is_open)
 
     def measured(self, store: KeyStore) -> KeyStore:
         """Wrap the store to measure it."""

@@ -9,10 +9,12 @@ from msgspec import Struct
 from payment_service import __version__
 from payment_service.errors import (
     AlreadyCaptured,
+    AlreadyPaid,
     BadRequest,
     CardRefused,
     Changed,
     Forbidden,
+    GatewayNotAccepted,
     InFlight,
     Misconfigured,
     NoLongerOpen,
@@ -44,6 +46,7 @@ from payment_service.payments.request.existing_order import (
     UpdateRequest,
 )
 from payment_service.payments.request.metadata import OURS
+from payment_service.schema.gateway_names import GATEWAY_TITLES
 from payment_service.web.openapi.examples import ANSWERS, REQUESTS
 from payment_service.web.openapi.responses import (
     ERROR,
@@ -76,8 +79,22 @@ _CREATED: dict[str, Any] = {
     "required": ["payment_intent_id", "client_secret", "status"],
     "properties": {
         "payment_intent_id": {"type": "string", "examples": ["pi_3S"]},
-        "client_secret": {"type": "string", "examples": ["pi_3S_secret_x"]},
+        "client_secret": {
+            "type": ["string", "null"],
+            "description": "null at PayPal",
+            "examples": ["pi_3S_secret_x"],
+        },
         "status": {"type": "string", "enum": sorted(STATUSES)},
+        "gateway": {
+            "type": "string",
+            "enum": sorted(GATEWAY_TITLES),
+            "description": "only if the request has accept_gateways",
+        },
+        "redirect_url": {
+            "type": "string",
+            "description": "the page where the shopper approves the payment; only at a gateway "
+            "without a client_secret, while the status is requires_action",
+        },
     },
     "additionalProperties": False,
 }
@@ -181,6 +198,7 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
             "/capture-payment-intent": {"post": _capture(statuses, guarded=guarded)},
             "/refund-payment-intent": {"post": _refund(statuses, guarded=guarded)},
             "/webhook": {"post": _webhook(statuses)},
+            "/webhook/paypal": {"post": _paypal_webhook(statuses)},
             "/config": {"get": _config(statuses)},
             "/healthz": {"get": _plain("getHealth", "The process is alive", _OK)},
             "/readyz": {
@@ -219,11 +237,17 @@ def _create(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "Create the order's PaymentIntent, or return the existing one",
         _body_of(PaymentRequest),
         _replayable("createPaymentIntent", "The order's PaymentIntent", _CREATED),
-        responses(_errors(OrderReused, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
+        responses(
+            _errors(OrderReused, NoLongerOpen, GatewayNotAccepted, AlreadyPaid, guarded=guarded),
+            statuses,
+            JSON_BODY,
+        ),
     )
     description = (
         "Repeated requests for the same order return the same PaymentIntent. Check `status` before "
-        "you ask for money: a paid order returns `succeeded`."
+        "you ask for money: a paid order returns `succeeded`. With `accept_gateways`, the payment "
+        "may be at another gateway, which `gateway` names; send the same request again after the "
+        "shopper has come back from `redirect_url`."
     )
     if guarded:
         description += " The request may omit fields that its order's token signs."
@@ -329,24 +353,40 @@ def _webhook(statuses: Statuses) -> dict[str, Any]:
         "required": True,
         "schema": {"type": "string"},
     }
-    event = {"type": "object", "description": "Stripe's Event"}
+    return _receives_events(
+        "receiveEvent", "Stripe", "webhook_secret_missing", [signature], statuses
+    )
+
+
+def _paypal_webhook(statuses: Statuses) -> dict[str, Any]:
+    headers = [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in (
+            "PayPal-Transmission-Id",
+            "PayPal-Transmission-Time",
+            "PayPal-Transmission-Sig",
+            "PayPal-Cert-Url",
+            "PayPal-Auth-Algo",
+        )
+    ]
+    return _receives_events("receivePayPalEvent", "PayPal", "webhook_id_missing", headers, statuses)
+
+
+def _receives_events(
+    name: str, sender: str, unset: str, headers: list[dict[str, Any]], statuses: Statuses
+) -> dict[str, Any]:
+    """Return the operation of a webhook. `unset`: the code while the service can verify nothing."""
+    event = {"type": "object", "description": f"{sender}'s event"}
     kinds = tuple(kind for kind in PAYMENT_ERRORS if kind not in (Refused, CardRefused))
     found = responses(kinds, statuses, EVENT_BODY)
     refused = found["400"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
-    refused["code"]["enum"] = [
-        "webhook_secret_missing",
-        "invalid_signature",
-        "malformed_json",
-        UNREADABLE,
-    ]
-    name, text = "receiveEvent", "Applied, or nothing to apply"
-    operation = _post(
-        name, "Receive an event from Stripe", event, _answer(name, text, _RECEIVED), found
-    )
+    refused["code"]["enum"] = [unset, "invalid_signature", "malformed_json", UNREADABLE]
+    text = "Applied, or nothing to apply"
+    answer = _answer(name, text, _RECEIVED)
     return {
-        **operation,
+        **_post(name, f"Receive an event from {sender}", event, answer, found),
         "description": "Authenticated by the signature over the bytes of the body.",
-        "parameters": [signature, _REQUEST_ID],
+        "parameters": [*headers, _REQUEST_ID],
     }
 
 

@@ -32,6 +32,12 @@ EVENTS = {"ORDER_EVENTS_URL": "https://hunter2.example", "ORDER_EVENTS_SECRET": 
         (EVENTS, "order_events", "embedded"),
         ({**EVENTS, "ORDER_EVENTS_DELIVERY": "separate"}, "order_events", "separate"),
         (KEY, "gateways", "stripe"),
+        ({"GATEWAYS": "stripe,paypal"}, "gateways", "stripe, paypal (failover off: FAILOVER=0)"),
+        (
+            {"GATEWAYS": "stripe,paypal", "FAILOVER": "1"},
+            "gateways",
+            "stripe, paypal (failover on)",
+        ),
         (KEY, "pages", "off"),
         ({"CHECKOUT_DEMO": "1"}, "pages", "on"),
         (SANDBOX, "pages", "on"),

@@ -18,6 +18,7 @@ from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailabl
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.observer import Observation, What
 from payment_service.payments.record.follow_up import OrderEvent
+from payment_service.payments.record.gateways import Leftover
 from payment_service.payments.record.records import Records
 from payment_service.telemetry.metrics.definitions import MetricDefinitions
 from payment_service.telemetry.metrics.prometheus import MeasuredStore, PrometheusMetrics
@@ -64,6 +65,43 @@ def test_events_are_counted(registry: CollectorRegistry, names: MetricDefinition
     sends = "stripe_sends_total"
     assert value(sends, operation="POST /v1/payment_intents", outcome="limited") == 1
     assert value(sends, operation="GET /v1/payment_intents/:id", outcome="ok") == 1
+
+
+def test_several_gateways_are_told_apart(registry: CollectorRegistry) -> None:
+    names = MetricDefinitions(registry, ("stripe", "paypal"))
+    metrics = PrometheusMetrics(names, budget_seconds=20.0)
+    lost = Verdict(Meaning.NO_ANSWER, again=True)
+    metrics.send(Send("post", "/v1/payment_intents", 1, 0.1, None, None, lost), "stripe")
+    made = Send("post", "/v2/checkout/orders/8FK5/capture", 1, 0.1, None, None, None)
+    metrics.send(made, "paypal")
+    metrics.circuit("stripe", is_open=True)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"payments_{name}", labels)
+
+    sends = "stripe_sends_total"
+    of_stripe = {"operation": "POST /v1/payment_intents", "gateway": "stripe"}
+    capture = {"operation": "POST /v2/checkout/orders/:id/capture", "gateway": "paypal"}
+    assert value(sends, outcome="no_answer", **of_stripe) == 1
+    assert value(sends, outcome="ok", **of_stripe) == 0
+    assert value(sends, outcome="ok", **capture) == 1
+    assert value("stripe_send_seconds_count", **capture) == 1
+    assert (value("circuit_open", gateway="stripe"), value("circuit_open", gateway="paypal")) == (
+        1,
+        0,
+    )
+    metrics.circuit("stripe", is_open=False)
+    assert value("circuit_open", gateway="stripe") == 0
+
+
+def test_leftovers_are_sampled_where_there_are_several_gateways(
+    registry: CollectorRegistry,
+) -> None:
+    store, left = MemoryStore(), Leftover("stripe", 1, since=10.0, until=20.0)
+    switched = order_record(Order(False, None, "A-1"), look_ups=(50.0,), leftovers=(left,))
+    Records(store).claim(switched)
+    sample(store, MetricDefinitions(registry, ("stripe", "paypal")), now=40.0)
+    assert registry.get_sample_value("payments_leftovers") == 1
 
 
 def test_the_store_is_measured(registry: CollectorRegistry, names: MetricDefinitions) -> None:
