@@ -12,7 +12,7 @@ from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.creation import create
 from payment_service.payments.creation.states import Created
-from payment_service.payments.gated.approvals import ApprovalLooks
+from payment_service.payments.gated.approvals import Approvals
 from tests.proof.explorer.actors import Worker
 from tests.proof.explorer.choices import Option
 from tests.proof.explorer.gated_world import BOTH, MOST_SHOPPERS, PAYPAL, STRIPE
@@ -88,7 +88,7 @@ class Approver(Worker):
     """The background job that looks for approvals of what was given out at PayPal."""
 
     def work(self, deadline: Deadline) -> object:
-        looks = ApprovalLooks(self.context, lambda _: self.context, BUDGET_SECONDS)
+        looks = Approvals(self.context, lambda _: self.context, BUDGET_SECONDS)
         return [looks.run(record) for record in looks.due(10)]
 
 

@@ -83,7 +83,7 @@ class GatedJudge:
         paid = [each["id"] for each in intents if each["status"] in TAKEN]
         if len(paid) + len(captured) > 1:
             raise Broken("the order was paid twice")
-        if self.said_canceled & set(captured):
+        if self.said_canceled & set(captured) and not self._went_back:
             raise Broken("what was said to be canceled was captured")
 
     # What arrives at PayPal.
@@ -183,12 +183,12 @@ class GatedJudge:
         self.look()
 
     def _answered(self, amounts: tuple[int, ...]) -> Created | None:
-        """Ask as each request does; None if an operator must look (rule 21)."""
+        """Ask as each request does; None if an operator must look."""
         answers = [self._world.ask(amount) for amount in amounts]
         if all(isinstance(each, InFlight) for each in answers):
             self._world.sleep(self._world.lock_seconds)
             answers = [self._world.ask(amount) for amount in amounts]
-        if self._went_back and any(isinstance(each, AlreadyPaid) for each in answers):
+        if self._needs_operator(answers):
             return None
         given = [each for each in answers if isinstance(each, Created)]
         if not given:
@@ -206,6 +206,12 @@ class GatedJudge:
         if given[0].intent.status == CANCELED:
             raise Broken("a canceled payment was given out")
         return given[0]
+
+    def _needs_operator(self, answers: list[Created | PaymentError]) -> bool:
+        """Rule 21: the store forgot a payment. Rule 18: PayPal forgot one that was claimed."""
+        if self._went_back and any(isinstance(each, AlreadyPaid) for each in answers):
+            return True
+        return any(each not in self._second.sandbox.orders for each in self.claimed())
 
 
 def to_gateway(params: str) -> str:

@@ -16,7 +16,8 @@ from tests.proof.explorer.gated_world import BOTH, PAYPAL, STRIPE, Second, TwoGa
 from tests.proof.explorer.scenario import CREATE, Scenario
 from tests.proof.explorer.world import HEADERS, HOUR, ORDER, World
 
-CAPTURE = Match(method="POST", path="/capture$")
+# Its path begins so, and only a capture is a POST below an order.
+CAPTURE = Match(method="POST", path="/v2/checkout/orders/")
 
 ONLY_STRIPE = frozenset({STRIPE})
 
@@ -100,7 +101,9 @@ def approved_and_old(world: World) -> None:
 def claimed(world: World, kind: str) -> None:
     """A capture was sent, and its sender heard nothing more of PayPal."""
     approved(world)
-    _second(world).sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), skip=1))
+    _second(world).sandbox.faults.order(
+        FaultOrder("error_503", Match(method="GET"), skip=1, count=None)
+    )
     _second(world).sandbox.faults.order(FaultOrder(kind, CAPTURE, count=None))
     assert isinstance(world.ask(1099), PaymentError)
     _second(world).sandbox.faults.clear()
@@ -200,8 +203,8 @@ GATED_SCENARIOS = (
     _two("claimed, captured", partial(claimed, kind="error_500_with_object")),
     _two("claimed, not captured", partial(claimed, kind="error_503")),
     _two("claimed, and canceled", partial(claimed, kind="error_503"), amounts=ONE, beside=CANCEL),
-    _two("paid leftover", paid_leftover),
-    _two("paid leftover, and looked at", paid_leftover, amounts=ONE, beside=LOOK),
+    _two("paid leftover", paid_leftover, WAITS),
+    _two("paid leftover, and looked at", paid_leftover, WAITS, amounts=ONE, beside=LOOK),
     _two("late leftover, and looked at", late_leftover, amounts=ONE, beside=LOOK),
     _two("canceled at PayPal", canceled),
     _two("canceled at PayPal, and looked at", canceled, amounts=ONE, beside=LOOK),
