@@ -49,12 +49,12 @@ def run_load(
     )
 
 
-def wrk(connections: int, seconds: int, script: str) -> tuple[int, ...]:
+def wrk(connections: int, seconds: int, script: str, port: int = PORT) -> tuple[int, ...]:
     """Run wrk; return requests, duration, p50, p99 (microseconds), not 200, broken."""
     threads = "2" if connections >= 2 else "1"
     command = ["wrk", "-t", threads, "-c", str(connections), "-d", str(seconds), "--timeout", "20"]
     lua = str(ROOT / "benchmarks" / f"{script}.lua")
-    url = f"http://127.0.0.1:{PORT}"
+    url = f"http://127.0.0.1:{port}"
     done = subprocess.run(
         [*command, "-s", lua, url, "--", uuid.uuid4().hex[:8]],
         capture_output=True, text=True, check=True, timeout=seconds + 60,

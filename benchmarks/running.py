@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from benchmarks.servers import PORT, ROOT, STRIPE_PORT, Server
+from benchmarks.servers import ROOT, STRIPE_PORT, Server
 
 START_SECONDS = 30.0
 
@@ -27,8 +27,7 @@ class RunningServer:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of the server and its children."""
-        family = [self.process, *self.process.children(recursive=True)]
-        return sum(sum(each.cpu_times()[:2]) for each in family)
+        return cpu_seconds(self.process)
 
     def worker_bytes(self) -> float:
         """Return the average memory (proportional set size) of a worker."""
@@ -37,10 +36,16 @@ class RunningServer:
         return sum(sizes) / max(1, len(sizes))
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU time of a process and its children."""
+    family = [process, *process.children(recursive=True)]
+    return sum(sum(each.cpu_times()[:2]) for each in family)
+
+
 @contextmanager
 def running(server: Server) -> Iterator[RunningServer]:
-    """Run a server on PORT."""
-    with _process(server.command, server.full_environ(), PORT) as found:
+    """Run a server on its port."""
+    with _process(server.command, server.full_environ(), server.port) as found:
         yield found
 
 

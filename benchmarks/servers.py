@@ -24,11 +24,12 @@ ECHO = "bare Flask echo"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The command and environment of a server, which listens on PORT and calls STRIPE."""
+    """The command and environment of a server, which listens on `port` and calls STRIPE."""
 
     name: str
     command: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
+    port: int = PORT
 
     def full_environ(self) -> dict[str, str]:
         """Return the environment, without inherited STRIPE_ and PYTHON variables.
@@ -39,17 +40,18 @@ class Server:
         return {**kept, "PEER_STRIPE_BASE": STRIPE, **self.environ}
 
 
-def ours(name: str, key_store_url: str = "memory://", **settings: str) -> Server:
+def ours(name: str, key_store_url: str = "memory://", port: int = PORT, **settings: str) -> Server:
     """This service, with default settings except for its store."""
     environ = {
         "STRIPE_SECRET_KEY": "sk_test_bench",
         "STRIPE_API_BASE": STRIPE,
         "KEY_STORE_URL": key_store_url,
-        "PORT": str(PORT),
+        "PORT": str(port),
         "WEB_CONCURRENCY": str(WORKERS),
         **settings,
     }
-    return Server(name, (sys.executable, "-m", "gunicorn", "stripe_back_end_api:app"), environ)
+    command = (sys.executable, "-m", "gunicorn", "stripe_back_end_api:app")
+    return Server(name, command, environ, port)
 
 
 def node() -> Server:

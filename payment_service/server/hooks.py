@@ -169,8 +169,6 @@ class Hooks:
         of_metrics = OF_METRICS if self.settings.metrics_port else ()
         for name in (*SERVICE, *OF_STORES[scheme], *of_clients, *of_metrics):
             importlib.import_module(name)
-        # The SDK loads its client when this name is first used.
-        _ = sys.modules["stripe"].StripeClient
         gc.freeze()
 
     def pre_fork(self, server: Any, worker: Any) -> None:

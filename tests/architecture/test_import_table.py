@@ -86,6 +86,8 @@ FLOORS = [
     {"gateways.paypal.captures"},
     {"gateways.paypal"},
     {"payments.idempotency_key", "payments.observer", "payments.request"},
+    {"payments.health"},
+    {"payments.failover"},
     {"payments.record"},
     {"payments.shop_events.catalogue"},
     {"payments.context"},

@@ -269,3 +269,9 @@ def test_head_has_no_body(port: int) -> None:
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (404, b"")
     connection.close()
+
+
+def test_the_service_does_not_import_the_sdk() -> None:
+    """The SDK and what it imports would take a third of the start."""
+    done = run("-c", "import stripe_back_end_api, sys; print('stripe' in sys.modules)")
+    assert done.stdout.strip() == "False"

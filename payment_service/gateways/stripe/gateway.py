@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import stripe
-
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.calls import Answer, Call, Http
 from payment_service.gateways.charge import Charge
@@ -38,7 +36,7 @@ from payment_service.gateways.stripe.api_calls import API_BASE, StripeApi
 from payment_service.gateways.stripe.capture_and_refund import CaptureAndRefund
 from payment_service.gateways.stripe.create_params import create_params, update_params
 from payment_service.gateways.stripe.errors import error_of, is_missing
-from payment_service.gateways.stripe.facts import STRIPE
+from payment_service.gateways.stripe.facts import API_VERSION, STRIPE
 from payment_service.gateways.stripe.intents import read_intent, same_intent, same_order, shows
 from payment_service.gateways.stripe.keyed_calls import (
     CLOCK_SKEW_SECONDS,
@@ -83,7 +81,7 @@ class StripeGateway:
         tell: Callable[[Send], None] = lambda _: None,
         tell_retry: Callable[[RetryDetails], None] = lambda _: None,
     ) -> None:
-        self.api_version: str = api_version or stripe.api_version or ""
+        self.api_version: str = api_version or API_VERSION
         self._keyed = KeyedCalls(clock)
         self._money = CaptureAndRefund(self._ask, self._try, self._keyed)
         self._clock = clock

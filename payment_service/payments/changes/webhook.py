@@ -69,8 +69,10 @@ def _apply_elsewhere(
 ) -> str:
     """Settle a payment of an order that went on at another gateway.
 
-    Rule 13: the event says nothing about the attempt there, so it resolves none.
+    Rule 13: the event says nothing about the attempt there, so it resolves none. Raises
+    Misconfigured if that gateway is not configured here.
     """
+    context.gated_of(record)
     if record.state == "pending":
         return _apply_in_flight(event)
     stray = _fetch(context.gateway, event, deadline)

@@ -74,6 +74,7 @@ class Attempt:
         """
         leases = self._context.leases
         leases.hold(self._own)
+        end: AttemptResult
         try:
             end = self._carry_out()
         except _LookUpFailedError as failed:
@@ -81,8 +82,9 @@ class Attempt:
         finally:
             leases.drop(self._own)
         # A renewal after the attempt's end may have written a newer version.
-        is_open = isinstance(end, AttemptOver | GatewayFailed)
-        return replace(end, record=self._record) if is_open else end
+        if isinstance(end, AttemptOver | GatewayFailed):
+            return replace(end, record=self._record)
+        return end
 
     def _carry_out(self) -> AttemptResult:
         if transitions.must_look_up(self._record, self._context.clock(), self._gateway.facts):

@@ -16,6 +16,9 @@ def note_outcome(context: Context, gateway: GatewayFacts, outcome: GatedOutcome)
     """
     if context.failover is None:
         return
-    unclear = isinstance(outcome, Unclear) and not outcome.from_before
-    failed = unclear and isinstance(outcome.error, StripeFailed)
+    failed = (
+        isinstance(outcome, Unclear)
+        and isinstance(outcome.error, StripeFailed)
+        and not outcome.from_before
+    )
     context.failover.health.note(gateway.name, failed=failed)

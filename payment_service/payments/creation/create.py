@@ -15,8 +15,6 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from payment_service.errors import (
     AlreadyPaid,
     GatewayNotAccepted,
@@ -30,14 +28,14 @@ from payment_service.errors import (
     StripeUnreachable,
 )
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
-from payment_service.payments.creation import switching
+from payment_service.payments.creation import serving, switching
 from payment_service.payments.creation.attempt import Attempt
+from payment_service.payments.creation.claims import Claims
 from payment_service.payments.creation.gated_attempt import GatedAttempt
-from payment_service.payments.creation.owned_record import OwnedRecord, release_and_raise
-from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
+from payment_service.payments.creation.owned_record import release_and_raise
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
@@ -46,7 +44,6 @@ from payment_service.payments.creation.states import (
     GatewayFailed,
     LookAgain,
 )
-from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
@@ -87,7 +84,7 @@ class _Creation:
         self._deadline = deadline.earlier(context.timing.store)
         self._attempts = 0
         self._failed_attempts: set[int] = set()
-        self._owner: str | None = None
+        self._claims = Claims(context, wanted, self._deadline)
         # Rule 17: a request passes its order over once. Then this is why.
         self._passed_over: PaymentError | None = None
         self._poll_seconds = FIRST_POLL_SECONDS
@@ -119,14 +116,7 @@ class _Creation:
             if known is not None:
                 return known
             there = switching.begin_at(self._context, there)
-        leased_at = self._deadline.monotonic()
-        mine = transitions.first_claim(there, self._context.lease())
-        held = self._records.claim(mine)
-        if held.owner != mine.owner:
-            return held
-        self._owner = held.owner
-        self._context.report("claimed", held)
-        return Claimed(held, inherited=False, leased_at=leased_at)
+        return self._claims.first(there)
 
     def _carry_out(self, claimed: Claimed) -> AttemptResult:
         """Carry out the attempt at the gateway that its record names (rule 13)."""
@@ -164,18 +154,19 @@ class _Creation:
         leased_at, lease = self._deadline.monotonic(), context.lease()
 
         def passed_over(held: OrderRecord) -> OrderRecord | None:
-            ours = held.state == "pending" and held.owner == self._owner
-            return switching.next_attempt(context, held, there, lease, why) if ours else None
+            if not self._claims.owns(held):
+                return None
+            return switching.next_attempt(context, held, there, lease, why)
 
         mine = self._records.change(failed.record, passed_over)
-        return LookAgain() if mine is None else self._claimed(failed.record, mine, leased_at)
+        return LookAgain() if mine is None else self._claims.claimed(failed.record, mine, leased_at)
 
     def _follow(self, record: OrderRecord) -> State:
         """Take the step that the order's record asks for, by the state table of the rules."""
         if record.follow_up.fenced:
             raise AlreadyPaid(record.sent.gateway)
         match transitions.next_step(record, self._wanted.fingerprint, self._context.clock()):
-            case Step.WAIT if record.owner != self._owner:
+            case Step.WAIT if not self._claims.holds(record):
                 return self._wait(record)
             case Step.WAIT | Step.TAKE_OVER:
                 # If the lease is our own, our write lost a race to a history entry.
@@ -184,7 +175,7 @@ class _Creation:
                 return self._begin_next(record, whatever_health=True)
             case Step.ASK_AGAIN:
                 mine = transitions.asked_again(record, self._wanted, self._context.lease())
-                return self._take(record, mine)
+                return self._claims.take(record, mine)
             case Step.BEGIN_NEXT:
                 return self._begin_next(record)
             case Step.SERVE:
@@ -192,7 +183,7 @@ class _Creation:
             case Step.REFUSE:
                 raise _reused()
 
-    def _wait(self, record: OrderRecord) -> Claimed | LookAgain:
+    def _wait(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
         """Rule 7: poll the store with back-off while another owner renews its lease.
 
         Rule 5: take over if it did not for the whole time of a lease. Stop when too little time is
@@ -216,17 +207,20 @@ class _Creation:
         But nothing is out of a pending attempt (rules 14 and 15), so one at a gated gateway may be
         left, and one at a gateway whose circuit is open is passed over without another send.
         """
-        ours = record.owner == self._owner
+        ours = self._claims.holds(record)
         if switching.is_gated(self._context, record) and not ours:
             return self._take_over_gated(record)
         there = None if ours else self._second_place(record)
+        if there is None and not ours:
+            # Its outcome would be of no use to this request, and the record stays as it is.
+            self._check_accepted(record.sent.gateway)
         if there is not None and not switching.lets_through(self._context):
             self._passed_over = StripeUnreachable("Stripe has not answered the last requests.")
             lease = self._context.lease()
             mine = switching.next_attempt(self._context, record, there, lease, "circuit_open")
-            return self._take(record, mine)
+            return self._claims.take(record, mine)
         mine = transitions.taken_over(record, self._context.lease())
-        return self._take(record, mine, inherited=True)
+        return self._claims.take(record, mine, inherited=True)
 
     def _take_over_gated(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
         there = switching.begin_at(self._context, self._wanted, record)
@@ -235,53 +229,13 @@ class _Creation:
         same = there.sent.gateway == facts.name and there.fingerprint == record.fingerprint
         if same and age < facts.key_is_safe_seconds:
             mine = transitions.taken_over(record, self._context.lease())
-            return self._take(record, mine, inherited=True)
+            return self._claims.take(record, mine, inherited=True)
         return self._begin_next(record, there=there)
 
     def _asks_same_gateway(self, record: OrderRecord) -> bool:
         """Whether a rejected attempt is sent again: not at a gated gateway, where a new one may."""
         gated = switching.is_gated(self._context, record)
         return not gated and switching.accepts(self._context, self._wanted, record.sent.gateway)
-
-    def _take(
-        self,
-        held: OrderRecord,
-        mine: OrderRecord,
-        *,
-        inherited: bool = False,
-        failed: PaymentError | None = None,
-    ) -> Claimed | LookAgain:
-        """Rule 5: become the owner if the record is still the one we read, else follow it.
-
-        Give up if a slow store could not record the result in time.
-        """
-        # Before the claim, so that a record whose gateway is not configured here stays unchanged.
-        self._context.gated_of(mine)
-        if self._deadline.left() <= self._context.timing.store:
-            message = "There is no time left to create this order now; ask again."
-            self._give_up(held, failed, message, mine if mine.attempt > held.attempt else None)
-        leased_at = self._deadline.monotonic()
-        if not self._records.replace(held, mine):
-            return LookAgain()
-        return self._claimed(held, mine, leased_at, inherited=inherited)
-
-    def _claimed(
-        self, held: OrderRecord, mine: OrderRecord, leased_at: float, *, inherited: bool = False
-    ) -> Claimed:
-        """We have replaced the record `held` with ours."""
-        self._owner = mine.owner
-        again = mine.attempt == held.attempt
-        came, goes = held.sent.gateway, mine.sent.gateway
-        if came != goes:
-            why = str(mine.follow_up.history[-1].get("why"))
-            self._context.report("switched", mine, **{"from": came, "to": goes, "why": why})
-            if len(mine.follow_up.leftovers) > len(held.follow_up.leftovers):
-                self._context.report("leftover_left", mine, gateway=came)
-        else:
-            begun = "taken_over" if inherited else "claimed"
-            self._context.report(begun if again else "next_attempt", mine)
-        sent_until = transitions.sends_ended_at(held, self._context.timing.lock)
-        return Claimed(mine, inherited, leased_at, sent_until, begun=not again)
 
     def _begin_next(
         self,
@@ -302,47 +256,15 @@ class _Creation:
             if len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST:
                 return GatewayFailed(record, failed, saved_5xx=True)
         if self._attempts >= MAX_ATTEMPTS_PER_REQUEST:
-            self._give_up(record, failed, "This order went through many attempts; ask again.")
+            self._claims.give_up(
+                record, failed, "This order went through many attempts; ask again."
+            )
         there = there or switching.begin_at(
             self._context, self._wanted, record, whatever_health=whatever_health
         )
         why = record.payment_status or record.state
         mine = switching.next_attempt(self._context, record, there, self._context.lease(), why)
-        return self._take(record, mine, failed=failed)
-
-    def _give_up(
-        self,
-        record: OrderRecord,
-        failed: PaymentError | None,
-        message: str,
-        begun: OrderRecord | None = None,
-    ) -> NoReturn:
-        """Release the attempt if we own it; raise `failed`, or InFlight with the message.
-
-        After the release, the next request need not wait for the lease. `begun`: the attempt that
-        could follow, as this one is over (rule 3).
-        """
-        why = failed or InFlight(message)
-        ours = record.state == "pending" and record.owner == self._owner
-        if ours and not (begun and self._put_off(record, begun)):
-            mine = OwnedRecord(self._context, self._wanted, record, self._deadline)
-            mine.release(why, saved_5xx=failed is not None)
-        raise why
-
-    def _put_off(self, record: OrderRecord, begun: OrderRecord) -> bool:
-        """Record the next attempt, so that a request with more time left can send it.
-
-        Otherwise the next request would repeat the same slow look-up and run out of time too.
-        """
-        try:
-            written = self._records.replace(
-                record, transitions.put_off(begun, self._context.clock())
-            )
-        except StoreUnavailable:
-            return False
-        if written:
-            self._context.report("put_off", begun)
-        return written
+        return self._claims.take(record, mine, failed=failed)
 
     def _serve(self, record: OrderRecord) -> Created | Claimed | GatewayFailed | LookAgain:
         """Return the current recorded payment, or begin the next attempt if it is canceled.
@@ -350,7 +272,7 @@ class _Creation:
         The latter is rule 3. Silence is never taken for a cancellation (rule 15).
         """
         try:
-            record, intent = self._current(record)
+            record, intent = serving.current(self._context, self._wanted, record, self._deadline)
         except RecordChanged:
             return LookAgain()
         if intent.missing:
@@ -359,29 +281,11 @@ class _Creation:
             return self._begin_next(record)
         self._check_accepted(record.sent.gateway)
         if transitions.shows_change(record, intent):
-            self._note(record, intent)
-        if self._is_of_another_price(record, intent):
+            serving.note(self._context, record, intent)
+        if serving.is_of_another_price(self._wanted, record, intent):
             raise _reused()
         self._context.report("replayed", record, status=intent.status)
         return Created(intent, replayed=True, gateway=record.sent.gateway)
-
-    def _current(self, record: OrderRecord) -> tuple[OrderRecord, Intent]:
-        """Fetch the recorded payment; capture what the shopper has approved at a gated gateway.
-
-        A request that does not accept the gateway captures nothing, and neither does one that
-        names another price.
-        """
-        context, accepted = self._context, self._accepts(record.sent.gateway)
-        try:
-            if not switching.is_gated(context, record):
-                return record, fetch_recorded(context, record, self._deadline)
-            ours, theirs = self._wanted.sent.params, record.sent.params
-            same = all(ours[name] == theirs[name] for name in ("amount", "currency"))
-            return complete(context, record, self._deadline, capture=accepted and same)
-        except PaymentError as failed:
-            if accepted or isinstance(failed, RecordChanged):
-                raise
-            raise GatewayNotAccepted(record.sent.gateway) from failed
 
     def _accepts(self, gateway: str) -> bool:
         return switching.accepts(self._context, self._wanted, gateway)
@@ -398,25 +302,9 @@ class _Creation:
         """
         if intent.status != CANCELED:
             raise NoLongerOpen(intent.status)
-        self._note(record, intent)
+        serving.note(self._context, record, intent)
         self._context.report("gone", record, payment_intent_id=intent.id)
         return LookAgain()
-
-    def _is_of_another_price(self, record: OrderRecord, intent: Intent) -> bool:
-        """Whether the shopper would pay another amount than the shop's request names.
-
-        Never once the payment is taken: the shopper pays nothing more then.
-        """
-        if record.fingerprint == transitions.LOST_FINGERPRINT:
-            return intent.status not in TAKEN and not intent.costs(self._wanted.sent.params)
-        return intent.asks_otherwise(self._wanted.sent.params)
-
-    def _note(self, record: OrderRecord, intent: Intent) -> None:
-        """Record the status seen at Stripe; the answer does not depend on this write."""
-        try:
-            self._records.replace(record, with_fetched(self._context, record, intent))
-        except StoreUnavailable:
-            self._context.report("unrecorded", record, status=intent.status)
 
 
 def _reused() -> OrderReused:

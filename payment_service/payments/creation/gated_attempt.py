@@ -110,8 +110,9 @@ class GatedAttempt:
                 return None
             after = gated_transitions.fenced(held, now, code)
             # A request that is at work loses its lease, and cannot record what it makes.
-            released = {"owner": transitions.NO_OWNER, "locked_until": now}
-            return replace(after, **released) if held.state == "pending" else after
+            if held.state != "pending":
+                return after
+            return replace(after, owner=transitions.NO_OWNER, locked_until=now)
 
         self._context.records.change(self._own.record, fenced)
         self._context.report("fenced", self._own.record, code=code)

@@ -213,8 +213,11 @@ class OwnedRecord:
         Ours is then a stray (rule 4).
         """
         self._context.report("stale_owner", self.record)
-        theirs = self._context.records.read(self.record.order)
-        if theirs is None or theirs.state != "created" or theirs.attempt <= self.record.attempt:
+        theirs, ours = self._context.records.read(self.record.order), self.record
+        if theirs is None or theirs.state != "created":
+            return
+        # Rule 13: an attempt at another gateway is another one, whatever its number.
+        if theirs.sent.gateway == ours.sent.gateway and theirs.attempt <= ours.attempt:
             return
         if theirs.payment_intent_id != intent.id:
             self.cancel(intent)

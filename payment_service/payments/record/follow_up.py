@@ -206,7 +206,6 @@ class FollowUp:
         if "leftovers" in kept:
             kept["leftovers"] = tuple(of_json(Leftover, each) for each in kept["leftovers"])
         if kept.get("gated_capture") is not None:
-            # All its fields may have their defaults: then it is an empty object.
             kept["gated_capture"] = of_json(GatedCapture, kept["gated_capture"])
         parsed = cls(**kept)
         object.__setattr__(parsed, "stored", given)

@@ -25,6 +25,7 @@ from payment_service.errors import (
     Overloaded,
     PaymentError,
     RateLimited,
+    RefundAtGateway,
     RefundReused,
     Refused,
     StoreDown,
@@ -304,7 +305,11 @@ def _refund(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "Refund a paid order, in whole or in part",
         _body_of(RefundRequest),
         _replayable("refundPaymentIntent", "The refund as it is now", _REFUNDED),
-        responses(_errors(NotFound, NotPaid, RefundReused, guarded=guarded), statuses, JSON_BODY),
+        responses(
+            _errors(NotFound, NotPaid, RefundReused, RefundAtGateway, guarded=guarded),
+            statuses,
+            JSON_BODY,
+        ),
     )
     description = (
         "A `refund_id` of an order is refunded once, however often it is requested. A refund that "

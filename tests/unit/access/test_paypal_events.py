@@ -43,9 +43,7 @@ def headers_of(body: bytes, webhook_id: str) -> dict[str, str]:
 
 @pytest.fixture
 def events(tmp_path: Path) -> PayPalEvents:
-    path = clients_file(
-        tmp_path, entry("shop-a", *app_of("a")), entry("shop-b", *app_of("b"))
-    )
+    path = clients_file(tmp_path, entry("shop-a", *app_of("a")), entry("shop-b", *app_of("b")))
     settings = load_settings({**GIVEN, "CLIENTS_FILE": str(path)})
     certificates = Certificates(CertificateServer(), BASE)
     return PayPalEvents(settings, clients_of(settings), certificates)
@@ -80,9 +78,7 @@ def test_client_cannot_change_the_orders_of_another_account(events: PayPalEvents
     ("webhook_id", "named"),
     [("ID-a", None), ("ID-a", "shop-b"), ("OWN-1", "shop-a"), ("ID-z", None)],
 )
-def test_other_ids_verify_nothing(
-    events: PayPalEvents, webhook_id: str, named: str | None
-) -> None:
+def test_other_ids_verify_nothing(events: PayPalEvents, webhook_id: str, named: str | None) -> None:
     with pytest.raises(BadRequest) as raised:
         order_in(events, "shop-a:A-1", webhook_id, named)
     assert raised.value.code == "invalid_signature"

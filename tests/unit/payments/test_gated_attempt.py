@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,7 +17,9 @@ from payment_service.payments.creation.resolve import resolve
 from payment_service.payments.record import transitions
 from sandbox.faults import FaultOrder
 from tests.support.flow_bench import BUDGET_SECONDS
-from tests.support.two_gateways import ANY, PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
+from tests.support.switch_bench import ANY, PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
+
+T = TypeVar("T")
 
 
 class Crash(BaseException):
@@ -39,7 +41,7 @@ class FragileStore(MemoryStore):
     def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
         return self._fragile(new, lambda: super(FragileStore, self).replace(current, new))
 
-    def _fragile(self, record: KeyRecord, write: Callable[[], Any]) -> Any:
+    def _fragile(self, record: KeyRecord, write: Callable[[], T]) -> T:
         if not self.chosen(record):
             return write()
         self.chosen = lambda _: False

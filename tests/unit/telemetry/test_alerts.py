@@ -49,10 +49,10 @@ def requests(status: str) -> str:
     return f'payments_requests_total{{route="/create-payment-intent",status="{status}"}}'
 
 
-def sends(outcome: str) -> str:
-    return (
-        f'payments_stripe_sends_total{{operation="POST /v1/payment_intents",outcome="{outcome}"}}'
-    )
+def sends(outcome: str, gateway: str | None = None) -> str:
+    labels = {"operation": "POST", "outcome": outcome, "gateway": gateway}
+    given = ",".join(f'{name}="{text}"' for name, text in labels.items() if text)
+    return f"payments_stripe_sends_total{{{given}}}"
 
 
 def slow(name: str, seconds: float, label: str) -> Case:
@@ -72,6 +72,8 @@ TWO_PAID = 'payments_reconcile_orders{outcome="two_paid"}'
 UNRESOLVED = 'payments_reconcile_orders{outcome="unresolved"}'
 MONEY_UNKNOWN = 'payments_reconcile_orders{outcome="money_unknown"}'
 LAPSING = 'payments_reconcile_orders{outcome="lapsing"}'
+SWITCHED = 'payments_order_happenings_total{what="switched"}'
+LEFTOVERS = "payments_leftovers"
 FINISHED = "payments_reconcile_finished_timestamp_seconds"
 
 CASES = {
@@ -79,6 +81,18 @@ CASES = {
     "PaymentsStrayPaid": first_event("stray_paid"),
     "PaymentsStrayLeft": first_event("stray_left"),
     "PaymentsEventParked": first_event("event_parked"),
+    "PaymentsFenced": first_event("fenced"),
+    "PaymentsAccountRefused": first_event("account_refused"),
+    "PaymentsSwitching": Case({SWITCHED: "0x25 1x20"}, {SWITCHED: "0x45"}),
+    "PaymentsLeftovers": Case({LEFTOVERS: "0 2x200"}, {LEFTOVERS: "2x100 0x60"}, at=180),
+    "PaymentsPayPalRefusesApp": Case(
+        {sends("ok", "paypal"): "0x60", sends("config", "paypal"): "0x26 1x30"},
+        {sends("ok", "paypal"): "0+10x60", sends("config", "stripe"): "0x26 1x30"},
+    ),
+    "PaymentsPayPalFailing": Case(
+        {sends("ok", "paypal"): "0+80x60", sends("no_answer", "paypal"): "0+20x60"},
+        {sends("ok", "paypal"): "0+99x60", sends("no_answer", "stripe"): "0+99x60"},
+    ),
     "PaymentsRefundedTwice": first_event("refunded_twice"),
     "PaymentsDisputed": first_event("dispute_opened"),
     "PaymentsRefundFailed": first_event("refund_failed"),
@@ -97,7 +111,7 @@ CASES = {
     ),
     "PaymentsStripeFailing": Case(
         {sends("ok"): "0+80x60", sends("no_answer"): "0+20x60"},
-        {sends("ok"): "0+99x60", sends("no_answer"): "0+1x60"},
+        {sends("ok"): "0+99x60", sends("no_answer", "paypal"): "0+99x60"},
     ),
     "PaymentsStripeLimited": Case({sends("limited"): "0+60x60"}, {sends("limited"): "0+1x60"}),
     "PaymentsStripeSlow": slow("stripe_send_seconds", 5, 'operation="POST /v1/payment_intents"'),

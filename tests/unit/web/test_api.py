@@ -61,9 +61,7 @@ LINK = "https://www.paypal.com/checkoutnow?token=8FK5"
         (Answer("8FK5", None, "succeeded", gateway="paypal"), {"gateway": "paypal"}),
     ],
 )
-def test_gateway_is_named_to_those_who_accept_several(
-    answer: Answer, more: dict[str, str]
-) -> None:
+def test_gateway_is_named_to_those_who_accept_several(answer: Answer, more: dict[str, str]) -> None:
     client = client_of(FakePayments(answer))
     named = client.post(PATH, json={**ORDER, "accept_gateways": ["stripe", "paypal"]}).get_json()
     plain = client.post(PATH, json=ORDER).get_json()
