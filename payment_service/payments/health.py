@@ -24,7 +24,7 @@ Change = Literal["circuit_opened", "circuit_closed"]
 
 
 def _ignore(gateway: str, change: Change) -> None:
-    """Tell nobody."""
+    """Ignore the change."""
 
 
 @dataclass(slots=True)

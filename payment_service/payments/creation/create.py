@@ -135,7 +135,7 @@ class _Creation:
         return Attempt(self._context, self._wanted, claimed, deadline, share).carry_out()
 
     def _second_place(self, record: OrderRecord) -> Wanted | None:
-        """Where this request can pass a pending order over to, if it has not done so before."""
+        """Return where this request can pass a pending order over to; None once it has done so."""
         if self._passed_over or switching.is_gated(self._context, record):
             return None
         return switching.second_place(self._context, self._wanted, record)

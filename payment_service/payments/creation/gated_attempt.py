@@ -1,7 +1,7 @@
 """One attempt at a gated gateway that we own: create the payment, and record it (rules 13, 14).
 
-What was not recorded was not given out, and is never captured. So an attempt here leaves nothing to
-look for, and another one may follow whatever became of it. The numbers in comments are those of the
+The service gives out and captures only what is recorded. So an attempt here leaves nothing to look
+for, and another one may follow, whatever its outcome. The numbers in comments are those of the
 rules in docs/exactly-once.md.
 """
 
@@ -48,7 +48,7 @@ class GatedAttempt:
 
         Meanwhile the lease is renewed (rule 5). Raises Refused if the gateway rejected the request,
         and AlreadyPaid if it has taken the order before; the record then says so too. A write that
-        fails raises StoreUnavailable, and nothing is given out (rule 14).
+        fails raises StoreUnavailable: without it there is no answer (rule 14).
         """
         leases = self._context.leases
         leases.hold(self._own)
@@ -77,7 +77,7 @@ class GatedAttempt:
                 return GatewayFailed(self._own.record, error)
 
     def _made(self, intent: Intent) -> AttemptResult:
-        """Record it before it is given out. A resend may have found it approved, or even paid."""
+        """Record the payment before the answer. A resend may find it approved, or even paid."""
         context, now = self._context, self._context.clock()
 
         def made(record: OrderRecord) -> OrderRecord:
@@ -102,7 +102,7 @@ class GatedAttempt:
         raise refused
 
     def _fenced(self, refused: Refused) -> AlreadyPaid:
-        """Rule 21: the order is paid, whoever owns the attempt by now; nothing more is sent."""
+        """Rule 21: the order is paid. The attempt's next owner must not send either."""
         code, now = refused.code, self._context.clock()
 
         def fenced(held: OrderRecord) -> OrderRecord | None:

@@ -46,7 +46,7 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     if record.follow_up.fenced:
         raise AlreadyPaid(record.sent.gateway)
     if context.gated_of(record) is not None:
-        # Rule 14: nothing of it was given out, and what was not recorded is never captured.
+        # Rule 14: no client has its link, and the service captures only what is recorded.
         over = transitions.rejected(record, "nothing_made", context.clock())
         context.records.replace(record, over)
         return context.records.read(record.order)

@@ -1,4 +1,4 @@
-"""Where a new attempt begins, and when an order may be passed over to another gateway.
+"""The gateway of a new attempt, and the attempts that may be passed over to another gateway.
 
 Health decides where a new attempt begins, never what becomes of one that has begun (rule 20). The
 numbers in comments are those of the rules in docs/exactly-once.md.

@@ -1,7 +1,7 @@
 """PaymentIntents that name an order but are not its recorded one: rule 4 after the fact.
 
-A stray is at an open gateway, and the order's recorded payment may be at another one. Each is asked
-for at its own gateway (rule 13).
+A stray is at an open gateway, and the order's recorded payment may be at another one. The service
+asks each one's own gateway (rule 13).
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class _Settlement:
         """Record the paid PaymentIntent, and only then cancel the one recorded before.
 
         Otherwise a request could see the old one canceled before the record shows the payment, and
-        would create another. What was given out at a gated gateway needs no cancellation: only the
-        recorded payment is captured.
+        would create another. A payment at a gated gateway needs no cancellation: the service
+        captures the recorded one only.
         """
         context, now = self._context, self._context.clock()
         is_gated = context.gated_of(record) is not None

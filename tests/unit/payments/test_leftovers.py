@@ -1,4 +1,4 @@
-"""What an order left at Stripe is looked for and canceled there (rule 17)."""
+"""A late look finds and cancels what an order left at Stripe (rule 17)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_look_without_an_answer_keeps_the_leftover(bench: TwoGateways) -> None:
 
 
 def test_leftover_is_canceled_while_paypal_is_unknown(bench: TwoGateways) -> None:
-    """Nobody may ask again. A pending attempt at PayPal has nothing at Stripe."""
+    """The client may never ask again. A pending attempt at PayPal has nothing at Stripe."""
     bench.silence_stripe("lost_after")
     bench.break_paypal("lost_before")
     with pytest.raises(StripeFailed):

@@ -1,4 +1,4 @@
-"""Which orders change their gateway: each row of the table in docs/exactly-once.md, and rule 16."""
+"""Orders that change their gateway: each row of the table in docs/exactly-once.md, and rule 16."""
 
 from __future__ import annotations
 
