@@ -226,11 +226,12 @@ def open_payments(
         listened=listened or receivers_of(settings, None).any_for,
         serves=_served(settings, listed),
         leases=LeaseKeeper(in_background=True),
-        gated=gated.pop(None, {}),
+        gated=gated.get(None, {}),
         several_gateways=settings.several_gateways,
         failover=_failover(settings, tell_circuit),
     )
-    return Payments(context, settings, gateways, gated, hang_up=gateway.close)
+    of_clients = {client_id: each for client_id, each in gated.items() if client_id is not None}
+    return Payments(context, settings, gateways, of_clients, hang_up=gateway.close)
 
 
 def _gated(

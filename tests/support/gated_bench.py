@@ -1,4 +1,4 @@
-"""A bench for an order at PayPal after its payment was given out: approvals, captures, crashes."""
+"""A bench for an order at PayPal after its creation: approvals, captures, crashes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class GatedBench(AfterBench, TwoGateways):
     def approve_as(self, payment_id: str, plan: str = "COMPLETED") -> None:
         acts.approve(self.paypal, payment_id, plan)
 
-    # What the service does.
+    # The service's steps.
 
     def complete(self, context: Context | None = None, **how: Any) -> Intent:
         """Complete the order as a request does that is sent again."""

@@ -10,7 +10,7 @@ from tests.support.paypal_process import WEBHOOK_ID, PayPalProcess
 from tests.support.sandbox_process import SandboxProcess
 
 PAYMENT_INTENTS = "/v1/payment_intents"
-BOTH = {"accept_gateways": ["stripe", "paypal"]}
+BOTH: Any = {"accept_gateways": ["stripe", "paypal"]}
 
 # The stand-in redirects the shopper there; nothing listens.
 SHOP = "http://shop.invalid"

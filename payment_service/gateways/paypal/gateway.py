@@ -166,7 +166,7 @@ class PayPalGateway:
             return CaptureUnclear(error_of(none.failed), nothing_sent=call.sends == 0)
         except SendFailed as failed:
             unresolved = call.after_unresolved
-            return captures.outcome_of_failure(failed, after_unresolved=unresolved)
+            return captures.outcome_of_failure(failed, intent_id, after_unresolved=unresolved)
 
     def _capture_once(
         self, call: PayPalCall, intent_id: str, sent: SentParams, deadline: Deadline

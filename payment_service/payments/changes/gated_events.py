@@ -10,7 +10,7 @@ from payment_service.errors import AlreadyPaid, InFlight
 from payment_service.gateways.contract import NamedPayment
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
-from payment_service.gateways.intent import CANCELED, TAKEN
+from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
 from payment_service.payments.creation.recorded_intent import find_recorded
@@ -20,6 +20,7 @@ from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.follow_up import MAX_WEBHOOKS
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
+from payment_service.payments.recovery.strays import TWO_PAID
 
 # An approval of a payment that the order's record does not name: it moves no money.
 IGNORED = "ignored"
@@ -103,11 +104,11 @@ def _adopt(context: Context, record: OrderRecord, named: NamedPayment, deadline:
     paid, now = named.intent, context.clock()
     is_open = record.sent.gateway not in context.gated
     own = find_recorded(context, record, deadline) if is_open else None
-    taken = (own.status if own else record.payment_status) in TAKEN
-    if taken and not record.follow_up.fenced:
-        beside = record.payment_intent_id
-        context.report("two_taken", record, payment_intent_id=paid.id, beside=beside)
-        return "two_paid"
+    # An approval is not taken yet, an authorization of a card is.
+    taken = TAKEN if is_open else gated_transitions.PAID
+    status = own.status if own else record.payment_status
+    if status in taken and not record.follow_up.fenced:
+        return _two_paid(context, record, paid)
     adopted = gated_transitions.adopted_elsewhere(record, paid, named.sent, now)
     if own is not None and own.payable:
         adopted = transitions.replaced(adopted, own.id, now)
@@ -117,3 +118,14 @@ def _adopt(context: Context, record: OrderRecord, named: NamedPayment, deadline:
     if own is not None and own.payable:
         cancel_and_check(context.gateway_of(record), own, "duplicate", deadline)
     return "adopted"
+
+
+def _two_paid(context: Context, record: OrderRecord, paid: Intent) -> str:
+    """Report a second payment every time, but write it to the history once."""
+    beside = record.payment_intent_id
+    context.report("two_taken", record, payment_intent_id=paid.id, beside=beside)
+    known = [(each["what"], each.get("payment_intent_id")) for each in record.follow_up.history]
+    if (TWO_PAID, paid.id) not in known:
+        noted = transitions.touched(record, context.clock(), TWO_PAID, payment_intent_id=paid.id)
+        context.records.write(record, noted)
+    return TWO_PAID

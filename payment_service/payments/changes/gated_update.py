@@ -75,7 +75,8 @@ def resume_update(
 ) -> Updated | None:
     """Carry out the attempt that this very update began and whose answer was lost.
 
-    None if there is none. Nothing of it was given out (rule 14), and its key makes one payment.
+    Return None if there is no such attempt. No shopper has its page (rule 14), and its key makes
+    one payment.
     """
     record = context.records.read(order)
     if record is None or not _is_lost(context, record, request):

@@ -15,7 +15,7 @@ from payment_service.payments.record.order_record import OrderRecord
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """Looks at the payments of one store that were given out at a gated gateway.
+    """Reads the unfinished payments of one store at their gated gateways, when a look is due.
 
     It captures what is approved, and settles the captures of processes that are gone. It has no
     state, so any number of processes may run it. `context_of` returns the dependencies for a

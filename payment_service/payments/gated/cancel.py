@@ -9,14 +9,14 @@ from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import last_known
 from payment_service.payments.gated.complete import settle
-from payment_service.payments.gated.writing import gateway_of, with_event
+from payment_service.payments.gated.writing import with_event
 from payment_service.payments.record import gated_transitions
 from payment_service.payments.record.gated_transitions import PROCESSING
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged, retry_on_race
 
-# Its answer is not needed, because an approval moves no money. It is asked all the same, in case
-# the store has lost a capture.
+# How long the gateway may take. No answer is necessary, because an approval moves no money, but it
+# may show a capture that the store has lost.
 ASK_SECONDS = 3.0
 
 
@@ -32,8 +32,9 @@ def _cancel(context: Context, order: Order, deadline: Deadline) -> Intent:
     record = context.records.read(order)
     if record is None or record.state != "created":
         raise NotFound("There is no payment of this order.")
-    # It may have been adopted at another gateway: then the next request cancels it there.
-    gateway_of(context, record)
+    if not context.gated_of(record):
+        # A payment at another gateway was adopted meanwhile: the next request cancels that one.
+        raise RecordChanged
     if record.follow_up.fenced:
         raise AlreadyPaid(record.sent.gateway)
     record = _asked(context, record, deadline)

@@ -113,23 +113,27 @@ class Capturing:
         number = gated_transitions.capture_of(mine).number
 
         def captured(held: OrderRecord) -> OrderRecord | None:
-            if (held.state, held.payment_intent_id) != (mine.state, mine.payment_intent_id):
+            if not gated_transitions.is_same_payment(held, mine):
+                return None
+            if not gated_transitions.shows_change(held, intent):
                 return None
             seen = gated_transitions.seen(held, intent, now, "captured", number=number)
             return with_event(context, seen, intent)
 
-        after = context.records.change(mine, captured)
-        facts = gated_transitions.facts_of(mine)
-        if after is None:
-            held = context.records.read(mine.order)
-            beside = held.payment_intent_id if held else None
-            context.report("two_taken", mine, beside=beside, **facts)
-            raise RecordChanged
-        context.report("captured", after, amount=intent.amount_received, **facts)
-        return after, intent
+        after, facts = context.records.change(mine, captured), gated_transitions.facts_of(mine)
+        if after is not None:
+            context.report("captured", after, amount=intent.amount_received, **facts)
+            return after, intent
+        held = context.records.read(mine.order)
+        if held is not None and gated_transitions.is_same_payment(held, mine):
+            # Another process has recorded it.
+            return held, intent
+        beside = held.payment_intent_id if held else None
+        context.report("two_taken", mine, beside=beside, **facts)
+        raise RecordChanged
 
     def _payer_needed(self, mine: OrderRecord, known: Intent, no: PayerNeeded) -> Result:
-        """Send the shopper to the page again; a declined payment is told to the shop."""
+        """Send the shopper to the page again; tell the shop of a decline."""
         context, now = self._context, self._context.clock()
         failed = replace(
             known,
@@ -194,7 +198,7 @@ class Capturing:
     def _unknown(
         self, mine: OrderRecord, error: PaymentError, *, sent: bool, alarm: str | None = None
     ) -> NoReturn:
-        """Keep the claim, so that the next process asks what came of it."""
+        """Keep the claim, so that the next process asks for the outcome."""
         context, now = self._context, self._context.clock()
         facts = gated_transitions.facts_of(mine)
         context.report("capture_unknown", mine, code=error.code, alarm=alarm, **facts)
@@ -204,7 +208,7 @@ class Capturing:
                 lambda held: gated_transitions.unresolved(held, now, error.code, sent=sent),
             )
         except (StoreUnavailable, RecordChanged):
-            # The claim ends by itself, or another process has it.
+            # The claim expires anyway, or another process has it.
             context.report("unrecorded", mine, code=error.code)
         if not isinstance(error, Refused):
             raise error

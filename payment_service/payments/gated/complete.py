@@ -1,7 +1,6 @@
 """Complete the payment of an order at a gated gateway: ask, capture what is approved, record it.
 
-The one function for whoever meets such an order: a request that is sent again, a webhook event, the
-job that looks for approvals, the reconciler. The numbers in comments are those of the rules in
+Requests, events, the job that looks for approvals and the reconciler all call it. The numbers in comments are those of the rules in
 docs/exactly-once.md.
 """
 
@@ -168,7 +167,7 @@ class _Completion:
     def _read_again(self, record: OrderRecord) -> OrderRecord:
         """Read the record. Raises RecordChanged if it names another payment."""
         held = self._context.records.read(record.order)
-        if held is None or not is_same_payment(held, record):
+        if held is None or not gated_transitions.is_same_payment(held, record):
             raise RecordChanged
         return held
 
@@ -183,12 +182,3 @@ def find(gateway: GatedGateway, record: OrderRecord, deadline: Deadline) -> Inte
         return gateway.retrieve(record.payment_intent_id, record.sent, deadline)
     except NoSuchIntent:
         return None
-
-
-def is_same_payment(held: OrderRecord, record: OrderRecord) -> bool:
-    """Whether both records name the same payment at the same gateway."""
-    return (held.state, held.payment_intent_id, held.sent.gateway) == (
-        record.state,
-        record.payment_intent_id,
-        record.sent.gateway,
-    )

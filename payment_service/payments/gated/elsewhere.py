@@ -13,7 +13,7 @@ from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
 
-# What each open gateway gets: the shopper waits for the capture.
+# The time for each open gateway. Short, because the shopper waits for the capture.
 LOOK_SECONDS = 3.0
 
 

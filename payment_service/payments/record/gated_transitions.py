@@ -31,7 +31,7 @@ PAID = frozenset({SUCCEEDED, PROCESSING})
 # No request arrives later than this after it was sent (docs/exactly-once.md, Assumptions).
 LATEST_ARRIVAL_SECONDS = 3600.0
 
-# When the service asks for an approval, in seconds after the page was given out; then hourly.
+# The looks for an approval, in seconds after the creation; then hourly.
 LOOKS_AFTER_SECONDS = (60.0, 300.0, 900.0, 3600.0)
 
 # A claim whose sender is gone, and an approval that waits for another gateway, are looked at more
@@ -43,7 +43,7 @@ STUCK_SECONDS = 86_400.0
 
 
 class Ask(Enum):
-    """What a process does with the record before it calls the gateway."""
+    """The next action of a process, before it calls the gateway."""
 
     NOTHING = auto()
     FENCED = auto()
@@ -52,7 +52,7 @@ class Ask(Enum):
 
 
 class Act(Enum):
-    """What a process does with the record once it has read the payment."""
+    """The next action of a process that has read the payment."""
 
     RECORD = auto()
     LAPSED = auto()
@@ -62,7 +62,7 @@ class Act(Enum):
 
 
 def before_reading(record: OrderRecord, now: float) -> Ask:
-    """Decide whether the gateway must be asked at all.
+    """Decide whether a call to the gateway is necessary.
 
     `succeeded` is final. `canceled` is, too: nothing but a capture of ours moves money, and none is
     sent for a canceled payment (rule 18).
@@ -130,6 +130,12 @@ def is_stuck(record: OrderRecord, now: float) -> bool:
     return claimed_at is not None and now - claimed_at >= STUCK_SECONDS
 
 
+def is_same_payment(held: OrderRecord, record: OrderRecord) -> bool:
+    """Whether both records name the same payment at the same gateway."""
+    theirs = (held.state, held.payment_intent_id, held.sent.gateway)
+    return theirs == (record.state, record.payment_intent_id, record.sent.gateway)
+
+
 def shows_change(record: OrderRecord, found: Intent) -> bool:
     """Whether the payment shows another state than the record, or ends its claim."""
     return found.status != record.payment_status or is_claimed(record)
@@ -171,20 +177,20 @@ def claimed(record: OrderRecord, now: float, until: float) -> OrderRecord:
 def taken_over(record: OrderRecord, now: float, until: float) -> OrderRecord:
     """Take over the claim of a sender that is gone, under the same request id.
 
-    What it has sent may have arrived, so the claim counts as sent.
+    Its send may have arrived, so the claim counts as sent.
     """
     mine = replace(capture_of(record), until=until, sent=True)
     return _claim(record, mine, now, "capture taken over")
 
 
 def _claim(record: OrderRecord, mine: GatedCapture, now: float, what: str) -> OrderRecord:
-    noted = transitions.touched(record, now, what, number=mine.number)
+    noted = _noted_once(record, now, what, number=mine.number)
     after = replace(noted, payment_status=PROCESSING).with_follow_up(gated_capture=mine)
     return with_next_look(after, now)
 
 
 def is_claim_of(held: OrderRecord, mine: OrderRecord) -> bool:
-    """Whether the record still has the claim that `mine` wrote, and nobody else took it over."""
+    """Whether the record still has the claim that `mine` wrote, and no other process took it over."""
     same = held.payment_intent_id == mine.payment_intent_id and is_claimed(held)
     ours, theirs = capture_of(mine), capture_of(held)
     return same and (ours.number, ours.until) == (theirs.number, theirs.until)
@@ -231,9 +237,21 @@ def unresolved(record: OrderRecord, now: float, code: str, *, sent: bool) -> Ord
     `sent`: whether a send of it may have arrived without an answer.
     """
     capture = capture_of(record)
-    noted = transitions.touched(record, now, "capture unknown", number=capture.number, code=code)
+    noted = _noted_once(record, now, "capture unknown", number=capture.number, code=code)
     kept = replace(capture, until=now, sent=capture.sent or sent)
     return with_next_look(noted.with_follow_up(gated_capture=kept), now)
+
+
+def _noted_once(record: OrderRecord, now: float, what: str, **facts: str | int) -> OrderRecord:
+    """Return the next version, with a history entry if none of this claim is there.
+
+    Processes may ask for its outcome for days, and the history is bounded.
+    """
+    claimed_at = capture_of(record).claimed_at or 0.0
+    known = any(
+        entry["what"] == what and entry["at"] >= claimed_at for entry in record.follow_up.history
+    )
+    return transitions.amended(record) if known else transitions.touched(record, now, what, **facts)
 
 
 def is_unresolved(record: OrderRecord) -> bool:

@@ -131,6 +131,15 @@ def test_declined_payment_is_told_and_captured_after_another_approval(bench: Gat
     assert bench.deliver_all() == ["order.failed", "order.paid"]
 
 
+def test_page_after_a_decline_comes_from_the_rejection(bench: GatedBench) -> None:
+    bench.paypal.rules = replace(bench.paypal.rules, declined_goes_back=False, links_on_read=False)
+    payment_id = bench.approved("INSTRUMENT_DECLINED")
+    sent = len(bench.at_paypal)
+    assert payment_id in str(bench.complete().redirect_url)
+    # A read and a capture, which rejects and is followed by another read.
+    assert bench.at_paypal[sent:].count("send") == 3
+
+
 def test_each_decline_is_told_once(bench: GatedBench) -> None:
     payment_id = bench.approved("INSTRUMENT_DECLINED")
     bench.complete()
@@ -405,6 +414,41 @@ def test_another_process_waits_for_the_capture_under_way(bench: GatedBench) -> N
     assert bench.complete().status == "succeeded"
     assert isinstance(seen[0], InFlight)
     assert 5 < bench.now - began < 11
+
+
+@pytest.mark.parametrize("plan", ["COMPLETED", "INSTRUMENT_DECLINED", "TRANSACTION_REFUSED"])
+def test_claim_is_taken_over_from_a_sender_that_comes_back(bench: GatedBench, plan: str) -> None:
+    payment_id = bench.approved(plan)
+    sends = [at for at, name in enumerate(STEPS) if name == "paypal send"]
+
+    def suspend_and_take_over() -> None:
+        bench.now += 60
+        bench.tried()
+
+    bench.meanwhile(sends[1], suspend_and_take_over)
+    bench.tried()
+    whats = [each["what"] for each in bench.record().follow_up.history]
+    ends = ("captured", "capture declined", "capture refused")
+    assert len([each for each in whats if each in ends]) == 1
+    assert bench.money_taken() == ([payment_id] if plan == "COMPLETED" else [])
+    assert len(bench.deliver_all()) == 1
+
+
+def test_capture_that_stays_unknown_fills_no_history(bench: GatedBench) -> None:
+    bench.approved()
+    bench.break_captures("lost_before", count=None)
+    for _ in range(30):
+        bench.tried()
+        bench.now += 60
+    history = [each["what"] for each in bench.record().follow_up.history]
+    assert history == [
+        "claimed",
+        "created",
+        "seen",
+        "capture sent",
+        "capture unknown",
+        "capture taken over",
+    ]
 
 
 # The page of the shopper.
