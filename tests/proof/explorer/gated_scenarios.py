@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from payment_service.errors import PaymentError
+from payment_service.gateways.deadline import Deadline
+from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.creation.states import Created
 from payment_service.payments.idempotency_key import idempotency_key
 from sandbox.execution import Execution
@@ -127,11 +129,31 @@ def late_leftover(world: World) -> None:
     world.sleep(16)
 
 
+def given_out_forgotten(world: World) -> None:
+    """The store forgot the PaymentIntent that was given out, and the order went on at PayPal."""
+    given_out(world)
+    world.go_back(world.store.versions[0])
+    world.sleep(20)
+    approved(world)
+
+
+def given_out_forgotten_then_silent(world: World) -> None:
+    given_out_forgotten(world)
+    silent(world)
+
+
+def capture_forgotten(world: World) -> None:
+    """PayPal's order was captured, and the store went back to before the claim."""
+    approved(world)
+    given = world.store.versions[-1]
+    answer = world.ask(1099)
+    assert isinstance(answer, Created)
+    assert answer.intent.status == "succeeded"
+    world.go_back(given)
+
+
 def canceled(world: World) -> None:
     """The shop canceled the order at PayPal; Stripe has the leftover."""
-    from payment_service.gateways.deadline import Deadline
-    from payment_service.payments.changes.cancel import cancel_order
-
     switched(world)
     deadline = Deadline.after(8.0, world.clock)
     cancel_order(world.calm_context(), ORDER, "requested_by_customer", deadline)
@@ -154,10 +176,10 @@ UPDATE: dict[str, Actor] = {"update": Updater}
 WALK: dict[str, Actor] = {"walk": Walker}
 ALL: dict[str, Actor] = {**CANCEL, **LOOK, **CHORE, **HOOK, **WALK, "news": Hook}
 
-AT_ONCE, WAITS = TwoGateways(), TwoGateways(capture_waits=True)
 # With Stripe silent, `at_once` does not keep the promise for a store that goes back (rule 19).
-SURE = TwoGateways(forgets=False)
-OPEN = TwoGateways(circuit_open=True, forgets=False)
+AT_ONCE, WAITS = TwoGateways(), TwoGateways(capture_waits=True, forgets=9)
+SURE = TwoGateways(forgets=0)
+OPEN = TwoGateways(circuit_open=True)
 MIXED = TwoGateways(accepts=(BOTH, ONLY_STRIPE))
 
 
@@ -198,11 +220,16 @@ GATED_SCENARIOS = (
     _two("approved, and canceled", approved, amounts=ONE, beside=CANCEL),
     _two("approved, and updated", approved, amounts=ONE, beside=UPDATE, last=EDITED),
     _two("approved, and PayPal's event", approved, amounts=ONE, beside=HOOK),
+    _two("approved, and Stripe's event", approved, amounts=ONE, beside=STRIPE_HOOK),
     _two("approved, and the background job", approved_and_old, amounts=ONE, beside=CHORE),
     _two("approved, and walked", approved, amounts=ONE, beside=WALK),
     _two("claimed, captured", partial(claimed, kind="error_500_with_object")),
     _two("claimed, not captured", partial(claimed, kind="error_503")),
     _two("claimed, and canceled", partial(claimed, kind="error_503"), amounts=ONE, beside=CANCEL),
+    _two("given out forgotten, approved", given_out_forgotten, WAITS),
+    _two("given out forgotten, approved, silent", given_out_forgotten_then_silent, WAITS),
+    _two("capture forgotten", capture_forgotten),
+    _two("capture forgotten, and canceled", capture_forgotten, amounts=ONE, beside=CANCEL),
     _two("paid leftover", paid_leftover, WAITS),
     _two("paid leftover, and looked at", paid_leftover, WAITS, amounts=ONE, beside=LOOK),
     _two("late leftover, and looked at", late_leftover, amounts=ONE, beside=LOOK),

@@ -51,13 +51,14 @@ EXECUTES = "PayPal executes"
 class TwoGateways:
     """How a scenario uses the second gateway.
 
-    `capture_waits`: FAILOVER_CAPTURE=after_stripe. `forgets`: the store may lose writes.
-    `circuit_open`: each worker's process has seen Stripe fail. `accepts`: the gateways that each
-    worker's request accepts, in turn.
+    `capture_waits`: FAILOVER_CAPTURE=after_stripe. `forgets`: the store may go back in searches of
+    so many faults at most; the rules promise no more (rule 19). `circuit_open`: each worker's
+    process has seen Stripe fail. `accepts`: the gateways that each worker's request accepts, in
+    turn.
     """
 
     capture_waits: bool = False
-    forgets: bool = True
+    forgets: int = 1
     circuit_open: bool = False
     accepts: tuple[frozenset[str], ...] = (BOTH,)
 

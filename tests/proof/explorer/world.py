@@ -146,7 +146,7 @@ class World:
         if self.second:
             # Its worst: the search matters less here, and each fork lengthens every search.
             self.lag = WORST_LAG
-            self.forgets = forgets and self.second.two.forgets
+            self.forgets = forgets and guide.left.faults <= self.second.two.forgets
         self.workers: list[Worker] = []
         self.executing: list[tuple[float, Execution]] = []
         self._store_of = store_of
