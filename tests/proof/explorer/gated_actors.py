@@ -33,9 +33,7 @@ class Asker2(Worker):
     def work(self, deadline: Deadline) -> object:
         second = self.world.second
         assert second
-        wanted = self.world.wanted(
-            self.amount, self.context.gateway.api_version, self.accepts
-        )
+        wanted = self.world.wanted(self.amount, self.context.gateway.api_version, self.accepts)
         answer = create.create_once(self.context, wanted, deadline)
         second.judge.released(answer, self.accepts)
         if answer.gateway == STRIPE:
@@ -54,9 +52,7 @@ class Asker2(Worker):
         )
         if open_to and not there and second.shoppers < MOST_SHOPPERS:
             second.shoppers += 1
-            shopper = Shopper(
-                self.world, f"shopper{second.shoppers}", payment_id=answer.intent.id
-            )
+            shopper = Shopper(self.world, f"shopper{second.shoppers}", payment_id=answer.intent.id)
             # Not this worker's greenlet, which ends.
             shopper.thread.parent = getcurrent().parent
             self.world.workers.append(shopper)

@@ -382,11 +382,15 @@ class World:
             yield Option("Stripe executes", switches=1)
         if self.forgets:
             yield from self._losses()
+        yield from self._acts()
+
+    def _acts(self) -> Iterator[Option]:
+        """What shopper, shop and gateways do; with two gateways the shopper is an actor."""
         if self.second:
             yield from self.second.events()
+        elif self._open():
+            yield Option("the shopper pays", faults=1)
         if self._open():
-            if self.second is None:
-                yield Option("the shopper pays", faults=1)
             yield Option("the shop cancels", faults=1)
 
     def _losses(self) -> Iterator[Option]:
