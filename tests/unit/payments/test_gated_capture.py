@@ -13,9 +13,15 @@ from payment_service.errors import (
     InFlight,
     Misconfigured,
     PaymentError,
+    Refused,
     StripeFailed,
 )
-from payment_service.gateways.capture_outcome import AccountRefused, CaptureOutcome, CaptureUnclear
+from payment_service.gateways.capture_outcome import (
+    AccountRefused,
+    CaptureOutcome,
+    CaptureUnclear,
+    PaymentGone,
+)
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.gated.complete import complete
@@ -269,6 +275,7 @@ def test_claim_without_a_send_is_taken_back(bench: GatedBench) -> None:
     [
         CaptureUnclear(StripeFailed("No token."), nothing_sent=True),
         AccountRefused(Misconfigured("Not allowed.")),
+        PaymentGone(Refused("Not found.")),
     ],
 )
 def test_later_send_that_moved_nothing_keeps_the_claim(
@@ -279,6 +286,18 @@ def test_later_send_that_moved_nothing_keeps_the_claim(
     bench.tried()
     assert isinstance(bench.tried(scripted(bench, outcome)), PaymentError)
     assert (bench.status(), bench.claim().sent) == ("processing", True)
+
+
+def test_claim_of_a_crashed_process_counts_as_sent(bench: GatedBench) -> None:
+    payment_id = bench.approved()
+    sends = [at for at, name in enumerate(STEPS) if name == "paypal send"]
+    bench.crashing(sends[1], bench.complete)
+    bench.now += 60
+    bench.break_captures("forbidden")
+    assert isinstance(bench.tried(), Misconfigured)
+    assert (bench.status(), bench.claim().sent) == ("processing", True)
+    assert bench.complete().status == "succeeded"
+    assert bench.money_taken() == [payment_id]
 
 
 def test_rejection_after_a_lost_send_keeps_the_order_from_being_canceled(
