@@ -87,7 +87,7 @@ def _demo_settings() -> dict[str, str]:
         "DEMO_API_KEY": f"api_{secrets.token_hex(16)}",
         "GATEWAYS": "stripe,paypal",
         "FAILOVER": "1",
-        # The stand-in for Stripe answers at once, and nobody wants to wait for a failure.
+        # The sandbox answers at once, so a short wait shows a failure, and the demo stays quick.
         "FAILOVER_AFTER_SECONDS": "2",
     }
 
@@ -178,13 +178,9 @@ def _shared_store(settings: Settings, environ: dict[str, str]) -> Iterator[None]
 def _found_by_commands(settings: Settings, environ: Mapping[str, str]) -> Iterator[None]:
     ours = [name.upper() for name in names_of(Settings) if name.upper() not in NOT_FOR_COMMANDS]
     known = {name: environ[name] for name in ours if name in environ}
-    hidden = [
-        "ORDER_EVENTS_SECRET",
-        "PAYPAL_CLIENT_SECRET",
-        *(name for name, value in known.items() if "@" in value),
-    ]
+    hidden = ["ORDER_EVENTS_SECRET", *(name for name, value in known.items() if "@" in value)]
     if not settings.sandbox_url:
-        hidden.append("STRIPE_SECRET_KEY")
+        hidden += ["STRIPE_SECRET_KEY", "PAYPAL_CLIENT_SECRET"]
     with ExitStack() as stack:
         try:
             stack.enter_context(published({**known, "PORT": str(settings.port)}, hidden))

@@ -156,7 +156,7 @@ def accounts_of(clients: Clients | None) -> dict[str, Account]:
 def paypal_apps(
     settings: Settings, clients: Clients | None = None
 ) -> dict[str | None, PayPalApp | None]:
-    """Map each client with an app or pages of its own to its app; None is the service's own.
+    """Map each client with its own PayPal app or pages to its app; None is the service's own.
 
     A client with its own Stripe account and no app has none: its money must not reach the service's
     account. Empty if no order is paid at PayPal.

@@ -51,7 +51,7 @@ export class SandboxControls {
 /** Runs one scenario at a time: `begin`, then posts, and `look` at any time. */
 export class Lane {
   /**
-   * `more`: fields that it adds to each order. `captureUrl`: where the shopper comes back to from
+   * `more`: fields with which an order may be sold elsewhere. `captureUrl`: where the shopper comes back to from
    * PayPal; by default the same request is sent again. `customId` names an order at PayPal.
    */
   constructor({ name, url, account, headers, more = {}, captureUrl = url, customId = (id) => id }, sandbox) {
@@ -66,7 +66,7 @@ export class Lane {
   async post(order, shopper = "one", url = this.url) {
     this.requests += 1;
     const headers = { "Content-Type": "application/json", ...this.headers };
-    const request = { method: "POST", headers, body: JSON.stringify({ ...order, ...this.more }) };
+    const request = { method: "POST", headers, body: JSON.stringify(order) };
     const answer = await fetch(url, request).catch(() => null);
     const found = answer?.ok ? await answer.json() : null;
     const id = found && idIn(found);

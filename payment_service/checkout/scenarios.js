@@ -87,9 +87,9 @@ export const SCENARIOS = [
     words: { one: "Paid once, at PayPal", many: (made) => `Paid ${made} times: Stripe and PayPal` },
     async play({ lanes, order, sandbox }) {
       await sandbox.silence(lanes);
-      await each(lanes, (lane) => lane.press(order));
+      await each(lanes, (lane) => lane.press({ ...order, ...lane.more }));
       // The shopper approves at PayPal, and comes back to the shop.
-      await each(lanes, async (lane) => await lane.approve() && lane.comeBack(order));
+      await each(lanes, async (lane) => await lane.approve() && lane.comeBack({ ...order, ...lane.more }));
       await sandbox.clearFaults();
       await lanes[0].until(({ made }) => made <= 1, CLEARED_WITHIN_SECONDS);
     },

@@ -55,6 +55,7 @@ OF_STORES = {
     **dict.fromkeys(REDIS_SCHEMES, ("payment_service.key_store.redis.store",)),
 }
 OF_CLIENTS = ("payment_service.access.tokens", "payment_service.web.rate_limits")
+OF_PAYPAL = ("payment_service.gateways.paypal.opening",)
 OF_METRICS = (
     "payment_service.telemetry.metrics.counter_files",
     "payment_service.telemetry.metrics.exporter",
@@ -167,7 +168,8 @@ class Hooks:
         scheme = self.settings.key_store_url.get_secret_value().partition(":")[0]
         of_clients = OF_CLIENTS if self.settings.clients_file else ()
         of_metrics = OF_METRICS if self.settings.metrics_port else ()
-        for name in (*SERVICE, *OF_STORES[scheme], *of_clients, *of_metrics):
+        of_paypal = OF_PAYPAL if self.settings.several_gateways else ()
+        for name in (*SERVICE, *OF_STORES[scheme], *of_clients, *of_paypal, *of_metrics):
             importlib.import_module(name)
         gc.freeze()
 

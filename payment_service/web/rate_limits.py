@@ -20,8 +20,8 @@ log = logging.getLogger("stripe_back_end_api")
 # Called often by our own infrastructure: not limited, except for forged events.
 UNLIMITED = frozenset({"healthz", "readyz", "webhook", "paypal_webhook"})
 
-# The webhooks, and the codes of events that their sender may have forged. An event that names a
-# certificate which we do not have costs a call to PayPal, and anybody can name another one.
+# The webhooks, and the codes of events that their sender may have forged. An event with an unknown
+# certificate costs a call to PayPal, and a forger can invent one for each event.
 WEBHOOKS = frozenset({"webhook", "paypal_webhook"})
 FORGED = frozenset({"invalid_signature", "paypal_unreachable"})
 

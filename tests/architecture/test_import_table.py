@@ -67,7 +67,7 @@ FLOORS = [
     {"gateways.deadline", "gateways.intent", "gateways.sent_params", "gateways.sends"},
     {"gateways.facts", "gateways.charge", "gateways.dispute", "gateways.refund"},
     {"gateways.event", "gateways.outcome", "gateways.payment_fields", "gateways.retry_after"},
-    {"gateways.capture_outcome"},
+    {"gateways.capture_outcome", "gateways.key_check"},
     {"gateways.contract"},
     {"gateways.calls", "gateways.retry"},
     {"gateways.send"},

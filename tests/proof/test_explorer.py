@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from tests.proof.explorer.bounds import EDGE, PLAIN, caught, suite_budget
+from tests.proof.explorer.bounds import EDGE, PLAIN, PLAIN_OF_TWO, caught, suite_budget
 from tests.proof.explorer.judge import A_BUG
 from tests.proof.explorer.mutants import MUTANTS, Mutant
 from tests.proof.explorer.scenarios import SCENARIOS
@@ -57,6 +57,14 @@ def test_every_schedule_of_two_workers_within_the_suites_bounds_keeps_the_promis
     counts = list(pool.map(all_of, PLAIN))
     assert all(count.complete for count in counts)
     assert findings_of(counts, "two workers") == ""
+
+
+def test_every_schedule_with_two_gateways_within_the_suites_bounds_keeps_the_promise(
+    pool: ProcessPoolExecutor,
+) -> None:
+    counts = list(pool.map(all_of, PLAIN_OF_TWO))
+    assert all(count.complete for count in counts)
+    assert findings_of(counts, "two workers, two gateways") == ""
 
 
 def test_schedules_of_three_workers_with_many_faults_keep_the_promise(

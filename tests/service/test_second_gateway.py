@@ -147,6 +147,21 @@ def test_order_is_sold_while_stripe_is_silent_and_stripe_is_cleared_afterwards(
     assert {"switched", "captured"} <= {each["what"] for each in shown["history"]}
 
 
+def test_every_order_is_answered_within_ten_seconds_with_the_default_settings(
+    stripe: SandboxProcess, paypal: PayPalProcess, tmp_path: Path
+) -> None:
+    with service_of(stripe, paypal, tmp_path, FAILOVER_AFTER_SECONDS="") as service:
+        silence(stripe)
+
+        def seconds(number: int) -> float:
+            started = time.monotonic()
+            sold(service.create(f"T-{number}", **BOTH))
+            return time.monotonic() - started
+
+        with ThreadPoolExecutor(20) as pool:
+            assert max(pool.map(seconds, range(20))) < MOST_SECONDS
+
+
 def test_event_of_an_approval_completes_the_payment(
     service: ServiceProcess, stripe: SandboxProcess, paypal: PayPalProcess
 ) -> None:
@@ -180,6 +195,28 @@ def test_request_that_accepts_only_stripe_is_answered_as_before(
     assert [line["field"] for line in lines(service, "failover_unsuited")] == [
         "payment_method_types"
     ]
+
+
+def test_page_that_knows_only_paypal_is_served_there_or_told_why_not(
+    service: ServiceProcess, stripe: SandboxProcess, paypal: PayPalProcess
+) -> None:
+    only_paypal: Any = {"accept_gateways": ["paypal"]}
+    sold(service.create("P-1", **only_paypal))
+    at_stripe = service.create("P-2", **BOTH).json()
+    assert (at_stripe["gateway"], "redirect_url" in at_stripe) == ("stripe", False)
+    refused = service.create("P-2", **only_paypal)
+    assert (refused.status_code, refused.json()["gateway"]) == (409, "stripe")
+    rail: Any = {"payment_method_types": ["us_bank_account"]}
+    wrong = service.create("P-3", **rail, **only_paypal)
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_parameter")
+    assert "accept_gateways" in wrong.json()["error"]
+    with ServiceProcess(stripe.url, {"WEB_CONCURRENCY": "1"}) as of_stripe_only:
+        wrong = of_stripe_only.create("P-4", **only_paypal)
+        assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_parameter")
+        both = of_stripe_only.create("P-4", **BOTH).json()
+        assert (both["gateway"], both["status"]) == ("stripe", "requires_payment_method")
+        assert "gateway" not in status(of_stripe_only, "P-4")
+    assert len(paypal.orders("P-1")) == 1
 
 
 def test_shopper_who_goes_back_or_is_declined_can_try_again(
@@ -264,6 +301,16 @@ def test_metrics_and_the_start_line_name_both_gateways(
     assert values[f"payments_stripe_sends_total{{{labels}}}"] == "1.0"
     assert values['payments_circuit_open{gateway="stripe"}'] == "0.0"
     assert any("stripe_seconds" in line and "paypal_seconds" in line for line in last)
+
+
+def test_credentials_are_checked_at_the_start(
+    stripe: SandboxProcess, paypal: PayPalProcess, tmp_path: Path
+) -> None:
+    key = {"STRIPE_SECRET_KEY": "sk_test_good"}
+    with service_of(stripe, paypal, tmp_path, **key) as service:
+        until(lambda: bool(lines(service, "PayPal accepts the key")))
+        [line] = lines(service, "PayPal accepts the key")
+        assert line["setting"] == "PAYPAL_CLIENT_ID"
 
 
 def test_clients_order_goes_to_its_own_app(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from payment_service.gateways.paypal.api_calls import LIVE_BASE, SANDBOX_BASE
+from payment_service.gateways.paypal.api_calls import LIVE_BASE, SANDBOX_BASE, PayPalApi
 from payment_service.gateways.paypal.certificates import Certificates
 from payment_service.gateways.paypal.gateway import PayPalGateway
 from payment_service.gateways.paypal.params import Pages
@@ -72,6 +72,11 @@ def open_gateway(
         tell=tell,
         tell_retry=tell_retry,
     )
+
+
+def open_api(settings: Settings, http: HttpClient, app: PayPalApp) -> PayPalApi:
+    """Return an app's requests without the retries of a gateway."""
+    return PayPalApi(http, app.client_id, app.client_secret, base_of(settings))
 
 
 def open_certificates(

@@ -122,6 +122,8 @@ class _Creation:
         """Carry out the attempt at the gateway that its record names (rule 13)."""
         record, deadline = claimed.record, self._deadline
         if switching.is_gated(self._context, record):
+            if claimed.inherited and self._context.failover and self._may_go_back():
+                deadline = switching.share(self._context, self._began, deadline)
             try:
                 return GatedAttempt(self._context, self._wanted, claimed, deadline).carry_out()
             except Refused as refused:
@@ -140,12 +142,21 @@ class _Creation:
             return None
         return switching.second_place(self._context, self._wanted, record)
 
-    def _pass_over(self, failed: GatewayFailed) -> Claimed | LookAgain:
+    def _may_go_back(self) -> bool:
+        """Whether this request can leave the second gateway, from which it got no answer."""
+        return self._passed_over is None and switching.begins_open(self._context, self._wanted)
+
+    def _pass_over(self, failed: GatewayFailed) -> Claimed | GatewayFailed | LookAgain:
         """Rules 15 and 16: one compare-and-set takes our pending order to the second gateway.
 
-        If none can take it, release it and raise the first failure.
+        An attempt at the second one that an earlier request began, and that is without an answer
+        again, goes back to the first: nothing of it was given out. If none can take the order,
+        release it and raise the first failure.
         """
         context, there = self._context, self._second_place(failed.record)
+        if switching.is_gated(context, failed.record) and self._may_go_back():
+            self._passed_over = failed.error
+            return self._begin_next(failed.record, there=self._wanted)
         if there is None or self._deadline.left() <= context.timing.store:
             release_and_raise(context, self._wanted, failed, self._deadline, self._passed_over)
         if isinstance(failed.error, Misconfigured):
@@ -223,14 +234,18 @@ class _Creation:
         return self._claims.take(record, mine, inherited=True)
 
     def _take_over_gated(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
-        there = switching.begin_at(self._context, self._wanted, record)
+        """Rule 2: send a young key again, even if the first gateway is well by now.
+
+        A store that went back may have lost that this attempt is captured.
+        """
         facts = self._context.gated[record.sent.gateway].facts
         age = self._context.clock() - record.first_sent_at
-        same = there.sent.gateway == facts.name and there.fingerprint == record.fingerprint
+        accepted = switching.accepts(self._context, self._wanted, facts.name)
+        same = accepted and self._wanted.fingerprint == record.fingerprint
         if same and age < facts.key_is_safe_seconds:
             mine = transitions.taken_over(record, self._context.lease())
             return self._claims.take(record, mine, inherited=True)
-        return self._begin_next(record, there=there)
+        return self._begin_next(record)
 
     def _asks_same_gateway(self, record: OrderRecord) -> bool:
         """Whether a rejected attempt is sent again: not at a gated gateway, where a new one may."""
@@ -282,7 +297,7 @@ class _Creation:
         self._check_accepted(record.sent.gateway)
         if transitions.shows_change(record, intent):
             serving.note(self._context, record, intent)
-        if serving.is_of_another_price(self._wanted, record, intent):
+        if serving.is_of_another_price(self._context, self._wanted, record, intent):
             raise _reused()
         self._context.report("replayed", record, status=intent.status)
         return Created(intent, replayed=True, gateway=record.sent.gateway)

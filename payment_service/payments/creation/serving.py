@@ -10,7 +10,7 @@ from payment_service.payments.context import Context
 from payment_service.payments.creation import switching
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.gated.complete import complete
-from payment_service.payments.record import transitions
+from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
 from payment_service.payments.record.transitions import Wanted
@@ -38,13 +38,17 @@ def current(
         raise GatewayNotAccepted(record.sent.gateway) from failed
 
 
-def is_of_another_price(wanted: Wanted, record: OrderRecord, intent: Intent) -> bool:
+def is_of_another_price(
+    context: Context, wanted: Wanted, record: OrderRecord, intent: Intent
+) -> bool:
     """Whether the shopper would pay another amount than the shop's request names.
 
-    Never once the payment is taken: the shopper pays nothing more then.
+    Never once the payment is taken: the shopper pays nothing more then. An approval at a gated
+    gateway is not taken yet.
     """
     if record.fingerprint == transitions.LOST_FINGERPRINT:
-        return intent.status not in TAKEN and not intent.costs(wanted.sent.params)
+        taken = gated_transitions.PAID if switching.is_gated(context, record) else TAKEN
+        return intent.status not in taken and not intent.costs(wanted.sent.params)
     return intent.asks_otherwise(wanted.sent.params)
 
 

@@ -70,8 +70,9 @@ def begin_at(
 ) -> Wanted:
     """Return the request with its parameters at the gateway of its next attempt.
 
-    Raises BadRequest if it accepts no gateway that can take the order. A True answer of an open
-    circuit is a probe, so call this once for each attempt.
+    `whatever_health`: at the open gateway if the request accepts it, even if its circuit is open.
+    Raises BadRequest if the request accepts no gateway that can take the order. It may use the
+    probe of an open circuit, so call it once for each attempt.
     """
     second = second_place(context, wanted, record)
     if accepts(context, wanted, wanted.sent.gateway):

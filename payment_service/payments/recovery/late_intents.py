@@ -64,7 +64,7 @@ class LateLookUps:
         """
         deadline = Deadline.after(self.budget_seconds)
         canceled = []
-        for place in _places(context, record):
+        for place in places(context, record):
             gateway = context.open_gateway(place.gateway)
             found = gateway.find(record.order, place.since, deadline, place.until or None)
             for stray in found:
@@ -123,8 +123,11 @@ def _may_be_sent(context: Context, record: OrderRecord) -> bool:
     return record.state == "pending" and record.sent.gateway not in context.gated
 
 
-def _places(context: Context, record: OrderRecord) -> list[Leftover]:
-    """Return where to look, and for which time: each gateway once."""
+def places(context: Context, record: OrderRecord) -> list[Leftover]:
+    """Return the open gateways at which the order may have strays, and for which time: each once.
+
+    `since`, `until` (Unix seconds): when its sends may have made one; an `until` of 0 means now.
+    """
     kept, own = record.follow_up, record.sent.gateway
     places: dict[str, Leftover] = {}
     parts = list(kept.leftovers)

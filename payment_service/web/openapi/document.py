@@ -34,8 +34,6 @@ from payment_service.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from payment_service.gateways.intent import STATUSES
-from payment_service.gateways.refund import STATUSES as REFUND_STATUSES
 from payment_service.payments.changes.status import OrderStatus
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.payments.request.existing_order import (
@@ -47,7 +45,7 @@ from payment_service.payments.request.existing_order import (
     UpdateRequest,
 )
 from payment_service.payments.request.metadata import OURS
-from payment_service.schema.gateway_names import GATEWAY_TITLES
+from payment_service.web.openapi import answers
 from payment_service.web.openapi.examples import ANSWERS, REQUESTS
 from payment_service.web.openapi.responses import (
     ERROR,
@@ -74,103 +72,6 @@ PAYMENT_ERRORS: tuple[type[PaymentError], ...] = (
     PaymentError,
 )
 ACCESS_ERRORS: tuple[type[PaymentError], ...] = (Unauthorized, Forbidden, TooManyRequests)
-
-_CREATED: dict[str, Any] = {
-    "type": "object",
-    "required": ["payment_intent_id", "client_secret", "status"],
-    "properties": {
-        "payment_intent_id": {"type": "string", "examples": ["pi_3S"]},
-        "client_secret": {
-            "type": ["string", "null"],
-            "description": "null at PayPal",
-            "examples": ["pi_3S_secret_x"],
-        },
-        "status": {"type": "string", "enum": sorted(STATUSES)},
-        "gateway": {
-            "type": "string",
-            "enum": sorted(GATEWAY_TITLES),
-            "description": "only if the request has accept_gateways",
-        },
-        "redirect_url": {
-            "type": "string",
-            "description": "the page where the shopper approves the payment; only at a gateway "
-            "without a client_secret, while the status is requires_action",
-        },
-    },
-    "additionalProperties": False,
-}
-
-_CHANGED: dict[str, Any] = {
-    "type": "object",
-    "required": ["payment_intent_id", "status", "amount", "currency"],
-    "properties": {
-        "payment_intent_id": {"type": "string"},
-        "status": {"type": "string", "enum": sorted(STATUSES)},
-        "amount": {"type": "integer"},
-        "currency": {"type": "string"},
-        "revision": {"type": "integer", "description": "counts the updates"},
-    },
-    "additionalProperties": False,
-}
-
-_CAPTURED: dict[str, Any] = {
-    "type": "object",
-    "required": ["payment_intent_id", "status", "amount_captured"],
-    "properties": {
-        "payment_intent_id": {"type": "string"},
-        "status": {"type": "string", "enum": sorted(STATUSES)},
-        "amount_captured": {"type": "integer"},
-    },
-    "additionalProperties": False,
-}
-
-_REFUNDED: dict[str, Any] = {
-    "type": "object",
-    "required": [
-        "refund_id",
-        "stripe_refund_id",
-        "amount",
-        "currency",
-        "status",
-        "amount_refunded",
-    ],
-    "properties": {
-        "refund_id": {"type": "string"},
-        "stripe_refund_id": {"type": "string"},
-        "amount": {"type": "integer"},
-        "currency": {"type": "string"},
-        "status": {"type": "string", "enum": sorted(REFUND_STATUSES)},
-        "amount_refunded": {
-            "type": "integer",
-            "description": "the order's total, without refunds that failed",
-        },
-    },
-    "additionalProperties": False,
-}
-
-_RECEIVED: dict[str, Any] = {
-    "type": "object",
-    "required": ["received", "outcome"],
-    "properties": {"received": {"const": True}, "outcome": {"type": "string"}},
-    "additionalProperties": False,
-}
-
-_CONFIG: dict[str, Any] = {
-    "type": "object",
-    "required": ["publishable_key"],
-    "properties": {
-        "publishable_key": {"type": ["string", "null"]},
-        "stripe_account": {"type": ["string", "null"]},
-    },
-    "additionalProperties": False,
-}
-
-_OK: dict[str, Any] = {
-    "type": "object",
-    "required": ["status"],
-    "properties": {"status": {"const": "ok"}},
-    "additionalProperties": False,
-}
 
 _REQUEST_ID: dict[str, Any] = {
     "name": "X-Request-ID",
@@ -201,12 +102,12 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
             "/webhook": {"post": _webhook(statuses)},
             "/webhook/paypal": {"post": _paypal_webhook(statuses)},
             "/config": {"get": _config(statuses)},
-            "/healthz": {"get": _plain("getHealth", "The process is alive", _OK)},
+            "/healthz": {"get": _plain("getHealth", "The process is alive", answers.OK)},
             "/readyz": {
                 "get": _plain(
                     "getReadiness",
                     "An order can be stored",
-                    _OK,
+                    answers.OK,
                     responses([StoreDown], statuses),
                 )
             },
@@ -237,7 +138,7 @@ def _create(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "createPaymentIntent",
         "Create the order's PaymentIntent, or return the existing one",
         _body_of(PaymentRequest),
-        _replayable("createPaymentIntent", "The order's PaymentIntent", _CREATED),
+        _replayable("createPaymentIntent", "The order's PaymentIntent", answers.CREATED),
         responses(
             _errors(OrderReused, NoLongerOpen, GatewayNotAccepted, AlreadyPaid, guarded=guarded),
             statuses,
@@ -260,7 +161,7 @@ def _update(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "updatePaymentIntent",
         "Change the order's PaymentIntent while it can be paid",
         _body_of(UpdateRequest),
-        _replayable("updatePaymentIntent", "The PaymentIntent as it is now", _CHANGED),
+        _replayable("updatePaymentIntent", "The PaymentIntent as it is now", answers.CHANGED),
         responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     description = (
@@ -275,7 +176,7 @@ def _cancel(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "cancelPaymentIntent",
         "Cancel the order's PaymentIntent",
         _body_of(CancelRequest),
-        _answer("cancelPaymentIntent", "The PaymentIntent as it is now", _CHANGED),
+        _answer("cancelPaymentIntent", "The PaymentIntent as it is now", answers.CHANGED),
         responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     description = "A canceled order can be created again, as a new attempt."
@@ -287,7 +188,7 @@ def _capture(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "capturePaymentIntent",
         "Capture the order's authorization",
         _body_of(CaptureRequest),
-        _replayable("capturePaymentIntent", "The captured PaymentIntent", _CAPTURED),
+        _replayable("capturePaymentIntent", "The captured PaymentIntent", answers.CAPTURED),
         responses(
             _errors(NotFound, NotAuthorized, AlreadyCaptured, guarded=guarded), statuses, JSON_BODY
         ),
@@ -304,7 +205,7 @@ def _refund(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "refundPaymentIntent",
         "Refund a paid order, in whole or in part",
         _body_of(RefundRequest),
-        _replayable("refundPaymentIntent", "The refund as it is now", _REFUNDED),
+        _replayable("refundPaymentIntent", "The refund as it is now", answers.REFUNDED),
         responses(
             _errors(NotFound, NotPaid, RefundReused, RefundAtGateway, guarded=guarded),
             statuses,
@@ -387,7 +288,7 @@ def _receives_events(
     refused = found["400"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
     refused["code"]["enum"] = [unset, "invalid_signature", "malformed_json", UNREADABLE]
     text = "Applied, or nothing to apply"
-    answer = _answer(name, text, _RECEIVED)
+    answer = _answer(name, text, answers.RECEIVED)
     return {
         **_post(name, f"Receive an event from {sender}", event, answer, found),
         "description": "Authenticated by the signature over the bytes of the body.",
@@ -456,7 +357,7 @@ def _config(statuses: Statuses) -> dict[str, Any]:
     operation = _plain(
         "getConfig",
         "Public settings for the checkout page",
-        _CONFIG,
+        answers.CONFIG,
         responses([BadRequest, TooManyRequests], statuses),
     )
     return {**operation, "parameters": [client_id, _REQUEST_ID]}

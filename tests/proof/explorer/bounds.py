@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from tests.proof.explorer.choices import Budget
 from tests.proof.explorer.mutants import Mutant
-from tests.proof.explorer.scenarios import SCENARIOS, Scenario
+from tests.proof.explorer.scenario import Scenario
+from tests.proof.explorer.scenarios import SCENARIOS
 from tests.proof.explorer.search import Count, Explorer, Finding
 
 # The suite: every schedule of two workers with one fault; in the core also with one switch.
@@ -21,6 +22,10 @@ CORE = (
     "given out unrecorded, a late one beside it, key old",
     "given up, made late",
     "unknown, not made, key old",
+    "two gateways: new order",
+    "two gateways: unknown, made",
+    "two gateways: switched",
+    "two gateways: approved, and canceled",
 )
 
 # The budget of the schedules drawn by seed.
@@ -29,8 +34,10 @@ EDGE = Budget(faults=4, switches=8)
 # The other rules are broken without a paused owner, and found sooner if none pauses.
 LEASE_RULES = (5, 6, 9)
 
-# Scenarios small enough for a complete search.
-PLAIN = tuple(number for number, each in enumerate(SCENARIOS) if not each.crowd)
+# Scenarios small enough for a complete search: with one gateway, and with two.
+_SMALL = tuple(number for number, each in enumerate(SCENARIOS) if not each.crowd)
+PLAIN = tuple(number for number in _SMALL if SCENARIOS[number].two is None)
+PLAIN_OF_TWO = tuple(number for number in _SMALL if SCENARIOS[number].two)
 
 
 def suite_budget(scenario: Scenario) -> Budget:

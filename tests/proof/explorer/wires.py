@@ -110,7 +110,7 @@ class StepStore:
         worker = self._worker
         if worker.renewal is not None:
             return self._renewal(worker.renewal, options, do)
-        worker.throughout = None
+        worker.throughout = worker.gated_throughout = None
         worker.pause(what)
         chosen = worker.choose(what, options)
         if chosen == "store down":
@@ -177,7 +177,9 @@ class StepTransport:
         return self._read(self._arrive(fault, wanted), fault, what)
 
     def _fault(self, what: str, options: tuple[Option, ...]) -> str:
-        worker = self._worker
+        worker, second = self._worker, self._worker.world.second
+        if second and second.silent:
+            return second.silent if what == CREATE else "lost before"
         if worker.throughout:
             return worker.throughout
         chosen = worker.choose(what, options)

@@ -1,18 +1,21 @@
-"""Which webhook id verifies an event of PayPal's, and whose orders it may change."""
+"""PayPal's events: the webhook ids that verify them, and the orders that each may change."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from payment_service.access.paypal_events import PayPalEvents
 from payment_service.errors import BadRequest
 from payment_service.gateways.paypal.certificates import Certificates
+from payment_service.schema.secret import Secret
 from payment_service.settings import load_settings
 from payment_service.wiring import clients_of
 from sandbox.paypal.events import signer
+from tests.support.fake_payments import FakePayments, client_of
 from tests.support.shop import clients_file, entry
 from tests.unit.gateways.test_paypal_webhook import CertificateServer
 
@@ -95,3 +98,41 @@ def test_without_an_id_no_event_is_taken(events: PayPalEvents) -> None:
     with pytest.raises(BadRequest) as raised:
         order_in(nobody, "A-1", "OWN-1")
     assert raised.value.code == "webhook_id_missing"
+
+
+# Nothing listens there.
+UNREACHABLE = "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 400),
+        (headers_of(b"{}", "OWN-1") | {"paypal-cert-url": f"{UNREACHABLE}/certs/unknown"}, 503),
+    ],
+    ids=["no signature", "a certificate that PayPal does not return"],
+)
+def test_forgeries_are_counted_by_their_address(
+    tmp_path: Path, headers: dict[str, str], status: int
+) -> None:
+    """Each unknown certificate costs a call to PayPal."""
+    settings: Any = {
+        "clients_file": clients_file(tmp_path, entry("shop-a")),
+        "rate_limit_per_address": 3,
+        "gateways": "stripe,paypal",
+        "paypal_client_id": "app-1",
+        "paypal_client_secret": Secret("secret"),
+        "paypal_webhook_id": "OWN-1",
+        "paypal_api_base": UNREACHABLE,
+        "paypal_return_url": "https://shop.example/{order_id}",
+        "paypal_cancel_url": "https://shop.example/{order_id}",
+    }
+    client = client_of(FakePayments(), **settings)
+
+    def codes(times: int, **environ: str) -> list[int]:
+        asked: Any = {"data": b"{}", "headers": headers, "environ_overrides": environ}
+        return [client.post("/webhook/paypal", **asked).status_code for _ in range(times)]
+
+    assert codes(5) == [status, status, status, 429, 429]
+    assert "PayPal's signature" in client.post("/webhook/paypal", data=b"{}").get_json()["error"]
+    assert codes(1, REMOTE_ADDR="192.0.2.1") == [status]
