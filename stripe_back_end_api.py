@@ -31,6 +31,7 @@ from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
 from payment_service.web.errors import ERROR_RESPONSES, STATUSES, add_error_handlers
 from payment_service.web.flask_app import App
+from payment_service.web.operator_routes import add_operator_routes
 from payment_service.web.order_routes import add_order_routes
 from payment_service.web.parse import parse_body
 from payment_service.web.query_string import read_query
@@ -39,6 +40,9 @@ from payment_service.web.rebuild_after_fork import (
     refuse_uwsgi_without_lazy_apps,
 )
 from payment_service.wiring import Parts, configure, open_parts
+
+# Endpoints of files, which no metric counts one by one.
+PAGES = ("demo", "operator_page")
 
 # If a worker exits with this code, gunicorn shuts down instead of restarting the worker.
 WORKER_BOOT_ERROR = 3
@@ -62,11 +66,13 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
+    if parts.clients is not None:
+        add_operator_routes(app, parts, parts.clients)
     add_commands(app.cli, lambda: parts)
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)
     add_error_handlers(app)
-    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint != "demo"}
+    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint not in PAGES}
     parts.metrics.start_requests_at_zero(routes, STATUSES)
     app.before_request(_begin)
     app.after_request(lambda response: _end(response, parts.metrics))
