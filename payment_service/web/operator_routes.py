@@ -27,8 +27,8 @@ from payment_service.telemetry import request_log
 from payment_service.web.access_control import current_access, current_operator
 from payment_service.web.operator_views import (
     list_orders,
-    show_overdue,
     show_order,
+    show_overdue,
     show_totals,
 )
 from payment_service.web.parse import parse, parse_body

@@ -115,7 +115,7 @@ def story(page: Page) -> list[str]:
 
 def history(service: ServiceProcess, order_id: str) -> list[tuple[str, str | None]]:
     """The history as the shop's own API shows it: each entry, and who caused it."""
-    answer = service._session.get(  # noqa: SLF001
+    answer = service._session.get(
         f"{service.url}/payment-intent", params={"order_id": order_id}, headers=SHOP, timeout=10
     )
     return [(each["what"], each.get("by")) for each in answer.json()["history"]]
