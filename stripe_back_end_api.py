@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request
 
 from payment_service import wiring
-from payment_service.background.start import start_delivery, start_late_look_ups
+from payment_service.background.start import start_delivery, start_enlisting, start_late_look_ups
 from payment_service.cli.commands import (
     add_commands,
     from_environment,
@@ -33,6 +33,7 @@ from payment_service.web.errors import ERROR_RESPONSES, STATUSES, add_error_hand
 from payment_service.web.flask_app import App
 from payment_service.web.operator_routes import add_operator_routes
 from payment_service.web.order_routes import add_order_routes
+from payment_service.web.orders_list_routes import add_orders_list_routes
 from payment_service.web.parse import parse_body
 from payment_service.web.query_string import read_query
 from payment_service.web.rebuild_after_fork import (
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
+    add_orders_list_routes(app, parts)
     if parts.clients is not None:
         add_operator_routes(app, parts, parts.clients)
     add_commands(app.cli, lambda: parts)
@@ -82,6 +84,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         start_delivery(settings, parts.payments, parts.receivers)
     if payments is None and is_serving():
         start_late_look_ups(settings, parts.payments)
+        start_enlisting(parts.payments)
     if is_serving():
         parts.metrics.serve()
     if payments is None:

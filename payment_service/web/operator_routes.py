@@ -22,15 +22,16 @@ from payment_service.payments.request.existing_order import (
     RefundRequest,
     StatusRequest,
 )
+from payment_service.payments.request.order_list import OrdersRequest
 from payment_service.payments.request.overview import OverdueRequest, TotalsRequest
 from payment_service.telemetry import request_log
 from payment_service.web.access_control import current_access, current_operator
 from payment_service.web.operator_views import (
-    list_orders,
     show_order,
     show_overdue,
     show_totals,
 )
+from payment_service.web.orders_list_routes import shown_page
 from payment_service.web.parse import parse, parse_body
 from payment_service.web.query_string import read_query
 from payment_service.wiring import Parts
@@ -108,7 +109,8 @@ def _add_lists(app: Flask, parts: Parts) -> None:
 
     @app.get(f"{API}/orders")
     def operator_orders() -> Response:
-        return jsonify(list_orders(orders, read_query(request.query_string)))
+        wanted = current_access().check(read_query(request.query_string), OrdersRequest)
+        return jsonify(shown_page(orders.page(wanted)))
 
     @app.get(f"{API}/overdue")
     def operator_overdue() -> Response:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
-from payment_service.cli.order_list import Wanted, _alarms_of, _matching
 from payment_service.errors import Misconfigured, StoreDown
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.stripe.dashboard import payment_url
 from payment_service.gateways.stripe.facts import STRIPE
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.details import details_of
+from payment_service.payments.changes.listing import ListedOrder, Wanted
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.changes.status import status_of
 from payment_service.payments.context import Context
+from payment_service.payments.record.alarms import alarms_of
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.overview import overdue, totals_of
 from payment_service.payments.request.existing_order import OrderRequest
 from payment_service.payments.request.overview import TotalsRequest
+from payment_service.web.orders_list_routes import show_listed
+
+T = TypeVar("T")
 
 # Overdue work is rare; a long list of it is an outage, and the alerts tell of it.
 MAX_OVERDUE = 100
@@ -37,69 +41,44 @@ def show_order(orders: Orders, wanted: OrderRequest) -> dict[str, Any]:
     details = details_of(record, now, _facts(orders.context, record))
     return {
         **asdict(status_of(record, now)),
-        "alarms": _alarms_of(record),
+        "alarms": alarms_of(record, now),
         **asdict(details),
         "dashboard_url": _dashboard_url(record),
     }
 
 
-def list_orders(orders: Orders, query: Mapping[str, str]) -> dict[str, Any]:
-    """STUB until branch `orders` is merged."""
-    statuses = {query["status"]} if query.get("status") else set()
-    if query.get("unknown") == "true":
-        statuses = {"unknown"}
-    since = float(query["updated_from"]) if query.get("updated_from") else None
-    wanted = Wanted(
-        frozenset(statuses), query.get("client_id"), since, None, query.get("alarm") == "true"
-    )
-    found = sorted(_matching(orders, wanted), key=lambda each: -each.updated_at)
-    return {
-        "orders": [_row(asdict(each.status), each.alarms) for each in found],
-        "next_cursor": None,
-    }
-
-
-def _row(status: dict[str, Any], alarms: tuple[str, ...]) -> dict[str, Any]:
-    del status["history"]
-    return {**status, "alarms": alarms}
-
-
 def show_overdue(orders: Orders, client_id: str | None) -> list[dict[str, Any]]:
-    """Return the orders with an overdue order event or look-up. `client_id`: None for all."""
+    """Return the orders with an overdue order event or look-up. `client_id`: None for all.
+
+    Raises StoreDown.
+    """
     context, now = orders.context, orders.context.clock()
 
     def of(order: Order) -> bool:
         return order.livemode == orders.livemode and client_id in (None, order.client_id)
 
-    try:
-        found = overdue(context, of, MAX_OVERDUE)
-    except StoreUnavailable as down:
-        raise StoreDown("The key store does not answer.") from down
+    found = _read(lambda: overdue(context, of, MAX_OVERDUE))
     return [
         {
-            **_row(asdict(status_of(each.record, now)), _alarms_of(each.record)),
+            **show_listed(ListedOrder(status_of(each.record, now), alarms_of(each.record, now))),
             "open": each.open,
         }
         for each in found
     ]
 
 
-def show_totals(orders: Orders, wanted: TotalsRequest) -> dict[str, Any]:
-    """Return the totals of a period."""
-    changed = _walk(orders, wanted.since, wanted.client_id)
-    return asdict(totals_of(changed, wanted.since, wanted.until, seconds=TOTALS_SECONDS))
+def show_totals(orders: Orders, request: TotalsRequest) -> dict[str, Any]:
+    """Return the totals of a period. Raises StoreDown."""
+    wanted = Wanted(orders.livemode, client_id=request.client_id, since=request.since)
+    found = _read(lambda: totals_of(orders.context, wanted, request.until, seconds=TOTALS_SECONDS))
+    return asdict(found)
 
 
-def _walk(orders: Orders, since: float, client_id: str | None) -> Iterator[Mapping[str, Any]]:
-    query = {"updated_from": str(int(since)), "limit": "100"}
-    if client_id is not None:
-        query["client_id"] = client_id
-    while True:
-        page = list_orders(orders, query)
-        yield from page["orders"]
-        if page["next_cursor"] is None:
-            return
-        query["cursor"] = page["next_cursor"]
+def _read(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except StoreUnavailable as down:
+        raise StoreDown("The key store does not answer.") from down
 
 
 def _facts(context: Context, record: OrderRecord) -> GatewayFacts | None:

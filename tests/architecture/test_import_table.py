@@ -41,6 +41,7 @@ ONLY = {
         "settings.development",
         "payments.request.create",
         "payments.request.existing_order",
+        "payments.request.order_list",
         "payments.request.overview",
         "access.clients",
         "access.operators",

@@ -26,6 +26,7 @@ from payment_service.payments.after_payment.record_money import (
 )
 from payment_service.payments.after_payment.refund import RefundAnswer, refund_order
 from payment_service.payments.changes.cancel import cancel_order
+from payment_service.payments.changes.listing import OrderPage, page_of_orders, wanted_by
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.changes.webhook import apply_event
@@ -42,6 +43,7 @@ from payment_service.payments.request.existing_order import (
     RefundRequest,
     UpdateRequest,
 )
+from payment_service.payments.request.order_list import OrdersRequest
 
 T = TypeVar("T")
 
@@ -94,6 +96,12 @@ class Orders:
         if record is None:
             raise NotFound("This order is not known.")
         return record
+
+    def page(self, request: OrdersRequest) -> OrderPage:
+        """Return a page of the orders of the request; see payments.changes.listing."""
+        wanted = wanted_by(request, livemode=self.livemode)
+        with _StoreErrors():
+            return page_of_orders(self.context, wanted, request.limit, request.before)
 
     def update(self, request: UpdateRequest) -> Updated:
         """Change the order's PaymentIntent; see payments.changes.update."""

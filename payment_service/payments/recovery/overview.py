@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.details import OpenItem, open_items
+from payment_service.payments.changes.listing import ListedOrder, Wanted, all_orders
 from payment_service.payments.context import Context
 from payment_service.payments.record.order_record import OrderRecord
 
@@ -49,32 +49,38 @@ class Totals:
     alarms: int = 0
     complete: bool = True
 
-    def add(self, order: Mapping[str, Any]) -> None:
+    def add(self, listed: ListedOrder) -> None:
         """Count a listed order, if it was created in the period."""
-        if not self.since <= order["created_at"] < self.until:
+        order = listed.status
+        if not self.since <= order.created_at < self.until:
             return
         self.orders += 1
-        self.statuses[order["status"]] += 1
-        self.alarms += bool(order["alarms"])
-        for name in ("received", "refunded"):
-            if order[f"amount_{name}"]:
-                getattr(self, name)[order["currency"]] += order[f"amount_{name}"]
+        self.statuses[order.status] += 1
+        self.alarms += bool(listed.alarms)
+        currency = order.currency or ""
+        for sums, amount in (
+            (self.received, order.amount_received),
+            (self.refunded, order.amount_refunded),
+        ):
+            if amount:
+                sums[currency] += amount
 
 
 def totals_of(
-    changed: Iterable[Mapping[str, Any]],
-    since: float,
+    context: Context,
+    wanted: Wanted,
     until: float,
     *,
     seconds: float,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Totals:
-    """Add up the orders of a period. `changed`: those that changed since then, newest first.
+    """Add up the orders that were created from `wanted.since` until before `until`.
 
-    Stops after `seconds`. Raises what the iteration raises.
+    Stops after `seconds`. Raises StoreUnavailable.
     """
-    totals, end = Totals(since, until), monotonic() + seconds
-    for order in changed:
+    totals, end = Totals(wanted.since or 0.0, until), monotonic() + seconds
+    # An order that was created in the period has changed since the period began.
+    for order in all_orders(context, wanted):
         if monotonic() > end:
             totals.complete = False
             break

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from msgspec import Struct
 
 from payment_service.payments.request.create import OrderName
-from payment_service.schema.fields import rule
-
-
-def _seconds(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-# Until the year 5138; also rejects infinity and NaN.
-Instant = Annotated[float, rule("must be a time in Unix seconds", first=_seconds, ge=0, le=1e11)]
+from payment_service.payments.request.order_list import Instant
 
 
 class OverdueRequest(Struct, frozen=True, kw_only=True):
