@@ -105,23 +105,23 @@ def _add_orders(app: Flask, parts: Parts, clients: Clients) -> None:
 
 
 def _add_lists(app: Flask, parts: Parts) -> None:
-    orders = parts.payments.orders
+    payments = parts.payments
 
     @app.get(f"{API}/orders")
     def operator_orders() -> Response:
         wanted = current_access().check(read_query(request.query_string), OrdersRequest)
-        return jsonify(shown_page(orders.page(wanted)))
+        return jsonify(shown_page(payments.orders.page(wanted)))
 
     @app.get(f"{API}/overdue")
     def operator_overdue() -> Response:
         given = read_query(request.query_string)
         wanted = current_access().check(given, OverdueRequest)
-        return jsonify(orders=show_overdue(orders, wanted.client_id))
+        return jsonify(orders=show_overdue(payments.orders, wanted.client_id))
 
     @app.get(f"{API}/totals")
     def operator_totals() -> Response:
         wanted = current_access().check(read_query(request.query_string), TotalsRequest)
-        return jsonify(show_totals(orders, wanted))
+        return jsonify(show_totals(payments.orders, wanted))
 
 
 def _add_actions(app: Flask, parts: Parts) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -43,9 +42,9 @@ class Totals:
     since: float
     until: float
     orders: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    received: Counter[str] = field(default_factory=Counter)
-    refunded: Counter[str] = field(default_factory=Counter)
+    statuses: dict[str, int] = field(default_factory=dict)
+    received: dict[str, int] = field(default_factory=dict)
+    refunded: dict[str, int] = field(default_factory=dict)
     alarms: int = 0
     complete: bool = True
 
@@ -55,15 +54,10 @@ class Totals:
         if not self.since <= order.created_at < self.until:
             return
         self.orders += 1
-        self.statuses[order.status] += 1
         self.alarms += bool(listed.alarms)
-        currency = order.currency or ""
-        for sums, amount in (
-            (self.received, order.amount_received),
-            (self.refunded, order.amount_refunded),
-        ):
-            if amount:
-                sums[currency] += amount
+        _add(self.statuses, order.status, 1)
+        _add(self.received, order.currency, order.amount_received)
+        _add(self.refunded, order.currency, order.amount_refunded)
 
 
 def totals_of(
@@ -86,3 +80,8 @@ def totals_of(
             break
         totals.add(order)
     return totals
+
+
+def _add(sums: dict[str, int], name: str | None, amount: int) -> None:
+    if amount and name is not None:
+        sums[name] = sums.get(name, 0) + amount

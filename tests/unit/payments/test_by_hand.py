@@ -76,7 +76,7 @@ def test_a_cancellation_by_hand_is_signed(bench: AfterBench) -> None:
     assert bench.payable() == []
 
 
-@pytest.mark.parametrize("fault", ["lost_after", "lost_before", "error_500_with_object"])
+@pytest.mark.parametrize("fault", ["lost_after", "lost_before", "error_503"])
 def test_an_unknown_order_is_resolved_and_signed(bench: AfterBench, fault: str) -> None:
     left_unknown(bench, fault)
     bench.now += 5
