@@ -106,7 +106,7 @@ for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
         status = 'canceled'
     end
     record = string.gsub(record, '"updated_at":[%d.]+', '"updated_at":' .. at)
-    record = string.gsub(record, '"payment_status":"[a-z_]+"', '"payment_status":"' .. status .. '"')
+    record = string.gsub(record, '("payment_status":)"[a-z_]+"', '%1"' .. status .. '"')
     redis.call('HSET', ARGV[5] .. name, 'owner', seed[1], 'version', seed[2], 'record', record)
     local order = 'test:6:shop-7:' .. name
     redis.call('ZADD', 'payment:list:{0}:test:' .. status, at, order)

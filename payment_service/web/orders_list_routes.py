@@ -17,8 +17,6 @@ from payment_service.wiring import Parts
 
 def add_orders_list_routes(app: Flask, parts: Parts) -> None:
     """Add the route."""
-    # One store has the orders of all clients, whatever account they are in.
-    orders = parts.payments.orders
 
     @app.get("/orders")
     def list_orders() -> Response:
@@ -26,7 +24,8 @@ def add_orders_list_routes(app: Flask, parts: Parts) -> None:
         access.forbid_tokens()
         wanted = access.check(read_query(request.query_string), OrdersRequest)
         request_log.add_fields(client=wanted.client_id)
-        return jsonify(shown_page(orders.page(wanted)))
+        # One store has the orders of all clients, whatever account they are in.
+        return jsonify(shown_page(parts.payments.orders.page(wanted)))
 
 
 def shown_page(page: OrderPage) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class SteppedStore:
     def page(
         self, selection: Selection, limit: int, before: Position | None = None
     ) -> list[KeyRecord]:
-        return self._inner.page(selection, limit, before)
+        return self._stepped(lambda: self._inner.page(selection, limit, before))
 
     def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:
         return self._inner.unlisted(again=again)
