@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -210,10 +209,11 @@ def _problem(fault: Fault) -> str:
 
 def _shared_keys(clients: Mapping[str, Client], operators: Mapping[str, Operator]) -> list[str]:
     """Report secrets and keys that two entries share: one caller could impersonate the other."""
+    entries: list[Client | Operator] = [*clients.values(), *operators.values()]
     owners: dict[str, Client | Operator] = {}
     return [
         f"{each.id}: shares a secret or an API key with {owners[credential].id}"
-        for each in chain(clients.values(), operators.values())
+        for each in entries
         for credential in _credentials(each)
         if owners.setdefault(credential, each) is not each
     ]

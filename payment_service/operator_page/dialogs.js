@@ -29,7 +29,9 @@ export function ask({ title, text, yes, fields = [], act }) {
     // Closing while a request runs would hide its outcome.
     const runs = () => $("dialog-yes").hasAttribute("aria-disabled");
     $("dialog-no").onclick = () => runs() || dialog.close();
-    dialog.oncancel = (event) => runs() && event.preventDefault();
+    dialog.oncancel = (event) => {
+      if (runs()) event.preventDefault();
+    };
     dialog.onclose = () => resolve(result);
     dialog.showModal();
   });

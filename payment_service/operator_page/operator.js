@@ -7,6 +7,10 @@ import { $, button, element, oneAtATime } from "./view.js";
 // Nobody has to look at a page that was left open with the key in memory.
 const IDLE_MINUTES = 30;
 
+// What shows orders, or who has looked at them.
+const SHOWN = ["name", "client", "search-status", "matches", "totals", "totals-status", "list", "list-status", "order-title",
+  "order-status", "order-body", "dialog-title", "dialog-text", "dialog-fields", "dialog-error"];
+
 let session = null, idle;
 
 async function logIn() {
@@ -39,7 +43,7 @@ function logOut(text = "") {
   session = null;
   clearTimeout(idle);
   if ($("dialog").open) $("dialog").close();
-  for (const id of ["list", "totals", "order-body", "matches"]) $(id).replaceChildren();
+  for (const id of SHOWN) $(id).replaceChildren();
   for (const id of ["who", "work", "order"]) $(id).hidden = true;
   $("order-number").value = "";
   $("log-in").hidden = false;

@@ -12,8 +12,17 @@ _CHECKOUT = Path(__file__).parents[1] / "checkout"
 
 PATH = "/operator"
 
-_OWN = ("operator.css", "operator.js", "api.js", "dialogs.js", "lists.js", "order.js", "story.js")
-_OWN += ("reasons.js", "view.js")
+_OWN = (
+    "api.js",
+    "dialogs.js",
+    "lists.js",
+    "operator.css",
+    "operator.js",
+    "order.js",
+    "reasons.js",
+    "story.js",
+    "view.js",
+)
 
 # The colours, the icon and the form of amounts are the checkout's, at its addresses.
 _SHARED = ("page.css", "icon.svg", "money.js")
