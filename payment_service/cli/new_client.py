@@ -35,24 +35,27 @@ def new_client(name: str, origin: str | None, order_events_url: str | None) -> N
 @click.command("new-operator")
 @click.argument("name")
 @click.option(
-    "--act", "role", flag_value="act", help="May also cancel, capture, refund and resolve orders."
+    "--act",
+    is_flag=True,
+    help="May also cancel, capture, refund and resolve orders, not only read.",
 )
 @click.option(
     "--client", "clients", multiple=True, help="Sees only this client's orders; repeatable."
 )
-def new_operator(name: str, role: str | None, clients: tuple[str, ...]) -> None:
+def new_operator(name: str, act: bool, clients: tuple[str, ...]) -> None:
     """Create the key of an operator, and print its entry for the clients file.
 
     NAME stands in the history of each order that the operator changes. The key logs in at
     /operator. It is stored nowhere and shown only once.
     """
     operator, key = _checked(name), _new_key("operator")
+    listed = ", ".join(_quoted(_checked(each)) for each in clients)
     click.echo(f"# The operator's key, for /operator; it is shown only now: {key}")
     click.echo(f"[operators.{_quoted(operator)}]")
     click.echo(_digests(key))
-    click.echo(f'role = "{role or "read"}"')
+    click.echo(f'role = "{"act" if act else "read"}"')
     if clients:
-        click.echo(f"clients = [{', '.join(_quoted(_checked(each)) for each in clients)}]")
+        click.echo(f"clients = [{listed}]")
 
 
 def _checked(name: str) -> str:

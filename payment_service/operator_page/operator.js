@@ -1,7 +1,7 @@
 // The operator's page: log in, find an order, look at it, act.
 import { Api } from "./api.js";
 import { Lists, showTotals } from "./lists.js";
-import { showOrder } from "./order.js";
+import { showOrder, titleOf } from "./order.js";
 import { $, button, element, oneAtATime } from "./view.js";
 
 // Nobody has to look at a page that was left open with the key in memory.
@@ -72,8 +72,13 @@ class Session {
     try {
       this.show(await this.api.order({ order_id, client_id, ...more }), "");
     } catch (error) {
+      const said = this.explain(error);
+      if (session !== this) return;
+      const title = titleOf(order_id);
+      if ($("order-title").textContent !== title) $("order-body").replaceChildren();
+      $("order-title").textContent = title;
+      $("order-status").textContent = said;
       $("order").hidden = false;
-      $("order-status").textContent = this.explain(error);
     }
   }
 

@@ -12,10 +12,12 @@ const BY_HAND = "by-hand-";
 const REASONS = [["requested_by_customer", "The customer asked for it"], ["duplicate", "A duplicate"],
   ["fraudulent", "Fraud"], ["abandoned", "Abandoned"]];
 
+export const titleOf = (orderId) => `Order ${orderId}`;
+
 /** Show an order. `session` has the api, the role, and `show`, which is called with a newer state. */
 export function showOrder(order, session) {
   $("order").hidden = false;
-  $("order-title").textContent = `Order ${order.order_id}`;
+  $("order-title").textContent = titleOf(order.order_id);
   $("order-body").replaceChildren(summaryOf(order), ...reasonsOf(order).map(reasonOf), buttonsOf(order, session),
     ...refundsOf(order, session), storyOf(order));
 }

@@ -22,6 +22,7 @@ from payment_service.access.admission import (
 )
 from payment_service.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service.settings import Settings
+from payment_service.telemetry import request_log
 
 if TYPE_CHECKING:
     from payment_service.access.clients import Clients
@@ -109,6 +110,7 @@ def _authenticate(clients: Clients | None, clock: Callable[[], float]) -> None:
     try:
         if request.endpoint.startswith(OPERATOR):
             g.access = authenticate_operator(header, clients)
+            request_log.add_fields(operator=current_operator().id)
         else:
             g.access = authenticate(header, clients, clock())
     except Unauthorized as refusal:

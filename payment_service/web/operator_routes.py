@@ -24,7 +24,6 @@ from payment_service.payments.request.existing_order import (
 )
 from payment_service.payments.request.order_list import OrdersRequest
 from payment_service.payments.request.overview import OverdueRequest, TotalsRequest
-from payment_service.telemetry import request_log
 from payment_service.web.access_control import current_access, current_operator
 from payment_service.web.operator_views import (
     show_order,
@@ -130,7 +129,6 @@ def _add_actions(app: Flask, parts: Parts) -> None:
     def act(kind: type[Wanted], action: Callable[[ByHand, Wanted], None]) -> Response:
         """Run an operator's action and return the order as it is then."""
         operator = current_operator()
-        request_log.add_fields(operator=operator.id)
         if not operator.may_act:
             raise Forbidden("This operator may read, but not act")
         wanted = parse_body(kind)

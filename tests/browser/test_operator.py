@@ -272,6 +272,21 @@ def test_logging_out_leaves_nothing_on_the_page(opened: Opened, service: Service
     assert "L-1" not in page.content()
 
 
+def test_a_page_that_is_left_open_forgets_the_key(opened: Opened, service: ServiceProcess) -> None:
+    create(service, "I-1")
+    page = opened(None)
+    page.clock.install()
+    log_in(page, OPERATOR_KEYS["anna"])
+    find(page, "I-1")
+    page.clock.fast_forward("29:00")
+    page.get_by_label("Order number").press("x")
+    page.clock.fast_forward("29:00")
+    expect(page.get_by_role("heading", name="Order I-1")).to_be_visible()
+    page.clock.fast_forward("02:00")
+    expect(page.get_by_role("alert").get_by_text("You were logged out")).to_be_visible()
+    assert "I-1" not in page.content()
+
+
 def test_two_clients_with_one_order_number_are_offered(
     opened: Opened, service: ServiceProcess
 ) -> None:

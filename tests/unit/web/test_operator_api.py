@@ -10,6 +10,7 @@ import pytest
 from payment_service.errors import StripeFailed
 from payment_service.key_store.contract import Order
 from payment_service.operator_page.pages import open_pages
+from payment_service.payments.record import transitions
 from tests.support.after_bench import AfterBench
 from tests.support.fake_payments import FakePayments, client_of
 from tests.support.flow_bench import NOW, order_record
@@ -293,7 +294,26 @@ def test_a_refused_action_has_the_services_own_error(operated: Operated, bench: 
     assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_parameter")
 
 
+def test_a_shopper_does_not_learn_who_acted(operated: Operated, bench: AfterBench) -> None:
+    order = Order(False, "shop-a", "A-1")
+    held = bench.records.claim(order_record(order))
+    bench.records.change(
+        held, lambda r: transitions.touched(r, NOW, "looked at", by="operator:anna")
+    )
+    for proof, seen in ((token(), False), (API_KEYS["shop-a"], True)):
+        answer = operated.client.get("/payment-intent?order_id=A-1", headers=bearer(proof))
+        [*_, last] = answer.get_json()["history"]
+        assert (last["what"], "by" in last) == ("looked at", seen)
+
+
 # The page.
+
+
+def test_every_file_of_the_page_is_served_without_the_demo(operated: Operated) -> None:
+    for path, page in open_pages().items():
+        answer = operated.client.get(path)
+        assert (answer.status_code, answer.data) == (200, page.body), path
+        assert answer.headers["Content-Type"] == page.headers["Content-Type"]
 
 
 def test_the_page_is_for_anyone_and_holds_nothing(operated: Operated) -> None:
