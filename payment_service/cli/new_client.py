@@ -37,7 +37,7 @@ def new_client(name: str, origin: str | None, order_events_url: str | None) -> N
 @click.option(
     "--act",
     is_flag=True,
-    help="May also cancel, capture, refund and resolve orders, not only read.",
+    help="May also cancel, capture, refund and resolve orders.",
 )
 @click.option(
     "--client", "clients", multiple=True, help="Sees only this client's orders; repeatable."
@@ -45,7 +45,7 @@ def new_client(name: str, origin: str | None, order_events_url: str | None) -> N
 def new_operator(name: str, act: bool, clients: tuple[str, ...]) -> None:
     """Create the key of an operator, and print its entry for the clients file.
 
-    NAME stands in the history of each order that the operator changes. The key logs in at
+    The history of each order that the operator changes has this NAME. The key logs in at
     /operator. It is stored nowhere and shown only once.
     """
     operator, key = _checked(name), _new_key("operator")

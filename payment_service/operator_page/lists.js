@@ -27,7 +27,7 @@ export class Lists {
     $("more").onclick = oneAtATime($("more"), () => this.#fetch());
   }
 
-  /** Read the current list anew. */
+  /** Read the current list again. */
   async read() {
     for (const each of $("tabs").children) each.setAttribute("aria-pressed", String(each.dataset.tab === this.#tab));
     this.#next = null;

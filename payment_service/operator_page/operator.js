@@ -4,7 +4,7 @@ import { Lists, showTotals } from "./lists.js";
 import { showOrder, titleOf } from "./order.js";
 import { $, button, element, oneAtATime } from "./view.js";
 
-// Nobody has to look at a page that was left open with the key in memory.
+// After this time without a key or a pointer, the operator has left the screen.
 const IDLE_MINUTES = 30;
 
 // What shows orders, or who has looked at them.

@@ -1,4 +1,4 @@
-"""What the operator's API shows of an order, of lists of orders, and of a day."""
+"""The JSON of the operator's API: an order, overdue orders, and the totals of a period."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What an operator sees of an order, besides its public status: what is open, and what may be done.
+"""The details of an order for operators: its open items, and the actions that its state allows.
 
-The page of the operator turns these facts into sentences.
+The operator's page turns these facts into sentences.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is left to do in the store, and the totals of a period: for the person on call."""
+"""Overdue work of all orders, and the totals of a period, for the person on call."""
 
 from __future__ import annotations
 

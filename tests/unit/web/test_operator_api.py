@@ -40,7 +40,7 @@ def unknown(bench: AfterBench) -> None:
         bench.ask()
 
 
-# Who may open it.
+# Access.
 
 
 def test_without_a_clients_file_there_is_no_page_and_no_api() -> None:
@@ -156,7 +156,7 @@ def test_an_action_needs_json(operated: Operated) -> None:
         assert answer.status_code == 415
 
 
-# What it shows.
+# Reading.
 
 
 def test_an_unknown_order_is_shown_with_what_explains_it(
@@ -253,7 +253,7 @@ def unknown_now(bench: AfterBench, order_id: str) -> None:
         bench.ask(order_id)
 
 
-# What it does.
+# Acting.
 
 
 def test_an_action_returns_the_order_and_names_the_operator(
