@@ -15,6 +15,8 @@ from tests.service.test_order_routes import Service
 from tests.support.key_stores import record
 from tests.support.shop import API_KEYS, bearer, clients_file, token
 
+PARAMS = '{"api_version": "v", "params": {"amount": 1099, "currency": "usd"}}'
+
 REFUND = Match(method="POST", path="/v1/refunds")
 
 
@@ -67,6 +69,7 @@ def test_orders_are_listed_page_by_page_newest_first(service: Service) -> None:
     first = get(service, limit=2)
     assert names(first) == ["A-4", "A-3"]
     # The order that the cursor stands for, and one further on, change in between.
+    service.bench.now += 10
     service.client.post("/cancel-payment-intent", json={"order_id": "A-3"})
     service.client.post("/cancel-payment-intent", json={"order_id": "A-2"})
     second = get(service, limit=2, cursor=first["next_cursor"])
@@ -95,10 +98,12 @@ def test_orders_are_selected_by_status_and_time(service: Service) -> None:
 def test_unknown_orders_are_told_from_those_in_flight(service: Service) -> None:
     now = service.bench.now
     for number in range(25):
-        claim = record(f"held-{number}", locked_until=now + 4, updated_at=now + number)
+        claim = record(
+            f"held-{number}", params=PARAMS, locked_until=now + 4, updated_at=now + number
+        )
         service.bench.store.claim(claim)
     for order_id in ("u-1", "u-2", "u-3"):
-        service.bench.store.claim(record(order_id, owner="", updated_at=now - 1))
+        service.bench.store.claim(record(order_id, params=PARAMS, owner="", updated_at=now - 1))
     assert sorted(names(get(service, unknown="true"))) == ["u-1", "u-2", "u-3"]
     page = get(service, status="unknown", limit=2)
     rest = get(service, status="unknown", limit=2, cursor=page["next_cursor"])
@@ -112,9 +117,11 @@ def test_a_long_list_of_others_ends_a_page_early(service: Service) -> None:
     """No request reads all pending orders of the store to fill its page."""
     now = service.bench.now
     for number in range(6_000):
-        claim = record(f"held-{number}", locked_until=now + 4, updated_at=now + number)
+        claim = record(
+            f"held-{number}", params=PARAMS, locked_until=now + 4, updated_at=now + number
+        )
         service.bench.store.claim(claim)
-    service.bench.store.claim(record("lost", owner="", updated_at=now - 1))
+    service.bench.store.claim(record("lost", params=PARAMS, owner="", updated_at=now - 1))
     page = get(service, unknown="true")
     assert page["orders"] == []
     assert names(get(service, unknown="true", cursor=page["next_cursor"])) == ["lost"]

@@ -1,10 +1,11 @@
 -- KEYS: the record, and the lists to add it to. ARGV: owner, version, record, alarm_at, and the
 -- record's score and member in the lists.
-local held = redis.call('HMGET', KEYS[1], 'owner', 'version', 'record', 'alarm_at')
+local held = redis.call('HMGET', KEYS[1], 'owner', 'version', 'record', 'alarm_at', 'listed')
 if held[3] then
     return held
 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'version', ARGV[2], 'record', ARGV[3])
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'version', ARGV[2], 'record', ARGV[3], 'listed',
+    ARGV[2])
 if ARGV[4] ~= '' then
     redis.call('HSET', KEYS[1], 'alarm_at', ARGV[4])
 end

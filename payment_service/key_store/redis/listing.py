@@ -22,7 +22,7 @@ from payment_service.key_store.listing import lowest_of
 from payment_service.key_store.order_key import client_key, mode_key, order_key
 from payment_service.key_store.redis.pipeline import Pipeline
 from payment_service.key_store.redis.record import record_key
-from payment_service.key_store.redis.script import ListEntry, Script, ScriptCall
+from payment_service.key_store.redis.script import Command, ListEntry, Script, ScriptCall
 from payment_service.key_store.statements import statement
 
 LISTS, ALARM = "payment:list", "alarm"
@@ -78,17 +78,22 @@ class Lists:
         return found[:most]
 
     def lacking(self, records: Sequence[KeyRecord], give_up_at: float) -> list[KeyRecord]:
-        """Return those records whose list of the mode lacks them at their place."""
+        """Return the records that an earlier release wrote last, or that their list lacks."""
+        keys = [record_key(each.order) for each in records]
         names = [self._names(each)[0] for each in records]
-        members = [order_key(each.order) for each in records]
-        commands = [
-            (name, ("ZSCORE", name, member)) for name, member in zip(names, members, strict=True)
+        commands: list[tuple[str, Command]] = [
+            *((key, ("HMGET", key, "version", "listed")) for key in keys),
+            *(
+                (name, ("ZSCORE", name, order_key(each.order)))
+                for name, each in zip(names, records, strict=True)
+            ),
         ]
-        scores = self._pipeline.read(commands, give_up_at)
+        answers = self._pipeline.read(commands, give_up_at)
+        versions, scores = answers[: len(records)], answers[len(records) :]
         return [
             each
-            for each, score in zip(records, scores, strict=True)
-            if score is None or float(score) != each.updated_at
+            for each, (version, listed), score in zip(records, versions, scores, strict=True)
+            if version != listed or score is None or float(score) != each.updated_at
         ]
 
     def _names(self, record: KeyRecord) -> tuple[str, ...]:
