@@ -27,10 +27,11 @@ _OWN = (
 # The colours, the icon and the form of amounts are the checkout's, at its addresses.
 _SHARED = ("page.css", "icon.svg", "money.js")
 
-# Only our own files and routes; nothing inline, and no page may frame this one.
+# Only our own files and routes; nothing inline, no text becomes HTML, no page may frame this one.
 _POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
 

@@ -47,7 +47,7 @@ Wanted = TypeVar("Wanted", bound=OrderRequest)
 
 
 def add_operator_routes(app: Flask, parts: Parts, clients: Clients) -> None:
-    """Add the page and its API. Without a clients file the service has neither, because it has no operators."""
+    """Add the page and its API. Without a clients file the service has neither."""
     _add_page(app)
     _add_orders(app, parts, clients)
     _add_lists(app, parts)

@@ -272,6 +272,17 @@ def test_logging_out_leaves_nothing_on_the_page(opened: Opened, service: Service
     assert "L-1" not in page.content()
 
 
+def test_a_hostile_order_number_is_shown_as_text(opened: Opened, service: ServiceProcess) -> None:
+    order_id = '<img src="/x" onerror="document.title=1">&amp;'
+    create(service, order_id)
+    page = opened()
+    find(page, order_id)
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(page.locator("#list").get_by_text(order_id)).to_be_visible()
+    assert page.title() == "Orders · Operator"
+    assert page.locator("main img").count() == 0
+
+
 def test_a_page_that_is_left_open_forgets_the_key(opened: Opened, service: ServiceProcess) -> None:
     create(service, "I-1")
     page = opened(None)

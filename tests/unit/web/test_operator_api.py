@@ -328,6 +328,7 @@ def test_the_page_is_for_anyone_and_holds_nothing(operated: Operated) -> None:
     assert '<meta name="robots" content="noindex">' in answer.text
     rules = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
     assert rules.pop("default-src") == "'none'"
+    assert rules.pop("require-trusted-types-for") == "'script'"
     assert set(rules.values()) == {"'self'", "'none'"}
     assert rules["frame-ancestors"] == "'none'"
 
