@@ -22,13 +22,13 @@ function unknown(order, gateway) {
 }
 
 function nextOf(order, gateway) {
-  const who = "The shop's next request for this order, the reconcile command or Resolve now settles it.";
+  const who = `The shop's next request for this order, an event from ${gateway}, the reconcile command or Resolve now settles it.`;
   const until = order.key_is_safe_until;
   const how = until && until * 1000 > Date.now()
     ? `Until ${moment(until)} that sends the same request again with the same key, which cannot create a second payment. `
       + "After that, it looks for the payment first."
     : `It first looks for the payment at ${gateway}.`;
-  return `${who} ${how} Nothing else changes the order until then.`;
+  return `${who} ${how}`;
 }
 
 function inFlight(order) {
