@@ -41,7 +41,7 @@ const SENTENCES = {
   "update not applied": (e) => `Update ${e.revision} was not applied.`,
   "updated": (e) => `Update ${e.revision} was applied.`,
   "capture claimed": (e, { amount }) => `A capture of ${amount} was begun.`,
-  "capture taken over": (e, { amount }) => `A request took over the capture of ${amount}.`,
+  "capture taken over": () => "A request took over the capture, to find out what became of it.",
   "capture seen": (e) => `The capture is recorded: the status is ${e.status}.`,
   "capture rejected": (e, { gateway }) => `${gateway} rejected the capture (${e.code}).`,
   "capture unknown": (e, { gateway }) => `${capital(causeOf(e.code, gateway))}. The outcome of the capture is unknown.`,
@@ -58,6 +58,9 @@ const SENTENCES = {
   "switched": (e) => `The service went on at ${gatewayName(e.to)} with attempt ${e.attempt}, because ${causeOf(e.why, gatewayName(e.from))}.`,
   "leftover canceled": (e) => `The payment ${e.payment_intent_id} of an earlier attempt was canceled.`,
   "capture sent": (e, { gateway }) => `The service requested the approved payment from ${gateway}.`,
+  "capture declined": (e, { gateway }) => `${gateway} declined the payment (${e.code}). The shopper must act again.`,
+  "capture not approved": (e, { gateway }) => `${gateway} needs the shopper's approval again (${e.code}).`,
+  "capture not sent": (e) => `Nothing was captured (${e.code}). The payment is still approved.`,
   "captured": (e, { gateway }) => `${gateway} has taken the payment.`,
   "fenced": (e, { gateway }) => `${gateway} has taken a payment that this record had forgotten. Nothing more is sent.`,
   "by hand": (e) => ({
@@ -70,7 +73,7 @@ const SENTENCES = {
 
 const MARKS = { "unknown": "bad", "capture unknown": "bad", "refund unknown": "bad", "update unknown": "bad", "two_paid": "bad",
   "adopted, paid": "bad", "order event parked": "bad", "rejected": "warn", "capture rejected": "warn",
-  "refund rejected": "warn", "gone": "warn", "freed": "warn" };
+  "refund rejected": "warn", "capture declined": "warn", "fenced": "bad", "switched": "warn", "gone": "warn", "freed": "warn" };
 
 // Facts that the sentence or another column shows.
 const SHOWN = ["at", "what", "by"];

@@ -71,7 +71,7 @@ def details_of(record: OrderRecord, now: float, gateway: GatewayFacts | None) ->
         gateway=record.sent.gateway,
         open=tuple(open_items(record, now)),
         leftovers=tuple(asdict(each) for each in getattr(kept, "leftovers", ())),
-        actions=tuple(_actions(record, held=held)),
+        actions=tuple(_actions(record, gateway, held=held)),
         left=left_to_refund(record),
         held_until=record.locked_until if held else None,
         first_sent_at=record.first_sent_at,
@@ -131,20 +131,20 @@ def _lapses(capture_before: int | None, now: float) -> bool:
     return capture_before is not None and capture_before - now <= LAPSES_WITHIN_SECONDS
 
 
-def _actions(record: OrderRecord, *, held: bool) -> Iterator[str]:
+def _actions(record: OrderRecord, gateway: GatewayFacts | None, *, held: bool) -> Iterator[str]:
+    """Yield the actions; without the gateway there are none, since each one calls it."""
     status = record.payment_status
-    if record.state == "pending":
-        if not held:
-            yield "resolve"
-        return
-    if record.state != "created":
+    if gateway is None or held or record.state == "rejected":
         return
     yield "resolve"
+    if record.state != "created":
+        return
     if status == AUTHORIZED or (status not in TAKEN and status != CANCELED):
         yield "cancel"
-    if status == AUTHORIZED:
+    # At a gated gateway the service captures by itself, and only the shop can refund.
+    if status == AUTHORIZED and not gateway.gated:
         yield "capture"
-    if left_to_refund(record):
+    if left_to_refund(record) and not gateway.gated:
         yield "refund"
 
 
