@@ -107,8 +107,8 @@ for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
     end
     record = string.gsub(record, '"updated_at":[%d.]+', '"updated_at":' .. at)
     record = string.gsub(record, '("payment_status":)"[a-z_]+"', '%1"' .. status .. '"')
-    redis.call('HSET', ARGV[5] .. name, 'owner', seed[1], 'version', seed[2], 'record', record, 'listed',
-        seed[2])
+    redis.call('HSET', ARGV[5] .. name, 'owner', seed[1], 'version', seed[2], 'record', record)
+    redis.call('HSET', ARGV[5] .. name, 'listed', seed[2])
     local order = 'test:6:shop-7:' .. name
     redis.call('ZADD', 'payment:list:{0}:test:' .. status, at, order)
     redis.call('ZADD', 'payment:list:{0}:test:6:shop-7:' .. status, at, order)

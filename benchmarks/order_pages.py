@@ -44,9 +44,9 @@ class Writes:
     def __init__(self) -> None:
         self._next = 10_000_000
 
-    def __call__(self, store: KeyStore, _: int) -> object:
+    def __call__(self, store: KeyStore, _: int) -> None:
         self._next += 1
-        return take_order(store, self._next)
+        take_order(store, self._next)
 
 
 KINDS: dict[str, Callable[[], Work]] = {
