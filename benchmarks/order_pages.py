@@ -4,7 +4,7 @@
 
 Medians of 300 pages of 20 orders, in milliseconds, of a store with 10,000 orders and of a large
 one, which take turns: the first page of all orders, a page in the middle of a client's paid ones,
-and the orders that wait for a capture (one in 5,000). Then the write of an order, as in store_cost.
+and the orders that wait for a capture (one in 500). Then the write of an order, as in store_cost.
 """
 
 from __future__ import annotations
