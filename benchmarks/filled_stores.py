@@ -2,7 +2,7 @@
 
 Order numbers are pseudo-random texts, so that they are spread over an index. The service's code
 writes the first ones; the store copies one of them, in SQL or Lua, to create the rest. These
-changed a hundredth of a second apart; seven of ten are paid, and one of 5,000 waits for a capture.
+changed a hundredth of a second apart; seven of ten are paid, and one of 500 waits for a capture.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _COPIED = """
     attempt, fingerprint, replace(params, order_name(0), order_name(i)), state, owner, locked_until,
     first_sent_at, updated_at + i * 0.01, version, saved_5xx, intent_name(i),
     CASE
-        WHEN i % 5000 = 0 THEN 'requires_capture'
+        WHEN i % 500 = 0 THEN 'requires_capture'
         WHEN i % 10 < 7 THEN 'succeeded'
         WHEN i % 10 = 9 THEN 'canceled'
         ELSE payment_status
@@ -98,7 +98,7 @@ for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
     local record = copied(seed[3], ARGV[3], name)
     record = copied(record, ARGV[4], string.format('pi_3Q%022d', i))
     local at, status = string.format('%.3f', ARGV[6] + i * 0.01), 'requires_payment_method'
-    if i % 5000 == 0 then
+    if i % 500 == 0 then
         status = 'requires_capture'
     elseif i % 10 < 7 then
         status = 'succeeded'
@@ -107,8 +107,8 @@ for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
     end
     record = string.gsub(record, '"updated_at":[%d.]+', '"updated_at":' .. at)
     record = string.gsub(record, '("payment_status":)"[a-z_]+"', '%1"' .. status .. '"')
-    redis.call('HSET', ARGV[5] .. name, 'owner', seed[1], 'version', seed[2], 'record', record, 'listed',
-        seed[2])
+    redis.call('HSET', ARGV[5] .. name, 'owner', seed[1], 'version', seed[2], 'record', record)
+    redis.call('HSET', ARGV[5] .. name, 'listed', seed[2])
     local order = 'test:6:shop-7:' .. name
     redis.call('ZADD', 'payment:list:{0}:test:' .. status, at, order)
     redis.call('ZADD', 'payment:list:{0}:test:6:shop-7:' .. status, at, order)

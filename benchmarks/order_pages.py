@@ -4,7 +4,7 @@
 
 Medians of 300 pages of 20 orders, in milliseconds, of a store with 10,000 orders and of a large
 one, which take turns: the first page of all orders, a page in the middle of a client's paid ones,
-and the orders that wait for a capture (one in 5,000). Then the write of an order, as in store_cost.
+and the orders that wait for a capture (one in 500). Then the write of an order, as in store_cost.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Writes:
     def __init__(self) -> None:
         self._next = 10_000_000
 
-    def __call__(self, store: KeyStore, _: int) -> object:
+    def __call__(self, store: KeyStore, _: int) -> None:
         self._next += 1
-        return take_order(store, self._next)
+        take_order(store, self._next)
 
 
 KINDS: dict[str, Callable[[], Work]] = {

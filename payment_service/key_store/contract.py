@@ -120,7 +120,7 @@ class KeyRecord:
         """The one of LISTED_STATUSES under which a page lists the record."""
         if self.state != "created":
             return self.state
-        return self.payment_status if self.payment_status in LISTED_STATUSES[2:-1] else OTHER  # type: ignore[return-value]
+        return self.payment_status if self.payment_status in LISTED_STATUSES[2:-1] else OTHER
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
 
-from payment_service.key_store.contract import KeyRecord, KeyStore, Position, Selection
+from payment_service.key_store.contract import KeyRecord, KeyStore, Order, Position, Selection
 from payment_service.key_store.order_key import order_key
 
 # Alarms are few, and a page of one client's may skip many of the other clients'.
@@ -75,7 +75,7 @@ def first_of(lists: Iterable[Iterable[KeyRecord]], limit: int) -> list[KeyRecord
     """
     placed = ([(position_of(record), record) for record in each] for each in lists)
     merged = heapq.merge(*placed, key=itemgetter(0), reverse=True)
-    by_order = {}
+    by_order: dict[Order, KeyRecord] = {}
     for _, record in merged:
         by_order.setdefault(record.order, record)
     return list(islice(by_order.values(), limit))

@@ -159,7 +159,7 @@ def test_a_cursor_of_another_client_shows_nothing_of_it(guarded: Service) -> Non
 
 
 def test_a_token_lists_nothing(guarded: Service) -> None:
-    answer = guarded.client.get("/orders", headers=bearer(token()))
+    answer: Any = guarded.client.get("/orders", headers=bearer(token()))
     assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
     assert guarded.client.get("/orders").status_code == 401
 
@@ -222,7 +222,7 @@ def test_a_store_that_is_down_is_503(service: Service) -> None:
         raise StoreUnavailable
 
     service.bench.meanwhile(0, down)
-    answer = service.client.get("/orders")
+    answer: Any = service.client.get("/orders")
     assert (answer.status_code, answer.json["action"]) == (503, "retry_same")
 
 

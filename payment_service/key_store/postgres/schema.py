@@ -55,9 +55,9 @@ def _apply_missing(connection: BoundedConnection) -> None:
     connection.execute(statement("postgres", "versions.sql").encode())
     connection.give_up_at = time.monotonic() + MIGRATION_SECONDS
     for version in range(_version(connection) + 1, SCHEMA_VERSION + 1):
-        with connection.transaction():
-            connection.execute(OWN_TIMEOUTS)
-            connection.execute(statement("postgres", f"schema_{version}.sql").encode())
+        # One message, so one transaction, in one session of a pooler.
+        sql = f"{OWN_TIMEOUTS}; {statement('postgres', f'schema_{version}.sql')}"
+        connection.execute(sql.encode())
         connection.execute(
             "INSERT INTO key_store_versions VALUES (%s) ON CONFLICT DO NOTHING", (version,)
         )

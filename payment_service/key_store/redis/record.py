@@ -1,8 +1,8 @@
 """Converts a record to the fields of a Redis hash and back; the order is in the key.
 
 Owner and version are fields of their own, so that a script can compare them. So is `alarm_at`:
-earlier releases reject a name in the JSON that they do not know. They leave it as it is, so `listed`
-is the version of the record that it belongs to.
+earlier releases reject a name in the JSON that they do not know. They do not change this field, so
+`listed` is the version of the record that it belongs to.
 """
 
 from __future__ import annotations

@@ -217,7 +217,7 @@ def test_pages_are_exactly_the_selection(store: KeyStore, data: st.DataObject) -
     for of, fields in data.draw(st.lists(st.tuples(orders, changes), max_size=25)):
         current = held.get(of)
         if current is None:
-            held[of] = store.claim(replace(record(of), **fields))
+            held[of] = store.claim(record(of, **fields))
         else:
             held[of] = after(current, **fields)
             assert store.replace(current, held[of])
