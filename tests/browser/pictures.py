@@ -82,8 +82,8 @@ def _orders(service: ServiceProcess, sandbox: SandboxProcess) -> None:
             service.post("/operator/api/resolve", order, **anna)
     lost = {"method": "POST", "path": "/v1/payment_intents$"}
     sandbox.faults([{"kind": "lost_after", "count": 1, "match": lost}])
-    order = {"order_id": "K-7Q2M", "amount": 4550}
-    service.post("/create-payment-intent", order, **shop)
+    unknown = {"order_id": "K-7Q2M", "amount": 4550}
+    service.post("/create-payment-intent", unknown, **shop)
 
 
 def _operator(page: Page) -> Page:
