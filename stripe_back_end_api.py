@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request
 
 from payment_service import wiring
-from payment_service.background.start import start_delivery, start_late_look_ups
+from payment_service.background.start import start_delivery, start_enlisting, start_late_look_ups
 from payment_service.cli.commands import (
     add_commands,
     from_environment,
@@ -31,7 +31,9 @@ from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
 from payment_service.web.errors import ERROR_RESPONSES, STATUSES, add_error_handlers
 from payment_service.web.flask_app import App
+from payment_service.web.operator_routes import add_operator_routes
 from payment_service.web.order_routes import add_order_routes
+from payment_service.web.orders_list_routes import add_orders_list_routes
 from payment_service.web.parse import parse_body
 from payment_service.web.query_string import read_query
 from payment_service.web.rebuild_after_fork import (
@@ -39,6 +41,9 @@ from payment_service.web.rebuild_after_fork import (
     refuse_uwsgi_without_lazy_apps,
 )
 from payment_service.wiring import Parts, configure, open_parts
+
+# Endpoints of files, which no metric counts one by one.
+PAGES = ("demo", "operator_page")
 
 # If a worker exits with this code, gunicorn shuts down instead of restarting the worker.
 WORKER_BOOT_ERROR = 3
@@ -62,11 +67,14 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
+    add_orders_list_routes(app, parts)
+    if parts.clients is not None:
+        add_operator_routes(app, parts, parts.clients)
     add_commands(app.cli, lambda: parts)
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)
     add_error_handlers(app)
-    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint != "demo"}
+    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint not in PAGES}
     parts.metrics.start_requests_at_zero(routes, STATUSES)
     app.before_request(_begin)
     app.after_request(lambda response: _end(response, parts.metrics))
@@ -76,6 +84,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         start_delivery(settings, parts.payments, parts.receivers)
     if payments is None and is_serving():
         start_late_look_ups(settings, parts.payments)
+        start_enlisting(parts.payments)
     if is_serving():
         parts.metrics.serve()
     if payments is None:

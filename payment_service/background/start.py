@@ -1,4 +1,4 @@
-"""Start the background jobs: the delivery of order events and the search for late PaymentIntents.
+"""Start the background jobs: order events, late PaymentIntents, and the upgrade of lists.
 
 `payments.shop_events.outbox` decides which events are sent and when they are retried;
 `payments.recovery.late_intents` decides when to look for late PaymentIntents.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from payment_service.background.enlisting import Enlisting
 from payment_service.background.loop import JobLoop, Lanes
 from payment_service.background.receivers import Posts, Receivers
 from payment_service.http_client.opening import network_of
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # The poll interval of an idle service. A search for late PaymentIntents is never urgent.
 LOOK_UP_POLL_SECONDS = 5.0
+
+# A key store answers at once that its lists lack nothing.
+ENLIST_POLL_SECONDS = 60.0
 
 
 def open_delivery(settings: Settings, payments: Payments, receivers: Receivers) -> JobLoop | None:
@@ -50,6 +54,12 @@ def start_late_look_ups(settings: Settings, payments: Payments) -> None:
         settings.request_budget_seconds,
     )
     JobLoop(look_ups, LOOK_UP_POLL_SECONDS).start()
+
+
+def start_enlisting(payments: Payments) -> None:
+    """Add in a thread of this process to the lists what an earlier release wrote."""
+    context = payments.orders.context
+    JobLoop(Enlisting(context.records, context.clock), ENLIST_POLL_SECONDS).start()
 
 
 def start_delivery(settings: Settings, payments: Payments, receivers: Receivers) -> None:

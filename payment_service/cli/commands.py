@@ -8,7 +8,7 @@ import click
 
 from payment_service import __version__
 from payment_service.cli.copy_store import copy_store
-from payment_service.cli.new_client import new_client
+from payment_service.cli.new_client import new_client, new_operator
 from payment_service.cli.opening import OpenService
 from payment_service.cli.orders import deliver_command, orders_group
 from payment_service.cli.reconcile import reconcile_command
@@ -43,6 +43,7 @@ def add_commands(group: click.Group, open_service: OpenService) -> None:
         group.add_command(command(open_service))
     group.add_command(copy_store)
     group.add_command(new_client)
+    group.add_command(new_operator)
 
 
 def from_environment() -> Parts:

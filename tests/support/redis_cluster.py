@@ -169,8 +169,8 @@ class RedisCluster:
     def _is_settled(self) -> bool:
         masters = self.masters()
         in_step = all(
-            [state for _, _, *state in node.ask("ROLE")[2]] and node.ask("WAIT", 1, 100) >= 1
-            for node in masters
+            role == "master" and replicas and node.ask("WAIT", 1, 100) >= 1
+            for node, (role, _, replicas, *_) in ((each, each.ask("ROLE")) for each in masters)
         )
         return len(masters) == MASTERS and in_step and all(map(self._knows_all, self.nodes))
 

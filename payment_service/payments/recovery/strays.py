@@ -9,10 +9,12 @@ from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
 from payment_service.payments.creation.recorded_intent import find_recorded
 from payment_service.payments.record import transitions
+from payment_service.payments.record.alarms import STRAY_PAID
+from payment_service.payments.record.history import STRAY_ADOPTED, TWO_PAID
 from payment_service.payments.record.order_record import OrderRecord
 
-# The outcomes for a stray.
-GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID = "gone", "stray_canceled", "stray_paid", "two_paid"
+# The outcomes for a stray, with STRAY_PAID and TWO_PAID.
+GONE, STRAY_CANCELED = "gone", "stray_canceled"
 
 
 def settle_stray(context: Context, record: OrderRecord, stray: Intent, deadline: Deadline) -> str:
@@ -56,7 +58,7 @@ def _settle_paid(context: Context, record: OrderRecord, paid: Intent, deadline: 
     if (own.status if own else record.payment_status) in TAKEN:
         return _two_paid(context, record, paid)
     now = context.clock()
-    adopted = transitions.adopted(record, paid, now, "adopted, paid")
+    adopted = transitions.adopted(record, paid, now, STRAY_ADOPTED)
     if own is not None and own.payable:
         adopted = transitions.replaced(adopted, own.id, now)
     adopted = context.with_shop_event(adopted, paid)

@@ -21,7 +21,7 @@ STORE_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.
 # The label of requests that match no route.
 NO_ROUTE = "none"
 
-STORE_OPERATIONS = ("claim", "read", "replace", "forget", "due", "ping")
+STORE_OPERATIONS = ("claim", "read", "replace", "forget", "due", "page", "ping")
 
 SENT = "ok"
 

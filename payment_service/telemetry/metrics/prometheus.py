@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from payment_service.gateways.stripe.paths import route_of
-from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
+from payment_service.key_store.contract import (
+    KeyRecord,
+    KeyStore,
+    Order,
+    Position,
+    Selection,
+    State,
+    StoreUnavailable,
+)
 from payment_service.telemetry.metrics.definitions import NO_ROUTE, SENT
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.sampling import start_sampling
@@ -107,6 +115,17 @@ class MeasuredStore:
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
         """See KeyStore; not measured, because the caller determines how long a scan takes."""
         return self._store.scan(state)
+
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        """See KeyStore."""
+        with _Timed(self._metrics, "page"):
+            return self._store.page(selection, limit, before)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:
+        """See KeyStore; not measured, as a scan is not."""
+        return self._store.unlisted(again=again)
 
     def ping(self) -> None:
         """See KeyStore."""

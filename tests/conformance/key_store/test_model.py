@@ -45,6 +45,7 @@ changes = st.fixed_dictionaries(
         "payment_status": st.none() | texts,
         "follow_up": texts,
         "due_at": due_instants,
+        "alarm_at": due_instants,
     }
 )
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from payment_service.gateways.sends import Meaning, Send, Verdict
 from payment_service.gateways.stripe.paths import CHARGE, OPERATIONS, route_of
-from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
+from payment_service.key_store.contract import KeyRecord, Order, Selection, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.observer import Observation, What
 from payment_service.payments.record.follow_up import OrderEvent
@@ -129,6 +129,7 @@ def test_nothing_that_happens_adds_a_series(
         lambda: store.replace(claimed, claimed),
         lambda: store.forget(claimed),
         lambda: store.due(0.0, 1),
+        lambda: store.page(Selection(livemode=False), 1),
         store.ping,
     ):
         with pytest.raises(StoreUnavailable):
