@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.examples import register_profiles
 from tests.support.key_stores import (
     place,
     pooler,
@@ -30,6 +32,14 @@ __all__ = [
     "server",
     "store",
 ]
+
+register_profiles()
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over thousands of collected tests, which stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
