@@ -16,8 +16,9 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/.run
 	@$(BIN)/python -m dev.run
 
+# Half of the tests' time is waiting for processes: three workers keep two cores busy.
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist worksteal $(ARGS)
 
 test-unit: $(VENV)/.test ## run the tests that need no server, in under 20 s
 	@$(BIN)/python -m pytest -q --hypothesis-profile=quick tests/unit tests/architecture $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.support.key_stores import (
     store,
 )
 from tests.support.sandbox_process import SandboxProcess
+from tests.support.turns import Turns
 
 __all__ = [
     "place",
@@ -34,6 +36,12 @@ __all__ = [
 ]
 
 register_profiles()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the tests that measure seconds run alone, if this is a worker of pytest-xdist."""
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(Turns(Path(config.option.basetemp).parent))
 
 
 def pytest_collection_finish() -> None:
