@@ -14,6 +14,10 @@ import pytest
 from tests.support.turns import Turns
 
 
+def item(nodeid: str, *, alone: bool = False) -> Any:
+    return SimpleNamespace(nodeid=nodeid, get_closest_marker=lambda name: name if alone else None)
+
+
 class Worker:
     """A worker of the run; `begin` returns when its test may run."""
 
@@ -22,8 +26,7 @@ class Worker:
         self._turn: Generator[None, object, object] | None = None
 
     def begin(self, *, alone: bool = False) -> None:
-        item: Any = SimpleNamespace(get_closest_marker=lambda name: alone and name or None)
-        self._turn = self.turns.pytest_runtest_protocol(item)
+        self._turn = self.turns.pytest_runtest_protocol(item("tests/unit/x.py", alone=alone))
         next(self._turn)
 
     def end(self) -> None:
@@ -84,3 +87,11 @@ def test_failing_test_ends_its_turn(workers: list[Worker], tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         worker._turn.throw(KeyboardInterrupt())
     assert not is_held(tmp_path / "room")
+
+
+def test_long_tests_begin_and_those_that_run_alone_end(workers: list[Worker]) -> None:
+    first, last = item("tests/proof/x.py"), item("tests/conformance/x.py", alone=True)
+    items = [last, item("tests/browser/x.py"), first, item("tests/unit/x.py")]
+    workers[0].turns.pytest_collection_modifyitems(items)
+    assert (items[0], items[-1]) == (first, last)
+    assert [each.nodeid for each in items[1:3]] == ["tests/browser/x.py", "tests/unit/x.py"]
