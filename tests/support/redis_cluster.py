@@ -11,6 +11,7 @@ from typing import Any, Self
 from redis import Redis as Client
 from redis.exceptions import RedisError
 
+from tests.support.ports import LAST
 from tests.support.servers import REDIS_SERVER, Redis, free_port
 
 MASTERS, SLOTS = 3, 16_384
@@ -38,7 +39,7 @@ def until(reached: Callable[[], bool], seconds: float = 30) -> None:
 def _port_with_bus() -> int:
     while True:
         port = free_port()
-        if port + BUS > 65_535:
+        if port + BUS > LAST:
             continue
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port + BUS)):

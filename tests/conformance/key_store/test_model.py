@@ -140,7 +140,6 @@ def test_the_stores_agree_with_a_dict(stores: dict[str, KeyStore]) -> None:
     bounds = settings(
         max_examples=15,
         stateful_step_count=40,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Agreement, settings=bounds)

@@ -129,6 +129,7 @@ def test_killed_master_is_replaced_and_its_orders_remain(
     assert len(failures) == len({line.partition(" failed: ")[2][:40] for line in failures})
 
 
+@pytest.mark.alone
 def test_frozen_master_delays_only_its_own_orders(
     redis_cluster: RedisCluster, store: KeyStore
 ) -> None:
