@@ -314,6 +314,28 @@ def test_malformed_variable_is_a_warning_and_stops_nothing(
     assert any("traces are off" in each for each in found), found
 
 
+def test_deliver_command_makes_traces(
+    stripe_box: SandboxProcess, collector: Collector, tmp_path: Path
+) -> None:
+    with ShopListener() as shop:
+        environ = {
+            **traced_to(collector, "first", delay_milliseconds=60_000),
+            "KEY_STORE_URL": f"sqlite:///{tmp_path}/keys.db",
+            "ORDER_EVENTS_URL": shop.url,
+            "ORDER_EVENTS_SECRET": SHOP_SECRET,
+            "ORDER_EVENTS_DELIVERY": "separate",
+        }
+        with ServiceProcess(stripe_box.url, environ) as service:
+            stripe_box.webhooks(url=f"{service.url}/webhook", secret=WEBHOOK_SECRET)
+            stripe_box.pay(service.create("G-1").json()["payment_intent_id"])
+            until(lambda: service.get("/payment-intent", order_id="G-1").json()["paid"])
+            assert "1 delivered" in service.command("deliver", "--once")
+        (received,) = shop.traceparents
+    (delivery,) = deliveries(collector)
+    assert received is not None
+    assert received.split("-")[1] == delivery.trace
+
+
 def test_server_that_forks_after_loading_traces_its_children(
     stripe_box: SandboxProcess, collector: Collector
 ) -> None:
