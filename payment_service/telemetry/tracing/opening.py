@@ -22,9 +22,10 @@ log = logging.getLogger(__name__)
 
 
 def state() -> str:
-    """Return `on`, `off`, or `off: ` and the reason why what was asked for is not possible.
+    """Return `on`, `off`, or `off: ` and the reason why the SDK cannot start.
 
-    Imports the packages if traces are asked for, so that forked processes share their memory.
+    Imports the packages if the OTEL_ variables ask for traces, so that forked processes share
+    their memory.
     """
     asking = asks_for_traces()
     if asking is None:
@@ -44,9 +45,9 @@ def state() -> str:
 def open_tracing(count: Callable[[str, int], None], *, reported: bool = False) -> NoTracing:
     """Start the traces of this process: a background thread exports its spans.
 
-    Call it after a fork. Traces that are asked for and not possible stop nothing: the reason is
-    logged, unless the server's master process has `reported` it. `count` gets `exported` or
-    `failed`, and a number of spans.
+    Call it after a fork. If the SDK cannot start, logs the reason, unless the server's master
+    process has `reported` it, and goes on without traces. `count` gets `exported` or `failed`, and
+    a number of spans.
     """
     found = state()
     if found == "on":
@@ -61,7 +62,7 @@ def open_tracing(count: Callable[[str, int], None], *, reported: bool = False) -
 
 
 def log_problem(found: str) -> None:
-    """Log a warning if a `state` says that traces are asked for and not possible."""
+    """Log a warning if a `state` has a reason why the SDK cannot start."""
     if found.startswith("off:"):
         log.warning("traces are %s", found)
 

@@ -45,7 +45,7 @@ class Tracing(NoTracing):
     def traced_job(self, job: Job, name: str) -> Job:
         """Wrap a job: a trace for each record that it handles.
 
-        It is a trace of its own, because the record does not name the request that caused it.
+        It is a new trace, because the record does not name the request that caused it.
         """
         return _TracedJob(job, name, self._tracer)
 

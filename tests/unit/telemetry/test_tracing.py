@@ -1,4 +1,4 @@
-"""Spans: their names, parents and attributes, and what never stands in them."""
+"""Spans: their names, parents and attributes, and the secrets that they leave out."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ def test_without_tracing_everything_is_handed_back() -> None:
 
 
 class Broken(SpanExporter):
-    """An exporter that returns or raises what it is told, and logs as the SDK's do."""
+    """An exporter that returns or raises the given results, and logs as the SDK's do."""
 
     def __init__(self, *results: SpanExportResult | Exception) -> None:
         self._results = list(results)
