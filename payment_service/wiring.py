@@ -116,6 +116,7 @@ def _open_payments(
         metrics.send(send)
         tracing.send(send)
 
+    scheme = settings.key_store_url.get_secret_value().partition(":")[0]
     return open_payments(
         settings,
         accounts=accounts_of(clients),
@@ -124,7 +125,7 @@ def _open_payments(
         observe=observe,
         tell=tell,
         tell_retry=request_log.log_retry,
-        measured=lambda store: tracing.traced_store(metrics.measured(store)),
+        measured=lambda store: tracing.traced_store(metrics.measured(store), scheme),
     )
 
 

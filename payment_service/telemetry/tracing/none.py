@@ -23,7 +23,7 @@ class NoTracing:
         """See Tracing."""
         return app
 
-    def traced_store(self, store: KeyStore) -> KeyStore:
+    def traced_store(self, store: KeyStore, _: str) -> KeyStore:
         """See Tracing."""
         return store
 

@@ -38,9 +38,12 @@ class Tracing(NoTracing):
         """Wrap a WSGI application: a span for each request, named after its route."""
         return RequestSpans(app, self._tracer, routes)
 
-    def traced_store(self, store: KeyStore) -> KeyStore:
-        """Wrap a store: a span for each operation of a request or a job."""
-        return TracedStore(store, self._tracer)
+    def traced_store(self, store: KeyStore, scheme: str) -> KeyStore:
+        """Wrap a store: a span for each operation of a request or a job.
+
+        `scheme`: that of KEY_STORE_URL.
+        """
+        return TracedStore(store, "redis" if scheme.startswith("redis") else scheme, self._tracer)
 
     def traced_job(self, job: Job, name: str) -> Job:
         """Wrap a job: a trace for each record that it handles.

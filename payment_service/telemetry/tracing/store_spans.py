@@ -17,8 +17,9 @@ class TracedStore:
     Only within a request or a job: `due` polls, and `scan` lasts as long as its caller likes.
     """
 
-    def __init__(self, store: KeyStore, tracer: Tracer) -> None:
-        self._store, self._tracer = store, tracer
+    def __init__(self, store: KeyStore, system: str, tracer: Tracer) -> None:
+        """`system`: the kind of store, for example postgresql."""
+        self._store, self._system, self._tracer = store, system, tracer
 
     def claim(self, record: KeyRecord) -> KeyRecord:
         """See KeyStore."""
@@ -61,7 +62,7 @@ class TracedStore:
         if not in_a_trace():
             yield
             return
-        attributes = {"db.operation.name": operation}
+        attributes = {"db.system.name": self._system, "db.operation.name": operation}
         span = self._tracer.start_span(f"store {operation}", None, SpanKind.CLIENT, attributes)
         with current(span):
             try:

@@ -137,7 +137,7 @@ def test_span_ends_also_if_the_application_raises(spans: Spans) -> None:
 
 
 def test_store_operations_are_spans_within_a_request_only(spans: Spans) -> None:
-    store = spans.tracing.traced_store(MemoryStore())
+    store = spans.tracing.traced_store(MemoryStore(), "rediss")
     record = KeyRecord(ORDER, 1, "f", "{}", "pending", "me", 0.0, 0.0, 0.0)
 
     def work() -> None:
@@ -160,6 +160,7 @@ def test_store_operations_are_spans_within_a_request_only(spans: Spans) -> None:
         "store forget",
     ]
     assert all(each.parent == request.context for each in operations)
+    assert {attributes(each)["db.system.name"] for each in operations} == {"redis"}
 
 
 def test_failed_store_operation_has_its_cause(spans: Spans) -> None:
@@ -167,7 +168,7 @@ def test_failed_store_operation_has_its_cause(spans: Spans) -> None:
         def read(self, order: Order) -> KeyRecord | None:
             raise StoreUnavailable("password hunter2", "read_only")
 
-    store = spans.tracing.traced_store(Down())
+    store = spans.tracing.traced_store(Down(), "sqlite")
     with pytest.raises(StoreUnavailable):
         spans.request(lambda: store.read(ORDER))
     assert attributes(spans.ended()[0])["error.type"] == "read_only"
@@ -280,7 +281,7 @@ def test_without_tracing_everything_is_handed_back() -> None:
     app: Any = object()
     post: Any = object()
     assert tracing.traced_app(app, ROUTES) is app
-    assert tracing.traced_store(store) is store
+    assert tracing.traced_store(store, "memory") is store
     assert tracing.traced_job(job, "x") is job
     assert tracing.traced_post(post) is post
     assert tracing.outgoing_headers() == {}
