@@ -136,13 +136,14 @@ def test_order_event_carries_the_trace_of_its_delivery(
     assert (delivery.id, delivery.parent) == (post.parent, "")
     assert delivery.attributes["payments.order_id"] == "A-2"
     assert delivery.attributes["payments.outcome"] == "event_delivered"
-    webhooks = [
-        each
-        for each in two.collector.of("first", "POST /webhook")
-        if each.attributes.get("payments.order_id") == "A-2"
-    ]
-    assert webhooks
-    assert {each.parent for each in webhooks} == {""}
+    until(lambda: bool(webhooks(two.collector, "A-2")))
+    assert {each.parent for each in webhooks(two.collector, "A-2")} == {""}
+
+
+def webhooks(collector: Collector, order_id: str) -> list[ReceivedSpan]:
+    """The webhooks that changed the order."""
+    found = collector.of("first", "POST /webhook")
+    return [each for each in found if each.attributes.get("payments.order_id") == order_id]
 
 
 def deliveries(collector: Collector) -> list[ReceivedSpan]:
@@ -218,7 +219,7 @@ def test_broken_collector_costs_neither_requests_nor_the_end(
             until(lambda: trouble == "hangs" or bool(warnings(service)))
             began = time.monotonic()
             service.close_the_master()
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 15
             assert slowest < 1
             assert len(warnings(service)) <= 3 * 2, warnings(service)
 
@@ -301,7 +302,7 @@ def test_missing_package_is_one_warning_and_stops_nothing(
         {"OTEL_TRACES_EXPORTER": "nonsense"},
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "nonsense"},
         {**ENDPOINT, "OTEL_PROPAGATORS": "nonsense"},
-        {**ENDPOINT, "OTEL_EXPORTER_OTLP_COMPRESSION": "nonsense"},
+        {**ENDPOINT, "OTEL_BSP_MAX_QUEUE_SIZE": "-1"},
     ],
     ids=lambda environ: list(environ)[-1],
 )
