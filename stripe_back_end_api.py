@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     app.after_request(lambda response: _end(response, parts.metrics))
     access_control.install(app, settings, parts.clients)
     app.teardown_request(_forget)
-    app.wsgi_app = parts.tracing.traced_app(app.wsgi_app, routes)  # type: ignore[method-assign]
+    app.wsgi_app = parts.tracing.traced_app(app.wsgi_app, routes)  # type: ignore[assignment,method-assign]
     if settings.order_events_delivery == "embedded" and is_serving():
         start_delivery(settings, parts.payments, parts.receivers, parts.tracing)
     if payments is None and is_serving():

@@ -93,12 +93,18 @@ def test_bug_arrives_without_any_secret(sentry: Sentry, tmp_path: Path) -> None:
         "description": "hunter2body",
         "receipt_email": "ann@example.com",
     }
-    headers = {**bearer(API_KEYS["shop-a"]), "Cookie": "a=hunter2cookie", "User_Agent": "hunter2ua"}
+    proof = bearer(API_KEYS["shop-a"])["Authorization"]
     with (
         SandboxProcess() as stripe,
         ServiceProcess(stripe.url, environ, command=command) as service,
     ):
-        answer = service.post("/create-payment-intent?hunter2query=1", body, **headers)
+        answer = service.post(
+            "/create-payment-intent?hunter2query=1",
+            body,
+            Authorization=proof,
+            Cookie="a=hunter2cookie",
+            User_Agent="hunter2ua",
+        )
         assert (answer.status_code, answer.json()["code"]) == (500, "internal")
         until(lambda: bool(sentry.events()))
     (event,) = sentry.events()

@@ -83,10 +83,11 @@ def two(stripe_box: SandboxProcess, collector: Collector, tmp_path: Path) -> Ite
         yield TwoServices(first, second, shop, collector)
 
 
-def create(service: ServiceProcess, order_id: str, **headers: str) -> dict[str, Any]:
+def create(service: ServiceProcess, order_id: str) -> dict[str, Any]:
     body = {"order_id": order_id, "client_id": "shop-a", "amount": 1099}
+    proof = bearer(API_KEYS["shop-a"])["Authorization"]
     found = service.post(
-        "/create-payment-intent", body, **bearer(API_KEYS["shop-a"]), traceparent=TRACEPARENT
+        "/create-payment-intent", body, Authorization=proof, traceparent=TRACEPARENT
     )
     assert found.status_code == 200, found.text
     answer: dict[str, Any] = found.json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -180,9 +181,8 @@ def test_each_send_is_a_span_with_its_time(spans: Spans) -> None:
     lost = Verdict(Meaning.NO_ANSWER, again=True)
     spans.tracing.send(send())
     assert spans.ended() == ()
-    spans.request(
-        lambda: [spans.tracing.send(each) for each in (send(limited), send(lost, number=2))]
-    )
+    sends = send(limited), send(lost, number=2)
+    spans.request(lambda: deque(map(spans.tracing.send, sends)))
     first, second, request = spans.ended()
     assert (first.name, first.kind, first.parent) == (
         "POST /v1/payment_intents",
@@ -214,7 +214,7 @@ def test_request_names_its_order_and_its_events(spans: Spans) -> None:
     order = Order(False, "shop-a", "sk_test_hunter2")
     spans.tracing.observation(Observation("claimed", order, 1))
     seen = [Observation("claimed", order, 1), Observation("created", order, 2, {"id": "pi_1"})]
-    spans.request(lambda: [spans.tracing.observation(each) for each in seen])
+    spans.request(lambda: deque(map(spans.tracing.observation, seen)))
     found = attributes(spans.only())
     assert found["payments.order_id"] == "[redacted]"
     assert (found["payments.client_id"], found["payments.outcome"]) == ("shop-a", "created")
