@@ -70,9 +70,8 @@ class Tracing(NoTracing):
         """Note an event of an order on the current span."""
         span = trace.get_current_span()
         if span.is_recording():
-            _name_order(span, seen.order)
-            span.set_attribute("payments.attempt", seen.attempt)
-            span.set_attribute("payments.outcome", seen.what)
+            facts = {"payments.attempt": seen.attempt, "payments.outcome": seen.what}
+            span.set_attributes({**_names_of(seen.order), **facts})
             span.add_event(seen.what)
 
     def send(self, send: Send) -> None:
@@ -81,15 +80,15 @@ class Tracing(NoTracing):
             return
         ended = time.time_ns()
         method, route = send.method.upper(), route_of(send.path)
+        known = {} if route == OTHER else {"url.template": route}
         span = self._tracer.start_span(
-            method if route == OTHER else f"{method} {route}",
+            f"{method} {route}" if known else method,
             kind=SpanKind.CLIENT,
+            attributes={"http.request.method": method, **known, **_facts_of(send)},
             start_time=ended - int(send.seconds * 1e9),
         )
-        span.set_attribute("http.request.method", method)
-        if route != OTHER:
-            span.set_attribute("url.template", route)
-        _note_send(span, send)
+        if send.verdict is not None:
+            fail(span, send.verdict.meaning.name.lower())
         span.end(ended)
 
     def outgoing_headers(self) -> Mapping[str, str]:
@@ -99,17 +98,13 @@ class Tracing(NoTracing):
         return headers
 
 
-def _note_send(span: Span, send: Send) -> None:
-    verdict = send.verdict
-    status = verdict.status if verdict else 200
-    if status is not None:
-        span.set_attribute("http.response.status_code", status)
-    if send.number > 1:
-        span.set_attribute("http.request.resend_count", send.number - 1)
-    if send.request_id is not None:
-        span.set_attribute("payments.gateway_request_id", send.request_id)
-    if verdict is not None:
-        fail(span, verdict.meaning.name.lower())
+def _facts_of(send: Send) -> dict[str, str | int]:
+    facts = {
+        "http.response.status_code": send.verdict.status if send.verdict else 200,
+        "http.request.resend_count": send.number - 1 or None,
+        "payments.gateway_request_id": send.request_id,
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
 class _TracedJob:
@@ -125,7 +120,7 @@ class _TracedJob:
     def run(self, record: OrderRecord) -> bool:
         """See Job."""
         with _span(self._tracer, self._name, SpanKind.INTERNAL, Context()) as span:
-            _name_order(span, record.order)
+            span.set_attributes(_names_of(record.order))
             return self._job.run(record)
 
 
@@ -142,7 +137,7 @@ def _span(
             raise
 
 
-def _name_order(span: Span, order: Order) -> None:
-    span.set_attribute("payments.order_id", plain(order.order_id))
-    if order.client_id is not None:
-        span.set_attribute("payments.client_id", plain(order.client_id))
+def _names_of(order: Order) -> dict[str, str]:
+    named = {"payments.order_id": plain(order.order_id)}
+    client = order.client_id
+    return named if client is None else {**named, "payments.client_id": plain(client)}
