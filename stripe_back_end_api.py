@@ -26,6 +26,7 @@ from payment_service.cli.serve import become_server
 from payment_service.payments.payments import Payments
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, load_settings
+from payment_service.settings.otel import publish_otel
 from payment_service.telemetry import request_log
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     if settings is None:
         refuse_uwsgi_without_lazy_apps()
         configuration = wiring.inherited or configure(load_settings())
+        publish_otel()
         request_log.start_logging(configuration.settings.log_level)
     else:
         configuration = configure(settings)
@@ -80,10 +82,11 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     app.after_request(lambda response: _end(response, parts.metrics))
     access_control.install(app, settings, parts.clients)
     app.teardown_request(_forget)
+    app.wsgi_app = parts.tracing.traced_app(app.wsgi_app, routes)  # type: ignore[assignment,method-assign]
     if settings.order_events_delivery == "embedded" and is_serving():
-        start_delivery(settings, parts.payments, parts.receivers)
+        start_delivery(settings, parts.payments, parts.receivers, parts.tracing)
     if payments is None and is_serving():
-        start_late_look_ups(settings, parts.payments)
+        start_late_look_ups(settings, parts.payments, parts.tracing)
         start_enlisting(parts.payments)
     if is_serving():
         parts.metrics.serve()

@@ -24,6 +24,8 @@ from payment_service.telemetry import request_log
 from payment_service.telemetry.gateway_outage import GatewayOutage
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.opening import open_metrics
+from payment_service.telemetry.tracing.none import NoTracing
+from payment_service.telemetry.tracing.opening import open_tracing
 
 if TYPE_CHECKING:
     from payment_service.access.clients import Clients
@@ -52,6 +54,7 @@ class Parts:
     payments: Payments
     webhook_secrets: WebhookSecrets
     receivers: Receivers
+    tracing: NoTracing
 
 
 def configure(settings: Settings) -> Configuration:
@@ -66,14 +69,16 @@ def open_parts(
 ) -> Parts:
     """Open every component; `payments` replaces the default one.
 
-    Without `counts`, the process counts nothing for Prometheus.
+    Without `counts`, the process counts nothing for Prometheus, and has no traces.
     """
     settings, clients = configuration.settings, configuration.clients
     metrics = open_metrics(settings) if counts else NoMetrics()
+    reported = inherited is not None
+    tracing = open_tracing(metrics.spans, reported=reported) if counts else NoTracing()
     receivers = receivers_of(settings, clients)
-    payments = payments or _open_payments(settings, clients, metrics, receivers)
+    payments = payments or _open_payments(settings, clients, metrics, tracing, receivers)
     secrets = WebhookSecrets(settings.stripe_webhook_secret, clients)
-    return Parts(settings, clients, metrics, payments, secrets, receivers)
+    return Parts(settings, clients, metrics, payments, secrets, receivers, tracing)
 
 
 def clients_of(settings: Settings) -> Clients | None:
@@ -92,11 +97,16 @@ def clients_of(settings: Settings) -> Clients | None:
 
 
 def _open_payments(
-    settings: Settings, clients: Clients | None, metrics: NoMetrics, receivers: Receivers
+    settings: Settings,
+    clients: Clients | None,
+    metrics: NoMetrics,
+    tracing: NoTracing,
+    receivers: Receivers,
 ) -> Payments:
     def observe(seen: Observation) -> None:
         request_log.log_observation(seen)
         metrics.observation(seen)
+        tracing.observation(seen)
 
     outage = GatewayOutage()
 
@@ -104,7 +114,9 @@ def _open_payments(
         request_log.log_send(send)
         outage.send(send)
         metrics.send(send)
+        tracing.send(send)
 
+    scheme = settings.key_store_url.get_secret_value().partition(":")[0]
     return open_payments(
         settings,
         accounts=accounts_of(clients),
@@ -113,7 +125,7 @@ def _open_payments(
         observe=observe,
         tell=tell,
         tell_retry=request_log.log_retry,
-        measured=metrics.measured,
+        measured=lambda store: tracing.traced_store(metrics.measured(store), scheme),
     )
 
 

@@ -15,6 +15,7 @@ from payment_service.cli.reconcile import reconcile_command
 from payment_service.cli.serve import serve
 from payment_service.settings import SettingsError, load_settings
 from payment_service.settings.development import environment_of_command
+from payment_service.settings.otel import publish_otel
 from payment_service.telemetry.request_log import start_logging
 from payment_service.wiring import Parts, configure, open_parts
 
@@ -55,6 +56,7 @@ def from_environment() -> Parts:
     """
     try:
         settings = load_settings(environment_of_command())
+        publish_otel()
         start_logging(settings.log_level)
         counts = click.get_current_context().info_name == "deliver"
         return open_parts(configure(settings), counts=counts)

@@ -34,7 +34,7 @@ def deliver_command(open_service: OpenService) -> click.Command:
     def deliver(once: bool, parked: bool) -> None:
         """Deliver order events to their receivers until told to stop."""
         parts = opened(open_service)
-        loop = open_delivery(parts.settings, parts.payments, parts.receivers)
+        loop = open_delivery(parts.settings, parts.payments, parts.receivers, parts.tracing)
         if loop is None:
             raise click.ClickException(
                 "Order events have no receiver: set ORDER_EVENTS_URL, or order_events_url in the "

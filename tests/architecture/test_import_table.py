@@ -34,6 +34,7 @@ ONLY = {
     "jwt": {"access.tokens"},
     "cryptography": {"access.keys", "gateways.paypal.certificates"},
     "prometheus_client": {"telemetry.metrics."},
+    "opentelemetry": {"telemetry.tracing."},
     "dotenv": {"settings.environment"},
     "msgspec": {
         "schema.fields",
@@ -53,7 +54,7 @@ ONLY = {
 
 # Loaded by who needs them only: they cost every start, and memory in every process.
 LAZY = {"psycopg", "psycopg_pool", "redis", "sqlite3", "prometheus_client", "jwt", "cryptography"}
-LAZY |= {"flask_cors", "flask_limiter", "limits"}
+LAZY |= {"flask_cors", "flask_limiter", "limits", "opentelemetry"}
 
 # Each floor may look at those beneath it, and at itself. The longest name that fits a module
 # says on which floor it is.

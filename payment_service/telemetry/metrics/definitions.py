@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from payment_service.gateways.sends import Meaning
 from payment_service.gateways.stripe.paths import OPERATIONS
+from payment_service.key_store.contract import Cause
 from payment_service.payments.observer import What
 
 # From a replay (10 ms) to the whole request budget.
@@ -22,6 +23,8 @@ STORE_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.
 NO_ROUTE = "none"
 
 STORE_OPERATIONS = ("claim", "read", "replace", "forget", "due", "page", "ping")
+
+SPAN_OUTCOMES = ("exported", "failed")
 
 SENT = "ok"
 
@@ -68,9 +71,12 @@ class MetricDefinitions:
         )
         self.store_failures = Counter(
             "store_failures",
-            "Operations of the key store that got no answer.",
-            ["operation"],
+            "Operations of the key store that got no answer; cause as in /readyz.",
+            ["operation", "cause"],
             **given,
+        )
+        self.spans = Counter(
+            "spans", "Spans of traces: exported to the collector, or failed.", ["outcome"], **given
         )
         # One worker samples at a time; the value of the one before it is out of date.
         gauge = {**given, "multiprocess_mode": "livemostrecent"}
@@ -95,7 +101,10 @@ class MetricDefinitions:
                 self.sends.labels(f"{method} {route}", outcome)
         for operation in STORE_OPERATIONS:
             self.store_seconds.labels(operation)
-            self.store_failures.labels(operation)
+            for cause in get_args(Cause):
+                self.store_failures.labels(operation, cause)
+        for outcome in SPAN_OUTCOMES:
+            self.spans.labels(outcome)
 
     def start_requests_at_zero(self, routes: Collection[str], statuses: Collection[int]) -> None:
         """Create the series of each route with each status, and those of no route."""

@@ -27,6 +27,9 @@ class NoMetrics:
     def send(self, send: Send) -> None:
         """See PrometheusMetrics."""
 
+    def spans(self, outcome: str, number: int) -> None:
+        """See PrometheusMetrics."""
+
     def serve(self) -> None:
         """See PrometheusMetrics."""
 

@@ -75,6 +75,10 @@ class PrometheusMetrics(NoMetrics):
         self._metrics.sends.labels(operation, outcome).inc()
         self._metrics.send_seconds.labels(operation).observe(send.seconds)
 
+    def spans(self, outcome: str, number: int) -> None:
+        """Count spans that the collector took, or that were lost: SPAN_OUTCOMES."""
+        self._metrics.spans.labels(outcome).inc(number)
+
     def measured(self, store: KeyStore) -> KeyStore:
         """Wrap the store to measure it."""
         self._store = store
@@ -149,4 +153,4 @@ class _Timed:
         seconds = time.perf_counter() - self._started
         self._metrics.store_seconds.labels(self._operation).observe(seconds)
         if isinstance(error, StoreUnavailable):
-            self._metrics.store_failures.labels(self._operation).inc()
+            self._metrics.store_failures.labels(self._operation, error.cause).inc()

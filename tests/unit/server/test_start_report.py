@@ -32,6 +32,7 @@ EVENTS = {"ORDER_EVENTS_URL": "https://hunter2.example", "ORDER_EVENTS_SECRET": 
         (EVENTS, "order_events", "embedded"),
         ({**EVENTS, "ORDER_EVENTS_DELIVERY": "separate"}, "order_events", "separate"),
         (KEY, "gateways", "stripe"),
+        (KEY, "traces", "off"),
         (KEY, "pages", "off"),
         ({"CHECKOUT_DEMO": "1"}, "pages", "on"),
         (SANDBOX, "pages", "on"),
