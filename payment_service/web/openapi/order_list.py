@@ -44,7 +44,7 @@ def page_schema() -> Schema:
     order = {
         "type": "object",
         "properties": properties,
-        "required": list(properties),
+        "required": [name for name in (*status["required"], "alarms") if name in properties],
         "additionalProperties": False,
     }
     return {

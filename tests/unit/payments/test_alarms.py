@@ -9,6 +9,7 @@ import pytest
 from payment_service.key_store.contract import Order
 from payment_service.payments.record.alarms import NAMES, UNKNOWN_SECONDS, alarm_at, alarms_of
 from payment_service.payments.record.follow_up import OrderEvent
+from payment_service.payments.record.gateways import GatedCapture
 from payment_service.payments.record.history import MAX_ENTRIES, noted
 from payment_service.payments.record.money import CaptureEntry, DisputeEntry, RefundEntry
 from payment_service.payments.record.order_record import OrderRecord
@@ -25,6 +26,7 @@ REASONS: dict[str, tuple[dict[str, Any], float]] = {
     "disputed": ({"disputes": (DisputeEntry("dp", 1, "needs_response", "fraud", int(AT)),)}, AT),
     "refund_unknown": ({"refunds": (RefundEntry("R-1", 1, AT),)}, AT + UNKNOWN_SECONDS),
     "capture_unknown": ({"capture": CaptureEntry("pi_1", 1, AT)}, AT + UNKNOWN_SECONDS),
+    "fenced": ({"fenced": True}, NOW),
 }
 
 QUIET: list[dict[str, Any]] = [
@@ -34,6 +36,7 @@ QUIET: list[dict[str, Any]] = [
     {"disputes": (DisputeEntry("dp", 1, "lost", "fraud", int(AT), is_open=False),)},
     {"refunds": (RefundEntry("R-1", 1, AT, "made"), RefundEntry("R-2", 1, AT, "rejected"))},
     {"capture": CaptureEntry("pi_1", 1, AT, "made")},
+    {"gated_capture": GatedCapture(number=2)},
 ]
 
 
@@ -57,6 +60,12 @@ def test_an_alarm_begins_at_its_time(name: str) -> None:
 def test_an_order_without_trouble_has_no_alarm(follow_up: dict[str, Any]) -> None:
     assert alarms_of(record(follow_up), NOW + 1e9) == ()
     assert to_stored(record(follow_up)).alarm_at is None
+
+
+def test_claimed_capture_at_a_gated_gateway_is_an_alarm_later() -> None:
+    claimed = record({"gated_capture": GatedCapture(claimed_at=AT)})
+    assert alarm_at(claimed) == AT + UNKNOWN_SECONDS
+    assert alarms_of(claimed, AT + UNKNOWN_SECONDS) == ("capture_unknown",)
 
 
 def test_the_earliest_reason_counts() -> None:
