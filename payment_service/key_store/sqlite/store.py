@@ -15,17 +15,20 @@ from payment_service.key_store.contract import (
     Cause,
     KeyRecord,
     Order,
+    Position,
+    Selection,
     State,
     StoreUnavailable,
 )
 from payment_service.key_store.group_commit import GroupCommit
 from payment_service.key_store.health import Health
-from payment_service.key_store.order_key import order_key
+from payment_service.key_store.listing import first_of, lowest_of, page_of
+from payment_service.key_store.order_key import client_key, mode_key, order_key
 from payment_service.key_store.row import as_record, as_row
 from payment_service.key_store.statements import statement
 
 # The value of PRAGMA user_version after every schema_N.sql has been applied.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Records that a scan reads per statement: it holds its lock for a few milliseconds at most.
 PAGE_RECORDS = 500
@@ -74,7 +77,18 @@ OS_CAUSES: dict[int, Cause] = {
     errno.EPERM: "permission",
 }
 
-OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
+OPERATIONS = (
+    "claim",
+    "read",
+    "replace",
+    "forget",
+    "due",
+    "page",
+    "list_client",
+    "list_mode",
+    "list_alarms",
+    "unlisted",
+)
 
 
 def sqlite_path(url: str) -> str:
@@ -139,11 +153,28 @@ class SqliteStore:
         return [as_record(row) for row in self._rows("due", {"now": now, "limit": limit})]
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
-        after = ""
-        while rows := self._rows("page", {"after": after, "limit": PAGE_RECORDS}):
-            found = (as_record(row) for row in rows)
-            yield from (record for record in found if state is None or record.state == state)
-            after = rows[-1][0]
+        return (record for record in self._all("page") if state in (None, record.state))
+
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        """Read the first records of each status, and keep the first of all."""
+
+        def fetch(end: Position, most: int) -> list[KeyRecord]:
+            values = {"lowest": lowest_of(selection), "limit": most, "among": among}
+            values |= {"updated_at": end.updated_at, "key": end.key.decode()}
+            if selection.alarm_by is not None:
+                return [as_record(row) for row in self._rows("list_alarms", values)]
+            rows = (self._rows(name, values | {"status": each}) for each in selection.statuses)
+            return first_of(((as_record(row) for row in each) for each in rows), most)
+
+        name, among = "list_mode", mode_key(selection.livemode)
+        if selection.client_id is not None and selection.alarm_by is None:
+            name, among = "list_client", client_key(selection.livemode, selection.client_id)
+        return page_of(selection, limit, before, fetch)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:  # noqa: ARG002 - of the contract
+        return self._all("unlisted")
 
     def ping(self) -> None:
         if self._file:
@@ -156,6 +187,12 @@ class SqliteStore:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
+
+    def _all(self, name: str) -> Iterator[KeyRecord]:
+        after = ""
+        while rows := self._rows(name, {"after": after, "limit": PAGE_RECORDS}):
+            yield from (as_record(row) for row in rows)
+            after = rows[-1][0]
 
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Any]:
         with self._borrowed() as connection:

@@ -18,9 +18,9 @@ from payment_service.payments.gated.complete import find, settle
 from payment_service.payments.gated.writing import gateway_of, with_event
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.follow_up import MAX_WEBHOOKS
+from payment_service.payments.record.history import TWO_PAID
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
-from payment_service.payments.recovery.strays import TWO_PAID
 
 # An approval of a payment that the order's record does not name: it moves no money.
 IGNORED = "ignored"
