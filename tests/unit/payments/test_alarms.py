@@ -9,6 +9,7 @@ import pytest
 from payment_service.key_store.contract import Order
 from payment_service.payments.record.alarms import NAMES, UNKNOWN_SECONDS, alarm_at, alarms_of
 from payment_service.payments.record.follow_up import OrderEvent
+from payment_service.payments.record.gateways import GatedCapture
 from payment_service.payments.record.history import MAX_ENTRIES, noted
 from payment_service.payments.record.money import CaptureEntry, DisputeEntry, RefundEntry
 from payment_service.payments.record.order_record import OrderRecord
@@ -25,11 +26,13 @@ REASONS: dict[str, tuple[dict[str, Any], float]] = {
     "disputed": ({"disputes": (DisputeEntry("dp", 1, "needs_response", "fraud", int(AT)),)}, AT),
     "refund_unknown": ({"refunds": (RefundEntry("R-1", 1, AT),)}, AT + UNKNOWN_SECONDS),
     "capture_unknown": ({"capture": CaptureEntry("pi_1", 1, AT)}, AT + UNKNOWN_SECONDS),
+    "fenced": ({"fenced": True, "history": ({"at": AT, "what": "fenced"},)}, AT),
 }
 
 QUIET: list[dict[str, Any]] = [
     {},
     {"history": ({"at": AT, "what": "adopted"},)},
+    {"history": ({"at": AT, "what": "fenced"},)},
     {"queue": (OrderEvent("e", "order.paid", AT, {}),)},
     {"disputes": (DisputeEntry("dp", 1, "lost", "fraud", int(AT), is_open=False),)},
     {"refunds": (RefundEntry("R-1", 1, AT, "made"), RefundEntry("R-2", 1, AT, "rejected"))},
@@ -54,6 +57,13 @@ def test_an_alarm_begins_at_its_time(name: str) -> None:
 
 
 @pytest.mark.parametrize("follow_up", QUIET)
+def test_claimed_capture_at_a_gated_gateway_is_an_alarm_as_one_at_stripe() -> None:
+    claimed = record({"gated_capture": GatedCapture(claimed_at=AT)})
+    assert alarm_at(claimed) == AT + UNKNOWN_SECONDS
+    assert alarms_of(claimed, AT + UNKNOWN_SECONDS) == ("capture_unknown",)
+    assert alarm_at(record({"gated_capture": GatedCapture()})) is None
+
+
 def test_an_order_without_trouble_has_no_alarm(follow_up: dict[str, Any]) -> None:
     assert alarms_of(record(follow_up), NOW + 1e9) == ()
     assert to_stored(record(follow_up)).alarm_at is None
