@@ -70,7 +70,7 @@ def details_of(record: OrderRecord, now: float, gateway: GatewayFacts | None) ->
     return OrderDetails(
         gateway=record.sent.gateway,
         open=tuple(open_items(record, now)),
-        leftovers=tuple(asdict(each) for each in getattr(kept, "leftovers", ())),
+        leftovers=tuple(asdict(each) for each in kept.leftovers),
         actions=tuple(_actions(record, gateway, held=held)),
         left=left_to_refund(record),
         held_until=record.locked_until if held else None,

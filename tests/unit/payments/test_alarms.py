@@ -56,7 +56,6 @@ def test_an_alarm_begins_at_its_time(name: str) -> None:
     assert to_stored(record(follow_up)).alarm_at == since
 
 
-@pytest.mark.parametrize("follow_up", QUIET)
 def test_claimed_capture_at_a_gated_gateway_is_an_alarm_as_one_at_stripe() -> None:
     claimed = record({"gated_capture": GatedCapture(claimed_at=AT)})
     assert alarm_at(claimed) == AT + UNKNOWN_SECONDS
@@ -64,6 +63,7 @@ def test_claimed_capture_at_a_gated_gateway_is_an_alarm_as_one_at_stripe() -> No
     assert alarm_at(record({"gated_capture": GatedCapture()})) is None
 
 
+@pytest.mark.parametrize("follow_up", QUIET)
 def test_an_order_without_trouble_has_no_alarm(follow_up: dict[str, Any]) -> None:
     assert alarms_of(record(follow_up), NOW + 1e9) == ()
     assert to_stored(record(follow_up)).alarm_at is None
