@@ -135,7 +135,7 @@ def _open_payments(
         request_log.log_send(send, gateway if settings.several_gateways else None)
         outages[gateway].send(send)
         metrics.send(send, gateway)
-        tracing.send(send)
+        tracing.send(send, gateway)
 
     def tell_circuit(gateway: str, change: Change) -> None:
         request_log.log_circuit(gateway, change)

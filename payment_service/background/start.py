@@ -1,4 +1,4 @@
-"""Start the background jobs: order events, late PaymentIntents, approvals, upgraded lists.
+"""Start the background jobs: order events, late PaymentIntents, approvals, and the lists' upgrade.
 
 `payments.shop_events.outbox` decides which events are sent and when they are retried;
 `payments.recovery.late_intents` decides when to look for late PaymentIntents;
@@ -81,7 +81,8 @@ def open_approvals(
         lambda client_id: payments.orders_of(client_id).context,
         settings.request_budget_seconds,
     )
-    return JobLoop(tracing.traced_job(approvals, "look for approvals"), LOOK_UP_POLL_SECONDS)
+    job = tracing.traced_job(approvals, "look for approvals")
+    return JobLoop(job, LOOK_UP_POLL_SECONDS)
 
 
 def start_approvals(

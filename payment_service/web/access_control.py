@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 # routes need one.
 PUBLIC = frozenset(
     {
-        *("config", "demo", "healthz", "readyz", "openapi", "documentation"),
-        *("webhook", "paypal_webhook", "operator_page"),
+        *("config", "demo", "healthz", "readyz", "openapi", "documentation", "operator_page"),
+        *("webhook", "paypal_webhook"),
     }
 )
 

@@ -14,7 +14,6 @@ from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.details import details_of
 from payment_service.payments.changes.listing import ListedOrder, Wanted
 from payment_service.payments.changes.orders import Orders
-from payment_service.payments.changes.status import status_of
 from payment_service.payments.context import Context
 from payment_service.payments.record.alarms import alarms_of
 from payment_service.payments.record.order_record import OrderRecord
@@ -40,7 +39,7 @@ def show_order(orders: Orders, wanted: OrderRequest) -> dict[str, Any]:
     record, now = orders.record(wanted), orders.context.clock()
     details = details_of(record, now, _facts(orders.context, record))
     return {
-        **status_of(record, now).shown(),
+        **orders.status_of(record).shown(),
         "alarms": alarms_of(record, now),
         **asdict(details),
         "dashboard_url": _dashboard_url(record),
@@ -60,7 +59,7 @@ def show_overdue(orders: Orders, client_id: str | None) -> list[dict[str, Any]]:
     found = _read(lambda: overdue(context, of, MAX_OVERDUE))
     return [
         {
-            **show_listed(ListedOrder(status_of(each.record, now), alarms_of(each.record, now))),
+            **show_listed(ListedOrder(orders.status_of(each.record), alarms_of(each.record, now))),
             "open": each.open,
         }
         for each in found
@@ -83,7 +82,8 @@ def _read(work: Callable[[], T]) -> T:
 
 def _facts(context: Context, record: OrderRecord) -> GatewayFacts | None:
     try:
-        return context.gateway_of(record).facts
+        gated = context.gated_of(record)
+        return gated.facts if gated else context.gateway_of(record).facts
     except Misconfigured:
         return None
 

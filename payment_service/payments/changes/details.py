@@ -102,7 +102,10 @@ def open_items(record: OrderRecord, now: float) -> Iterator[OpenItem]:
     if kept.pending is not None and not transitions.holds(kept.pending.until, now):
         yield "update_unknown"
     capture = kept.capture
-    if capture and capture.state == "pending" and not transitions.holds(capture.until, now):
+    gated = kept.gated_capture
+    if (capture and capture.state == "pending" and not transitions.holds(capture.until, now)) or (
+        gated and gated.claimed_at is not None and not transitions.holds(gated.until, now)
+    ):
         yield "capture_unknown"
     if any(r.state == "pending" and not transitions.holds(r.until, now) for r in kept.refunds):
         yield "refund_unknown"

@@ -99,7 +99,7 @@ def page_of_orders(
     for _ in range(MAX_READS):
         records = context.records.page(wanted.selection(now), most, before)
         for record in records:
-            listed = _listed(record, now, several_gateways=context.several_gateways)
+            listed = _listed(context, record, now)
             if wanted.includes(listed):
                 if len(found) == limit:
                     return OrderPage(tuple(found), _cursor(before))
@@ -114,14 +114,12 @@ def all_orders(context: Context, wanted: Wanted) -> Iterator[ListedOrder]:
     """Yield all orders of the filter, page by page. Raises StoreUnavailable."""
     now, before = context.clock(), None
     while records := context.records.page(wanted.selection(now), PAGE_RECORDS, before):
-        several = context.several_gateways
-        listed = (_listed(record, now, several_gateways=several) for record in records)
-        yield from filter(wanted.includes, listed)
+        yield from filter(wanted.includes, (_listed(context, record, now) for record in records))
         before = _position(records[-1])
 
 
-def _listed(record: OrderRecord, now: float, *, several_gateways: bool) -> ListedOrder:
-    status = status_of(record, now, several_gateways=several_gateways)
+def _listed(context: Context, record: OrderRecord, now: float) -> ListedOrder:
+    status = status_of(record, now, several_gateways=context.several_gateways)
     return ListedOrder(status, alarms_of(record, now))
 
 

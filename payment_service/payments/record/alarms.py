@@ -6,8 +6,8 @@
     event_parked     the shop did not accept an order event for three days
     disputed         a dispute is open
     refund_unknown   the outcome of a refund is still unknown after UNKNOWN_SECONDS
-    capture_unknown  the same of a capture
-    fenced           the gateway has taken a payment of the order that no record has (rule 21)
+    capture_unknown  the same of a capture, or of a capture at a gated gateway
+    fenced           the gateway has a payment of the order that the record does not have
 
 An order whose creation is unknown is no alarm: the list has a filter of its own for it.
 """
@@ -58,12 +58,13 @@ def _reasons(record: OrderRecord) -> Iterator[tuple[str, float]]:
         if entry["what"] in _OF_HISTORY:
             yield _OF_HISTORY[entry["what"]], entry["at"]
     yield from ((PARKED, event.at) for event in kept.queue if event.parked)
-    yield from ((DISPUTED, float(each.created)) for each in kept.disputes if each.is_open)
-    yield from ((REFUNDED_TWICE, each.at) for each in kept.refunds if each.is_double)
     if kept.fenced:
-        yield FENCED, record.updated_at
+        noted = [entry["at"] for entry in kept.history if entry["what"] == FENCED]
+        yield FENCED, max(noted, default=record.updated_at)
     if kept.gated_capture and kept.gated_capture.claimed_at is not None:
         yield CAPTURE_UNKNOWN, kept.gated_capture.claimed_at + UNKNOWN_SECONDS
+    yield from ((DISPUTED, float(each.created)) for each in kept.disputes if each.is_open)
+    yield from ((REFUNDED_TWICE, each.at) for each in kept.refunds if each.is_double)
     money: list[tuple[str, RefundEntry | CaptureEntry]] = []
     money += [(REFUND_UNKNOWN, each) for each in kept.refunds]
     money += [(CAPTURE_UNKNOWN, kept.capture)] if kept.capture else []

@@ -19,6 +19,7 @@ from payment_service.key_store.contract import Order
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
 from payment_service.payments.creation.resolve import is_unknown, resolve
+from payment_service.payments.gated.complete import settle
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import retry_on_race
@@ -98,8 +99,11 @@ def _settle(context: Context, order: Order, deadline: Deadline) -> None:
         raise NotFound("There is no PaymentIntent of this order.")
     if record.state == "pending":
         raise InFlight("This order is being created by another request right now.")
-    check = MoneyCheck(context, dry_run=False, budget_seconds=deadline.left())
-    check.settle(order)
+    if context.gated_of(record):
+        settle(context, record, deadline)
+    else:
+        check = MoneyCheck(context, dry_run=False, budget_seconds=deadline.left())
+        check.settle(order)
     retry_on_race(lambda: _settle_strays(context, order, deadline))
 
 
@@ -117,7 +121,9 @@ def _settle_strays(context: Context, order: Order, deadline: Deadline) -> None:
 
 
 def _strays(context: Context, record: OrderRecord, deadline: Deadline) -> Iterator[Intent]:
-    gateway, kept = context.gateway_of(record), record.follow_up
+    kept = record.follow_up
+    # What an order at a gated gateway may have left is at the account's open one (rule 17).
+    gateway = context.gateway if context.gated_of(record) else context.gateway_of(record)
     for intent_id in kept.ending:
         with suppress(NoSuchIntent):
             yield gateway.retrieve(intent_id, deadline)

@@ -12,7 +12,7 @@ from payment_service.gateways.sends import Meaning
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import Cause
 from payment_service.payments.observer import What
-from payment_service.telemetry.metrics.operations import OPERATIONS
+from payment_service.telemetry.gateway_operations import OPERATIONS
 
 # From a replay (10 ms) to the whole request budget.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)

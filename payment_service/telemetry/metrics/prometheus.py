@@ -17,9 +17,9 @@ from payment_service.key_store.contract import (
     State,
     StoreUnavailable,
 )
+from payment_service.telemetry.gateway_operations import ROUTE_OF
 from payment_service.telemetry.metrics.definitions import NO_ROUTE, SENT
 from payment_service.telemetry.metrics.none import NoMetrics
-from payment_service.telemetry.metrics.operations import ROUTE_OF
 from payment_service.telemetry.metrics.sampling import start_sampling
 
 if TYPE_CHECKING:

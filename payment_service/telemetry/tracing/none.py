@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store import KeyStore
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class NoTracing:
     def observation(self, seen: Observation) -> None:
         """See Tracing."""
 
-    def send(self, send: Send) -> None:
+    def send(self, send: Send, gateway: str = DEFAULT_GATEWAY) -> None:
         """See Tracing."""
 
     def outgoing_headers(self) -> Mapping[str, str]:

@@ -11,9 +11,10 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Tracer
 
-from payment_service.gateways.stripe.paths import OTHER, route_of
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import KeyStore, Order
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.telemetry.gateway_operations import OTHER, ROUTE_OF
 from payment_service.telemetry.tracing.current import current, fail, in_a_trace, plain
 from payment_service.telemetry.tracing.none import NoTracing
 from payment_service.telemetry.tracing.request_spans import RequestSpans
@@ -74,12 +75,12 @@ class Tracing(NoTracing):
             span.set_attributes({**_names_of(seen.order), **facts})
             span.add_event(seen.what)
 
-    def send(self, send: Send) -> None:
+    def send(self, send: Send, gateway: str = DEFAULT_GATEWAY) -> None:
         """Make the span of a send that has just ended."""
         if not in_a_trace():
             return
         ended = time.time_ns()
-        method, route = send.method.upper(), route_of(send.path)
+        method, route = send.method.upper(), ROUTE_OF[gateway](send.path)
         known = {} if route == OTHER else {"url.template": route}
         span = self._tracer.start_span(
             f"{method} {route}" if known else method,

@@ -44,7 +44,7 @@ def page_schema() -> Schema:
     order = {
         "type": "object",
         "properties": properties,
-        "required": [name for name in (*status["required"], "alarms") if name in properties],
+        "required": [name for name in properties if name not in ("gateway", "leftovers")],
         "additionalProperties": False,
     }
     return {

@@ -26,12 +26,13 @@ REASONS: dict[str, tuple[dict[str, Any], float]] = {
     "disputed": ({"disputes": (DisputeEntry("dp", 1, "needs_response", "fraud", int(AT)),)}, AT),
     "refund_unknown": ({"refunds": (RefundEntry("R-1", 1, AT),)}, AT + UNKNOWN_SECONDS),
     "capture_unknown": ({"capture": CaptureEntry("pi_1", 1, AT)}, AT + UNKNOWN_SECONDS),
-    "fenced": ({"fenced": True}, NOW),
+    "fenced": ({"fenced": True, "history": ({"at": AT, "what": "fenced"},)}, AT),
 }
 
 QUIET: list[dict[str, Any]] = [
     {},
     {"history": ({"at": AT, "what": "adopted"},)},
+    {"history": ({"at": AT, "what": "fenced"},)},
     {"queue": (OrderEvent("e", "order.paid", AT, {}),)},
     {"disputes": (DisputeEntry("dp", 1, "lost", "fraud", int(AT), is_open=False),)},
     {"refunds": (RefundEntry("R-1", 1, AT, "made"), RefundEntry("R-2", 1, AT, "rejected"))},
@@ -54,6 +55,13 @@ def test_an_alarm_begins_at_its_time(name: str) -> None:
     assert alarms_of(record(follow_up), since) == (name,)
     assert alarms_of(record(follow_up), since - 1) == ()
     assert to_stored(record(follow_up)).alarm_at == since
+
+
+def test_claimed_capture_at_a_gated_gateway_is_an_alarm_as_one_at_stripe() -> None:
+    claimed = record({"gated_capture": GatedCapture(claimed_at=AT)})
+    assert alarm_at(claimed) == AT + UNKNOWN_SECONDS
+    assert alarms_of(claimed, AT + UNKNOWN_SECONDS) == ("capture_unknown",)
+    assert alarm_at(record({"gated_capture": GatedCapture()})) is None
 
 
 @pytest.mark.parametrize("follow_up", QUIET)

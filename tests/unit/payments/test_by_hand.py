@@ -15,7 +15,11 @@ from payment_service.errors import (
     StripeFailed,
     StripeUnreachable,
 )
+from payment_service.key_store.contract import Order
+from payment_service.payments.changes.details import open_items
+from payment_service.payments.changes.orders import Orders
 from payment_service.payments.record import transitions
+from payment_service.payments.record.gateways import GatedCapture
 from payment_service.payments.record.records import of_stored, to_stored
 from payment_service.payments.record.signed import SignedRecords
 from payment_service.payments.recovery.by_hand import ByHand
@@ -27,7 +31,8 @@ from payment_service.payments.request.existing_order import (
 )
 from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
-from tests.support.flow_bench import NOW, order_record
+from tests.support.flow_bench import BUDGET_SECONDS, NOW, order_record
+from tests.support.switch_bench import TwoGateways
 
 ANNA = "operator:anna"
 ORDER = OrderRequest(order_id="A-1")
@@ -198,3 +203,25 @@ def test_signing_keeps_what_a_newer_version_has_added() -> None:
     kept: dict[str, Any] = json.loads(bench.record().stored.follow_up)
     assert kept["of_tomorrow"] == 1
     assert kept["history"][-1]["by"] == ANNA
+
+
+def test_resolving_an_order_at_paypal_captures_and_clears_stripe() -> None:
+    """Its record has a leftover: Stripe made a PaymentIntent and did not answer."""
+    bench = TwoGateways()
+    orders = Orders(bench.context, livemode=False, budget_seconds=BUDGET_SECONDS)
+    bench.silence_stripe("lost_after")
+    made = bench.ask().intent
+    bench.heal_stripe()
+    assert len(bench.payable()) == 1
+    bench.approve(made.id)
+    ByHand(orders, ANNA).resolve(ORDER)
+    assert bench.captured() == [made.id]
+    assert bench.record().payment_status == "succeeded"
+    assert bench.payable() == []
+
+
+def test_capture_whose_sender_is_gone_is_open_work() -> None:
+    claim = GatedCapture(claimed_at=NOW, until=NOW + 25)
+    record = order_record(Order(False, None, "A-1"), gated_capture=claim)
+    assert "capture_unknown" not in open_items(record, NOW)
+    assert "capture_unknown" in open_items(record, NOW + 26)

@@ -258,7 +258,6 @@ def test_dashboard_and_alerts_select_series_that_exist(
 ) -> None:
     """A misspelt label value selects nothing, so that its alert never fires."""
     names = MetricDefinitions(registry, ("stripe", "paypal"))
-    names.start_at_zero()
     metrics = PrometheusMetrics(names, budget_seconds=20.0)
     metrics.start_requests_at_zero(["/create-payment-intent"], STATUSES)
     counts = {name: n for name, n in Tally().shown().items() if isinstance(n, int)}
