@@ -87,7 +87,7 @@ function respondBy(order) {
 const OPEN = {
   update_unknown: () => ["An update has an unknown outcome", "Its answer was lost.",
     "The next update of this order, or the same one again, settles it."],
-  capture_unknown: (order) => ["The capture is unknown", `The answer to the capture of ${money(order.capture.amount, order.currency)} was lost.`,
+  capture_unknown: (order) => ["The capture is unknown", `The answer to the capture of ${money((order.capture ?? order).amount, order.currency)} was lost.`,
     "The same capture, sent again, or Resolve now settles it. It captures once."],
   refund_failed: () => ["A refund failed", "The gateway had accepted it. The shopper has no money.",
     "Refund again: that is another refund, with another name."],

@@ -8,11 +8,11 @@ export const gatewayName = (name) => GATEWAYS[name] ?? name;
 /** Says why a call has no clear result, by the code of the service's error. */
 export function causeOf(code, gateway) {
   return {
-    stripe_unreachable: `${gateway} did not answer`,
-    stripe_error: `${gateway} failed, or its answer could not be read`,
-    stripe_rate_limited: `${gateway} refused the request because of its rate limit`,
+    unreachable: `${gateway} did not answer`,
+    error: `${gateway} failed, or its answer could not be read`,
+    rate_limited: `${gateway} refused the request because of its rate limit`,
     misconfigured: `${gateway} refused the service's key or account`,
-  }[code] ?? `the request to ${gateway} ended with “${code}”`;
+  }[code?.replace(/^(stripe|paypal)_/, "")] ?? `the request to ${gateway} ended with “${code}”`;
 }
 
 // What each entry says. `e` is the entry; `gateway` its name; `amount` formats the entry's amount.

@@ -85,6 +85,7 @@ for (const [name, more, title] of [
   ["a look-up", { open: ["look_up_waits"], look_ups: [AT, AT + 1] }, "A payment may appear late"],
   ["a leftover", { leftovers: [{ gateway: "stripe", attempt: 1 }] }, "Attempt 1 at Stripe is left over"],
   ["a capture", { open: ["capture_unknown"], capture: { amount: 5 } }, "The capture is unknown"],
+  ["a capture at PayPal", { open: ["capture_unknown"], gateway: "paypal" }, "The capture is unknown"],
 ]) {
   test(`a reason for ${name}`, () => {
     const [reason, ...others] = reasonsOf(order(more));
