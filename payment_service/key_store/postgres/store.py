@@ -206,7 +206,9 @@ class PostgresStore:
         fetch: Callable[[Cursor[Row]], T],
         give_up_at: float,
     ) -> T:
-        self._migrate_once(give_up_at)
+        if not self._migrated:
+            # A migration may take longer than an operation, whose own time begins after it.
+            give_up_at += self._migrate_once(give_up_at)
         with self._pool.connection(give_up_at) as connection:
             found = fetch(connection.run(self._sql[name], values))
         if name not in READS:
@@ -216,9 +218,9 @@ class PostgresStore:
     def _failed(self, error: psycopg.Error) -> StoreUnavailable:
         return self._health.failed(cause_of(error), reason_of(error))
 
-    def _migrate_once(self, give_up_at: float) -> None:
-        if self._migrated:
-            return
+    def _migrate_once(self, give_up_at: float) -> float:
+        """Migrate unless another thread has; return the seconds that it took."""
+        started = time.monotonic()
         if not self._migrating.acquire(timeout=self._timeout_seconds):
             raise StoreUnavailable("PostgreSQL: another thread still waits for it")
         try:
@@ -228,6 +230,7 @@ class PostgresStore:
                 self._migrated = True
         finally:
             self._migrating.release()
+        return time.monotonic() - started
 
 
 def _as_json(rows: Sequence[JsonRow]) -> str:

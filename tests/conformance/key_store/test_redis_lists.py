@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from redis import Redis as Client
@@ -39,8 +40,8 @@ def client(redis_server: Redis) -> Iterator[Client]:
 
 
 def entries(client: Client, name: str) -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = client.zrange(name, 0, -1, withscores=True)
-    return found
+    found: Any = client.zrange(name, 0, -1, withscores=True)
+    return [(member, score) for member, score in found]
 
 
 def test_entries_without_records_are_dropped_and_hide_nothing(
