@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from payment_service.key_store.order_key import client_key, mode_key, order_key
 from payment_service.key_store.postgres.faults import cause_of, reason_of
 from payment_service.key_store.postgres.pool import PostgresPool
 from payment_service.key_store.postgres.schema import migrate
-from payment_service.key_store.row import as_record, as_row
+from payment_service.key_store.row import UPDATED_AT, as_record, as_row
 from payment_service.key_store.statements import statement
 
 # Records that a scan reads per statement; each statement must end within the time-out.
@@ -146,10 +147,10 @@ class PostgresStore:
         self._pool.close()
 
     def _all(self, name: str) -> Iterator[KeyRecord]:
-        after = b""
-        while rows := self._rows(name, {"after": after, "limit": PAGE_RECORDS}):
+        last: dict[str, Any] = {"after": b"", "at": -math.inf}
+        while rows := self._rows(name, {**last, "limit": PAGE_RECORDS}):
             yield from (_record(row) for row in rows)
-            after = rows[-1][0]
+            last = {"after": rows[-1][0], "at": rows[-1][UPDATED_AT]}
 
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Row]:
         return self._execute_with_retry(name, values, _fetch_all, self._give_up_at())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sqlite3
 import threading
@@ -24,7 +25,7 @@ from payment_service.key_store.group_commit import GroupCommit
 from payment_service.key_store.health import Health
 from payment_service.key_store.listing import first_of, lowest_of, page_of
 from payment_service.key_store.order_key import client_key, mode_key, order_key
-from payment_service.key_store.row import as_record, as_row
+from payment_service.key_store.row import UPDATED_AT, as_record, as_row
 from payment_service.key_store.sqlite.retry import execute_with_retry
 from payment_service.key_store.sqlite.schema import migrate
 from payment_service.key_store.statements import statement
@@ -188,10 +189,10 @@ class SqliteStore:
             self._idle.pop().close()
 
     def _all(self, name: str) -> Iterator[KeyRecord]:
-        after = ""
-        while rows := self._rows(name, {"after": after, "limit": PAGE_RECORDS}):
+        last: dict[str, Any] = {"after": "", "at": -math.inf}
+        while rows := self._rows(name, {**last, "limit": PAGE_RECORDS}):
             yield from (as_record(row) for row in rows)
-            after = rows[-1][0]
+            last = {"after": rows[-1][0], "at": rows[-1][UPDATED_AT]}
 
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Any]:
         with self._borrowed() as connection:
