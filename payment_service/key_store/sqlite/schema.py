@@ -12,7 +12,7 @@ SCHEMA_VERSION = 6
 
 
 def migrate(connection: sqlite3.Connection, give_up_at: float) -> None:
-    """Apply the missing migrations, each in a transaction of its own.
+    """Apply the missing migrations, each in its own transaction.
 
     A migration of a large table reads all of it. Between two of them, other processes get their
     turn to write.

@@ -8,7 +8,7 @@
     refund_unknown   the outcome of a refund is still unknown after UNKNOWN_SECONDS
     capture_unknown  the same of a capture
 
-An order whose creation is unknown is no alarm: the list has a filter of its own for it.
+An order whose creation is unknown has no alarm: a list selects it by its status.
 """
 
 from __future__ import annotations

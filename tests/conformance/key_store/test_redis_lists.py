@@ -73,7 +73,7 @@ def test_lost_lists_can_be_made_again(store: RedisStore, client: Client) -> None
     client.delete(PENDING)
     assert store.page(TEST, 10) == []
     assert list(store.unlisted(again=True)) == [held]
-    # Only the search that was asked for: the first one was completed.
+    # This search runs once, and the one above completed it.
     assert list(store.unlisted()) == []
 
 
