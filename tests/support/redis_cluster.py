@@ -168,11 +168,10 @@ class RedisCluster:
         )
 
     def _is_settled(self) -> bool:
-        masters = self.masters()
-        in_step = all(
-            [state for _, _, *state in node.ask("ROLE")[2]] and node.ask("WAIT", 1, 100) >= 1
-            for node in masters
-        )
+        # A node may change its role between two questions: ask each once.
+        roles = [(node, node.ask("ROLE")) for node in self.nodes if node.running]
+        masters = [(node, replicas) for node, (role, _, replicas, *_) in roles if role == "master"]
+        in_step = all(replicas and node.ask("WAIT", 1, 100) >= 1 for node, replicas in masters)
         return len(masters) == MASTERS and in_step and all(map(self._knows_all, self.nodes))
 
 
