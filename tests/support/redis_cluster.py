@@ -173,10 +173,11 @@ class RedisCluster:
         )
 
     def _is_settled(self) -> bool:
-        # A node may change its role between two questions: ask each once.
-        roles = [(node, node.ask("ROLE")) for node in self.nodes if node.running]
-        masters = [(node, replicas) for node, (role, _, replicas, *_) in roles if role == "master"]
-        in_step = all(replicas and node.ask("WAIT", 1, 100) >= 1 for node, replicas in masters)
+        masters = self.masters()
+        in_step = all(
+            role == "master" and replicas and node.ask("WAIT", 1, 100) >= 1
+            for node, (role, _, replicas, *_) in ((each, each.ask("ROLE")) for each in masters)
+        )
         return len(masters) == MASTERS and in_step and all(map(self._knows_all, self.nodes))
 
 
