@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -37,7 +37,9 @@ CREATION = {"method": "POST", "path": "/v1/payment_intents$"}
 ANY: dict[str, str] = {}
 
 # Kind of fault, matching requests, rate per thousand, and other options of the sandbox.
-FAULTS: tuple[tuple[str, dict[str, str], int, dict[str, Any]], ...] = (
+Fault = tuple[str, dict[str, str], int, dict[str, Any]]
+
+FAULTS: tuple[Fault, ...] = (
     ("lost_before", ANY, 40, {}),
     ("lost_after", CREATION, 80, {}),
     ("cut_body", ANY, 40, {}),
@@ -84,9 +86,12 @@ class Order:
 
 @dataclass
 class Tally:
-    """The figures of a run; the three lists of orders at the end decide.
+    """The figures of a run; the lists of orders at the end decide.
 
     `strays`: orders with a second payable PaymentIntent, never returned, that a look-up canceled.
+    Of two gateways only: `two_payments`, orders that could be paid at both, or were; `uncaptured`,
+    orders whose approved payment was not captured; `leftovers`, orders with something payable at
+    Stripe, or a leftover in the record, an hour later.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -98,6 +103,9 @@ class Tally:
     unanswered: list[str] = field(default_factory=list)
     refunded_twice: list[str] = field(default_factory=list)
     refunds_left: list[str] = field(default_factory=list)
+    two_payments: list[str] = field(default_factory=list)
+    uncaptured: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
 
     def table(self) -> str:
         """Return the run as a table in Markdown."""
@@ -111,6 +119,9 @@ class Tally:
             ("**orders never answered**", len(self.unanswered)),
             ("**refunds made twice**", len(self.refunded_twice)),
             ("**refunds never answered**", len(self.refunds_left)),
+            ("**orders with a payment at each gateway**", len(self.two_payments)),
+            ("**approved payments that were not captured**", len(self.uncaptured)),
+            ("**orders with a leftover an hour later**", len(self.leftovers)),
         ]
         return "\n".join(
             ("| what | how many |", "|---|---:|", *(f"| {a} | {b} |" for a, b in rows))
@@ -153,11 +164,14 @@ class Chaos:
         self.tally.counts[f"search lags, seconds: {lag:.0f}"] += 1
         self._url = self._store.new_url()
         self.refunds = Refunds(self.sandbox, self._url) if self._with_refunds else None
-        environ = {**SETTINGS, "KEY_STORE_URL": self._url}
+        environ = {**SETTINGS, "KEY_STORE_URL": self._url, **self._more_settings()}
         self.services = [
             self._stack.enter_context(ServiceProcess(self.sandbox.url, environ)) for _ in range(2)
         ]
         return self
+
+    def _more_settings(self) -> Mapping[str, str | None]:
+        return {}
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -166,9 +180,9 @@ class Chaos:
         """Run clients and failures for `seconds`, then count."""
         ends_at = time.monotonic() + seconds
         self._order_faults()
-        with self._beside(self._make_trouble):
+        with self._beside(*self._troubles()):
             self._shop(threads, lambda: time.monotonic() < ends_at)
-        self.sandbox.clear_faults()
+        self._end_faults()
         self._finish_all(threads)
         return self._count()
 
@@ -196,7 +210,7 @@ class Chaos:
                 order = self._some_order()
                 if self._ask(session, order):
                     self._ask(session, order)
-                    self._refund(session, order)
+                    self._go_on(session, order)
 
     def _some_order(self) -> Order:
         """Return an order that other clients are requesting, or a new one."""
@@ -207,7 +221,8 @@ class Chaos:
             order.clients += 1
             return order
 
-    def _refund(self, session: Session, order: Order) -> None:
+    def _go_on(self, session: Session, order: Order) -> None:
+        """Do what the clients of an order do after its answer."""
         if self.refunds is not None:
             url, intent_id = random.choice(self.services).url, order.given[-1]
             self.refunds.pay_and_refund(session, url, order.order_id, intent_id)
@@ -224,7 +239,7 @@ class Chaos:
     def _ask_once(self, session: Session, order: Order) -> bool:
         started = time.monotonic()
         service = random.choice(self.services)
-        body = {"amount": 1099, "order_id": order.order_id}
+        body = {"amount": 1099, "order_id": order.order_id, **self._more_fields()}
         try:
             answer = session.post(f"{service.url}/create-payment-intent", json=body, timeout=30)
             told = str(answer.status_code)
@@ -240,6 +255,9 @@ class Chaos:
             order.given.append(found["payment_intent_id"])
             order.answered += 1
             return True
+
+    def _more_fields(self) -> Mapping[str, Any]:
+        return {}
 
     def _finish_all(self, threads: int) -> None:
         """Without failures, retry each order that waits for a lock until it has its answer."""
@@ -264,30 +282,27 @@ class Chaos:
     # The failures.
 
     def _order_faults(self) -> None:
-        self.sandbox.faults(
-            [
-                {
-                    "kind": kind,
-                    "match": match,
-                    "count": None,
-                    "probability": per_mille / 1000,
-                    "seed": self._dice.randrange(10**6),
-                    **more,
-                }
-                for kind, match, per_mille, more in FAULTS
-            ]
-            + (self.refunds.faults(self._dice) if self.refunds else [])
-        )
+        of_refunds = self.refunds.faults(self._dice) if self.refunds else []
+        self.sandbox.faults(orders_of(FAULTS, self._dice) + of_refunds)
+
+    def _end_faults(self) -> None:
+        self.sandbox.clear_faults()
+
+    def _troubles(self) -> tuple[Callable[[], None], ...]:
+        """Return what runs in threads of its own while the clients ask."""
+        return (self._make_trouble,)
 
     @contextmanager
-    def _beside(self, work: Callable[[], None]) -> Iterator[None]:
-        thread = threading.Thread(target=work)
-        thread.start()
+    def _beside(self, *works: Callable[[], None]) -> Iterator[None]:
+        team = [threading.Thread(target=work) for work in works]
+        for each in team:
+            each.start()
         try:
             yield
         finally:
             self._over.set()
-            thread.join()
+            for each in team:
+                each.join()
 
     def _make_trouble(self) -> None:
         moved = 0.0
@@ -300,7 +315,7 @@ class Chaos:
             )[0]
             if what == "clock moves" and moved < MOST_CLOCK_MOVES_SECONDS:
                 ahead = self._dice.uniform(1, 120)
-                self.sandbox.advance(ahead)
+                self._advance(ahead)
                 moved += ahead
             elif what == "store restarts":
                 self._store.restart()
@@ -313,6 +328,9 @@ class Chaos:
                 if not self._kill_a_worker():
                     continue
             self._count_trouble(what)
+
+    def _advance(self, seconds: float) -> None:
+        self.sandbox.advance(seconds)
 
     def _forget(self) -> None:
         """Delete the newest orders' records, or revert them to earlier versions."""
@@ -382,6 +400,21 @@ class Chaos:
                 made["id"] for made in order["payment_intents"] if made["status"] != "canceled"
             }
         return found
+
+
+def orders_of(faults: Iterable[Fault], dice: random.Random) -> list[dict[str, Any]]:
+    """Return faults as the sandbox takes them."""
+    return [
+        {
+            "kind": kind,
+            "match": match,
+            "count": None,
+            "probability": per_mille / 1000,
+            "seed": dice.randrange(10**6),
+            **more,
+        }
+        for kind, match, per_mille, more in faults
+    ]
 
 
 def _of_two(payable: dict[str, set[str]]) -> list[str]:
