@@ -37,6 +37,7 @@ QUIET: list[dict[str, Any]] = [
     {"disputes": (DisputeEntry("dp", 1, "lost", "fraud", int(AT), is_open=False),)},
     {"refunds": (RefundEntry("R-1", 1, AT, "made"), RefundEntry("R-2", 1, AT, "rejected"))},
     {"capture": CaptureEntry("pi_1", 1, AT, "made")},
+    {"gated_capture": GatedCapture(number=2)},
 ]
 
 
@@ -67,6 +68,12 @@ def test_claimed_capture_at_a_gated_gateway_is_an_alarm_as_one_at_stripe() -> No
 def test_an_order_without_trouble_has_no_alarm(follow_up: dict[str, Any]) -> None:
     assert alarms_of(record(follow_up), NOW + 1e9) == ()
     assert to_stored(record(follow_up)).alarm_at is None
+
+
+def test_claimed_capture_at_a_gated_gateway_is_an_alarm_later() -> None:
+    claimed = record({"gated_capture": GatedCapture(claimed_at=AT)})
+    assert alarm_at(claimed) == AT + UNKNOWN_SECONDS
+    assert alarms_of(claimed, AT + UNKNOWN_SECONDS) == ("capture_unknown",)
 
 
 def test_the_earliest_reason_counts() -> None:
