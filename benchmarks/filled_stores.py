@@ -81,7 +81,7 @@ CREATE FUNCTION intent_name(bigint) RETURNS text LANGUAGE sql IMMUTABLE
 """
 
 # A script blocks Redis, so each creates a limited number. Redis has SHA-1 but not MD5.
-REDIS_CHUNK = 50_000
+REDIS_CHUNK = 10_000
 
 MULTIPLY_IN_REDIS = """
 local seed = redis.call('HMGET', KEYS[1], 'owner', 'version', 'record')

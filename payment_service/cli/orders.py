@@ -188,7 +188,7 @@ def _enlist(open_service: OpenService) -> click.Command:
     def enlist() -> None:
         """Add to the lists the orders that an earlier release wrote last.
 
-        The service does so by itself after an upgrade. With Redis, run this once when the last
+        The service does so in the background after an upgrade. With Redis, run this when the last
         process of the earlier release has ended.
         """
         records = opened(open_service).payments.orders.context.records

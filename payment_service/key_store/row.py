@@ -13,6 +13,7 @@ from payment_service.key_store.order_key import client_key, order_of
 COLUMNS = tuple(field.name for field in fields(KeyRecord) if field.name != "order")
 
 _values = attrgetter(*COLUMNS)
+UPDATED_AT = 1 + COLUMNS.index("updated_at")
 _SAVED_5XX = 1 + COLUMNS.index("saved_5xx")
 
 

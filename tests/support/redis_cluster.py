@@ -119,9 +119,14 @@ class RedisCluster:
 
     def new_url(self) -> str:
         self.settle()
+        until(self._is_empty)
+        return self.url()
+
+    def _is_empty(self) -> bool:
+        """Empty the masters; true once no replica has a record left to bring back as a master."""
         for node in self.masters():
             node.ask("FLUSHALL")
-        return self.url()
+        return all(node.ask("DBSIZE") == 0 for node in self.nodes)
 
     def masters(self) -> list[Node]:
         return [node for node in self.nodes if node.running and node.is_master()]

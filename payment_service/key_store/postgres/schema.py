@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from payment_service.key_store.postgres.session import BoundedConnection
 
 # The number of schema_N.sql files.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 6
 
 # IF NOT EXISTS ignores objects of uncommitted transactions: the session that loses the race waits
 # for the other, then gets one of these errors.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from payment_service.key_store.order_key import client_key, mode_key, order_key
 from payment_service.key_store.postgres.faults import cause_of, reason_of
 from payment_service.key_store.postgres.pool import PostgresPool
 from payment_service.key_store.postgres.schema import migrate
-from payment_service.key_store.row import as_record, as_row
+from payment_service.key_store.row import UPDATED_AT, as_record, as_row
 from payment_service.key_store.statements import statement
 
 # Records that a scan reads per statement; each statement must end within the time-out.
@@ -146,10 +147,10 @@ class PostgresStore:
         self._pool.close()
 
     def _all(self, name: str) -> Iterator[KeyRecord]:
-        after = b""
-        while rows := self._rows(name, {"after": after, "limit": PAGE_RECORDS}):
+        last: dict[str, Any] = {"after": b"", "at": -math.inf}
+        while rows := self._rows(name, {**last, "limit": PAGE_RECORDS}):
             yield from (_record(row) for row in rows)
-            after = rows[-1][0]
+            last = {"after": rows[-1][0], "at": rows[-1][UPDATED_AT]}
 
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Row]:
         return self._execute_with_retry(name, values, _fetch_all, self._give_up_at())
@@ -206,7 +207,9 @@ class PostgresStore:
         fetch: Callable[[Cursor[Row]], T],
         give_up_at: float,
     ) -> T:
-        self._migrate_once(give_up_at)
+        if not self._migrated:
+            # A migration may take longer than an operation, whose own time begins after it.
+            give_up_at += self._migrate_once(give_up_at)
         with self._pool.connection(give_up_at) as connection:
             found = fetch(connection.run(self._sql[name], values))
         if name not in READS:
@@ -216,9 +219,9 @@ class PostgresStore:
     def _failed(self, error: psycopg.Error) -> StoreUnavailable:
         return self._health.failed(cause_of(error), reason_of(error))
 
-    def _migrate_once(self, give_up_at: float) -> None:
-        if self._migrated:
-            return
+    def _migrate_once(self, give_up_at: float) -> float:
+        """Migrate unless another thread has; return the seconds that it took."""
+        started = time.monotonic()
         if not self._migrating.acquire(timeout=self._timeout_seconds):
             raise StoreUnavailable("PostgreSQL: another thread still waits for it")
         try:
@@ -228,6 +231,7 @@ class PostgresStore:
                 self._migrated = True
         finally:
             self._migrating.release()
+        return time.monotonic() - started
 
 
 def _as_json(rows: Sequence[JsonRow]) -> str:

@@ -10,6 +10,7 @@ score may be too high; readers check the record itself.
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -71,7 +72,10 @@ class Lists:
         names = [_name(tag, among + kind) for tag in self._tags for kind in kinds]
         while len(found) < most:
             entries = self._entries(names, end, lowest_of(selection), most, give_up_at)
-            found += self._records_of(entries, give_up_at)
+            records, lowered = self._records_of(entries, give_up_at)
+            if lowered and time.monotonic() < give_up_at:
+                continue
+            found += records
             if len(entries) < most:
                 break
             end = entries[-1].position
@@ -135,24 +139,37 @@ class Lists:
             offset += most + 1
         return heapq.nlargest(most, (entry for each in below.values() for entry in each))
 
-    def _records_of(self, entries: Sequence[_Entry], give_up_at: float) -> list[KeyRecord]:
-        """Return the records that are where their entries say; correct the other entries."""
-        records, calls, missing = list[KeyRecord](), [], []
+    def _records_of(
+        self, entries: Sequence[_Entry], give_up_at: float
+    ) -> tuple[list[KeyRecord], bool]:
+        """Return the records that are where their entries say; correct the other entries.
+
+        Also return whether an entry is now lower, so that the list must be read again.
+        """
+        records, wrong = list[KeyRecord](), list[tuple[_Entry, KeyRecord | None]]()
         held = self._read_all([each.member.decode() for each in entries])
         for entry, record in zip(entries, held, strict=True):
-            names = self._names(record) if record else ()
-            if record and entry.name in names and record.updated_at == entry.score:
+            if record and record.updated_at == entry.score and entry.name in self._names(record):
                 records.append(record)
-                continue
-            right = repr(record.updated_at) if record and entry.name in names else ""
+            else:
+                wrong.append((entry, record))
+        if wrong:
+            self._correct(wrong, give_up_at)
+        return records, any(record and record.updated_at < e.score for e, record in wrong)
+
+    def _correct(self, wrong: Sequence[tuple[_Entry, KeyRecord | None]], give_up_at: float) -> None:
+        """Remove the entries or put them in their place, and list their records where they are."""
+        calls, missing = [], list[tuple[str, Command]]()
+        for entry, record in wrong:
+            here = record is not None and entry.name in self._names(record)
+            right = repr(record.updated_at) if record and here else ""
             values = (entry.member, repr(entry.score), right)
             calls.append(ScriptCall(self._settle, entry.name, values))
             if record:
-                missing += self.entry(None, record).before()
-        if calls:
-            self._pipeline.run(calls, give_up_at)
-            self._pipeline.read([(name, command) for name, (command,) in missing], give_up_at)
-        return records
+                listed = self.entry(None, record).before()
+                missing += [(name, command) for name, (command,) in listed]
+        self._pipeline.run(calls, give_up_at)
+        self._pipeline.read(missing, give_up_at)
 
 
 @cache

@@ -9,7 +9,7 @@
     capture_unknown  the same of a capture, or of a capture at a gated gateway
     fenced           the gateway has a payment of the order that the record does not have
 
-An order whose creation is unknown is no alarm: the list has a filter of its own for it.
+An order whose creation is unknown has no alarm: a list selects it by its status.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ orders = st.builds(
     order, st.sampled_from(["1", "2", "3", "{4}"]), st.sampled_from(CLIENTS[:-1]), st.booleans()
 )
 instants = st.sampled_from([NOW + number / 3 for number in range(8)])
-changes = st.fixed_dictionaries(
+changes: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "state": st.sampled_from(["pending", "created", "created", "rejected"]),
         "payment_status": st.sampled_from(STATUSES),

@@ -1,4 +1,4 @@
-"""Lists after an upgrade: records of the release before, and its processes beside ours."""
+"""Lists after an upgrade: records of the release before, and its processes that still run."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_thousand_orders_are_answered_once_while_a_master_is_killed(
 
 def test_wait_for_replicas_fails_a_write_that_no_replica_has(redis_server: Redis) -> None:
     url = redis_server.new_url()
-    store = open_key_store(f"{url}?wait_replicas=1", timeout_seconds=0.4)
+    store = open_key_store(f"{url}?wait_replicas=1", timeout_seconds=TIMEOUT_SECONDS)
     with pytest.raises(StoreUnavailable, match="WAIT 1: 0 replicas") as caught:
         store.claim(record())
     assert caught.value.cause == "read_only"

@@ -22,11 +22,15 @@ CORE = (
     "given out unrecorded, a late one beside it, key old",
     "given up, made late",
     "unknown, not made, key old",
-    "two gateways: new order",
-    "two gateways: unknown, made",
-    "two gateways: switched",
-    "two gateways: approved, and canceled",
 )
+
+# Much like others, and slow: the suite searches them without a fault, the long form with one.
+LIGHT = (
+    "two gateways: unknown, not made",
+    "two gateways: canceled at PayPal",
+    "two gateways: expired at PayPal",
+)
+NO_FAULT = Budget(faults=0, switches=1)
 
 # The budget of the schedules drawn by seed.
 EDGE = Budget(faults=4, switches=8)
@@ -42,6 +46,8 @@ PLAIN_OF_TWO = tuple(number for number in _SMALL if SCENARIOS[number].two)
 
 def suite_budget(scenario: Scenario) -> Budget:
     """Return the suite's budget in this scenario."""
+    if scenario.name in LIGHT:
+        return NO_FAULT
     return SUITE_CORE if scenario.name in CORE else SUITE
 
 

@@ -11,11 +11,11 @@ from payment_service.gateways.paypal.gateway import PayPalGateway
 from payment_service.gateways.paypal.params import Pages
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sent_params import SentParams
-from payment_service.http_client.connection import Response
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.failover import Failover
 from payment_service.payments.health import Health
 from payment_service.schema.secret import Secret
+from sandbox.answers import Response
 from sandbox.paypal.acts import approve
 from sandbox.paypal.core import Execution, PayPalSandbox
 from sandbox.paypal.rules import Rules
@@ -142,7 +142,7 @@ class Second:
             return False
         return True
 
-    # What may happen.
+    # Events of the world.
 
     def events(self) -> Iterator[Option]:
         """Yield what may happen at any step."""
