@@ -15,7 +15,12 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request
 
 from payment_service import wiring
-from payment_service.background.start import start_approvals, start_delivery, start_late_look_ups
+from payment_service.background.start import (
+    start_approvals,
+    start_delivery,
+    start_enlisting,
+    start_late_look_ups,
+)
 from payment_service.cli.commands import (
     add_commands,
     from_environment,
@@ -26,12 +31,15 @@ from payment_service.cli.serve import become_server
 from payment_service.payments.payments import PaymentAnswer, Payments
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, load_settings
+from payment_service.settings.otel import publish_otel
 from payment_service.telemetry import request_log
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
 from payment_service.web.errors import ERROR_RESPONSES, STATUSES, add_error_handlers
 from payment_service.web.flask_app import App
+from payment_service.web.operator_routes import add_operator_routes
 from payment_service.web.order_routes import add_order_routes
+from payment_service.web.orders_list_routes import add_orders_list_routes
 from payment_service.web.parse import parse_body
 from payment_service.web.query_string import read_query
 from payment_service.web.rebuild_after_fork import (
@@ -40,6 +48,9 @@ from payment_service.web.rebuild_after_fork import (
 )
 from payment_service.web.webhooks import add_webhooks
 from payment_service.wiring import Parts, configure, open_parts
+
+# Endpoints of files, which no metric counts one by one.
+PAGES = ("demo", "operator_page")
 
 # If a worker exits with this code, gunicorn shuts down instead of restarting the worker.
 WORKER_BOOT_ERROR = 3
@@ -55,6 +66,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     if settings is None:
         refuse_uwsgi_without_lazy_apps()
         configuration = wiring.inherited or configure(load_settings())
+        publish_otel()
         request_log.start_logging(configuration.settings.log_level)
     else:
         configuration = configure(settings)
@@ -64,21 +76,26 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_own_description(app, parts)
     add_order_routes(app, parts)
     add_webhooks(app, parts)
+    add_orders_list_routes(app, parts)
+    if parts.clients is not None:
+        add_operator_routes(app, parts, parts.clients)
     add_commands(app.cli, lambda: parts)
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)
     add_error_handlers(app)
-    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint != "demo"}
+    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint not in PAGES}
     parts.metrics.start_requests_at_zero(routes, STATUSES)
     app.before_request(_begin)
     app.after_request(lambda response: _end(response, parts.metrics))
     access_control.install(app, settings, parts.clients)
     app.teardown_request(_forget)
+    app.wsgi_app = parts.tracing.traced_app(app.wsgi_app, routes)  # type: ignore[assignment,method-assign]
     if settings.order_events_delivery == "embedded" and is_serving():
-        start_delivery(settings, parts.payments, parts.receivers)
+        start_delivery(settings, parts.payments, parts.receivers, parts.tracing)
     if payments is None and is_serving():
-        start_late_look_ups(settings, parts.payments)
-        start_approvals(settings, parts.payments)
+        start_late_look_ups(settings, parts.payments, parts.tracing)
+        start_approvals(settings, parts.payments, parts.tracing)
+        start_enlisting(parts.payments)
     if is_serving():
         parts.metrics.serve()
     if payments is None:

@@ -31,6 +31,8 @@ from payment_service.telemetry import request_log
 from payment_service.telemetry.gateway_outage import GatewayOutage
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.opening import open_metrics
+from payment_service.telemetry.tracing.none import NoTracing
+from payment_service.telemetry.tracing.opening import open_tracing
 
 if TYPE_CHECKING:
     from payment_service.access.clients import Clients
@@ -62,6 +64,7 @@ class Parts:
     webhook_secrets: WebhookSecrets
     receivers: Receivers
     paypal_events: PayPalEvents
+    tracing: NoTracing
 
 
 def configure(settings: Settings) -> Configuration:
@@ -77,15 +80,17 @@ def open_parts(
 ) -> Parts:
     """Open every component; `payments` replaces the default one.
 
-    Without `counts`, the process counts nothing for Prometheus.
+    Without `counts`, the process counts nothing for Prometheus, and has no traces.
     """
     settings, clients = configuration.settings, configuration.clients
     metrics = open_metrics(settings) if counts else NoMetrics()
+    reported = inherited is not None
+    tracing = open_tracing(metrics.spans, reported=reported) if counts else NoTracing()
     receivers = receivers_of(settings, clients)
-    payments = payments or _open_payments(settings, clients, metrics, receivers)
+    payments = payments or _open_payments(settings, clients, metrics, tracing, receivers)
     secrets = WebhookSecrets(settings.stripe_webhook_secret, clients)
     events = PayPalEvents(settings, clients, _certificates(settings))
-    return Parts(settings, clients, metrics, payments, secrets, receivers, events)
+    return Parts(settings, clients, metrics, payments, secrets, receivers, events, tracing)
 
 
 def _certificates(settings: Settings) -> Certificates | None:
@@ -113,11 +118,16 @@ def clients_of(settings: Settings) -> Clients | None:
 
 
 def _open_payments(
-    settings: Settings, clients: Clients | None, metrics: NoMetrics, receivers: Receivers
+    settings: Settings,
+    clients: Clients | None,
+    metrics: NoMetrics,
+    tracing: NoTracing,
+    receivers: Receivers,
 ) -> Payments:
     def observe(seen: Observation) -> None:
         request_log.log_observation(seen)
         metrics.observation(seen)
+        tracing.observation(seen)
 
     outages = {each: GatewayOutage(gateway=each) for each in settings.listed_gateways}
 
@@ -125,11 +135,13 @@ def _open_payments(
         request_log.log_send(send, gateway if settings.several_gateways else None)
         outages[gateway].send(send)
         metrics.send(send, gateway)
+        tracing.send(send, gateway)
 
     def tell_circuit(gateway: str, change: Change) -> None:
         request_log.log_circuit(gateway, change)
         metrics.circuit(gateway, is_open=change == "circuit_opened")
 
+    scheme = settings.key_store_url.get_secret_value().partition(":")[0]
     return open_payments(
         settings,
         accounts=accounts_of(clients),
@@ -140,7 +152,7 @@ def _open_payments(
         tell=tell,
         tell_retry=request_log.log_retry,
         tell_circuit=tell_circuit,
-        measured=metrics.measured,
+        measured=lambda store: tracing.traced_store(metrics.measured(store), scheme),
     )
 
 

@@ -71,20 +71,21 @@ def open_pages(demo: Demo) -> dict[str, Page]:
     if demo.sandbox_url and demo.stage_url:
         pages["/demo/faults"] = _page(demo, "faults.html", _faults_policy(demo))
         names += _FAULTS
-    return pages | {f"/checkout/{name}": _file(name) for name in names}
+    return pages | {f"/checkout/{name}": static_file(_HERE / name) for name in names}
 
 
-def _file(name: str) -> Page:
+def static_file(path: Path) -> Page:
+    """Read a file, with the headers of its type."""
     headers = {
-        "Content-Type": _TYPES[Path(name).suffix],
+        "Content-Type": _TYPES[path.suffix],
         "Cache-Control": "no-cache",
         "X-Content-Type-Options": "nosniff",
     }
-    return Page((_HERE / name).read_bytes(), headers)
+    return Page(path.read_bytes(), headers)
 
 
 def _page(demo: Demo, name: str, policy: str) -> Page:
-    file = _file(name)
+    file = static_file(_HERE / name)
     text = Template(file.body.decode()).substitute(
         stripe_js=f"{demo.sandbox_url or STRIPE_JS}/v3/",
         mode=_mode(demo),

@@ -1,4 +1,4 @@
-"""Observation of the payment rules: logs and metrics subscribe, and the rules know neither."""
+"""Observation of the payment rules: logs, metrics and traces subscribe; the rules know none."""
 
 from __future__ import annotations
 

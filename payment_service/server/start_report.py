@@ -19,6 +19,7 @@ from payment_service.gateways.key_check import KeyCheck
 from payment_service.gateways.stripe.key_check import check_key
 from payment_service.gateways.stripe.opening import Account, open_gateway, open_transport
 from payment_service.settings import Settings, SettingsError, environment, unknown_settings
+from payment_service.telemetry.tracing import opening as tracing
 from payment_service.wiring import Configuration, accounts_of, paypal_apps
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def log_start(configuration: Configuration, bind: Sequence[str]) -> None:
     """
     started = facts(configuration)
     log.info("the service starts", extra={**started, "listens_on": ", ".join(bind)})
+    tracing.log_problem(started["traces"])
     # After a `kill -HUP` with an unreadable .env, the previous configuration stays.
     with suppress(SettingsError):
         for warning in unknown_settings(environment()):
@@ -54,6 +56,7 @@ def facts(configuration: Configuration) -> dict[str, str]:
         **_paypal_webhooks(settings, clients),
         "order_events": settings.order_events_delivery if has_receivers else "off",
         "gateways": _gateways(settings),
+        "traces": tracing.state(),
         "pages": "on" if settings.checkout_demo or settings.sandbox_url else "off",
     }
 

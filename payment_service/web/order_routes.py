@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,7 +30,12 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
     def payment_intent() -> Response:
         wanted = parse(read_query(request.query_string), StatusRequest)
         orders = payments.orders_of(wanted.client_id)
-        return jsonify(orders.status(wanted, refresh=wanted.refresh == "true").shown())
+        shown = orders.status(wanted, refresh=wanted.refresh == "true").shown()
+        if current_access().kind == "token":
+            # A shopper's browser has the token: the names of the shop's people are none of its
+            # business.
+            shown["history"] = [_without_names(each) for each in shown["history"]]
+        return jsonify(shown)
 
     @app.post("/update-payment-intent")
     def update_payment_intent() -> Response:
@@ -72,6 +78,10 @@ def _replayable(shown: dict[str, Any], *, replayed: bool) -> Response:
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return response
+
+
+def _without_names(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name != "by"}
 
 
 def _public_fields(intent: Intent) -> dict[str, Any]:

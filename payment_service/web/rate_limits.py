@@ -34,13 +34,13 @@ def install(app: Flask, settings: Settings) -> None:
             ApplicationLimit(
                 f"{settings.address_limit} per minute",
                 key_function=lambda: f"address/{request.remote_addr}",
-                exempt_when=lambda: current_access().kind == "api_key",
+                exempt_when=lambda: current_access().kind in ("api_key", "operator"),
             )
         )
     limits.append(
         ApplicationLimit(
             lambda: f"{_client_limit(settings)} per minute",
-            key_function=lambda: f"client/{current_access().client_id}",
+            key_function=_caller,
             exempt_when=lambda: not _client_limit(settings),
         )
     )
@@ -100,11 +100,16 @@ def _allowed(ask: Callable[[], bool]) -> bool:
         return True
 
 
+def _caller() -> str:
+    access = current_access()
+    return f"operator/{access.operator.id}" if access.operator else f"client/{access.client_id}"
+
+
 def _client_limit(settings: Settings) -> int:
-    client = current_access().client
-    if client is None:
-        return 0
-    return client.requests_per_minute or settings.rate_limit_per_client
+    access = current_access()
+    if access.client is None:
+        return settings.rate_limit_per_client if access.operator else 0
+    return access.client.requests_per_minute or settings.rate_limit_per_client
 
 
 def _storage_url(settings: Settings) -> str:

@@ -34,6 +34,7 @@ ONLY = {
     "jwt": {"access.tokens"},
     "cryptography": {"access.keys", "gateways.paypal.certificates"},
     "prometheus_client": {"telemetry.metrics."},
+    "opentelemetry": {"telemetry.tracing."},
     "dotenv": {"settings.environment"},
     "msgspec": {
         "schema.fields",
@@ -41,7 +42,10 @@ ONLY = {
         "settings.development",
         "payments.request.create",
         "payments.request.existing_order",
+        "payments.request.order_list",
+        "payments.request.overview",
         "access.clients",
+        "access.operators",
         "web.openapi.",
         "gateways.stripe.api_calls",
         "gateways.stripe.webhook",
@@ -50,7 +54,7 @@ ONLY = {
 
 # Loaded by who needs them only: they cost every start, and memory in every process.
 LAZY = {"psycopg", "psycopg_pool", "redis", "sqlite3", "prometheus_client", "jwt", "cryptography"}
-LAZY |= {"flask_cors", "flask_limiter", "limits"}
+LAZY |= {"flask_cors", "flask_limiter", "limits", "opentelemetry"}
 
 # Each floor may look at those beneath it, and at itself. The longest name that fits a module
 # says on which floor it is.
@@ -101,6 +105,7 @@ FLOORS = [
     {"access", "telemetry", "background"},
     {"wiring"},
     {"checkout", "cli"},
+    {"operator_page"},
     {"web"},
     {"stripe_back_end_api"},
     {"server"},

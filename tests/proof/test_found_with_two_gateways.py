@@ -10,7 +10,8 @@ from payment_service.key_store.contract import KeyRecord
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.changes.update import update_order
 from payment_service.payments.request.existing_order import UpdateRequest
-from tests.support.switch_bench import BUDGET_SECONDS, TwoGateways
+from tests.support.flow_bench import BUDGET_SECONDS
+from tests.support.switch_bench import TwoGateways
 
 
 class Remembering(MemoryStore):

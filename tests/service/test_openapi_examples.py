@@ -18,6 +18,7 @@ from tests.support.service_process import ServiceProcess
 SEQUENCE = (
     ("post", "/create-payment-intent"),
     ("get", "/payment-intent"),
+    ("get", "/orders"),
     ("post", "/update-payment-intent"),
     ("post", "/cancel-payment-intent"),
     ("post", "/capture-payment-intent"),

@@ -18,9 +18,9 @@ from payment_service.payments.gated.complete import find, settle
 from payment_service.payments.gated.writing import gateway_of, with_event
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.follow_up import MAX_WEBHOOKS
+from payment_service.payments.record.history import STRAY_ADOPTED, TWO_PAID
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
-from payment_service.payments.recovery.strays import TWO_PAID
 
 # An approval of a payment that the order's record does not name: it moves no money.
 IGNORED = "ignored"
@@ -76,7 +76,7 @@ def _check_canceled(context: Context, record: OrderRecord, deadline: Deadline) -
     found = find(gateway_of(context, record), record, deadline)
     if found is None or not gated_transitions.is_paid(found):
         return IGNORED
-    after = gated_transitions.seen(record, found, context.clock(), "adopted, paid")
+    after = gated_transitions.seen(record, found, context.clock(), STRAY_ADOPTED)
     context.records.write(record, with_event(context, after, found))
     context.report("stray_paid", after, payment_intent_id=found.id, status=found.status)
     return "adopted"

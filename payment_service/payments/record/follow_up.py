@@ -157,7 +157,10 @@ class FollowUp:
 
     def noted(self, at: float, what: str, **facts: Any) -> FollowUp:
         """Return the follow-up with one more history entry; see payments.record.history."""
-        history = noted(self.history, at, what, **facts)
+        return self.with_history(noted(self.history, at, what, **facts))
+
+    def with_history(self, history: tuple[Entry, ...]) -> FollowUp:
+        """Return the follow-up with another history, and with all its other fields."""
         # An empty one is not copied: each request begins with a claim that has one entry.
         changed = FollowUp(history=history) if self.stored == {} else replace(self, history=history)
         if self.stored is not None:

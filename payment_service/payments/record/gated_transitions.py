@@ -20,6 +20,7 @@ from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, Intent
 from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.record import transitions
 from payment_service.payments.record.gateways import GatedCapture
+from payment_service.payments.record.history import STRAY_ADOPTED
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Lease, Wanted
 
@@ -284,7 +285,7 @@ def adopted_elsewhere(
     moved = replace(record, sent=sent).with_follow_up(
         gated_capture=None, fenced=False, approval_look=None, approval_looks=0
     )
-    return transitions.adopted(moved, taken, now, "adopted, paid")
+    return transitions.adopted(moved, taken, now, STRAY_ADOPTED)
 
 
 def begun_by_update(

@@ -39,7 +39,8 @@ class RefundEntry:
     the refund is made. `generation`: of the idempotency key. `first_sent_at`: when that key may
     have been sent first. `sent_until`: when its last send had ended. `spent`: the key is not sent
     again. `owner`, `until`: the lease of the request that works on it. `id`, `status`: the
-    gateway's, once it is made. `told`: the order events that it has caused.
+    gateway's, once it is made. `told`: the order events that it has caused. `is_double`: whether
+    the gateway made it although another refund has the same refund_id.
     """
 
     refund_id: str | None
@@ -60,6 +61,7 @@ class RefundEntry:
     status: str | None = None
     updated_at: float = 0.0
     told: tuple[str, ...] = ()
+    is_double: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,9 +130,7 @@ class Reconciler:
                 yield self._check(order, intent.id, partial(self._listed, order, intent))
         for record in self._context.records.scan("created", self._is_slow):
             yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
-        for record in self._context.records.scan("created", self._may_be_gated):
-            if self._is_gated(record):
-                yield self._check(record.order, GATED, partial(self._gated, record))
+        yield from self._gated_steps()
         yield from self._money_steps(since)
 
     def _check(self, order: Order, subject: str, work: Callable[[], None]) -> Order:
@@ -276,6 +274,13 @@ class Reconciler:
         return slow and self._is_ours(record)
 
     # Gated gateways.
+
+    def _gated_steps(self) -> Iterator[Order]:
+        if not self._context.gated:
+            return
+        for record in self._context.records.scan("created", self._may_be_gated):
+            if self._is_gated(record):
+                yield self._check(record.order, GATED, partial(self._gated, record))
 
     def _gated(self, scanned: OrderRecord) -> None:
         def completed() -> None:

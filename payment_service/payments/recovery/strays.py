@@ -15,10 +15,12 @@ from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
 from payment_service.payments.creation.recorded_intent import find_recorded
 from payment_service.payments.record import gated_transitions, transitions
+from payment_service.payments.record.alarms import STRAY_PAID
+from payment_service.payments.record.history import STRAY_ADOPTED, TWO_PAID
 from payment_service.payments.record.order_record import OrderRecord
 
-# The outcomes for a stray.
-GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID = "gone", "stray_canceled", "stray_paid", "two_paid"
+# The outcomes for a stray, with STRAY_PAID and TWO_PAID.
+GONE, STRAY_CANCELED = "gone", "stray_canceled"
 
 
 def settle_stray(
@@ -101,7 +103,7 @@ class _Settlement:
     def _adopted(self, record: OrderRecord, paid: Intent, now: float) -> OrderRecord:
         name = self._gateway.facts.name
         if name == record.sent.gateway:
-            return transitions.adopted(record, paid, now, "adopted, paid")
+            return transitions.adopted(record, paid, now, STRAY_ADOPTED)
         params = {"amount": paid.amount, "currency": paid.currency}
         sent = SentParams(self._gateway.api_version, params, name)
         return gated_transitions.adopted_elsewhere(record, paid, sent, now)

@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from payment_service.gateways.sends import Meaning
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY
+from payment_service.key_store.contract import Cause
 from payment_service.payments.observer import What
-from payment_service.telemetry.metrics.operations import OPERATIONS
+from payment_service.telemetry.gateway_operations import OPERATIONS
 
 # From a replay (10 ms) to the whole request budget.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
@@ -22,7 +23,9 @@ STORE_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.
 # The label of requests that match no route.
 NO_ROUTE = "none"
 
-STORE_OPERATIONS = ("claim", "read", "replace", "forget", "due", "ping")
+STORE_OPERATIONS = ("claim", "read", "replace", "forget", "due", "page", "ping")
+
+SPAN_OUTCOMES = ("exported", "failed")
 
 SENT = "ok"
 
@@ -72,9 +75,12 @@ class MetricDefinitions:
         )
         self.store_failures = Counter(
             "store_failures",
-            "Operations of the key store that got no answer.",
-            ["operation"],
+            "Operations of the key store that got no answer; cause as in /readyz.",
+            ["operation", "cause"],
             **given,
+        )
+        self.spans = Counter(
+            "spans", "Spans of traces: exported to the collector, or failed.", ["outcome"], **given
         )
         # One worker samples at a time; the value of the one before it is out of date.
         gauge = {**given, "multiprocess_mode": "livemostrecent"}
@@ -115,7 +121,10 @@ class MetricDefinitions:
             self.circuit_open.labels(gateway)
         for operation in STORE_OPERATIONS:
             self.store_seconds.labels(operation)
-            self.store_failures.labels(operation)
+            for cause in get_args(Cause):
+                self.store_failures.labels(operation, cause)
+        for outcome in SPAN_OUTCOMES:
+            self.spans.labels(outcome)
 
     def of_gateway(self, gateway: str) -> tuple[str, ...]:
         """Return the label of a gateway; none where there is only one."""

@@ -31,6 +31,9 @@ class NoMetrics:
     def circuit(self, gateway: str, *, is_open: bool) -> None:
         """See PrometheusMetrics."""
 
+    def spans(self, outcome: str, number: int) -> None:
+        """See PrometheusMetrics."""
+
     def serve(self) -> None:
         """See PrometheusMetrics."""
 

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY
-from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
+from payment_service.key_store.contract import (
+    KeyRecord,
+    KeyStore,
+    Order,
+    Position,
+    Selection,
+    State,
+    StoreUnavailable,
+)
+from payment_service.telemetry.gateway_operations import ROUTE_OF
 from payment_service.telemetry.metrics.definitions import NO_ROUTE, SENT
 from payment_service.telemetry.metrics.none import NoMetrics
-from payment_service.telemetry.metrics.operations import ROUTE_OF
 from payment_service.telemetry.metrics.sampling import start_sampling
 
 if TYPE_CHECKING:
@@ -74,6 +82,10 @@ class PrometheusMetrics(NoMetrics):
         if self._metrics.gateways:
             self._metrics.circuit_open.labels(gateway).set(is_open)
 
+    def spans(self, outcome: str, number: int) -> None:
+        """Count spans that the collector took, or that were lost: SPAN_OUTCOMES."""
+        self._metrics.spans.labels(outcome).inc(number)
+
     def measured(self, store: KeyStore) -> KeyStore:
         """Wrap the store to measure it."""
         self._store = store
@@ -115,6 +127,17 @@ class MeasuredStore:
         """See KeyStore; not measured, because the caller determines how long a scan takes."""
         return self._store.scan(state)
 
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        """See KeyStore."""
+        with _Timed(self._metrics, "page"):
+            return self._store.page(selection, limit, before)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:
+        """See KeyStore; not measured, as a scan is not."""
+        return self._store.unlisted(again=again)
+
     def ping(self) -> None:
         """See KeyStore."""
         with _Timed(self._metrics, "ping"):
@@ -137,4 +160,4 @@ class _Timed:
         seconds = time.perf_counter() - self._started
         self._metrics.store_seconds.labels(self._operation).observe(seconds)
         if isinstance(error, StoreUnavailable):
-            self._metrics.store_failures.labels(self._operation).inc()
+            self._metrics.store_failures.labels(self._operation, error.cause).inc()

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from payment_service.key_store.contract import KeyStore, StoreUnavailable
+from payment_service.key_store.contract import KeyStore, Selection, StoreUnavailable
+from payment_service.key_store.listing import all_of
 from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.shop_events.outbox import JITTER, MOST_WAIT_SECONDS
@@ -28,7 +29,8 @@ log = logging.getLogger("metrics")
 
 def sample(store: KeyStore, metrics: MetricDefinitions, now: float) -> None:
     """Take one sample. `now` is in Unix seconds. Raises StoreUnavailable."""
-    pending = store.scan("pending")
+    modes = [Selection(livemode, statuses=("pending",)) for livemode in (False, True)]
+    pending = (record for mode in modes for record in all_of(store, mode))
     metrics.unknown_orders.set(sum(is_unknown(record, now) for record in pending))
     # A failed delivery puts an event off by up to an hour, and so does a failed look at a leftover:
     # also read records that are not due.

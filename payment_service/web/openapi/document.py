@@ -45,7 +45,7 @@ from payment_service.payments.request.existing_order import (
     UpdateRequest,
 )
 from payment_service.payments.request.metadata import OURS
-from payment_service.web.openapi import answers
+from payment_service.web.openapi import answers, order_list
 from payment_service.web.openapi.examples import ANSWERS, REQUESTS
 from payment_service.web.openapi.responses import (
     ERROR,
@@ -95,6 +95,7 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "paths": {
             "/create-payment-intent": {"post": _create(statuses, guarded=guarded)},
             "/payment-intent": {"get": _status(statuses, guarded=guarded)},
+            "/orders": {"get": _list(statuses, guarded=guarded)},
             "/update-payment-intent": {"post": _update(statuses, guarded=guarded)},
             "/cancel-payment-intent": {"post": _cancel(statuses, guarded=guarded)},
             "/capture-payment-intent": {"post": _capture(statuses, guarded=guarded)},
@@ -121,6 +122,7 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
                 "CaptureRequest": request_schema(CaptureRequest),
                 "RefundRequest": _refund_request(),
                 "OrderStatus": _order_status(),
+                "OrderPage": order_list.page_schema(),
             },
             "securitySchemes": {
                 "proof": {
@@ -241,6 +243,22 @@ def _status(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "responses": {
             "200": _answer("getPaymentIntent", "The order", status),
             **responses(_errors(NotFound, guarded=guarded), statuses),
+        },
+    }
+    return _guarded(operation, guarded=guarded)
+
+
+def _list(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    access = ACCESS_ERRORS if guarded else (TooManyRequests,)
+    page = {"$ref": "#/components/schemas/OrderPage"}
+    operation = {
+        "operationId": "listOrders",
+        "summary": order_list.SUMMARY,
+        "description": order_list.DESCRIPTION,
+        "parameters": [*order_list.parameters(), _REQUEST_ID],
+        "responses": {
+            "200": _answer("listOrders", "A page of orders", page),
+            **responses((BadRequest, StoreDown, PaymentError, *access), statuses),
         },
     }
     return _guarded(operation, guarded=guarded)

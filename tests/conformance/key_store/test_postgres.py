@@ -168,6 +168,25 @@ def test_a_concurrent_migration_waits_and_succeeds(url: str, postgres_server: Po
     opened.close()
 
 
+def test_a_migration_may_take_longer_than_an_operation(
+    postgres_server: Postgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = postgres_server.new_database("UTF8")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in ("versions", "schema_1"):
+            connection.execute(statement("postgres", f"{name}.sql").encode())
+        connection.execute("INSERT INTO key_store_versions VALUES (1)")
+        connection.execute(
+            "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql "
+            "AS 'BEGIN PERFORM pg_sleep(0.4); END'"
+        )
+        connection.execute("CREATE EVENT TRIGGER slow ON ddl_command_start EXECUTE FUNCTION slow()")
+    opened = open_key_store(url, timeout_seconds=1)
+    assert opened.claim(record()) == record()
+    assert "the key store failed" not in caplog.text
+    opened.close()
+
+
 class Pooled:
     """As PgBouncer in transaction mode: each statement goes to the next session."""
 

@@ -88,6 +88,7 @@ def test_threads_take_turns_at_a_shared_memory_file(
     store.close()
 
 
+@pytest.mark.alone
 def test_a_thread_waits_no_longer_for_its_turn_and_the_file_than_for_the_file(path: Path) -> None:
     """A thread that gets its turn just before its deadline has no time left for the file."""
     store = shared_memory_store(str(path), timeout_seconds=0.4)

@@ -60,7 +60,7 @@ class Asker2(Worker):
 
 @dataclass(eq=False)
 class Shopper(Worker):
-    """The shopper: pays what was given out at Stripe, approves what was given out at PayPal.
+    """The shopper, who pays a PaymentIntent or approves a PayPal order.
 
     Its one step can come at any time, and it may never come.
     """
@@ -81,7 +81,7 @@ class Shopper(Worker):
 
 
 class Approver(Worker):
-    """The background job that looks for approvals of what was given out at PayPal."""
+    """A run of the background job that looks for approvals."""
 
     def work(self, deadline: Deadline) -> object:
         looks = Approvals(self.context, lambda _: self.context, BUDGET_SECONDS)

@@ -88,7 +88,7 @@ class GatedJudge:
         if self.said_canceled & set(captured) and not self._went_back:
             raise Broken("what was said to be canceled was captured")
 
-    # What arrives at PayPal.
+    # Requests that arrive at PayPal.
 
     def creation_arrives(self, key: str, body: bytes) -> None:
         """Rule 13: the record names PayPal and the attempt before PayPal receives the first byte.
@@ -116,10 +116,10 @@ class GatedJudge:
         if order_id not in self.claimed() and record.payment_status not in PAID:
             raise Broken("rule 18: a capture without a claim")
 
-    # What the service says.
+    # Answers of the service.
 
     def released(self, created: Created, accepts: frozenset[str]) -> None:
-        """Rule 14: the store knows what is given out. The caller gets what it accepts."""
+        """Rule 14: the store knows every answer, and the caller accepts its gateway."""
         if created.gateway not in accepts:
             raise Broken("a request was answered with a gateway that it does not accept")
         versions = self._world.store.versions

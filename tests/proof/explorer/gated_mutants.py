@@ -13,6 +13,7 @@ from unittest.mock import patch
 from payment_service.errors import PaymentError
 from payment_service.gateways.intent import SUCCEEDED
 from payment_service.gateways.paypal import params
+from payment_service.gateways.paypal.names import invoice_id
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.changes import webhook
@@ -29,7 +30,7 @@ Patched = AbstractContextManager[Any]
 
 
 class SwitchesLater:
-    """A store in which the switch to another gateway is written with what comes of it."""
+    """A store that writes the switch to another gateway together with its result."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -144,8 +145,8 @@ def forgets_leftovers() -> Patched:
 
 
 def names_each_request_otherwise() -> Patched:
-    count, real = itertools.count(), params.invoice_id
-    return patch.object(params, "invoice_id", lambda order: f"{real(order)}-{next(count)}")
+    count = itertools.count()
+    return patch.object(params, "invoice_id", lambda order: f"{invoice_id(order)}-{next(count)}")
 
 
 def stripes_event_takes_the_order() -> Patched:

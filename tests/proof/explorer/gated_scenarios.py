@@ -68,7 +68,7 @@ def given_out_then_silent(world: World) -> None:
 
 
 def switched(world: World, kind: str = "lost_after") -> str:
-    """Stripe's answer was lost, and the order was given out at PayPal."""
+    """Stripe's answer was lost, and the service returned PayPal's page."""
     world.sandbox.faults.order(FaultOrder(kind, CREATE, count=3))
     answer = world.ask(1099)
     world.sandbox.faults.clear()
@@ -130,7 +130,7 @@ def late_leftover(world: World) -> None:
 
 
 def given_out_forgotten(world: World) -> None:
-    """The store forgot the PaymentIntent that was given out, and the order went on at PayPal."""
+    """The store forgot a returned PaymentIntent, and the order went on at PayPal."""
     given_out(world)
     world.go_back(world.store.versions[0])
     world.sleep(20)
@@ -160,7 +160,7 @@ def canceled(world: World) -> None:
 
 
 def expired(world: World) -> None:
-    """Nobody approved it: PayPal has forgotten the order, and Stripe the leftover's key."""
+    """Without an approval, PayPal has forgotten the order, and Stripe the leftover's key."""
     switched(world)
     world.sleep(25 * HOUR)
 

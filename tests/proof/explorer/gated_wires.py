@@ -139,7 +139,7 @@ class GatedTransport:
     def _read(self, answer: Response, fault: str, what: str) -> http_client.Response:
         self._worker.notice((answer.status, answer.body))
         if what != READ:
-            # What is on its way decides what follows, so two answers are two states.
+            # The answer on its way decides the next step, so two answers are two states.
             on_its_way = f"answer to {what}"
             self._worker.pause(on_its_way)
             if fault == "lost after" or self._worker.choose(on_its_way, ANSWER) == "lost after":

@@ -12,7 +12,14 @@ from greenlet import GreenletExit
 
 from payment_service.http_client import connection as http_client
 from payment_service.http_client.failures import HttpFailure
-from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.contract import (
+    KeyRecord,
+    Order,
+    Position,
+    Selection,
+    State,
+    StoreUnavailable,
+)
 from sandbox.answers import Response
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder
@@ -99,6 +106,14 @@ class StepStore:
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
         return self._worker.world.store.scan(state)
+
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        return self._worker.world.store.page(selection, limit, before)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:
+        return self._worker.world.store.unlisted(again=again)
 
     def ping(self) -> None:
         return None

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from payment_service.background.start import open_approvals
 from payment_service.errors import PaymentError
+from payment_service.payments.context import Context
 from sandbox.paypal.acts import change_capture
+from tests.support.flow_bench import BUDGET_SECONDS
 from tests.support.gated_bench import HOUR, GatedBench
 
 
@@ -66,6 +71,30 @@ def test_two_processes_take_a_look_once(bench: GatedBench) -> None:
     assert looks.run(first[0])
     assert not looks.run(second[0])
     assert bench.captures_sent() == 1
+
+
+def test_loop_runs_the_looks_that_are_due(bench: GatedBench) -> None:
+    bench.approved()
+    loop = open_approvals(*service_of(bench.context))
+    assert loop is not None
+    assert loop.run_once() == 0
+    bench.now += 60
+    assert loop.run_once() == 1
+    assert loop.run_once() == 0
+    assert bench.status() == "succeeded"
+
+
+def test_no_job_looks_where_no_gateway_is_gated(bench: GatedBench) -> None:
+    assert open_approvals(*service_of(replace(bench.context, gated={}))) is None
+
+
+def service_of(context: Context) -> tuple[Any, Any]:
+    """Return the settings and the payments of a service with one account."""
+    orders = SimpleNamespace(context=context)
+    payments = SimpleNamespace(
+        accounts=lambda: [(context, lambda _: True)], orders=orders, orders_of=lambda _: orders
+    )
+    return SimpleNamespace(request_budget_seconds=BUDGET_SECONDS), payments
 
 
 def test_failed_look_is_followed_by_the_next_one(bench: GatedBench) -> None:

@@ -9,7 +9,8 @@ import pytest
 from payment_service.errors import InFlight, StripeFailed, StripeUnreachable
 from payment_service.gateways.deadline import Deadline
 from payment_service.payments.record import gated_transitions
-from payment_service.payments.recovery.strays import TWO_PAID, settle_stray
+from payment_service.payments.record.history import TWO_PAID
+from payment_service.payments.recovery.strays import settle_stray
 from sandbox.faults import FaultOrder, Match
 from tests.support.flow_bench import BUDGET_SECONDS
 from tests.support.switch_bench import PAYPAL_ONLY, STRIPE_ONLY, TwoGateways

@@ -44,6 +44,7 @@ EVENTS = {"ORDER_EVENTS_URL": "https://hunter2.example", "ORDER_EVENTS_SECRET": 
             "off: PAYPAL_WEBHOOK_ID is not set",
         ),
         ({"GATEWAYS": "stripe,paypal", "PAYPAL_WEBHOOK_ID": "hunter2"}, "paypal_webhooks", "on"),
+        (KEY, "traces", "off"),
         (KEY, "pages", "off"),
         ({"CHECKOUT_DEMO": "1"}, "pages", "on"),
         (SANDBOX, "pages", "on"),

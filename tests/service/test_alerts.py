@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 RULES = DEPLOY / "alerts.yaml"
 
 ALERTS: dict[str, dict[str, Any]] = {
@@ -39,9 +39,13 @@ class Case:
     at: int = 30
 
 
+def happened(what: str) -> str:
+    return f'payments_order_happenings_total{{what="{what}"}}'
+
+
 def first_event(what: str) -> Case:
     """One event, in a process that has counted none before."""
-    name = f'payments_order_happenings_total{{what="{what}"}}'
+    name = happened(what)
     return Case({name: "0x25 1x20"}, {name: "0x45"}, {"what": what})
 
 
@@ -65,7 +69,10 @@ def slow(name: str, seconds: float, label: str) -> Case:
     return Case(above, {**above, low: "0+60x60"})
 
 
-STORE_FAILURES = 'payments_store_failures_total{operation="claim"}'
+STORE_FAILURES = 'payments_store_failures_total{operation="claim",cause="timeout"}'
+WRONG_PASSWORD = 'payments_store_failures_total{operation="claim",cause="authentication"}'
+NO_MASTER = 'payments_store_failures_total{operation="claim",cause="cluster_down"}'
+SPANS_LOST = 'payments_spans_total{outcome="failed"}'
 AGE = "payments_outbox_age_seconds"
 DELIVERED = 'payments_order_happenings_total{what="event_delivered"}'
 TWO_PAID = 'payments_reconcile_orders{outcome="two_paid"}'
@@ -117,12 +124,25 @@ CASES = {
     "PaymentsStripeLimited": Case({sends("limited"): "0+60x60"}, {sends("limited"): "0+1x60"}),
     "PaymentsStripeSlow": slow("stripe_send_seconds", 5, 'operation="POST /v1/payment_intents"'),
     "PaymentsStoreFailing": Case({STORE_FAILURES: "0x25 0+1x30"}, {STORE_FAILURES: "0x10 1x50"}),
+    "PaymentsStoreRefuses": Case(
+        {WRONG_PASSWORD: "0x25 1x30"}, {STORE_FAILURES: "0+1x60"}, {"cause": "authentication"}
+    ),
+    "PaymentsStoreClusterDown": Case(
+        {NO_MASTER: "0x25 0+1x30"}, {NO_MASTER: "0x20 1x40", STORE_FAILURES: "0+1x60"}
+    ),
     "PaymentsStoreSlow": slow("store_seconds", 0.5, 'operation="claim"'),
     "PaymentsBudgetExhausted": Case(
         {"payments_budget_exhaustions_total": "0x20 0+2x30"},
         {"payments_budget_exhaustions_total": "0x20 3x30"},
     ),
     "PaymentsSlow": slow("request_seconds", 5, 'route="/create-payment-intent"'),
+    "PaymentsLeasesLost": Case(
+        {happened("stale_owner"): "0+5x60"}, {happened("taken_over"): "0x25 400x60"}, at=40
+    ),
+    "PaymentsTracesLost": Case({SPANS_LOST: "0+1x60"}, {SPANS_LOST: "0x20 9x60"}, at=40),
+    "PaymentsRefundsRejected": Case(
+        {happened("refund_rejected"): "0x20 20x30"}, {happened("refund_rejected"): "0x20 2x30"}
+    ),
     "PaymentsOrdersUnknown": Case(
         {"payments_unknown_orders": "0 2x60"}, {"payments_unknown_orders": "2x10 0x60"}, at=40
     ),
