@@ -15,6 +15,11 @@ from payment_service.schema.fields import rule
 
 MAX_LIMIT, DEFAULT_LIMIT = 100, 20
 
+_INTEGER = re.compile("[0-9]{1,9}")
+
+# The answers have three decimals; six are those of a float of today.
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+
 UNKNOWN, IN_FLIGHT = "unknown", "in_flight"
 
 Status = Literal[
@@ -36,14 +41,13 @@ _NOT_AN_INSTANT = "must be Unix seconds, like 1796083200 or 1796083200.123"
 
 
 def _integer(text: object) -> int:
-    if not isinstance(text, str) or not re.fullmatch("[0-9]{1,9}", text):
+    if not isinstance(text, str) or not _INTEGER.fullmatch(text):
         raise ValueError(_NOT_A_LIMIT)
     return int(text)
 
 
 def _seconds(text: object) -> float:
-    # The answers have three decimals; six are those of a float of today.
-    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
+    if not isinstance(text, str) or not _SECONDS.fullmatch(text):
         raise ValueError(_NOT_AN_INSTANT)
     return float(text)
 
