@@ -107,6 +107,18 @@ class Tally:
     uncaptured: list[str] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
 
+    def failed(self, *, forgetful: bool) -> bool:
+        """Whether the run broke a promise; a store that forgets may leave a stray."""
+        broken = (
+            *(self.two_given, self.unanswered, self.refunded_twice, self.refunds_left),
+            *(self.two_payments, self.uncaptured, self.leftovers),
+        )
+        return any(broken) or (bool(self.two_payable) and not forgetful)
+
+    def suspects(self) -> list[str]:
+        """Return the orders whose story is worth reading."""
+        return [*self.strays, *self.two_payments, *self.uncaptured, *self.leftovers]
+
     def table(self) -> str:
         """Return the run as a table in Markdown."""
         rows = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.proof.chaos import SEARCH_LAGS_SECONDS, Chaos
+from tests.proof.gateway_chaos import GatewayChaos
 from tests.support.servers import Postgres, Redis
 
 SECONDS = 5
@@ -48,3 +49,16 @@ def test_chaos_refunds_nothing_twice(server: type[Postgres] | type[Redis], forge
     assert tally.counts["refunds: 200"] > 5
     assert (tally.refunded_twice, tally.refunds_left) == ([], [])
     assert (tally.two_given, tally.unanswered) == ([], [])
+
+
+@pytest.mark.parametrize("server", [Postgres, Redis])
+def test_chaos_at_two_gateways_yields_one_payment_for_each_order(
+    server: type[Postgres] | type[Redis],
+) -> None:
+    with server() as store, GatewayChaos(store) as chaos:
+        tally = chaos.run(SECONDS)
+    print(tally.table())
+    assert tally.orders > 5
+    assert (tally.two_payments, tally.unanswered) == ([], [])
+    assert (tally.uncaptured, tally.leftovers) == ([], [])
+    assert tally.counts["orders captured at PayPal"]
