@@ -116,9 +116,7 @@ def main() -> int:
         begun = "start" in options.only
         starts = start.measure((servers.flask_sample(), *stores, servers.node())) if begun else []
         switched = [
-            failover.measure(each, options.seconds)
-            for each in stores
-            if "failover" in options.only
+            failover.measure(each, options.seconds) for each in stores if "failover" in options.only
         ]
     scaled = scale.measure(options.seconds) if "scale" in options.only else []
     text = table(results) + (steady.table(calm) if calm else "")

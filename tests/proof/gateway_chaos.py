@@ -239,9 +239,7 @@ class GatewayChaos(Chaos):
             "KEY_STORE_URL": self._url,
         }
         settings = load_settings({name: value for name, value in environ.items() if value})
-        with closing(
-            open_payments(settings, clock=lambda: time.time() + self._ahead)
-        ) as payments:
+        with closing(open_payments(settings, clock=lambda: time.time() + self._ahead)) as payments:
             before = self._records(payments)
             self.tally.counts["orders with a leftover at the end"] = sum(
                 bool(each.follow_up.leftovers) for each in before
