@@ -91,9 +91,10 @@ MOST_ROUNDS = 200
 class GatewayChaos(Chaos):
     """Chaos with PayPal as the second gateway.
 
-    Shoppers pay what is given out at Stripe and approve what is given out at PayPal, and shops
-    cancel. A shop sends the same request again after an approval, or leaves the capture to PayPal's
-    event and to the service's own look.
+    Shoppers pay what is given out at Stripe and approve what is given out at PayPal, old pages
+    included, and shops cancel. A shop sends the same request again after an approval, or leaves the
+    capture to PayPal's event and to the service's own look. At the end, the shoppers pay and
+    approve everything that was ever given out.
     """
 
     def __enter__(self) -> Self:
@@ -115,7 +116,7 @@ class GatewayChaos(Chaos):
         return fields
 
     def _go_on(self, session: Session, order: Order) -> None:
-        self._shopper(order.given[-1])
+        self._shopper(random.choice(order.given))
         if random.random() < 0.6:
             self._ask(session, order)
         if random.random() < 0.15:
@@ -144,12 +145,25 @@ class GatewayChaos(Chaos):
     def _finish_all(self, threads: int) -> None:
         self._finishing = True
         super()._finish_all(threads)
+        self._find_two_payments()
+        self._pay_everything()
+        super()._finish_all(threads)
+
+    def _pay_everything(self) -> None:
+        for order in self._orders:
+            for payment_id in dict.fromkeys(order.given):
+                # What is paid or canceled cannot be paid again.
+                with suppress(AssertionError):
+                    if payment_id.startswith("pi_"):
+                        self.sandbox.pay(payment_id)
+                    else:
+                        self.paypal.act(payment_id, "approve")
 
     # The failures.
 
     def _order_faults(self) -> None:
-        self._new_weather(self.sandbox, STRIPE, "Stripe")
-        self._new_weather(self.paypal, PAYPAL, "PayPal")
+        """Begin with an outage of Stripe, so that even a short run has orders at PayPal."""
+        self.sandbox.faults(orders_of(STRIPE["is away"], self._dice))
 
     def _new_weather(self, gateway: Any, weather: Weather, name: str) -> None:
         # Orders go to PayPal only while it works at least partly.
@@ -169,7 +183,8 @@ class GatewayChaos(Chaos):
 
     def _change_weather(self) -> None:
         while not self._over.wait(random.uniform(1.0, 3.0)):
-            self._order_faults()
+            self._new_weather(self.sandbox, STRIPE, "Stripe")
+            self._new_weather(self.paypal, PAYPAL, "PayPal")
 
     def _advance(self, seconds: float) -> None:
         super()._advance(seconds)
