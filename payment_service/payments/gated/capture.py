@@ -100,10 +100,10 @@ class Capturing:
                 return self._captured(mine, intent)
             case PayerNeeded():
                 return self._payer_needed(mine, known, outcome)
-            case CaptureOver(error, None):
-                return self._refused(mine, known, error)
-            case CaptureOver(error, intent):
+            case CaptureOver(error, intent) if intent:
                 return self._over(mine, intent, error)
+            case CaptureOver(error):
+                return self._refused(mine, known, error)
             case PaymentGone(error):
                 return self._gone(mine, known, error)
             case AccountRefused(error):
