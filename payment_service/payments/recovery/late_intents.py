@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import TAKEN
 from payment_service.payments.context import Context
 from payment_service.payments.record import transitions
 from payment_service.payments.record.gateways import Leftover
@@ -67,7 +68,8 @@ class LateLookUps:
         for place in places(context, record):
             gateway = context.open_gateway(place.gateway)
             found = gateway.find(record.order, place.since, deadline, place.until or None)
-            for stray in found:
+            # A call that fails for another one must not hide what is taken.
+            for stray in sorted(found, key=lambda each: each.status not in TAKEN):
                 if not stray.payable or stray.id == record.payment_intent_id:
                     continue
                 held = self._held(record)

@@ -141,6 +141,23 @@ def test_taken_payment_is_adopted_though_another_cannot_be_canceled(
     assert other not in bench.payable()
 
 
+@pytest.mark.parametrize("paid_first", [False, True])
+def test_late_look_finds_a_taken_payment_though_another_cannot_be_canceled(
+    bench: GatedBench, *, paid_first: bool
+) -> None:
+    switched(bench)
+    [leftover] = bench.payable()
+    bench.now += 1
+    stray = bench.stray("A-1")
+    paid = leftover if paid_first else stray
+    bench.act(paid, "confirm")
+    break_cancellations(bench, "error_503")
+    bench.now += 60
+    bench.look()
+    record = bench.record()
+    assert (record.payment_intent_id, record.payment_status) == (paid, "succeeded")
+
+
 def break_cancellations(bench: GatedBench, kind: str) -> None:
     match = Match(method="POST", path="/v1/payment_intents/pi_")
     bench.sandbox.faults.order(FaultOrder(kind, match, count=None))
