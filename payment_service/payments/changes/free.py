@@ -33,12 +33,13 @@ def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRe
     if record is None:
         raise NotFound("This order is not known.")
     if record.follow_up.fenced:
+        _check_unpaid(context, record, deadline)
         return record
     if record.state != "created":
         raise Changed("This order has no PaymentIntent: the next request for it resolves it.")
     gated = context.gated_of(record)
-    if gated and gated_transitions.is_in_work(record, context.clock()):
-        raise Changed("Another process captures this order's payment right now.")
+    if gated and context.clock() < gated_transitions.last_arrival(record):
+        raise Changed("A capture of this order may still arrive; wait an hour after the last send.")
     shown = find(gated, record, deadline) if gated else find_recorded(context, record, deadline)
     if shown is not None:
         raise Changed(
@@ -46,6 +47,20 @@ def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRe
             + ("The next request creates another one." if not shown.payable else "Cancel it.")
         )
     return record
+
+
+def _check_unpaid(context: Context, record: OrderRecord, deadline: Deadline) -> None:
+    """Raise Changed if the fence stands because of a capture of the recorded payment itself.
+
+    An earlier send of it may have arrived late, without an answer.
+    """
+    gated = context.gated_of(record)
+    shown = find(gated, record, deadline) if gated and record.state == "created" else None
+    if shown is not None and gated_transitions.is_paid(shown):
+        raise Changed(
+            f"The gateway shows this order's payment {shown.id} with the status {shown.status}: "
+            "the order is paid."
+        )
 
 
 def free_order(context: Context, record: OrderRecord, reason: str) -> None:

@@ -135,6 +135,14 @@ def may_arrive(record: OrderRecord, now: float) -> bool:
     return is_unresolved(record) or now < capture_of(record).doubt_until
 
 
+def last_arrival(record: OrderRecord) -> float:
+    """When the last send that may be without an answer can no longer arrive (Unix seconds)."""
+    capture = capture_of(record)
+    if not is_claimed(record):
+        return capture.doubt_until
+    return max(capture.until + LATEST_ARRIVAL_SECONDS, capture.doubt_until)
+
+
 def is_stuck(record: OrderRecord, now: float) -> bool:
     """Whether a capture has been unknown for so long that a person must look."""
     claimed_at = capture_of(record).claimed_at

@@ -331,8 +331,33 @@ def test_capture_that_the_gateway_does_not_show_is_given_up_by_a_person(
 ) -> None:
     payment_id = claimed(bench)
     bench.paypal.orders.pop(payment_id)
+    with pytest.raises(Changed):
+        free(bench)
+    bench.now += HOUR
     free(bench)
     assert bench.status() == "canceled"
+
+
+def test_payment_in_doubt_is_not_freed(bench: GatedBench) -> None:
+    payment_id = bench.approved("INSTRUMENT_DECLINED")
+    bench.break_captures("lost_before", count=None)
+    bench.tried()
+    bench.paypal.faults.clear()
+    bench.complete()
+    bench.paypal.orders.pop(payment_id)
+    bench.now += HOUR - 60
+    with pytest.raises(Changed):
+        free(bench)
+
+
+def test_order_that_its_own_late_capture_fenced_is_not_freed(bench: GatedBench) -> None:
+    fenced(bench)
+    payment_id = bench.record().payment_intent_id
+    bench.paypal.rules = replace(bench.paypal.rules, unique_invoices="never")
+    bench.capture_named(payment_id)
+    with pytest.raises(Changed):
+        free(bench)
+    assert bench.record().follow_up.fenced
 
 
 def test_capture_under_way_is_not_freed(bench: GatedBench) -> None:
