@@ -209,19 +209,29 @@ class Sentinel:
     def master(self) -> Redis:
         """Return the server that is the master now."""
         return next(
-            server for server in self.servers if "role:master" in server.run("INFO", "replication")
+            server
+            for server in self.servers
+            if server.running and "role:master" in server.run("INFO", "replication")
         )
 
     def fail_over(self) -> None:
         """Make the replica the master, in order; return once Sentinel names it."""
         old = self.master()
         until(lambda: "OK" in self._watcher.run("SENTINEL", "FAILOVER", self.service))
-        until(
-            lambda: (
-                str(old.port)
-                not in self._watcher.run("SENTINEL", "get-master-addr-by-name", self.service)
-            )
-        )
+        until(lambda: not self._names(old))
+
+    def kill_master(self) -> None:
+        """Kill the master; once Sentinel names another, restart it as that one's replica."""
+        old = self.master()
+        old.kill()
+        until(lambda: not self._names(old))
+        old.start()
+        new = next(server for server in self.servers if server is not old)
+        until(lambda: "state=online" in new.run("INFO", "replication"))
+
+    def _names(self, server: Redis) -> bool:
+        named = self._watcher.run("SENTINEL", "get-master-addr-by-name", self.service)
+        return str(server.port) in named
 
 
 class _Watcher(Redis):
