@@ -48,8 +48,9 @@ def _port_with_bus() -> int:
 class Node(Redis):
     """A node of a cluster."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         super().__init__(
+            *options,
             *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
             *("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"),
             *("--cluster-replica-validity-factor", "0"),
@@ -68,6 +69,10 @@ class Node(Redis):
     def id(self) -> str:
         """Return its name in the cluster."""
         return str(self.ask("CLUSTER MYID"))
+
+    def is_up(self) -> bool:
+        """Return whether it knows a server for every slot."""
+        return bool(self.ask("CLUSTER INFO")["cluster_state"] == "ok")
 
     def is_master(self) -> bool:
         return bool(self.ask("ROLE")[0] == "master")
@@ -239,12 +244,12 @@ class _Watcher(Redis):
 
     ready = "Sentinel ID is"
 
-    def configure(self, service: str, port: int) -> None:
+    def configure(self, service: str, port: int, down_after_ms: int = NODE_TIMEOUT_MS) -> None:
         lines = (
             f"port {self.port}",
             "bind 127.0.0.1",
             f"sentinel monitor {service} 127.0.0.1 {port} 1",
-            f"sentinel down-after-milliseconds {service} {NODE_TIMEOUT_MS}",
+            f"sentinel down-after-milliseconds {service} {down_after_ms}",
             f"sentinel failover-timeout {service} 3000",
         )
         (self.directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
