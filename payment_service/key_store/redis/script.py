@@ -23,12 +23,17 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class ScriptCall:
-    """A call of a script on one key; the command `around` is sent before and after it."""
+    """A call of a script on one key; the command `around` is sent before and after it.
+
+    `more_keys`: further keys, which are in the same slot.
+    """
 
     script: Script
     key: str
     values: tuple[Any, ...]
     around: Command | None = None
+    more_keys: tuple[str, ...] = ()
 
     def command(self) -> Command:
-        return ("EVALSHA", self.script.sha, 1, self.key, *self.values)
+        keys = self.key, *self.more_keys
+        return ("EVALSHA", self.script.sha, len(keys), *keys, *self.values)
