@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from limits.storage import RedisStorage
 
@@ -25,7 +25,7 @@ class KeyStoreCounters(RedisStorage):
     cluster is down. Only what the sliding windows need is available. Raises RedisError.
     """
 
-    STORAGE_SCHEME: ClassVar[list[str]] = [SCHEME]
+    STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - the base class declares it so
 
     def __init__(self, uri: str, *, url: str, timeout_seconds: float) -> None:
         """`url`: the key store's, of one Redis, a cluster or Sentinel."""

@@ -19,7 +19,7 @@ MOMENT_SECONDS = 0.6
 
 
 class Money:
-    """A refund or a capture of 500, on a bench of its own."""
+    """A refund or a capture of 500 in a new scene."""
 
     def __init__(self, kind: str) -> None:
         self.kind, self.bench = kind, AfterBench()
