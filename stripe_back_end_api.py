@@ -15,7 +15,12 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request
 
 from payment_service import wiring
-from payment_service.background.start import start_delivery, start_late_look_ups
+from payment_service.background.start import (
+    start_approvals,
+    start_delivery,
+    start_enlisting,
+    start_late_look_ups,
+)
 from payment_service.cli.commands import (
     add_commands,
     from_environment,
@@ -23,22 +28,29 @@ from payment_service.cli.commands import (
     is_serving,
 )
 from payment_service.cli.serve import become_server
-from payment_service.payments.payments import Payments
+from payment_service.payments.payments import PaymentAnswer, Payments
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, load_settings
+from payment_service.settings.otel import publish_otel
 from payment_service.telemetry import request_log
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
 from payment_service.web.errors import ERROR_RESPONSES, STATUSES, add_error_handlers
 from payment_service.web.flask_app import App
+from payment_service.web.operator_routes import add_operator_routes
 from payment_service.web.order_routes import add_order_routes
+from payment_service.web.orders_list_routes import add_orders_list_routes
 from payment_service.web.parse import parse_body
 from payment_service.web.query_string import read_query
 from payment_service.web.rebuild_after_fork import (
     rebuild_after_fork,
     refuse_uwsgi_without_lazy_apps,
 )
+from payment_service.web.webhooks import add_webhooks
 from payment_service.wiring import Parts, configure, open_parts
+
+# Endpoints of files, which no metric counts one by one.
+PAGES = ("demo", "operator_page")
 
 # If a worker exits with this code, gunicorn shuts down instead of restarting the worker.
 WORKER_BOOT_ERROR = 3
@@ -54,6 +66,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     if settings is None:
         refuse_uwsgi_without_lazy_apps()
         configuration = wiring.inherited or configure(load_settings())
+        publish_otel()
         request_log.start_logging(configuration.settings.log_level)
     else:
         configuration = configure(settings)
@@ -62,20 +75,27 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     _add_routes(app, parts)
     _add_own_description(app, parts)
     add_order_routes(app, parts)
+    add_webhooks(app, parts)
+    add_orders_list_routes(app, parts)
+    if parts.clients is not None:
+        add_operator_routes(app, parts, parts.clients)
     add_commands(app.cli, lambda: parts)
     if settings.checkout_demo or settings.sandbox_url:
         _add_pages(app, settings)
     add_error_handlers(app)
-    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint != "demo"}
+    routes = {each.rule for each in app.url_map.iter_rules() if each.endpoint not in PAGES}
     parts.metrics.start_requests_at_zero(routes, STATUSES)
     app.before_request(_begin)
     app.after_request(lambda response: _end(response, parts.metrics))
     access_control.install(app, settings, parts.clients)
     app.teardown_request(_forget)
+    app.wsgi_app = parts.tracing.traced_app(app.wsgi_app, routes)  # type: ignore[assignment,method-assign]
     if settings.order_events_delivery == "embedded" and is_serving():
-        start_delivery(settings, parts.payments, parts.receivers)
+        start_delivery(settings, parts.payments, parts.receivers, parts.tracing)
     if payments is None and is_serving():
-        start_late_look_ups(settings, parts.payments)
+        start_late_look_ups(settings, parts.payments, parts.tracing)
+        start_approvals(settings, parts.payments, parts.tracing)
+        start_enlisting(parts.payments)
     if is_serving():
         parts.metrics.serve()
     if payments is None:
@@ -110,12 +130,16 @@ def _add_routes(app: Flask, parts: Parts) -> None:
 
     @app.post("/create-payment-intent")
     def create_payment_intent() -> Response:
-        answer = payments.create(parse_body(PaymentRequest))
-        response = jsonify(
-            payment_intent_id=answer.payment_intent_id,
-            client_secret=answer.client_secret,
-            status=answer.status,
-        )
+        wanted = parse_body(PaymentRequest)
+        answer = payments.create(wanted)
+        shown = {
+            "payment_intent_id": answer.payment_intent_id,
+            "client_secret": answer.client_secret,
+            "status": answer.status,
+        }
+        if wanted.accept_gateways is not None:
+            shown |= _gateway_fields(answer)
+        response = jsonify(shown)
         if answer.replayed:
             response.headers["Idempotent-Replayed"] = "true"
         return response
@@ -136,6 +160,12 @@ def _add_routes(app: Flask, parts: Parts) -> None:
     def readyz() -> Response:
         payments.ready()
         return jsonify(status="ok")
+
+
+def _gateway_fields(answer: PaymentAnswer) -> dict[str, str]:
+    """Return what a page needs that can handle several gateways."""
+    link = {"redirect_url": answer.redirect_url} if answer.redirect_url else {}
+    return {"gateway": answer.gateway, **link}
 
 
 def _add_own_description(app: Flask, parts: Parts) -> None:
@@ -164,7 +194,14 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 
     key = settings.demo_api_key if settings.clients_file else None
     demo_key = key.get_secret_value() if key else None
-    pages = open_pages(Demo(settings.sandbox_url, settings.demo_stage_url, demo_key))
+    gateways = settings.listed_gateways if settings.several_gateways else ()
+    # The stand-in has no credentials that the page could disclose; PayPal itself is not for pages.
+    paypal_url = settings.paypal_api_base if settings.sandbox_url and gateways else None
+    client_id = _demo_client() if demo_key else None
+    demo = Demo(
+        settings.sandbox_url, settings.demo_stage_url, demo_key, paypal_url, gateways, client_id
+    )
+    pages = open_pages(demo)
 
     def show() -> Response:
         shown = pages[request.path]
@@ -172,6 +209,13 @@ def _add_pages(app: Flask, settings: Settings) -> None:
 
     for path in pages:
         app.add_url_rule(path, endpoint="demo", view_func=show)
+
+
+def _demo_client() -> str:
+    # It is loaded already where there is a clients file, and only then.
+    from payment_service.access.clients import DEMO
+
+    return DEMO
 
 
 def _begin() -> None:

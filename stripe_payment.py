@@ -101,6 +101,10 @@ def create_payment_intent(
     rejects the key. A key that was stored as plain text no longer knows its order; give `order_id`
     in `metadata` then.
 
+    The promise across gateways is the service's only. If the service has passed an order over to a
+    second gateway, this function knows nothing of it: with the same parameters, Stripe returns the
+    PaymentIntent that the order has left, and it can be paid. For such an order ask the service.
+
     If Stripe fails, the function logs the failure and returns None. It reads STRIPE_SECRET_KEY and
     the other STRIPE_ settings. Raises SettingsError if they are invalid, and ValueError for an
     invalid key, such as an empty one, or for metadata that names another order than the key.

@@ -1,7 +1,8 @@
 """Stores filled with any number of orders, as if the service had created each.
 
 Order numbers are pseudo-random texts, so that they are spread over an index. The service's code
-writes the first ones; the store copies one of them, in SQL or Lua, to create the rest.
+writes the first ones; the store copies one of them, in SQL or Lua, to create the rest. These
+changed a hundredth of a second apart; seven of ten are paid, and one of 500 waits for a capture.
 """
 
 from __future__ import annotations
@@ -39,19 +40,34 @@ CHUNK = 500_000
 
 _COPIED = """
     attempt, fingerprint, replace(params, order_name(0), order_name(i)), state, owner, locked_until,
-    first_sent_at, updated_at, version, saved_5xx, intent_name(i), payment_status,
-    replace(follow_up, intent_name(0), intent_name(i)), due_at
+    first_sent_at, updated_at + i * 0.01, version, saved_5xx, intent_name(i),
+    CASE
+        WHEN i % 500 = 0 THEN 'requires_capture'
+        WHEN i % 10 < 7 THEN 'succeeded'
+        WHEN i % 10 = 9 THEN 'canceled'
+        ELSE payment_status
+    END,
+    replace(follow_up, intent_name(0), intent_name(i)), due_at, alarm_at, list_client,
+    listed_version
+"""
+
+_INTO = """
+INSERT INTO key_records (
+    key, attempt, fingerprint, params, state, owner, locked_until, first_sent_at, updated_at,
+    version, saved_5xx, payment_intent_id, payment_status, follow_up, due_at, alarm_at,
+    list_client, listed_version
+)
 """
 
 MULTIPLY_IN_SQLITE = f"""
 WITH RECURSIVE numbers(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM numbers WHERE i < ?)
-INSERT INTO key_records
+{_INTO}
 SELECT replace(key, order_name(0), order_name(i)), {_COPIED}
 FROM key_records, numbers WHERE key = 'test:6:shop-7:' || order_name(0)
 """
 
 MULTIPLY_IN_POSTGRES = f"""
-INSERT INTO key_records
+{_INTO}
 SELECT convert_to('test:6:shop-7:' || order_name(i), 'UTF8'), {_COPIED}
 FROM key_records, generate_series({{}}::bigint, {{}}::bigint) i
 WHERE key = convert_to('test:6:shop-7:' || order_name(0), 'UTF8')
@@ -65,7 +81,7 @@ CREATE FUNCTION intent_name(bigint) RETURNS text LANGUAGE sql IMMUTABLE
 """
 
 # A script blocks Redis, so each creates a limited number. Redis has SHA-1 but not MD5.
-REDIS_CHUNK = 50_000
+REDIS_CHUNK = 10_000
 
 MULTIPLY_IN_REDIS = """
 local seed = redis.call('HMGET', KEYS[1], 'owner', 'version', 'record')
@@ -81,7 +97,21 @@ for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
     local name = 'ORDER-' .. string.sub(redis.sha1hex(i), 1, 32)
     local record = copied(seed[3], ARGV[3], name)
     record = copied(record, ARGV[4], string.format('pi_3Q%022d', i))
+    local at, status = string.format('%.3f', ARGV[6] + i * 0.01), 'requires_payment_method'
+    if i % 500 == 0 then
+        status = 'requires_capture'
+    elseif i % 10 < 7 then
+        status = 'succeeded'
+    elseif i % 10 == 9 then
+        status = 'canceled'
+    end
+    record = string.gsub(record, '"updated_at":[%d.]+', '"updated_at":' .. at)
+    record = string.gsub(record, '("payment_status":)"[a-z_]+"', '%1"' .. status .. '"')
     redis.call('HSET', ARGV[5] .. name, 'owner', seed[1], 'version', seed[2], 'record', record)
+    redis.call('HSET', ARGV[5] .. name, 'listed', seed[2])
+    local order = 'test:6:shop-7:' .. name
+    redis.call('ZADD', 'payment:list:{0}:test:' .. status, at, order)
+    redis.call('ZADD', 'payment:list:{0}:test:6:shop-7:' .. status, at, order)
 end
 """
 
@@ -202,7 +232,7 @@ def redis(_: int) -> Iterator[FilledStore]:
 
         def multiply(first: int, end: int) -> None:
             before, seed = "payment:order:test:6:shop-7:", order_name(0)
-            names = (seed, intent_name(0), before)
+            names = (seed, intent_name(0), before, NOW)
             client.config_set("appendfsync", "no")
             for start in range(first, end, REDIS_CHUNK):
                 last = min(start + REDIS_CHUNK, end) - 1

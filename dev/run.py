@@ -1,4 +1,4 @@
-"""Implements `make run`: starts the service and, if no Stripe key is set, the sandbox."""
+"""Implements `make run`: starts the service and, if no Stripe key is set, both sandboxes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from dev.family import AnsweredError, CannotStartError, Family, ask
 from payment_service.access.live_mode import refuse_unsafe
+from payment_service.access.second_gateway import refuse_second_gateway
 from payment_service.key_store.shared_directory import shared_directory
 from payment_service.schema.fields import names_of
 from payment_service.settings import Settings, SettingsError, environment, load_settings
@@ -23,6 +24,7 @@ from payment_service.settings.development import published
 from payment_service.wiring import clients_of
 from sandbox.authentication import PUBLISHABLE_KEY, SECRET_KEY
 from sandbox.command_line import DEFAULT_PORT, WEBHOOK_SECRET
+from sandbox.paypal.command_line import WEBHOOK_ID
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "STRIPE_SECRET_KEY" in given:
             _run(given, sandbox_port=None)
         else:
-            _run({**_demo_settings(), **given, **_sandbox_settings(port)}, sandbox_port=port)
+            ours = {**_demo_settings(), **given, **_sandbox_settings(port)}
+            _run({**ours, **_paypal_settings(ours)}, sandbox_port=port)
     except (SettingsError, CannotStartError) as wrong:
         print(wrong, file=sys.stderr)
         return 1
@@ -82,6 +85,24 @@ def _demo_settings() -> dict[str, str]:
         "WEB_CONCURRENCY": "1",
         "DEMO_STAGE_URL": f"http://127.0.0.1:{_free_port()}",
         "DEMO_API_KEY": f"api_{secrets.token_hex(16)}",
+        "GATEWAYS": "stripe,paypal",
+        "FAILOVER": "1",
+        # The sandbox answers at once, so a short wait shows a failure, and the demo stays quick.
+        "FAILOVER_AFTER_SECONDS": "2",
+    }
+
+
+def _paypal_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of PayPal's stand-in, and the demo's pages to return to."""
+    address = _address(load_settings(given))
+    return {
+        "PAYPAL_CLIENT_ID": "sandbox",
+        "PAYPAL_CLIENT_SECRET": "sandbox",
+        "PAYPAL_WEBHOOK_ID": WEBHOOK_ID,
+        "PAYPAL_API_BASE": f"http://127.0.0.1:{_free_port()}",
+        "PAYPAL_RETURN_URL": f"{address}/?paypal=approved&order={{order_id}}",
+        "PAYPAL_CANCEL_URL": f"{address}/?paypal=canceled&order={{order_id}}",
+        "PAYPAL_BRAND_NAME": "Kestrel Paper",
     }
 
 
@@ -95,7 +116,9 @@ def _free_port() -> int:
 def _run(environ: dict[str, str], *, sandbox_port: int | None) -> None:
     """Run the service until a signal arrives. Raises SettingsError and CannotStartError."""
     settings = load_settings(environ)
-    refuse_unsafe(settings, clients_of(settings))
+    clients = clients_of(settings)
+    refuse_unsafe(settings, clients)
+    refuse_second_gateway(settings, clients)
     _refuse_taken_port(settings)
     address = _address(settings)
     # The processes end first: they use what the others remove.
@@ -106,6 +129,8 @@ def _run(environ: dict[str, str], *, sandbox_port: int | None) -> None:
     ):
         if sandbox_port:
             _start_sandbox(family, sandbox_port, f"{address}/webhook", environ)
+            if settings.several_gateways:
+                _start_paypal(family, settings, f"{address}/webhook/paypal", environ)
         service = family.start("The service", SERVICE, environ)
         if sandbox_port:
             stage = _tutorial_command(settings, service)
@@ -124,6 +149,16 @@ def _start_sandbox(family: Family, port: int, webhook: str, environ: Mapping[str
     command = [sys.executable, "-m", "sandbox", "--port", str(port), "--webhook-url", webhook]
     family.start("The sandbox", command, environ, quiet=True)
     family.wait_for("The sandbox", f"http://127.0.0.1:{port}/_sandbox/rules")
+
+
+def _start_paypal(
+    family: Family, settings: Settings, webhook: str, environ: Mapping[str, str]
+) -> None:
+    base = settings.paypal_api_base or ""
+    port = str(urlsplit(base).port)
+    command = [sys.executable, "-m", "sandbox.paypal", "--port", port, "--webhook-url", webhook]
+    family.start("PayPal's sandbox", command, environ, quiet=True)
+    family.wait_for("PayPal's sandbox", f"{base}/_sandbox/rules")
 
 
 @contextmanager
@@ -145,7 +180,7 @@ def _found_by_commands(settings: Settings, environ: Mapping[str, str]) -> Iterat
     known = {name: environ[name] for name in ours if name in environ}
     hidden = ["ORDER_EVENTS_SECRET", *(name for name, value in known.items() if "@" in value)]
     if not settings.sandbox_url:
-        hidden.append("STRIPE_SECRET_KEY")
+        hidden += ["STRIPE_SECRET_KEY", "PAYPAL_CLIENT_SECRET"]
     with ExitStack() as stack:
         try:
             stack.enter_context(published({**known, "PORT": str(settings.port)}, hidden))
@@ -182,6 +217,7 @@ def _tutorial_command(settings: Settings, service: int) -> list[str]:
         *(sys.executable, "-m", "sandbox.tutorial"),
         *("--port", str(urlsplit(settings.demo_stage_url or "").port)),
         *("--sandbox-url", settings.stripe_api_base or ""),
+        *(("--paypal-url", settings.paypal_api_base) if settings.paypal_api_base else ()),
         *("--page-port", str(settings.port)),
         *("--service-pid", str(service)),
     ]
@@ -189,9 +225,11 @@ def _tutorial_command(settings: Settings, service: int) -> list[str]:
 
 def _greeting(settings: Settings, address: str, sandbox_port: int | None) -> str:
     if sandbox_port:
+        base = settings.paypal_api_base
+        paypal = f", {base} plays PayPal" if settings.several_gateways else ""
         first = (
             f"No STRIPE_SECRET_KEY is set: the sandbox on http://127.0.0.1:{sandbox_port} plays "
-            f"Stripe, and no money moves.{_CLIENTS if settings.clients_file else ''}\n"
+            f"Stripe{paypal}, and no money moves.{_CLIENTS if settings.clients_file else ''}\n"
             f"Open {address} in a browser, or paste this:"
         )
     else:

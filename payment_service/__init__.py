@@ -10,7 +10,7 @@ From the bottom layer up. Each may import only those listed above it:
     gateways/    the contract of a payment provider, and Stripe
     payments/    the rules
     access/      clients, API keys and order tokens
-    telemetry/   logs and metrics
+    telemetry/   logs, metrics and traces
     background/  loops: order events for the shop, late PaymentIntents
     wiring.py    the composition root: builds these from the settings
     checkout/    the demo pages

@@ -11,7 +11,10 @@
     ├── NotPaid               the order has received no money that could be refunded
     ├── NotAuthorized         the order has no authorization that could be captured
     ├── AlreadyCaptured       another amount of the order was captured
+    ├── RefundAtGateway       the order is refunded at its gateway, not by this service
     ├── RefundReused          the refund_id was already used with other parameters
+    ├── GatewayNotAccepted    the order's payment is at a gateway that the request does not accept
+    ├── AlreadyPaid           the gateway says that the order was paid before, which no record shows
     ├── InFlight              another request is creating the order, and our wait for it timed out
     ├── RateLimited           Stripe's rate limit held for the whole time budget
     ├── Misconfigured         Stripe rejected our credentials or our account
@@ -30,6 +33,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+
+from payment_service.schema.gateway_names import GATEWAY_TITLES
 
 
 class PaymentError(Exception):
@@ -151,6 +156,46 @@ class RefundReused(PaymentError):
     """The refund_id was already used with other parameters."""
 
     code = "refund_reused"
+
+
+class RefundAtGateway(PaymentError):
+    """The order was paid at a gateway where this service makes no refunds."""
+
+    code = "refund_at_gateway"
+
+    def __init__(self, gateway: str) -> None:
+        """`gateway`: where a person can refund it."""
+        title = GATEWAY_TITLES.get(gateway, gateway)
+        super().__init__(f"This order was paid at {title}: refund it in {title}'s dashboard.")
+        self.facts = {"gateway": gateway}
+
+
+class GatewayNotAccepted(PaymentError):
+    """The order's payment is at another gateway than those that the request accepts."""
+
+    code = "gateway_not_accepted"
+
+    def __init__(self, gateway: str) -> None:
+        """`gateway`: where the order's payment is."""
+        super().__init__(
+            f"This order's payment is at {GATEWAY_TITLES.get(gateway, gateway)}: send "
+            f"accept_gateways with {gateway}, or cancel the order first."
+        )
+        self.facts = {"gateway": gateway}
+
+
+class AlreadyPaid(PaymentError):
+    """The gateway refuses a second payment of this order: an operator must find the first."""
+
+    code = "already_paid"
+
+    def __init__(self, gateway: str) -> None:
+        """`gateway`: the gateway that refused."""
+        super().__init__(
+            f"This order was already paid at {GATEWAY_TITLES.get(gateway, gateway)}, and the "
+            "payment is not in this service's record."
+        )
+        self.facts = {"gateway": gateway}
 
 
 class InFlight(PaymentError):

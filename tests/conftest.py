@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.examples import register_profiles
 from tests.support.key_stores import (
     place,
     pooler,
@@ -18,6 +21,7 @@ from tests.support.key_stores import (
     store,
 )
 from tests.support.sandbox_process import SandboxProcess
+from tests.support.turns import Turns
 
 __all__ = [
     "place",
@@ -30,6 +34,20 @@ __all__ = [
     "server",
     "store",
 ]
+
+register_profiles()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the tests that measure seconds run alone, if this is a worker of pytest-xdist."""
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(Turns(Path(config.option.basetemp).parent))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over thousands of collected tests, which stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,7 @@
-"""Access of a caller: to all orders, to one client's orders, or to the order of a token."""
+"""Access of a caller: to all orders, to one client's orders, or to the order of a token.
+
+An operator's access is of its own kind: its key works on the operator's routes and on no others.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from payment_service.schema.fields import names_of
 
 if TYPE_CHECKING:
     from payment_service.access.clients import Client, Clients
+    from payment_service.access.operators import Operator
 
 # Fields that a browser may add to the token's order: it could send the same to Stripe when it
 # confirms the payment. The shop must sign all others: its accounting and customers depend on them.
@@ -21,6 +25,7 @@ BROWSER_FIELDS = frozenset(
         "payment_method_options",
         "receipt_email",
         "setup_future_usage",
+        "accept_gateways",  # what the page can handle
         "refresh",  # of a status
     }
 )
@@ -30,9 +35,10 @@ BROWSER_FIELDS = frozenset(
 class Access:
     """The caller. `signed` holds the request fields that the caller cannot choose."""
 
-    kind: Literal["open", "token", "api_key"]
+    kind: Literal["open", "token", "api_key", "operator"]
     client: Client | None = None
     signed: Mapping[str, Any] = field(default_factory=dict)
+    operator: Operator | None = None
 
     @property
     def client_id(self) -> str | None:
@@ -55,6 +61,9 @@ class Access:
         for name in given:
             if given[name] is not None and not self._may_send(name):
                 raise self._forbidden(f"{name}: must be in the token")
+        client_id = getattr(checked, "client_id", None)
+        if self.operator is not None and not self.operator.may_see(client_id):
+            raise Forbidden("This operator may see only the orders of its own clients: name one")
         return checked
 
     def forbid_tokens(self) -> None:
@@ -81,9 +90,8 @@ def authenticate(authorization: str | None, clients: Clients | None, now: float)
     """
     if clients is None:
         return OPEN_ACCESS
-    scheme, _, credential = (authorization or "").partition(" ")
-    credential = credential.strip()
-    if scheme.lower() != "bearer" or not credential:
+    credential = _bearer(authorization)
+    if not credential:
         raise Unauthorized(
             "This service has a clients file. Send `Authorization: Bearer` with an order's token "
             "or a client's API key: docs/clients.md says how to get them"
@@ -98,3 +106,21 @@ def authenticate(authorization: str | None, clients: Clients | None, now: float)
     if of_key is None:
         raise Unauthorized("The API key belongs to no client of this service")
     return Access("api_key", of_key, {"client_id": of_key.id})
+
+
+def authenticate_operator(authorization: str | None, clients: Clients | None) -> Access:
+    """Return the access of the operator whose key the Authorization header has.
+
+    Raises Unauthorized, also for a client's key.
+    """
+    credential = _bearer(authorization)
+    operator = clients.operator_by_api_key(credential) if clients and credential else None
+    if operator is None:
+        raise Unauthorized("The key belongs to no operator of this service")
+    return Access("operator", operator=operator)
+
+
+def _bearer(authorization: str | None) -> str:
+    """Return the credential of the header; empty if it has none."""
+    scheme, _, credential = (authorization or "").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else ""

@@ -1,25 +1,28 @@
-"""The clients file: each client's secrets and API keys, and the Stripe account it uses."""
+"""The clients file: each client's secrets and API keys, its Stripe account, and the operators."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Struct
 
+from payment_service.access.api_keys import Digests, digest_of, holder_of
 from payment_service.access.keys import MIN_SECRET_BYTES, TokenKey, public_key, shared_secret
+from payment_service.access.operators import Operator, misfits
 from payment_service.schema.fields import Fault, Faults, fill, rule
 from payment_service.schema.names import order_name
 from payment_service.schema.secret import Secret
-from payment_service.settings.checks import ORIGIN, listener_url, names
+from payment_service.settings.checks import ORIGIN, listener_url, names, shop_page
 from payment_service.settings.credentials import (
     own_secrets,
+    paypal_client_id,
+    paypal_secret,
+    paypal_webhook_ids,
     publishable_key,
     secret_key,
     token_secret,
@@ -32,7 +35,7 @@ MAX_CLIENTS = 10_000
 # The client of the demo page, with the sandbox only.
 DEMO = "kestrel-paper"
 
-_SHA256 = re.compile("[0-9a-f]{64}")
+Entry = TypeVar("Entry", bound=Struct)
 
 
 class ClientsFileError(Exception):
@@ -42,12 +45,6 @@ class ClientsFileError(Exception):
 def _origin(value: str) -> str:
     if not re.fullmatch(ORIGIN, value):
         raise ValueError("must be an origin like https://shop.example, in lower case, no path")
-    return value
-
-
-def _digest(value: str) -> str:
-    if not _SHA256.fullmatch(value):
-        raise ValueError("must be the SHA-256 of a key: 64 hexadecimal digits")
     return value
 
 
@@ -70,12 +67,15 @@ _SecretKey = Annotated[Secret, rule("must be text", then=secret_key)]
 _WebhookSecrets = Annotated[Secret, rule("must be text", then=webhook_secrets)]
 _Secrets = Annotated[list[Secret], rule("must be a list of strings", then=_each(_token_secret))]
 _PublicKeys = Annotated[list[str], rule("must be a list of strings", then=_each(_pem))]
-_Digests = Annotated[list[str], rule("must be a list of strings", then=_each(_digest))]
 _Origins = Annotated[list[str], rule("must be a list of strings", then=_each(_origin))]
 _Account = Annotated[
     str, rule("must be an account like acct_1032D82eZvKYlo2C", pattern="acct_[A-Za-z0-9_]{1,60}")
 ]
 _PublishableKey = Annotated[str, rule("must be text", then=publishable_key)]
+_PayPalClientId = Annotated[str, rule("must be text", then=paypal_client_id)]
+_PayPalSecret = Annotated[Secret, rule("must be text", then=paypal_secret)]
+_PayPalWebhookIds = Annotated[str, rule("must be text", then=paypal_webhook_ids)]
+_ShopPage = Annotated[str, rule("must be text", then=shop_page)]
 _ListenerUrl = Annotated[str, rule("must be text", then=listener_url)]
 _ListenerSecrets = Annotated[Secret, rule("must be text", then=own_secrets)]
 _PerMinute = Annotated[int, rule("must be an integer from 1 to 1000000", ge=1, le=1_000_000)]
@@ -90,11 +90,16 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
     id: Annotated[str, rule("must be a name", then=order_name)]
     token_secrets: _Secrets = []
     token_public_keys: _PublicKeys = []
-    api_keys_sha256: _Digests = []
+    api_keys_sha256: Digests = []
     stripe_account: _Account | None = None
     stripe_secret_key: _SecretKey | None = None
     stripe_publishable_key: _PublishableKey | None = None
     stripe_webhook_secret: _WebhookSecrets | None = None
+    paypal_client_id: _PayPalClientId | None = None
+    paypal_client_secret: _PayPalSecret | None = None
+    paypal_webhook_id: _PayPalWebhookIds | None = None
+    paypal_return_url: _ShopPage | None = None
+    paypal_cancel_url: _ShopPage | None = None
     order_events_url: _ListenerUrl | None = None
     order_events_secret: _ListenerSecrets | None = None
     origins: _Origins = []
@@ -106,12 +111,26 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
             raise ValueError("needs token_secrets, token_public_keys or api_keys_sha256")
         if (self.order_events_url is None) != (self.order_events_secret is None):
             raise ValueError("order_events_url and order_events_secret need each other")
+        if (self.paypal_client_id is None) != (self.paypal_client_secret is None):
+            raise ValueError("paypal_client_id and paypal_client_secret need each other")
+        if self.paypal_webhook_id is not None and self.paypal_client_id is None:
+            raise ValueError("paypal_webhook_id needs paypal_client_id")
 
     @cached_property
     def token_keys(self) -> tuple[TokenKey, ...]:
         """The keys that verify this client's tokens."""
         secrets = (shared_secret(each.get_secret_value()) for each in self.token_secrets)
         return (*secrets, *(public_key(pem) for pem in self.token_public_keys))
+
+    @property
+    def has_own_stripe(self) -> bool:
+        """Whether the client's payments go to another Stripe account than the service's."""
+        return bool(self.stripe_secret_key or self.stripe_account)
+
+    @property
+    def uses_own_paypal(self) -> bool:
+        """Whether the client's payments go to another PayPal account than the service's."""
+        return self.paypal_client_id is not None
 
     @property
     def mode(self) -> Literal["test", "live"] | None:
@@ -122,10 +141,12 @@ class Client(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class Clients:
-    """All clients of this service, by id."""
+    """All clients of this service, by id, and its operators."""
 
-    def __init__(self, clients: Mapping[str, Client]) -> None:
-        self._clients = dict(clients)
+    def __init__(
+        self, clients: Mapping[str, Client], operators: Mapping[str, Operator] | None = None
+    ) -> None:
+        self._clients, self.operators = dict(clients), dict(operators or {})
 
     def __iter__(self) -> Iterator[Client]:
         return iter(self._clients.values())
@@ -135,19 +156,17 @@ class Clients:
         return self._clients.get(client_id)
 
     def by_api_key(self, key: str) -> Client | None:
-        """Return the client with this API key. Compares all keys, each in constant time."""
-        digest = hashlib.sha256(key.encode()).hexdigest()
-        found = None
-        for client in self:
-            for known in client.api_keys_sha256:
-                if hmac.compare_digest(digest, known):
-                    found = client
-        return found
+        """Return the client with this API key."""
+        return holder_of(key, self)
+
+    def operator_by_api_key(self, key: str) -> Operator | None:
+        """Return the operator with this API key."""
+        return holder_of(key, self.operators.values())
 
     def with_demo(self, api_key: str) -> Clients:
         """Return these clients and the demo page's own, which has this API key."""
-        digest = hashlib.sha256(api_key.encode()).hexdigest()
-        return Clients({DEMO: Client(id=DEMO, api_keys_sha256=[digest]), **self._clients})
+        demo = Client(id=DEMO, api_keys_sha256=[digest_of(api_key)])
+        return Clients({DEMO: demo, **self._clients}, self.operators)
 
     @property
     def origins(self) -> list[str]:
@@ -158,24 +177,34 @@ class Clients:
 def load_clients(path: Path, *, livemode: bool) -> Clients:
     """Read the clients file: TOML, with one table `clients.ID` per client.
 
-    Its Stripe keys must have the service's mode. Raises ClientsFileError, which names every wrong
-    entry and never shows a value.
+    A table `operators.ID` adds an operator. The Stripe keys must have the service's mode. Raises
+    ClientsFileError, which names every wrong entry and never shows a value.
     """
     tables = _tables(path)
-    clients, wrong = {}, []
-    for client_id, table in tables.items():
-        try:
-            clients[client_id] = fill(Client, {**table, "id": client_id})
-        except Faults as faults:
-            wrong += [f"{client_id}: {_problem(each)}" for each in faults.found]
-    wrong += _shared_keys(clients) + _shared_event_secrets(clients)
+    clients, wrong = _filled(Client, tables["clients"])
+    operators, more = _filled(Operator, tables.get("operators", {}))
+    wrong += [*more, *misfits(operators, tables["clients"])]
+    wrong += _shared_keys(clients, operators) + _shared_event_secrets(clients)
     wrong += _other_mode(clients, livemode=livemode)
     if wrong:
         raise ClientsFileError("CLIENTS_FILE: " + "; ".join(map(_printable, wrong)))
-    return Clients(clients)
+    return Clients(clients, operators)
 
 
-def _tables(path: Path) -> dict[str, dict[str, Any]]:
+def _filled(
+    kind: type[Entry], tables: Mapping[str, dict[str, Any]]
+) -> tuple[dict[str, Entry], list[str]]:
+    """Return the valid entries by id, and the error messages of all others."""
+    found, wrong = {}, []
+    for name, table in tables.items():
+        try:
+            found[name] = fill(kind, {**table, "id": name})
+        except Faults as faults:
+            wrong += [f"{name}: {_problem(each)}" for each in faults.found]
+    return found, wrong
+
+
+def _tables(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     try:
         given = tomllib.loads(path.read_text("utf-8"))
     except OSError as wrong:
@@ -186,12 +215,16 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
         raise ClientsFileError(
             f"CLIENTS_FILE: is not TOML in UTF-8 {place[0] if place else ''}".rstrip()
         ) from None
-    tables = given.get("clients")
-    if set(given) != {"clients"} or not isinstance(tables, dict) or not tables:
-        raise ClientsFileError("CLIENTS_FILE: must hold tables [clients.NAME] and nothing else")
-    if len(tables) > MAX_CLIENTS or not all(isinstance(each, dict) for each in tables.values()):
-        raise ClientsFileError(f"CLIENTS_FILE: must hold at most {MAX_CLIENTS} tables")
-    return tables
+    if not given.get("clients") or not set(given) <= {"clients", "operators"}:
+        raise ClientsFileError(
+            "CLIENTS_FILE: must hold tables [clients.NAME], may hold tables [operators.NAME], and "
+            "nothing else"
+        )
+    for tables in given.values():
+        named = isinstance(tables, dict) and all(isinstance(each, dict) for each in tables.values())
+        if not named or len(tables) > MAX_CLIENTS:
+            raise ClientsFileError(f"CLIENTS_FILE: must hold at most {MAX_CLIENTS} tables")
+    return given
 
 
 def _problem(fault: Fault) -> str:
@@ -200,14 +233,15 @@ def _problem(fault: Fault) -> str:
     return f"{fault.name} {fault.rule}" if fault.name else fault.rule
 
 
-def _shared_keys(clients: Mapping[str, Client]) -> list[str]:
-    """Report secrets and keys that two clients share: one client could impersonate the other."""
-    owners: dict[str, str] = {}
+def _shared_keys(clients: Mapping[str, Client], operators: Mapping[str, Operator]) -> list[str]:
+    """Report secrets and keys that two entries share: one caller could impersonate the other."""
+    entries: list[Client | Operator] = [*clients.values(), *operators.values()]
+    owners: dict[str, Client | Operator] = {}
     return [
-        f"{client.id}: shares a secret or an API key with {owners[credential]}"
-        for client in clients.values()
-        for credential in _credentials(client)
-        if owners.setdefault(credential, client.id) != client.id
+        f"{each.id}: shares a secret or an API key with {owners[credential].id}"
+        for each in entries
+        for credential in _credentials(each)
+        if owners.setdefault(credential, each) is not each
     ]
 
 
@@ -224,9 +258,11 @@ def _shared_event_secrets(clients: Mapping[str, Client]) -> list[str]:
     ]
 
 
-def _credentials(client: Client) -> list[str]:
-    secrets = (each.get_secret_value() for each in client.token_secrets)
-    return [*client.api_keys_sha256, *secrets, *client.token_public_keys]
+def _credentials(each: Client | Operator) -> list[str]:
+    if isinstance(each, Operator):
+        return each.api_keys_sha256
+    secrets = (secret.get_secret_value() for secret in each.token_secrets)
+    return [*each.api_keys_sha256, *secrets, *each.token_public_keys]
 
 
 def _other_mode(clients: Mapping[str, Client], *, livemode: bool) -> list[str]:

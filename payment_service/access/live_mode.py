@@ -40,7 +40,6 @@ def refuse_unsafe(settings: Settings, clients: Clients | None = None) -> None:
 
 def _hazards(settings: Settings, clients: Clients | None) -> Iterator[tuple[str, str, str]]:
     """Yield each hazard's name, description and remedy."""
-    base = urlsplit(settings.stripe_api_base or "https://api.stripe.com")
     webhook_secrets = [settings.stripe_webhook_secret]
     webhook_secrets += [each.stripe_webhook_secret for each in clients or ()]
     if settings.clients_file is None:
@@ -51,8 +50,10 @@ def _hazards(settings: Settings, clients: Clients | None) -> Iterator[tuple[str,
             "KEY_STORE_URL memory://, which forgets every order at a restart",
             "set KEY_STORE_URL to postgresql://, redis:// or sqlite:///",
         )
-    if _is_local(base.hostname or ""):
+    if _is_local(_host(settings.stripe_api_base)):
         yield "sandbox_address", "STRIPE_API_BASE on this machine", "leave STRIPE_API_BASE empty"
+    if settings.several_gateways and _is_local(_host(settings.paypal_api_base)):
+        yield "sandbox_address", "PAYPAL_API_BASE on this machine", "leave PAYPAL_API_BASE empty"
     if settings.flask_debug or settings.log_level == "DEBUG":
         yield "debug", "FLASK_DEBUG or LOG_LEVEL=DEBUG", "unset FLASK_DEBUG, set LOG_LEVEL=INFO"
     if any(
@@ -63,6 +64,10 @@ def _hazards(settings: Settings, clients: Clients | None) -> Iterator[tuple[str,
             "the sandbox's webhook secret, which is public",
             "use the endpoint's secret from Stripe's dashboard",
         )
+
+
+def _host(address: str | None) -> str:
+    return urlsplit(address or "").hostname or ""
 
 
 def _is_local(host: str) -> bool:

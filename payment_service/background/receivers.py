@@ -87,8 +87,11 @@ class Posts:
         receivers: Receivers,
         clock: Callable[[], float] = time.time,
         network: Network | None = None,
+        more_headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        """`more_headers` is called for each post."""
         self._receivers, self._clock, self._network = receivers, clock, network
+        self._more_headers = more_headers
         self._posts: dict[Receiver, Post] = {}
         self._rests_until: dict[Receiver, float] = {}
         self._lock = threading.Lock()
@@ -110,6 +113,10 @@ class Posts:
         with self._lock:
             if receiver not in self._posts:
                 self._posts[receiver] = ShopListener(
-                    receiver.url, receiver.secrets, self._clock, self._network
+                    receiver.url,
+                    receiver.secrets,
+                    self._clock,
+                    self._network,
+                    more_headers=self._more_headers,
                 )
             return self._posts[receiver]

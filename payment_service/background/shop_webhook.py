@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
 from payment_service.background.loop import PARALLEL
@@ -43,10 +43,11 @@ class ShopListener:
         clock: Callable[[], float] = time.time,
         network: Network | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        more_headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         # The setting may contain any letter, and may be encoded already.
         self._url = quote(url, safe="!#$%&'()*+,/:;=?@[]~")
-        self._secrets, self._clock = secrets, clock
+        self._secrets, self._clock, self._more_headers = secrets, clock, more_headers
         self._host = urlsplit(self._url).hostname
         self._outage = Outage(monotonic)
         self._http = HttpClient(
@@ -62,6 +63,7 @@ class ShopListener:
         Logs when the server stops answering, with the cause, and when it answers again.
         """
         headers = {
+            **self._more_headers(),
             "Content-Type": "application/json; charset=utf-8",
             SIGNATURE_HEADER: signature(body, self._secrets, int(self._clock())),
         }

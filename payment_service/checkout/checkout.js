@@ -1,14 +1,15 @@
 // An example of a checkout page. A shop copies pay.js, card_form.js, money.js and messages.js, and
-// follows these steps: request the order's PaymentIntent, check its status before asking for money,
-// show the card form, compare the amount, confirm, and trust only Stripe's answer.
+// follows these steps: request the order's payment, check its status before asking for money, then
+// look at its gateway. At Stripe: show the card form, compare the amount, confirm, and trust only
+// Stripe's answer. At PayPal: send the shopper there, and send the same order again afterwards.
 import { CardForm, loadStripe, retrieve } from "./card_form.js";
 import { Diary } from "./diary.js";
-import { CANCELED, FORM_AGAIN, UNCLEAR, explain, newPrice } from "./messages.js";
+import { CANCELED, FORM_AGAIN, UNCLEAR, WALLET, WALLET_AGAIN, explain, newPrice } from "./messages.js";
 import { formatAmount } from "./money.js";
 import { authorization, currentOrder, keepPrice, newOrder, whenTheShopKnows } from "./order.js";
 import { createPayment, getConfig, oneAtATime, untilOnline } from "./pay.js";
 import { offerTries } from "./tries.js";
-import { $, showDiary, showOrder, showPaying, showResult, showTrouble, stage, status, tellResult } from "./view.js";
+import { $, showDiary, showOrder, showPaying, showResult, showTrouble, showWallet, stage, status, tellResult } from "./view.js";
 
 const LOOKS = 3;
 
@@ -19,6 +20,10 @@ const FINAL = ["fix_request", "stop"];
 const NO_TOKEN = "The service has a clients file, so a page needs an order token, and this demo has none. "
   + "docs/clients.md says how a shop's server signs one; examples/ has two shops that do.";
 
+// The gateways that this page can handle, where the service has several.
+const GATEWAYS = document.body.dataset.gateways.split(" ").filter(Boolean);
+const ACCEPTED = GATEWAYS.length ? { accept_gateways: GATEWAYS } : {};
+
 // Statuses in which a PaymentIntent cannot be confirmed.
 const OVER = ["succeeded", "processing", "requires_capture", "canceled"];
 
@@ -28,18 +33,19 @@ const CLEAR = ["card_error", "validation_error"];
 let order = currentOrder();
 const diary = new Diary(order.order_id);
 const dark = matchMedia("(prefers-color-scheme: dark)");
-let stripe, form;
+let stripe, form, wallet;
 
 const note = (...entry) => {
   diary.write(...entry);
   showDiary(diary);
 };
 
-/** Request this order's PaymentIntent; every request returns the same one. */
+/** Request this order's payment; every request returns the same one. */
 async function askForPayment(more = {}) {
-  const payment = await createPayment(order, { headers: authorization(), ...more, onWait: tellWait });
+  const payment = await createPayment({ ...order, ...ACCEPTED }, { headers: authorization(), ...more, onWait: tellWait });
   const { payment_intent_id: id, replayed, sends } = payment;
-  note(replayed ? "Order sent again: the same PaymentIntent" : "Order sent: PaymentIntent made",
+  const made = payment.gateway === "paypal" ? "payment at PayPal" : "PaymentIntent";
+  note(replayed ? `Order sent again: the same ${made}` : `Order sent: ${made} made`,
     { sends, id, kind: replayed ? "same" : "new" });
   return payment;
 }
@@ -58,9 +64,9 @@ async function start() {
   stage("loading");
   status("Preparing your payment …");
   try {
-    const secret = returnedSecret() ?? (await askForPayment()).client_secret;
-    await openStripe();
-    await show(await lookAt(secret));
+    const hint = returnedFromWallet() === "canceled" ? WALLET_AGAIN : WALLET;
+    const secret = returnedSecret();
+    await showPayment(secret ? { client_secret: secret } : await askForPayment(), hint);
   } catch (error) {
     tellTrouble(error);
   }
@@ -68,6 +74,31 @@ async function start() {
 
 function tellTrouble(error) {
   showTrouble(error.code === "unauthorized" ? NO_TOKEN : explain(error), !FINAL.includes(error.action));
+}
+
+async function showPayment(payment, hint = WALLET) {
+  if (!payment.client_secret) return showAtWallet(payment, hint);
+  await openStripe();
+  return show(await lookAt(payment.client_secret));
+}
+
+// The payment is at PayPal. Only the service knows its status: it has just asked.
+function showAtWallet({ payment_intent_id: id, status: now, redirect_url: link }, hint) {
+  const amount = formatAmount(order.amount, order.currency);
+  if (now === "succeeded") return showPaid({ id }, amount);
+  if (!link) return showResult("pending", "On its way", `PayPal is working on ${amount}. We write to you when it arrives.`);
+  wallet = link;
+  return showWallet(hint);
+}
+
+// PayPal adds its own id of the order. The page needs neither: it sends the order again.
+function returnedFromWallet() {
+  const how = new URLSearchParams(location.search).get("paypal");
+  if (how) {
+    history.replaceState(null, "", location.pathname);
+    note(how === "canceled" ? "Back from PayPal without an approval" : "Back from PayPal", { kind: "plain" });
+  }
+  return how;
 }
 
 async function openStripe() {
@@ -125,8 +156,9 @@ function showPaid(intent, amount) {
 // The shop canceled the PaymentIntent. The order can still be paid, with another one.
 async function askAgain() {
   note("The PaymentIntent is canceled: asking for the order again", { kind: "wait" });
-  const { client_secret: secret } = await askForPayment();
-  const intent = await lookAt(secret);
+  const payment = await askForPayment();
+  if (!payment.client_secret) return showPayment(payment);
+  const intent = await lookAt(payment.client_secret);
   if (intent.status === "canceled") return showResult("ended", "This payment was canceled", "Nothing was charged. Reload to pay for the order.");
   await show(intent);
   return tellCardError(CANCELED);
@@ -236,6 +268,10 @@ diary.onOtherTab(() => showDiary(diary));
 
 $("card").addEventListener("submit", oneAtATime($("pay-button"), pay,
   () => note("Pay pressed again: nothing to do", { kind: "press" })));
+$("wallet-button").addEventListener("click", oneAtATime($("wallet-button"), () => {
+  note("Continue to PayPal", { kind: "press" });
+  location.assign(wallet);
+}));
 $("again").addEventListener("click", oneAtATime($("again"), start));
 $("another").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -11,6 +11,12 @@ export const FORM_AGAIN = `The card form had to be loaded again. ${SAFE} Please 
 /** After the shop canceled the PaymentIntent and the page got another one. */
 export const CANCELED = `Your first payment was canceled. ${SAFE} You can pay for the order with the card form above.`;
 
+/** Stripe does not answer, and the order is at PayPal. */
+export const WALLET = "Cards cannot be charged at the moment. You can pay with PayPal instead.";
+
+/** The shopper came back from PayPal without an approval. */
+export const WALLET_AGAIN = `You came back without approving the payment. ${SAFE} You can try again.`;
+
 /** The shop changed the order behind the page. */
 export const newPrice = (amount) => `The price of your order has changed: it is now ${amount}. ${SAFE} Press Pay to pay the new price.`;
 
@@ -24,6 +30,11 @@ const SERVICE = {
   stripe_rate_limited: `Many people are paying right now. ${SAFE} Please try again in a moment.`,
   stripe_unreachable: `Our payment partner cannot be reached. ${SAFE} Please try again in a moment.`,
   stripe_error: `Our payment partner has a problem. ${SAFE} Trying again cannot charge you twice.`,
+  gateway_not_accepted: `Your order is waiting for you at PayPal. ${SAFE} Please contact the shop.`,
+  already_paid: `This order seems to be paid already. ${SAFE} Please contact the shop.`,
+  paypal_rate_limited: `Many people are paying right now. ${SAFE} Please try again in a moment.`,
+  paypal_unreachable: `PayPal cannot be reached. ${SAFE} Trying again cannot charge you twice.`,
+  paypal_error: `PayPal has a problem. ${SAFE} Trying again cannot charge you twice.`,
   store_unavailable: `We cannot take orders for the moment. ${SAFE} Please try again in a moment.`,
   overloaded: `Many people are paying right now. ${SAFE} Please try again in a moment.`,
   form_unavailable: `The card form could not be loaded. ${SAFE} Please try again. A content blocker may have stopped it.`,

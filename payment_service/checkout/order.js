@@ -60,9 +60,12 @@ export async function whenTheShopKnows({ order_id: orderId }, listener) {
     const path = `/payment-intent?${new URLSearchParams({ order_id: orderId })}`;
     const answer = await fetch(path, { headers: authorization() }).catch(() => null);
     const { history = [] } = answer?.ok ? await answer.json().catch(() => ({})) : {};
-    if (history.some(({ what, status }) => what === "webhook" && status === "succeeded")) return listener();
+    if (history.some(isTold)) return listener();
   }
 }
+
+// PayPal's money moves only when the service captures it, so its answer is as good as a webhook.
+const isTold = ({ what, status }) => what === "captured" || (what === "webhook" && status === "succeeded");
 
 /**
  * Returns the headers that authorize this page; none if the service has no clients file. The sandbox

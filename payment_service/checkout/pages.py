@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -44,12 +44,16 @@ class Demo:
     """The URLs of the demo's other servers, as the browser reaches them; None if one is absent.
 
     `stage_url` is the server that runs the tutorials' code for comparison. `api_key` is that of the
-    page's own client; None if access is open.
+    page's own client, `client_id`; None if access is open. `paypal_url` is PayPal's stand-in.
+    `gateways`: those that the page may ask for, where the service has several.
     """
 
     sandbox_url: str | None = None
     stage_url: str | None = None
     api_key: str | None = None
+    paypal_url: str | None = None
+    gateways: Sequence[str] = ()
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +71,29 @@ def open_pages(demo: Demo) -> dict[str, Page]:
     if demo.sandbox_url and demo.stage_url:
         pages["/demo/faults"] = _page(demo, "faults.html", _faults_policy(demo))
         names += _FAULTS
-    return pages | {f"/checkout/{name}": _file(name) for name in names}
+    return pages | {f"/checkout/{name}": static_file(_HERE / name) for name in names}
 
 
-def _file(name: str) -> Page:
+def static_file(path: Path) -> Page:
+    """Read a file, with the headers of its type."""
     headers = {
-        "Content-Type": _TYPES[Path(name).suffix],
+        "Content-Type": _TYPES[path.suffix],
         "Cache-Control": "no-cache",
         "X-Content-Type-Options": "nosniff",
     }
-    return Page((_HERE / name).read_bytes(), headers)
+    return Page(path.read_bytes(), headers)
 
 
 def _page(demo: Demo, name: str, policy: str) -> Page:
-    file = _file(name)
+    file = static_file(_HERE / name)
     text = Template(file.body.decode()).substitute(
         stripe_js=f"{demo.sandbox_url or STRIPE_JS}/v3/",
         mode=_mode(demo),
         sandbox_url=demo.sandbox_url,
         stage_url=demo.stage_url,
+        gateways=" ".join(demo.gateways),
+        paypal_url=demo.paypal_url or "",
+        client=demo.client_id or "",
         authorization=f"Bearer {demo.api_key}" if demo.api_key else "",
     )
     headers = {
@@ -115,7 +123,8 @@ def _checkout_policy(demo: Demo) -> str:
 
 
 def _faults_policy(demo: Demo) -> str:
-    return _policy(script="'self'", connect=f"'self' {demo.sandbox_url} {demo.stage_url}")
+    servers = filter(None, (demo.sandbox_url, demo.stage_url, demo.paypal_url))
+    return _policy(script="'self'", connect=f"'self' {' '.join(servers)}")
 
 
 def _policy(*, script: str, connect: str, frame: str = "'none'") -> str:

@@ -26,6 +26,10 @@ export class PaymentError extends Error {
 /**
  * Returns { payment_intent_id, client_secret, status, replayed, sends } for an order.
  *
+ * If the order has `accept_gateways`, also { gateway, redirect_url }: a payment at another gateway
+ * than Stripe has no client_secret. After the shopper has come back from redirect_url, call this
+ * again with the same order: that completes the payment.
+ *
  * Sends the same bytes at most `sends` times: it retries after a lost or unreadable answer and
  * after every `retry_same`. It obeys Retry-After, and waits for the connection while offline.
  * Throws a PaymentError for everything else. Calls `onWait({ code, seconds, sends })` before each
@@ -37,17 +41,19 @@ export async function createPayment(order, { url = "/create-payment-intent", hea
     headers: { "Content-Type": "application/json", ...headers },
     body: JSON.stringify(order),
   };
-  const { found, answer, sends } = await sendUntilAnswered(url, request, "client_secret", options);
+  const { found, answer, sends } = await sendUntilAnswered(url, request, isPayment, options);
   return { ...found, replayed: answer.headers.get("Idempotent-Replayed") === "true", sends };
 }
 
+const isPayment = ({ client_secret: secret, gateway }) => secret || gateway;
+
 /** Returns Stripe.js's settings, { publishable_key, stripe_account }, with the same retries. */
 export async function getConfig({ url = "/config", ...options } = {}) {
-  const { found } = await sendUntilAnswered(url, {}, "publishable_key", options);
+  const { found } = await sendUntilAnswered(url, {}, (settings) => settings.publishable_key, options);
   return found;
 }
 
-async function sendUntilAnswered(url, request, wanted, {
+async function sendUntilAnswered(url, request, isWhole, {
   sends = SENDS,
   onWait = () => {},
   signal,
@@ -56,7 +62,7 @@ async function sendUntilAnswered(url, request, wanted, {
 } = {}) {
   for (let sent = 1; ; sent += 1) {
     await untilOnline(connection, signal, () => onWait({ code: "offline", seconds: null, sends: sent - 1 }));
-    const answer = await sendOnce(fetch, url, request, wanted, signal);
+    const answer = await sendOnce(fetch, url, request, isWhole, signal);
     if (!(answer instanceof PaymentError)) return { ...answer, sends: sent };
     const seconds = answer.retryAfter ?? backoff(sent);
     if (answer.action !== "retry_same" || sent >= sends || seconds > LONGEST_RETRY_AFTER) throw answer;
@@ -65,22 +71,22 @@ async function sendUntilAnswered(url, request, wanted, {
   }
 }
 
-async function sendOnce(fetch, url, request, wanted, signal) {
+async function sendOnce(fetch, url, request, isWhole, signal) {
   const timeout = AbortSignal.timeout(SEND_SECONDS * 1000);
   try {
     return await read(await fetch(url, {
       ...request,
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-    }), wanted);
+    }), isWhole);
   } catch (lost) {
     if (signal?.aborted) throw lost;
     return new PaymentError("The answer was lost.", { code: "no_answer", action: "retry_same" });
   }
 }
 
-async function read(answer, wanted) {
+async function read(answer, isWhole) {
   const found = parsed(await answer.text());
-  if (answer.ok && found[wanted]) return { found, answer };
+  if (answer.ok && isWhole(found)) return { found, answer };
   return new PaymentError(found.error ?? "The answer was unreadable.", {
     code: found.code ?? "unreadable",
     action: found.action ?? actionFor(answer.status),

@@ -5,6 +5,7 @@ import { pause } from "./lanes.js";
 const CLICKS = 20;
 const ALL_SENDS = 3;
 const DAY_AND_AN_HOUR = 25 * 3600;
+const CLEARED_WITHIN_SECONDS = 60;
 
 const each = (lanes, play) => Promise.all(lanes.map(play));
 const times = (count, work) => Promise.all(Array.from({ length: count }, work));
@@ -76,12 +77,31 @@ export const SCENARIOS = [
       await each(lanes, (lane) => lane.press({ ...order, client_id: "shop-b" }, "shop-b"));
     },
   },
+  {
+    id: "stripe-down",
+    title: "Stripe is down",
+    text: "Stripe makes what it is asked for, and no answer arrives. The third server charges the card, sees no answer and sells through PayPal instead. Then Stripe is back.",
+    orders: 1,
+    several: true,
+    lanes: ["service", "plain", "failover"],
+    words: { one: "Paid once, at PayPal", many: (made) => `Paid ${made} times: Stripe and PayPal` },
+    async play({ lanes, order, sandbox }) {
+      await sandbox.silence(lanes);
+      await each(lanes, (lane) => lane.press({ ...order, ...lane.more }));
+      // The shopper approves at PayPal, and comes back to the shop.
+      await each(lanes, async (lane) => await lane.approve() && lane.comeBack({ ...order, ...lane.more }));
+      await sandbox.clearFaults();
+      await lanes[0].until(({ made }) => made <= 1, CLEARED_WITHIN_SECONDS);
+    },
+  },
 ];
 
+const WORDS = { one: "One PaymentIntent", many: (made) => `${made} PaymentIntents` };
+
 /** Returns { good, text }, the verdict on a lane's result. */
-export function verdict({ orders }, { made, given }) {
+export function verdict({ orders, words = WORDS }, { made, given }) {
   if (given.includes(null)) return { good: false, text: "Stuck: cannot be paid" };
-  if (made > orders) return { good: false, text: `${made} PaymentIntents` };
+  if (made > orders) return { good: false, text: words.many(made) };
   if (new Set(given).size < orders) return { good: false, text: "B was given A's" };
-  return { good: true, text: orders === 1 ? "One PaymentIntent" : "One for each" };
+  return { good: true, text: orders === 1 ? words.one : "One for each" };
 }

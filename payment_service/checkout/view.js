@@ -5,9 +5,9 @@ import { CURRENCIES, linesOf } from "./order.js";
 
 export const $ = (id) => document.getElementById(id);
 
-const STAGES = ["loading", "card", "trouble", "result"];
+const STAGES = ["loading", "card", "wallet", "trouble", "result"];
 
-/** Show one of the four stages of the payment panel. */
+/** Show one of the stages of the payment panel. */
 export function stage(name) {
   for (const each of STAGES) $(each).hidden = each !== name;
   $("pay").setAttribute("aria-busy", String(name === "loading"));
@@ -39,6 +39,13 @@ function lineOf({ name, count, amount }, currency) {
 export function showPaying(paying, { amount, currency }) {
   $("pay-button").textContent = paying ? "Paying…" : `Pay ${formatAmount(amount, currency)}`;
   $("pay-button").classList.toggle("busy", paying);
+}
+
+/** Show the way to the wallet. */
+export function showWallet(text) {
+  stage("wallet");
+  status("");
+  $("wallet-text").textContent = text;
 }
 
 /** Show the result: `kind` is paid, pending or ended. */

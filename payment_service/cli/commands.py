@@ -8,13 +8,14 @@ import click
 
 from payment_service import __version__
 from payment_service.cli.copy_store import copy_store
-from payment_service.cli.new_client import new_client
+from payment_service.cli.new_client import new_client, new_operator
 from payment_service.cli.opening import OpenService
 from payment_service.cli.orders import deliver_command, orders_group
 from payment_service.cli.reconcile import reconcile_command
 from payment_service.cli.serve import serve
 from payment_service.settings import SettingsError, load_settings
 from payment_service.settings.development import environment_of_command
+from payment_service.settings.otel import publish_otel
 from payment_service.telemetry.request_log import start_logging
 from payment_service.wiring import Parts, configure, open_parts
 
@@ -43,6 +44,7 @@ def add_commands(group: click.Group, open_service: OpenService) -> None:
         group.add_command(command(open_service))
     group.add_command(copy_store)
     group.add_command(new_client)
+    group.add_command(new_operator)
 
 
 def from_environment() -> Parts:
@@ -54,6 +56,7 @@ def from_environment() -> Parts:
     """
     try:
         settings = load_settings(environment_of_command())
+        publish_otel()
         start_logging(settings.log_level)
         counts = click.get_current_context().info_name == "deliver"
         return open_parts(configure(settings), counts=counts)

@@ -1,4 +1,4 @@
-"""The command that creates the secrets of a new client: new-client."""
+"""The commands that create secrets for the clients file: new-client and new-operator."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ def new_client(name: str, origin: str | None, order_events_url: str | None) -> N
 
     NAME is the client's id, as in `client_id`. The API key is stored nowhere and shown only once.
     """
-    try:
-        client_id = order_name(name)
-    except ValueError as wrong:
-        raise click.ClickException(f"The name {wrong}") from None
-    key = f"api_{secrets.token_hex(32)}"
+    client_id, key = _checked(name), _new_key("api")
     click.echo(f"# The API key, for the shop's server; it is shown only now: {key}")
-    click.echo(_entry(client_id, key))
+    click.echo(f"[clients.{_quoted(client_id)}]")
+    click.echo(f'token_secrets = ["{secrets.token_hex(32)}"]')
+    click.echo(_digests(key))
     if origin is not None:
         click.echo(f"origins = [{_quoted(origin)}]")
     if order_events_url is not None:
@@ -34,12 +32,45 @@ def new_client(name: str, origin: str | None, order_events_url: str | None) -> N
         click.echo(f'order_events_secret = "whsec_{secrets.token_hex(32)}"')
 
 
-def _entry(client_id: str, key: str) -> str:
-    return (
-        f"[clients.{_quoted(client_id)}]\n"
-        f'token_secrets = ["{secrets.token_hex(32)}"]\n'
-        f'api_keys_sha256 = ["{hashlib.sha256(key.encode()).hexdigest()}"]'
-    )
+@click.command("new-operator")
+@click.argument("name")
+@click.option(
+    "--act",
+    is_flag=True,
+    help="May also cancel, capture, refund and resolve orders.",
+)
+@click.option(
+    "--client", "clients", multiple=True, help="Sees only this client's orders; repeatable."
+)
+def new_operator(name: str, act: bool, clients: tuple[str, ...]) -> None:
+    """Create the key of an operator, and print its entry for the clients file.
+
+    The history of each order that the operator changes has this NAME. The key logs in at
+    /operator. It is stored nowhere and shown only once.
+    """
+    operator, key = _checked(name), _new_key("operator")
+    listed = ", ".join(_quoted(_checked(each)) for each in clients)
+    click.echo(f"# The operator's key, for /operator; it is shown only now: {key}")
+    click.echo(f"[operators.{_quoted(operator)}]")
+    click.echo(_digests(key))
+    click.echo(f'role = "{"act" if act else "read"}"')
+    if clients:
+        click.echo(f"clients = [{listed}]")
+
+
+def _checked(name: str) -> str:
+    try:
+        return order_name(name)
+    except ValueError as wrong:
+        raise click.ClickException(f"The name {wrong}") from None
+
+
+def _new_key(kind: str) -> str:
+    return f"{kind}_{secrets.token_hex(32)}"
+
+
+def _digests(key: str) -> str:
+    return f'api_keys_sha256 = ["{hashlib.sha256(key.encode()).hexdigest()}"]'
 
 
 def _quoted(text: str) -> str:

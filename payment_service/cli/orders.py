@@ -8,14 +8,19 @@ import time
 
 import click
 
+from payment_service.background.enlisting import Enlisting
 from payment_service.background.loop import JobLoop
 from payment_service.background.start import open_delivery
 from payment_service.cli import order_list
 from payment_service.cli.opening import OpenService, instant, name, opened, plain_errors
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.free import check_missing, free_order
+from payment_service.payments.changes.listing import Wanted
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.request.existing_order import OrderRequest
+from payment_service.payments.request.order_list import UNKNOWN
 from payment_service.payments.shop_events.outbox import unparked
 
 # A screenful or two; the newest ones.
@@ -31,7 +36,7 @@ def deliver_command(open_service: OpenService) -> click.Command:
     def deliver(once: bool, parked: bool) -> None:
         """Deliver order events to their receivers until told to stop."""
         parts = opened(open_service)
-        loop = open_delivery(parts.settings, parts.payments, parts.receivers)
+        loop = open_delivery(parts.settings, parts.payments, parts.receivers, parts.tracing)
         if loop is None:
             raise click.ClickException(
                 "Order events have no receiver: set ORDER_EVENTS_URL, or order_events_url in the "
@@ -55,11 +60,12 @@ def orders_group(open_service: OpenService) -> click.Group:
 
     @click.group("orders")
     def orders() -> None:
-        """Look at orders, and free one whose PaymentIntent is gone."""
+        """Look at orders, and free one whose payment is gone or fenced."""
 
     orders.add_command(_show(open_service))
     orders.add_command(_list(open_service))
     orders.add_command(_free(open_service))
+    orders.add_command(_enlist(open_service))
     return orders
 
 
@@ -86,11 +92,15 @@ def _free(open_service: OpenService) -> click.Command:
     @click.option("--reason", default="freed by hand", help="A note for the order's history.")
     @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
     def free(order_id: str, client_id: str | None, reason: str, yes: bool) -> None:
-        """Free an order whose PaymentIntent Stripe does not know.
+        """Free an order whose payment its gateway does not know, or that is fenced.
 
         The next request for the order creates another PaymentIntent, after it has looked for one at
         Stripe. In live mode first make sure that the key is the right account's: Stripe deletes no
         live PaymentIntent. Nothing is freed while Stripe shows the PaymentIntent.
+
+        A fenced order was paid at PayPal before, with a payment that no record has. First find that
+        payment in PayPal's dashboard, and refund it or keep it: freeing lets the order be paid
+        again.
         """
         parts = opened(open_service)
         context = parts.payments.orders_of(client_id).context
@@ -98,10 +108,7 @@ def _free(open_service: OpenService) -> click.Command:
         deadline = Deadline.after(parts.settings.request_budget_seconds)
         with plain_errors():
             record = check_missing(context, order, deadline)
-            click.echo(
-                f"Stripe does not know {record.payment_intent_id}. Recorded status: "
-                f"{record.payment_status}."
-            )
+            click.echo(_why(record))
             if not yes:
                 click.confirm("Let the order be created, and paid, again?", abort=True)
             free_order(context, record, reason)
@@ -110,13 +117,23 @@ def _free(open_service: OpenService) -> click.Command:
     return free
 
 
+def _why(record: OrderRecord) -> str:
+    known = f"Recorded status: {record.payment_status}."
+    if record.follow_up.fenced:
+        gateway = record.sent.gateway
+        return f"The order was paid at {gateway} before, and no record has that payment. {known}"
+    if record.sent.gateway == DEFAULT_GATEWAY:
+        return f"Stripe does not know {record.payment_intent_id}. {known}"
+    return f"{record.sent.gateway} does not know {record.payment_intent_id}. {known}"
+
+
 def _list(open_service: OpenService) -> click.Command:
     @click.command("list")
     @click.option(
         "--status",
         "statuses",
         multiple=True,
-        type=click.Choice(list(order_list.STATES)),
+        type=click.Choice(order_list.STATUSES),
         help="Only these; repeat it for several.",
     )
     @click.option("--unknown", is_flag=True, help="The same as --status unknown.")
@@ -146,24 +163,40 @@ def _list(open_service: OpenService) -> click.Command:
     ) -> None:
         """Print orders, the one that changed last first. Times are UTC.
 
-        The command reads every record of the key store, page by page, with any options. It blocks
-        no writer and keeps only the orders that it prints, but a million records take it about
-        three minutes. An alarm is a second payment (two_paid, stray_paid), an order event
-        that was given up (event_parked) or an open dispute (disputed).
+        An alarm is a second payment (two_paid, stray_paid), a refund that was made twice
+        (refunded_twice), an order event that was given up (event_parked), an open dispute
+        (disputed), a payment that no record has (fenced), or a refund or capture whose outcome is
+        unknown for a quarter of an hour (refund_unknown, capture_unknown).
         """
-        payments = opened(open_service).payments
-        chosen = frozenset(statuses) | ({order_list.UNKNOWN} if unknown else set())
-        wanted = order_list.Wanted(chosen, client_id, since, until, alarms)
+        orders = opened(open_service).payments.orders
+        chosen = frozenset(statuses) | ({UNKNOWN} if unknown else set())
+        wanted = Wanted(orders.livemode, chosen, client_id, since, until, alarms)
         with plain_errors():
-            found, count = order_list.newest(payments.orders, wanted, limit)
+            found, more = order_list.newest(orders, wanted, limit)
         for each in found if as_json else ():
             click.echo(order_list.json_line(each))
         if not as_json:
             click.echo(order_list.table(found))
-        if count > len(found):
-            click.echo(f"{count - len(found)} older ones are not shown: see --limit", err=True)
+        if more:
+            click.echo("older ones are not shown: see --limit", err=True)
 
     return list_
+
+
+def _enlist(open_service: OpenService) -> click.Command:
+    @click.command("enlist")
+    def enlist() -> None:
+        """Add to the lists the orders that an earlier release wrote last.
+
+        The service does so in the background after an upgrade. With Redis, run this when the last
+        process of the earlier release has ended.
+        """
+        records = opened(open_service).payments.orders.context.records
+        with plain_errors():
+            count = JobLoop(Enlisting(records, time.time, again=True)).run_once()
+        click.echo(f"{count} added to the lists")
+
+    return enlist
 
 
 def _run_until_told(loop: JobLoop) -> None:

@@ -36,11 +36,12 @@ class PayerNeeded:
     """The shopper must act on the provider's page again, for the same payment.
 
     `declined`: the shopper had approved it, and the card or account was declined. The next capture
-    needs the next capture number.
+    needs the next capture number. `redirect_url`: that page, if the rejection names it.
     """
 
     error: Refused
     declined: bool
+    redirect_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

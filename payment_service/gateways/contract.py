@@ -9,6 +9,7 @@ Each provider has its own folder here. tests/conformance/gateways checks each ag
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from payment_service.gateways.capture_outcome import CaptureOutcome
@@ -29,6 +30,17 @@ class NoSuchIntent(Exception):
 
     Only the gateway's own definitive answer raises it, never a proxy's 404.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPayment:
+    """A payment at a gated gateway that names an order, whatever its price.
+
+    `sent`: the parameters under which the gateway reads it from now on.
+    """
+
+    intent: Intent
+    sent: SentParams
 
 
 class Gateway(Protocol):
@@ -172,6 +184,13 @@ class GatedGateway(Protocol):
         """The guarantees that the provider gives."""
         ...
 
+    def params_of(self, payment: PaymentFields) -> SentParams:
+        """Return the parameters of a creation: the same request always gives the same text.
+
+        Raises Unsuited for an order that the provider cannot take.
+        """
+        ...
+
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> GatedOutcome:
         """Create a payment under a request id; its Intent has a `redirect_url`.
 
@@ -195,5 +214,13 @@ class GatedGateway(Protocol):
 
         After an unclear send it reads the payment before it sends again. A gateway failure never
         raises. Raises ValueError for an invalid key, NoSuchIntent for a malformed id.
+        """
+        ...
+
+    def find_named(self, intent_id: str, order: Order, deadline: Deadline) -> NamedPayment | None:
+        """Return a payment that names this order; None if there is none with this id and name.
+
+        Only for a payment that no record has: nothing but its name is checked. Raises a
+        PaymentError if the gateway gave no usable answer.
         """
         ...

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from payment_service.gateways.dispute import Dispute
 from payment_service.gateways.refund import Refund
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import Order
 
 
@@ -14,7 +15,9 @@ class PaymentEvent:
     """One event: the PaymentIntent to retrieve, and the order that it may belong to.
 
     `type` is the gateway's own event type, for the history. `is_creation`: the event only reports
-    that the PaymentIntent was created, which its creator already knows.
+    that the PaymentIntent was created, which its creator already knows. `gateway`: the one that
+    sent it; the event is evidence about no other (rule 13). `is_approval`: the shopper has approved
+    a payment at a gated gateway, perhaps once more after a decline.
     """
 
     id: str
@@ -23,6 +26,8 @@ class PaymentEvent:
     intent_id: str
     order: Order
     is_creation: bool = False
+    gateway: str = DEFAULT_GATEWAY
+    is_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 
+class Unsuited(ValueError):
+    """A gateway cannot take the order, because of the field that this names.
+
+    Unlike a BadRequest, it is no fault of the caller's: another gateway can take the order.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"the gateway cannot take the order because of {field}")
+        self.field = field
+
+
 class PaymentFields(Protocol):
     """A checked and normalised request: equivalent requests have equal fields; absent is None."""
 

@@ -1,4 +1,4 @@
-"""A request to a gateway as logs and metrics report it: the send, and its failure if any."""
+"""A request to a gateway as logs, metrics and traces show it: the send, and its failure if any."""
 
 from __future__ import annotations
 

@@ -16,6 +16,22 @@ from typing import Literal, Protocol
 
 State = Literal["pending", "created", "rejected"]
 
+# How a page lists the records: by the payment's status, and by the state of those without a
+# PaymentIntent. A payment status that is not among these is listed as OTHER.
+OTHER = "other"
+LISTED_STATUSES = (
+    "pending",
+    "rejected",
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+    "succeeded",
+    "canceled",
+    OTHER,
+)
+
 
 class StoreError(Exception):
     """The base of all errors of a key store."""
@@ -96,6 +112,40 @@ class KeyRecord:
     """The history and the events to deliver, as JSON text; opaque to the stores."""
     due_at: float | None = None
     """When the next event in `follow_up` is due for delivery; None if there is none."""
+    alarm_at: float | None = None
+    """From when on a person must look at the order; None if there is no reason."""
+
+    @property
+    def listed_status(self) -> str:
+        """The one of LISTED_STATUSES under which a page lists the record."""
+        if self.state != "created":
+            return self.state
+        return self.payment_status if self.payment_status in LISTED_STATUSES[2:-1] else OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The records that a page lists. Instants are Unix seconds."""
+
+    livemode: bool
+    client_id: str | None = None
+    """None: the records of all clients, and those without a client."""
+    statuses: tuple[str, ...] = LISTED_STATUSES
+    alarm_by: float | None = None
+    """Only records whose `alarm_at` is at or before this instant; None for all records."""
+    updated_from: float | None = None
+    """Only records with this `updated_at` or a later one."""
+    updated_until: float | None = None
+    """Only records with an earlier `updated_at`."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Position:
+    """The place of a record in a list: pages go from the highest position to the lowest."""
+
+    updated_at: float
+    key: bytes
+    """The order's `order_key` in UTF-8, which orders records of the same instant."""
 
 
 class KeyStore(Protocol):
@@ -144,6 +194,25 @@ class KeyStore(Protocol):
         """Yield every record (of that state) once, in any order, without blocking writers.
 
         A record written during the scan may be missing, or appear before or after the write.
+        """
+        ...
+
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        """Return the first `limit` records of the selection below `before`, highest position first.
+
+        Fewer than `limit` records are the last ones. Takes as long with many stored records as
+        with few (except for the dict of the memory store). Records that do not change between two
+        pages are listed exactly once; a record that changes moves to the front of the list.
+        """
+        ...
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:
+        """Yield the records that pages lack because an earlier release wrote them last.
+
+        Once such a record is replaced, pages list it. A store that cannot look these up searches
+        all records, until it has done so once; `again` repeats the search.
         """
         ...
 

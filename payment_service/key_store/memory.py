@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 from collections.abc import Iterator
 
-from payment_service.key_store.contract import KeyRecord, Order, State
+from payment_service.key_store.contract import KeyRecord, Order, Position, Selection, State
 from payment_service.key_store.health import Health
+from payment_service.key_store.listing import highest_of, includes, position_of
 
 # A record takes about 1.1 kB (benchmarks/store_cost.py), so half a million take about 550 MB: the
 # most that a process should take of a small machine by default.
@@ -69,6 +71,17 @@ class MemoryStore:
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
         return (r for r in self._snapshot() if state is None or r.state == state)
+
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        """Look at every record: a development machine has few."""
+        end = highest_of(selection, before)
+        found = (r for r in self._snapshot() if includes(selection, r) and position_of(r) < end)
+        return heapq.nlargest(limit, found, key=position_of)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:  # noqa: ARG002 - of the contract
+        return iter(())
 
     def ping(self) -> None:
         return None

@@ -12,10 +12,19 @@ def order_key(order: Order) -> str:
 
     The length prefix of the client id keeps keys unique even if names contain colons.
     """
-    mode = "live" if order.livemode else "test"
-    if order.client_id is None:
-        return f"{mode}:{NO_CLIENT}:{order.order_id}"
-    return f"{mode}:{len(order.client_id)}:{order.client_id}:{order.order_id}"
+    return client_key(order.livemode, order.client_id) + order.order_id
+
+
+def mode_key(livemode: bool) -> str:
+    """Return the beginning of the keys of a mode's orders."""
+    return "live:" if livemode else "test:"
+
+
+def client_key(livemode: bool, client_id: str | None) -> str:
+    """Return the beginning of the keys of a client's orders, or of those without a client."""
+    if client_id is None:
+        return f"{mode_key(livemode)}{NO_CLIENT}:"
+    return f"{mode_key(livemode)}{len(client_id)}:{client_id}:"
 
 
 def order_of(key: str) -> Order:

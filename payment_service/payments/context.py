@@ -11,13 +11,14 @@ from payment_service.errors import Misconfigured
 from payment_service.gateways.contract import GatedGateway, Gateway
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order
+from payment_service.payments.failover import Failover
 from payment_service.payments.observer import Observation, Observe, What, ignore
 from payment_service.payments.record.lease_keeper import LeaseKeeper
 from payment_service.payments.record.lease_watch import LeaseWatch
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.records import Records
 from payment_service.payments.record.transitions import LEASE_SECONDS, Lease
-from payment_service.payments.shop_events.catalogue import with_event
+from payment_service.payments.shop_events.catalogue import with_event, with_gateway_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,10 @@ class Context:
     """The open gateways other than `gateway`, by name, for the records that name one of them."""
     gated: Mapping[str, GatedGateway] = field(default_factory=dict)
     """The gated gateways of this account, by name."""
+    several_gateways: bool = False
+    """Whether any order may be at another gateway than `gateway` (rule 14)."""
+    failover: Failover | None = None
+    """The terms of a switch; None: no new attempt begins at a gated gateway."""
 
     def gated_of(self, record: OrderRecord) -> GatedGateway | None:
         """Return the gated gateway that the record names; None if it names an open one.
@@ -81,7 +86,10 @@ class Context:
         Raises Misconfigured if that gateway is not configured here. Another one would not know the
         attempt's key and would create a second payment.
         """
-        name = record.sent.gateway
+        return self.open_gateway(record.sent.gateway)
+
+    def open_gateway(self, name: str) -> Gateway:
+        """Return the open gateway of this name. Raises Misconfigured if it is not configured."""
         if name == self.gateway.facts.name:
             return self.gateway
         if name not in self.other_gateways:
@@ -98,7 +106,13 @@ class Context:
         One write stores both the state and the event: no order is recorded as paid without its
         event.
         """
-        return with_event(record, intent, self.clock()) if self.listened(record.order) else record
+        if not self.listened(record.order):
+            return record
+        return self.naming_gateway(record, with_event(record, intent, self.clock()))
+
+    def naming_gateway(self, before: OrderRecord, after: OrderRecord) -> OrderRecord:
+        """Return `after`; its new shop events name the gateway, where there are several."""
+        return with_gateway_named(before, after) if self.several_gateways else after
 
     def report(
         self, what: What, record: OrderRecord, **facts: str | int | float | bool | None

@@ -1,4 +1,4 @@
-"""Observation of the payment rules: logs and metrics subscribe, and the rules know neither."""
+"""Observation of the payment rules: logs, metrics and traces subscribe; the rules know none."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ What = Literal[
     "stray_canceled",
     "stray_left",
     "two_taken",
+    # The second gateway.
+    "switched",
+    "account_refused",
+    "failover_unsuited",
+    "leftover_canceled",
+    "leftover_left",
     # After the creation.
     "webhook",
     "stray_paid",
@@ -40,6 +46,8 @@ What = Literal[
     "captured",
     "capture_rejected",
     "capture_unknown",
+    "capture_stuck",
+    "fenced",
     "refunded",
     "refund_adopted",
     "refund_rejected",
@@ -62,9 +70,19 @@ class Observation:
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-# A person must look: a payment was taken or given back by mistake, or the shop never received an
-# event.
-ALARMS = frozenset({"two_taken", "stray_paid", "event_parked", "refunded_twice"})
+# A person must look: a payment was taken or given back by mistake, the shop never received an
+# event, or a gateway refuses our account.
+ALARMS = frozenset(
+    {
+        "two_taken",
+        "stray_paid",
+        "event_parked",
+        "refunded_twice",
+        "capture_stuck",
+        "fenced",
+        "account_refused",
+    }
+)
 
 # The events of an order without any trouble.
 EXPECTED = frozenset({"claimed", "created", "replayed"})

@@ -15,9 +15,11 @@ from operator import eq
 from typing import TYPE_CHECKING
 
 from payment_service.errors import InFlight, Overloaded, StoreDown
-from payment_service.gateways.contract import Gateway
+from payment_service.gateways.contract import GatedGateway, Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import MoneyEvent, RefundEvent
+from payment_service.gateways.payment_fields import Unsuited
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY, SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.changes.webhook import NOT_OURS
@@ -25,6 +27,8 @@ from payment_service.payments.context import Context
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.single_flight import SingleFlight, WaitedTooLongError
 from payment_service.payments.creation.states import Created
+from payment_service.payments.idempotency_key import FIRST_ATTEMPT
+from payment_service.payments.observer import Observation
 from payment_service.payments.record.transitions import Wanted
 
 if TYPE_CHECKING:
@@ -32,18 +36,28 @@ if TYPE_CHECKING:
     from payment_service.settings import Settings
 
 
+# A request's order, its fingerprint and the gateways that it accepts: requests that accept others
+# may be unable to use the same answer.
+Flight = tuple[Order, str, frozenset[str]]
+
 # Each costs a call to Stripe. The reconciler finds what an event did not reach.
 MAX_ACCOUNTS_TRIED = 16
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentAnswer:
-    """The answer for the shop's front end. `replayed`: the order already had a PaymentIntent."""
+    """The answer for the shop's front end. `replayed`: the order already had a PaymentIntent.
+
+    At a gated gateway `client_secret` is None; `redirect_url` is the page on which the shopper
+    approves the payment, and None once that is done.
+    """
 
     payment_intent_id: str
-    client_secret: str = field(repr=False)
+    client_secret: str | None = field(repr=False)
     status: str
     replayed: bool
+    gateway: str = DEFAULT_GATEWAY
+    redirect_url: str | None = field(default=None, repr=False)
 
 
 class Payments:
@@ -54,19 +68,28 @@ class Payments:
         context: Context,
         settings: Settings,
         gateways: Mapping[str, Gateway] | None = None,
+        gated: Mapping[str, Mapping[str, GatedGateway]] | None = None,
         *,
         hang_up: Callable[[], None] = lambda: None,
     ) -> None:
         """`gateways`: by client_id, for the clients that have an account of their own.
 
+        `gated`: by client_id, for the clients that have other gated gateways than `context` has.
         `hang_up` closes the connections to Stripe.
         """
         self._context, self._settings, self._hang_up = context, settings, hang_up
-        self._flight: SingleFlight[tuple[Order, str], Created] = SingleFlight()
+        self._flight: SingleFlight[Flight, Created] = SingleFlight()
         self.orders = self._orders(context)
+        opened, of_client = gateways or {}, gated or {}
         self._of_client = {
-            client_id: self._orders(replace(context, gateway=gateway))
-            for client_id, gateway in (gateways or {}).items()
+            client_id: self._orders(
+                replace(
+                    context,
+                    gateway=opened.get(client_id, context.gateway),
+                    gated=of_client.get(client_id, context.gated),
+                )
+            )
+            for client_id in {**opened, **of_client}
         }
         # Deque operations are atomic, so taking a place and returning it needs no lock.
         self._places = deque(range(settings.max_in_flight))
@@ -79,14 +102,14 @@ class Payments:
         deadline = Deadline.after(self._settings.request_budget_seconds)
         order = Order(self._settings.livemode, request.client_id, request.order_id)
         context = self.orders_of(request.client_id).context
-        wanted = Wanted(order, request.fingerprint, context.gateway.params_of(request))
+        wanted = _wanted(context, order, request)
         try:
             place = self._places.pop()
         except IndexError:
             raise Overloaded("Too many requests are waiting for Stripe right now.") from None
         try:
             created, shared = self._flight.run(
-                (order, wanted.fingerprint),
+                (order, wanted.fingerprint, wanted.accepts),
                 partial(create_once, context, wanted, deadline),
                 deadline.left(),
             )
@@ -94,10 +117,10 @@ class Payments:
             raise InFlight("This order is being created by another request right now.") from None
         finally:
             self._places.append(place)
-        intent = created.intent
-        return PaymentAnswer(
-            intent.id, intent.client_secret, intent.status, created.replayed or shared
-        )
+        intent, is_replay = created.intent, created.replayed or shared
+        secret = intent.client_secret or None
+        answer = PaymentAnswer(intent.id, secret, intent.status, is_replay)
+        return replace(answer, gateway=created.gateway, redirect_url=intent.redirect_url)
 
     def orders_of(self, client_id: str | None) -> Orders:
         """Return the Orders of a client: its own account, and the shared store."""
@@ -163,3 +186,23 @@ class Payments:
             budget_seconds=self._settings.request_budget_seconds,
             changed=self.forget,
         )
+
+
+def _wanted(context: Context, order: Order, request: PaymentRequest) -> Wanted:
+    """Translate the request for each gateway that it accepts and that can keep its promises."""
+    sent = context.gateway.params_of(request)
+    accepts = frozenset(request.accept_gateways or (DEFAULT_GATEWAY,))
+    others = _alternatives(context, order, request, accepts) if context.failover else ()
+    return Wanted(order, request.fingerprint, sent, tuple(others), accepts)
+
+
+def _alternatives(
+    context: Context, order: Order, request: PaymentRequest, accepts: frozenset[str]
+) -> Iterator[SentParams]:
+    for name, gateway in context.gated.items():
+        if name in accepts:
+            try:
+                yield gateway.params_of(request)
+            except Unsuited as unsuited:
+                facts = {"gateway": name, "field": unsuited.field}
+                context.observe(Observation("failover_unsuited", order, FIRST_ATTEMPT, facts))

@@ -12,7 +12,7 @@ _SECRETS = re.compile(
     # An order's token, whole or truncated. The dots are optional because a pattern that requires
     # them takes quadratic time on `-eyJ-eyJ…`.
     r"|\beyJ[\w-]+(?:\.[\w-]+){0,2}\.?"
-    r"|\bapi_[0-9a-f]{32,}"  # a client's API key
+    r"|\b(?:api|operator)_[0-9a-f]{32,}"  # a key of a client or an operator
     r"|(?<=[Bb]earer )[^\s\"']+"
 )
 
@@ -21,7 +21,7 @@ MAX_CHARACTERS = 4_000
 
 # Every text that _SECRETS changes contains one of these. Looking for them takes a fiftieth of the
 # pattern's time, which was most of the cost of a log line.
-_MARKS = ("k_test_", "k_live_", "whsec_", "_secret_", "://", "eyJ", "api_", "earer ")
+_MARKS = ("k_test_", "k_live_", "whsec_", "_secret_", "://", "eyJ", "api_", "operator_", "earer ")
 
 
 class Secret:

@@ -29,8 +29,10 @@ from payment_service.key_store import REDIS_SCHEMES, refuse_unusable
 from payment_service.key_store.shared_directory import shared_directory
 from payment_service.server.start_report import log_start, start_key_check
 from payment_service.settings import Settings, SettingsError, environment, load_settings
+from payment_service.settings.otel import otel_of_dotenv
 from payment_service.telemetry.metrics.counter_directory import CounterDirectory, counter_directory
 from payment_service.telemetry.request_log import start_logging
+from payment_service.telemetry.tracing import opening as tracing
 from payment_service.wiring import Configuration, configure
 
 # Python's default of 700 new objects is fewer than one request creates. Each collection costs time
@@ -55,6 +57,7 @@ OF_STORES = {
     **dict.fromkeys(REDIS_SCHEMES, ("payment_service.key_store.redis.store",)),
 }
 OF_CLIENTS = ("payment_service.access.tokens", "payment_service.web.rate_limits")
+OF_PAYPAL = ("payment_service.gateways.paypal.opening",)
 OF_METRICS = (
     "payment_service.telemetry.metrics.counter_files",
     "payment_service.telemetry.metrics.exporter",
@@ -98,6 +101,7 @@ class Hooks:
             given = environment()
             configuration = configure(load_settings(given))
             given |= self._shared(configuration.settings)
+            self.environ += [f"{name}={text}" for name, text in otel_of_dotenv().items()]
             self.settings = load_settings(given)
         except SettingsError as wrong:
             sys.stderr.write(f"{wrong}\n")
@@ -167,8 +171,10 @@ class Hooks:
         scheme = self.settings.key_store_url.get_secret_value().partition(":")[0]
         of_clients = OF_CLIENTS if self.settings.clients_file else ()
         of_metrics = OF_METRICS if self.settings.metrics_port else ()
-        for name in (*SERVICE, *OF_STORES[scheme], *of_clients, *of_metrics):
+        of_paypal = OF_PAYPAL if self.settings.several_gateways else ()
+        for name in (*SERVICE, *OF_STORES[scheme], *of_clients, *of_paypal, *of_metrics):
             importlib.import_module(name)
+        tracing.state()
         gc.freeze()
 
     def pre_fork(self, server: Any, worker: Any) -> None:

@@ -5,34 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Literal
 
 from msgspec import Struct, field
 
-from payment_service.schema.fields import Fault, Faults, fill, names_of, rule
+from payment_service.schema.fields import Fault, Faults, fill, names_of
 from payment_service.schema.secret import Secret
-from payment_service.settings.checks import (
-    as_boolean,
-    as_integer,
-    as_number,
-    base_url,
-    ca_bundle,
-    demo_key,
-    hazards,
-    listener_url,
-    names,
-    origins,
-    proxy_url,
-    store_url,
-    writable_directory,
-)
-from payment_service.settings.credentials import (
-    own_secrets,
-    publishable_key,
-    secret_key,
-    webhook_secrets,
-)
+from payment_service.settings import rules
+from payment_service.settings.checks import names
 from payment_service.settings.environment import SettingsError, environment, is_on_platform
 from payment_service.settings.unknown_names import link_problem, name_warnings
 
@@ -69,54 +48,6 @@ SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 - signs local webhooks on
 QUOTES = "is between quotes, which are part of the value: remove them"
 _QUOTED = re.compile(r"""(["'`]).*\1""", re.DOTALL)
 
-_SecretKey = Annotated[Secret, rule(then=secret_key)]
-_PublishableKey = Annotated[str, rule(then=publishable_key)]
-_WebhookSecrets = Annotated[Secret, rule(then=webhook_secrets)]
-_OwnSecrets = Annotated[Secret, rule(then=own_secrets)]
-_Version = Annotated[
-    str,
-    rule(
-        "must be a version like 2026-10-28.endive",
-        pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[A-Za-z0-9_]+)?",
-    ),
-]
-_Attempts = Annotated[int, rule("must be an integer from 1 to 10", first=as_integer, ge=1, le=10)]
-_ConnectSeconds = Annotated[
-    float, rule("must be seconds, above 0 and up to 60", first=as_number, gt=0, le=60)
-]
-_ReadSeconds = Annotated[
-    float, rule("must be seconds, above 0 and up to 80", first=as_number, gt=0, le=80)
-]
-_BudgetSeconds = Annotated[
-    float, rule("must be seconds, from 1 to 120", first=as_number, ge=1, le=120)
-]
-_ProxyUrl = Annotated[Secret, rule(then=proxy_url)]
-_CaBundle = Annotated[Path, rule(then=ca_bundle)]
-_StoreUrl = Annotated[Secret, rule(then=store_url)]
-_Delivery = Annotated[Literal["embedded", "separate"], rule("must be embedded or separate")]
-_BaseUrl = Annotated[str, rule(then=base_url)]
-_ListenerUrl = Annotated[str, rule(then=listener_url)]
-_Host = Annotated[str, rule("must be a host name or an IP address", pattern="[A-Za-z0-9._:%-]+")]
-_Port = Annotated[int, rule("must be an integer from 1 to 65535", first=as_integer, ge=1, le=65535)]
-_Workers = Annotated[int, rule("must be an integer from 1 to 512", first=as_integer, ge=1, le=512)]
-_IdleSeconds = Annotated[
-    int, rule("must be seconds, an integer from 1 to 3600", first=as_integer, ge=1, le=3600)
-]
-_Places = Annotated[int, rule("must be an integer from 1 to 4096", first=as_integer, ge=1, le=4096)]
-_Proxies = Annotated[int, rule("must be an integer from 0 to 10", first=as_integer, ge=0, le=10)]
-_PerMinute = Annotated[
-    int, rule("must be requests a minute, 0 for no limit", first=as_integer, ge=0, le=1_000_000)
-]
-_Origins = Annotated[str, rule(then=origins)]
-_Hazards = Annotated[str, rule(then=hazards)]
-_Switch = Annotated[bool, rule("must be 1 or 0", first=as_boolean)]
-_DemoKey = Annotated[Secret, rule(then=demo_key)]
-_File = Annotated[Path, rule()]
-_Directory = Annotated[Path, rule(then=writable_directory)]
-_LogLevel = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR"], rule("must be DEBUG, INFO, WARNING or ERROR")
-]
-
 
 class Settings(Struct, frozen=True, kw_only=True):
     """The checked settings. Durations are in seconds; repr hides secrets.
@@ -124,42 +55,54 @@ class Settings(Struct, frozen=True, kw_only=True):
     A field's rule is the error message for a wrong value.
     """
 
-    stripe_secret_key: _SecretKey
-    stripe_publishable_key: _PublishableKey | None = None
-    stripe_webhook_secret: _WebhookSecrets | None = None
-    stripe_api_base: _BaseUrl | None = None
-    stripe_api_version: _Version | None = None
-    stripe_max_attempts: _Attempts = 3
-    stripe_connect_timeout_seconds: _ConnectSeconds = 3.0
-    stripe_read_timeout_seconds: _ReadSeconds = 10.0
-    https_proxy: _ProxyUrl | None = None
+    stripe_secret_key: rules.SecretKey
+    stripe_publishable_key: rules.PublishableKey | None = None
+    stripe_webhook_secret: rules.WebhookSecrets | None = None
+    stripe_api_base: rules.BaseUrl | None = None
+    stripe_api_version: rules.Version | None = None
+    stripe_max_attempts: rules.Attempts = 3
+    stripe_connect_timeout_seconds: rules.ConnectSeconds = 3.0
+    stripe_read_timeout_seconds: rules.ReadSeconds = 10.0
+    https_proxy: rules.ProxyUrl | None = None
     no_proxy: str | None = None
-    ca_bundle: _CaBundle | None = None
-    ssl_cert_file: _CaBundle | None = None
-    request_budget_seconds: _BudgetSeconds = 25.0
-    key_store_url: _StoreUrl = Secret("memory://")
-    order_events_url: _ListenerUrl | None = None
-    order_events_secret: _OwnSecrets | None = None
-    order_events_delivery: _Delivery = "embedded"
-    host: _Host = "127.0.0.1"
-    port: _Port = 4242
-    keepalive_seconds: _IdleSeconds = 75
-    web_concurrency: _Workers = field(default_factory=lambda: os.cpu_count() or 1)
-    max_in_flight: _Places = 400
-    clients_file: _File | None = None
-    cors_origins: _Origins | None = None
-    trusted_proxies: _Proxies = 0
-    rate_limit_per_address: _PerMinute | None = None
-    rate_limit_per_client: _PerMinute = 6000
-    allow_unsafe_live: _Hazards | None = None
-    flask_debug: _Switch = False
-    metrics_host: _Host = "127.0.0.1"
-    metrics_port: _Port | None = None
-    prometheus_multiproc_dir: _Directory | None = None
-    log_level: _LogLevel = "INFO"
-    checkout_demo: _Switch = False
-    demo_stage_url: _BaseUrl | None = None
-    demo_api_key: _DemoKey | None = None
+    ca_bundle: rules.CaBundle | None = None
+    ssl_cert_file: rules.CaBundle | None = None
+    request_budget_seconds: rules.BudgetSeconds = 25.0
+    gateways: rules.Gateways = "stripe"
+    failover: rules.Switch = False
+    failover_after_seconds: rules.FailoverSeconds = 8.0
+    failover_capture: rules.FailoverCapture | None = None
+    paypal_client_id: rules.PayPalClientId | None = None
+    paypal_client_secret: rules.PayPalSecret | None = None
+    paypal_webhook_id: rules.PayPalWebhookIds | None = None
+    paypal_api_base: rules.BaseUrl | None = None
+    paypal_return_url: rules.ShopPage | None = None
+    paypal_cancel_url: rules.ShopPage | None = None
+    paypal_landing_page: rules.LandingPage = "NO_PREFERENCE"
+    paypal_brand_name: rules.BrandName | None = None
+    key_store_url: rules.StoreUrl = Secret("memory://")
+    order_events_url: rules.ListenerUrl | None = None
+    order_events_secret: rules.OwnSecrets | None = None
+    order_events_delivery: rules.Delivery = "embedded"
+    host: rules.Host = "127.0.0.1"
+    port: rules.Port = 4242
+    keepalive_seconds: rules.IdleSeconds = 75
+    web_concurrency: rules.Workers = field(default_factory=lambda: os.cpu_count() or 1)
+    max_in_flight: rules.Places = 400
+    clients_file: rules.File | None = None
+    cors_origins: rules.Origins | None = None
+    trusted_proxies: rules.Proxies = 0
+    rate_limit_per_address: rules.PerMinute | None = None
+    rate_limit_per_client: rules.PerMinute = 6000
+    allow_unsafe_live: rules.Hazards | None = None
+    flask_debug: rules.Switch = False
+    metrics_host: rules.Host = "127.0.0.1"
+    metrics_port: rules.Port | None = None
+    prometheus_multiproc_dir: rules.Directory | None = None
+    log_level: rules.LogLevel = "INFO"
+    checkout_demo: rules.Switch = False
+    demo_stage_url: rules.BaseUrl | None = None
+    demo_api_key: rules.DemoKey | None = None
 
     def __post_init__(self) -> None:
         """Validate settings that depend on each other. Raises ValueError."""
@@ -213,6 +156,26 @@ class Settings(Struct, frozen=True, kw_only=True):
         if self.rate_limit_per_address is not None:
             return self.rate_limit_per_address
         return DEFAULT_ADDRESS_LIMIT if self.clients_file or self.livemode else 0
+
+    @property
+    def listed_gateways(self) -> list[str]:
+        """The gateways of GATEWAYS, in order of preference."""
+        return names(self.gateways)
+
+    @property
+    def several_gateways(self) -> bool:
+        """Whether orders may be paid at more than one gateway, now or soon."""
+        return len(self.listed_gateways) > 1
+
+    @property
+    def capture_waits(self) -> bool:
+        """Whether a capture at the second gateway waits until the first one answers (rule 19).
+
+        By default only with Redis, which may lose acknowledged writes when it fails over.
+        """
+        if self.failover_capture is not None:
+            return self.failover_capture == "after_stripe"
+        return self.key_store_url.get_secret_value().startswith("redis")
 
     @property
     def lock_seconds(self) -> float:

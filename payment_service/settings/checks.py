@@ -80,6 +80,11 @@ def as_number(text: str) -> float | str:
         return text
 
 
+def as_list(text: str) -> str:
+    """Remove the spaces around the parts of a list; leave other text to the setting's rule."""
+    return ",".join(names(text.lower()))
+
+
 def as_boolean(text: str) -> bool | str:
     """Parse yes or no; leave other text for the setting's rule to reject."""
     return SWITCHES.get(text.lower(), text)
@@ -109,6 +114,16 @@ def listener_url(value: str) -> str:
     if not _is_address(value):
         raise ValueError(
             "must be an address like https://shop.example/order-events, with no user or fragment"
+        )
+    return _lower_scheme(value)
+
+
+def shop_page(value: str) -> str:
+    """Check the URL of a shop's page to which PayPal sends the shopper."""
+    filled = value.replace("{order_id}", "A-1")
+    if filled == value or "{" in filled or not _is_address(filled):
+        raise ValueError(
+            "must be an address with {order_id} in it, like https://shop.example/paid?order={order_id}"
         )
     return _lower_scheme(value)
 

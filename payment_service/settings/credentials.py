@@ -21,6 +21,9 @@ _WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9_+/=-]+", re.ASCII)
 # A secret of the shop's own choice: any characters that an environment file passes on unchanged.
 _OWN_SECRET = re.compile(r"""[^\s"'`,\x00-\x1f\x7f]+""")
 
+# PayPal documents no form for its client IDs, secrets and webhook IDs: letters, digits, _ and -.
+_PAYPAL = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
+
 # Credentials of Stripe that are something else than a secret the shop has made up. An order events
 # secret may begin with whsec_, as Standard Webhooks has it.
 _OF_STRIPE = re.compile(r"([srp]k_(test|live|org)|we_[A-Za-z0-9]|pi_[A-Za-z0-9])")
@@ -54,6 +57,26 @@ def webhook_secrets(value: Secret) -> Secret:
         raise ValueError(
             "must be one or more signing secrets like whsec_abc123, separated by commas; Stripe's "
             "dashboard shows it on the endpoint's page (we_ is the endpoint's id, sk_ an API key)"
+        )
+    return value
+
+
+def paypal_client_id(value: str) -> str:
+    if not _PAYPAL.fullmatch(value):
+        raise ValueError("must be the client ID of a REST app, without spaces")
+    return value
+
+
+def paypal_secret(value: Secret) -> Secret:
+    if not _PAYPAL.fullmatch(value.get_secret_value()):
+        raise ValueError("must be the secret of a REST app, without spaces")
+    return value
+
+
+def paypal_webhook_ids(value: str) -> str:
+    if not all(_PAYPAL.fullmatch(each.strip()) for each in value.split(",")):
+        raise ValueError(
+            "must be one or more webhook IDs like 1JE4291016473214C, separated by commas"
         )
     return value
 

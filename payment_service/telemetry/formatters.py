@@ -18,6 +18,9 @@ FACTS = "facts"
 # The id of the current request, which every log line of the request carries.
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
+# The trace of the current request or background job, while traces are on.
+trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+
 # Enough for a traceback with a few causes; that of a RecursionError has thousands of lines.
 MAX_TRACE_LINES = 400
 
@@ -44,6 +47,8 @@ class JsonLines(logging.Formatter):
             "correlation_id": correlation_id.get(),
             **{name: _truncated(value) for name, value in _extra(record).items()},
         }
+        if trace := trace_id.get():
+            line["trace_id"] = trace
         if record.exc_info:
             line["traceback"] = _truncated_trace(self.formatException(record.exc_info))
         return redacted(_to_json(line))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.payments.observer import ALARMS, EXPECTED
 from payment_service.telemetry.formatters import EMPTY, FACTS, JsonLines, PlainText, correlation_id
 
@@ -103,36 +104,40 @@ def _level(what: str) -> int:
     return logging.ERROR if what in ALARMS else logging.INFO
 
 
-def log_send(send: Send) -> None:
-    """Log a request to Stripe, with the reason of a failure.
+def log_send(send: Send, gateway: str | None = None) -> None:
+    """Log a request to a gateway, with the reason of a failure.
 
     A success on the first send is logged on DEBUG, because the request's last line reports it.
+    `gateway`: its name where the service has several; None means Stripe.
     """
-    expected = _add_send(send) and send.verdict is None and send.number == 1
+    expected = _add_send(send, gateway) and send.verdict is None and send.number == 1
     level = logging.DEBUG if expected else logging.WARNING if send.verdict else logging.INFO
     if _payments.isEnabledFor(level):
-        _write(_payments, level, "sent", {**_order_of_request(), **_facts_of(send)})
+        _write(_payments, level, "sent", {**_order_of_request(), **_facts_of(send, gateway)})
 
 
-def _add_send(send: Send) -> bool:
+def _add_send(send: Send, gateway: str | None) -> bool:
     """Add the send to the request's last line; return False outside of a request."""
+    title = gateway or DEFAULT_GATEWAY
     known = _request_fields.get()
     if known is None:
         return False
     known["sends"] = known.get("sends", 0) + 1
-    known["stripe_seconds"] = round(known.get("stripe_seconds", 0.0) + send.seconds, 4)
-    known["key"], known["stripe_request_id"] = _start_of_key(send), send.request_id
+    spent = known.get(f"{title}_seconds", 0.0)
+    known[f"{title}_seconds"] = round(spent + send.seconds, 4)
+    known["key"], known[f"{title}_request_id"] = _start_of_key(send), send.request_id
     return True
 
 
-def _facts_of(send: Send) -> dict[str, Any]:
+def _facts_of(send: Send, gateway: str | None) -> dict[str, Any]:
     verdict = send.verdict
     return {
+        **({"gateway": gateway} if gateway else {}),
         "method": send.method,
         "path": send.path,
         "send": send.number,
         "seconds": round(send.seconds, 4),
-        "stripe_request_id": send.request_id,
+        f"{gateway or DEFAULT_GATEWAY}_request_id": send.request_id,
         "key": _start_of_key(send),
         "status": verdict.status if verdict else 200,
         "reason": verdict.meaning.name.lower() if verdict else None,
@@ -150,6 +155,12 @@ def log_retry(details: RetryDetails) -> None:
     wait = round(details.wait_seconds, 3)
     facts = {**_order_of_request(), "send": details.send, "wait_seconds": wait}
     _write(_payments, logging.INFO, "will_send_again", facts)
+
+
+def log_circuit(gateway: str, change: str) -> None:
+    """Log that new orders of this process avoid a gateway, or no longer do."""
+    level = logging.WARNING if change == "circuit_opened" else logging.INFO
+    _write(_payments, level, change, {"gateway": gateway})
 
 
 def _write(log: logging.Logger, level: int, event: str, facts: Mapping[str, Any]) -> None:

@@ -14,16 +14,34 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from payment_service.access.admission import OPEN_ACCESS, Access, authenticate
-from payment_service.errors import TooManyRequests, Unauthorized
+from payment_service.access.admission import (
+    OPEN_ACCESS,
+    Access,
+    authenticate,
+    authenticate_operator,
+)
+from payment_service.errors import Forbidden, TooManyRequests, Unauthorized
 from payment_service.settings import Settings
+from payment_service.telemetry import request_log
 
 if TYPE_CHECKING:
     from payment_service.access.clients import Clients
+    from payment_service.access.operators import Operator
 
 # Endpoints that need no token or API key; a webhook is authenticated by its signature. All other
 # routes need one.
-PUBLIC = frozenset({"config", "demo", "healthz", "readyz", "webhook", "openapi", "documentation"})
+PUBLIC = frozenset(
+    {
+        *("config", "demo", "healthz", "readyz", "openapi", "documentation", "operator_page"),
+        *("webhook", "paypal_webhook"),
+    }
+)
+
+# Endpoints whose names begin so need an operator's key, and accept no other.
+OPERATOR = "operator_"
+
+# CORS is for the routes of the shops: no page of another origin may read an operator's.
+CORS_PATHS = r"/(?!operator(/|$)).*"
 
 # How long a browser may cache a CORS preflight response.
 PREFLIGHT_SECONDS = 600
@@ -66,6 +84,14 @@ def current_access() -> Access:
     return found
 
 
+def current_operator() -> Operator:
+    """Return the operator who sent the current request. Raises Forbidden for any other caller."""
+    operator = current_access().operator
+    if operator is None:
+        raise Forbidden("This is for operators")
+    return operator
+
+
 def too_many_requests() -> TooManyRequests:
     """Return the error for a request over a rate limit, with the time until the limit resets."""
     stopped = current_app.extensions["rates"].current_limit
@@ -83,8 +109,13 @@ def _authenticate(clients: Clients | None, clock: Callable[[], float]) -> None:
     g.access, g.refusal = OPEN_ACCESS, None
     if request.method == "OPTIONS" or request.endpoint is None or request.endpoint in PUBLIC:
         return
+    header = request.headers.get("Authorization")
     try:
-        g.access = authenticate(request.headers.get("Authorization"), clients, clock())
+        if request.endpoint.startswith(OPERATOR):
+            g.access = authenticate_operator(header, clients)
+            request_log.add_fields(operator=current_operator().id)
+        else:
+            g.access = authenticate(header, clients, clock())
     except Unauthorized as refusal:
         g.refusal = refusal
 
@@ -104,6 +135,7 @@ def _allow_origins(app: Flask, settings: Settings, clients: Clients | None) -> N
 
         CORS(
             app,
+            resources=CORS_PATHS,
             origins=origins,
             methods=["GET", "POST"],
             allow_headers=[REQUEST_HEADER],

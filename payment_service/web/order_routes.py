@@ -1,15 +1,14 @@
-"""Routes for existing orders: status, changes, capture, refunds, and Stripe's webhook."""
+"""Routes for existing orders: status, changes, capture and refunds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
 from payment_service.gateways.intent import Intent
-from payment_service.gateways.stripe.webhook import read_event
-from payment_service.payments.changes.webhook import NOT_OURS
 from payment_service.payments.request.existing_order import (
     CancelRequest,
     CaptureRequest,
@@ -18,7 +17,6 @@ from payment_service.payments.request.existing_order import (
     UpdateRequest,
 )
 from payment_service.web.access_control import current_access
-from payment_service.web.body import MAX_EVENT_BYTES, read_body
 from payment_service.web.parse import parse, parse_body
 from payment_service.web.query_string import read_query
 from payment_service.wiring import Parts
@@ -32,7 +30,12 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
     def payment_intent() -> Response:
         wanted = parse(read_query(request.query_string), StatusRequest)
         orders = payments.orders_of(wanted.client_id)
-        return jsonify(asdict(orders.status(wanted, refresh=wanted.refresh == "true")))
+        shown = orders.status(wanted, refresh=wanted.refresh == "true").shown()
+        if current_access().kind == "token":
+            # A shopper's browser has the token: the names of the shop's people are none of its
+            # business.
+            shown["history"] = [_without_names(each) for each in shown["history"]]
+        return jsonify(shown)
 
     @app.post("/update-payment-intent")
     def update_payment_intent() -> Response:
@@ -69,30 +72,16 @@ def add_order_routes(app: Flask, parts: Parts) -> None:
         done = asdict(payments.orders_of(wanted.client_id).refund(wanted))
         return _replayable(done, replayed=done.pop("replayed"))
 
-    @app.post("/webhook")
-    def webhook() -> Response:
-        coding = request.headers.get("Content-Encoding")
-        body = read_body(
-            request.stream.read, request.content_length, MAX_EVENT_BYTES, coding=coding
-        )
-        header, named = request.headers.get("Stripe-Signature"), read_query(request.query_string)
-        signed = read_event(body, header, parts.webhook_secrets, client_id=named.get("client_id"))
-        if signed.foreign:
-            return jsonify(received=True, outcome=NOT_OURS)
-        if signed.money:
-            client_id = named.get("client_id")
-            outcome = payments.apply_money(signed.money, signed.covers, client_id)
-            return jsonify(received=True, outcome=outcome)
-        event = signed.event
-        orders = payments.orders_of(event.order.client_id if event else None)
-        return jsonify(received=True, outcome=orders.apply(event))
-
 
 def _replayable(shown: dict[str, Any], *, replayed: bool) -> Response:
     response = jsonify(shown)
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return response
+
+
+def _without_names(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name != "by"}
 
 
 def _public_fields(intent: Intent) -> dict[str, Any]:

@@ -19,7 +19,12 @@ from payment_service.web.access_control import current_access
 log = logging.getLogger("stripe_back_end_api")
 
 # Called often by our own infrastructure: not limited, except for forged events.
-UNLIMITED = frozenset({"healthz", "readyz", "webhook"})
+UNLIMITED = frozenset({"healthz", "readyz", "webhook", "paypal_webhook"})
+
+# The webhooks, and the codes of events that their sender may have forged. An event with an unknown
+# certificate costs a call to PayPal, and a forger can invent one for each event.
+WEBHOOKS = frozenset({"webhook", "paypal_webhook"})
+FORGED = frozenset({"invalid_signature", "paypal_unreachable"})
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -30,13 +35,13 @@ def install(app: Flask, settings: Settings) -> None:
             ApplicationLimit(
                 f"{settings.address_limit} per minute",
                 key_function=lambda: f"address/{request.remote_addr}",
-                exempt_when=lambda: current_access().kind == "api_key",
+                exempt_when=lambda: current_access().kind in ("api_key", "operator"),
             )
         )
     limits.append(
         ApplicationLimit(
             lambda: f"{_client_limit(settings)} per minute",
-            key_function=lambda: f"client/{current_access().client_id}",
+            key_function=_caller,
             exempt_when=lambda: not _client_limit(settings),
         )
     )
@@ -65,20 +70,25 @@ def _limit_forged_events(app: Flask, limiter: Limiter, per_minute: int) -> None:
 
     @app.before_request
     def stop() -> None:
-        if request.endpoint == "webhook" and not _allowed(
+        if request.endpoint in WEBHOOKS and not _allowed(
             lambda: limiter.limiter.test(most, event_key())
         ):
             reset_at = limiter.limiter.get_window_stats(most, event_key()).reset_time
             raise TooManyRequests(
-                "Too many events without Stripe's signature; try again later",
+                _too_many(request.endpoint),
                 retry_after_seconds=reset_at - time.time(),
             )
 
     @app.after_request
     def count(response: Response) -> Response:
-        if request.endpoint == "webhook" and g.get("error_code") == "invalid_signature":
+        if request.endpoint in WEBHOOKS and g.get("error_code") in FORGED:
             _allowed(lambda: limiter.limiter.hit(most, event_key()))
         return response
+
+
+def _too_many(endpoint: str) -> str:
+    signer = "PayPal" if endpoint == "paypal_webhook" else "Stripe"
+    return f"Too many events without {signer}'s signature; try again later"
 
 
 def _allowed(ask: Callable[[], bool]) -> bool:
@@ -90,11 +100,16 @@ def _allowed(ask: Callable[[], bool]) -> bool:
         return True
 
 
+def _caller() -> str:
+    access = current_access()
+    return f"operator/{access.operator.id}" if access.operator else f"client/{access.client_id}"
+
+
 def _client_limit(settings: Settings) -> int:
-    client = current_access().client
-    if client is None:
-        return 0
-    return client.requests_per_minute or settings.rate_limit_per_client
+    access = current_access()
+    if access.client is None:
+        return settings.rate_limit_per_client if access.operator else 0
+    return access.client.requests_per_minute or settings.rate_limit_per_client
 
 
 def _storage(settings: Settings) -> dict[str, Any]:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sandbox.paypal.orders import CAPTURE_STATUSES, NEEDS_PAYER, Order
+from sandbox.answers import JsonObject
+from sandbox.paypal.orders import CAPTURE_STATUSES, NEEDS_PAYER, Order, page_of
 from sandbox.paypal.refusals import Refusal
 from sandbox.paypal.rules import Rules
+
+# The rejections after which the shopper returns to PayPal's page.
+GOES_BACK = (
+    "INSTRUMENT_DECLINED",
+    "PAYER_ACTION_REQUIRED",
+    "REDIRECT_PAYER_FOR_ALTERNATE_FUNDING",
+)
 
 
 def check_capture(order: Order, orders: Mapping[str, Order], rules: Rules) -> None:
@@ -22,7 +30,14 @@ def check_capture(order: Order, orders: Mapping[str, Order], rules: Rules) -> No
     if order.plan not in CAPTURE_STATUSES:
         if order.plan == "INSTRUMENT_DECLINED" and rules.declined_goes_back:
             order.status = NEEDS_PAYER
-        raise Refusal(422, order.plan)
+        raise Refusal(422, order.plan, link=_page_link(order, rules))
+
+
+def _page_link(order: Order, rules: Rules) -> JsonObject | None:
+    """Return the link for the shopper, who may choose another card."""
+    if order.plan not in GOES_BACK:
+        return None
+    return {"href": page_of(order, rules), "rel": "payer-action", "method": "GET"}
 
 
 def check_invoice(

@@ -38,6 +38,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     options = _options()
     stripe.api_base = options.sandbox_url
+    naive.paypal = options.paypal_url or naive.paypal
     kill = functools.partial(kill_workers_of, options.service_pid)
     app = restricted_to_page(
         naive.app.wsgi_app,
@@ -61,6 +62,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--sandbox-url", required=True, help="address of the sandbox")
+    parser.add_argument("--paypal-url", help="address of PayPal's stand-in")
     parser.add_argument(
         "--page-port", type=int, required=True, help="port that serves /demo/faults"
     )

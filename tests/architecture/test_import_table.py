@@ -34,6 +34,7 @@ ONLY = {
     "jwt": {"access.tokens"},
     "cryptography": {"access.keys", "gateways.paypal.certificates"},
     "prometheus_client": {"telemetry.metrics."},
+    "opentelemetry": {"telemetry.tracing."},
     "dotenv": {"settings.environment"},
     "msgspec": {
         "schema.fields",
@@ -41,7 +42,10 @@ ONLY = {
         "settings.development",
         "payments.request.create",
         "payments.request.existing_order",
+        "payments.request.order_list",
+        "payments.request.overview",
         "access.clients",
+        "access.operators",
         "web.openapi.",
         "gateways.stripe.api_calls",
         "gateways.stripe.webhook",
@@ -50,24 +54,24 @@ ONLY = {
 
 # Loaded by who needs them only: they cost every start, and memory in every process.
 LAZY = {"psycopg", "psycopg_pool", "redis", "sqlite3", "prometheus_client", "jwt", "cryptography"}
-LAZY |= {"flask_cors", "flask_limiter", "limits"}
+LAZY |= {"flask_cors", "flask_limiter", "limits", "opentelemetry"}
 
 # Each floor may look at those beneath it, and at itself. The longest name that fits a module
 # says on which floor it is.
 FLOORS = [
-    {"schema.secret", "schema.names"},
+    {"schema.secret", "schema.names", "schema.gateway_names"},
     {"schema.fields", "errors"},
     {"key_store.contract", "outage"},
     {"key_store"},
     {"settings.checks", "settings.credentials"},
-    {"settings.environment", "settings.unknown_names"},
+    {"settings.environment", "settings.unknown_names", "settings.rules"},
     {"settings.development"},
     {"settings"},
     {"http_client"},
     {"gateways.deadline", "gateways.intent", "gateways.sent_params", "gateways.sends"},
     {"gateways.facts", "gateways.charge", "gateways.dispute", "gateways.refund"},
     {"gateways.event", "gateways.outcome", "gateways.payment_fields", "gateways.retry_after"},
-    {"gateways.capture_outcome"},
+    {"gateways.capture_outcome", "gateways.key_check"},
     {"gateways.contract"},
     {"gateways.calls", "gateways.retry"},
     {"gateways.send"},
@@ -86,11 +90,13 @@ FLOORS = [
     {"gateways.paypal.captures"},
     {"gateways.paypal"},
     {"payments.idempotency_key", "payments.observer", "payments.request"},
+    {"payments.health"},
+    {"payments.failover"},
     {"payments.record"},
     {"payments.shop_events.catalogue"},
     {"payments.context"},
     {"payments.shop_events"},
-    {"payments.creation"},
+    {"payments.creation", "payments.gated"},
     {"payments.recovery.strays", "payments.recovery.lost_records"},
     {"payments.changes", "payments.after_payment"},
     {"payments.recovery"},
@@ -99,6 +105,7 @@ FLOORS = [
     {"access", "telemetry", "background"},
     {"wiring"},
     {"checkout", "cli"},
+    {"operator_page"},
     {"web"},
     {"stripe_back_end_api"},
     {"server"},

@@ -42,6 +42,7 @@ def demo_process(browser: Browser) -> Iterator[DemoProcess]:
 @pytest.fixture
 def demo(demo_process: DemoProcess) -> DemoProcess:
     demo_process.sandbox.reset()
+    demo_process.paypal.reset()
     return demo_process
 
 

@@ -31,8 +31,10 @@ def new_order(paypal: PayPalProcess) -> tuple[str, str]:
     """Return an order's id, and the address of the approval page. The shop is the stand-in."""
     paypal.reset()
     http = HttpClient(connect_seconds=3, read_seconds=10, keep=1)
-    gateway = PayPalGateway("app", Secret("secret"), http, livemode=False, api_base=paypal.url)
     shop = Pages(f"{paypal.url}/_sandbox/state?paid", f"{paypal.url}/_sandbox/state?cart")
+    gateway = PayPalGateway(
+        "app", Secret("secret"), http, shop, livemode=False, api_base=paypal.url
+    )
     sent = order_params(Order(livemode=False, client_id=None, order_id="A-1"), REQUEST, shop)
     outcome = gateway.create(sent, "key-1", Deadline.after(20))
     http.close()

@@ -29,10 +29,11 @@ from tests.support.paypal_params import order_params
 from tests.support.paypal_process import WEBHOOK_ID, PayPalProcess
 
 ORDERS = "/v2/checkout/orders"
+PAGES = Pages("http://127.0.0.1:9/paid?order={order_id}", "http://127.0.0.1:9/cart")
 SENT = order_params(
     Order(livemode=False, client_id=None, order_id="A-1"),
     {"amount": 1099, "currency": "usd"},
-    Pages("http://127.0.0.1:9/paid?order={order_id}", "http://127.0.0.1:9/cart"),
+    PAGES,
 )
 
 
@@ -59,7 +60,7 @@ def http() -> Iterator[HttpClient]:
 def gateway(paypal: PayPalProcess, http: HttpClient) -> PayPalGateway:
     policy = RetryPolicy(sleep=lambda _: time.sleep(0.3))
     return PayPalGateway(
-        "app-1", Secret("secret"), http, livemode=False, api_base=paypal.url, policy=policy
+        "app-1", Secret("secret"), http, PAGES, livemode=False, api_base=paypal.url, policy=policy
     )
 
 
@@ -156,7 +157,7 @@ def test_a_token_that_was_revoked_is_renewed(paypal: PayPalProcess, gateway: Pay
 
 def test_two_at_once_are_one_order(paypal: PayPalProcess, http: HttpClient) -> None:
     gateways = [
-        PayPalGateway("app-1", Secret("secret"), http, livemode=False, api_base=paypal.url)
+        PayPalGateway("app-1", Secret("secret"), http, PAGES, livemode=False, api_base=paypal.url)
         for _ in range(2)
     ]
     match = {"method": "POST", "path": f"{ORDERS}$"}

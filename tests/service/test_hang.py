@@ -24,6 +24,7 @@ def service(sandbox: SandboxProcess) -> Iterator[ServiceProcess]:
         yield process
 
 
+@pytest.mark.alone
 def test_sixty_hanging_orders_delay_no_other_request(
     sandbox: SandboxProcess, service: ServiceProcess
 ) -> None:

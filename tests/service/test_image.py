@@ -85,7 +85,15 @@ def test_a_reload_by_signal_reads_the_settings_again(
 def test_its_commands_need_no_settings_for_help(image: Image, tmp_path: Path) -> None:
     done = run(image, tmp_path, "payment-service", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("serve", "reconcile", "deliver", "orders", "copy-store", "new-client"):
+    for command in (
+        "serve",
+        "reconcile",
+        "deliver",
+        "orders",
+        "copy-store",
+        "new-client",
+        "new-operator",
+    ):
         assert f"\n  {command} " in done.stdout
 
 

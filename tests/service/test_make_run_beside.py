@@ -190,6 +190,7 @@ def test_command_with_an_own_key_finds_the_service_that_has_it() -> None:
         "deliver",
         "copy-store",
         "new-client",
+        "new-operator",
     ],
 )
 @pytest.mark.parametrize("settings", [{}, {"PORT": "hunter2"}], ids=["none", "wrong"])

@@ -376,10 +376,10 @@ def test_orders_are_listed_by_time_and_times_are_iso(four_orders: Service) -> No
     assert names(listed(four_orders, "--until", middle)) == ["open", "A-1"]
 
 
-def test_orders_list_says_how_many_it_leaves_out(four_orders: Service) -> None:
+def test_orders_list_says_that_it_leaves_some_out(four_orders: Service) -> None:
     ran = four_orders.run("orders", "list", "--limit", "2", "--json")
     assert names([json.loads(line) for line in ran.stdout.splitlines()]) == ["lost", "canceled"]
-    assert ran.stderr == "2 older ones are not shown: see --limit\n"
+    assert ran.stderr == "older ones are not shown: see --limit\n"
 
 
 def test_orders_list_prints_a_table(four_orders: Service) -> None:
@@ -423,10 +423,6 @@ def test_orders_list_is_about_one_client_and_one_mode(service: Service) -> None:
     service.bench.store.claim(record(Order(livemode=True, client_id=None, order_id="live")))
     assert [each["client_id"] for each in listed(service, "--client", "shop-a")] == ["shop-a"]
     assert names(listed(service)) == ["A-1"] * 3
-
-
-def test_orders_list_says_what_it_costs(service: Service) -> None:
-    assert "reads every record" in service.run("orders", "list", "--help").output
 
 
 def test_orders_show_prints_iso_times(service: Service) -> None:

@@ -46,6 +46,7 @@ def test_a_single_worker_s_orders_outlive_it(sandbox: SandboxProcess) -> None:
     assert not memory.exists()
 
 
+@pytest.mark.alone
 def test_hung_orders_stop_no_other_one(sandbox: SandboxProcess) -> None:
     sandbox.faults(
         [{"kind": "hang", "seconds": 4, "executes": False, "count": None,

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import pytest
+
 from tests.support.sandbox_process import SandboxProcess
 from tests.support.service_process import ServiceProcess
 
@@ -66,6 +68,7 @@ def _goes_on(client: socket.socket, more: bytes) -> bool:
     return is_open
 
 
+@pytest.mark.alone
 def test_orders_are_answered_among_2500_slow_clients(sandbox: SandboxProcess) -> None:
     with (
         ServiceProcess(sandbox.url) as service,

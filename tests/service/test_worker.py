@@ -122,6 +122,7 @@ def seconds_of_an_answer(port: int) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.alone
 def test_silent_clients_take_no_thread(port: int) -> None:
     silent = [connect(port) for _ in range(3 * THREADS)]
     assert seconds_of_an_answer(port) < 0.4
@@ -161,22 +162,26 @@ def test_slow_clients_delay_others_by_one_time_out_at_most(port: int) -> None:
         each.close()
 
 
+@pytest.mark.alone
 def test_excess_silent_clients_delay_no_request(port: int) -> None:
     with _renewed(port, 3 * PLACES, b""):
         assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
 
 
+@pytest.mark.alone
 def test_idle_connections_make_room(port: int) -> None:
     with _renewed(port, 2 * PLACES, GET):
         assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
 
 
+@pytest.mark.alone
 def test_incomplete_requests_delay_no_request() -> None:
     with served(worker="Patient") as port, _renewed(port, 3 * PLACES, POST + b"12345"):
         # Rejected clients that reconnect take most of a busy machine's time.
         assert max(seconds_of_an_answer(port) for _ in range(5)) < 3
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("says", [b"", POST + b"12345"])
 def test_order_is_created_among_silent_clients(sandbox: SandboxProcess, says: bytes) -> None:
     environ = {"WEB_CONCURRENCY": "1", "MAX_IN_FLIGHT": str(MAX_IN_FLIGHT)}
@@ -188,6 +193,7 @@ def test_order_is_created_among_silent_clients(sandbox: SandboxProcess, says: by
         assert time.monotonic() - began < 3
 
 
+@pytest.mark.alone
 def test_complete_request_keeps_its_connection() -> None:
     with served(worker="Patient") as port, connect(port) as client:
         client.sendall(GET.replace(b" / ", b" /slow "))
@@ -325,6 +331,7 @@ def test_close_is_announced_after_a_body_that_gunicorn_does_not_discard(port: in
         assert b"connection: close" not in answers.lower()
 
 
+@pytest.mark.alone
 def test_client_that_never_closes_does_not_stop_others(port: int) -> None:
     bad = [connect(port) for _ in range(5)]
     for each in bad:

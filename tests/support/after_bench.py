@@ -13,7 +13,7 @@ from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.stripe.events import payment_event
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.gateways.stripe.money_events import money_event
-from payment_service.key_store.contract import KeyRecord, Order, State
+from payment_service.key_store.contract import KeyRecord, Order, Position, Selection, State
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.after_payment.capture import capture_order
 from payment_service.payments.after_payment.refund import refund_order
@@ -61,6 +61,14 @@ class SteppedStore:
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
         return self._inner.scan(state)
+
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        return self._stepped(lambda: self._inner.page(selection, limit, before))
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:
+        return self._inner.unlisted(again=again)
 
     def ping(self) -> None:
         self._inner.ping()

@@ -1,4 +1,4 @@
-"""The demo as `make run` starts it, on free ports: sandbox, service, the tutorial's code."""
+"""The demo as `make run` starts it, on free ports: sandboxes, service, the tutorial's code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Self
 
 import requests
 
+from tests.support.paypal_process import PayPalProcess
 from tests.support.sandbox_process import ROOT, SandboxProcess
 from tests.support.service_process import free_port
 
@@ -19,7 +20,7 @@ class DemoProcess:
 
     def __init__(self, **environ: str) -> None:
         self._environ = environ
-        self.sandbox = SandboxProcess()
+        self.sandbox, self.paypal = SandboxProcess(), PayPalProcess()
         self.url = ""
         self.origins: tuple[str, ...] = ()
         self._process: subprocess.Popen[str] | None = None
@@ -37,11 +38,13 @@ class DemoProcess:
         self._wait()
         self.url = f"http://127.0.0.1:{port}"
         self.sandbox.url = f"http://127.0.0.1:{sandbox_port}"
-        self.origins = (self.url, self.sandbox.url, self._stage_url())
+        stage, self.paypal.url = self._named("stage"), self._named("paypal")
+        self.origins = (self.url, self.sandbox.url, self.paypal.url, stage)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.sandbox.close()
+        self.paypal.close()
         assert self._process
         self._process.terminate()
         self._process.communicate(timeout=30)
@@ -52,8 +55,9 @@ class DemoProcess:
         if not any(line.startswith("curl ") for line in self._process.stdout):
             raise RuntimeError("the demo did not start")
 
-    def _stage_url(self) -> str:
+    def _named(self, what: str) -> str:
+        """Return the address of another server, from the page that uses it."""
         page = requests.get(f"{self.url}/demo/faults", timeout=10).text
-        found = re.search(r'data-stage="([^"]+)"', page)
+        found = re.search(rf'data-{what}="([^"]+)"', page)
         assert found
         return found[1]

@@ -20,9 +20,11 @@ CLIENT_SECRET = "pi_1_secret_2"
 @dataclass(frozen=True)
 class Answer:
     payment_intent_id: str = "pi_1"
-    client_secret: str = CLIENT_SECRET
+    client_secret: str | None = CLIENT_SECRET
     status: str = "requires_payment_method"
     replayed: bool = False
+    gateway: str = "stripe"
+    redirect_url: str | None = None
 
 
 @dataclass

@@ -44,6 +44,7 @@ class PayPalFlow:
             "app-1",
             Secret(secret),
             transport or SandboxTransport(self.sandbox),
+            PAGES,
             livemode=False,
             api_base=BASE,
             policy=RetryPolicy(sleep=self.sleep, uniform=lambda _, high: high),

@@ -11,6 +11,7 @@ from typing import Any, Self
 from redis import Redis as Client
 from redis.exceptions import RedisError
 
+from tests.support.ports import LAST
 from tests.support.servers import REDIS_SERVER, Redis, free_port
 
 MASTERS, SLOTS = 3, 16_384
@@ -38,7 +39,7 @@ def until(reached: Callable[[], bool], seconds: float = 30) -> None:
 def _port_with_bus() -> int:
     while True:
         port = free_port()
-        if port + BUS > 65_535:
+        if port + BUS > LAST:
             continue
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port + BUS)):
@@ -123,9 +124,14 @@ class RedisCluster:
 
     def new_url(self) -> str:
         self.settle()
+        until(self._is_empty)
+        return self.url()
+
+    def _is_empty(self) -> bool:
+        """Empty the masters; true once no replica has a record left to bring back as a master."""
         for node in self.masters():
             node.ask("FLUSHALL")
-        return self.url()
+        return all(node.ask("DBSIZE") == 0 for node in self.nodes)
 
     def masters(self) -> list[Node]:
         return [node for node in self.nodes if node.running and node.is_master()]
@@ -174,8 +180,8 @@ class RedisCluster:
     def _is_settled(self) -> bool:
         masters = self.masters()
         in_step = all(
-            [state for _, _, *state in node.ask("ROLE")[2]] and node.ask("WAIT", 1, 100) >= 1
-            for node in masters
+            role == "master" and replicas and node.ask("WAIT", 1, 100) >= 1
+            for node, (role, _, replicas, *_) in ((each, each.ask("ROLE")) for each in masters)
         )
         return len(masters) == MASTERS and in_step and all(map(self._knows_all, self.nodes))
 

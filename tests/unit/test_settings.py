@@ -113,6 +113,23 @@ WRONG = [
     ("CHECKOUT_DEMO", "2", "1 or 0"),
     ("PROMETHEUS_MULTIPROC_DIR", "/nonexistent/hunter2", "directory that exists"),
     ("PROMETHEUS_MULTIPROC_DIR", __file__, "directory that exists"),
+    ("GATEWAYS", "hunter2", "stripe or stripe,paypal"),
+    ("GATEWAYS", "paypal,stripe", "stripe or stripe,paypal"),
+    ("GATEWAYS", "stripe,stripe", "stripe or stripe,paypal"),
+    ("FAILOVER", "hunter2", "1 or 0"),
+    ("FAILOVER_AFTER_SECONDS", "1", "from 2 to 120"),
+    ("FAILOVER_CAPTURE", "hunter2", "at_once or after_stripe"),
+    ("PAYPAL_CLIENT_ID", "hunter 2", "without spaces"),
+    ("PAYPAL_CLIENT_SECRET", "hunter2…", "without spaces"),
+    ("PAYPAL_WEBHOOK_ID", "hunter2,,x", "separated by commas"),
+    ("PAYPAL_WEBHOOK_ID", "https://hunter2.example", "like 1JE4291016473214C"),
+    ("PAYPAL_API_BASE", "hunter2", "must be an address"),
+    ("PAYPAL_RETURN_URL", "https://hunter2.example/paid", "{order_id} in it"),
+    ("PAYPAL_RETURN_URL", "https://hunter2.example/{order}/{order_id}", "{order_id} in it"),
+    ("PAYPAL_RETURN_URL", "javascript:{order_id}", "{order_id} in it"),
+    ("PAYPAL_CANCEL_URL", "https://me:hunter2@shop.example/{order_id}", "{order_id} in it"),
+    ("PAYPAL_LANDING_PAGE", "hunter2", "LOGIN, GUEST_CHECKOUT or NO_PREFERENCE"),
+    ("PAYPAL_BRAND_NAME", "hunter2" * 20, "1 to 127 characters"),
     ("LOG_LEVEL", "info", "DEBUG, INFO, WARNING or ERROR"),
     ("LOG_LEVEL", "hunter2", "DEBUG, INFO, WARNING or ERROR"),
 ]
@@ -254,6 +271,32 @@ def test_secrets_are_not_shown() -> None:
 
 def test_empty_value_counts_as_unset() -> None:
     assert load_settings({**KEY, "PORT": "", "LOG_LEVEL": " "}) == load_settings(KEY)
+
+
+def test_spaces_in_the_list_of_gateways_have_no_meaning() -> None:
+    settings = load_settings({**KEY, "GATEWAYS": "stripe , PayPal"})
+    assert settings.listed_gateways == ["stripe", "paypal"]
+    assert settings.several_gateways
+    assert not load_settings(KEY).several_gateways
+
+
+@pytest.mark.parametrize(
+    ("store", "named", "waits"),
+    [
+        ("memory://", "", False),
+        ("postgresql://u@h/d", "", False),
+        ("redis://h", "", True),
+        ("rediss+cluster://h", "", True),
+        ("redis+sentinel://h/mymaster", "", True),
+        ("redis://h", "at_once", False),
+        ("postgresql://u@h/d", "after_stripe", True),
+    ],
+)
+def test_capture_waits_for_stripe_with_a_store_that_may_forget(
+    store: str, named: str, waits: bool
+) -> None:
+    given = {**KEY, "KEY_STORE_URL": store, "FAILOVER_CAPTURE": named}
+    assert load_settings(given).capture_waits is waits
 
 
 def test_lock_outlasts_the_request_budget() -> None:

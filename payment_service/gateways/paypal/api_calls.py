@@ -20,6 +20,9 @@ from payment_service.schema.secret import Secret, redacted, shortened
 LIVE_BASE = "https://api-m.paypal.com"
 SANDBOX_BASE = "https://api-m.sandbox.paypal.com"
 
+# The relations of an error's link to PayPal's page for the shopper.
+_PAGE_RELATIONS = ("payer-action", "redirect", "approve")
+
 # PayPal's sentences are one or two lines long.
 MAX_MESSAGE_CHARACTERS = 1_000
 
@@ -128,7 +131,16 @@ def _problem(content: bytes) -> Problem | None:
     first = details[0] if isinstance(details, list) and details else None
     first = first if isinstance(first, dict) else {}
     message = _text(first, "description") or _text(found, "message")
-    return Problem(found["name"], _text(first, "issue"), message, plain_id(found.get("debug_id")))
+    debug_id, page = plain_id(found.get("debug_id")), _page(found.get("links"))
+    return Problem(found["name"], _text(first, "issue"), message, debug_id, page)
+
+
+def _page(links: object) -> str | None:
+    """Return the link to the page on which the shopper must act."""
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("rel") in _PAGE_RELATIONS:
+            return _text(link, "href") or None
+    return None
 
 
 def _text(within: Mapping[str, Any], name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from payment_service.errors import CardRefused, PaymentError, Refused
 from payment_service.gateways.capture_outcome import (
     AccountRefused,
@@ -41,8 +43,10 @@ def is_duplicate(failed: SendFailed) -> bool:
     return problem is not None and problem.issue == issues.DUPLICATE_INVOICE
 
 
-def outcome_of_failure(failed: SendFailed, *, after_unresolved: bool = False) -> FailedCapture:
-    """Return the outcome of the last failed send.
+def outcome_of_failure(
+    failed: SendFailed, order_id: str, *, after_unresolved: bool = False
+) -> FailedCapture:
+    """Return the outcome of the last failed send, for the order with this id.
 
     `after_unresolved`: PayPal may have executed an earlier send of this call, which may still be
     under way. Then a rejection tells nothing about that one, so the outcome is unclear.
@@ -50,7 +54,17 @@ def outcome_of_failure(failed: SendFailed, *, after_unresolved: bool = False) ->
     outcome = _outcome(failed)
     if after_unresolved and not isinstance(outcome, CaptureUnclear | PaidBefore):
         return CaptureUnclear(outcome.error)
+    if isinstance(outcome, PayerNeeded):
+        return replace(outcome, redirect_url=_page(failed, order_id))
     return outcome
+
+
+def _page(failed: SendFailed, order_id: str) -> str | None:
+    """Return the page that the rejection links to, if it is this order's."""
+    problem = problem_of(failed)
+    page = problem.page if problem else None
+    ours = page and order_id in page and page.startswith(("https://", "http://"))
+    return page if ours else None
 
 
 def _outcome(failed: SendFailed) -> FailedCapture:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.paypal.facts import NAME
 from payment_service.gateways.paypal.names import is_order_id, order_of
 
 APPROVED = "CHECKOUT.ORDER.APPROVED"
@@ -32,7 +33,10 @@ def payment_event(event: Mapping[str, Any], *, livemode: bool) -> PaymentEvent |
     order, order_id = order_of(_custom_id(resource), livemode=livemode), _order_id(kind, resource)
     if order is None or order_id is None:
         return None
-    return PaymentEvent(event_id, kind, livemode, order_id, order)
+    approval = kind == APPROVED
+    return PaymentEvent(
+        event_id, kind, livemode, order_id, order, gateway=NAME, is_approval=approval
+    )
 
 
 def _custom_id(resource: Mapping[str, Any]) -> object:

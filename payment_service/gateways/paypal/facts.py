@@ -6,6 +6,8 @@ from payment_service.gateways.facts import GatewayFacts
 
 NAME = "paypal"
 
+API_VERSION = "v2"
+
 # "The server stores keys for 6 hours" (PayPal-Request-Id, Orders v2). PayPal does not document
 # whether it keeps errors under a key, so a resend never relies on that. It has no list of orders.
 PAYPAL = GatewayFacts(

@@ -11,29 +11,32 @@ from typing import Any, TypeVar
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.calls import Answer, Http
 from payment_service.gateways.capture_outcome import CaptureOutcome, CaptureUnclear
-from payment_service.gateways.contract import NoSuchIntent
+from payment_service.gateways.contract import NamedPayment, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, GatedOutcome, Made, PaidBefore, Unclear
+from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.paypal import captures, issues
 from payment_service.gateways.paypal.api_calls import LIVE_BASE, SANDBOX_BASE, PayPalApi, PayPalCall
 from payment_service.gateways.paypal.errors import error_of, problem_of
-from payment_service.gateways.paypal.facts import PAYPAL
+from payment_service.gateways.paypal.facts import API_VERSION, PAYPAL
 from payment_service.gateways.paypal.orders import (
     Expected,
     UnreadableOrder,
     read_id,
     read_link,
+    read_named,
     read_order,
 )
-from payment_service.gateways.paypal.params import API_VERSION, body
+from payment_service.gateways.paypal.params import Pages, body, order_params
 from payment_service.gateways.paypal.paths import CAPTURE, ORDER, ORDERS, path_of
 from payment_service.gateways.paypal.tokens import NoToken, Tokens
 from payment_service.gateways.retry import RetryPolicy, SendFailed
 from payment_service.gateways.send import Sender
 from payment_service.gateways.sends import RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
+from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret
 
 # PayPal-Request-Id: 1 to 108 characters.
@@ -64,6 +67,7 @@ class PayPalGateway:
         client_id: str,
         client_secret: Secret,
         http: Http,
+        pages: Pages,
         *,
         livemode: bool,
         api_base: str | None = None,
@@ -76,7 +80,7 @@ class PayPalGateway:
         base = api_base or (LIVE_BASE if livemode else SANDBOX_BASE)
         api = PayPalApi(http, client_id, client_secret, base.rstrip("/"))
         self._policy, self._clock, self._livemode = policy or RetryPolicy(), clock, livemode
-        self._tell_retry = tell_retry
+        self._pages, self._tell_retry = pages, tell_retry
         self._sender = Sender(api, self._policy, tell, tell_retry)
         self._once = Sender(api, replace(self._policy, max_sends=1), tell, tell_retry)
         self._tokens = Tokens(self._sender, clock)
@@ -89,6 +93,10 @@ class PayPalGateway:
     def close(self) -> None:
         """Close the connections."""
         self._sender.close()
+
+    def params_of(self, payment: PaymentFields) -> SentParams:
+        """Return the parameters of a creation; see GatedGateway."""
+        return order_params(payment, self._pages, livemode=self._livemode)
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> GatedOutcome:
         """Create an order under a request id; see GatedGateway."""
@@ -111,13 +119,30 @@ class PayPalGateway:
         """Return the current order; see GatedGateway."""
         return self._read(self._sender, intent_id, sent, deadline)
 
-    def _read(self, sender: Sender, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent:
-        call = PayPalCall("get", path_of(ORDER, intent_id))
-        expected = Expected(sent.params, self._livemode, intent_id)
+    def find_named(self, intent_id: str, order: Order, deadline: Deadline) -> NamedPayment | None:
+        """Return the order if it names ours; see GatedGateway."""
         try:
-            return self._send(
-                sender, call, deadline, lambda answer: read_order(answer.body, expected)
+            return self._get(
+                self._sender,
+                intent_id,
+                deadline,
+                lambda answer: read_named(answer.body, intent_id, order),
             )
+        except NoSuchIntent:
+            return None
+
+    def _read(self, sender: Sender, intent_id: str, sent: SentParams, deadline: Deadline) -> Intent:
+        expected = Expected(sent.params, self._livemode, intent_id)
+        return self._get(
+            sender, intent_id, deadline, lambda answer: read_order(answer.body, expected)
+        )
+
+    def _get(
+        self, sender: Sender, intent_id: str, deadline: Deadline, read: Callable[[Answer], T]
+    ) -> T:
+        call = PayPalCall("get", path_of(ORDER, intent_id))
+        try:
+            return self._send(sender, call, deadline, read)
         except NoToken as none:
             raise error_of(none.failed) from none
         except SendFailed as failed:
@@ -141,7 +166,7 @@ class PayPalGateway:
             return CaptureUnclear(error_of(none.failed), nothing_sent=call.sends == 0)
         except SendFailed as failed:
             unresolved = call.after_unresolved
-            return captures.outcome_of_failure(failed, after_unresolved=unresolved)
+            return captures.outcome_of_failure(failed, intent_id, after_unresolved=unresolved)
 
     def _capture_once(
         self, call: PayPalCall, intent_id: str, sent: SentParams, deadline: Deadline

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from payment_service.gateways.contract import NamedPayment
 from payment_service.gateways.intent import CANCELED, Failure, Intent
 from payment_service.gateways.paypal.amounts import amount_of
-from payment_service.gateways.paypal.names import is_order_id, order_of
+from payment_service.gateways.paypal.facts import API_VERSION, NAME
+from payment_service.gateways.paypal.names import custom_id, invoice_id, is_order_id, order_of
+from payment_service.gateways.sent_params import SentParams
+from payment_service.key_store.contract import Order
 
 # Before the capture, the order's own status counts.
 _STATUSES = {
@@ -86,6 +90,25 @@ def read_order(found: Any, expected: Expected) -> Intent:
         redirect_url=read_link(found, order_id) if status == "requires_action" else None,
         raw=found,
     )
+
+
+def read_named(found: Any, order_id: str, order: Order) -> NamedPayment | None:
+    """Convert an order of any price; None if it names another order of ours, or none.
+
+    Raises as `read_order`.
+    """
+    (unit,) = found["purchase_units"]
+    if order_of(unit.get("custom_id"), livemode=order.livemode) != order:
+        return None
+    currency = unit["amount"]["currency_code"].lower()
+    params = {
+        "amount": amount_of(unit["amount"]["value"], currency),
+        "currency": currency,
+        "custom_id": custom_id(order),
+        "invoice_id": invoice_id(order),
+    }
+    intent = read_order(found, Expected(params, order.livemode, order_id))
+    return NamedPayment(intent, SentParams(API_VERSION, params, NAME))
 
 
 def read_link(found: Mapping[str, Any], order_id: str) -> str | None:

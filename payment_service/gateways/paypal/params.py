@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from payment_service.gateways.payment_fields import PaymentFields
+from payment_service.gateways.payment_fields import PaymentFields, Unsuited
 from payment_service.gateways.paypal.amounts import DECIMALS, MOST_WHOLE_DIGITS, value_of
-from payment_service.gateways.paypal.facts import NAME
+from payment_service.gateways.paypal.facts import API_VERSION, NAME
 from payment_service.gateways.paypal.names import MOST_CUSTOM_ID, custom_id, invoice_id
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
-
-API_VERSION = "v2"
 
 MOST_DESCRIPTION = 127
 
@@ -26,14 +24,6 @@ UNSUITED_FIELDS = (
     "setup_future_usage",
     "statement_descriptor_suffix",
 )
-
-
-class Unsuited(ValueError):
-    """PayPal cannot take this order over, because of the field that it names."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(f"PayPal cannot take the order over because of {field}")
-        self.field = field
 
 
 @dataclass(frozen=True, slots=True)

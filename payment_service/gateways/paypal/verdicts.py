@@ -31,12 +31,16 @@ from payment_service.gateways.sends import Meaning, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """PayPal's error: its name, the first issue, and the sentence, which may change."""
+    """PayPal's error: its name, the first issue, and the sentence, which may change.
+
+    `page`: where the shopper must act, if the error links to it.
+    """
 
     name: str
     issue: str
     message: str
     debug_id: str | None = None
+    page: str | None = None
 
     @property
     def word(self) -> str:

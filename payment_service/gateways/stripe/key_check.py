@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Literal
 
 from payment_service.gateways.calls import Call
+from payment_service.gateways.key_check import CHECK_SECONDS, KeyCheck
 from payment_service.gateways.stripe.api_calls import ErrorAnswer, StripeApi, read_answer
 from payment_service.gateways.stripe.errors import without_secrets
 from payment_service.gateways.stripe.paths import INTENTS
 from payment_service.http_client.failures import HttpFailure
-
-CHECK_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class KeyCheck:
-    """The result; `sentence` is Stripe's or libcurl's, without secrets, unless it is accepted."""
-
-    result: Literal["accepted", "refused", "unknown"]
-    sentence: str | None = None
 
 
 def check_key(api: StripeApi) -> KeyCheck:

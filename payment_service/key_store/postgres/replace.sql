@@ -13,5 +13,8 @@ SET
     payment_intent_id = %(payment_intent_id)s::text,
     payment_status = %(payment_status)s::text,
     follow_up = %(follow_up)s::text,
-    due_at = %(due_at)s::float8
+    due_at = %(due_at)s::float8,
+    alarm_at = %(alarm_at)s::float8,
+    list_client = %(list_client)s::text,
+    listed_version = %(version)s::bigint
 WHERE key = %(key)s::bytea AND owner = %(current_owner)s::text AND version = %(current_version)s::bigint

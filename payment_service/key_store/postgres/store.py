@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,14 +13,22 @@ from typing import Any, Literal, TypeVar, get_args
 import psycopg
 from psycopg import Cursor, errors
 
-from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.contract import (
+    KeyRecord,
+    Order,
+    Position,
+    Selection,
+    State,
+    StoreUnavailable,
+)
 from payment_service.key_store.group_commit import GroupCommit
 from payment_service.key_store.health import Health
-from payment_service.key_store.order_key import order_key
+from payment_service.key_store.listing import lowest_of, page_of
+from payment_service.key_store.order_key import client_key, mode_key, order_key
 from payment_service.key_store.postgres.faults import cause_of, reason_of
 from payment_service.key_store.postgres.pool import PostgresPool
 from payment_service.key_store.postgres.schema import migrate
-from payment_service.key_store.row import as_record, as_row
+from payment_service.key_store.row import UPDATED_AT, as_record, as_row
 from payment_service.key_store.statements import statement
 
 # Records that a scan reads per statement; each statement must end within the time-out.
@@ -31,11 +40,12 @@ PACE_SECONDS = 0.002
 # A batch that takes longer is blocked: start others, up to this many at the same time.
 LATE_SECONDS, MAX_CONCURRENT_BATCHES = 0.25, 4
 
-OPERATIONS = ("claim", "read", "replace", "forget", "due", "page", "ping")
+LISTS = ("list_client", "list_mode", "list_alarms", "unlisted")
+OPERATIONS = ("claim", "read", "replace", "forget", "due", "page", "ping", *LISTS)
 WRITE_TOGETHER = "write_together"
 
 # A store that answers these may still reject every write.
-READS = ("read", "due", "page", "ping")
+READS = ("read", "due", "page", "ping", *LISTS)
 
 # The server rolled the whole statement back or does not support it: nothing was written, and each
 # operation may be run alone.
@@ -108,11 +118,26 @@ class PostgresStore:
         return [_record(row) for row in self._rows("due", {"now": now, "limit": limit})]
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
-        after = b""
-        while rows := self._rows("page", {"after": after, "limit": PAGE_RECORDS}):
-            found = (_record(row) for row in rows)
-            yield from (record for record in found if state is None or record.state == state)
-            after = rows[-1][0]
+        return (record for record in self._all("page") if state in (None, record.state))
+
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        def fetch(end: Position, most: int) -> list[KeyRecord]:
+            values = {"among": among, "lowest": lowest_of(selection), "limit": most}
+            values |= {"updated_at": end.updated_at, "key": end.key}
+            values |= {} if name == "list_alarms" else {"statuses": list(selection.statuses)}
+            return [_record(row) for row in self._rows(name, values)]
+
+        name, among = "list_mode", mode_key(selection.livemode)
+        if selection.alarm_by is not None:
+            name = "list_alarms"
+        elif selection.client_id is not None:
+            name, among = "list_client", client_key(selection.livemode, selection.client_id)
+        return page_of(selection, limit, before, fetch)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:  # noqa: ARG002 - of the contract
+        return self._all("unlisted")
 
     def ping(self) -> None:
         self._execute_with_retry("ping", {}, _refuse_no_write, self._give_up_at())
@@ -120,6 +145,12 @@ class PostgresStore:
 
     def close(self) -> None:
         self._pool.close()
+
+    def _all(self, name: str) -> Iterator[KeyRecord]:
+        last: dict[str, Any] = {"after": b"", "at": -math.inf}
+        while rows := self._rows(name, {**last, "limit": PAGE_RECORDS}):
+            yield from (_record(row) for row in rows)
+            last = {"after": rows[-1][0], "at": rows[-1][UPDATED_AT]}
 
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Row]:
         return self._execute_with_retry(name, values, _fetch_all, self._give_up_at())
@@ -176,7 +207,9 @@ class PostgresStore:
         fetch: Callable[[Cursor[Row]], T],
         give_up_at: float,
     ) -> T:
-        self._migrate_once(give_up_at)
+        if not self._migrated:
+            # A migration may take longer than an operation, whose own time begins after it.
+            give_up_at += self._migrate_once(give_up_at)
         with self._pool.connection(give_up_at) as connection:
             found = fetch(connection.run(self._sql[name], values))
         if name not in READS:
@@ -186,9 +219,9 @@ class PostgresStore:
     def _failed(self, error: psycopg.Error) -> StoreUnavailable:
         return self._health.failed(cause_of(error), reason_of(error))
 
-    def _migrate_once(self, give_up_at: float) -> None:
-        if self._migrated:
-            return
+    def _migrate_once(self, give_up_at: float) -> float:
+        """Migrate unless another thread has; return the seconds that it took."""
+        started = time.monotonic()
         if not self._migrating.acquire(timeout=self._timeout_seconds):
             raise StoreUnavailable("PostgreSQL: another thread still waits for it")
         try:
@@ -198,6 +231,7 @@ class PostgresStore:
                 self._migrated = True
         finally:
             self._migrating.release()
+        return time.monotonic() - started
 
 
 def _as_json(rows: Sequence[JsonRow]) -> str:

@@ -15,12 +15,12 @@
 WITH wanted AS (
     SELECT decode(hex, 'hex') AS key, attempt, fingerprint, params, state, owner, locked_until,
         first_sent_at, updated_at, version, saved_5xx, payment_intent_id, payment_status,
-        follow_up, due_at
+        follow_up, due_at, alarm_at, list_client, version AS listed_version
     FROM json_to_recordset(%(claims)s::json) AS row_of (
         one bigint, hex text, attempt bigint, fingerprint text, params text, state text,
         owner text, locked_until float8, first_sent_at float8, updated_at float8, version bigint,
         saved_5xx boolean, payment_intent_id text, payment_status text, follow_up text,
-        due_at float8
+        due_at float8, alarm_at float8, list_client text
     )
     WHERE one = 1
 ),
@@ -33,7 +33,8 @@ held AS (
 claimed AS (
     INSERT INTO key_records (
         key, attempt, fingerprint, params, state, owner, locked_until, first_sent_at, updated_at,
-        version, saved_5xx, payment_intent_id, payment_status, follow_up, due_at
+        version, saved_5xx, payment_intent_id, payment_status, follow_up, due_at,
+        alarm_at, list_client, listed_version
     )
     SELECT * FROM wanted WHERE key NOT IN (SELECT key FROM held)
     ON CONFLICT (key) DO NOTHING
@@ -43,12 +44,13 @@ claimed AS (
 newer AS (
     SELECT decode(hex, 'hex') AS key, attempt, fingerprint, params, state, owner, locked_until,
         first_sent_at, updated_at, version, saved_5xx, payment_intent_id, payment_status,
-        follow_up, due_at, current_owner, current_version
+        follow_up, due_at, alarm_at, list_client, current_owner, current_version
     FROM json_to_recordset(%(replacements)s::json) AS row_of (
         one bigint, hex text, attempt bigint, fingerprint text, params text, state text,
         owner text, locked_until float8, first_sent_at float8, updated_at float8, version bigint,
         saved_5xx boolean, payment_intent_id text, payment_status text, follow_up text,
-        due_at float8, current_owner text, current_version bigint
+        due_at float8, alarm_at float8, list_client text, current_owner text,
+        current_version bigint
     )
     WHERE one = 1
 ),
@@ -76,7 +78,10 @@ replaced AS (
         payment_intent_id = free.payment_intent_id,
         payment_status = free.payment_status,
         follow_up = free.follow_up,
-        due_at = free.due_at
+        due_at = free.due_at,
+        alarm_at = free.alarm_at,
+        list_client = free.list_client,
+        listed_version = free.version
     FROM free
     WHERE
         record.key = free.key
@@ -87,15 +92,15 @@ replaced AS (
 SELECT
     'claims' AS done, key, attempt, fingerprint, params, state, owner, locked_until,
     first_sent_at, updated_at, version, saved_5xx, payment_intent_id, payment_status, follow_up,
-    due_at
+    due_at, alarm_at
 FROM held
 UNION ALL
 SELECT
     'claims', key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL
+    NULL, NULL
 FROM claimed
 UNION ALL
 SELECT
     'replacements', key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL
+    NULL, NULL, NULL
 FROM replaced

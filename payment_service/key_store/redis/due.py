@@ -29,7 +29,7 @@ class DueIndex:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._settle = Script.of(statement("redis", "settle_due.lua"))
+        self._settle = Script.of(statement("redis", "settle.lua"))
 
     def entries(self, now: float, limit: int, give_up_at: float) -> list[tuple[str, float]]:
         """Return at most `limit` keys and scores up to `now`, lowest first."""

@@ -14,7 +14,7 @@ from redis import ConnectionPool, RedisError
 from redis.exceptions import AskError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from payment_service.key_store.redis.script import Command, Script, ScriptCall
+from payment_service.key_store.redis.script import Command, ListEntry, Script, ScriptCall
 from payment_service.key_store.redis.servers import Servers
 
 # A key, and commands that its server runs in this order.
@@ -23,6 +23,9 @@ Unit = tuple[str, tuple[Command, ...]]
 # Sends of a command that no server ran: to a failed server's successor, after a redirection, and
 # after loading a script.
 MAX_SENDS = 6
+
+# The results of a script that has written its record: nil after a claim.
+WRITTEN = (None, 1)
 
 
 class NotSentError(Exception):
@@ -50,7 +53,7 @@ class Pipeline:
     def run(self, calls: Sequence[ScriptCall], give_up_at: float) -> list[Any]:
         """Return for each call its script's result, or its RedisError."""
         loads = {call.script.sha: call.script for call in calls}
-        main = [(call.key, (call.command(),)) for call in calls]
+        main = [(call.key, (call.command(lists=self._servers.is_one),)) for call in calls]
         around = {
             n: (str(call.around[1]), (call.around,)) for n, call in enumerate(calls) if call.around
         }
@@ -65,7 +68,8 @@ class Pipeline:
         indexed = {
             n: unit for n, unit in enumerate(main) if not isinstance(answers.get(n), RedisError)
         }
-        answers |= self._exchange_some(indexed, give_up_at, loads)
+        listed = {n: call.listed for n, call in enumerate(calls) if call.listed and n in indexed}
+        answers |= self._exchange_listed(listed, indexed, give_up_at, loads)
         again = self._exchange_some(around, give_up_at)
         answers |= {n: each for n, each in again.items() if isinstance(each, RedisError)}
         return [answers[n] for n in range(len(calls))]
@@ -82,6 +86,25 @@ class Pipeline:
             return _no_errors(self._send(pool, [command], give_up_at))[0]
         except NotSentError as failed:
             raise failed.cause from None
+
+    def _exchange_listed(
+        self,
+        listed: Mapping[int, ListEntry],
+        units: Mapping[int, Unit],
+        give_up_at: float,
+        loads: Mapping[str, Script],
+    ) -> dict[int, Any]:
+        """Return the answers to the units, whose records are listed around them.
+
+        Lists and record are usually on the same server, and then the lists come first in the same
+        round trip. An order is not rejected because its lists are on a server that fails.
+        """
+        before = [unit for each in listed.values() for unit in each.before()]
+        answers = self._exchange([*before, *units.values()], give_up_at, loads)[len(before) :]
+        found = dict(zip(units, answers, strict=True))
+        written = [each for n, each in listed.items() if found[n] in WRITTEN]
+        self._exchange([unit for each in written for unit in each.after()], give_up_at)
+        return found
 
     def _exchange_some(
         self,

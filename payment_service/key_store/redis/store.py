@@ -1,4 +1,4 @@
-"""The Redis store: one hash per order, one script per operation.
+"""The Redis store: one hash per order, and one script per operation, which also writes the lists.
 
 Records never expire: only `forget` deletes one. Redis can lose records if it is configured to evict
 keys or if it loses its data.
@@ -11,25 +11,36 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any
 
 from redis import ConnectionPool, RedisError
 from redis.exceptions import NoPermissionError
 
-from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.contract import (
+    KeyRecord,
+    Order,
+    Position,
+    Selection,
+    State,
+    StoreUnavailable,
+)
 from payment_service.key_store.group_commit import GroupCommit
 from payment_service.key_store.health import Health
+from payment_service.key_store.listing import page_of
 from payment_service.key_store.order_key import order_key, order_of
 from payment_service.key_store.redis.due import DueIndex, entry_of
 from payment_service.key_store.redis.faults import cause_of
+from payment_service.key_store.redis.listing import LISTS, Lists
 from payment_service.key_store.redis.opening import open_servers
 from payment_service.key_store.redis.pipeline import Pipeline
-from payment_service.key_store.redis.record import FIELDS, as_fields, as_record
-from payment_service.key_store.redis.script import Script, ScriptCall
+from payment_service.key_store.redis.record import FIELDS, PREFIX, as_fields, as_record, record_key
+from payment_service.key_store.redis.script import Command, ListEntry, Script, ScriptCall
 from payment_service.key_store.redis.servers import WrongServerError
 from payment_service.key_store.statements import statement
 
-PREFIX = "payment:order:"
+# Whether a search has listed the records of earlier releases.
+COMPLETE = f"{LISTS}:complete"
 
 # Keys per SCAN call: about a millisecond of the server's only thread.
 SCAN_KEYS = 500
@@ -58,6 +69,7 @@ class RedisStore:
         self._servers, wait_replicas = open_servers(url, timeout_seconds)
         self._pipeline = Pipeline(self._servers, wait_replicas)
         self._due = DueIndex(self._pipeline)
+        self._lists = Lists(self._pipeline, self._read_all, is_one=self._servers.is_one)
         self._scripts = {name: Script.of(statement("redis", f"{name}.lua")) for name in SCRIPTS}
         self._health = Health("Redis")
         self._timeout_seconds = timeout_seconds
@@ -69,7 +81,9 @@ class RedisStore:
             self._warn_of_data_loss()
 
     def claim(self, record: KeyRecord) -> KeyRecord:
-        held = self._write("claim", record, as_fields(record))
+        listed = self._lists.entry(None, record)
+        values = (*as_fields(record), *listed.values[:2])
+        held = self._write("claim", record, values, listed)
         return record if held is None else as_record(record.order, held)
 
     def read(self, order: Order) -> KeyRecord | None:
@@ -77,14 +91,15 @@ class RedisStore:
         return held
 
     def replace(self, current: KeyRecord, new: KeyRecord) -> bool:
-        values = (current.owner, current.version, *as_fields(new))
-        return bool(self._write("replace", new, values))
+        listed = self._lists.entry(current, new)
+        values = (current.owner, current.version, *as_fields(new), *listed.values)
+        return bool(self._write("replace", new, values, listed))
 
     def forget(self, current: KeyRecord) -> bool:
-        call = ScriptCall(
-            self._scripts["forget"], _key(current.order), (current.owner, current.version)
-        )
-        return bool(self._run(call))
+        listed = self._lists.entry(current, None)
+        values = (current.owner, current.version, listed.member)
+        key = record_key(current.order)
+        return bool(self._run(ScriptCall(self._scripts["forget"], key, values, listed=listed)))
 
     def due(self, now: float, limit: int) -> list[KeyRecord]:
         due: list[KeyRecord] = []
@@ -111,15 +126,38 @@ class RedisStore:
             if self._servers.is_one or self._stayed(slots):
                 return
 
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        def fetch(end: Position, most: int) -> list[KeyRecord]:
+            with self._translated_errors():
+                return self._lists.fetch(selection, end, most, self._give_up_at())
+
+        return page_of(selection, limit, before, fetch)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:
+        """Search all records, unless a search has been completed before."""
+        if not again and self._read_one(("GET", COMPLETE)) is not None:
+            return
+        records = self.scan()
+        while some := list(islice(records, SCAN_KEYS)):
+            with self._translated_errors():
+                lacking = self._lists.lacking(some, self._give_up_at())
+            yield from lacking
+        self._read_one(("SET", COMPLETE, 1))
+
     def ping(self) -> None:
         self._run(ScriptCall(self._scripts["ping"], PREFIX, ()))
 
     def close(self) -> None:
         self._servers.close()
 
-    def _write(self, name: str, record: KeyRecord, values: tuple[Any, ...]) -> Any:
+    def _write(
+        self, name: str, record: KeyRecord, values: tuple[Any, ...], listed: ListEntry
+    ) -> Any:
         around = None if record.due_at is None else entry_of(record)
-        return self._run(ScriptCall(self._scripts[name], _key(record.order), values, around))
+        key = record_key(record.order)
+        return self._run(ScriptCall(self._scripts[name], key, values, around, listed))
 
     def _run(self, call: ScriptCall) -> Any:
         answer = self._group(call.key).do(call, self._give_up_at())
@@ -162,6 +200,10 @@ class RedisStore:
             commands = [(PREFIX + key, ("HMGET", PREFIX + key, *FIELDS)) for key in keys]
             answers = zip(keys, self._pipeline.read(commands, self._give_up_at()), strict=True)
         return [as_record(order_of(key), held) if held[2] else None for key, held in answers]
+
+    def _read_one(self, command: Command) -> Any:
+        with self._translated_errors():
+            return self._pipeline.read([(str(command[1]), command)], self._give_up_at())[0]
 
     def _pools(self) -> list[ConnectionPool]:
         with self._translated_errors():
@@ -240,7 +282,3 @@ def refuse_unusable(url: str, timeout_seconds: float) -> None:
         return
     finally:
         servers.close()
-
-
-def _key(order: Order) -> str:
-    return PREFIX + order_key(order)

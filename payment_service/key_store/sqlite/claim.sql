@@ -1,9 +1,11 @@
 INSERT INTO key_records (
     key, attempt, fingerprint, params, state, owner, locked_until, first_sent_at, updated_at,
-    version, saved_5xx, payment_intent_id, payment_status, follow_up, due_at
+    version, saved_5xx, payment_intent_id, payment_status, follow_up, due_at, alarm_at,
+    list_client, listed_version
 )
 VALUES (
     :key, :attempt, :fingerprint, :params, :state, :owner, :locked_until, :first_sent_at,
-    :updated_at, :version, :saved_5xx, :payment_intent_id, :payment_status, :follow_up, :due_at
+    :updated_at, :version, :saved_5xx, :payment_intent_id, :payment_status, :follow_up, :due_at,
+    :alarm_at, :list_client, :version
 )
 ON CONFLICT (key) DO NOTHING

@@ -13,5 +13,8 @@ SET
     payment_intent_id = :payment_intent_id,
     payment_status = :payment_status,
     follow_up = :follow_up,
-    due_at = :due_at
+    due_at = :due_at,
+    alarm_at = :alarm_at,
+    list_client = :list_client,
+    listed_version = :version
 WHERE key = :key AND owner = :current_owner AND version = :current_version

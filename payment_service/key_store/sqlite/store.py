@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sqlite3
 import threading
@@ -15,17 +16,19 @@ from payment_service.key_store.contract import (
     Cause,
     KeyRecord,
     Order,
+    Position,
+    Selection,
     State,
     StoreUnavailable,
 )
 from payment_service.key_store.group_commit import GroupCommit
 from payment_service.key_store.health import Health
-from payment_service.key_store.order_key import order_key
-from payment_service.key_store.row import as_record, as_row
+from payment_service.key_store.listing import first_of, lowest_of, page_of
+from payment_service.key_store.order_key import client_key, mode_key, order_key
+from payment_service.key_store.row import UPDATED_AT, as_record, as_row
+from payment_service.key_store.sqlite.retry import execute_with_retry
+from payment_service.key_store.sqlite.schema import migrate
 from payment_service.key_store.statements import statement
-
-# The value of PRAGMA user_version after every schema_N.sql has been applied.
-SCHEMA_VERSION = 1
 
 # Records that a scan reads per statement: it holds its lock for a few milliseconds at most.
 PAGE_RECORDS = 500
@@ -74,7 +77,18 @@ OS_CAUSES: dict[int, Cause] = {
     errno.EPERM: "permission",
 }
 
-OPERATIONS = ("claim", "read", "replace", "forget", "due", "page")
+OPERATIONS = (
+    "claim",
+    "read",
+    "replace",
+    "forget",
+    "due",
+    "page",
+    "list_client",
+    "list_mode",
+    "list_alarms",
+    "unlisted",
+)
 
 
 def sqlite_path(url: str) -> str:
@@ -139,11 +153,28 @@ class SqliteStore:
         return [as_record(row) for row in self._rows("due", {"now": now, "limit": limit})]
 
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
-        after = ""
-        while rows := self._rows("page", {"after": after, "limit": PAGE_RECORDS}):
-            found = (as_record(row) for row in rows)
-            yield from (record for record in found if state is None or record.state == state)
-            after = rows[-1][0]
+        return (record for record in self._all("page") if state in (None, record.state))
+
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        """Read the first records of each status, and keep the first of all."""
+
+        def fetch(end: Position, most: int) -> list[KeyRecord]:
+            values = {"lowest": lowest_of(selection), "limit": most, "among": among}
+            values |= {"updated_at": end.updated_at, "key": end.key.decode()}
+            if selection.alarm_by is not None:
+                return [as_record(row) for row in self._rows("list_alarms", values)]
+            rows = (self._rows(name, values | {"status": each}) for each in selection.statuses)
+            return first_of(((as_record(row) for row in each) for each in rows), most)
+
+        name, among = "list_mode", mode_key(selection.livemode)
+        if selection.client_id is not None and selection.alarm_by is None:
+            name, among = "list_client", client_key(selection.livemode, selection.client_id)
+        return page_of(selection, limit, before, fetch)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:  # noqa: ARG002 - of the contract
+        return self._all("unlisted")
 
     def ping(self) -> None:
         if self._file:
@@ -157,9 +188,15 @@ class SqliteStore:
         while self._idle:
             self._idle.pop().close()
 
+    def _all(self, name: str) -> Iterator[KeyRecord]:
+        last: dict[str, Any] = {"after": "", "at": -math.inf}
+        while rows := self._rows(name, {**last, "limit": PAGE_RECORDS}):
+            yield from (as_record(row) for row in rows)
+            last = {"after": rows[-1][0], "at": rows[-1][UPDATED_AT]}
+
     def _rows(self, name: str, values: Mapping[str, Any]) -> list[Any]:
         with self._borrowed() as connection:
-            return _execute_with_retry(
+            return execute_with_retry(
                 connection, self._sql[name], values, self._give_up_at()
             ).fetchall()
 
@@ -188,7 +225,7 @@ class SqliteStore:
         if len(batch) == 1:
             return (self._write_alone(batch[0], give_up_at),)
         with self._borrowed() as connection:
-            _execute_with_retry(connection, "BEGIN IMMEDIATE", (), give_up_at)
+            execute_with_retry(connection, "BEGIN IMMEDIATE", (), give_up_at)
             try:
                 done = [connection.execute(self._sql[name], values) for name, values in batch]
             except (sqlite3.Error, ValueError, OverflowError):
@@ -200,7 +237,7 @@ class SqliteStore:
     def _write_alone(self, write: Write, give_up_at: float) -> int:
         name, values = write
         with self._borrowed() as connection:
-            return _execute_with_retry(connection, self._sql[name], values, give_up_at).rowcount
+            return execute_with_retry(connection, self._sql[name], values, give_up_at).rowcount
 
     def _give_up_at(self) -> float:
         return time.monotonic() + self._timeout_seconds
@@ -254,15 +291,14 @@ class SqliteStore:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         give_up_at = self._give_up_at()
         if (
-            _execute_with_retry(connection, "PRAGMA encoding", (), give_up_at).fetchone()[0]
+            execute_with_retry(connection, "PRAGMA encoding", (), give_up_at).fetchone()[0]
             != "UTF-8"
         ):
             raise self._health.failed("wrong_server", NOT_UTF8)
         synchronous = "FULL" if self._durable else "OFF"
-        _execute_with_retry(connection, f"PRAGMA synchronous = {synchronous}", (), give_up_at)
+        execute_with_retry(connection, f"PRAGMA synchronous = {synchronous}", (), give_up_at)
         _use_wal(connection, give_up_at)
-        if _schema_version(connection, give_up_at) < SCHEMA_VERSION:
-            _migrate(connection, give_up_at)
+        migrate(connection, give_up_at)
 
     def _refuse_read_only(self) -> None:
         if os.path.exists(self._path) and not os.access(self._path, os.R_OK | os.W_OK):
@@ -325,28 +361,10 @@ def _fence(current: KeyRecord) -> dict[str, Any]:
     }
 
 
-def _execute_with_retry(
-    connection: sqlite3.Connection, sql: str, values: Any, give_up_at: float
-) -> sqlite3.Cursor:
-    """Execute a statement that begins a transaction; retry while another one blocks it."""
-    while True:
-        try:
-            return connection.execute(sql, values)
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() >= give_up_at:
-                raise
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    """Compare the primary error code, which is the low byte of an extended one."""
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-
-
 def _use_wal(connection: sqlite3.Connection, give_up_at: float) -> None:
     """Switch the file to WAL. SQLite reports "busy" at once if another process does it too."""
     while (
-        _execute_with_retry(connection, "PRAGMA journal_mode", (), give_up_at).fetchone()[0]
-        != "wal"
+        execute_with_retry(connection, "PRAGMA journal_mode", (), give_up_at).fetchone()[0] != "wal"
     ):
         try:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -357,20 +375,3 @@ def _use_wal(connection: sqlite3.Connection, give_up_at: float) -> None:
         else:
             if mode != "wal":
                 raise sqlite3.OperationalError("this file system does not let SQLite use WAL")
-
-
-def _schema_version(connection: sqlite3.Connection, give_up_at: float) -> int:
-    version: int = _execute_with_retry(
-        connection, "PRAGMA user_version", (), give_up_at
-    ).fetchone()[0]
-    return version
-
-
-def _migrate(connection: sqlite3.Connection, give_up_at: float) -> None:
-    """Apply the missing migrations; other processes wait for the transaction."""
-    _execute_with_retry(connection, "BEGIN IMMEDIATE", (), give_up_at)
-    for version in range(_schema_version(connection, give_up_at) + 1, SCHEMA_VERSION + 1):
-        for sql in statement("sqlite", f"schema_{version}.sql").split(";"):
-            connection.execute(sql)
-        connection.execute(f"PRAGMA user_version = {version}")
-    connection.execute("COMMIT")

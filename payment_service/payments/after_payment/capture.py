@@ -94,6 +94,9 @@ class _Capturing:
     def _step(self) -> CaptureAnswer | None:
         """Return the answer; None to look again."""
         record = paid_record(self._context, self._order, self._deadline)
+        if self._context.gated_of(record):
+            # Its only capture is that of the whole amount, which follows the approval.
+            raise NotAuthorized(record.payment_status or "unknown")
         intent = fetch_recorded(self._context, record, self._deadline)
         if intent.status == PAID:
             return self._captured(record, intent)

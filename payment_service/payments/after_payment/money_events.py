@@ -70,7 +70,8 @@ def _apply(
         raise RecordChanged
     if event.id in record.follow_up.webhooks:
         return "duplicate"
-    if is_unknown(record, context.clock()):
+    if is_unknown(record, context.clock()) and not context.gated_of(record):
+        # Rule 13: an event is evidence about its own gateway only.
         resolve(context, record, deadline)
         raise RecordChanged
     if record.state == "pending":

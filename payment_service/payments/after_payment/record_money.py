@@ -80,11 +80,12 @@ def with_money(context: Context, record: OrderRecord, intent: Intent, money: Mon
     if record.follow_up.capture_before != money.capture_before:
         record = record.with_follow_up(capture_before=money.capture_before)
     record = context.with_shop_event(_with_capture(record, intent), intent)
+    after = record
     if money.refunds is not None:
-        record = with_refunds(record, money.refunds, now, context.listened)
+        after = with_refunds(after, money.refunds, now, context.listened)
     if money.disputes is not None:
-        record = with_disputes(record, money.disputes, now, context.listened)
-    return record
+        after = with_disputes(after, money.disputes, now, context.listened)
+    return context.naming_gateway(record, after)
 
 
 def _with_capture(record: OrderRecord, intent: Intent) -> OrderRecord:

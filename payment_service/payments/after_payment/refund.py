@@ -13,9 +13,10 @@ key. The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from payment_service.errors import PaymentError, RefundReused, StripeFailed
+from payment_service.errors import PaymentError, RefundAtGateway, RefundReused, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.refund import Refund, refunded_in_all
 from payment_service.key_store.contract import Order, StoreUnavailable
@@ -104,6 +105,8 @@ class _Refunding:
     def _step(self) -> RefundAnswer | None:
         """Return the answer; None to look again."""
         record = paid_record(self._context, self._order, self._deadline, self._request.refund_id)
+        if self._context.gated_of(record):
+            raise RefundAtGateway(record.sent.gateway)
         entry = entry_of(record, self._request.refund_id)
         if entry is not None:
             self._check_same(entry)
@@ -195,10 +198,15 @@ class _Refunding:
                 )
         return self._answer(refund, look.refunds, replayed=True)
 
+    def _with_refunds(self, record: OrderRecord, refunds: Sequence[Refund]) -> OrderRecord:
+        context = self._context
+        after = with_refunds(record, refunds, context.clock(), context.listened)
+        return context.naming_gateway(record, after)
+
     def _record_list(self, look: Look, what: str) -> None:
         now, facts = self._context.clock(), {"refund_id": self._request.refund_id}
         seen = transitions.touched(look.record, now, what, **facts)
-        seen = with_refunds(seen, look.refunds, now, self._context.listened)
+        seen = self._with_refunds(seen, look.refunds)
         if entry_of(seen, self._request.refund_id) is None:
             raise StripeFailed("Stripe shows a refund that the record cannot hold.")
         seen = self._with_fingerprint(seen)
@@ -237,7 +245,7 @@ class _Refunding:
         def made(held: OrderRecord) -> OrderRecord:
             more: dict[str, str | int] = {"amount": refund.amount, "status": refund.status}
             seen = transitions.touched(held, now, "refunded", **facts, **more)
-            return with_refunds(seen, known, now, self._context.listened)
+            return self._with_refunds(seen, known)
 
         try:
             self._context.records.change(record, made)

@@ -151,6 +151,7 @@ def _new(record: OrderRecord, refund: Refund) -> RefundEntry:
         refund.amount,
         float(refund.created),
         intent_id=refund.intent_id,
+        is_double=named and not lost and refund.counts,
     )
 
 

@@ -11,6 +11,7 @@ from payment_service.payments.changes.existing_order import known_record
 from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
+from payment_service.payments.gated.cancel import cancel_gated
 from payment_service.payments.record.order_record import OrderRecord
 
 
@@ -18,10 +19,13 @@ def cancel_order(context: Context, order: Order, reason: str, deadline: Deadline
     """Return the canceled PaymentIntent; a second call changes nothing.
 
     Canceling releases money that is only held (requires_capture), as the caller requests.
-    Raises NoLongerOpen once it is paid or being paid, NotFound, InFlight.
+    A payment at a gated gateway is canceled in the record only: see payments.gated.cancel. Raises
+    NoLongerOpen once it is paid or being paid, NotFound, InFlight.
     """
     gateway_deadline = deadline.earlier(context.timing.store)
     record = known_record(context, order, deadline)
+    if context.gated_of(record):
+        return cancel_gated(context, order, gateway_deadline)
     intent = fetch_recorded(context, record, gateway_deadline)
     if intent.status != CANCELED:
         intent = _cancel(context.gateway_of(record), intent, reason, gateway_deadline)

@@ -1,6 +1,8 @@
-"""Free an order whose PaymentIntent the gateway does not know, after a person has looked.
+"""Free an order that no request may go on with, after a person has looked.
 
-In live mode the service never decides this itself: the key may be another account's.
+the gateway does not know its PaymentIntent   in live mode the key may be another account's
+the order is fenced (rule 21)                 its gateway has taken a payment that no record has
+a capture that the gateway does not show      its outcome stays unknown (rule 18)
 """
 
 from __future__ import annotations
@@ -15,36 +17,46 @@ from payment_service.payments.creation.recorded_intent import (
     with_missing,
 )
 from payment_service.payments.creation.resolve import check_served
+from payment_service.payments.gated.complete import find
+from payment_service.payments.record import gated_transitions
 from payment_service.payments.record.order_record import OrderRecord
 
 
 def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRecord:
-    """Return the order's record if the gateway does not know its PaymentIntent; changes nothing.
+    """Return the order's record if a person may free it; changes nothing.
 
-    Raises Changed if there is nothing to free: the gateway shows the PaymentIntent, or the order
-    has none. Raises NotFound, and the PaymentErrors of a retrieval.
+    Raises Changed if there is nothing to free: the order is not fenced, and the gateway shows the
+    PaymentIntent, or the order has none. Raises NotFound, and the PaymentErrors of a retrieval.
     """
     check_served(context, order)
     record = context.records.read(order)
     if record is None:
         raise NotFound("This order is not known.")
+    if record.follow_up.fenced:
+        return record
     if record.state != "created":
         raise Changed("This order has no PaymentIntent: the next request for it resolves it.")
-    shown = find_recorded(context, record, deadline)
+    gated = context.gated_of(record)
+    if gated and gated_transitions.is_in_work(record, context.clock()):
+        raise Changed("Another process captures this order's payment right now.")
+    shown = find(gated, record, deadline) if gated else find_recorded(context, record, deadline)
     if shown is not None:
         raise Changed(
-            f"Stripe shows this order's PaymentIntent {shown.id} with the status {shown.status}. "
+            f"The gateway shows this order's payment {shown.id} with the status {shown.status}. "
             + ("The next request creates another one." if not shown.payable else "Cancel it.")
         )
     return record
 
 
 def free_order(context: Context, record: OrderRecord, reason: str) -> None:
-    """Record that the PaymentIntent is gone, so that the next request creates another one.
+    """Record that the payment is gone, so that the next request creates another one.
 
-    That request looks for PaymentIntents of the order first. `record` is the result of
+    At Stripe, that request looks for PaymentIntents of the order first. `record` is the result of
     `check_missing`. Raises RecordChanged if the record is no longer that one.
     """
-    freed = with_missing(context, record, last_known(record), "freed", reason=reason)
+    if context.gated_of(record):
+        freed = gated_transitions.ended(record, now=context.clock(), reason=reason)
+    else:
+        freed = with_missing(context, record, last_known(record), "freed", reason=reason)
     context.records.write(record, freed)
     context.report("freed", record, payment_intent_id=record.payment_intent_id, reason=reason)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
 
-from payment_service.errors import Misconfigured, NotFound, StoreDown
+from payment_service.errors import AlreadyPaid, Misconfigured, NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import MoneyEvent, PaymentEvent
 from payment_service.gateways.intent import Intent
@@ -24,13 +26,17 @@ from payment_service.payments.after_payment.record_money import (
 )
 from payment_service.payments.after_payment.refund import RefundAnswer, refund_order
 from payment_service.payments.changes.cancel import cancel_order
+from payment_service.payments.changes.listing import OrderPage, page_of_orders, wanted_by
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
+from payment_service.payments.gated.complete import settle
 from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
+from payment_service.payments.record.records import Records
 from payment_service.payments.request.existing_order import (
     CancelRequest,
     CaptureRequest,
@@ -38,6 +44,9 @@ from payment_service.payments.request.existing_order import (
     RefundRequest,
     UpdateRequest,
 )
+from payment_service.payments.request.order_list import OrdersRequest
+
+T = TypeVar("T")
 
 
 class Orders:
@@ -54,19 +63,51 @@ class Orders:
         self.context, self.livemode = context, livemode
         self._budget_seconds, self._changed = budget_seconds, changed
 
+    def with_records(self, records: Records) -> Orders:
+        """Return the same orders, read and written through `records`."""
+        return Orders(
+            replace(self.context, records=records),
+            livemode=self.livemode,
+            budget_seconds=self._budget_seconds,
+            changed=self._changed,
+        )
+
+    def change(self, order: Order, work: Callable[[Deadline], T]) -> T:
+        """Run another change of an order, which must end by the deadline. Raises PaymentError."""
+        try:
+            with _StoreErrors():
+                return work(self._deadline())
+        finally:
+            self._changed(order)
+
     def status(self, request: OrderRequest, *, refresh: bool = False) -> OrderStatus:
         """Return the recorded status; with `refresh`, fetch the PaymentIntent from Stripe first.
 
         Raises NotFound, and with `refresh` also the errors of the call to Stripe.
         """
-        order = self._order(request)
+        if refresh:
+            with _StoreErrors():
+                self._refresh(self._order(request))
+        return self.status_of(self.record(request))
+
+    def record(self, request: OrderRequest) -> OrderRecord:
+        """Return the order's record. Raises NotFound, StoreDown."""
         with _StoreErrors():
-            if refresh:
-                self._refresh(order)
-            record = self.context.records.read(order)
+            record = self.context.records.read(self._order(request))
         if record is None:
             raise NotFound("This order is not known.")
-        return status_of(record, self.context.clock())
+        return record
+
+    def status_of(self, record: OrderRecord) -> OrderStatus:
+        """Return the status that a record shows."""
+        several = self.context.several_gateways
+        return status_of(record, self.context.clock(), several_gateways=several)
+
+    def page(self, request: OrdersRequest) -> OrderPage:
+        """Return a page of the orders of the request; see payments.changes.listing."""
+        wanted = wanted_by(request, livemode=self.livemode)
+        with _StoreErrors():
+            return page_of_orders(self.context, wanted, request.limit, request.before)
 
     def update(self, request: UpdateRequest) -> Updated:
         """Change the order's PaymentIntent; see payments.changes.update."""
@@ -135,6 +176,10 @@ class Orders:
         if record is None or record.payment_intent_id is None:
             return
         deadline = self._deadline().earlier(self.context.timing.store)
+        if self.context.gated_of(record):
+            with suppress(RecordChanged, AlreadyPaid):
+                settle(self.context, record, deadline)
+            return
         intent = fetch_recorded(self.context, record, deadline)
         changed = transitions.shows_change(record, intent)
         if intent.missing:

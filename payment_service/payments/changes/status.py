@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from payment_service.payments.record import transitions
@@ -17,7 +17,9 @@ class OrderStatus:
 
     Instants in Unix seconds. `waiting` counts the events on their way to the shop. `disputed`:
     whether a dispute is open or lost. `capture_before`: when the authorization lapses. A refund
-    without a refund_id was made elsewhere.
+    without a refund_id was made elsewhere. `gateway`: where the payment is; `leftovers` counts the
+    attempts at other gateways that the service still has to look for. Both are None where only one
+    gateway is configured.
     """
 
     order_id: str
@@ -39,10 +41,21 @@ class OrderStatus:
     updated_at: float
     waiting: int
     history: tuple[Mapping[str, Any], ...]
+    gateway: str | None = None
+    leftovers: int | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """Return the fields, without those of several gateways where there is only one."""
+        fields = asdict(self)
+        return {
+            name: value
+            for name, value in fields.items()
+            if name not in ("gateway", "leftovers") or value is not None
+        }
 
 
-def status_of(record: OrderRecord, now: float) -> OrderStatus:
-    """Build the status of an order from its record."""
+def status_of(record: OrderRecord, now: float, *, several_gateways: bool = False) -> OrderStatus:
+    """Build the status of an order from its record; with `several_gateways`, name its own."""
     kept, history, params = record.follow_up, record.follow_up.history, record.sent.params
     status = _status(record, now)
     amount = kept.amount if kept.amount is not None else params.get("amount")
@@ -67,6 +80,8 @@ def status_of(record: OrderRecord, now: float) -> OrderStatus:
         updated_at=round(record.updated_at, 3),
         waiting=len(kept.queue),
         history=history,
+        gateway=record.sent.gateway if several_gateways else None,
+        leftovers=len(kept.leftovers) if several_gateways else None,
     )
 
 

@@ -12,10 +12,9 @@ newer one.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from payment_service.errors import (
-    Changed,
     InFlight,
     NoLongerOpen,
     PaymentError,
@@ -26,23 +25,22 @@ from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.existing_order import known_record
+from payment_service.payments.changes.gated_update import resume_update, update_gated
+from payment_service.payments.changes.update_checks import Updated as Updated
+from payment_service.payments.changes.update_checks import (
+    changed,
+    compare,
+    is_applied,
+    known_updates,
+)
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.idempotency_key import PREFIX
 from payment_service.payments.record import transitions
-from payment_service.payments.record.follow_up import MAX_CHANGES, Change
+from payment_service.payments.record.follow_up import Change
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.request.existing_order import UpdateRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Updated:
-    """`revision` counts the updates; `replayed`: this update had already been applied."""
-
-    intent: Intent
-    revision: int
-    replayed: bool
 
 
 def update_order(
@@ -54,18 +52,30 @@ def update_order(
     that the caller expected; NoLongerOpen once the PaymentIntent is paid, being paid or canceled;
     NotFound.
     """
-    return retry_on_race(lambda: _Update(context, order, request, deadline).run())
+    return retry_on_race(lambda: _update(context, order, request, deadline))
+
+
+def _update(context: Context, order: Order, request: UpdateRequest, deadline: Deadline) -> Updated:
+    gateway_deadline = deadline.earlier(context.timing.store)
+    if context.gated:
+        resumed = resume_update(context, order, request, gateway_deadline)
+        if resumed is not None:
+            return resumed
+    record = known_record(context, order, deadline)
+    gated = context.gated_of(record)
+    if gated:
+        return update_gated(context, gated, record, request, gateway_deadline)
+    return _Update(context, record, request, gateway_deadline).run()
 
 
 class _Update:
     """One try; `run` raises RecordChanged if the record is no longer the one it read."""
 
     def __init__(
-        self, context: Context, order: Order, request: UpdateRequest, deadline: Deadline
+        self, context: Context, record: OrderRecord, request: UpdateRequest, deadline: Deadline
     ) -> None:
         self._context, self._request = context, request
-        self._deadline = deadline.earlier(context.timing.store)
-        self._record = known_record(context, order, deadline)
+        self._record, self._deadline = record, deadline
         self._gateway = context.gateway_of(self._record)
         self._kept = self._record.follow_up
         self._fingerprint = request.without_revision
@@ -81,15 +91,15 @@ class _Update:
             self._settle(pending, intent)
             # Nothing is pending now: begin again with the settled record.
             raise RecordChanged
-        if self._is_last_applied() and self._has_price(intent):
+        if is_applied(self._request, self._kept, intent):
             return Updated(intent, self._kept.revision, replayed=True)
-        self._compare(intent)
+        compare(self._request, self._record, intent)
         return self._apply(intent)
 
     def _under_way(self, pending: Change) -> PaymentError:
         if pending.fingerprint == self._fingerprint:
             return InFlight("This very update is under way.")
-        return self._changed("Another update of this order is under way.", None)
+        return changed("Another update of this order is under way.", self._record, None)
 
     # Settling an earlier pending update.
 
@@ -116,33 +126,11 @@ class _Update:
 
     # This update.
 
-    def _is_last_applied(self) -> bool:
-        kept = self._kept
-        return kept.sent[-1:] == (self._fingerprint,) and kept.revision == kept.last_revision
-
-    def _is_late(self) -> bool:
-        """Whether this update was sent before and then replaced by another or undone."""
-        return self._fingerprint in self._kept.sent[:-1] or self._is_last_applied()
-
-    def _compare(self, intent: Intent) -> None:
-        """Reject an update that the caller meant for another state of the order."""
-        request, kept = self._request, self._kept
-        if request.expected_revision is not None:
-            if request.expected_revision != kept.revision:
-                raise self._changed("This order was updated since.", intent)
-        elif self._is_late():
-            raise self._changed(
-                "This update came before, and the order changed after it: to apply it once more, "
-                "send it with expected_revision.",
-                intent,
-            )
-        if request.expected_amount not in (None, intent.amount):
-            raise self._changed("The amount is not the expected one.", intent)
-
     def _apply(self, intent: Intent) -> Updated:
         """Claim the next revision, then send: one store statement lets a single update through."""
         now, revision = self._context.clock(), self._kept.last_revision + 1
-        sent = self._gateway.params_of_update(self._request, self._currency(intent))
+        currency = self._request.currency or intent.currency
+        sent = self._gateway.params_of_update(self._request, currency)
         change = Change(
             revision=revision,
             attempt=self._record.attempt,
@@ -153,8 +141,7 @@ class _Update:
             until=now + self._context.timing.lock,
         )
         claimed = transitions.touched(self._record, now, "update sent", revision=revision)
-        others = [each for each in self._kept.sent if each != self._fingerprint]
-        known = (*others, self._fingerprint)[-MAX_CHANGES:]
+        known = known_updates(self._request, self._kept)
         claimed = claimed.with_follow_up(pending=change, last_revision=revision, sent=known)
         # From here on the PaymentIntent's own amount decides whether a creation is the same.
         claimed = replace(claimed, fingerprint=transitions.LOST_FINGERPRINT)
@@ -170,12 +157,6 @@ class _Update:
         """
         named = f"{self._record.order!r} {self._record.attempt} {revision} {self._context.owner()}"
         return f"{PREFIX}update-{hashlib.sha256(named.encode()).hexdigest()}"
-
-    def _currency(self, intent: Intent) -> str | None:
-        return self._request.currency or intent.currency
-
-    def _has_price(self, intent: Intent) -> bool:
-        return intent.costs({"amount": self._request.amount, "currency": self._currency(intent)})
 
     # Sending, and recording the outcome.
 
@@ -251,12 +232,6 @@ class _Update:
 
     def _current(self) -> OrderRecord:
         return self._context.records.read(self._record.order) or self._record
-
-    def _changed(self, message: str, intent: Intent | None) -> Changed:
-        kept = self._kept
-        asked = self._record.sent.params.get("amount")
-        amount = intent.amount if intent else kept.amount or asked
-        return Changed(message, revision=kept.revision, amount=amount)
 
 
 def _is_pending(record: OrderRecord, change: Change) -> bool:

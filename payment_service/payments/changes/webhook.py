@@ -1,4 +1,4 @@
-"""Apply a Stripe event to its order.
+"""Apply a gateway's event to its order.
 
 An event only tells the service to fetch the PaymentIntent. The event's object may show an old
 state, and Stripe may deliver events twice, late and in any order. The service therefore records
@@ -13,6 +13,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.intent import TAKEN, Intent
 from payment_service.payments.after_payment.record_money import fetch_capture_before
+from payment_service.payments.changes.gated_events import apply_gated_event
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.resolve import is_unknown, resolve
@@ -37,10 +38,16 @@ def apply_event(context: Context, event: PaymentEvent, deadline: Deadline) -> st
 
 def _apply(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
     record = context.records.read(event.order)
+    if record is not None and event.id in record.follow_up.webhooks:
+        return "duplicate"
+    if event.gateway in context.gated:
+        return apply_gated_event(context, event, record, deadline) or NOT_OURS
+    if event.gateway != context.gateway.facts.name:
+        return NOT_OURS
     if record is None:
         return _apply_to_lost(context, event, deadline)
-    if event.id in record.follow_up.webhooks:
-        return "duplicate"
+    if record.sent.gateway != event.gateway:
+        return _apply_elsewhere(context, event, record, deadline)
     if is_unknown(record, context.clock()):
         resolve(context, record, deadline)
         # The order is known now: begin again with its record.
@@ -54,6 +61,21 @@ def _apply(context: Context, event: PaymentEvent, deadline: Deadline) -> str:
     if recorded:
         return _write(context, event, record, fetch_recorded(context, record, deadline), deadline)
     stray = _fetch(context.gateway_of(record), event, deadline)
+    return NOT_OURS if stray is None else settle_stray(context, record, stray, deadline)
+
+
+def _apply_elsewhere(
+    context: Context, event: PaymentEvent, record: OrderRecord, deadline: Deadline
+) -> str:
+    """Settle a payment of an order that went on at another gateway.
+
+    Rule 13: the event says nothing about the attempt there, so it resolves none. Raises
+    Misconfigured if that gateway is not configured here.
+    """
+    context.gated_of(record)
+    if record.state == "pending":
+        return _apply_in_flight(event)
+    stray = _fetch(context.gateway, event, deadline)
     return NOT_OURS if stray is None else settle_stray(context, record, stray, deadline)
 
 

@@ -14,9 +14,16 @@ from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import Adoption, choose
+from payment_service.payments.creation.circuit import note_outcome
 from payment_service.payments.creation.missing_intent import fetch_again
 from payment_service.payments.creation.owned_record import OwnedRecord
-from payment_service.payments.creation.states import AttemptOver, AttemptResult, Claimed, LookAgain
+from payment_service.payments.creation.states import (
+    AttemptOver,
+    AttemptResult,
+    Claimed,
+    GatewayFailed,
+    LookAgain,
+)
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
@@ -29,13 +36,27 @@ MOST_PAUSE_SECONDS, LEAST_PAUSE_SECONDS = 2.0, 0.5
 PART_OF_TIME_LEFT = 1 / 3
 
 
+class _LookUpFailedError(Exception):
+    """The gateway did not answer a look-up."""
+
+    def __init__(self, error: PaymentError, *, saved_5xx: bool) -> None:
+        super().__init__(error)
+        self.error, self.saved_5xx = error, saved_5xx
+
+
 class Attempt:
     """The steps of an attempt's owner. They end before the deadline."""
 
     def __init__(
-        self, context: Context, wanted: Wanted, claimed: Claimed, deadline: Deadline
+        self,
+        context: Context,
+        wanted: Wanted,
+        claimed: Claimed,
+        deadline: Deadline,
+        share: Deadline | None = None,
     ) -> None:
-        self._context, self._wanted, self._deadline = context, wanted, deadline
+        """`share`: when the calls to the gateway end, if another one may step in afterwards."""
+        self._context, self._wanted, self._deadline = context, wanted, share or deadline
         self._own = OwnedRecord(
             context, wanted, claimed.record, deadline, leased_at=claimed.leased_at
         )
@@ -48,17 +69,22 @@ class Attempt:
     def carry_out(self) -> AttemptResult:
         """Send the attempt's key, or look for what it created, and record the outcome.
 
-        Meanwhile the lease is renewed (rule 5). Raises PaymentError if Stripe rejected the request
-        or the outcome is unknown; the record then says so too.
+        Meanwhile the lease is renewed (rule 5). Raises Refused if Stripe rejected the request; the
+        record then says so too.
         """
         leases = self._context.leases
         leases.hold(self._own)
+        end: AttemptResult
         try:
             end = self._carry_out()
+        except _LookUpFailedError as failed:
+            end = GatewayFailed(self._record, failed.error, failed.saved_5xx)
         finally:
             leases.drop(self._own)
         # A renewal after the attempt's end may have written a newer version.
-        return replace(end, record=self._record) if isinstance(end, AttemptOver) else end
+        if isinstance(end, AttemptOver | GatewayFailed):
+            return replace(end, record=self._record)
+        return end
 
     def _carry_out(self) -> AttemptResult:
         if transitions.must_look_up(self._record, self._context.clock(), self._gateway.facts):
@@ -73,7 +99,9 @@ class Attempt:
         # Rule 2: every sender uses the key and the params of the record.
         order, number = self._record.order, self._record.attempt
         key = idempotency_key(order.client_id, order.order_id, number)
-        match self._gateway.create(self._sent, key, self._deadline):
+        outcome = self._gateway.create(self._sent, key, self._deadline)
+        note_outcome(self._context, self._gateway.facts, outcome)
+        match outcome:
             case Made() as made:
                 return self._made(made)
             case Declined() as no:
@@ -127,8 +155,7 @@ class Attempt:
             )
         except PaymentError as failed:
             if transitions.must_look_up(self._record, self._context.clock(), self._gateway.facts):
-                self._own.release(failed, saved_5xx=True)
-                raise
+                raise _LookUpFailedError(failed, saved_5xx=True) from failed
             found = []
         known = {each.id: each for each in (intent, *found)}
         if len(known) == 1:
@@ -205,8 +232,7 @@ class Attempt:
         """Rule 8: nothing is final. Within this request we can only recover from a saved 5xx."""
         # A 500 to a takeover's send may be a replay of a saved one that is not marked as a replay.
         if not unclear.saved_5xx and not (self._inherited and unclear.answered_500):
-            self._own.release(unclear.error)
-            raise unclear.error
+            return GatewayFailed(self._record, unclear.error)
         since = self._began_at if unclear.of_this_call else None
         end = self._look_up(unclear.error, since=since)
         # Rule 3: a 5xx saved before this request is not one of this request's failures.
@@ -258,5 +284,4 @@ class Attempt:
         try:
             return self._gateway.find(self._record.order, since, self._deadline, sent_until)
         except PaymentError as failed:
-            self._own.release(failed, saved_5xx=saved_5xx)
-            raise
+            raise _LookUpFailedError(failed, saved_5xx=saved_5xx) from failed

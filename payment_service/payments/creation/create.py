@@ -2,9 +2,12 @@
 
     claim ─→ ┌ WAIT        another owner holds the lease: poll with back-off, and look again
              ├ TAKE_OVER ┐
-             ├ ASK_AGAIN ┼→ Claimed: payments.creation.attempt sends, looks up and records it
-             ├ BEGIN_NEXT┘           ─→ Created, AttemptOver (begin the next one) or LookAgain
-             ├ SERVE       fetch the recorded PaymentIntent
+             ├ ASK_AGAIN ┼→ Claimed: attempt and gated_attempt send, look up and record it
+             ├ BEGIN_NEXT┘  ─→ Created       the answer
+             │                 AttemptOver   begin the next one
+             │                 GatewayFailed pass the order over, or release it and raise
+             │                 LookAgain     read the record
+             ├ SERVE       fetch the recorded payment
              └ REFUSE      other parameters
 
 The numbers in comments are those of the rules in docs/exactly-once.md.
@@ -12,25 +15,38 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from typing import NoReturn
-
-from payment_service.errors import InFlight, NoLongerOpen, OrderReused, PaymentError, StoreDown
+from payment_service.errors import (
+    AlreadyPaid,
+    GatewayNotAccepted,
+    InFlight,
+    Misconfigured,
+    NoLongerOpen,
+    OrderReused,
+    PaymentError,
+    Refused,
+    StoreDown,
+    StripeUnreachable,
+)
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
+from payment_service.payments.creation import serving, switching
 from payment_service.payments.creation.attempt import Attempt
-from payment_service.payments.creation.owned_record import OwnedRecord
-from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
+from payment_service.payments.creation.claims import Claims
+from payment_service.payments.creation.gated_attempt import GatedAttempt
+from payment_service.payments.creation.owned_record import release_and_raise
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
     Claimed,
     Created,
+    GatewayFailed,
     LookAgain,
 )
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged
 from payment_service.payments.record.transitions import Step, Wanted
 
 # Rule 10's bound on the attempts of one request.
@@ -48,9 +64,9 @@ State = AttemptResult | Claimed | OrderRecord
 
 
 def create_once(context: Context, wanted: Wanted, deadline: Deadline) -> Created:
-    """Return the order's one PaymentIntent; the state of its record decides the steps.
+    """Return the order's one payment; the state of its record decides the steps.
 
-    Sends nothing to Stripe before its claim is stored (rule 1). Raises PaymentError.
+    Sends nothing to a gateway before its claim is stored (rule 1). Raises PaymentError.
     """
     try:
         return _Creation(context, wanted, deadline).run()
@@ -63,11 +79,14 @@ class _Creation:
 
     def __init__(self, context: Context, wanted: Wanted, deadline: Deadline) -> None:
         self._context, self._records, self._wanted = context, context.records, wanted
+        self._began = deadline.monotonic()
         # The time for the last write to the store is reserved.
         self._deadline = deadline.earlier(context.timing.store)
         self._attempts = 0
         self._failed_attempts: set[int] = set()
-        self._owner: str | None = None
+        self._claims = Claims(context, wanted, self._deadline)
+        # Rule 17: a request passes its order over once. Then this is why.
+        self._passed_over: PaymentError | None = None
         self._poll_seconds = FIRST_POLL_SECONDS
 
     def run(self) -> Created:
@@ -75,38 +94,100 @@ class _Creation:
         while not isinstance(state, Created):
             match state:
                 case Claimed():
-                    attempt = Attempt(self._context, self._wanted, state, self._deadline)
-                    state = attempt.carry_out()
+                    state = self._carry_out(state)
                 case AttemptOver(record, failed):
-                    state = self._begin_next(record, failed)
+                    # Health decides where an order begins; this one is at its gateway (rule 20).
+                    state = self._begin_next(record, failed, whatever_health=True)
+                case GatewayFailed():
+                    state = self._pass_over(state)
                 case LookAgain():
                     state = self._records.read(self._wanted.order) or self._claim()
                 case OrderRecord():
                     state = self._follow(state)
+        self._check_accepted(state.gateway)
         return state
 
     def _claim(self) -> Claimed | OrderRecord:
         """Rules 1 and 5: one store statement picks a single owner before anything is sent."""
-        leased_at = self._deadline.monotonic()
-        mine = transitions.first_claim(self._wanted, self._context.lease())
-        held = self._records.claim(mine)
-        if held.owner != mine.owner:
-            return held
-        self._owner = held.owner
-        self._context.report("claimed", held)
-        return Claimed(held, inherited=False, leased_at=leased_at)
+        there = self._wanted
+        if not switching.begins_open(self._context, there):
+            # An order that has a record needs no probe, and may need no eligible gateway.
+            known = self._records.read(there.order)
+            if known is not None:
+                return known
+            there = switching.begin_at(self._context, there)
+        return self._claims.first(there)
+
+    def _carry_out(self, claimed: Claimed) -> AttemptResult:
+        """Carry out the attempt at the gateway that its record names (rule 13)."""
+        record, deadline = claimed.record, self._deadline
+        if switching.is_gated(self._context, record):
+            if claimed.inherited and self._context.failover and self._may_go_back():
+                deadline = switching.share(self._context, self._began, deadline)
+            try:
+                return GatedAttempt(self._context, self._wanted, claimed, deadline).carry_out()
+            except Refused as refused:
+                if self._passed_over is None:
+                    raise
+                # The first gateway may take the order later.
+                raise self._passed_over from refused
+        share = None
+        if self._second_place(record) is not None:
+            share = switching.share(self._context, self._began, deadline)
+        return Attempt(self._context, self._wanted, claimed, deadline, share).carry_out()
+
+    def _second_place(self, record: OrderRecord) -> Wanted | None:
+        """Return where this request can pass a pending order over to; None once it has done so."""
+        if self._passed_over or switching.is_gated(self._context, record):
+            return None
+        return switching.second_place(self._context, self._wanted, record)
+
+    def _may_go_back(self) -> bool:
+        """Whether this request can leave the second gateway, from which it got no answer."""
+        return self._passed_over is None and switching.begins_open(self._context, self._wanted)
+
+    def _pass_over(self, failed: GatewayFailed) -> Claimed | GatewayFailed | LookAgain:
+        """Rules 15 and 16: one compare-and-set takes our pending order to the second gateway.
+
+        An attempt at the second one that an earlier request began, and that is without an answer
+        again, goes back to the first: nothing of it was given out. If none can take the order,
+        release it and raise the first failure.
+        """
+        context, there = self._context, self._second_place(failed.record)
+        if switching.is_gated(context, failed.record) and self._may_go_back():
+            self._passed_over = failed.error
+            return self._begin_next(failed.record, there=self._wanted)
+        if there is None or self._deadline.left() <= context.timing.store:
+            release_and_raise(context, self._wanted, failed, self._deadline, self._passed_over)
+        if isinstance(failed.error, Misconfigured):
+            context.report("account_refused", failed.record, code=failed.error.code)
+        self._passed_over, why = failed.error, failed.error.code
+        leased_at, lease = self._deadline.monotonic(), context.lease()
+
+        def passed_over(held: OrderRecord) -> OrderRecord | None:
+            if not self._claims.owns(held):
+                return None
+            return switching.next_attempt(context, held, there, lease, why)
+
+        mine = self._records.change(failed.record, passed_over)
+        return LookAgain() if mine is None else self._claims.claimed(failed.record, mine, leased_at)
 
     def _follow(self, record: OrderRecord) -> State:
         """Take the step that the order's record asks for, by the state table of the rules."""
+        context = self._context
+        if record.follow_up.fenced:
+            raise AlreadyPaid(record.sent.gateway)
         match transitions.next_step(record, self._wanted.fingerprint, self._context.clock()):
-            case Step.WAIT if record.owner != self._owner:
+            case Step.WAIT if not self._claims.holds(record):
                 return self._wait(record)
             case Step.WAIT | Step.TAKE_OVER:
                 # If the lease is our own, our write lost a race to a history entry.
                 return self._take_over(record)
+            case Step.ASK_AGAIN if not switching.is_asked_again(context, self._wanted, record):
+                return self._begin_next(record, whatever_health=True)
             case Step.ASK_AGAIN:
                 mine = transitions.asked_again(record, self._wanted, self._context.lease())
-                return self._take(record, mine)
+                return self._claims.take(record, mine)
             case Step.BEGIN_NEXT:
                 return self._begin_next(record)
             case Step.SERVE:
@@ -114,7 +195,7 @@ class _Creation:
             case Step.REFUSE:
                 raise _reused()
 
-    def _wait(self, record: OrderRecord) -> Claimed | LookAgain:
+    def _wait(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
         """Rule 7: poll the store with back-off while another owner renews its lease.
 
         Rule 5: take over if it did not for the whole time of a lease. Stop when too little time is
@@ -133,106 +214,84 @@ class _Creation:
         self._poll_seconds = min(self._poll_seconds * POLL_GROWTH, MOST_POLL_SECONDS)
         return LookAgain()
 
-    def _take_over(self, record: OrderRecord) -> Claimed | LookAgain:
-        mine = transitions.taken_over(record, self._context.lease())
-        return self._take(record, mine, inherited=True)
+    def _take_over(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+        """Rule 2: go on with the attempt as it is.
 
-    def _take(
-        self,
-        held: OrderRecord,
-        mine: OrderRecord,
-        *,
-        inherited: bool = False,
-        failed: PaymentError | None = None,
-    ) -> Claimed | LookAgain:
-        """Rule 5: become the owner if the record is still the one we read, else follow it.
-
-        Give up if a slow store could not record the result in time.
+        But nothing is out of a pending attempt (rules 14 and 15), so one at a gated gateway may be
+        left, and one at a gateway whose circuit is open is passed over without another send.
         """
-        # Before the claim, so that a record whose gateway is not configured here stays unchanged.
-        self._context.gateway_of(mine)
-        if self._deadline.left() <= self._context.timing.store:
-            message = "There is no time left to create this order now; ask again."
-            self._give_up(held, failed, message, mine if mine.attempt > held.attempt else None)
-        leased_at = self._deadline.monotonic()
-        if not self._records.replace(held, mine):
-            return LookAgain()
-        self._owner = mine.owner
-        again = mine.attempt == held.attempt
-        self._context.report(
-            ("taken_over" if inherited else "claimed") if again else "next_attempt", mine
-        )
-        sent_until = transitions.sends_ended_at(held, self._context.timing.lock)
-        return Claimed(mine, inherited, leased_at, sent_until, begun=not again)
+        ours = self._claims.holds(record)
+        if not (ours or switching.is_resent(self._context, self._wanted, record)):
+            return self._begin_next(record)
+        there = None if ours else self._second_place(record)
+        if there is None and not ours:
+            # Its outcome would be of no use to this request, and the record stays as it is.
+            self._check_accepted(record.sent.gateway)
+        if there is not None and not switching.lets_through(self._context):
+            self._passed_over = StripeUnreachable("Stripe has not answered the last requests.")
+            lease = self._context.lease()
+            mine = switching.next_attempt(self._context, record, there, lease, "circuit_open")
+            return self._claims.take(record, mine)
+        mine = transitions.taken_over(record, self._context.lease())
+        return self._claims.take(record, mine, inherited=True)
 
     def _begin_next(
-        self, record: OrderRecord, failed: PaymentError | None = None
-    ) -> Claimed | LookAgain:
+        self,
+        record: OrderRecord,
+        failed: PaymentError | None = None,
+        *,
+        there: Wanted | None = None,
+        whatever_health: bool = False,
+    ) -> Claimed | GatewayFailed | LookAgain:
         """Rule 3: begin the next attempt. The caller has checked that the current one is over.
 
-        `failed`: the saved 5xx that ended it in this request.
+        `failed`: the saved 5xx that ended it in this request. `there`: the request at the gateway
+        of the next attempt, if that is decided.
         """
         self._attempts += 1
         if failed is not None:
             self._failed_attempts.add(record.attempt)
-        if (
-            self._attempts >= MAX_ATTEMPTS_PER_REQUEST
-            or len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST
-        ):
-            self._give_up(record, failed, "This order went through many attempts; ask again.")
-        mine = transitions.next_attempt(record, self._wanted, self._context.lease())
-        return self._take(record, mine, failed=failed)
+            if len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST:
+                return GatewayFailed(record, failed, saved_5xx=True)
+        if self._attempts >= MAX_ATTEMPTS_PER_REQUEST:
+            self._claims.give_up(
+                record, failed, "This order went through many attempts; ask again."
+            )
+        there = there or switching.begin_at(
+            self._context, self._wanted, record, whatever_health=whatever_health
+        )
+        why = record.payment_status or record.state
+        mine = switching.next_attempt(self._context, record, there, self._context.lease(), why)
+        return self._claims.take(record, mine, failed=failed)
 
-    def _give_up(
-        self,
-        record: OrderRecord,
-        failed: PaymentError | None,
-        message: str,
-        begun: OrderRecord | None = None,
-    ) -> NoReturn:
-        """Release the attempt if we own it; raise `failed`, or InFlight with the message.
+    def _serve(self, record: OrderRecord) -> Created | Claimed | GatewayFailed | LookAgain:
+        """Return the current recorded payment, or begin the next attempt if it is canceled.
 
-        After the release, the next request need not wait for the lease. `begun`: the attempt that
-        could follow, as this one is over (rule 3).
-        """
-        why = failed or InFlight(message)
-        ours = record.state == "pending" and record.owner == self._owner
-        if ours and not (begun and self._put_off(record, begun)):
-            mine = OwnedRecord(self._context, self._wanted, record, self._deadline)
-            mine.release(why, saved_5xx=failed is not None)
-        raise why
-
-    def _put_off(self, record: OrderRecord, begun: OrderRecord) -> bool:
-        """Record the next attempt, so that a request with more time left can send it.
-
-        Otherwise the next request would repeat the same slow look-up and run out of time too.
+        The latter is rule 3. Silence is never taken for a cancellation (rule 15).
         """
         try:
-            written = self._records.replace(
-                record, transitions.put_off(begun, self._context.clock())
-            )
-        except StoreUnavailable:
-            return False
-        if written:
-            self._context.report("put_off", begun)
-        return written
-
-    def _serve(self, record: OrderRecord) -> Created | Claimed | LookAgain:
-        """Return the current recorded PaymentIntent, or begin the next attempt if it is canceled.
-
-        The latter is rule 3.
-        """
-        intent = fetch_recorded(self._context, record, self._deadline)
+            record, intent = serving.current(self._context, self._wanted, record, self._deadline)
+        except RecordChanged:
+            return LookAgain()
         if intent.missing:
             return self._record_missing(record, intent)
         if intent.status == CANCELED:
             return self._begin_next(record)
+        self._check_accepted(record.sent.gateway)
         if transitions.shows_change(record, intent):
-            self._note(record, intent)
-        if self._is_of_another_price(record, intent):
+            serving.note(self._context, record, intent)
+        if serving.is_of_another_price(self._context, self._wanted, record, intent):
             raise _reused()
         self._context.report("replayed", record, status=intent.status)
-        return Created(intent, replayed=True)
+        return Created(intent, replayed=True, gateway=record.sent.gateway)
+
+    def _accepts(self, gateway: str) -> bool:
+        return switching.accepts(self._context, self._wanted, gateway)
+
+    def _check_accepted(self, gateway: str) -> None:
+        """Raise GatewayNotAccepted for a payment at a gateway that the request does not accept."""
+        if not self._accepts(gateway):
+            raise GatewayNotAccepted(gateway)
 
     def _record_missing(self, record: OrderRecord, intent: Intent) -> LookAgain:
         """Record that Stripe no longer has the PaymentIntent; the next attempt follows (rule 3).
@@ -241,25 +300,9 @@ class _Creation:
         """
         if intent.status != CANCELED:
             raise NoLongerOpen(intent.status)
-        self._note(record, intent)
+        serving.note(self._context, record, intent)
         self._context.report("gone", record, payment_intent_id=intent.id)
         return LookAgain()
-
-    def _is_of_another_price(self, record: OrderRecord, intent: Intent) -> bool:
-        """Whether the shopper would pay another amount than the shop's request names.
-
-        Never once the payment is taken: the shopper pays nothing more then.
-        """
-        if record.fingerprint == transitions.LOST_FINGERPRINT:
-            return intent.status not in TAKEN and not intent.costs(self._wanted.sent.params)
-        return intent.asks_otherwise(self._wanted.sent.params)
-
-    def _note(self, record: OrderRecord, intent: Intent) -> None:
-        """Record the status seen at Stripe; the answer does not depend on this write."""
-        try:
-            self._records.replace(record, with_fetched(self._context, record, intent))
-        except StoreUnavailable:
-            self._context.report("unrecorded", record, status=intent.status)
 
 
 def _reused() -> OrderReused:

@@ -8,15 +8,23 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from payment_service.errors import PaymentError, StoreDown, StripeFailed
+from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import Adoption
 from payment_service.payments.creation.cancellation import cancel_and_check
-from payment_service.payments.creation.states import AttemptOver, AttemptResult, Created, LookAgain
+from payment_service.payments.creation.states import (
+    AttemptOver,
+    AttemptResult,
+    Created,
+    GatewayFailed,
+    LookAgain,
+)
 from payment_service.payments.observer import What
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
@@ -26,9 +34,8 @@ from payment_service.payments.record.transitions import Wanted
 class OwnedRecord:
     """The owner's writes to its attempt's record, and the results that they permit.
 
-    `record` is the record as its owner last read or wrote it; `gateway` is the record's own. The
-    lease keeper's thread renews the lease; a lock keeps its writes and the owner's apart, so that
-    neither meets the other's version.
+    `record` is the record as its owner last read or wrote it. The lease keeper's thread renews the
+    lease; a lock keeps its writes and the owner's apart, so that neither meets the other's version.
     """
 
     def __init__(
@@ -42,11 +49,15 @@ class OwnedRecord:
     ) -> None:
         """`leased_at`: before the last write of the lease, in seconds of the deadline's clock."""
         self._context, self._wanted, self._deadline = context, wanted, deadline
-        self.gateway = context.gateway_of(record)
         self._owner = record.owner
         self._writing = threading.Lock()
         self.record, self._leased_at = record, leased_at
         self.renew_at = leased_at + transitions.RENEW_AFTER_SECONDS
+
+    @property
+    def gateway(self) -> Gateway:
+        """The open gateway that the record names."""
+        return self._context.gateway_of(self.record)
 
     def renew(self) -> None:
         """Rule 5: extend the lease of an owner at work; for the lease keeper.
@@ -130,12 +141,14 @@ class OwnedRecord:
     def answer_unrecorded(self, intent: Intent) -> Created:
         """Rule 9: answer without the write, while no other process can have taken the order over.
 
-        But not if the write arrived after all and an update followed it.
+        But not if the write arrived after all and an update followed it. Rule 14: never where
+        another gateway may take the order over, because the record could not tell it that a
+        client_secret was given out.
         """
         result = self._result(intent)
         updated = intent.asks_otherwise(self.record.sent.params)
         known = self.holds_lease() and intent.payable and not updated
-        if not known or not isinstance(result, Created):
+        if self._context.several_gateways or not known or not isinstance(result, Created):
             raise StoreDown("The key store does not answer; ask again.")
         self._context.report("unrecorded", self.record, status=intent.status)
         return result
@@ -192,7 +205,7 @@ class OwnedRecord:
     def _result(self, intent: Intent) -> Created | LookAgain:
         """Return the PaymentIntent only to the request that the attempt was made for."""
         same = self.record.fingerprint == self._wanted.fingerprint
-        return Created(intent, replayed=False) if same else LookAgain()
+        return Created(intent, False, self.record.sent.gateway) if same else LookAgain()
 
     def _lose_to_another_owner(self, intent: Intent) -> None:
         """Rule 6: another owner came first; if it recorded another PaymentIntent, cancel ours.
@@ -200,8 +213,11 @@ class OwnedRecord:
         Ours is then a stray (rule 4).
         """
         self._context.report("stale_owner", self.record)
-        theirs = self._context.records.read(self.record.order)
-        if theirs is None or theirs.state != "created" or theirs.attempt <= self.record.attempt:
+        theirs, ours = self._context.records.read(self.record.order), self.record
+        if theirs is None or theirs.state != "created":
+            return
+        # Rule 13: an attempt at another gateway is another one, whatever its number.
+        if theirs.sent.gateway == ours.sent.gateway and theirs.attempt <= ours.attempt:
             return
         if theirs.payment_intent_id != intent.id:
             self.cancel(intent)
@@ -217,3 +233,16 @@ class OwnedRecord:
                 return False
             self.record = held
             return True
+
+
+def release_and_raise(
+    context: Context,
+    wanted: Wanted,
+    failed: GatewayFailed,
+    deadline: Deadline,
+    first: PaymentError | None = None,
+) -> NoReturn:
+    """Leave our attempt unknown, and raise the gateway's failure, or `first` instead."""
+    own = OwnedRecord(context, wanted, failed.record, deadline)
+    own.release(failed.error, saved_5xx=failed.saved_5xx)
+    raise first or failed.error

@@ -31,6 +31,9 @@ def find_recorded(context: Context, record: OrderRecord, deadline: Deadline) -> 
     if record.payment_intent_id is None:
         return None
     try:
+        gated = context.gated_of(record)
+        if gated is not None:
+            return gated.retrieve(record.payment_intent_id, record.sent, deadline)
         return context.gateway_of(record).retrieve(record.payment_intent_id, deadline)
     except NoSuchIntent:
         return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from payment_service.errors import Misconfigured, Refused
+from payment_service.errors import AlreadyPaid, Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
-from payment_service.payments.creation.states import AttemptOver, Claimed
+from payment_service.payments.creation.owned_record import release_and_raise
+from payment_service.payments.creation.states import AttemptOver, Claimed, GatewayFailed
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Wanted
@@ -37,10 +38,18 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
 
     Take the lease, then send the same key and params or look up (rules 2 to 5). If the attempt
     created nothing, close it. The next request begins another attempt; this function does not,
-    because no client is waiting. Raises PaymentError if Stripe gave no clear answer or must not be
-    called for this order.
+    because no client is waiting. Nor does it pass the order over to another gateway. An attempt at
+    a gated gateway is closed without a call. Raises PaymentError if Stripe gave no clear answer or
+    must not be called for this order.
     """
     check_served(context, record.order)
+    if record.follow_up.fenced:
+        raise AlreadyPaid(record.sent.gateway)
+    if context.gated_of(record) is not None:
+        # Rule 14: no client has its link, and the service captures only what is recorded.
+        over = transitions.rejected(record, "nothing_made", context.clock())
+        context.records.replace(record, over)
+        return context.records.read(record.order)
     # Before the claim, so that a record whose gateway is not configured here stays unchanged.
     context.gateway_of(record)
     mine = transitions.taken_over(record, context.lease())
@@ -50,9 +59,12 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     wanted = Wanted(record.order, record.fingerprint, record.sent)
     sent_until = transitions.sends_ended_at(record, context.timing.lock)
     claimed = Claimed(mine, inherited=True, leased_at=leased_at, sent_until=sent_until)
-    attempt = Attempt(context, wanted, claimed, deadline.earlier(context.timing.store))
+    gateway_deadline = deadline.earlier(context.timing.store)
+    attempt = Attempt(context, wanted, claimed, gateway_deadline)
     with suppress(Refused):
         end = attempt.carry_out()
+        if isinstance(end, GatewayFailed):
+            release_and_raise(context, wanted, end, gateway_deadline)
         if isinstance(end, AttemptOver):
             over = transitions.rejected(end.record, "nothing_made", context.clock(), in_doubt=True)
             context.records.replace(end.record, over)

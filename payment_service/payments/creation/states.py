@@ -47,8 +47,20 @@ class AttemptOver:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayFailed:
+    """The gateway left the attempt unknown, and it is ours: release it, or pass the order over.
+
+    `saved_5xx`: a look-up must come before the attempt's key is sent again.
+    """
+
+    record: OrderRecord
+    error: PaymentError
+    saved_5xx: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LookAgain:
     """The record may have changed: read it, and continue from there."""
 
 
-AttemptResult = Created | AttemptOver | LookAgain
+AttemptResult = Created | AttemptOver | GatewayFailed | LookAgain

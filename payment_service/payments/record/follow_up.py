@@ -157,7 +157,10 @@ class FollowUp:
 
     def noted(self, at: float, what: str, **facts: Any) -> FollowUp:
         """Return the follow-up with one more history entry; see payments.record.history."""
-        history = noted(self.history, at, what, **facts)
+        return self.with_history(noted(self.history, at, what, **facts))
+
+    def with_history(self, history: tuple[Entry, ...]) -> FollowUp:
+        """Return the follow-up with another history, and with all its other fields."""
         # An empty one is not copied: each request begins with a claim that has one entry.
         changed = FollowUp(history=history) if self.stored == {} else replace(self, history=history)
         if self.stored is not None:
@@ -205,7 +208,7 @@ class FollowUp:
             kept["disputes"] = tuple(of_json(DisputeEntry, each) for each in kept["disputes"])
         if "leftovers" in kept:
             kept["leftovers"] = tuple(of_json(Leftover, each) for each in kept["leftovers"])
-        if kept.get("gated_capture"):
+        if kept.get("gated_capture") is not None:
             kept["gated_capture"] = of_json(GatedCapture, kept["gated_capture"])
         parsed = cls(**kept)
         object.__setattr__(parsed, "stored", given)

@@ -27,7 +27,8 @@ class GatedCapture:
     request id. `claimed_at`: when it was claimed (Unix seconds); None if no claim is open. `until`:
     when the time of its sender is over. `sent`: whether a send of this claim may have arrived
     without an answer. `declined`: whether the last capture was declined, so that only a request or
-    an event, not a chore, tries the next one.
+    an event, not a chore, tries the next one. `doubt_until`: when a lost send of an earlier claim
+    can no longer arrive, although that claim was taken back (Unix seconds).
     """
 
     number: int = 1
@@ -35,3 +36,4 @@ class GatedCapture:
     until: float = 0.0
     sent: bool = False
     declined: bool = False
+    doubt_until: float = 0.0

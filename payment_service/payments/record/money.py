@@ -39,7 +39,8 @@ class RefundEntry:
     the refund is made. `generation`: of the idempotency key. `first_sent_at`: when that key may
     have been sent first. `sent_until`: when its last send had ended. `spent`: the key is not sent
     again. `owner`, `until`: the lease of the request that works on it. `id`, `status`: the
-    gateway's, once it is made. `told`: the order events that it has caused.
+    gateway's, once it is made. `told`: the order events that it has caused. `is_double`: whether
+    the gateway made it although another refund has the same refund_id.
     """
 
     refund_id: str | None
@@ -60,6 +61,7 @@ class RefundEntry:
     status: str | None = None
     updated_at: float = 0.0
     told: tuple[str, ...] = ()
+    is_double: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ def to_json(entry: DataclassInstance) -> dict[str, Any]:
 def of_json(kind: type[E], given: Mapping[str, Any]) -> E:
     """Parse an entry; ignore fields that a newer version of the service has added."""
     known = {each.name: given[each.name] for each in fields(kind) if each.name in given}
-    if "sent" in known:
+    # A capture at a gated gateway has a field of this name that says only whether it was sent.
+    if isinstance(known.get("sent"), str):
         known["sent"] = SentParams.parse(known["sent"])
     if "told" in known:
         known["told"] = tuple(known["told"])

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from payment_service.gateways.sent_params import SentParams
-from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State
+from payment_service.key_store.contract import (
+    KeyRecord,
+    KeyStore,
+    Order,
+    Position,
+    Selection,
+    State,
+)
+from payment_service.payments.record.alarms import alarm_at
 from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
@@ -90,6 +99,18 @@ class Records:
                 return found[:limit]
             asked = min(asked * 8, MOST_DUE)
 
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[OrderRecord]:
+        """Return at most `limit` records of the selection below `before`; see KeyStore.page."""
+        return [of_stored(each) for each in self.store.page(selection, limit, before)]
+
+    def enlist(self, record: OrderRecord) -> bool:
+        """Write a record that an earlier release wrote, so that pages list it; return whether."""
+        held = to_stored(record)
+        listed = replace(held, version=held.version + 1, alarm_at=alarm_at(record))
+        return self.store.replace(held, listed)
+
     def scan(
         self, state: State | None = None, of: Callable[[KeyRecord], bool] = lambda _: True
     ) -> Iterator[OrderRecord]:
@@ -144,4 +165,5 @@ def _written(record: OrderRecord) -> KeyRecord:
         payment_status=record.payment_status,
         follow_up=record.follow_up.text(),
         due_at=record.follow_up.due_at,
+        alarm_at=alarm_at(record),
     )

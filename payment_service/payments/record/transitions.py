@@ -21,6 +21,7 @@ from payment_service.gateways.sent_params import DEFAULT_GATEWAY, SentParams
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.idempotency_key import FIRST_ATTEMPT
 from payment_service.payments.record.follow_up import MAX_ENDING
+from payment_service.payments.record.gateways import Leftover
 from payment_service.payments.record.money import CaptureEntry, RefundEntry
 from payment_service.payments.record.order_record import NO_FOLLOW_UP, OrderRecord
 
@@ -53,6 +54,16 @@ LONGEST_LOCK_SECONDS = 140.0
 # The object of an abandoned attempt may still appear, moments or an hour after a 500
 # (docs.stripe.com/error-low-level: the outcome of a 500 is indeterminate).
 LATE_LOOK_UPS_AFTER_SECONDS = (15.0, 120.0, 3600.0)
+
+# A look at a leftover is the last one if it begins this long after the leftover's last send ended.
+LAST_LOOK_AFTER_SECONDS = LATE_LOOK_UPS_AFTER_SECONDS[-1]
+
+# The follow-up of a payment that no gated gateway has.
+_NO_APPROVAL: dict[str, Any] = {
+    "gated_capture": None,
+    "approval_look": None,
+    "approval_looks": 0,
+}
 
 
 class Step(Enum):
@@ -211,23 +222,54 @@ def next_attempt(record: OrderRecord, wanted: Wanted, lease: Lease) -> OrderReco
     own key. The new key's age therefore counts from the first send of the record's own key, until
     a look-up shows that nothing was created since (`looked_up`).
     """
-    attempt = record.attempt + 1
-    claimed = _next_version(record, lease.now, "claimed", attempt=attempt)
+    claimed = _next_version(record, lease.now, "claimed", attempt=record.attempt + 1)
     if record.state == "pending":
         claimed = _with_late_look_ups(claimed, lease.now)
+    return _begun(claimed, wanted, lease)
+
+
+def moved(
+    record: OrderRecord, there: Wanted, lease: Lease, left: Leftover | None, why: str
+) -> OrderRecord:
+    """Begin a new attempt where a gated gateway is left or entered (rules 13 and 15).
+
+    `there`: the request, with its parameters at the attempt's gateway. `left`: what the attempt
+    before may have made at an open gateway (rule 17). `why`: a word for the history.
+    """
+    came, goes, attempt = record.sent.gateway, there.sent.gateway, record.attempt + 1
+    facts = {"from": came, "to": goes, "why": why} if came != goes else {}
+    what = "switched" if facts else "claimed"
+    claimed = _next_version(record, lease.now, what, **facts, attempt=attempt)
+    if left is not None:
+        claimed = _with_leftover(claimed, left, lease.now)
+    return _begun(claimed, there, lease)
+
+
+def _begun(claimed: OrderRecord, wanted: Wanted, lease: Lease) -> OrderRecord:
+    """The record of a new attempt, from that of the attempt before."""
+    nothing_known: dict[str, Any] = {"amount": None, "currency": None, "pending": None}
     return replace(
-        claimed.with_follow_up(amount=None, currency=None, pending=None),
-        attempt=attempt,
+        claimed.with_follow_up(**nothing_known, **_NO_APPROVAL),
+        attempt=claimed.attempt + 1,
         fingerprint=wanted.fingerprint,
         sent=wanted.sent,
         state="pending",
         owner=lease.owner,
         locked_until=lease.now + lease.seconds,
-        first_sent_at=min(record.first_sent_at, lease.now),
+        first_sent_at=min(claimed.first_sent_at, lease.now),
         saved_5xx=False,
         payment_intent_id=None,
         payment_status=None,
     )
+
+
+def unproven(begun: OrderRecord, gateway: GatewayFacts, now: float) -> OrderRecord:
+    """Have an attempt begin with a look-up: its key counts as older than the gateway keeps any.
+
+    Of an order that comes back from another gateway, a client_secret may have been given out that
+    no version of the record shows any more.
+    """
+    return replace(begun, first_sent_at=min(begun.first_sent_at, now - gateway.key_life_seconds))
 
 
 def looked_up(begun: OrderRecord, now: float) -> OrderRecord:
@@ -317,12 +359,8 @@ def gone(
     must begin with a look-up: the record's key counts as older than the gateway keeps any.
     """
     over = seen(record, intent, now, what, payment_intent_id=intent.id, **facts)
-    return replace(
-        over,
-        payment_status=CANCELED,
-        fingerprint=GONE_FINGERPRINT,
-        first_sent_at=min(record.first_sent_at, now - gateway.key_life_seconds),
-    )
+    ended = replace(over, payment_status=CANCELED, fingerprint=GONE_FINGERPRINT)
+    return unproven(ended, gateway, now)
 
 
 def is_gone(record: OrderRecord) -> bool:
@@ -413,6 +451,17 @@ def _with_late_look_ups(record: OrderRecord, now: float) -> OrderRecord:
     since = min(kept.look_since or record.first_sent_at, record.first_sent_at)
     look_ups = tuple(now + seconds for seconds in LATE_LOOK_UPS_AFTER_SECONDS)
     return record.with_follow_up(look_ups=look_ups, look_since=since, look_until=now)
+
+
+def _with_leftover(record: OrderRecord, left: Leftover, now: float) -> OrderRecord:
+    """Rule 17: list what was left, and when to look for it. It covers all earlier look-ups."""
+    soon = tuple(now + seconds for seconds in LATE_LOOK_UPS_AFTER_SECONDS[:-1])
+    return record.with_follow_up(
+        leftovers=(*record.follow_up.leftovers, left),
+        look_ups=(*soon, left.until + LAST_LOOK_AFTER_SECONDS),
+        look_since=0.0,
+        look_until=0.0,
+    )
 
 
 def _next_version(record: OrderRecord, now: float, what: str, **facts: str | int) -> OrderRecord:

@@ -1,4 +1,4 @@
-"""Late look-ups: search again for PaymentIntents of an abandoned attempt (rule 4).
+"""Late look-ups: search again for PaymentIntents of an abandoned attempt (rules 4 and 17).
 
 A 500 leaves the outcome open: its object may appear after the look-up that found none. No client
 was given its client_secret, so the service cancels it. The record holds the times of the late
@@ -8,15 +8,15 @@ look-ups, written together with the attempt that followed: if a process dies, ot
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import Intent
 from payment_service.payments.context import Context
 from payment_service.payments.record import transitions
+from payment_service.payments.record.gateways import Leftover
 from payment_service.payments.record.order_record import OrderRecord
-from payment_service.payments.recovery.strays import settle_stray
+from payment_service.payments.recovery.strays import STRAY_CANCELED, settle_stray
 
 # How long one process has a look-up to itself; also the wait after a failed call to Stripe.
 CLAIM_SECONDS = 30.0
@@ -48,45 +48,101 @@ class LateLookUps:
             # Its owner is still working; afterwards the record shows the owner's PaymentIntent.
             return False
         mine = _with_look_ups(record, (now + CLAIM_SECONDS, *look_ups[1:]))
-        if not self.context.records.replace(record, mine) or record.state == "pending":
+        context = self.context_of(record.order.client_id)
+        if not self.context.records.replace(record, mine) or _may_be_sent(context, record):
             return False
         try:
-            return self._look(mine) and self._tick_off(mine)
+            canceled = self._look(context, mine)
         except PaymentError:
             return False
+        return canceled is not None and self._tick_off(mine, now, canceled)
 
-    def _look(self, record: OrderRecord) -> bool:
-        context = self.context_of(record.order.client_id)
+    def _look(self, context: Context, record: OrderRecord) -> list[str] | None:
+        """Settle everything that is found; return what this look canceled.
+
+        None if the record changed in the meantime.
+        """
         deadline = Deadline.after(self.budget_seconds)
-        kept = record.follow_up
-        gateway = context.gateway_of(record)
-        found = gateway.find(record.order, kept.look_since, deadline, kept.look_until or None)
-        others = (each for each in found if each.payable and each.id != record.payment_intent_id)
-        return all(self._settled(context, record, each, deadline) for each in others)
-
-    def _settled(
-        self, context: Context, record: OrderRecord, stray: Intent, deadline: Deadline
-    ) -> bool:
-        held = self._held(record)
-        if held is None:
-            return False
-        settle_stray(context, held, stray, deadline)
-        return True
+        canceled = []
+        for place in places(context, record):
+            gateway = context.open_gateway(place.gateway)
+            found = gateway.find(record.order, place.since, deadline, place.until or None)
+            for stray in found:
+                if not stray.payable or stray.id == record.payment_intent_id:
+                    continue
+                held = self._held(record)
+                if held is None:
+                    return None
+                if settle_stray(context, held, stray, deadline, gateway) == STRAY_CANCELED:
+                    canceled.append(stray.id)
+        return canceled
 
     def _held(self, record: OrderRecord) -> OrderRecord | None:
         """Read the record again; None if the PaymentIntents found may belong to a new attempt."""
         held = self.context.records.read(record.order)
         return held if held is not None and _place(held) == _place(record) else None
 
-    def _tick_off(self, mine: OrderRecord) -> bool:
+    def _tick_off(self, mine: OrderRecord, began: float, canceled: list[str]) -> bool:
         """Remove the look-up from the record, unless the record changed in the meantime.
 
-        Then the look-up is repeated later, which is cheap.
+        Then the look-up is repeated later, which is cheap. Rule 17: a leftover stands until a look
+        that began an hour after its last send ended was answered.
         """
         held = self._held(mine)
         if held is None:
             return False
-        return self.context.records.replace(held, _with_look_ups(held, held.follow_up.look_ups[1:]))
+        kept, look_ups = held.follow_up, held.follow_up.look_ups[1:]
+        stands = tuple(each for each in kept.leftovers if began < _last_look(each))
+        last = max(map(_last_look, stands), default=0.0)
+        if stands and (not look_ups or look_ups[-1] < last):
+            look_ups = (*look_ups, last)
+        ticked = _with_look_ups(held, look_ups)
+        if kept.leftovers:
+            ticked = self._without(ticked, stands, canceled)
+        return self.context.records.replace(held, ticked)
+
+    def _without(
+        self, record: OrderRecord, stands: tuple[Leftover, ...], canceled: list[str]
+    ) -> OrderRecord:
+        """Return the record with the leftovers that still stand, and what this look canceled."""
+        now = self.context.clock()
+        for intent_id in canceled:
+            self.context.report("leftover_canceled", record, payment_intent_id=intent_id)
+            follow_up = record.follow_up.noted(
+                now, "leftover canceled", payment_intent_id=intent_id
+            )
+            record = replace(record, follow_up=follow_up)
+        return record.with_follow_up(leftovers=stands)
+
+
+def _may_be_sent(context: Context, record: OrderRecord) -> bool:
+    """Whether what is found may be the record's own: its attempt at an open gateway is unknown.
+
+    Of a pending attempt at a gated gateway nothing is there.
+    """
+    return record.state == "pending" and record.sent.gateway not in context.gated
+
+
+def places(context: Context, record: OrderRecord) -> list[Leftover]:
+    """Return the open gateways at which the order may have strays, and for which time: each once.
+
+    `since`, `until` (Unix seconds): when its sends may have made one; an `until` of 0 means now.
+    """
+    kept, own = record.follow_up, record.sent.gateway
+    places: dict[str, Leftover] = {}
+    parts = list(kept.leftovers)
+    if own not in context.gated and (kept.look_since or not parts):
+        parts.append(Leftover(own, record.attempt, kept.look_since, kept.look_until))
+    for part in parts:
+        known = places.get(part.gateway, part)
+        places[part.gateway] = replace(
+            part, since=min(known.since, part.since), until=max(known.until, part.until)
+        )
+    return list(places.values())
+
+
+def _last_look(left: Leftover) -> float:
+    return left.until + transitions.LAST_LOOK_AFTER_SECONDS
 
 
 def _place(record: OrderRecord) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from payment_service.payments.record.races import RecordChanged
 
 
 def adopt_lost(context: Context, order: Order, intent: Intent) -> None:
-    """Record a paid PaymentIntent for an order whose record is missing.
+    """Record a PaymentIntent of the account's open gateway for an order whose record is missing.
 
     Raises RecordChanged if the order has a record by now.
     """

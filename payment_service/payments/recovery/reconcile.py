@@ -3,6 +3,7 @@
     unknown orders         resolved as their next request would resolve them
     Stripe's list          each PaymentIntent that names an order is compared with its record
     slow rails             recorded as processing or similar, and older than the listed period
+    gated gateways         payments that are not over: read, captured if approved, claims resolved
     money                  refunds and disputes that the record lacks, unknown refunds and captures,
                            authorizations that lapse soon; see payments.recovery.money
 
@@ -19,13 +20,15 @@ from functools import partial
 
 from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import choose
 from payment_service.payments.creation.missing_intent import fetch_again
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
+from payment_service.payments.gated.complete import find, settle
+from payment_service.payments.gated.writing import gateway_of
 from payment_service.payments.observer import Fact, Observation
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
@@ -46,7 +49,7 @@ log = logging.getLogger(__name__)
 SLOW = frozenset({"processing", "requires_capture", "requires_action"})
 
 # The subjects of a check, besides the listed PaymentIntents, which are named by their ids.
-UNKNOWN, SLOW_RAIL = "unknown", "slow rail"
+UNKNOWN, SLOW_RAIL, GATED = "unknown", "slow rail", "gated"
 
 
 @dataclass(slots=True)
@@ -127,6 +130,7 @@ class Reconciler:
                 yield self._check(order, intent.id, partial(self._listed, order, intent))
         for record in self._context.records.scan("created", self._is_slow):
             yield self._check(record.order, SLOW_RAIL, partial(self._slow, record))
+        yield from self._gated_steps()
         yield from self._money_steps(since)
 
     def _check(self, order: Order, subject: str, work: Callable[[], None]) -> Order:
@@ -166,6 +170,9 @@ class Reconciler:
 
     def _would_resolve(self, record: OrderRecord) -> None:
         check_served(self._context, record.order)
+        if self._is_gated(record):
+            self.tally.closed += 1
+            return
         gateway = self._context.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
         sent_until = transitions.sends_ended_at(record, self._context.timing.lock)
@@ -215,7 +222,8 @@ class Reconciler:
     def _stray(self, record: OrderRecord, listed: Intent) -> None:
         if listed.status == CANCELED:
             return
-        stray = fetch_again(self._context.gateway_of(record), listed, self._deadline())
+        # The walk is that of the account's open gateway, wherever the order's payment is (rule 13).
+        stray = fetch_again(self._context.gateway, listed, self._deadline())
         if self._dry_run:
             self._would_settle(record, stray)
         else:
@@ -256,7 +264,7 @@ class Reconciler:
     def _slow(self, scanned: OrderRecord) -> None:
         def compare() -> None:
             record = self._context.records.read(scanned.order)
-            if record is not None and record.state == "created":
+            if record and record.state == "created" and not self._is_gated(record):
                 self._own(record, fetch_recorded(self._context, record, self._deadline()))
 
         retry_on_race(compare)
@@ -264,6 +272,44 @@ class Reconciler:
     def _is_slow(self, record: KeyRecord) -> bool:
         slow = record.payment_status in SLOW and record.payment_intent_id not in self._walked
         return slow and self._is_ours(record)
+
+    # Gated gateways.
+
+    def _gated_steps(self) -> Iterator[Order]:
+        if not self._context.gated:
+            return
+        for record in self._context.records.scan("created", self._may_be_gated):
+            if self._is_gated(record):
+                yield self._check(record.order, GATED, partial(self._gated, record))
+
+    def _gated(self, scanned: OrderRecord) -> None:
+        def completed() -> None:
+            record = self._context.records.read(scanned.order)
+            if record and record.state == "created" and self._is_gated(record):
+                self._complete(record)
+
+        retry_on_race(completed)
+
+    def _complete(self, record: OrderRecord) -> None:
+        """Complete a payment, without another try of one that was declined."""
+        if record.payment_status in OVER:
+            return
+        deadline = self._deadline().earlier(self._context.timing.store)
+        if self._dry_run:
+            found = find(gateway_of(self._context, record), record, deadline)
+            status = found.status if found else CANCELED
+        else:
+            status = settle(self._context, record, deadline, by_itself=True)[1].status
+        self.tally.paid_late += status == SUCCEEDED
+        self.tally.noted += status not in (SUCCEEDED, record.payment_status)
+
+    def _may_be_gated(self, record: KeyRecord) -> bool:
+        """Whether to parse the record; a cheap test of its text."""
+        over = record.payment_status in OVER
+        return not over and '"gateway":' in record.params and self._is_ours(record)
+
+    def _is_gated(self, record: OrderRecord) -> bool:
+        return record.sent.gateway in self._context.gated
 
     # The money after the payment.
 
@@ -276,7 +322,7 @@ class Reconciler:
                 work = partial(self._money, order, partial(check.compare, order, intent))
                 yield self._check(order, f"money of {intent_id}", work)
         for record in self._context.records.scan("created", self._has_open_money):
-            if has_open_money(record):
+            if has_open_money(record) and not self._is_gated(record):
                 settle = partial(check.settle, record.order)
                 work = partial(self._money, record.order, settle)
                 yield self._check(record.order, "open money", work)
@@ -308,6 +354,8 @@ class Reconciler:
             self.tally.alarms.append(
                 f"{seen.what}: {_name(seen.order)} refund {seen.facts['refund_id']}"
             )
+        elif seen.what in ("capture_stuck", "fenced"):
+            self._named(seen)
         elif seen.what == "two_taken":
             facts = seen.facts
             self._alarm(seen.order, facts["payment_intent_id"], facts["beside"])

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from payment_service.payments.request.accepted_gateways import accepted_gateways
 from payment_service.payments.request.currencies import MAX_AMOUNT, MIN_AMOUNT, currency_code
 from payment_service.payments.request.metadata import check_room, checked_metadata
 from payment_service.payments.request.method_options import checked_options
@@ -42,6 +43,13 @@ MethodTypes = Annotated[
 ]
 MethodOptions = Annotated[
     dict[str, Any], rule("must be an object of types to their options", then=checked_options)
+]
+AcceptedGateways = Annotated[
+    tuple[str, ...],
+    rule(
+        'must be a list of the gateways that the page can handle, like ["stripe", "paypal"]',
+        then=accepted_gateways,
+    ),
 ]
 Metadata = Annotated[
     dict[str, str],
@@ -104,8 +112,7 @@ class OrderFields(Struct, frozen=True, kw_only=True):
         Names are sorted, defaults included, absent and empty fields omitted, so the text stays the
         same across a deploy that adds an optional field.
         """
-        given = {name: value for name, value in asdict(self).items() if value not in (None, {})}
-        return _to_json(given)
+        return _canonical(self)
 
     @property
     def fingerprint(self) -> str:
@@ -117,6 +124,20 @@ class PaymentRequest(OrderFields, frozen=True, kw_only=True):
     """A client's request to create an order's PaymentIntent."""
 
     currency: Currency = "usd"
+    accept_gateways: AcceptedGateways | None = None
+    """The gateways whose answers the caller's page can handle; None means only Stripe.
+
+    It says something about the page, not about the order, so it is not part of the fingerprint.
+    """
+
+    def canonical(self) -> str:
+        """Return the request as one JSON text, without `accept_gateways`; see OrderFields."""
+        return _canonical(self, but="accept_gateways")
+
+
+def _canonical(request: OrderFields, but: str | None = None) -> str:
+    given = asdict(request).items()
+    return _to_json({name: it for name, it in given if it not in (None, {}) and name != but})
 
 
 def check_request(given: Mapping[str, Any], kind: type[Fields]) -> Fields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -62,6 +62,14 @@ class UpdateRequest(OrderFields, frozen=True, kw_only=True):
     def without_revision(self) -> str:
         """The fingerprint without `expected_revision`: a late copy has the same one."""
         return replace(self, expected_revision=None).fingerprint
+
+    def filled(self, currency: str, description: str | None) -> Self:
+        """Return the update with these values of the order for the fields that it leaves out."""
+        return replace(
+            self,
+            currency=self.currency or currency,
+            description=self.description or description,
+        )
 
 
 class CaptureRequest(OrderRequest, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from payment_service.gateways.intent import CANCELED, Intent
@@ -69,8 +69,16 @@ def with_event(record: OrderRecord, intent: Intent, now: float) -> OrderRecord:
     Returns the same record if there is no such event, or if the record already had it. The
     caller sets the version.
     """
-    kind, kept = event_of(intent), record.follow_up
-    if kind is None or kind.name in kept.event_names:
+    kind = event_of(intent)
+    return record if kind is None else with_named_event(record, intent, kind, now)
+
+
+def with_named_event(
+    record: OrderRecord, intent: Intent, kind: EventKind, now: float
+) -> OrderRecord:
+    """Return the record with this event of its PaymentIntent, unless the record already had it."""
+    kept = record.follow_up
+    if kind.name in kept.event_names:
         return record
     facts = _facts(record, intent)
     if kind.type == AUTHORIZED:
@@ -92,6 +100,18 @@ def with_money_event(
         until=now + KEEP_TRYING_SECONDS,
     )
     return record.with_follow_up(queue=(*record.follow_up.queue, event))
+
+
+def with_gateway_named(before: OrderRecord, after: OrderRecord) -> OrderRecord:
+    """Return `after` with the gateway in each event that `before` did not have yet."""
+    old, queue = before.follow_up.queue, after.follow_up.queue
+    if len(queue) == len(old):
+        return after
+    named = (
+        replace(event, facts={**event.facts, "gateway": after.sent.gateway})
+        for event in queue[len(old) :]
+    )
+    return after.with_follow_up(queue=(*queue[: len(old)], *named))
 
 
 def order_facts(record: OrderRecord) -> dict[str, Any]:

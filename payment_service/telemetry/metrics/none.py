@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store import KeyStore
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ class NoMetrics:
     def observation(self, seen: Observation) -> None:
         """See PrometheusMetrics."""
 
-    def send(self, send: Send) -> None:
+    def send(self, send: Send, gateway: str = DEFAULT_GATEWAY) -> None:
+        """See PrometheusMetrics."""
+
+    def circuit(self, gateway: str, *, is_open: bool) -> None:
+        """See PrometheusMetrics."""
+
+    def spans(self, outcome: str, number: int) -> None:
         """See PrometheusMetrics."""
 
     def serve(self) -> None:

@@ -25,7 +25,7 @@ def open_metrics(settings: Settings) -> NoMetrics:
     registry = CollectorRegistry()
     time_used = settings.request_budget_seconds - settings.store_timeout_seconds
     return PrometheusMetrics(
-        MetricDefinitions(registry),
+        MetricDefinitions(registry, settings.listed_gateways if settings.several_gateways else ()),
         time_used - LAST_SEND_SECONDS,
         lambda: start_exporter(settings, registry),
         settings.prometheus_multiproc_dir,

@@ -7,8 +7,17 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from payment_service.gateways.stripe.paths import route_of
-from payment_service.key_store.contract import KeyRecord, KeyStore, Order, State, StoreUnavailable
+from payment_service.gateways.sent_params import DEFAULT_GATEWAY
+from payment_service.key_store.contract import (
+    KeyRecord,
+    KeyStore,
+    Order,
+    Position,
+    Selection,
+    State,
+    StoreUnavailable,
+)
+from payment_service.telemetry.gateway_operations import ROUTE_OF
 from payment_service.telemetry.metrics.definitions import NO_ROUTE, SENT
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.sampling import start_sampling
@@ -60,12 +69,22 @@ class PrometheusMetrics(NoMetrics):
         """Count an event of an order."""
         self._metrics.observations.labels(seen.what).inc()
 
-    def send(self, send: Send) -> None:
-        """Count a request to Stripe."""
+    def send(self, send: Send, gateway: str = DEFAULT_GATEWAY) -> None:
+        """Count a request to a gateway."""
         outcome = send.verdict.meaning.name.lower() if send.verdict else SENT
-        operation = f"{send.method.upper()} {route_of(send.path)}"
-        self._metrics.sends.labels(operation, outcome).inc()
-        self._metrics.send_seconds.labels(operation).observe(send.seconds)
+        operation = f"{send.method.upper()} {ROUTE_OF[gateway](send.path)}"
+        label = self._metrics.of_gateway(gateway)
+        self._metrics.sends.labels(operation, outcome, *label).inc()
+        self._metrics.send_seconds.labels(operation, *label).observe(send.seconds)
+
+    def circuit(self, gateway: str, *, is_open: bool) -> None:
+        """Show whether new orders of this process avoid a gateway."""
+        if self._metrics.gateways:
+            self._metrics.circuit_open.labels(gateway).set(is_open)
+
+    def spans(self, outcome: str, number: int) -> None:
+        """Count spans that the collector took, or that were lost: SPAN_OUTCOMES."""
+        self._metrics.spans.labels(outcome).inc(number)
 
     def measured(self, store: KeyStore) -> KeyStore:
         """Wrap the store to measure it."""
@@ -108,6 +127,17 @@ class MeasuredStore:
         """See KeyStore; not measured, because the caller determines how long a scan takes."""
         return self._store.scan(state)
 
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        """See KeyStore."""
+        with _Timed(self._metrics, "page"):
+            return self._store.page(selection, limit, before)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:
+        """See KeyStore; not measured, as a scan is not."""
+        return self._store.unlisted(again=again)
+
     def ping(self) -> None:
         """See KeyStore."""
         with _Timed(self._metrics, "ping"):
@@ -130,4 +160,4 @@ class _Timed:
         seconds = time.perf_counter() - self._started
         self._metrics.store_seconds.labels(self._operation).observe(seconds)
         if isinstance(error, StoreUnavailable):
-            self._metrics.store_failures.labels(self._operation).inc()
+            self._metrics.store_failures.labels(self._operation, error.cause).inc()

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from payment_service.key_store.contract import KeyStore, StoreUnavailable
+from payment_service.key_store.contract import KeyStore, Selection, StoreUnavailable
+from payment_service.key_store.listing import all_of
 from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.shop_events.outbox import JITTER, MOST_WAIT_SECONDS
@@ -28,19 +29,17 @@ log = logging.getLogger("metrics")
 
 def sample(store: KeyStore, metrics: MetricDefinitions, now: float) -> None:
     """Take one sample. `now` is in Unix seconds. Raises StoreUnavailable."""
-    pending = store.scan("pending")
+    modes = [Selection(livemode, statuses=("pending",)) for livemode in (False, True)]
+    pending = (record for mode in modes for record in all_of(store, mode))
     metrics.unknown_orders.set(sum(is_unknown(record, now) for record in pending))
-    metrics.outbox_age_seconds.set(_age_of_oldest_event(store, now))
-
-
-def _age_of_oldest_event(store: KeyStore, now: float) -> float:
-    """Return the age in seconds of the oldest event of the next MOST_WAITING records.
-
-    A failed delivery puts an event off by up to an hour, so also look at those that are not due.
-    """
+    # A failed delivery puts an event off by up to an hour, and so does a failed look at a leftover:
+    # also read records that are not due.
     waiting = store.due(now + MOST_WAIT_SECONDS * JITTER[1], MOST_WAITING)
-    events = (FollowUp.parse(record.follow_up).next_event for record in waiting)
-    return max((now - event.at for event in events if event is not None), default=0.0)
+    kept = [FollowUp.parse(record.follow_up) for record in waiting]
+    ages = [now - each.next_event.at for each in kept if each.next_event is not None]
+    metrics.outbox_age_seconds.set(max(ages, default=0.0))
+    if metrics.gateways:
+        metrics.leftovers.set(sum(len(each.leftovers) for each in kept))
 
 
 def start_sampling(store: KeyStore, metrics: MetricDefinitions, directory: Path | None) -> None:

@@ -9,10 +9,12 @@ from msgspec import Struct
 from payment_service import __version__
 from payment_service.errors import (
     AlreadyCaptured,
+    AlreadyPaid,
     BadRequest,
     CardRefused,
     Changed,
     Forbidden,
+    GatewayNotAccepted,
     InFlight,
     Misconfigured,
     NoLongerOpen,
@@ -23,6 +25,7 @@ from payment_service.errors import (
     Overloaded,
     PaymentError,
     RateLimited,
+    RefundAtGateway,
     RefundReused,
     Refused,
     StoreDown,
@@ -31,8 +34,6 @@ from payment_service.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from payment_service.gateways.intent import STATUSES
-from payment_service.gateways.refund import STATUSES as REFUND_STATUSES
 from payment_service.payments.changes.status import OrderStatus
 from payment_service.payments.request.create import PaymentRequest
 from payment_service.payments.request.existing_order import (
@@ -44,6 +45,7 @@ from payment_service.payments.request.existing_order import (
     UpdateRequest,
 )
 from payment_service.payments.request.metadata import OURS
+from payment_service.web.openapi import answers, order_list
 from payment_service.web.openapi.examples import ANSWERS, REQUESTS
 from payment_service.web.openapi.responses import (
     ERROR,
@@ -71,89 +73,6 @@ PAYMENT_ERRORS: tuple[type[PaymentError], ...] = (
 )
 ACCESS_ERRORS: tuple[type[PaymentError], ...] = (Unauthorized, Forbidden, TooManyRequests)
 
-_CREATED: dict[str, Any] = {
-    "type": "object",
-    "required": ["payment_intent_id", "client_secret", "status"],
-    "properties": {
-        "payment_intent_id": {"type": "string", "examples": ["pi_3S"]},
-        "client_secret": {"type": "string", "examples": ["pi_3S_secret_x"]},
-        "status": {"type": "string", "enum": sorted(STATUSES)},
-    },
-    "additionalProperties": False,
-}
-
-_CHANGED: dict[str, Any] = {
-    "type": "object",
-    "required": ["payment_intent_id", "status", "amount", "currency"],
-    "properties": {
-        "payment_intent_id": {"type": "string"},
-        "status": {"type": "string", "enum": sorted(STATUSES)},
-        "amount": {"type": "integer"},
-        "currency": {"type": "string"},
-        "revision": {"type": "integer", "description": "counts the updates"},
-    },
-    "additionalProperties": False,
-}
-
-_CAPTURED: dict[str, Any] = {
-    "type": "object",
-    "required": ["payment_intent_id", "status", "amount_captured"],
-    "properties": {
-        "payment_intent_id": {"type": "string"},
-        "status": {"type": "string", "enum": sorted(STATUSES)},
-        "amount_captured": {"type": "integer"},
-    },
-    "additionalProperties": False,
-}
-
-_REFUNDED: dict[str, Any] = {
-    "type": "object",
-    "required": [
-        "refund_id",
-        "stripe_refund_id",
-        "amount",
-        "currency",
-        "status",
-        "amount_refunded",
-    ],
-    "properties": {
-        "refund_id": {"type": "string"},
-        "stripe_refund_id": {"type": "string"},
-        "amount": {"type": "integer"},
-        "currency": {"type": "string"},
-        "status": {"type": "string", "enum": sorted(REFUND_STATUSES)},
-        "amount_refunded": {
-            "type": "integer",
-            "description": "the order's total, without refunds that failed",
-        },
-    },
-    "additionalProperties": False,
-}
-
-_RECEIVED: dict[str, Any] = {
-    "type": "object",
-    "required": ["received", "outcome"],
-    "properties": {"received": {"const": True}, "outcome": {"type": "string"}},
-    "additionalProperties": False,
-}
-
-_CONFIG: dict[str, Any] = {
-    "type": "object",
-    "required": ["publishable_key"],
-    "properties": {
-        "publishable_key": {"type": ["string", "null"]},
-        "stripe_account": {"type": ["string", "null"]},
-    },
-    "additionalProperties": False,
-}
-
-_OK: dict[str, Any] = {
-    "type": "object",
-    "required": ["status"],
-    "properties": {"status": {"const": "ok"}},
-    "additionalProperties": False,
-}
-
 _REQUEST_ID: dict[str, Any] = {
     "name": "X-Request-ID",
     "in": "header",
@@ -176,18 +95,20 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "paths": {
             "/create-payment-intent": {"post": _create(statuses, guarded=guarded)},
             "/payment-intent": {"get": _status(statuses, guarded=guarded)},
+            "/orders": {"get": _list(statuses, guarded=guarded)},
             "/update-payment-intent": {"post": _update(statuses, guarded=guarded)},
             "/cancel-payment-intent": {"post": _cancel(statuses, guarded=guarded)},
             "/capture-payment-intent": {"post": _capture(statuses, guarded=guarded)},
             "/refund-payment-intent": {"post": _refund(statuses, guarded=guarded)},
             "/webhook": {"post": _webhook(statuses)},
+            "/webhook/paypal": {"post": _paypal_webhook(statuses)},
             "/config": {"get": _config(statuses)},
-            "/healthz": {"get": _plain("getHealth", "The process is alive", _OK)},
+            "/healthz": {"get": _plain("getHealth", "The process is alive", answers.OK)},
             "/readyz": {
                 "get": _plain(
                     "getReadiness",
                     "An order can be stored",
-                    _OK,
+                    answers.OK,
                     responses([StoreDown], statuses),
                 )
             },
@@ -201,6 +122,7 @@ def document(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
                 "CaptureRequest": request_schema(CaptureRequest),
                 "RefundRequest": _refund_request(),
                 "OrderStatus": _order_status(),
+                "OrderPage": order_list.page_schema(),
             },
             "securitySchemes": {
                 "proof": {
@@ -218,12 +140,18 @@ def _create(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "createPaymentIntent",
         "Create the order's PaymentIntent, or return the existing one",
         _body_of(PaymentRequest),
-        _replayable("createPaymentIntent", "The order's PaymentIntent", _CREATED),
-        responses(_errors(OrderReused, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
+        _replayable("createPaymentIntent", "The order's PaymentIntent", answers.CREATED),
+        responses(
+            _errors(OrderReused, NoLongerOpen, GatewayNotAccepted, AlreadyPaid, guarded=guarded),
+            statuses,
+            JSON_BODY,
+        ),
     )
     description = (
         "Repeated requests for the same order return the same PaymentIntent. Check `status` before "
-        "you ask for money: a paid order returns `succeeded`."
+        "you ask for money: a paid order returns `succeeded`. With `accept_gateways`, the payment "
+        "may be at another gateway, which `gateway` names; send the same request again after the "
+        "shopper has come back from `redirect_url`."
     )
     if guarded:
         description += " The request may omit fields that its order's token signs."
@@ -235,7 +163,7 @@ def _update(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "updatePaymentIntent",
         "Change the order's PaymentIntent while it can be paid",
         _body_of(UpdateRequest),
-        _replayable("updatePaymentIntent", "The PaymentIntent as it is now", _CHANGED),
+        _replayable("updatePaymentIntent", "The PaymentIntent as it is now", answers.CHANGED),
         responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     description = (
@@ -250,7 +178,7 @@ def _cancel(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "cancelPaymentIntent",
         "Cancel the order's PaymentIntent",
         _body_of(CancelRequest),
-        _answer("cancelPaymentIntent", "The PaymentIntent as it is now", _CHANGED),
+        _answer("cancelPaymentIntent", "The PaymentIntent as it is now", answers.CHANGED),
         responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
     )
     description = "A canceled order can be created again, as a new attempt."
@@ -262,7 +190,7 @@ def _capture(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "capturePaymentIntent",
         "Capture the order's authorization",
         _body_of(CaptureRequest),
-        _replayable("capturePaymentIntent", "The captured PaymentIntent", _CAPTURED),
+        _replayable("capturePaymentIntent", "The captured PaymentIntent", answers.CAPTURED),
         responses(
             _errors(NotFound, NotAuthorized, AlreadyCaptured, guarded=guarded), statuses, JSON_BODY
         ),
@@ -279,8 +207,12 @@ def _refund(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "refundPaymentIntent",
         "Refund a paid order, in whole or in part",
         _body_of(RefundRequest),
-        _replayable("refundPaymentIntent", "The refund as it is now", _REFUNDED),
-        responses(_errors(NotFound, NotPaid, RefundReused, guarded=guarded), statuses, JSON_BODY),
+        _replayable("refundPaymentIntent", "The refund as it is now", answers.REFUNDED),
+        responses(
+            _errors(NotFound, NotPaid, RefundReused, RefundAtGateway, guarded=guarded),
+            statuses,
+            JSON_BODY,
+        ),
     )
     description = (
         "A `refund_id` of an order is refunded once, however often it is requested. A refund that "
@@ -316,6 +248,22 @@ def _status(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     return _guarded(operation, guarded=guarded)
 
 
+def _list(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
+    access = ACCESS_ERRORS if guarded else (TooManyRequests,)
+    page = {"$ref": "#/components/schemas/OrderPage"}
+    operation = {
+        "operationId": "listOrders",
+        "summary": order_list.SUMMARY,
+        "description": order_list.DESCRIPTION,
+        "parameters": [*order_list.parameters(), _REQUEST_ID],
+        "responses": {
+            "200": _answer("listOrders", "A page of orders", page),
+            **responses((BadRequest, StoreDown, PaymentError, *access), statuses),
+        },
+    }
+    return _guarded(operation, guarded=guarded)
+
+
 def _of_query(field: dict[str, Any]) -> dict[str, Any]:
     """Convert a field's schema for a query string, where values are text and never null."""
     choices = field.get("anyOf", [field])
@@ -329,24 +277,40 @@ def _webhook(statuses: Statuses) -> dict[str, Any]:
         "required": True,
         "schema": {"type": "string"},
     }
-    event = {"type": "object", "description": "Stripe's Event"}
+    return _receives_events(
+        "receiveEvent", "Stripe", "webhook_secret_missing", [signature], statuses
+    )
+
+
+def _paypal_webhook(statuses: Statuses) -> dict[str, Any]:
+    headers = [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in (
+            "PayPal-Transmission-Id",
+            "PayPal-Transmission-Time",
+            "PayPal-Transmission-Sig",
+            "PayPal-Cert-Url",
+            "PayPal-Auth-Algo",
+        )
+    ]
+    return _receives_events("receivePayPalEvent", "PayPal", "webhook_id_missing", headers, statuses)
+
+
+def _receives_events(
+    name: str, sender: str, unset: str, headers: list[dict[str, Any]], statuses: Statuses
+) -> dict[str, Any]:
+    """Return the operation of a webhook. `unset`: the code while the service can verify nothing."""
+    event = {"type": "object", "description": f"{sender}'s event"}
     kinds = tuple(kind for kind in PAYMENT_ERRORS if kind not in (Refused, CardRefused))
     found = responses(kinds, statuses, EVENT_BODY)
     refused = found["400"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
-    refused["code"]["enum"] = [
-        "webhook_secret_missing",
-        "invalid_signature",
-        "malformed_json",
-        UNREADABLE,
-    ]
-    name, text = "receiveEvent", "Applied, or nothing to apply"
-    operation = _post(
-        name, "Receive an event from Stripe", event, _answer(name, text, _RECEIVED), found
-    )
+    refused["code"]["enum"] = [unset, "invalid_signature", "malformed_json", UNREADABLE]
+    text = "Applied, or nothing to apply"
+    answer = _answer(name, text, answers.RECEIVED)
     return {
-        **operation,
+        **_post(name, f"Receive an event from {sender}", event, answer, found),
         "description": "Authenticated by the signature over the bytes of the body.",
-        "parameters": [signature, _REQUEST_ID],
+        "parameters": [*headers, _REQUEST_ID],
     }
 
 
@@ -411,7 +375,7 @@ def _config(statuses: Statuses) -> dict[str, Any]:
     operation = _plain(
         "getConfig",
         "Public settings for the checkout page",
-        _CONFIG,
+        answers.CONFIG,
         responses([BadRequest, TooManyRequests], statuses),
     )
     return {**operation, "parameters": [client_id, _REQUEST_ID]}

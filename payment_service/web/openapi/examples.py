@@ -46,6 +46,15 @@ REQUESTS: dict[str, dict[str, Any]] = {
                 "capture_method": "manual",
             },
         },
+        "gateways": {
+            "summary": "An order that may also be paid at PayPal",
+            "value": {
+                "amount": 1099,
+                "currency": "usd",
+                "order_id": "G-1",
+                "accept_gateways": ["stripe", "paypal"],
+            },
+        },
         "interac": {
             "summary": "Interac at a terminal (Canada)",
             "value": {
@@ -87,6 +96,22 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "abandoned": {
             "summary": "The shopper left",
             "value": {"order_id": "A-1", "reason": "abandoned"},
+        }
+    },
+    "receivePayPalEvent": {
+        "approved": {
+            "summary": "PayPal's event of an approval",
+            "value": {
+                "id": "WH-2WR32451HC0233532-67976317FL4543714",
+                "create_time": "2026-11-24T16:52:20Z",
+                "resource_type": "checkout-order",
+                "event_type": "CHECKOUT.ORDER.APPROVED",
+                "resource": {
+                    "id": "5O190127TN364715T",
+                    "status": "APPROVED",
+                    "purchase_units": [{"reference_id": "default", "custom_id": "G-1"}],
+                },
+            },
         }
     },
     "receiveEvent": {
@@ -149,6 +174,32 @@ ANSWERS: dict[str, Any] = {
             },
         ],
     },
+    "listOrders": {
+        "orders": [
+            {
+                "order_id": "A-1",
+                "client_id": None,
+                "status": "requires_payment_method",
+                "paid": False,
+                "payment_intent_id": _INTENT,
+                "amount": 1099,
+                "currency": "usd",
+                "amount_received": 0,
+                "amount_refunded": 0,
+                "refunds": [],
+                "disputed": False,
+                "disputes": [],
+                "capture_before": None,
+                "attempt": 1,
+                "revision": 0,
+                "created_at": 1795539132.1,
+                "updated_at": 1795539132.4,
+                "waiting": 0,
+                "alarms": [],
+            },
+        ],
+        "next_cursor": None,
+    },
     "updatePaymentIntent": {
         "payment_intent_id": _INTENT,
         "status": "requires_payment_method",
@@ -176,6 +227,7 @@ ANSWERS: dict[str, Any] = {
         "amount_refunded": 500,
     },
     "receiveEvent": {"received": True, "outcome": "applied"},
+    "receivePayPalEvent": {"received": True, "outcome": "applied"},
     "getConfig": {"publishable_key": "pk_test_51abc"},
     "getHealth": {"status": "ok"},
     "getReadiness": {"status": "ok"},

@@ -9,6 +9,7 @@ from typing import Any
 
 from payment_service.errors import NoLongerOpen, PaymentError, Refused
 from payment_service.gateways.intent import CANCELED, TAKEN
+from payment_service.schema.gateway_names import GATEWAY_TITLES
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 
 Statuses = Mapping[type[Exception], tuple[int, str]]
@@ -55,6 +56,11 @@ ERROR: dict[str, Any] = {
         "revision": {
             "type": "integer",
             "description": "number of updates of a changed order",
+        },
+        "gateway": {
+            "type": "string",
+            "enum": sorted(GATEWAY_TITLES),
+            "description": "the gateway that has the order's payment",
         },
         "cause": {
             "type": "string",

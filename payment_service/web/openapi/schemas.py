@@ -15,6 +15,7 @@ from payment_service.payments.request.metadata import (
     OURS,
 )
 from payment_service.payments.request.method_types import MAX_TYPES, TYPE_NAME
+from payment_service.schema.gateway_names import GATEWAY_TITLES
 from payment_service.schema.names import MAX_NAME_OF_ORDER
 
 Schema = dict[str, Any]
@@ -54,6 +55,13 @@ FIELDS: dict[str, Schema] = {
         "propertyNames": {"pattern": _TYPE},
         "additionalProperties": {"type": "object", "minProperties": 1},
         "examples": [{"card": {"request_three_d_secure": "any"}}],
+    },
+    "accept_gateways": {
+        "type": "array",
+        "items": {"type": "string", "enum": sorted(GATEWAY_TITLES)},
+        "minItems": 1,
+        "uniqueItems": True,
+        "examples": [["stripe", "paypal"]],
     },
     "metadata": {
         "type": "object",

@@ -49,6 +49,12 @@ for (const [name, lost] of Object.entries({
   });
 }
 
+test("a payment at another gateway has no secret", async () => {
+  const atPayPal = { payment_intent_id: "8FK5", client_secret: null, status: "requires_action", gateway: "paypal", redirect_url: "https://www.paypal.com/checkoutnow?token=8FK5" };
+  const service = serviceWith(answer(200, atPayPal));
+  assert.deepEqual(await createPayment(ORDER, service), { ...atPayPal, replayed: false, sends: 1 });
+});
+
 test("the page waits for Retry-After", async () => {
   const service = serviceWith(error(409, "in_flight", "retry_same", { "Retry-After": "7" }), answer(200, MADE));
   await createPayment(ORDER, service);

@@ -15,7 +15,7 @@ from payment_service.gateways.capture_outcome import (
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.intent import CANCELED
 from payment_service.gateways.outcome import PaidBefore
-from tests.conformance.gateways.benches import BENCHES, GATED, GatedBench
+from tests.conformance.gateways.benches import BENCHES, GATED, ORDER, GatedBench
 
 
 @pytest.fixture(params=sorted(GATED))
@@ -169,3 +169,20 @@ def test_a_payment_of_another_price_is_not_read(bench: GatedBench) -> None:
             bench.gateway.retrieve(made.id, other, bench.soon())
         outcome = bench.gateway.capture(made.id, other, "capture-1", bench.soon())
         assert not isinstance(outcome, Captured)
+
+
+def test_a_payment_is_found_by_its_name_whatever_its_price(bench: GatedBench) -> None:
+    made = bench.made(sent=bench.sent(amount=2000)).intent
+    found = bench.gateway.find_named(made.id, ORDER, bench.soon())
+    assert found is not None
+    assert (found.intent.id, found.intent.amount, found.intent.currency) == (made.id, 2000, "usd")
+    assert bench.gateway.retrieve(made.id, found.sent, bench.soon()) == found.intent
+
+
+def test_a_payment_of_another_order_is_not_found(bench: GatedBench) -> None:
+    made = bench.made(sent=bench.sent(order_id="A-2")).intent
+    assert bench.gateway.find_named(made.id, ORDER, bench.soon()) is None
+    assert bench.gateway.find_named("UNKNOWN", ORDER, bench.soon()) is None
+    bench.answer_404()
+    with pytest.raises(PaymentError):
+        bench.gateway.find_named(made.id, ORDER, bench.soon())

@@ -81,6 +81,7 @@ def test_every_field_comes_back_as_it_was(store: KeyStore) -> None:
         payment_status="requires_payment_method",
         follow_up=PARAMS * 50,
         due_at=NOW + 2 / 3,
+        alarm_at=NOW + 1 / 7,
     )
     store.claim(full)
     held = store.read(order())
@@ -94,8 +95,10 @@ def astuple(held: KeyRecord | None) -> list[object]:
 
 
 def test_none_is_read_back_as_none(store: KeyStore) -> None:
-    (held,) = claimed(store, "A-1", due_at=NOW, payment_intent_id="pi_1", payment_status="x")
-    bare = after(held, due_at=None, payment_intent_id=None, payment_status=None)
+    (held,) = claimed(
+        store, "A-1", due_at=NOW, alarm_at=NOW, payment_intent_id="pi_1", payment_status="x"
+    )
+    bare = after(held, due_at=None, alarm_at=None, payment_intent_id=None, payment_status=None)
     assert store.replace(held, bare)
     assert store.read(order()) == bare
 

@@ -45,6 +45,7 @@ changes = st.fixed_dictionaries(
         "payment_status": st.none() | texts,
         "follow_up": texts,
         "due_at": due_instants,
+        "alarm_at": due_instants,
     }
 )
 
@@ -139,7 +140,6 @@ def test_the_stores_agree_with_a_dict(stores: dict[str, KeyStore]) -> None:
     bounds = settings(
         max_examples=15,
         stateful_step_count=40,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Agreement, settings=bounds)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any
 
 import psycopg
@@ -145,6 +146,28 @@ def test_a_write_that_postgresql_rejects_fails_alone(url: str, store: KeyStore) 
         assert {each.result(20).order.order_id for each in good} == {f"B-{n}" for n in range(20)}
 
 
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("list_client", "key_records_by_client"),
+        ("list_mode", "key_records_by_mode"),
+        ("list_alarms", "key_records_alarm"),
+        ("unlisted", "key_records_unlisted"),
+    ],
+)
+def test_a_page_is_read_from_its_index(store: KeyStore, url: str, name: str, index: str) -> None:
+    store.ping()
+    numbers = count(1)
+    text = statement("postgres", f"{name}.sql")
+    sql = re.sub(r"%\(\w+\)s", lambda _: f"${next(numbers)}", text)
+    with psycopg.connect(url) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        connection.execute("SET enable_seqscan = off")
+        plan = str(connection.execute(f"EXPLAIN (GENERIC_PLAN) {sql}".encode()).fetchall())
+    assert f"using {index}" in plan or f"on {index}" in plan
+    assert "Seq Scan" not in plan
+
+
 def test_a_batch_looks_keys_up_however_small_the_table_was(url: str, store: KeyStore) -> None:
     """A plan for a hundred unknown rows would read the whole table, ever after."""
     store.ping()
@@ -165,6 +188,25 @@ def test_a_concurrent_migration_waits_and_succeeds(url: str, postgres_server: Po
             until_somebody_waits(postgres_server, second)
         opened = second.result(20)
     assert opened.claim(record()) == record()
+    opened.close()
+
+
+def test_a_migration_may_take_longer_than_an_operation(
+    postgres_server: Postgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = postgres_server.new_database("UTF8")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in ("versions", "schema_1"):
+            connection.execute(statement("postgres", f"{name}.sql").encode())
+        connection.execute("INSERT INTO key_store_versions VALUES (1)")
+        connection.execute(
+            "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql "
+            "AS 'BEGIN PERFORM pg_sleep(0.4); END'"
+        )
+        connection.execute("CREATE EVENT TRIGGER slow ON ddl_command_start EXECUTE FUNCTION slow()")
+    opened = open_key_store(url, timeout_seconds=1)
+    assert opened.claim(record()) == record()
+    assert "the key store failed" not in caplog.text
     opened.close()
 
 

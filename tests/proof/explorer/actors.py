@@ -44,6 +44,7 @@ class Worker:
     world: World
     name: str
     throughout: str | None = None
+    gated_throughout: str | None = None
     wakes_at: float = 0.0
     alive: bool = True
     polls: int = 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.proof.explorer.actors import Worker
     from tests.proof.explorer.world import World
 
-BECAME_OWNER = ("claimed", "taken_over", "next_attempt")
+BECAME_OWNER = ("claimed", "taken_over", "next_attempt", "switched")
 
 
 # By then the lock has expired, late objects have appeared, and Stripe has finished every request.
@@ -75,8 +75,10 @@ class Judge:
             raise Broken("two updates were given one revision")
 
     def canceled(self, canceled: Intent) -> None:
-        """The service confirms to the shop that the PaymentIntent cannot be paid."""
-        if self._at_stripe(canceled.id)["status"] != CANCELED:
+        """The service confirms to the shop that the payment cannot be paid."""
+        if self._world.second and not canceled.id.startswith("pi_"):
+            self._world.second.judge.canceled(canceled.id)
+        elif self._at_stripe(canceled.id)["status"] != CANCELED:
             raise Broken("what can be paid was said to be canceled")
 
     def _at_stripe(self, intent_id: str) -> dict[str, Any]:
@@ -107,6 +109,8 @@ class Judge:
     def look(self) -> None:
         """Check the owner against the record, and that final states stay final."""
         self.money.look()
+        if self._world.second:
+            self._world.second.judge.look()
         record = self._world.store.read(self._world.order)
         if record is not None and record.payment_intent_id is not None:
             known = self._known.get(record.payment_intent_id)

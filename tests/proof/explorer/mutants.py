@@ -29,6 +29,7 @@ from payment_service.payments.record.transitions import Step
 from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.payments.recovery.reconcile import Reconciler
 from tests.proof.explorer import actors
+from tests.proof.explorer.gated_mutants import GATED_MUTANTS, SWITCHES_LATER
 from tests.proof.explorer.money_mutants import MONEY_MUTANTS
 from tests.proof.explorer.wires import StepStore
 
@@ -313,5 +314,7 @@ MUTANTS = (
     Mutant(10, "an older rejection is taken for a new one", REJECTED, _old_no_is_new),
     Mutant(11, "a paid one is replaced", ("paid",), _paid_is_replaced),
     Mutant(11, "an update's answer has the last word", UPDATED, _update_has_the_last_word),
-    *(Mutant(rule, what, scenarios, patched) for rule, what, scenarios, patched in MONEY_MUTANTS),
+    *(Mutant(*given) for given in MONEY_MUTANTS),
+    Mutant(*SWITCHES_LATER[:3], store_of=SWITCHES_LATER[3]),
+    *(Mutant(*given) for given in GATED_MUTANTS),
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 from payment_service.errors import PaymentError
@@ -12,32 +11,13 @@ from payment_service.payments.idempotency_key import idempotency_key, refund_key
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match
 from tests.proof.explorer.actors import Actor, Canceler, Hook, Looker, Updater, Walker
+from tests.proof.explorer.gated_scenarios import GATED_SCENARIOS
 from tests.proof.explorer.money_actors import Capturer, MoneyHook, Refunder
+from tests.proof.explorer.scenario import CREATE, Scenario
 from tests.proof.explorer.world import HEADERS, HOUR, ORDER, World
 
-CREATE = Match(method="POST", path="/v1/payment_intents$")
 REFUND = Match(method="POST", path="/v1/refunds")
 FIND = Match(method="GET")
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """`amounts`: the amount that each worker requests; `last`: amounts of one final request.
-
-    `fresh`: the order has no history, so one creation is enough.
-    `within_the_day`: the run lasts less than a day; after it, Stripe too forgets the lost key.
-    `beside`: the names of the other actors that run concurrently.
-    `crowd`: too many workers for a complete search, so schedules are drawn by seed.
-    """
-
-    name: str
-    before: Callable[[World], object]
-    amounts: tuple[int, ...] = (1099, 1099)
-    last: tuple[int, ...] = (1099,)
-    fresh: bool = False
-    within_the_day: bool = False
-    beside: Mapping[str, Actor] = field(default_factory=dict)
-    crowd: bool = False
 
 
 def nothing(world: World) -> None:
@@ -306,7 +286,7 @@ REFUNDED: dict[str, Actor] = {"r1": SMALL, "walk": Walker}
 CAPTURED: dict[str, Actor] = {"c1": Capturer, "c2": partial(Capturer, amount=500)}
 MONEY: dict[str, Actor] = {**RACE, "copy": Refunder, "hook": MoneyHook, "walk": Walker}
 
-SCENARIOS = (
+ONE_GATEWAY = (
     Scenario("new order", nothing, fresh=True),
     Scenario("new order, two amounts", nothing, EDITED, EDITED),
     Scenario("new order, one amount too small", nothing, (10, 1099)),
@@ -390,3 +370,6 @@ SCENARIOS = (
         "given up, made late, and all at it", given_up_late, EDITED, EDITED, beside=ALL, crowd=True
     ),
 )
+
+# One number for each: new ones come last, so that the seeds of the others stay.
+SCENARIOS = (*ONE_GATEWAY, *GATED_SCENARIOS)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from payment_service.key_store.contract import KeyStore
 from tests.proof.explorer.actors import Asker, Canceler, Updater, Worker
 from tests.proof.explorer.broken import Broken
 from tests.proof.explorer.choices import Budget, Drawn, Guide, Path
+from tests.proof.explorer.gated_actors import Asker2
 from tests.proof.explorer.money_actors import Capturer, Refunder
-from tests.proof.explorer.scenarios import Scenario
+from tests.proof.explorer.scenario import Scenario
 from tests.proof.explorer.wires import StepStore
 from tests.proof.explorer.world import Pruned, World
 
@@ -103,13 +104,12 @@ class Explorer:
             within_the_day=self._scenario.within_the_day,
             forgets=self._forgets,
             pauses=self._pauses,
+            two=self._scenario.two,
         )
         self._scenario.before(world)
         amounts = self._scenario.amounts
         asked = [amounts[i % len(amounts)] for i in range(workers or len(amounts)) if amounts]
-        team: list[Worker] = [
-            Asker(world, f"w{i + 1}", amount=amount) for i, amount in enumerate(asked)
-        ]
+        team = self._askers(world, asked)
         team += [of(world, name) for name, of in self._scenario.beside.items()]
         world.run(team, lambda current: self._look(world, current, guide, known))
         if self._scenario.fresh:
@@ -117,7 +117,10 @@ class Explorer:
         world.judge.none_was_taken_back()
         world.judge.canceled_once(sum(isinstance(each, Canceler) for each in team))
         end = hash(world.state())
-        if end not in self._ends:
+        if end not in self._ends and world.second:
+            world.second.judge.end(self._scenario.last)
+            self._ends.add(end)
+        elif end not in self._ends:
             update = any(isinstance(each, Updater) for each in team)
             refunds = {each.refund_id: each.amount for each in team if isinstance(each, Refunder)}
             captures = [each.amount for each in team if isinstance(each, Capturer)]
@@ -126,12 +129,25 @@ class Explorer:
             world.judge.end(self._scenario.last, update=update)
             self._ends.add(end)
 
+    def _askers(self, world: World, amounts: Sequence[int]) -> list[Worker]:
+        named = [(f"w{i + 1}", amount) for i, amount in enumerate(amounts)]
+        two = self._scenario.two
+        if two is None:
+            return [Asker(world, name, amount=amount) for name, amount in named]
+        return [
+            Asker2(world, name, amount=amount, accepts=two.accepts[i % len(two.accepts)])
+            for i, (name, amount) in enumerate(named)
+        ]
+
     def _fresh(self, world: World, guide: Guide, faults: int) -> None:
         if any(turn.endswith("is paused") for turn in guide.taken):
             # Another process may have taken over meanwhile.
             return
         if faults == 0:
             world.judge.one_call()
+        if world.second:
+            # Rule 14: a last write that fails costs the caller the answer.
+            return
         for turn in guide.taken:
             name, step = turn.split(" ", 1)
             if faults == 1 and step.startswith("replace by created: "):

@@ -12,7 +12,14 @@ from greenlet import GreenletExit
 
 from payment_service.http_client import connection as http_client
 from payment_service.http_client.failures import HttpFailure
-from payment_service.key_store.contract import KeyRecord, Order, State, StoreUnavailable
+from payment_service.key_store.contract import (
+    KeyRecord,
+    Order,
+    Position,
+    Selection,
+    State,
+    StoreUnavailable,
+)
 from sandbox.answers import Response
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder
@@ -100,6 +107,14 @@ class StepStore:
     def scan(self, state: State | None = None) -> Iterator[KeyRecord]:
         return self._worker.world.store.scan(state)
 
+    def page(
+        self, selection: Selection, limit: int, before: Position | None = None
+    ) -> list[KeyRecord]:
+        return self._worker.world.store.page(selection, limit, before)
+
+    def unlisted(self, *, again: bool = False) -> Iterator[KeyRecord]:
+        return self._worker.world.store.unlisted(again=again)
+
     def ping(self) -> None:
         return None
 
@@ -110,7 +125,7 @@ class StepStore:
         worker = self._worker
         if worker.renewal is not None:
             return self._renewal(worker.renewal, options, do)
-        worker.throughout = None
+        worker.throughout = worker.gated_throughout = None
         worker.pause(what)
         chosen = worker.choose(what, options)
         if chosen == "store down":
@@ -177,7 +192,9 @@ class StepTransport:
         return self._read(self._arrive(fault, wanted), fault, what)
 
     def _fault(self, what: str, options: tuple[Option, ...]) -> str:
-        worker = self._worker
+        worker, second = self._worker, self._worker.world.second
+        if second and second.silent:
+            return second.silent if what == CREATE else "lost before"
         if worker.throughout:
             return worker.throughout
         chosen = worker.choose(what, options)

@@ -38,6 +38,8 @@ from sandbox.core import Sandbox
 from sandbox.execution import Execution
 from sandbox.moment import Rules
 from tests.proof.explorer.choices import Guide, Option
+from tests.proof.explorer.gated_wires import GatedTransport
+from tests.proof.explorer.gated_world import BOTH, PAYPAL, Second, TwoGateways
 from tests.proof.explorer.judge import Judge
 from tests.proof.explorer.wires import FINE, LOST_ANSWER, StepStore, StepTransport
 from tests.support.sandbox_transport import SandboxTransport
@@ -129,6 +131,7 @@ class World:
         within_the_day: bool = False,
         forgets: bool = True,
         pauses: bool = True,
+        two: TwoGateways | None = None,
     ) -> None:
         self.now = NOW
         self.order, self.lock_seconds = ORDER, TIMING.lock
@@ -139,6 +142,11 @@ class World:
         self.within_the_day = within_the_day
         self.forgets, self.pauses = forgets, pauses
         self.judge = Judge(self)
+        self.second = Second(self, two) if two else None
+        if self.second:
+            # Its worst: the search matters less here, and each fork lengthens every search.
+            self.lag = WORST_LAG
+            self.forgets = forgets and guide.left.faults <= self.second.two.forgets
         self.workers: list[Worker] = []
         self.executing: list[tuple[float, Execution]] = []
         self._store_of = store_of
@@ -157,14 +165,33 @@ class World:
             owner=worker.owner,
             observe=worker.saw,
             leases=LeaseKeeper(monotonic=self.clock),
+            **self._second_of(worker),
         )
 
-    def ask(self, amount: int, **more: Any) -> Created | PaymentError:
+    def _second_of(self, worker: Worker) -> dict[str, Any]:
+        if self.second is None:
+            return {}
+        http = GatedTransport(worker, self.second)
+        return self.second.equipment(http, worker.sleep)
+
+    def wanted(
+        self, amount: int, api_version: str, accepts: frozenset[str] = BOTH, **more: Any
+    ) -> Wanted:
+        """What a request asks for that accepts these gateways, as far as there are any."""
+        wanted = wanted_of(amount, api_version, **more)
+        if self.second is None:
+            return wanted
+        alternatives = self.second.alternatives(ORDER, amount) if PAYPAL in accepts else ()
+        return replace(wanted, alternatives=alternatives, accepts=accepts)
+
+    def ask(
+        self, amount: int, accepts: frozenset[str] = BOTH, **more: Any
+    ) -> Created | PaymentError:
         """One more request, with nothing going wrong and nobody else there."""
-        context, deadline = self._calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
+        context, deadline = self.calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
         version = context.gateway.api_version
         # It counts as the same request as one without these parameters.
-        plain, wanted = wanted_of(amount, version), wanted_of(amount, version, **more)
+        plain, wanted = wanted_of(amount, version), self.wanted(amount, version, accepts, **more)
         try:
             return create.create_once(
                 context, replace(wanted, fingerprint=plain.fingerprint), deadline
@@ -174,7 +201,7 @@ class World:
 
     def update(self, amount: int) -> Updated | PaymentError:
         """One more update, in the same way."""
-        context, deadline = self._calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
+        context, deadline = self.calm_context(), Deadline.after(BUDGET_SECONDS, self.clock)
         request = UpdateRequest(order_id=ORDER.order_id, amount=amount)
         try:
             return update_order(context, ORDER, request, deadline)
@@ -186,7 +213,7 @@ class World:
         deadline = Deadline.after(BUDGET_SECONDS, self.clock)
         request = RefundRequest(order_id=ORDER.order_id, refund_id=refund_id, amount=amount)
         try:
-            return refund_order(self._calm_context(), ORDER, request, deadline)
+            return refund_order(self.calm_context(), ORDER, request, deadline)
         except PaymentError as error:
             return error
 
@@ -195,13 +222,13 @@ class World:
         deadline = Deadline.after(BUDGET_SECONDS, self.clock)
         request = CaptureRequest(order_id=ORDER.order_id, amount_to_capture=amount)
         try:
-            return capture_order(self._calm_context(), ORDER, request, deadline)
+            return capture_order(self.calm_context(), ORDER, request, deadline)
         except PaymentError as error:
             return error
 
     def resolve(self) -> OrderRecord | None:
         """Settle the order as the reconciler does, with nothing going wrong."""
-        context = self._calm_context()
+        context = self.calm_context()
         record = context.records.read(ORDER)
         assert record
         return resolve(context, record, Deadline.after(BUDGET_SECONDS, self.clock))
@@ -214,9 +241,19 @@ class World:
         """Let Stripe do what is due."""
         due = [each for each in self.executing if each[0] <= self.now]
         self.executing = [each for each in self.executing if each[0] > self.now]
-        for _, execution in due:
-            self.sandbox.finish(execution)
+        for at, execution in due:
+            self._finish(at, execution)
         self.sandbox.settle()
+        if self.second:
+            self.second.settle()
+
+    def _finish(self, at: float, execution: Execution) -> None:
+        """Finish an execution, with two gateways at its own time: a leftover is looked for then."""
+        now = self.now
+        if self.second and at:
+            self.now = at
+        self.sandbox.finish(execution)
+        self.now = now
 
     def intents(self) -> list[dict[str, Any]]:
         """Every PaymentIntent, in order of arrival."""
@@ -353,15 +390,23 @@ class World:
             yield Option("Stripe executes", switches=1)
         if self.forgets:
             yield from self._losses()
-        if self._open():
+        yield from self._acts()
+
+    def _acts(self) -> Iterator[Option]:
+        """What shopper, shop and gateways do; with two gateways the shopper is an actor."""
+        if self.second:
+            yield from self.second.events()
+        elif self._open():
             yield Option("the shopper pays", faults=1)
+        if self._open():
             yield Option("the shop cancels", faults=1)
 
     def _losses(self) -> Iterator[Option]:
         """The store loses its last writes, or the whole record."""
-        for way in self.store.older():
-            yield Option(way, faults=1)
-        if self.store.versions and self.now - NOW < HOUR:
+        for way, version in self.store.older().items():
+            if self.second is None or self.second.may_go_back_to(version):
+                yield Option(way, faults=1)
+        if self.second is None and self.store.versions and self.now - NOW < HOUR:
             yield Option(LOST, faults=1)
 
     def _open(self) -> str | None:
@@ -390,6 +435,8 @@ class World:
         elif what == "Stripe executes":
             self.executing = [(0.0, execution) for _, execution in self.executing]
             self.settle()
+        elif self.second and self.second.happen(what):
+            pass
         else:
             intent_id = self._open()
             assert intent_id
@@ -415,6 +462,7 @@ class World:
             frozenset(self.judge.out),
             self.judge.money.state(),
             tuple(self.judge.updates.items()),
+            self.second and self.second.state(),
         )
 
     def signature(self, current: Worker) -> int:
@@ -427,6 +475,7 @@ class World:
                 each.wakes_at,
                 each.polls,
                 each.throughout,
+                each.gated_throughout,
                 each.digest,
                 _lease(each),
             )
@@ -434,7 +483,8 @@ class World:
         )
         return hash((self.state(), workers, turn, self.judge.owner_until, self.judge.creations))
 
-    def _calm_context(self) -> Context:
+    def calm_context(self) -> Context:
+        """What a process works with in which nothing goes wrong."""
         names = itertools.count()
         return Context(
             Records(self._store_of(self.store)),  # type: ignore[arg-type]
@@ -443,7 +493,13 @@ class World:
             clock=self.clock,
             sleep=self.sleep,
             owner=lambda: f"last.{self.now}.{next(names)}",
+            **self._calm_second(),
         )
+
+    def _calm_second(self) -> dict[str, Any]:
+        if self.second is None:
+            return {}
+        return self.second.equipment(self.second.calm_http(), self.sleep, calm=True)
 
     def _gateway(self, http: Http, sleep: Callable[[float], None]) -> StripeGateway:
         policy = RetryPolicy(sleep=sleep, uniform=lambda _, high: high)

@@ -54,6 +54,11 @@ WRONG = [
     ('order_events_url = "https://hunter2.example"', "need each other"),
     ('order_events_secret = "hunter2"', "need each other"),
     ('order_events_secret = "hunter2,,x"', "none of them empty"),
+    ('paypal_client_id = "hunter2"', "paypal_client_id and paypal_client_secret need each other"),
+    ('paypal_client_secret = "hunter2"', "need each other"),
+    ('paypal_client_id = "hunter 2"', "paypal_client_id must be the client ID"),
+    ('paypal_webhook_id = "hunter2"', "paypal_webhook_id needs paypal_client_id"),
+    ('paypal_return_url = "https://hunter2.example"', "paypal_return_url must be an address with"),
 ]
 
 

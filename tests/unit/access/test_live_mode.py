@@ -28,6 +28,11 @@ DANGERS = [
     ({"STRIPE_API_BASE": "https://0x7f000001"}, "sandbox_address", "leave STRIPE_API_BASE"),
     ({"STRIPE_API_BASE": "https://[::1]:1"}, "sandbox_address", "leave STRIPE_API_BASE"),
     ({"STRIPE_API_BASE": "http://stripe.example"}, "plain_http", "https://"),
+    (
+        {"GATEWAYS": "stripe,paypal", "PAYPAL_API_BASE": "https://localhost"},
+        "sandbox_address",
+        "leave PAYPAL_API_BASE empty",
+    ),
     ({"FLASK_DEBUG": "1"}, "debug", "unset FLASK_DEBUG"),
     ({"LOG_LEVEL": "DEBUG"}, "debug", "LOG_LEVEL=INFO"),
     ({"STRIPE_WEBHOOK_SECRET": "whsec_x,whsec_sandbox"}, "sandbox_secret", "dashboard"),

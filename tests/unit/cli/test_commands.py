@@ -11,7 +11,7 @@ from payment_service import __version__
 from payment_service.cli.commands import main
 from payment_service.cli.serve import PACKAGED_CONF, server_command
 
-COMMANDS = {"serve", "reconcile", "deliver", "orders", "copy-store", "new-client"}
+COMMANDS = {"serve", "reconcile", "deliver", "orders", "copy-store", "new-client", "new-operator"}
 
 
 @pytest.fixture(autouse=True)

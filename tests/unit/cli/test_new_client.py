@@ -1,4 +1,4 @@
-"""new-client: the entry that it prints is one that the service accepts."""
+"""new-client and new-operator: the entries that they print are accepted by the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from payment_service.access.clients import load_clients
-from payment_service.cli.new_client import new_client
+from payment_service.cli.new_client import new_client, new_operator
 
 
 def created(name: str) -> Result:
@@ -41,3 +41,25 @@ def test_an_invalid_name_gets_no_entry(name: str) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: The name must ")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_printed_operator_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "clients.toml"
+    reader = CliRunner().invoke(new_operator, ["ben", "--client", "shop-a"]).stdout
+    actor = CliRunner().invoke(new_operator, ["anna é", "--act"]).stdout
+    path.write_text(f"{created('shop-a').stdout}\n{reader}\n{actor}", "utf-8")
+    clients = load_clients(path, livemode=False)
+    keys = [line.rpartition(" ")[2] for line in f"{reader}{actor}".splitlines() if "#" in line]
+    ben, anna = (clients.operator_by_api_key(key) for key in keys)
+    assert ben
+    assert anna
+    assert (ben.id, ben.role, ben.clients) == ("ben", "read", ["shop-a"])
+    assert (anna.id, anna.role, anna.clients) == ("anna é", "act", None)
+
+
+@pytest.mark.parametrize("arguments", [[" "], ["anna", "--client", "shop\na"]])
+def test_an_invalid_operator_gets_no_key(arguments: list[str]) -> None:
+    result = CliRunner().invoke(new_operator, arguments)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "operator_" not in result.stdout

@@ -24,6 +24,7 @@ from payment_service.gateways.paypal.orders import Expected, read_order
 from payment_service.gateways.send import UNREADABLE
 from sandbox.faults import FaultOrder
 from sandbox.paypal.request import UNSUPPORTED
+from tests.support.examples import examples
 from tests.support.paypal_flow import PayPalFlow
 from tests.unit.gateways.test_paypal_orders import FOUND, ORDER_ID, PARAMS
 
@@ -47,7 +48,7 @@ FAULTS = st.lists(st.sampled_from(KINDS) | st.none(), max_size=8)
 PLANS = st.sampled_from(
     ["COMPLETED", "PENDING", "DECLINED", "INSTRUMENT_DECLINED", "TRANSACTION_REFUSED"]
 )
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow])
 
 
 def order_faults(flow: PayPalFlow, kinds: list[str | None]) -> None:

@@ -36,7 +36,7 @@ from payment_service.gateways.sent_params import SentParams
 from payment_service.http_client.connection import Response
 from payment_service.http_client.failures import HttpFailure
 from sandbox.paypal.refusals import CAPTURE_ISSUES
-from tests.support.paypal_flow import PayPalFlow
+from tests.support.paypal_flow import BASE, PayPalFlow
 
 ORDERS = "/v2/checkout/orders"
 CREATE = f"{ORDERS}$"
@@ -317,12 +317,15 @@ def test_a_lost_read_after_a_lost_capture_is_followed_by_a_resend() -> None:
 @pytest.mark.parametrize("issue", sorted(CAPTURE_ISSUES))
 def test_each_issue_has_its_outcome(issue: str) -> None:
     flow = PayPalFlow()
-    outcome = flow.capture(flow.approved(issue))
+    order_id = flow.approved(issue)
+    outcome, page = flow.capture(order_id), f"{BASE}/checkoutnow?token={order_id}"
     match issue:
-        case "ORDER_NOT_APPROVED" | "PAYER_ACTION_REQUIRED":
+        case "ORDER_NOT_APPROVED":
             assert outcome == PayerNeeded(outcome.error, declined=False)
+        case "PAYER_ACTION_REQUIRED":
+            assert outcome == PayerNeeded(outcome.error, declined=False, redirect_url=page)
         case "INSTRUMENT_DECLINED" | "REDIRECT_PAYER_FOR_ALTERNATE_FUNDING":
-            assert outcome == PayerNeeded(outcome.error, declined=True)
+            assert outcome == PayerNeeded(outcome.error, declined=True, redirect_url=page)
             assert isinstance(outcome.error, CardRefused)
         case "DUPLICATE_INVOICE_ID":
             assert isinstance(outcome, PaidBefore)

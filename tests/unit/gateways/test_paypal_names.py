@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payment_service.gateways.payment_fields import Unsuited
 from payment_service.gateways.paypal import params
 from payment_service.gateways.paypal.amounts import DECIMALS, amount_of, value_of
 from payment_service.gateways.paypal.names import custom_id, invoice_id, order_of
-from payment_service.gateways.paypal.params import Pages, Unsuited, body, encoded
+from payment_service.gateways.paypal.params import Pages, body, encoded
 from payment_service.gateways.paypal.paths import OPERATIONS, OTHER, route_of
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order

@@ -107,7 +107,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text("abc", min_size=1), VALUES, max_size=4))
 def test_form_equals_the_sdk_form_byte_for_byte(params: dict[str, Any]) -> None:
     recorder = Recorder()

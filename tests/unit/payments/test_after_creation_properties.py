@@ -20,6 +20,7 @@ from payment_service.payments.shop_events.outbox import unparked
 from sandbox.answers import Refusal
 from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
+from tests.support.examples import examples
 
 FAULTS = ("lost_before", "lost_after", "error_503", "error_500_with_object", "cut_body")
 
@@ -156,8 +157,7 @@ class Life:
 
 
 @settings(
-    max_examples=200,
-    deadline=None,
+    max_examples=examples(200),
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

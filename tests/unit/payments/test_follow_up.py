@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.record.follow_up import Change, FollowUp, OrderEvent
+from payment_service.payments.record.gateways import GatedCapture
 
 KEPT = FollowUp(
     webhooks=("evt_1",),
@@ -41,3 +44,16 @@ def test_history_entry_keeps_the_fields_of_a_newer_version() -> None:
     noted = FollowUp.parse(json.dumps(newer())).noted(5.0, "webhook", type="x")
     entry = {"at": 5.0, "what": "webhook", "type": "x"}
     assert json.loads(noted.text()) == newer() | {"history": [entry]}
+
+
+@pytest.mark.parametrize(
+    "capture",
+    [GatedCapture(), GatedCapture(2, 1.0, 2.0, sent=True, declined=True, doubt_until=3.0)],
+)
+def test_capture_at_a_gated_gateway_is_read_back(capture: GatedCapture) -> None:
+    kept = FollowUp(gated_capture=capture, fenced=True, approval_look=60.0, approval_looks=1)
+    found = FollowUp.parse(kept.text())
+    assert found == kept
+    assert found.gated_capture is not None
+    assert found.gated_capture.sent is capture.sent
+    assert FollowUp.parse(found.noted(1.0, "seen").text()).gated_capture == capture

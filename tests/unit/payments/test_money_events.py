@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from payment_service.cli.order_list import Wanted, as_json, newest
+from payment_service.cli.order_list import as_json, newest
 from payment_service.errors import PaymentError
 from payment_service.gateways.stripe.money_events import money_event
+from payment_service.payments.changes.listing import Wanted
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.record.money import MAX_OTHER_REFUNDS
 from payment_service.payments.request.existing_order import OrderRequest
@@ -33,7 +34,7 @@ def status(bench: AfterBench, *, refresh: bool = False) -> OrderStatus:
 
 
 def alarms(bench: AfterBench) -> list[str]:
-    found, _ = newest(bench.orders, Wanted(alarms=True), 10)
+    found, _ = newest(bench.orders, Wanted(livemode=False, alarms=True), 10)
     return [alarm for each in found for alarm in each.alarms]
 
 
@@ -276,6 +277,7 @@ def test_refund_made_twice_raises_the_alarm(bench: AfterBench) -> None:
     apply_all(bench)
     assert "refunded_twice" in bench.whats()
     assert status(bench).amount_refunded == 800
+    assert alarms(bench) == ["refunded_twice"]
 
 
 def test_printed_order_has_its_money_with_iso_times(bench: AfterBench) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from payment_service.errors import InFlight, OrderReused
@@ -58,7 +58,6 @@ def stored_texts(draw: st.DrawFn) -> str:
     return json.dumps({**more, **known}, ensure_ascii=ascii_only, separators=separators)
 
 
-@settings(deadline=None)
 @given(stored_texts())
 def test_params_survive_every_write_byte_for_byte(text: str) -> None:
     records = Records(MemoryStore())
@@ -75,7 +74,6 @@ def test_params_survive_every_write_byte_for_byte(text: str) -> None:
         held = new
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=4), st.sampled_from(["stripe", "other"]))
 def test_sent_params_are_read_back_equal(params: dict[str, Any], gateway: str) -> None:
     sent = SentParams("v", params, gateway)

@@ -190,3 +190,24 @@ def test_half_a_surrogate_pair_is_rejected_from_any_source(field: str, value: An
     with pytest.raises(BadRequest) as caught:
         check_request({"amount": 100, "order_id": "A-1", field: value}, PaymentRequest)
     assert str(caught.value).encode()
+
+
+@pytest.mark.parametrize("given", [["stripe"], ["paypal"], ["stripe", "paypal"]])
+def test_accepted_gateways_are_no_part_of_the_order(given: list[str]) -> None:
+    request = parsed(accept_gateways=given)
+    assert request.accept_gateways == tuple(given)
+    assert request.fingerprint == parsed().fingerprint
+    assert request.canonical() == parsed().canonical()
+
+
+@pytest.mark.parametrize(
+    "given", [[], ["adyen"], ["stripe", "stripe"], ["Stripe"], [1], "stripe", {"stripe": 1}, True]
+)
+def test_other_lists_of_gateways_are_refused(given: object) -> None:
+    with pytest.raises(BadRequest, match="accept_gateways"):
+        parsed(accept_gateways=given)
+
+
+def test_without_accepted_gateways_nothing_is_accepted_by_name() -> None:
+    assert parsed().accept_gateways is None
+    assert parsed(accept_gateways=None).accept_gateways is None

@@ -10,8 +10,10 @@ import pytest
 from payment_service.errors import InFlight, NotFound, StoreDown, StripeFailed
 from payment_service.gateways.event import PaymentEvent
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.record.alarms import STRAY_PAID
+from payment_service.payments.record.history import TWO_PAID
 from payment_service.payments.recovery.late_intents import LateLookUps
-from payment_service.payments.recovery.strays import GONE, STRAY_CANCELED, STRAY_PAID, TWO_PAID
+from payment_service.payments.recovery.strays import GONE, STRAY_CANCELED
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench, Crash

@@ -32,6 +32,19 @@ EVENTS = {"ORDER_EVENTS_URL": "https://hunter2.example", "ORDER_EVENTS_SECRET": 
         (EVENTS, "order_events", "embedded"),
         ({**EVENTS, "ORDER_EVENTS_DELIVERY": "separate"}, "order_events", "separate"),
         (KEY, "gateways", "stripe"),
+        ({"GATEWAYS": "stripe,paypal"}, "gateways", "stripe, paypal (failover off: FAILOVER=0)"),
+        (
+            {"GATEWAYS": "stripe,paypal", "FAILOVER": "1"},
+            "gateways",
+            "stripe, paypal (failover on)",
+        ),
+        (
+            {"GATEWAYS": "stripe,paypal"},
+            "paypal_webhooks",
+            "off: PAYPAL_WEBHOOK_ID is not set",
+        ),
+        ({"GATEWAYS": "stripe,paypal", "PAYPAL_WEBHOOK_ID": "hunter2"}, "paypal_webhooks", "on"),
+        (KEY, "traces", "off"),
         (KEY, "pages", "off"),
         ({"CHECKOUT_DEMO": "1"}, "pages", "on"),
         (SANDBOX, "pages", "on"),
@@ -41,6 +54,10 @@ def test_line_says_what_runs(environ: dict[str, str], name: str, value: str) -> 
     found = facts(Configuration(load_settings({**KEY, **environ}), None))
     assert found[name] == value
     assert "hunter2" not in str(found)
+
+
+def test_line_of_one_gateway_has_no_field_of_another() -> None:
+    assert not [name for name in facts(configure(load_settings(KEY))) if "paypal" in name]
 
 
 def test_line_counts_the_clients_and_knows_their_webhooks(tmp_path: Path) -> None:

@@ -64,3 +64,12 @@ def test_half_of_the_answers_do_not_fill_the_log(
         clock.now += QUIET_SECONDS / 2
         outage.send(send(None))
     assert caplog.messages == ["calls to Stripe fail"]
+
+
+def test_line_names_the_gateway(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    outage = GatewayOutage(clock, "paypal")
+    outage.send(send(Meaning.NO_ANSWER))
+    clock.now += QUIET_SECONDS
+    outage.send(send(None))
+    assert caplog.messages == ["calls to PayPal fail", "PayPal answers again"]

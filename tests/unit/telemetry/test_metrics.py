@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -14,12 +15,20 @@ from prometheus_client import CollectorRegistry
 
 from payment_service.gateways.sends import Meaning, Send, Verdict
 from payment_service.gateways.stripe.paths import CHARGE, OPERATIONS, route_of
-from payment_service.key_store.contract import KeyRecord, Order, StoreUnavailable
+from payment_service.key_store.contract import (
+    Cause,
+    KeyRecord,
+    Order,
+    Selection,
+    StoreUnavailable,
+)
 from payment_service.key_store.memory import MemoryStore
-from payment_service.payments.observer import Observation, What
+from payment_service.payments.observer import ALARMS, Observation, What
 from payment_service.payments.record.follow_up import OrderEvent
+from payment_service.payments.record.gateways import Leftover
 from payment_service.payments.record.records import Records
-from payment_service.telemetry.metrics.definitions import MetricDefinitions
+from payment_service.payments.recovery.reconcile import Tally
+from payment_service.telemetry.metrics.definitions import SPAN_OUTCOMES, MetricDefinitions
 from payment_service.telemetry.metrics.prometheus import MeasuredStore, PrometheusMetrics
 from payment_service.telemetry.metrics.reconcile_file import registry_of
 from payment_service.telemetry.metrics.sampling import sample
@@ -66,6 +75,43 @@ def test_events_are_counted(registry: CollectorRegistry, names: MetricDefinition
     assert value(sends, operation="GET /v1/payment_intents/:id", outcome="ok") == 1
 
 
+def test_several_gateways_are_told_apart(registry: CollectorRegistry) -> None:
+    names = MetricDefinitions(registry, ("stripe", "paypal"))
+    metrics = PrometheusMetrics(names, budget_seconds=20.0)
+    lost = Verdict(Meaning.NO_ANSWER, again=True)
+    metrics.send(Send("post", "/v1/payment_intents", 1, 0.1, None, None, lost), "stripe")
+    made = Send("post", "/v2/checkout/orders/8FK5/capture", 1, 0.1, None, None, None)
+    metrics.send(made, "paypal")
+    metrics.circuit("stripe", is_open=True)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"payments_{name}", labels)
+
+    sends = "stripe_sends_total"
+    of_stripe = {"operation": "POST /v1/payment_intents", "gateway": "stripe"}
+    capture = {"operation": "POST /v2/checkout/orders/:id/capture", "gateway": "paypal"}
+    assert value(sends, outcome="no_answer", **of_stripe) == 1
+    assert value(sends, outcome="ok", **of_stripe) == 0
+    assert value(sends, outcome="ok", **capture) == 1
+    assert value("stripe_send_seconds_count", **capture) == 1
+    assert (value("circuit_open", gateway="stripe"), value("circuit_open", gateway="paypal")) == (
+        1,
+        0,
+    )
+    metrics.circuit("stripe", is_open=False)
+    assert value("circuit_open", gateway="stripe") == 0
+
+
+def test_leftovers_are_sampled_where_there_are_several_gateways(
+    registry: CollectorRegistry,
+) -> None:
+    store, left = MemoryStore(), Leftover("stripe", 1, since=10.0, until=20.0)
+    switched = order_record(Order(False, None, "A-1"), look_ups=(50.0,), leftovers=(left,))
+    Records(store).claim(switched)
+    sample(store, MetricDefinitions(registry, ("stripe", "paypal")), now=40.0)
+    assert registry.get_sample_value("payments_leftovers") == 1
+
+
 def test_the_store_is_measured(registry: CollectorRegistry, names: MetricDefinitions) -> None:
     class Down(MemoryStore):
         def ping(self) -> None:
@@ -77,7 +123,8 @@ def test_the_store_is_measured(registry: CollectorRegistry, names: MetricDefinit
         store.ping()
     count = registry.get_sample_value
     assert count("payments_store_seconds_count", {"operation": "claim"}) == 1
-    assert count("payments_store_failures_total", {"operation": "ping"}) == 1
+    down = {"operation": "ping", "cause": "timeout"}
+    assert count("payments_store_failures_total", down) == 1
 
 
 def test_unknown_orders_are_sampled(registry: CollectorRegistry, names: MetricDefinitions) -> None:
@@ -121,18 +168,22 @@ def test_nothing_that_happens_adds_a_series(
     for status in STATUSES:
         metrics.request("/create-payment-intent", status, 30.0)
         metrics.request(None, status, 30.0)
-    store = MeasuredStore(Unavailable(), names)
+    for outcome in SPAN_OUTCOMES:
+        metrics.spans(outcome, 1)
     claimed = record("A-1", 0.0)
-    for operation in (
-        lambda: store.claim(claimed),
-        lambda: store.read(claimed.order),
-        lambda: store.replace(claimed, claimed),
-        lambda: store.forget(claimed),
-        lambda: store.due(0.0, 1),
-        store.ping,
-    ):
-        with pytest.raises(StoreUnavailable):
-            operation()
+    for cause in get_args(Cause):
+        store = MeasuredStore(Unavailable(cause), names)
+        for operation in (
+            partial(store.claim, claimed),
+            partial(store.read, claimed.order),
+            partial(store.replace, claimed, claimed),
+            partial(store.forget, claimed),
+            partial(store.due, 0.0, 1),
+            partial(store.page, Selection(livemode=False), 1),
+            store.ping,
+        ):
+            with pytest.raises(StoreUnavailable):
+                operation()
     after = samples(registry)
     assert after.keys() == before.keys()
     counted = {key for key in after if key[0].endswith(("_total", "_count"))}
@@ -142,9 +193,14 @@ def test_nothing_that_happens_adds_a_series(
 class Unavailable(MemoryStore):
     """A store of which every operation fails."""
 
+    def __init__(self, cause: Cause) -> None:
+        self.cause = cause
+
     def __getattribute__(self, name: str) -> Any:
+        cause = object.__getattribute__(self, "cause")
+
         def fail(*_: object) -> None:
-            raise StoreUnavailable
+            raise StoreUnavailable(cause=cause)
 
         return fail
 
@@ -171,9 +227,8 @@ def used_in(text: str) -> set[str]:
     return set(re.findall(r"\bpayments_\w+", text))
 
 
-def test_the_dashboard_and_the_alerts_use_these_names(
-    registry: CollectorRegistry, names: MetricDefinitions
-) -> None:
+def test_the_dashboard_and_the_alerts_use_these_names(registry: CollectorRegistry) -> None:
+    MetricDefinitions(registry, ("stripe", "paypal"))
     known = series(registry) | series(registry_of({"two_paid": 0}))
     panels = json.loads((DEPLOY / "grafana-dashboard.json").read_text())["panels"]
     shown = {name for p in panels for t in p["targets"] for name in used_in(t["expr"])}
@@ -185,10 +240,46 @@ def test_the_dashboard_and_the_alerts_use_these_names(
     assert roots == {re.sub("_(total|bucket|count|sum)$", "", name) for name in known}
 
 
+def expressions() -> list[str]:
+    """Every expression of the dashboard and of the alert rules."""
+    panels = json.loads((DEPLOY / "grafana-dashboard.json").read_text())["panels"]
+    rules = yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"]
+    shown = [target["expr"] for panel in panels for target in panel["targets"]]
+    return [*shown, *(rule["expr"] for group in rules for rule in group["rules"])]
+
+
+# One matcher of a selector: what=~"a|b".
+MATCHER = re.compile(r'(\w+)=(~?)\s*"([^"]+)"')
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_dashboard_and_alerts_select_series_that_exist(
+    expression: str, registry: CollectorRegistry
+) -> None:
+    """A misspelt label value selects nothing, so that its alert never fires."""
+    names = MetricDefinitions(registry, ("stripe", "paypal"))
+    metrics = PrometheusMetrics(names, budget_seconds=20.0)
+    metrics.start_requests_at_zero(["/create-payment-intent"], STATUSES)
+    counts = {name: n for name, n in Tally().shown().items() if isinstance(n, int)}
+    existing = [*samples(registry), *samples(registry_of(counts))]
+    for name, selector in re.findall(r"(payments_\w+)\{([^}]*)\}", expression):
+        for label, is_pattern, value in MATCHER.findall(selector):
+            known = {dict(labels).get(label) for each, labels in existing if each == name}
+            for each in value.split("|") if is_pattern else [value]:
+                assert any(re.fullmatch(each, text or "") for text in known), (name, label, each)
+
+
 def test_every_alert_has_its_chapter_in_the_handbook() -> None:
     rules = yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"]
     handbook = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    alerts = [rule["alert"] for group in rules for rule in group["rules"]]
+    assert sorted(re.findall("^### (Payments.*)$", handbook, re.MULTILINE)) == sorted(alerts)
     for group in rules:
         for rule in group["rules"]:
-            assert f"### {rule['alert']}" in handbook
             assert rule["annotations"]["runbook_url"].endswith(f"#{rule['alert'].lower()}")
+
+
+def test_every_event_of_an_order_that_needs_a_person_has_an_alert() -> None:
+    rules = yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"]
+    alerted = " ".join(rule["expr"] for group in rules for rule in group["rules"])
+    assert {what for what in ALARMS if f'"{what}"' not in alerted} == set()

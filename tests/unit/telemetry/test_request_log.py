@@ -22,6 +22,7 @@ from payment_service.telemetry.formatters import JsonLines, PlainText, correlati
 from payment_service.telemetry.request_log import (
     begin_request,
     end_request,
+    log_circuit,
     log_observation,
     log_request,
     log_retry,
@@ -214,3 +215,32 @@ def test_other_handlers_can_format_our_records(
     here = f"{os.getpid()} {threading.get_ident()}"
     assert theirs == f"{here} {Path(__file__).name}"
     assert ours.startswith(here)
+
+
+def test_sends_to_several_gateways_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
+    lost = Verdict(Meaning.NO_ANSWER, again=True)
+    with caplog.at_level(logging.INFO):
+        begin_request("id-1")
+        log_send(Send("post", "/v1/payment_intents", 1, 8.0, None, "order-1", lost), "stripe")
+        log_send(Send("post", "/v2/checkout/orders", 2, 0.5, "debug1", "order-2", None), "paypal")
+        log_request(status=200)
+        lines = [json.loads(JsonLines().format(r)) for r in caplog.records]
+        end_request()
+    failed, made, last = lines
+    assert (failed["gateway"], failed["reason"]) == ("stripe", "no_answer")
+    assert (made["gateway"], made["paypal_request_id"]) == ("paypal", "debug1")
+    assert (last["stripe_seconds"], last["paypal_seconds"], last["sends"]) == (8.0, 0.5, 2)
+    assert "gateway" not in last
+
+
+def test_change_of_a_circuit_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        log_circuit("stripe", "circuit_opened")
+        log_circuit("stripe", "circuit_closed")
+    opened, closed = (json.loads(JsonLines().format(r)) for r in caplog.records)
+    assert (opened["level"], opened["event"], opened["gateway"]) == (
+        "warning",
+        "circuit_opened",
+        "stripe",
+    )
+    assert (closed["level"], closed["event"]) == ("info", "circuit_closed")

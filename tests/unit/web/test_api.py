@@ -47,6 +47,39 @@ def test_a_known_order_says_that_it_is_replayed() -> None:
     assert response.get_json()["status"] == "succeeded"
 
 
+LINK = "https://www.paypal.com/checkoutnow?token=8FK5"
+
+
+@pytest.mark.parametrize(
+    ("answer", "more"),
+    [
+        (Answer(), {"gateway": "stripe"}),
+        (
+            Answer("8FK5", None, "requires_action", gateway="paypal", redirect_url=LINK),
+            {"gateway": "paypal", "redirect_url": LINK},
+        ),
+        (Answer("8FK5", None, "succeeded", gateway="paypal"), {"gateway": "paypal"}),
+    ],
+)
+def test_gateway_is_named_to_those_who_accept_several(answer: Answer, more: dict[str, str]) -> None:
+    client = client_of(FakePayments(answer))
+    named = client.post(PATH, json={**ORDER, "accept_gateways": ["stripe", "paypal"]}).get_json()
+    plain = client.post(PATH, json=ORDER).get_json()
+    assert list(plain) == ["payment_intent_id", "client_secret", "status"]
+    assert list(named.items()) == [*plain.items(), *more.items()]
+
+
+def test_gateway_that_is_not_accepted_is_named() -> None:
+    answer = ask(errors.GatewayNotAccepted("paypal")).get_json()
+    assert answer == {
+        "error": "This order's payment is at PayPal: send accept_gateways with paypal, or cancel "
+        "the order first.",
+        "code": "gateway_not_accepted",
+        "action": "fix_request",
+        "gateway": "paypal",
+    }
+
+
 ROWS = [
     (errors.BadRequest("x", code="malformed_json"), 400, "malformed_json", "fix_request"),
     (errors.BadRequest("x", code="missing_parameter"), 400, "missing_parameter", "fix_request"),
@@ -63,6 +96,9 @@ ROWS = [
     (errors.NotAuthorized("succeeded"), 409, "not_authorized", "fix_request"),
     (errors.AlreadyCaptured(700), 409, "already_captured", "fix_request"),
     (errors.RefundReused("x"), 422, "refund_reused", "fix_request"),
+    (errors.RefundAtGateway("paypal"), 409, "refund_at_gateway", "fix_request"),
+    (errors.GatewayNotAccepted("paypal"), 409, "gateway_not_accepted", "fix_request"),
+    (errors.AlreadyPaid("paypal"), 409, "already_paid", "stop"),
     (errors.InFlight("x"), 409, "in_flight", "retry_same"),
     (RecordChanged(), 409, "in_flight", "retry_same"),
     (errors.OrderReused("x"), 422, "order_reused", "fix_request"),

@@ -18,6 +18,14 @@ ROOT = Path(__file__).resolve().parents[3]
 
 SANDBOX = {"STRIPE_SECRET_KEY": "sk_test_sandbox", "STRIPE_API_BASE": "http://127.0.0.1:12111"}
 STAGE = {"DEMO_STAGE_URL": "http://127.0.0.1:12112"}
+PAYPAL = {
+    "GATEWAYS": "stripe,paypal",
+    "PAYPAL_CLIENT_ID": "app-1",
+    "PAYPAL_CLIENT_SECRET": "secret",
+    "PAYPAL_RETURN_URL": "https://shop.example/{order_id}",
+    "PAYPAL_CANCEL_URL": "https://shop.example/{order_id}",
+}
+STAND_IN = {"PAYPAL_API_BASE": "http://127.0.0.1:12113"}
 REAL = {"STRIPE_SECRET_KEY": "sk_test_51abc", "STRIPE_PUBLISHABLE_KEY": "pk_test_51abc"}
 
 
@@ -107,6 +115,19 @@ def test_in_the_sandbox_the_policy_lets_in_the_sandbox_alone() -> None:
 
 def test_the_faults_page_runs_no_foreign_script() -> None:
     assert policy("/demo/faults", **SANDBOX, **STAGE)["script-src"] == "'self'"
+
+
+def test_checkout_asks_for_the_gateways_that_are_configured() -> None:
+    assert 'data-gateways=""' in client(**SANDBOX).get("/").text
+    for environ in (SANDBOX | STAND_IN, REAL | {"CHECKOUT_DEMO": "1"}):
+        assert 'data-gateways="stripe paypal"' in client(**environ, **PAYPAL).get("/").text
+
+
+def test_only_the_page_of_faults_may_call_paypals_stand_in() -> None:
+    given = SANDBOX | STAGE | STAND_IN | PAYPAL
+    assert policy("/demo/faults", **given)["connect-src"].endswith(" http://127.0.0.1:12113")
+    assert policy("/", **given) == policy("/", **SANDBOX)
+    assert "12113" not in policy("/demo/faults", **SANDBOX, **STAGE, **STAND_IN)["connect-src"]
 
 
 @pytest.mark.parametrize("name", ["index.html", "faults.html"])

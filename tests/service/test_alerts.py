@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 RULES = DEPLOY / "alerts.yaml"
 
 ALERTS: dict[str, dict[str, Any]] = {
@@ -39,9 +39,13 @@ class Case:
     at: int = 30
 
 
+def happened(what: str) -> str:
+    return f'payments_order_happenings_total{{what="{what}"}}'
+
+
 def first_event(what: str) -> Case:
     """One event, in a process that has counted none before."""
-    name = f'payments_order_happenings_total{{what="{what}"}}'
+    name = happened(what)
     return Case({name: "0x25 1x20"}, {name: "0x45"}, {"what": what})
 
 
@@ -49,10 +53,10 @@ def requests(status: str) -> str:
     return f'payments_requests_total{{route="/create-payment-intent",status="{status}"}}'
 
 
-def sends(outcome: str) -> str:
-    return (
-        f'payments_stripe_sends_total{{operation="POST /v1/payment_intents",outcome="{outcome}"}}'
-    )
+def sends(outcome: str, gateway: str | None = None) -> str:
+    labels = {"operation": "POST", "outcome": outcome, "gateway": gateway}
+    given = ",".join(f'{name}="{text}"' for name, text in labels.items() if text)
+    return f"payments_stripe_sends_total{{{given}}}"
 
 
 def slow(name: str, seconds: float, label: str) -> Case:
@@ -65,13 +69,18 @@ def slow(name: str, seconds: float, label: str) -> Case:
     return Case(above, {**above, low: "0+60x60"})
 
 
-STORE_FAILURES = 'payments_store_failures_total{operation="claim"}'
+STORE_FAILURES = 'payments_store_failures_total{operation="claim",cause="timeout"}'
+WRONG_PASSWORD = 'payments_store_failures_total{operation="claim",cause="authentication"}'
+NO_MASTER = 'payments_store_failures_total{operation="claim",cause="cluster_down"}'
+SPANS_LOST = 'payments_spans_total{outcome="failed"}'
 AGE = "payments_outbox_age_seconds"
 DELIVERED = 'payments_order_happenings_total{what="event_delivered"}'
 TWO_PAID = 'payments_reconcile_orders{outcome="two_paid"}'
 UNRESOLVED = 'payments_reconcile_orders{outcome="unresolved"}'
 MONEY_UNKNOWN = 'payments_reconcile_orders{outcome="money_unknown"}'
 LAPSING = 'payments_reconcile_orders{outcome="lapsing"}'
+SWITCHED = 'payments_order_happenings_total{what="switched"}'
+LEFTOVERS = "payments_leftovers"
 FINISHED = "payments_reconcile_finished_timestamp_seconds"
 
 CASES = {
@@ -79,6 +88,19 @@ CASES = {
     "PaymentsStrayPaid": first_event("stray_paid"),
     "PaymentsStrayLeft": first_event("stray_left"),
     "PaymentsEventParked": first_event("event_parked"),
+    "PaymentsFenced": first_event("fenced"),
+    "PaymentsCaptureStuck": first_event("capture_stuck"),
+    "PaymentsAccountRefused": first_event("account_refused"),
+    "PaymentsSwitching": Case({SWITCHED: "0x25 1x20"}, {SWITCHED: "0x45"}),
+    "PaymentsLeftovers": Case({LEFTOVERS: "0 2x200"}, {LEFTOVERS: "2x100 0x60"}, at=180),
+    "PaymentsPayPalRefusesApp": Case(
+        {sends("ok", "paypal"): "0x60", sends("config", "paypal"): "0x26 1x30"},
+        {sends("ok", "paypal"): "0+10x60", sends("config", "stripe"): "0x26 1x30"},
+    ),
+    "PaymentsPayPalFailing": Case(
+        {sends("ok", "paypal"): "0+80x60", sends("no_answer", "paypal"): "0+20x60"},
+        {sends("ok", "paypal"): "0+99x60", sends("no_answer", "stripe"): "0+99x60"},
+    ),
     "PaymentsRefundedTwice": first_event("refunded_twice"),
     "PaymentsDisputed": first_event("dispute_opened"),
     "PaymentsRefundFailed": first_event("refund_failed"),
@@ -97,17 +119,30 @@ CASES = {
     ),
     "PaymentsStripeFailing": Case(
         {sends("ok"): "0+80x60", sends("no_answer"): "0+20x60"},
-        {sends("ok"): "0+99x60", sends("no_answer"): "0+1x60"},
+        {sends("ok"): "0+99x60", sends("no_answer", "paypal"): "0+99x60"},
     ),
     "PaymentsStripeLimited": Case({sends("limited"): "0+60x60"}, {sends("limited"): "0+1x60"}),
     "PaymentsStripeSlow": slow("stripe_send_seconds", 5, 'operation="POST /v1/payment_intents"'),
     "PaymentsStoreFailing": Case({STORE_FAILURES: "0x25 0+1x30"}, {STORE_FAILURES: "0x10 1x50"}),
+    "PaymentsStoreRefuses": Case(
+        {WRONG_PASSWORD: "0x25 1x30"}, {STORE_FAILURES: "0+1x60"}, {"cause": "authentication"}
+    ),
+    "PaymentsStoreClusterDown": Case(
+        {NO_MASTER: "0x25 0+1x30"}, {NO_MASTER: "0x20 1x40", STORE_FAILURES: "0+1x60"}
+    ),
     "PaymentsStoreSlow": slow("store_seconds", 0.5, 'operation="claim"'),
     "PaymentsBudgetExhausted": Case(
         {"payments_budget_exhaustions_total": "0x20 0+2x30"},
         {"payments_budget_exhaustions_total": "0x20 3x30"},
     ),
     "PaymentsSlow": slow("request_seconds", 5, 'route="/create-payment-intent"'),
+    "PaymentsLeasesLost": Case(
+        {happened("stale_owner"): "0+5x60"}, {happened("taken_over"): "0x25 400x60"}, at=40
+    ),
+    "PaymentsTracesLost": Case({SPANS_LOST: "0+1x60"}, {SPANS_LOST: "0x20 9x60"}, at=40),
+    "PaymentsRefundsRejected": Case(
+        {happened("refund_rejected"): "0x20 20x30"}, {happened("refund_rejected"): "0x20 2x30"}
+    ),
     "PaymentsOrdersUnknown": Case(
         {"payments_unknown_orders": "0 2x60"}, {"payments_unknown_orders": "2x10 0x60"}, at=40
     ),

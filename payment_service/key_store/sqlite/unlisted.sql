@@ -1,0 +1,9 @@
+SELECT
+    key, attempt, fingerprint, params, state, owner, locked_until, first_sent_at, updated_at,
+    version, saved_5xx, payment_intent_id, payment_status, follow_up, due_at, alarm_at
+FROM key_records
+WHERE
+    listed_version IS NOT version
+    AND updated_at >= :at AND (updated_at > :at OR key > :after)
+ORDER BY updated_at, key
+LIMIT :limit

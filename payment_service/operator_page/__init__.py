@@ -1,0 +1,1 @@
+"""The operator's page: plain HTML, CSS and JavaScript modules."""

@@ -1,0 +1,21 @@
+"""Whether and when an order may begin at the second gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from payment_service.payments.health import Health
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """The terms of a switch.
+
+    `after_seconds`: the part of a request's time that the first gateway gets, where the second one
+    can step in. `capture_waits`: a capture waits until the first gateway has said what the order
+    has there (rule 19). `health`: the circuits that decide where a new attempt begins.
+    """
+
+    after_seconds: float
+    capture_waits: bool
+    health: Health

@@ -1,0 +1,1 @@
+"""OpenTelemetry traces: the spans of requests, store operations, sends and background jobs."""

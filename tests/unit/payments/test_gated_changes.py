@@ -1,0 +1,359 @@
+"""Changes of an order at a gated gateway: cancel, update, status, refund, free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from payment_service.errors import (
+    AlreadyPaid,
+    BadRequest,
+    Changed,
+    Misconfigured,
+    NoLongerOpen,
+    NotAuthorized,
+    PaymentError,
+    RefundAtGateway,
+)
+from payment_service.payments.changes.free import check_missing, free_order
+from payment_service.payments.changes.status import status_of
+from payment_service.payments.gated.complete import settle
+from payment_service.payments.request.existing_order import OrderRequest
+from tests.support.gated_bench import HOUR, GatedBench
+
+
+@pytest.fixture
+def bench() -> GatedBench:
+    return GatedBench()
+
+
+def claimed(bench: GatedBench) -> str:
+    """Leave an order whose capture was lost on its way."""
+    payment_id = bench.approved()
+    bench.break_captures("lost_before", count=None)
+    bench.tried()
+    bench.paypal.faults.clear()
+    return payment_id
+
+
+def fenced(bench: GatedBench) -> None:
+    bench.approved()
+    bench.complete()
+    bench.lose()
+    bench.now += 7 * HOUR
+    bench.approved()
+    assert isinstance(bench.tried(), AlreadyPaid)
+
+
+# Cancel.
+
+
+@pytest.mark.parametrize("approved", [False, True])
+@pytest.mark.parametrize("silent", [False, True])
+def test_payment_without_a_claim_is_canceled(
+    bench: GatedBench, approved: bool, silent: bool
+) -> None:
+    payment_id = bench.given_out()
+    if approved:
+        bench.approve_as(payment_id)
+    if silent:
+        bench.break_reads("lost_before")
+    assert [bench.cancel().status for _ in range(2)] == ["canceled", "canceled"]
+    assert bench.deliver_all() == ["order.canceled"]
+    bench.paypal.faults.clear()
+    bench.now += 61
+    bench.look_for_approvals()
+    assert bench.complete().status == "canceled"
+    assert (bench.money_taken(), bench.captures_sent()) == ([], 0)
+    assert bench.ask().intent.id != payment_id
+
+
+def test_paid_order_is_not_canceled(bench: GatedBench) -> None:
+    bench.approved()
+    bench.complete()
+    with pytest.raises(NoLongerOpen) as raised:
+        bench.cancel()
+    assert raised.value.code == "payment_succeeded"
+
+
+def test_claimed_payment_is_not_canceled(bench: GatedBench) -> None:
+    payment_id = claimed(bench)
+    with pytest.raises(NoLongerOpen) as raised:
+        bench.cancel()
+    assert raised.value.code == "payment_processing"
+    assert bench.complete().status == "succeeded"
+    assert bench.money_taken() == [payment_id]
+
+
+def test_cancellation_captures_nothing(bench: GatedBench) -> None:
+    claimed(bench)
+    bench.now += 60
+    sent = bench.captures_sent()
+    with pytest.raises(NoLongerOpen):
+        bench.cancel()
+    assert bench.captures_sent() == sent
+
+
+def test_cancellation_sees_a_capture_that_the_store_has_lost(bench: GatedBench) -> None:
+    payment_id = bench.approved()
+    bench.capture_named(payment_id)
+    with pytest.raises(NoLongerOpen) as raised:
+        bench.cancel()
+    assert raised.value.code == "payment_succeeded"
+    assert bench.status() == "succeeded"
+
+
+def test_fenced_order_is_not_canceled(bench: GatedBench) -> None:
+    fenced(bench)
+    with pytest.raises(AlreadyPaid):
+        bench.cancel()
+
+
+def _steps() -> int:
+    bench = GatedBench()
+    bench.approved()
+    bench.crashing(-1, bench.complete)
+    return len(bench.names)
+
+
+@pytest.mark.parametrize("step", range(_steps()))
+def test_cancellation_and_capture_at_once_never_both_succeed(bench: GatedBench, step: int) -> None:
+    payment_id = bench.approved()
+    outcomes: list[str] = []
+
+    def cancel() -> None:
+        try:
+            outcomes.append(bench.cancel().status)
+        except PaymentError as error:
+            outcomes.append(error.code)
+
+    bench.meanwhile(step, cancel)
+    bench.tried()
+    [outcome] = outcomes
+    bench.now += 60
+    bench.tried()
+    if outcome == "canceled":
+        assert (bench.status(), bench.money_taken()) == ("canceled", [])
+        [paid] = [bench.ask().intent.id]
+        bench.act(paid, "confirm")
+        assert bench.money_taken() == [paid]
+    else:
+        assert outcome in ("payment_processing", "payment_succeeded", "in_flight")
+        assert (bench.status(), bench.money_taken()) == ("succeeded", [payment_id])
+
+
+# Update.
+
+
+def test_update_begins_another_payment_with_the_new_price(bench: GatedBench) -> None:
+    payment_id = bench.given_out()
+    updated = bench.update(2000, description="Two of them")
+    assert updated.intent.id != payment_id
+    assert (updated.intent.amount, updated.revision, updated.replayed) == (2000, 1, False)
+    record = bench.record()
+    assert (record.attempt, record.payment_intent_id) == (2, updated.intent.id)
+    assert record.sent.params["description"] == "Two of them"
+    assert record.follow_up.approval_look is not None
+    assert bench.deliver_all() == []
+    bench.approve_as(updated.intent.id)
+    assert bench.complete().amount_received == 2000
+    assert bench.money_taken() == [updated.intent.id]
+
+
+def test_old_page_moves_no_money_after_an_update(bench: GatedBench) -> None:
+    payment_id = bench.given_out()
+    bench.update(2000)
+    bench.approve_as(payment_id)
+    assert bench.complete().status == "requires_action"
+    assert bench.money_taken() == []
+
+
+def test_update_that_comes_twice_is_applied_once(bench: GatedBench) -> None:
+    bench.given_out()
+    first = bench.update(2000)
+    again = bench.update(2000)
+    assert (again.intent.id, again.revision, again.replayed) == (first.intent.id, 1, True)
+    bench.update(3000)
+    with pytest.raises(Changed):
+        bench.update(2000)
+    assert bench.update(2000, expected_revision=2).revision == 3
+
+
+def test_update_expects_the_state_that_it_names(bench: GatedBench) -> None:
+    bench.given_out()
+    wrong: list[dict[str, Any]] = [{"expected_revision": 1}, {"expected_amount": 1}]
+    for expected in wrong:
+        with pytest.raises(Changed) as raised:
+            bench.update(2000, **expected)
+        assert raised.value.facts == {"revision": 0, "amount": 1099}
+
+
+@pytest.mark.parametrize("kind", ["lost_before", "lost_after"])
+def test_update_whose_answer_was_lost_is_resumed(bench: GatedBench, kind: str) -> None:
+    payment_id = bench.given_out()
+    bench.break_paypal(kind)
+    with pytest.raises(PaymentError):
+        bench.update(2000)
+    bench.heal_paypal()
+    again = bench.update(2000)
+    assert (again.intent.amount, again.revision, again.replayed) == (2000, 1, True)
+    assert again.intent.id != payment_id
+    assert bench.record().payment_intent_id == again.intent.id
+    assert len(bench.paypal.orders) == 2
+
+
+def test_update_of_an_approved_payment_is_rejected(bench: GatedBench) -> None:
+    payment_id = bench.approved()
+    with pytest.raises(NoLongerOpen) as raised:
+        bench.update(2000)
+    assert raised.value.code == "payment_requires_capture"
+    assert bench.record().payment_intent_id == payment_id
+
+
+def test_update_of_a_claimed_payment_is_rejected(bench: GatedBench) -> None:
+    claimed(bench)
+    with pytest.raises(NoLongerOpen) as raised:
+        bench.update(2000)
+    assert raised.value.code == "payment_processing"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("metadata", {"size": "L"}),
+        ("receipt_email", "a@shop.example"),
+        ("capture_method", "manual"),
+        ("payment_method_types", ["card"]),
+        ("currency", "chf"),
+    ],
+)
+def test_field_that_the_gateway_cannot_keep_is_named(
+    bench: GatedBench, field: str, value: Any
+) -> None:
+    payment_id = bench.given_out()
+    with pytest.raises(BadRequest) as raised:
+        bench.update(2000, **{field: value})
+    assert raised.value.param == field
+    assert bench.record().payment_intent_id == payment_id
+
+
+def _steps_of_an_update() -> int:
+    bench = GatedBench()
+    bench.given_out()
+    bench.crashing(-1, lambda: bench.update(2000))
+    return len(bench.names)
+
+
+@pytest.mark.parametrize("step", range(_steps_of_an_update()))
+def test_crash_in_an_update_leaves_one_payment_to_capture(bench: GatedBench, step: int) -> None:
+    bench.given_out()
+    bench.crashing(step, lambda: bench.update(2000))
+    bench.now += 60
+    updated = bench.update(2000)
+    for payment_id in list(bench.paypal.orders):
+        bench.approve_as(payment_id)
+    assert bench.complete().amount_received == 2000
+    assert bench.money_taken() == [updated.intent.id]
+
+
+# Status, manual captures and refunds.
+
+
+def test_status_names_the_gateway_only_where_there_are_several(bench: GatedBench) -> None:
+    bench.given_out()
+    shown = bench.orders.status(OrderRequest(order_id="A-1")).shown()
+    assert (shown["gateway"], shown["leftovers"]) == ("paypal", 0)
+    assert not {"gateway", "leftovers"} & status_of(bench.record(), bench.now).shown().keys()
+
+
+def test_refreshed_status_captures_what_is_approved(bench: GatedBench) -> None:
+    payment_id = bench.approved()
+    shown = bench.orders.status(OrderRequest(order_id="A-1"), refresh=True)
+    assert (shown.status, shown.paid, shown.amount_received) == ("succeeded", True, 1099)
+    assert bench.money_taken() == [payment_id]
+
+
+def test_refreshed_status_of_a_fenced_order_is_shown(bench: GatedBench) -> None:
+    fenced(bench)
+    assert bench.orders.status(OrderRequest(order_id="A-1"), refresh=True).status == "processing"
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_manual_capture_is_not_for_a_gated_gateway(bench: GatedBench, paid: bool) -> None:
+    bench.approved()
+    if paid:
+        bench.complete()
+    with pytest.raises(NotAuthorized):
+        bench.capture()
+    assert bench.captures_sent() == paid
+
+
+def test_refund_is_made_at_the_gateway(bench: GatedBench) -> None:
+    bench.approved()
+    bench.complete()
+    with pytest.raises(RefundAtGateway) as raised:
+        bench.refund()
+    assert raised.value.facts == {"gateway": "paypal"}
+
+
+# Free.
+
+
+def free(bench: GatedBench) -> None:
+    record = check_missing(bench.context, bench.record().order, bench.soon())
+    free_order(bench.context, record, "looked")
+
+
+def test_fence_is_lifted_by_a_person(bench: GatedBench) -> None:
+    fenced(bench)
+    free(bench)
+    record = bench.record()
+    assert (record.follow_up.fenced, record.payment_status) == (False, "canceled")
+    assert record.follow_up.history[-1] == {
+        "at": bench.now,
+        "what": "freed",
+        "status": "canceled",
+        "reason": "looked",
+    }
+    assert bench.ask().gateway == "stripe"
+
+
+def test_order_that_is_not_fenced_is_not_freed(bench: GatedBench) -> None:
+    bench.given_out()
+    with pytest.raises(Changed):
+        free(bench)
+
+
+def test_capture_that_the_gateway_does_not_show_is_given_up_by_a_person(
+    bench: GatedBench,
+) -> None:
+    payment_id = claimed(bench)
+    bench.paypal.orders.pop(payment_id)
+    free(bench)
+    assert bench.status() == "canceled"
+
+
+def test_capture_under_way_is_not_freed(bench: GatedBench) -> None:
+    payment_id = bench.approved()
+    rehearsal = GatedBench()
+    rehearsal.approved()
+    rehearsal.crashing(-1, rehearsal.complete)
+    sends = [at for at, name in enumerate(rehearsal.names) if name == "paypal send"]
+    bench.crashing(sends[1], bench.complete)
+    bench.paypal.orders.pop(payment_id)
+    with pytest.raises(Changed):
+        free(bench)
+
+
+def test_record_of_an_order_whose_gateway_is_not_configured_is_left(bench: GatedBench) -> None:
+    bench.approved()
+    before = bench.record()
+    bench.orders.context = replace(bench.context, gated={})
+    with pytest.raises(Misconfigured):
+        bench.cancel()
+    with pytest.raises(Misconfigured):
+        bench.update(2000)
+    assert bench.record() == before
+    assert settle(bench.context, before, bench.soon())[1].status == "succeeded"

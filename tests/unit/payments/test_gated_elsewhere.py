@@ -1,0 +1,129 @@
+"""Before a capture the open gateways are asked what they have of the order (rule 19)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from payment_service.errors import StripeUnreachable
+from sandbox.faults import FaultOrder, Match
+from tests.support.gated_bench import HOUR, GatedBench
+
+
+@pytest.fixture
+def bench() -> GatedBench:
+    return GatedBench()
+
+
+def switched(bench: GatedBench) -> str:
+    """Pass the order over while Stripe makes its PaymentIntent unheard; approve at PayPal."""
+    bench.silence_stripe("lost_after")
+    created = bench.ask_in(bench.context)
+    assert created.gateway == "paypal"
+    bench.heal_stripe()
+    bench.approve_as(created.intent.id)
+    return created.intent.id
+
+
+def test_leftover_is_canceled_before_the_capture(bench: GatedBench) -> None:
+    payment_id = switched(bench)
+    [leftover] = bench.payable()
+    assert bench.complete().status == "succeeded"
+    assert bench.payable() == []
+    assert bench.money_taken() == [payment_id]
+    assert leftover in bench.record().follow_up.ending
+    assert "stray_canceled" in bench.whats()
+
+
+def test_payment_taken_elsewhere_is_adopted_instead(bench: GatedBench) -> None:
+    switched(bench)
+    [leftover] = bench.payable()
+    bench.act(leftover, "confirm")
+    found = bench.complete()
+    assert (found.id, found.status) == (leftover, "succeeded")
+    record = bench.record()
+    assert (record.payment_intent_id, record.sent.gateway) == (leftover, "stripe")
+    assert (record.payment_status, record.follow_up.approval_look) == ("succeeded", None)
+    assert (bench.captures_sent(), bench.money_taken()) == (0, [leftover])
+    assert bench.deliver_all() == ["order.paid"]
+    assert bench.shop.bodies[0]["data"]["object"]["gateway"] == "stripe"
+    assert "stray_paid" in bench.whats()
+
+
+def test_payment_that_is_paid_while_it_is_canceled_is_adopted(bench: GatedBench) -> None:
+    switched(bench)
+    [leftover] = bench.payable()
+    rehearsal = GatedBench()
+    switched(rehearsal)
+    rehearsal.crashing(-1, rehearsal.complete)
+    cancellation = [at for at, name in enumerate(rehearsal.names) if name == "send"][1]
+    bench.meanwhile(cancellation, lambda: bench.act(leftover, "confirm"))
+    assert bench.complete().id == leftover
+    assert (bench.captures_sent(), bench.money_taken()) == (0, [leftover])
+
+
+def test_two_payments_taken_elsewhere_raise_the_alarm(bench: GatedBench) -> None:
+    switched(bench)
+    [leftover] = bench.payable()
+    bench.act(leftover, "confirm")
+    bench.now += 1
+    other = bench.stray("A-1")
+    bench.act(other, "confirm")
+    assert bench.complete().id == other
+    assert "two_taken" in bench.whats()
+    assert bench.captures_sent() == 0
+
+
+def test_capture_waits_for_the_first_gateway_where_the_store_forgets() -> None:
+    bench = GatedBench(capture_waits=True)
+    payment_id = switched(bench)
+    bench.silence_stripe()
+    assert isinstance(bench.tried(), StripeUnreachable)
+    assert (bench.status(), bench.captures_sent()) == ("requires_capture", 0)
+    assert bench.record().follow_up.approval_look == pytest.approx(bench.now + 60, abs=10)
+    for _ in range(4):
+        bench.now += 61
+        assert bench.look_for_approvals() == [False]
+    bench.heal_stripe()
+    bench.now += 61
+    assert bench.look_for_approvals() == [True]
+    assert bench.money_taken() == [payment_id]
+    assert bench.payable() == []
+
+
+def test_capture_goes_on_where_the_store_keeps_what_it_acknowledged(bench: GatedBench) -> None:
+    payment_id = switched(bench)
+    bench.silence_stripe()
+    began = bench.now
+    assert bench.complete().status == "succeeded"
+    assert bench.now - began < 4
+    assert bench.money_taken() == [payment_id]
+    assert len(bench.payable()) == 1
+
+
+def test_payment_that_cannot_be_canceled_holds_up_a_capture_that_waits() -> None:
+    bench = GatedBench(capture_waits=True)
+    switched(bench)
+    match = Match(method="POST", path="/v1/payment_intents/pi_")
+    bench.sandbox.faults.order(FaultOrder("lost_before", match, count=None))
+    assert isinstance(bench.tried(), StripeUnreachable)
+    assert bench.captures_sent() == 0
+    bench.heal_stripe()
+    assert bench.complete().status == "succeeded"
+
+
+def test_capture_waits_where_failover_is_off() -> None:
+    bench = GatedBench()
+    switched(bench)
+    bench.silence_stripe()
+    assert isinstance(bench.tried(replace(bench.context, failover=None)), StripeUnreachable)
+
+
+def test_look_reaches_back_a_day_before_the_first_send(bench: GatedBench) -> None:
+    old = bench.stray("A-1")
+    bench.now += 23 * HOUR
+    payment_id = switched(bench)
+    assert bench.complete().status == "succeeded"
+    assert old not in bench.payable()
+    assert bench.money_taken() == [payment_id]
