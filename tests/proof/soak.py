@@ -23,8 +23,8 @@ def main() -> int:
         seconds = given.minutes * 60 / len(stores) / 2
         for forgetful in (False, True):
             tally = soak(name, seconds, given.seed, forgetful=forgetful)
-            what = "that forgets" if forgetful else "that keeps"
-            print(f"\n## {name} {what}, seed {given.seed}\n\n{tally.table()}", flush=True)
+            what = f"{name}, records deleted or rolled back" if forgetful else name
+            print(f"\n## {what}, seed {given.seed}\n\n{tally.table()}", flush=True)
             failed |= bool(tally.two_given or tally.unanswered)
             failed |= bool(tally.refunded_twice or tally.refunds_left)
             failed |= bool(tally.two_payable) and tally.keeps
