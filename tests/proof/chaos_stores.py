@@ -8,8 +8,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from tests.support.postgres_pair import PostgresPair
-from tests.support.redis_cluster import RedisCluster, Sentinel, until
+from tests.support.redis_cluster import Node, RedisCluster, Sentinel, until
 from tests.support.servers import Postgres, Redis
+
+# A replica takes over within a few node time-outs; a busy machine needs more.
+FAILOVER_SECONDS = 60
 
 
 class ChaosStore(Protocol):
@@ -87,12 +90,19 @@ class FailingCluster(_FailsOver, RedisCluster):
 
     def fail(self) -> None:
         self.settle()
-        victim = random.choice(self.masters())
-        replicas = (node for node in self.nodes if not node.is_master())
-        heir = next(node for node in replicas if node.ask("ROLE")[2] == victim.port)
+        # On a busy machine, a node may fail over by itself in between.
+        until(lambda: bool(self._pairs()))
+        victim, heir = random.choice(self._pairs())
         victim.kill()
-        until(heir.is_master)
+        until(heir.is_master, FAILOVER_SECONDS)
         self.settle()
+
+    def _pairs(self) -> list[tuple[Node, Node]]:
+        """Return each master with its replica."""
+        masters = {node.port: node for node in self.masters()}
+        roles = [(node, node.ask("ROLE")) for node in self.nodes]
+        followed = [(masters.get(role[2]), node) for node, role in roles if role[0] == "slave"]
+        return [(master, node) for master, node in followed if master]
 
 
 class FailingSentinel(_FailsOver, Sentinel):

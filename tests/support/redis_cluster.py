@@ -22,6 +22,9 @@ BUS = 10_000
 # Milliseconds after which a silent node counts as failed.
 NODE_TIMEOUT_MS = 1_000
 
+# On a busy machine, a restarted node takes its time to copy its master.
+SETTLE_SECONDS = 60
+
 
 def until(reached: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for a state of the servers; an error counts as not yet."""
@@ -116,7 +119,7 @@ class RedisCluster:
         for node in self.nodes:
             if not node.running:
                 node.start()
-        until(self._is_settled)
+        until(self._is_settled, SETTLE_SECONDS)
 
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
