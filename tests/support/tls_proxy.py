@@ -68,9 +68,8 @@ class TlsCluster:
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             for proxy, node in zip(self.proxies, self.nodes, strict=True):
-                proxy.target = node.port
                 undo.enter_context(proxy)
-                undo.enter_context(node)
+                proxy.target = undo.enter_context(node).port
             first, second = self.nodes
             first.ask("CLUSTER ADDSLOTS", *range(SLOTS // 2))
             second.ask("CLUSTER ADDSLOTS", *range(SLOTS // 2, SLOTS))
