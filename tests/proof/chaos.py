@@ -254,8 +254,11 @@ class Chaos:
         body = {"amount": 1099, "order_id": order.order_id, **self._more_fields()}
         try:
             answer = session.post(f"{service.url}/create-payment-intent", json=body, timeout=30)
-            told = str(answer.status_code)
             found = answer.json()
+            told = str(answer.status_code)
+            if told == "500":
+                # A key that Stripe rejects, or an error of ours.
+                told += f" {found['code']}"
         except (RequestException, ValueError):
             told, found = "no answer: its worker was killed", {}
         with self._lock:
