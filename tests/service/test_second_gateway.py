@@ -129,6 +129,7 @@ def test_order_is_sold_while_stripe_is_silent_and_stripe_is_cleared_afterwards(
     assert {"switched", "captured"} <= {each["what"] for each in shown["history"]}
 
 
+@pytest.mark.alone
 def test_every_order_is_answered_within_ten_seconds_with_the_default_settings(
     stripe: SandboxProcess, paypal: PayPalProcess, tmp_path: Path
 ) -> None:
