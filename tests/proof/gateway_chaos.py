@@ -16,7 +16,8 @@ from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.settings import load_settings
 from payment_service.wiring import open_payments
-from tests.proof.chaos import ANY, CREATION, FAULTS, SETTINGS, Chaos, Fault, Order, Tally, orders_of
+from tests.proof.chaos import ANY, CREATION, FAULTS, SETTINGS, Chaos, Fault, Order, orders_of
+from tests.proof.tally import Tally
 from tests.support.aging import order_of
 from tests.support.paypal_process import PayPalProcess
 from tests.support.sandbox_process import SECRET_KEY

@@ -201,7 +201,8 @@ class _Creation:
         Rule 5: take over if it did not for the whole time of a lease. Stop when too little time is
         left for another read of the store.
         """
-        known = self._context.watch.seen_for(record, self._deadline.monotonic())
+        lease = record.owner, record.locked_until
+        known = self._context.watch.seen_for(record.order, lease, self._deadline.monotonic())
         if known >= transitions.LEASE_SECONDS:
             return self._take_over(record)
         left = max(transitions.LEASE_SECONDS - known, FIRST_POLL_SECONDS)
