@@ -250,7 +250,7 @@ class Chaos:
         self.sandbox.clear_faults()
 
     def _troubles(self) -> tuple[Callable[[], None], ...]:
-        """Return what runs in threads of its own while the clients ask."""
+        """Return the functions that run in threads of their own while the clients ask."""
         return (self._make_trouble,)
 
     @contextmanager

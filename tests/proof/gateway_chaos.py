@@ -92,8 +92,8 @@ MOST_ROUNDS = 200
 class GatewayChaos(Chaos):
     """Chaos with PayPal as the second gateway.
 
-    Shoppers pay what is given out at Stripe and approve what is given out at PayPal, old pages
-    included, and shops cancel and update. A shop sends the same request again after an approval,
+    Shoppers pay at Stripe and approve at PayPal whatever left the service, old pages included, and
+    shops cancel and update. A shop sends the same request again after an approval,
     or leaves the capture to PayPal's event and to the service's own look. At the end, the shoppers
     pay and approve everything that was ever given out. The store keeps what it acknowledged.
     """
@@ -123,7 +123,7 @@ class GatewayChaos(Chaos):
         if random.random() < 0.15:
             self._change(session, order, "cancel")
         if random.random() < 0.1:
-            # To the amount that it has: a payment at PayPal is replaced all the same.
+            # To the same amount: a payment at PayPal is replaced even then.
             self._change(session, order, "update", amount=1099)
 
     def _shopper(self, payment_id: str) -> None:
@@ -155,7 +155,7 @@ class GatewayChaos(Chaos):
     def _pay_everything(self) -> None:
         for order in self._orders:
             for payment_id in dict.fromkeys(order.given):
-                # What is paid or canceled cannot be paid again.
+                # The stand-ins refuse to take a second payment, or one that was canceled.
                 with suppress(AssertionError):
                     if payment_id.startswith("pi_"):
                         self.sandbox.pay(payment_id)
