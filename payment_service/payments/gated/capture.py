@@ -40,6 +40,11 @@ from payment_service.payments.record.races import RecordChanged
 # With less time than this no capture is claimed: its answer would probably be lost.
 LEAST_CAPTURE_SECONDS = 2.0
 
+# The time of a claim's sender. If that is killed, the next request waits for so long, and then
+# captures itself (complete.MOST_WAIT_SECONDS is longer). PayPal answers in a second or two, and a
+# slower answer is found by the read that precedes the next send.
+MOST_CAPTURE_SECONDS = 8.0
+
 Result = tuple[OrderRecord, Intent]
 
 
@@ -73,6 +78,7 @@ class Capturing:
         self, record: OrderRecord, change: Callable[[OrderRecord, float, float], OrderRecord]
     ) -> OrderRecord:
         """Write the claim before the first byte is sent. Raises InFlight without the time."""
+        self._deadline = self._deadline.at_most(MOST_CAPTURE_SECONDS)
         left, now = self._deadline.left(), self._context.clock()
         if left < LEAST_CAPTURE_SECONDS:
             raise InFlight("There is no time left to capture this payment now; ask again.")

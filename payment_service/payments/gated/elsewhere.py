@@ -52,8 +52,7 @@ class Elsewhere:
         return self._context.failover is None or self._context.failover.capture_waits
 
     def _soon(self) -> Deadline:
-        ends_at = min(self._deadline.at, self._deadline.monotonic() + LOOK_SECONDS)
-        return Deadline(ends_at, self._deadline.monotonic)
+        return self._deadline.at_most(LOOK_SECONDS)
 
     def _taken_at(self, gateway: Gateway, deadline: Deadline) -> list[Intent]:
         """Return the order's payments that the gateway has taken, after the others are canceled."""
