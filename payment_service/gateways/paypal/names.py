@@ -48,6 +48,26 @@ def order_of(found: object, *, livemode: bool) -> Order | None:
     return order if custom_id(order) == found else None
 
 
+def refund_name(order: Order, refund_id: str) -> str | None:
+    """Return the custom_id of a refund: the order's, a comma, and the caller's name of the refund.
+
+    Without the order's if both are too long together: a refund is read from its order. None if
+    PayPal cannot keep the refund_id.
+    """
+    named = f",{quote(refund_id, safe='')}"
+    whole = custom_id(order) + named
+    fitting = whole if len(whole) <= MOST_CUSTOM_ID else named
+    return fitting if len(fitting) <= MOST_CUSTOM_ID else None
+
+
+def refund_id_of(found: object, order: Order) -> str | None:
+    """Return the refund_id that the custom_id of a refund of this order names, or None."""
+    if not isinstance(found, str) or not _decodes(found):
+        return None
+    refund_id = unquote(found.rpartition(",")[2])
+    return refund_id if refund_name(order, refund_id) == found else None
+
+
 def invoice_id(order: Order) -> str:
     """Return the invoice number: a pure function of the order, never of the attempt (rule 21).
 

@@ -39,8 +39,8 @@ class RefundSend:
             raise InFlight(ANOTHER_REQUEST)
         # Rule 24: every sender uses the key and the text of the entry.
         key = refund_key(order.client_id, order.order_id, str(entry.refund_id), entry.generation)
-        gateway = self.context.gateway_of(claimed.look.record)
-        outcome = gateway.refund(entry.intent_id, entry.sent, key, self.deadline)
+        money = self.context.money_of(claimed.look.record)
+        outcome = money.refund(entry.intent_id, entry.sent, key, self.deadline)
         if isinstance(outcome, Refunded):
             return Done(outcome.refund, outcome.replayed)
         return self._failed(claimed, outcome)

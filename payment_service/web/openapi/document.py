@@ -25,7 +25,6 @@ from payment_service.errors import (
     Overloaded,
     PaymentError,
     RateLimited,
-    RefundAtGateway,
     RefundReused,
     Refused,
     StoreDown,
@@ -209,7 +208,7 @@ def _refund(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         _body_of(RefundRequest),
         _replayable("refundPaymentIntent", "The refund as it is now", answers.REFUNDED),
         responses(
-            _errors(NotFound, NotPaid, RefundReused, RefundAtGateway, guarded=guarded),
+            _errors(NotFound, NotPaid, RefundReused, guarded=guarded),
             statuses,
             JSON_BODY,
         ),
