@@ -8,8 +8,7 @@ from typing import Any
 
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.paypal.facts import NAME
-from payment_service.gateways.paypal.names import is_order_id, order_of
-from payment_service.key_store.contract import Order
+from payment_service.gateways.paypal.names import is_order_id, order_of, order_of_refund
 
 APPROVED = "CHECKOUT.ORDER.APPROVED"
 
@@ -36,8 +35,8 @@ def payment_event(event: Mapping[str, Any], *, livemode: bool) -> PaymentEvent |
         return None
     if not (isinstance(kind, str) and _KINDS.fullmatch(kind)):
         return None
-    order, order_id = _order(resource, livemode=livemode), _order_id(kind, resource)
-    is_refund = _REFUNDS.fullmatch(kind) is not None
+    is_refund, order_id = _REFUNDS.fullmatch(kind) is not None, _order_id(kind, resource)
+    order = (order_of_refund if is_refund else order_of)(_custom_id(resource), livemode=livemode)
     if order is None or (order_id is None and not is_refund):
         return None
     return PaymentEvent(
@@ -51,13 +50,6 @@ def payment_event(event: Mapping[str, Any], *, livemode: bool) -> PaymentEvent |
         is_approval=kind == APPROVED,
         is_refund=is_refund,
     )
-
-
-def _order(resource: Mapping[str, Any], *, livemode: bool) -> Order | None:
-    """Return the order that a payment or a refund names; a refund of ours names itself, too."""
-    named = _custom_id(resource)
-    of_order = named.partition(",")[0] if isinstance(named, str) else None
-    return order_of(of_order, livemode=livemode)
 
 
 def _custom_id(resource: Mapping[str, Any]) -> object:
