@@ -6,13 +6,11 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from sandbox.answers import JsonObject, Response
 from sandbox.core_faults import edge_response
 from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults, stops_request
 from sandbox.paypal import approval_page, creation, events, refunds
-from sandbox.paypal.acts import approve
 from sandbox.paypal.captures import check_capture, check_invoice
 from sandbox.paypal.orders import Order, minimal, new_capture, shown
 from sandbox.paypal.refusals import Refusal, as_json, parse_json
@@ -161,7 +159,7 @@ class PayPalSandbox:
             case "GET", _ if request.path == events.CERTIFICATE_PATH:
                 return Response(200, {"Content-Type": "text/plain"}, events.certificate())
             case _, _ if request.path == approval_page.PATH:
-                return self._page(request.method, target, body)
+                return approval_page.answered(self, request.method, target, body)
             case "POST", [""]:
                 return self._create(request, body, fault)
             case "GET", ["", order_id]:
@@ -243,22 +241,6 @@ class PayPalSandbox:
         if order is None or order.account != account:
             raise Refusal(404, "INVALID_RESOURCE_ID")
         return order
-
-    def _page(self, method: str, target: str, body: bytes) -> Response:
-        """Show the approval page, or do what the shopper chose and return to the shop."""
-        if method != "POST":
-            tokens = parse_qs(target.partition("?")[2]).get("token", [""])
-            return approval_page.page(self.orders.get(tokens[0]))
-        try:
-            order_id, choice = approval_page.read_choice(body)
-        except KeyError:
-            return approval_page.page(None)
-        order, plan = self.orders.get(order_id), approval_page.CHOICES[choice]
-        if order is None or not order.is_open:
-            return approval_page.page(order)
-        if plan:
-            approve(self, order_id, plan)
-        return approval_page.return_to_shop(order, approved=bool(plan))
 
     def _shown(self, request: Request, order: Order, status: int) -> Response:
         full = request.headers.get("prefer") == "return=representation"

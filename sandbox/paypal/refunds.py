@@ -35,7 +35,7 @@ def order_of(orders: Iterable[Order], account: str, capture_id: str) -> Order:
 
 
 def find(orders: Iterable[Order], refund_id: str) -> JsonObject | None:
-    """Return a refund as it is now."""
+    """Return the present state of a refund, or None."""
     refunds = (each for order in orders for each in order.refunds)
     return next((each for each in refunds if each["id"] == refund_id), None)
 

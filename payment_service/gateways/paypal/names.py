@@ -72,7 +72,7 @@ def refund_id_of(found: object, order: Order) -> str | None:
 def order_of_refund(found: object, *, livemode: bool) -> Order | None:
     """Return the order that the custom_id of a refund names.
 
-    A refund of ours has a name of its own; one of the dashboard has the name of its payment.
+    A refund that this service made has its own name, one of the dashboard that of its payment.
     """
     parts = _unescaped(found)
     if not 2 <= len(parts) <= 3 or not all(map(_is_a_name, parts)):

@@ -53,7 +53,7 @@ class RefundClaims:
         if own >= MAX_REFUNDS:
             raise BadRequest(
                 f"An order can have {MAX_REFUNDS} refunds here, and this one has them all; make "
-                "further ones in Stripe's dashboard.",
+                "further ones in the gateway's dashboard.",
                 code="too_many_refunds",
             )
         return self._begin(look, None)

@@ -14,7 +14,7 @@ from typing import Literal
 from payment_service.errors import InFlight, NotFound
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, Intent
+from payment_service.gateways.intent import CANCELED, SUCCEEDED, Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
@@ -100,8 +100,8 @@ def _settle(context: Context, order: Order, deadline: Deadline) -> None:
     if record.state == "pending":
         raise InFlight("This order is being created by another request right now.")
     if context.gated_of(record):
-        settle(context, record, deadline)
-    else:
+        record, _ = settle(context, record, deadline)
+    if not context.gated_of(record) or record.payment_status == SUCCEEDED:
         check = MoneyCheck(context, dry_run=False, budget_seconds=deadline.left())
         check.settle(order)
     retry_on_race(lambda: _settle_strays(context, order, deadline))

@@ -215,7 +215,8 @@ def _refund(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
     )
     description = (
         "A `refund_id` of an order is refunded once, however often it is requested. A refund that "
-        "Stripe failed keeps its `refund_id`; try again with another one."
+        "failed at the gateway keeps its `refund_id`; try again with another one. An order that "
+        "was paid at PayPal is refunded there; PayPal keeps no `metadata` and no `reason` of it."
     )
     return _guarded({**operation, "description": description}, guarded=guarded)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +21,10 @@ from payment_service.errors import (
     StripeFailed,
 )
 from payment_service.key_store.contract import StoreUnavailable
+from payment_service.payments.changes.details import details_of
+from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.record.money import RefundEntry
+from payment_service.payments.recovery.by_hand import ByHand
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
 from sandbox.paypal import acts
@@ -70,8 +74,8 @@ def outcome(work: Callable[[], Any]) -> Any:
 
 
 def entry(bench: GatedBench, refund_id: str = "R-1") -> RefundEntry:
-    kept = bench.record().follow_up.refunds
-    [found] = [each for each in kept if each.refund_id == refund_id]
+    kept: FollowUp = bench.record().follow_up
+    [found] = [each for each in kept.refunds if each.refund_id == refund_id]
     return found
 
 
@@ -133,6 +137,21 @@ def test_too_long_refund_id_is_not_sent(bench: GatedBench) -> None:
     assert (raised.value.param, sends(bench)) == ("refund_id", 0)
     assert bench.refund("R" * 126, 500).amount == 500
     assert bench.refund("R" * 126, 500).replayed
+
+
+def test_operator_may_refund_what_is_left(bench: GatedBench) -> None:
+    facts = bench.context.gated["paypal"].facts
+    assert list(details_of(bench.record(), bench.now, facts).actions) == ["resolve", "refund"]
+    bench.refund("R-1", 500)
+    assert details_of(bench.record(), bench.now, facts).left == 599
+    bench.refund("R-2")
+    assert list(details_of(bench.record(), bench.now, facts).actions) == ["resolve"]
+
+
+def test_resolve_by_hand_records_the_dashboards_refund(bench: GatedBench) -> None:
+    dashboard(bench, "3.00")
+    ByHand(bench.orders, "eve").resolve(OrderRequest(order_id="A-1"))
+    assert bench.record().follow_up.refunded == 300
 
 
 def test_same_refund_with_other_parameters_is_rejected(bench: GatedBench) -> None:
@@ -269,7 +288,7 @@ def test_pending_refund_is_settled_by_reconcile(bench: GatedBench) -> None:
     assert entry(bench).status == "succeeded"
 
 
-# What the dashboard refunded.
+# Refunds of the dashboard.
 
 
 def test_refund_counts_what_the_dashboard_refunded(bench: GatedBench) -> None:
@@ -326,7 +345,7 @@ def test_event_of_another_payment_is_not_ours(bench: GatedBench) -> None:
     assert bench.apply_paypal(bench.paypal_events()[-1]) == "not_ours"
 
 
-# What is lost.
+# Lost records and unreadable answers.
 
 
 def test_refund_of_a_lost_entry_is_recognised(bench: GatedBench) -> None:
@@ -377,7 +396,7 @@ def test_refund_survives_a_crash_at_every_step(bench: GatedBench) -> None:
         bench = GatedBench()
         bench.approved()
         bench.complete()
-        crashed = bench.crashing(step, lambda bench=bench: bench.refund("R-1", 500))
+        crashed = bench.crashing(step, partial(bench.refund, "R-1", 500))
         bench.now += 200
         answer = bench.refund("R-1", 500)
         assert (made(bench), answer.amount_refunded) == ([("5.00", "COMPLETED")], 500)
