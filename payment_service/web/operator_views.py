@@ -82,8 +82,7 @@ def _read(work: Callable[[], T]) -> T:
 
 def _facts(context: Context, record: OrderRecord) -> GatewayFacts | None:
     try:
-        gated = context.gated_of(record)
-        return gated.facts if gated else context.gateway_of(record).facts
+        return (context.gated_of(record) or context.gateway_of(record)).facts
     except Misconfigured:
         return None
 

@@ -54,7 +54,7 @@ def _checkout(page: Page) -> Page:
 
 def _faults(page: Page) -> Page:
     page.goto("/demo/faults")
-    page.get_by_role("button", name="Run all six").click()
+    page.get_by_role("button", name="Run all seven").click()
     page.get_by_text("It came out right").wait_for(timeout=FAULTS_SECONDS * 1000)
     page.mouse.move(0, 0)
     return page

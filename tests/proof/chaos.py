@@ -17,10 +17,10 @@ from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.payments.record.transitions import LATE_LOOK_UPS_AFTER_SECONDS
 from payment_service.payments.recovery.late_intents import CLAIM_SECONDS
+from tests.proof.chaos_stores import ChaosStore
 from tests.proof.refund_chaos import Refunds
 from tests.support.aging import order_of
 from tests.support.sandbox_process import SandboxProcess
-from tests.support.servers import Postgres, Redis
 from tests.support.service_process import ServiceProcess
 
 # Small, so that requests that wait for a killed worker's lease end within the run.
@@ -87,8 +87,10 @@ class Tally:
     """The figures of a run; the three lists of orders at the end decide.
 
     `strays`: orders with a second payable PaymentIntent, never returned, that a look-up canceled.
+    `keeps`: the store lost no acknowledged write; only then must no order have two payable ones.
     """
 
+    keeps: bool
     counts: Counter[str] = field(default_factory=Counter)
     longest_seconds: float = 0.0
     orders: int = 0
@@ -122,19 +124,20 @@ class Chaos:
 
     def __init__(
         self,
-        store: Postgres | Redis,
+        store: ChaosStore,
         *,
         seed: int = 1,
         clients: int = 3,
         forgetful: bool = False,
         search_lag_seconds: float | None = None,
         refunds: bool = False,
+        only_store: bool = False,
     ) -> None:
         """`forgetful`: the store loses records or reverts them, as in a failover.
 
-        `refunds`: clients pay the orders and refund them, too.
+        `refunds`: clients pay the orders and refund them, too. `only_store`: nothing else fails.
         """
-        self._with_refunds = refunds
+        self._with_refunds, self._only_store = refunds, only_store
         self._store, self._clients, self._forgetful = store, clients, forgetful
         self._search_lag_seconds = search_lag_seconds
         self._older: dict[str, KeyRecord] = {}
@@ -143,7 +146,7 @@ class Chaos:
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._over = threading.Event()
-        self.tally = Tally()
+        self.tally = Tally(store.keeps and not forgetful)
 
     def __enter__(self) -> Self:
         self.sandbox = self._stack.enter_context(SandboxProcess())
@@ -165,7 +168,8 @@ class Chaos:
     def run(self, seconds: float, threads: int = 12) -> Tally:
         """Run clients and failures for `seconds`, then count."""
         ends_at = time.monotonic() + seconds
-        self._order_faults()
+        if not self._only_store:
+            self._order_faults()
         with self._beside(self._make_trouble):
             self._shop(threads, lambda: time.monotonic() < ends_at)
         self.sandbox.clear_faults()
@@ -294,16 +298,13 @@ class Chaos:
         while not self._over.wait(self._dice.uniform(0.5, 2.0)):
             if self._forgetful:
                 self._forget()
-            what = self._dice.choices(
-                ("kill -9 of a worker", "kill -9 of a service", "store restarts", "clock moves"),
-                (8, 1, 1, 3),
-            )[0]
+            what = self._next_trouble()
             if what == "clock moves" and moved < MOST_CLOCK_MOVES_SECONDS:
                 ahead = self._dice.uniform(1, 120)
                 self.sandbox.advance(ahead)
                 moved += ahead
-            elif what == "store restarts":
-                self._store.restart()
+            elif what == self._store.trouble:
+                self._store.fail()
             elif what == "kill -9 of a service":
                 service = self._dice.choice(self.services)
                 service.kill()
@@ -313,6 +314,16 @@ class Chaos:
                 if not self._kill_a_worker():
                     continue
             self._count_trouble(what)
+
+    def _next_trouble(self) -> str:
+        store = self._store
+        first = store.fails_over and not self.tally.counts[f"trouble: {store.trouble}"]
+        if self._only_store or first:
+            return store.trouble
+        return self._dice.choices(
+            ("kill -9 of a worker", "kill -9 of a service", store.trouble, "clock moves"),
+            (8, 1, store.weight, 3),
+        )[0]
 
     def _forget(self) -> None:
         """Delete the newest orders' records, or revert them to earlier versions."""
@@ -350,7 +361,7 @@ class Chaos:
     def _count(self) -> Tally:
         tally = self.tally
         if self.refunds is not None:
-            time.sleep(LOCK_SECONDS)
+            time.sleep(BUDGET_SECONDS)
             tally.refunds_left = self.refunds.finish(lambda: random.choice(self.services).url)
             tally.refunded_twice = self.refunds.twice()
             tally.counts += self.refunds.counts

@@ -13,7 +13,14 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from tests.proof.explorer.bounds import EDGE, PLAIN, PLAIN_OF_TWO, caught, suite_budget
+from tests.proof.explorer.bounds import (
+    EDGE,
+    PLAIN,
+    PLAIN_OF_TWO,
+    caught,
+    suite_budget,
+    within_promise,
+)
 from tests.proof.explorer.judge import A_BUG
 from tests.proof.explorer.mutants import MUTANTS, Mutant
 from tests.proof.explorer.scenarios import SCENARIOS
@@ -42,9 +49,11 @@ def all_of(number: int) -> Count:
 
 
 def some_of(number: int) -> Count:
-    many = DRAWN_OF_A_CROWD if SCENARIOS[number].crowd else DRAWN
-    seeds = itertools.islice(itertools.count(number * 1000), many)
-    return Explorer(SCENARIOS[number]).some(EDGE, seeds, until=FOREVER, workers=3)
+    scenario = SCENARIOS[number]
+    many = DRAWN_OF_A_CROWD if scenario.crowd else DRAWN
+    seeds, budget = itertools.count(number * 1000), within_promise(scenario, EDGE)
+    drawn = itertools.islice(seeds, many)
+    return Explorer(scenario).some(budget, drawn, until=FOREVER, workers=3)
 
 
 def findings_of(counts: list[Count], what: str) -> str:

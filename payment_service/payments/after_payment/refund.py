@@ -20,6 +20,7 @@ from payment_service.errors import PaymentError, RefundReused, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.refund import Refund, refunded_in_all
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.after_payment.entry_lease import is_at_work
 from payment_service.payments.after_payment.paid_order import Polling, paid_record
 from payment_service.payments.after_payment.record_money import report_doubled
 from payment_service.payments.after_payment.refund_claim import RefundClaims
@@ -124,11 +125,18 @@ class _Refunding:
                 Ending(self._context, claimed).reject(sent.cause)
             record = self._context.records.read(self._order) or claimed.look.record
             look = self._look(record)
-            adopted = self._adopted(look, entry_of(record, self._request.refund_id))
+            entry = entry_of(record, self._request.refund_id)
+            adopted = self._adopted(look, entry)
             if adopted is not None:
                 return adopted
             if isinstance(sent, KeySpent):
                 raise unknown(sent.cause) from sent.cause
+            if entry is None or (entry.state, entry.generation) != (
+                "rejected",
+                claimed.entry.generation,
+            ):
+                # Another request has claimed it since.
+                raise RecordChanged
             claimed, cause = self._claims.next(look, claimed.entry), sent.cause
         Ending(self._context, claimed).reject(cause)
         raise cause
@@ -155,7 +163,7 @@ class _Refunding:
             raise unknown()
 
     def _holds(self, entry: RefundEntry) -> bool:
-        return transitions.holds(entry.until, self._context.clock())
+        return is_at_work(self._context, self._deadline, self._order, entry)
 
     def _look(self, record: OrderRecord) -> Look:
         """List the refunds, after the record was read: a claim fails if it changed since."""

@@ -114,20 +114,25 @@ class RefundClaims:
 
     def _own(self, look: Look, entry: RefundEntry, what: str, *, in_doubt: bool) -> Claimed:
         """Rules 23 and 26: store the entry with our lease, if the record is the one that we saw."""
-        now, until = self._context.clock(), self._context.clock() + self._context.timing.lock
+        leased_at, now = self._deadline.monotonic(), self._context.clock()
+        sent_until = now + self._context.timing.lock
+        if in_doubt:
+            # The owner before us may be alive, and may have sent just before it lost its lease.
+            former = min(entry.sent_until, now + transitions.LONGEST_LOCK_SECONDS)
+            sent_until = max(sent_until, former)
         mine = replace(
             entry,
             state="pending",
             owner=self._context.owner(),
-            until=until,
-            sent_until=until,
+            until=now + transitions.LEASE_SECONDS,
+            sent_until=sent_until,
             updated_at=round(now, 3),
         )
         facts: dict[str, str | int] = {"refund_id": str(mine.refund_id), "amount": mine.amount}
         claimed = transitions.touched(look.record, now, what, **facts)
         claimed = with_entry(claimed, mine)
         self._context.records.write(look.record, claimed)
-        return Claimed(Look(claimed, look.refunds), mine, in_doubt)
+        return Claimed(Look(claimed, look.refunds), mine, in_doubt, leased_at)
 
     # The amount.
 

@@ -174,6 +174,7 @@ class _Creation:
 
     def _follow(self, record: OrderRecord) -> State:
         """Take the step that the order's record asks for, by the state table of the rules."""
+        context = self._context
         if record.follow_up.fenced:
             raise AlreadyPaid(record.sent.gateway)
         match transitions.next_step(record, self._wanted.fingerprint, self._context.clock()):
@@ -182,7 +183,7 @@ class _Creation:
             case Step.WAIT | Step.TAKE_OVER:
                 # If the lease is our own, our write lost a race to a history entry.
                 return self._take_over(record)
-            case Step.ASK_AGAIN if not self._asks_same_gateway(record):
+            case Step.ASK_AGAIN if not switching.is_asked_again(context, self._wanted, record):
                 return self._begin_next(record, whatever_health=True)
             case Step.ASK_AGAIN:
                 mine = transitions.asked_again(record, self._wanted, self._context.lease())
@@ -200,7 +201,8 @@ class _Creation:
         Rule 5: take over if it did not for the whole time of a lease. Stop when too little time is
         left for another read of the store.
         """
-        known = self._context.watch.seen_for(record, self._deadline.monotonic())
+        lease = record.owner, record.locked_until
+        known = self._context.watch.seen_for(record.order, lease, self._deadline.monotonic())
         if known >= transitions.LEASE_SECONDS:
             return self._take_over(record)
         left = max(transitions.LEASE_SECONDS - known, FIRST_POLL_SECONDS)
@@ -219,8 +221,8 @@ class _Creation:
         left, and one at a gateway whose circuit is open is passed over without another send.
         """
         ours = self._claims.holds(record)
-        if switching.is_gated(self._context, record) and not ours:
-            return self._take_over_gated(record)
+        if not (ours or switching.is_resent(self._context, self._wanted, record)):
+            return self._begin_next(record)
         there = None if ours else self._second_place(record)
         if there is None and not ours:
             # Its outcome would be of no use to this request, and the record stays as it is.
@@ -232,25 +234,6 @@ class _Creation:
             return self._claims.take(record, mine)
         mine = transitions.taken_over(record, self._context.lease())
         return self._claims.take(record, mine, inherited=True)
-
-    def _take_over_gated(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
-        """Rule 2: send a young key again, even if the first gateway is well by now.
-
-        A store that went back may have lost that this attempt is captured.
-        """
-        facts = self._context.gated[record.sent.gateway].facts
-        age = self._context.clock() - record.first_sent_at
-        accepted = switching.accepts(self._context, self._wanted, facts.name)
-        same = accepted and self._wanted.fingerprint == record.fingerprint
-        if same and age < facts.key_is_safe_seconds:
-            mine = transitions.taken_over(record, self._context.lease())
-            return self._claims.take(record, mine, inherited=True)
-        return self._begin_next(record)
-
-    def _asks_same_gateway(self, record: OrderRecord) -> bool:
-        """Whether a rejected attempt is sent again: not at a gated gateway, where a new one may."""
-        gated = switching.is_gated(self._context, record)
-        return not gated and switching.accepts(self._context, self._wanted, record.sent.gateway)
 
     def _begin_next(
         self,

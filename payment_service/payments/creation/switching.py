@@ -85,6 +85,28 @@ def begin_at(
     return second
 
 
+def is_resent(context: Context, wanted: Wanted, record: OrderRecord) -> bool:
+    """Whether a request that takes a pending attempt over sends its key again (rule 2).
+
+    At a gated gateway only the same request does, and only a young key. It does so even if the
+    first gateway is well by now: a store that went back may have lost a capture of the attempt.
+    """
+    if not is_gated(context, record):
+        return True
+    gateway = context.gated[record.sent.gateway].facts
+    accepted = accepts(context, wanted, gateway.name)
+    is_young = context.clock() - record.first_sent_at < gateway.key_is_safe_seconds
+    return accepted and wanted.fingerprint == record.fingerprint and is_young
+
+
+def is_asked_again(context: Context, wanted: Wanted, record: OrderRecord) -> bool:
+    """Whether a request sends a rejected attempt again; else it begins the next attempt.
+
+    A rejection at a gated gateway leaves nothing, so its key need not be used up.
+    """
+    return not is_gated(context, record) and accepts(context, wanted, record.sent.gateway)
+
+
 def lets_through(context: Context) -> bool:
     """Whether a new attempt may go to the open gateway; see Health."""
     failover = context.failover

@@ -14,12 +14,12 @@ from typing import Literal
 from payment_service.errors import InFlight, NotFound
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, SUCCEEDED, Intent
+from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
 from payment_service.payments.creation.resolve import is_unknown, resolve
-from payment_service.payments.gated.complete import settle
+from payment_service.payments.gated.complete import settle as complete
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import retry_on_race
@@ -99,12 +99,22 @@ def _settle(context: Context, order: Order, deadline: Deadline) -> None:
         raise NotFound("There is no PaymentIntent of this order.")
     if record.state == "pending":
         raise InFlight("This order is being created by another request right now.")
-    if context.gated_of(record):
-        record, _ = settle(context, record, deadline)
-    if not context.gated_of(record) or record.payment_status == SUCCEEDED:
-        check = MoneyCheck(context, dry_run=False, budget_seconds=deadline.left())
-        check.settle(order)
+    check = MoneyCheck(context, dry_run=False, budget_seconds=deadline.left())
+    if context.gated_of(record) is not None:
+        retry_on_race(lambda: _complete(context, order, deadline))
+        after = context.records.read(order)
+        if after is not None and after.payment_status == SUCCEEDED:
+            check.settle(order)
+        return
+    check.settle(order)
     retry_on_race(lambda: _settle_strays(context, order, deadline))
+
+
+def _complete(context: Context, order: Order, deadline: Deadline) -> None:
+    """Complete the payment at a gated gateway, as the reconciler does. Raises RecordChanged."""
+    record = context.records.read(order)
+    if record is not None and record.state == "created" and record.payment_status not in OVER:
+        complete(context, record, deadline.earlier(context.timing.store), by_itself=True)
 
 
 def _settle_strays(context: Context, order: Order, deadline: Deadline) -> None:

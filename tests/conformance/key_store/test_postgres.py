@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any
 
 import psycopg
@@ -143,6 +144,28 @@ def test_a_write_that_postgresql_rejects_fails_alone(url: str, store: KeyStore) 
         good = [pool.submit(store.claim, record(f"B-{number}")) for number in range(20)]
         assert {type(each.exception(20)) for each in bad} == {StoreUnavailable}
         assert {each.result(20).order.order_id for each in good} == {f"B-{n}" for n in range(20)}
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("list_client", "key_records_by_client"),
+        ("list_mode", "key_records_by_mode"),
+        ("list_alarms", "key_records_alarm"),
+        ("unlisted", "key_records_unlisted"),
+    ],
+)
+def test_a_page_is_read_from_its_index(store: KeyStore, url: str, name: str, index: str) -> None:
+    store.ping()
+    numbers = count(1)
+    text = statement("postgres", f"{name}.sql")
+    sql = re.sub(r"%\(\w+\)s", lambda _: f"${next(numbers)}", text)
+    with psycopg.connect(url) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        connection.execute("SET enable_seqscan = off")
+        plan = str(connection.execute(f"EXPLAIN (GENERIC_PLAN) {sql}".encode()).fetchall())
+    assert f"using {index}" in plan or f"on {index}" in plan
+    assert "Seq Scan" not in plan
 
 
 def test_a_batch_looks_keys_up_however_small_the_table_was(url: str, store: KeyStore) -> None:

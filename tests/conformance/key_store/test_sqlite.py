@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import resource
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from payment_service.key_store import open_key_store, shared_memory_store
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.row import as_row
 from payment_service.key_store.sqlite.store import REPLACED, SqliteStore
+from payment_service.key_store.statements import statement
 from tests.support.key_stores import order, record
 
 # Root may write whatever the file says; this user may not.
@@ -289,3 +292,23 @@ def test_threads_leave_no_more_connections_than_were_used_at_once(path: Path) ->
     store.close()
     with pytest.raises(StoreUnavailable):
         store.ping()
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("list_client", "key_records_by_client"),
+        ("list_mode", "key_records_by_mode"),
+        ("list_alarms", "key_records_alarm"),
+        ("unlisted", "key_records_unlisted"),
+    ],
+)
+def test_a_page_is_read_from_its_index(path: Path, name: str, index: str) -> None:
+    store = open_key_store(f"sqlite:///{path}")
+    store.ping()
+    sql = statement("sqlite", f"{name}.sql")
+    values = dict.fromkeys(re.findall(r":(\w+)", sql), 0)
+    with closing(sqlite3.connect(path)) as connection:
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall())
+    assert f"SEARCH key_records USING INDEX {index}" in plan
+    store.close()

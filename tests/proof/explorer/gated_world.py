@@ -46,6 +46,9 @@ SILENCES = {"Stripe falls silent": "lost before", "Stripe works on in silence": 
 SPEAKS = "Stripe answers again"
 EXECUTES = "PayPal executes"
 
+# The actors that end a payment at PayPal by a write of our own.
+CHANGES = ("cancel", "update")
+
 
 @dataclass(frozen=True, slots=True)
 class TwoGateways:
@@ -86,7 +89,7 @@ class Second:
     """The second gateway of one world; `silent` is the fault of every send to Stripe, if any."""
 
     def __init__(self, world: World, two: TwoGateways) -> None:
-        self._world, self.two = world, two
+        self._world, self.two, self._faults = world, two, world.guide.left.faults
         self.sandbox = OneToken(world.clock, seed=1, rules=Rules(token_seconds=TOKEN_SECONDS))
         self.executing: list[tuple[float, Execution]] = []
         self.silent: str | None = None
@@ -170,10 +173,14 @@ class Second:
     def may_go_back_to(self, version: KeyRecord) -> bool:
         """Whether the rules keep the promise for a store that goes back to this version.
 
-        Not to one before the attempt that PayPal captured: rule 22 is about that.
+        Not to one before the attempt that PayPal captured: only a mark at Stripe would help. Nor to
+        one before its claim, if another fault can keep PayPal from answering a cancellation.
         """
         taken = self.judge.taken_attempt()
-        return taken is None or version.attempt >= taken
+        if taken is None:
+            return True
+        changes = any(each.name in CHANGES for each in self._world.workers)
+        return version.attempt >= taken and not (changes and self._faults > 1)
 
     def state(self) -> tuple[Any, ...]:
         """Return what the future depends on, hashable."""

@@ -76,7 +76,7 @@ def test_unsuited_order_stays_at_stripe_and_the_log_says_why(
 
 
 def test_requests_that_accept_other_gateways_share_no_answer(bench: Bench) -> None:
-    """H16: while one request is at PayPal, another one of the order cannot use a redirect."""
+    """While one request is at PayPal, another one of the order cannot use a redirect."""
     bench.open_circuit()
     followers: list[threading.Thread] = []
     failures: list[Exception] = []

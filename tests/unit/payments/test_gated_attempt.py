@@ -14,10 +14,11 @@ from payment_service.gateways.outcome import PaidBefore
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.creation.resolve import resolve
+from payment_service.payments.health import FAILURES
+from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
-from sandbox.faults import FaultOrder
 from tests.support.flow_bench import BUDGET_SECONDS
-from tests.support.switch_bench import ANY, PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
+from tests.support.switch_bench import PAYPAL_ONLY, STRIPE_ONLY, TwoGateways
 
 T = TypeVar("T")
 
@@ -209,10 +210,6 @@ def test_resent_creation_that_is_approved_is_completed(bench: Bench) -> None:
 # Rejections.
 
 
-def reject_at_paypal(bench: Bench) -> None:
-    bench.paypal.faults.order(FaultOrder("not_found_404", ANY, count=None))
-
-
 def test_rejection_after_a_switch_reports_the_first_failure(bench: Bench) -> None:
     """The client may send the same request again: Stripe takes the order later."""
     bench.silence_stripe()
@@ -338,6 +335,18 @@ class Slow(Fenced):
 # Late owners.
 
 
+def elsewhere_at_once(bench: Bench) -> str:
+    """Have another process, whose circuit is open, take the released order; return its payment."""
+    bench.on_answer = lambda: None
+    record = bench.record()
+    assert bench.records.replace(record, replace(record, owner="", version=record.version + 1))
+    other = bench.another()
+    assert other.failover
+    for _ in range(FAILURES):
+        other.failover.health.note("stripe", failed=True)
+    return bench.ask_in(other).intent.id
+
+
 def test_late_paypal_answer_is_not_given_out(bench: Bench) -> None:
     """Rule 6: the order went on at Stripe while PayPal made a payment."""
     bench.open_circuit()
@@ -357,23 +366,11 @@ def test_late_paypal_answer_is_not_given_out(bench: Bench) -> None:
 
 
 def test_late_stripe_answer_is_not_given_out(bench: Bench) -> None:
-    """H5: the order went on at PayPal while Stripe made a PaymentIntent."""
-    at_paypal: list[str] = []
-
-    def take_away() -> None:
-        bench.on_answer = lambda: None
-        record = bench.record()
-        released = replace(record, owner="", version=record.version + 1)
-        assert bench.records.replace(record, released)
-        other = bench.another()
-        assert other.failover
-        for _ in range(5):
-            other.failover.health.note("stripe", failed=True)
-        at_paypal.append(bench.ask_in(other).intent.id)
-
-    bench.on_answer = take_away
+    """The order went on at PayPal while Stripe made a PaymentIntent."""
+    theirs: list[str] = []
+    bench.on_answer = lambda: theirs.append(elsewhere_at_once(bench))
     created = bench.ask()
-    assert [created.intent.id] == at_paypal
+    assert [created.intent.id] == theirs
     assert bench.payable() == []
 
 
@@ -387,3 +384,43 @@ def test_unknown_attempt_at_paypal_is_closed_without_a_call(bench: Bench) -> Non
     assert record is not None
     assert record.state == "rejected"
     assert (len(bench.at_paypal), bench.stripe_sends()) == (sends, 0)
+
+
+def test_owner_that_lost_its_order_passes_nothing_over(bench: Bench) -> None:
+    """Rule 15: only the owner of a pending attempt may switch."""
+    theirs: list[str] = []
+    bench.silence_stripe("lost_after")
+    bench.on_answer = lambda: theirs.append(elsewhere_at_once(bench))
+    created = bench.ask()
+    assert ([created.intent.id], created.replayed) == (theirs, True)
+    assert (bench.record().attempt, bench.orders()) == (2, 1)
+
+
+def test_late_answer_of_a_lost_record_is_canceled(bench: Bench) -> None:
+    """Rule 13: the attempt of the same number at PayPal is another one."""
+    theirs: list[str] = []
+
+    def lose() -> None:
+        bench.on_answer = lambda: None
+        assert bench.records.forget(bench.record())
+        other = bench.another()
+        theirs.append(bench.ask_in(other, accepts=PAYPAL_ONLY).intent.id)
+
+    bench.on_answer = lose
+    created = bench.ask()
+    assert ([created.intent.id], bench.record().attempt) == (theirs, 1)
+    assert bench.payable() == []
+
+
+def test_key_names_the_gateway(bench: Bench) -> None:
+    keys: list[str] = []
+
+    class Listening(Refusing):
+        def create(self, sent: Any, key: str, deadline: Deadline) -> Any:
+            keys.append(key)
+            return self._inner.create(sent, key, deadline)
+
+    bench.context = replace(bench.context, gated={"paypal": Listening(bench)})
+    bench.open_circuit()
+    bench.ask()
+    assert keys == [idempotency_key(None, "A-1", 1, "paypal")]

@@ -257,7 +257,7 @@ def test_rejection_of_a_resend_says_nothing_about_the_first_send(bench: GatedBen
     plan(bench, "COMPLETED")
     with pytest.raises(BadRequest):
         bench.refund("R-2", 100)
-    bench.now += HOUR
+    bench.now += 2 * HOUR
     assert bench.refund("R-1", 1000).amount == 1000
     assert made(bench) == [("10.00", "COMPLETED")]
 

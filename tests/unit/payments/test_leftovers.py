@@ -96,7 +96,7 @@ def test_leftover_is_canceled_while_paypal_is_unknown(bench: TwoGateways) -> Non
 
 
 def test_recorded_paypal_payment_is_not_asked_for_at_stripe(bench: TwoGateways) -> None:
-    """H11: its id is unknown there, which says nothing about it (rule 13)."""
+    """Its id is unknown there, which says nothing about it (rule 13)."""
     left(bench)
     at_paypal = bench.record().payment_intent_id
     bench.look_at_all()
