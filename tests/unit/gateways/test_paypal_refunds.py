@@ -86,6 +86,11 @@ def test_a_name_of_other_software_is_no_refund_of_ours(found: str) -> None:
     assert order is None or is_a_name(order.order_id)
 
 
+def test_a_refund_of_the_dashboard_has_the_name_of_its_payment() -> None:
+    assert order_of_refund("shop-7:A-1", livemode=False) == ORDER
+    assert refund_id_of("shop-7:A-1", ORDER) is None
+
+
 def test_a_long_name_leaves_out_the_order() -> None:
     order = Order(livemode=False, client_id=None, order_id="A" * 100)
     assert refund_name(order, "R" * 40) == "," + "R" * 40

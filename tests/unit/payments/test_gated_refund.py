@@ -339,7 +339,18 @@ def test_event_of_our_refund_changes_nothing(bench: GatedBench) -> None:
     assert bench.deliver_all().count("order.refunded") == 1
 
 
-def test_event_of_another_payment_is_not_ours(bench: GatedBench) -> None:
+def test_event_that_names_the_payment_brings_back_order_and_refund(bench: GatedBench) -> None:
+    payment_id = payment(bench).id
+    bench.refund("R-1", 500)
+    event = bench.paypal_events()[-1]
+    related = {"supplementary_data": {"related_ids": {"order_id": payment_id}}}
+    bench.lose()
+    assert bench.apply_paypal({**event, "resource": {**event["resource"], **related}}) == "applied"
+    assert (bench.status(), bench.record().follow_up.refunded) == ("succeeded", 500)
+    assert bench.refund("R-1", 500).replayed
+
+
+def test_event_of_a_lost_order_that_names_no_payment_is_not_ours(bench: GatedBench) -> None:
     dashboard(bench)
     bench.lose()
     assert bench.apply_paypal(bench.paypal_events()[-1]) == "not_ours"
