@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from payment_service.errors import PaymentError, RefundAtGateway, RefundReused, StripeFailed
+from payment_service.errors import PaymentError, RefundReused, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.refund import Refund, refunded_in_all
 from payment_service.key_store.contract import Order, StoreUnavailable
@@ -105,8 +105,6 @@ class _Refunding:
     def _step(self) -> RefundAnswer | None:
         """Return the answer; None to look again."""
         record = paid_record(self._context, self._order, self._deadline, self._request.refund_id)
-        if self._context.gated_of(record):
-            raise RefundAtGateway(record.sent.gateway)
         entry = entry_of(record, self._request.refund_id)
         if entry is not None:
             self._check_same(entry)
@@ -172,8 +170,8 @@ class _Refunding:
         if record.payment_intent_id is None:
             # The store went back to a version from before the payment.
             raise RecordChanged
-        gateway = self._context.gateway_of(record)
-        refunds = gateway.list_refunds(record.payment_intent_id, self._deadline)
+        money = self._context.money_of(record)
+        refunds = money.list_refunds(record.payment_intent_id, self._deadline)
         report_doubled(self._context, record, refunds)
         return Look(record, refunds)
 

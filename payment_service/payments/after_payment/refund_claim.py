@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from payment_service.errors import BadRequest, NotPaid, StripeFailed
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 from payment_service.payments.after_payment.paid_order import Polling
 from payment_service.payments.after_payment.refund_end import Ending
@@ -54,7 +53,7 @@ class RefundClaims:
         if own >= MAX_REFUNDS:
             raise BadRequest(
                 f"An order can have {MAX_REFUNDS} refunds here, and this one has them all; make "
-                "further ones in Stripe's dashboard.",
+                "further ones in the gateway's dashboard.",
                 code="too_many_refunds",
             )
         return self._begin(look, None)
@@ -64,7 +63,7 @@ class RefundClaims:
         amount = self._amount(look, over)
         now = self._context.clock()
         assert look.record.payment_intent_id
-        gateway = self._context.gateway_of(look.record)
+        money = self._context.money_of(look.record)
         entry = RefundEntry(
             refund_id=self._request.refund_id,
             amount=amount,
@@ -72,7 +71,7 @@ class RefundClaims:
             fingerprint=self._request.fingerprint,
             asked=self._request.amount is not None,
             intent_id=look.record.payment_intent_id,
-            sent=SentParams(gateway.api_version, self._request.params(amount), gateway.facts.name),
+            sent=money.params_of_refund(self._request.params(amount)),
             generation=1 if over is None else over.generation + 1,
             first_sent_at=now,
         )
@@ -110,7 +109,7 @@ class RefundClaims:
 
     def _is_old(self, record: OrderRecord, entry: RefundEntry) -> bool:
         """Whether the gateway may have forgotten the key."""
-        facts = self._context.gateway_of(record).facts
+        facts = self._context.money_of(record).facts
         return self._context.clock() - entry.first_sent_at >= facts.key_is_safe_seconds
 
     def _own(self, look: Look, entry: RefundEntry, what: str, *, in_doubt: bool) -> Claimed:
@@ -153,8 +152,8 @@ class RefundClaims:
         intent = fetch_recorded(self._context, look.record, self._deadline)
         if intent.status != "succeeded":
             raise NotPaid(intent.status)
-        gateway = self._context.gateway_of(look.record)
-        gateway.check_amount(self._request.amount or 0, str(intent.currency))
+        money = self._context.money_of(look.record)
+        money.check_amount(self._request.amount or 0, str(intent.currency))
         mine = own.refund_id if own else None
         entries = look.record.follow_up.refunds
         others = (each for each in entries if mine is None or each.refund_id != mine)

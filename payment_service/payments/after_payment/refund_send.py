@@ -44,9 +44,9 @@ class RefundSend:
             raise InFlight(ANOTHER_REQUEST)
         # Rule 24: every sender uses the key and the text of the entry.
         key = refund_key(order.client_id, order.order_id, str(entry.refund_id), entry.generation)
-        gateway = self.context.gateway_of(claimed.look.record)
+        money = self.context.money_of(claimed.look.record)
         with lease.renewed():
-            outcome = gateway.refund(entry.intent_id, entry.sent, key, self.deadline)
+            outcome = money.refund(entry.intent_id, entry.sent, key, self.deadline)
         if isinstance(outcome, Refunded):
             return Done(outcome.refund, outcome.replayed)
         return self._failed(claimed, outcome)

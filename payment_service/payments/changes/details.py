@@ -144,10 +144,10 @@ def _actions(record: OrderRecord, gateway: GatewayFacts | None, *, held: bool) -
         return
     if status == AUTHORIZED or (status not in TAKEN and status != CANCELED):
         yield "cancel"
-    # At a gated gateway the service captures by itself, and only the shop can refund.
+    # At a gated gateway the service captures without a request.
     if status == AUTHORIZED and not gateway.gated:
         yield "capture"
-    if left_to_refund(record) and not gateway.gated:
+    if left_to_refund(record):
         yield "refund"
 
 

@@ -122,6 +122,8 @@ class MoneyCheck:
         """
         deadline = self._deadline()
         intent = fetch_recorded(self.context, record, deadline)
+        if intent.missing and self.context.gated_of(record):
+            return False, record
         money = fetch_money(self.context, record, intent, deadline)
         more = shows_more(self.context, record, intent, money)
         closed = self._closed(record, intent, money)
