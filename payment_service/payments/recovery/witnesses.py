@@ -108,8 +108,9 @@ class _Witnessing:
         now = self._context.clock()
         try:
             made = self._make()
-        except Refused:
-            self._write(lambda held: witness.refused(held, now, refused.code))
+        except Refused as error:
+            code = error.code
+            self._write(lambda held: witness.refused(held, now, code))
             return True
         if made:
             self._write(lambda held: witness.made(held, now))
