@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from payment_service.errors import PaymentError, StripeFailed, StripeUnreachable
-from payment_service.gateways.contract import Gateway
+from payment_service.gateways.contract import Gateway, NamedPayment
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
+from payment_service.payments.creation.moved import adopted, find_moved
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
@@ -25,27 +26,41 @@ class Elsewhere:
         self._context, self._deadline = context, deadline
 
     def settle(self) -> Intent | None:
-        """Return the payment that an open gateway has taken; the record names it then.
+        """Return the payment that a gateway has taken; the record names it then.
 
         Cancel every other payment of the order there, each after the record names it as ending
         (rule 4). If a gateway does not answer, the capture waits or goes on, as the settings say.
-        Raises StripeUnreachable if it waits, and RecordChanged.
+        Raises StripeUnreachable if it waits, or if a mark names a payment that its gateway does
+        not show (rule 22), and RecordChanged.
         """
         for gateway in (self._context.gateway, *self._context.other_gateways.values()):
+            deadline = self._soon()
             try:
-                taken = self._taken_at(gateway, self._soon())
+                found = gateway.find(self.record.order, self._since(gateway), deadline)
+            except PaymentError as failed:
+                self._go_on(failed)
+                continue
+            named = find_moved(self._context, self.record.order, found, self._deadline)
+            try:
+                taken = self._taken_of(gateway, found, deadline)
             except RecordChanged:
                 raise
             except PaymentError as failed:
-                if self._waits():
-                    raise StripeUnreachable(
-                        "The payment is approved. It is captured once the first gateway has "
-                        "answered what it has of this order; ask again."
-                    ) from failed
-                continue
+                self._go_on(failed)
+                taken = []
+            if named is not None and named.intent.id != self.record.payment_intent_id:
+                return self._adopt_named(named, taken)
             if taken:
                 return self._adopt(gateway, taken)
         return None
+
+    def _go_on(self, failed: PaymentError) -> None:
+        """Raise StripeUnreachable if the capture waits for the gateway that failed."""
+        if self._waits():
+            raise StripeUnreachable(
+                "The payment is approved. It is captured once the first gateway has answered "
+                "what it has of this order; ask again."
+            ) from failed
 
     def _waits(self) -> bool:
         """Whether a capture waits for the open gateways; without a setting it does."""
@@ -55,9 +70,8 @@ class Elsewhere:
         ends_at = min(self._deadline.at, self._deadline.monotonic() + LOOK_SECONDS)
         return Deadline(ends_at, self._deadline.monotonic)
 
-    def _taken_at(self, gateway: Gateway, deadline: Deadline) -> list[Intent]:
+    def _taken_of(self, gateway: Gateway, found: list[Intent], deadline: Deadline) -> list[Intent]:
         """Return the order's payments that the gateway has taken, after the others are canceled."""
-        found = gateway.find(self.record.order, self._since(gateway), deadline)
         ends = [
             each if each.status in TAKEN else self._end(gateway, each, deadline)
             for each in found
@@ -95,6 +109,15 @@ class Elsewhere:
             facts = {"payment_intent_id": each.id, "beside": newest.id, "status": each.status}
             self._context.report("two_taken", self.record, **facts)
         return newest
+
+    def _adopt_named(self, named: NamedPayment, taken: list[Intent]) -> Intent:
+        """Record the payment that a mark names, because the store has lost it (rule 22)."""
+        self._write(adopted(self._context, self.record, named))
+        self._context.report("adopted", self.record, status=named.intent.status)
+        for each in taken:
+            facts = {"payment_intent_id": each.id, "beside": named.intent.id}
+            self._context.report("two_taken", self.record, **facts)
+        return named.intent
 
     def _write(self, after: OrderRecord) -> None:
         self._context.records.write(self.record, after)
