@@ -1,4 +1,4 @@
-"""The invariants of an order that may be paid at either of two gateways (rules 13 to 21)."""
+"""The invariants of an order that may be paid at either of two gateways (rules 13 to 22)."""
 
 from __future__ import annotations
 

@@ -472,3 +472,44 @@ def test_adoption_that_crashes_at_any_step_is_repeated(bench: GatedBench) -> Non
             bench.now += 60
             check_answered(bench, payment_id)
             step += 1
+
+
+# Before the capture of a second payment.
+
+
+def switched_again(bench: GatedBench) -> str:
+    """Lose the record, and pass the order over again while Stripe is silent; approve.
+
+    PayPal has forgotten the first creation by then, or it would return that one.
+    """
+    bench.lose()
+    bench.now += 7 * HOUR
+    bench.silence_stripe()
+    again = bench.ask_in(bench.context).intent.id
+    bench.heal_stripe()
+    bench.approve_as(again)
+    return again
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_payment_is_not_captured_if_a_mark_names_the_first(
+    bench: GatedBench, kind: str
+) -> None:
+    payment_id = witnessed(bench, kind)
+    assert switched_again(bench) != payment_id
+    sent = bench.captures_sent()
+    assert bench.complete().id == payment_id
+    assert bench.captures_sent() == sent
+    check_answered(bench, payment_id)
+
+
+def test_second_payment_waits_for_what_the_mark_names(bench: GatedBench) -> None:
+    payment_id = witnessed(bench)
+    again = switched_again(bench)
+    match = Match(method="GET", path=f"/v2/checkout/orders/{payment_id}")
+    bench.paypal.faults.order(FaultOrder("lost_before", match, count=None))
+    assert isinstance(bench.tried(), StripeUnreachable)
+    assert (bench.record().payment_intent_id, bench.status()) == (again, "requires_capture")
+    bench.heal_paypal()
+    assert bench.complete().id == payment_id
+    assert bench.money_taken() == [payment_id]
