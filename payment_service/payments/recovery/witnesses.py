@@ -124,8 +124,8 @@ class _Witnessing:
     def _used_up(self, found: list[Intent], *, marked_all: bool) -> bool:
         """Send the order's first key there; return whether it gives nothing that can be paid.
 
-        A key that holds a failure gives nothing, and a request that meets it goes on to the next
-        one; the same holds for a canceled payment that could not be marked.
+        A request that meets a saved failure, or a canceled payment without a mark, goes on to the
+        next key. So does this.
         """
         order, known = self._record.order, {each.id for each in found}
         for number in range(FIRST_ATTEMPT, self._record.attempt + 1):

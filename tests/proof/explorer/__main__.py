@@ -103,10 +103,11 @@ TAIL = """
 The scenarios that begin with "two gateways" run the code against both stand-ins. A shopper pays
 each PaymentIntent or approves each PayPal order that left the service, at any step or never. A
 cancellation, an update, the events of both gateways, the late look-ups, the jobs that look for
-approvals and make witnesses, and the reconciler run concurrently with the requests. Every send to PayPal but that for a
-token is a step. It is lost before or after its execution, once or throughout, executes slowly, or
-gets 403, 409, 500 or 503; a capture is also declined, refused for good or left pending. Stripe may
-fall silent at any step, whether it works on or not, and answer again at any later one.
+approvals and make witnesses, and the reconciler run concurrently with the requests. Every send to
+PayPal but that for a token is a step. It is lost before or after its execution, once or throughout,
+executes slowly, or gets 403, 409, 500 or 503; a capture is also declined, refused for good or left
+pending. Stripe may fall silent at any step, whether it works on or not, and answer again at any
+later one.
 
 After every step:
 

@@ -38,7 +38,7 @@ def bench() -> GatedBench:
 
 
 def paid(bench: GatedBench, kind: str = "circuit open", plan: str = "COMPLETED") -> str:
-    """Pay the order at PayPal. `kind`: why it is there, or what came of its send to Stripe."""
+    """Pay the order at PayPal. `kind`: why it went there, or the fate of its send to Stripe."""
     if kind == "circuit open":
         payment_id = bench.given_out()
     else:
@@ -121,7 +121,7 @@ def test_witness_is_found_for_a_day(bench: GatedBench, later: float, lag: float)
 def test_paid_order_without_a_witness_is_paid_twice_if_its_record_is_lost(
     bench: GatedBench,
 ) -> None:
-    """What the witness is for: without it, the new payment can be paid."""
+    """Without the witness, the shopper can pay the new payment too."""
     paid(bench)
     bench.heal_stripe()
     bench.lose()
@@ -180,7 +180,7 @@ def test_rebuilt_record_gets_its_witness_again(bench: GatedBench) -> None:
     assert (state(bench), len(bench.made()), bench.payable()) == ("made", made, [])
 
 
-# Who may meet it.
+# Requests that meet the mark.
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -427,7 +427,6 @@ def test_crash_at_any_step_repeats_safely(kind: str) -> None:
         job = witnesses(bench)
         [due] = job.due(10)
         ended = not bench.crashing(step, partial(job.run, due))
-        # Whoever meets what the crash left behind finds nothing to pay there.
         bench.now += 3 * 61
         if not ended:
             assert make(bench) in ([True], [])
