@@ -21,7 +21,7 @@ DUE, MADE, REFUSED = "due", "made", "refused"
 FIRST_AFTER_SECONDS, LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 5.0, 60.0, 3600.0
 GIVE_UP_AFTER_SECONDS = 86_400.0
 
-# The last late look-up cancels what a leftover made late. The witness marks it some time after that.
+# The last late look-up cancels what a leftover made late, and the witness marks it afterwards.
 AFTER_LAST_LOOK_SECONDS = 300.0
 
 _MARK = re.compile("([a-z]+):([A-Za-z0-9_-]+)")
