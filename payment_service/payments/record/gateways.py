@@ -46,9 +46,9 @@ class GatedCapture:
 class Witness:
     """The mark at the open gateway that the order is paid at a gated one (rule 22).
 
-    `state`: `due`, `made`, or `refused` by the open gateway. `at`: when to make it, or to look
-    once more for what has appeared late (Unix seconds); None: never. `until`: when the service
-    gives it up.
+    `state`: `due`, `made`, `refused` by the open gateway, or `given_up`. `at`: when to make it, or
+    to look once more for what has appeared late (Unix seconds); None: never. `until`: when the
+    service sends no key any more.
     """
 
     state: str

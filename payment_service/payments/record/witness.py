@@ -14,7 +14,7 @@ from payment_service.payments.record.gateways import Witness
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.schema.gateway_names import GATEWAY_TITLES
 
-DUE, MADE, REFUSED = "due", "made", "refused"
+DUE, MADE, REFUSED, GIVEN_UP = "due", "made", "refused", "given_up"
 
 # The first try comes soon after the payment; the pauses between the tries double from a minute to
 # an hour. A key lives for a day, and after that the witness helps no order of today.
@@ -58,8 +58,23 @@ def taken(record: OrderRecord, now: float) -> OrderRecord:
     assert witness
     age = now - (witness.until - GIVE_UP_AFTER_SECONDS)
     at = now + min(max(age, LEAST_PAUSE_SECONDS), MOST_PAUSE_SECONDS)
-    planned = Witness(witness.state, at if at < witness.until else None, witness.until)
-    return transitions.amended(record, witness=planned)
+    return transitions.amended(record, witness=Witness(witness.state, at, witness.until))
+
+
+def is_late(record: OrderRecord, now: float) -> bool:
+    """Whether it is too late to send a key; what earlier tries made is still canceled."""
+    witness = record.follow_up.witness
+    return witness is not None and now >= witness.until
+
+
+def given_up(record: OrderRecord, now: float) -> OrderRecord:
+    """Record that a late try has left nothing that can be paid: no other follows."""
+    witness = record.follow_up.witness
+    assert witness
+    if witness.state == MADE:
+        return transitions.amended(record, witness=Witness(MADE, None, witness.until))
+    noted = transitions.touched(record, now, "witness given up")
+    return noted.with_follow_up(witness=Witness(GIVEN_UP, None, witness.until))
 
 
 def dropped(record: OrderRecord) -> OrderRecord:
@@ -75,7 +90,7 @@ def made(record: OrderRecord, now: float) -> OrderRecord:
     again = None
     if last is not None:
         again = max(last + transitions.LAST_LOOK_AFTER_SECONDS, now) + AFTER_LAST_LOOK_SECONDS
-    after = Witness(MADE, again if again and again < witness.until else None, witness.until)
+    after = Witness(MADE, again, witness.until)
     if witness.state == MADE:
         return transitions.amended(record, witness=after)
     noted = transitions.touched(record, now, "witness", moved_to=mark_of(record))

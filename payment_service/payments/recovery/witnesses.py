@@ -102,10 +102,11 @@ class _Witnessing:
     def __init__(self, context: Context, record: OrderRecord, deadline: Deadline) -> None:
         self._context, self._record, self._deadline = context, record, deadline
         self._gateway, self._mark = context.gateway, witness.mark_of(record)
+        self._began = context.clock()
 
     def run(self) -> bool:
         """Return whether the witness is made, or will never be. Raises PaymentError."""
-        now = self._context.clock()
+        now = self._began
         try:
             made = self._make()
         except Refused as error:
@@ -113,12 +114,15 @@ class _Witnessing:
             self._write(lambda held: witness.refused(held, now, code))
             return True
         if made:
-            self._write(lambda held: witness.made(held, now))
+            end = witness.given_up if witness.is_late(self._record, now) else witness.made
+            self._write(lambda held: end(held, now))
         return made
 
     def _make(self) -> bool:
         found = self._gateway.find(self._record.order, self._since(), self._deadline)
         marked = [self._settled(each) for each in found]
+        if witness.is_late(self._record, self._began):
+            return True
         return self._used_up(found, marked_all=all(marked))
 
     def _used_up(self, found: list[Intent], *, marked_all: bool) -> bool:

@@ -304,9 +304,22 @@ def test_service_gives_up_after_a_day(bench: GatedBench) -> None:
     while bench.record().follow_up.witness.at is not None and tries < 100:
         bench.now = max(bench.now, bench.record().follow_up.witness.at)
         tries += len(make(bench))
-    assert (20 < tries < 50, state(bench)) == (True, "due")
+        if tries == 40:
+            bench.heal_stripe()
+    assert (40 < tries < 50, state(bench), bench.made()) == (True, "given_up", [])
     bench.now += 48 * HOUR
     assert make(bench) == []
+
+
+def test_late_try_cancels_what_an_earlier_one_made(bench: GatedBench) -> None:
+    paid(bench)
+    bench.heal_stripe()
+    bench.sandbox.faults.order(FaultOrder("lost_after", CREATE, count=None))
+    bench.now += 61
+    assert (make(bench), len(bench.payable())) == ([False], 1)
+    bench.now += 25 * HOUR
+    assert make(bench) == [True]
+    assert (state(bench), bench.payable()) == ("given_up", [])
 
 
 def test_leftover_that_appears_late_is_marked_too(bench: GatedBench) -> None:
