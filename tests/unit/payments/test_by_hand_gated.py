@@ -56,4 +56,4 @@ def test_only_what_the_gateway_can_do_is_offered(bench: GatedBench) -> None:
     assert shown.actions == ("resolve", "cancel")
     bench.complete()
     shown = details_of(bench.record(), bench.now, gateway.facts)
-    assert shown.actions == ("resolve",)
+    assert shown.actions == ("resolve", "refund")
