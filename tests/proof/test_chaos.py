@@ -9,6 +9,7 @@ import pytest
 
 from tests.proof.chaos import SEARCH_LAGS_SECONDS, Chaos
 from tests.proof.chaos_stores import STORES, RestartedRedis
+from tests.proof.gateway_chaos import GatewayChaos
 
 SECONDS = 5
 
@@ -60,3 +61,13 @@ def test_chaos_refunds_nothing_twice(name: str, forgetful: bool) -> None:
     assert tally.counts["refunds: 200"] > 5
     assert (tally.refunded_twice, tally.refunds_left) == ([], [])
     assert (tally.two_given, tally.unanswered) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["postgresql", "redis"])
+def test_chaos_at_two_gateways_yields_one_payment_for_each_order(name: str) -> None:
+    with STORES[name]() as store, GatewayChaos(store) as chaos:
+        tally = chaos.run(SECONDS)
+    print(tally.table())
+    assert (tally.two_payments, tally.unanswered) == ([], [])
+    assert (tally.uncaptured, tally.leftovers) == ([], [])
+    assert tally.counts["orders captured at PayPal"]

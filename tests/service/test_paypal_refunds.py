@@ -11,8 +11,8 @@ import pytest
 from requests import Response
 from requests.exceptions import RequestException
 
+from tests.service.test_killed_between_gateways import again
 from tests.service.test_second_gateway import (
-    again_until_paid,
     paypal,
     paypal_process,
     service_of,
@@ -41,7 +41,7 @@ def service(
         paypal.webhooks(url=f"{running.url}/webhook/paypal")
         silence(stripe, "lost_before")
         press(sold(running.create("A-1", **BOTH))["redirect_url"])
-        again_until_paid(running, "A-1")
+        again(running, "A-1")
         yield running
 
 

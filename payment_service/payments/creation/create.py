@@ -15,6 +15,8 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from payment_service.errors import (
     AlreadyPaid,
     GatewayNotAccepted,
@@ -31,11 +33,12 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
-from payment_service.payments.creation import serving, switching
+from payment_service.payments.creation import moved, serving, switching
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.claims import Claims
 from payment_service.payments.creation.gated_attempt import GatedAttempt
 from payment_service.payments.creation.owned_record import release_and_raise
+from payment_service.payments.creation.recorded_intent import find_recorded
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
@@ -59,6 +62,8 @@ MAX_FAILED_ATTEMPTS_PER_REQUEST = 2
 # Back-off while another owner holds the lease: first wait, growth, cap. A creation takes 0.3 s.
 FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
 
+# The time of a gated gateway whose attempt is being left; the rest is for the next attempt.
+LEAVE_SECONDS = 3.0
 
 State = AttemptResult | Claimed | OrderRecord
 
@@ -118,9 +123,11 @@ class _Creation:
             there = switching.begin_at(self._context, there)
         return self._claims.first(there)
 
-    def _carry_out(self, claimed: Claimed) -> AttemptResult:
+    def _carry_out(self, claimed: Claimed) -> State:
         """Carry out the attempt at the gateway that its record names (rule 13)."""
         record, deadline = claimed.record, self._deadline
+        if claimed.leaving:
+            return self._leave(claimed)
         if switching.is_gated(self._context, record):
             if claimed.inherited and self._context.failover and self._may_go_back():
                 deadline = switching.share(self._context, self._began, deadline)
@@ -135,6 +142,17 @@ class _Creation:
         if self._second_place(record) is not None:
             share = switching.share(self._context, self._began, deadline)
         return Attempt(self._context, self._wanted, claimed, deadline, share).carry_out()
+
+    def _leave(self, claimed: Claimed) -> State:
+        """Leave an attempt at a gated gateway, unless that shows an approval or a capture of it.
+
+        Without an answer it is left too: the record says that nothing was given out (rule 14).
+        """
+        deadline = self._deadline.at_most(LEAVE_SECONDS)
+        end = GatedAttempt(self._context, self._wanted, claimed, deadline).carry_out()
+        if isinstance(end, AttemptOver | GatewayFailed):
+            return self._begin_next(end.record)
+        return end
 
     def _second_place(self, record: OrderRecord) -> Wanted | None:
         """Return where this request can pass a pending order over to; None once it has done so."""
@@ -189,7 +207,7 @@ class _Creation:
                 mine = transitions.asked_again(record, self._wanted, self._context.lease())
                 return self._claims.take(record, mine)
             case Step.BEGIN_NEXT:
-                return self._begin_next(record)
+                return self._begin_after(record)
             case Step.SERVE:
                 return self._serve(record)
             case Step.REFUSE:
@@ -222,7 +240,7 @@ class _Creation:
         """
         ours = self._claims.holds(record)
         if not (ours or switching.is_resent(self._context, self._wanted, record)):
-            return self._begin_next(record)
+            return self._begin_to_leave(record)
         there = None if ours else self._second_place(record)
         if there is None and not ours:
             # Its outcome would be of no use to this request, and the record stays as it is.
@@ -234,6 +252,19 @@ class _Creation:
             return self._claims.take(record, mine)
         mine = transitions.taken_over(record, self._context.lease())
         return self._claims.take(record, mine, inherited=True)
+
+    def _begin_to_leave(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+        """Take a gated attempt over to send a young key again before it is left.
+
+        A store that went back may have lost that the shopper has paid it.
+        """
+        if not switching.is_young(self._context, record):
+            return self._begin_next(record)
+        # Raises BadRequest before the claim if no gateway can take the next attempt.
+        switching.begin_at(self._context, self._wanted, record, whatever_health=True)
+        mine = transitions.taken_over(record, self._context.lease())
+        taken = self._claims.take(record, mine, inherited=True)
+        return replace(taken, leaving=True) if isinstance(taken, Claimed) else taken
 
     def _begin_next(
         self,
@@ -264,6 +295,34 @@ class _Creation:
         mine = switching.next_attempt(self._context, record, there, self._context.lease(), why)
         return self._claims.take(record, mine, failed=failed)
 
+    def _begin_after(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+        """Begin the attempt after a canceled one, unless a mark says that it is paid (rule 22).
+
+        Without the open gateway's answer the next attempt begins at the other one, or not at all.
+        """
+        context, is_created = self._context, record.state == "created"
+        if not (context.gated and is_created) or switching.is_gated(context, record):
+            return self._begin_next(record)
+        if transitions.is_gone(record):
+            return self._begin_next(record)
+        try:
+            intent = find_recorded(context, record, self._deadline)
+        except PaymentError:
+            there = switching.second_place(context, self._wanted, record)
+            if there is None:
+                raise
+            return self._begin_next(record, there=there)
+        if intent is not None and self._is_moved(record, intent):
+            return LookAgain()
+        return self._begin_next(record)
+
+    def _is_moved(self, record: OrderRecord, intent: Intent) -> bool:
+        """Whether the record no longer names this payment, whose mark names another (rule 22)."""
+        try:
+            return moved.adopt_instead(self._context, record, intent, self._deadline)
+        except RecordChanged:
+            return True
+
     def _serve(self, record: OrderRecord) -> Created | Claimed | GatewayFailed | LookAgain:
         """Return the current recorded payment, or begin the next attempt if it is canceled.
 
@@ -272,6 +331,8 @@ class _Creation:
         try:
             record, intent = serving.current(self._context, self._wanted, record, self._deadline)
         except RecordChanged:
+            return LookAgain()
+        if not switching.is_gated(self._context, record) and self._is_moved(record, intent):
             return LookAgain()
         if intent.missing:
             return self._record_missing(record, intent)

@@ -63,6 +63,7 @@ _NO_APPROVAL: dict[str, Any] = {
     "gated_capture": None,
     "approval_look": None,
     "approval_looks": 0,
+    "witness": None,
 }
 
 

@@ -132,7 +132,7 @@ def _settle_strays(context: Context, order: Order, deadline: Deadline) -> None:
 
 def _strays(context: Context, record: OrderRecord, deadline: Deadline) -> Iterator[Intent]:
     kept = record.follow_up
-    # What an order at a gated gateway may have left is at the account's open one (rule 17).
+    # The leftovers of an order at a gated gateway are at the account's open one (rule 17).
     gateway = context.gateway if context.gated_of(record) else context.gateway_of(record)
     for intent_id in kept.ending:
         with suppress(NoSuchIntent):

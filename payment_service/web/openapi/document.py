@@ -43,7 +43,7 @@ from payment_service.payments.request.existing_order import (
     StatusRequest,
     UpdateRequest,
 )
-from payment_service.payments.request.metadata import OURS
+from payment_service.payments.request.metadata import RESERVED
 from payment_service.web.openapi import answers, order_list
 from payment_service.web.openapi.examples import ANSWERS, REQUESTS
 from payment_service.web.openapi.responses import (
@@ -343,7 +343,7 @@ def _refund_request() -> dict[str, Any]:
     """Return the schema of a refund, whose metadata has a limit and a reserved name of its own."""
     schema = request_schema(RefundRequest)
     metadata = schema["properties"]["metadata"]
-    names = {**metadata["anyOf"][0]["propertyNames"], "not": {"enum": [*OURS, "refund_id"]}}
+    names = {**metadata["anyOf"][0]["propertyNames"], "not": {"enum": [*RESERVED, "refund_id"]}}
     field = {
         **metadata["anyOf"][0],
         "propertyNames": names,

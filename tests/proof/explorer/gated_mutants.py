@@ -19,12 +19,13 @@ from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.changes import webhook
 from payment_service.payments.creation import create, switching
 from payment_service.payments.creation.owned_record import OwnedRecord
-from payment_service.payments.gated import cancel
+from payment_service.payments.gated import cancel, elsewhere
 from payment_service.payments.gated.capture import Capturing
 from payment_service.payments.gated.elsewhere import Elsewhere
-from payment_service.payments.record import gated_transitions, transitions
+from payment_service.payments.record import gated_transitions, transitions, witness
 from payment_service.payments.record.gated_transitions import Act
 from payment_service.payments.record.races import RecordChanged
+from payment_service.payments.recovery.witnesses import _Witnessing
 
 Patched = AbstractContextManager[Any]
 
@@ -129,9 +130,9 @@ def takes_another_404_for_its_own() -> Patched:
     """Stripe, asked for a PayPal order, does not know it."""
     real = gated_transitions.after_reading
 
-    def after(record: Any, found: Any, *, capture: bool) -> Act:
+    def after(record: Any, found: Any, now: float, *, capture: bool) -> Act:
         is_claimed = gated_transitions.is_claimed(record)
-        return Act.LAPSED if is_claimed else real(record, found, capture=capture)
+        return Act.LAPSED if is_claimed else real(record, found, now, capture=capture)
 
     return patch.object(gated_transitions, "after_reading", after)
 
@@ -161,6 +162,18 @@ def stripes_event_takes_the_order() -> Patched:
     return patch.object(webhook, "_apply_elsewhere", apply)
 
 
+def reads_no_mark() -> Patched:
+    return patch.object(witness, "named_by", lambda _: None)
+
+
+def uses_no_key_up() -> Patched:
+    return patch.object(_Witnessing, "_used_up", lambda *_, **__: True)
+
+
+def asks_for_no_mark_before_a_capture() -> Patched:
+    return patch.object(elsewhere, "find_moved", lambda *_: None)
+
+
 NEW, SILENT = ("two gateways: new order",), ("two gateways: new order, Stripe silent",)
 WORKS_ON = ("two gateways: new order, Stripe works on in silence",)
 GIVEN_OUT = ("two gateways: given out, then Stripe silent",)
@@ -170,6 +183,10 @@ FORGOTTEN_SILENT = ("two gateways: given out forgotten, approved, silent",)
 LOST_CAPTURE = ("two gateways: capture forgotten, and canceled",)
 CLAIMED = ("two gateways: claimed, captured",)
 EXPIRED = ("two gateways: expired at PayPal, and looked at",)
+LOST, LOST_UNMADE = (
+    ("two gateways: witness made, record lost",),
+    ("two gateways: witness made, record lost, no leftover",),
+)
 EVENT = ("two gateways: approved, and Stripe's event",)
 
 # The rule, what breaks it, the scenarios where that can show, and the patch.
@@ -187,6 +204,9 @@ GATED_MUTANTS: tuple[tuple[int, str, tuple[str, ...], Callable[[], Patched]], ..
     (19, "no other gateway is asked before a capture", FORGOTTEN, asks_nowhere_else),
     (19, "a capture does not wait for Stripe", FORGOTTEN_SILENT, captures_at_once),
     (21, "each request gives the order another name", SILENT, names_each_request_otherwise),
+    (22, "a mark at Stripe is not read", LOST, reads_no_mark),
+    (22, "the order's first key at Stripe is not used up", LOST_UNMADE, uses_no_key_up),
+    (22, "no mark is asked for before a capture", LOST, asks_for_no_mark_before_a_capture),
 )
 
 # The same, with a store that breaks the rule.

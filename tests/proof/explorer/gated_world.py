@@ -173,7 +173,7 @@ class Second:
     def may_go_back_to(self, version: KeyRecord) -> bool:
         """Whether the rules keep the promise for a store that goes back to this version.
 
-        Not to one before the attempt that PayPal captured: only a mark at Stripe would help. Nor to
+        Not to one before the attempt that PayPal captured: the witness may not be made yet. Nor to
         one before its claim, if another fault can keep PayPal from answering a cancellation.
         """
         taken = self.judge.taken_attempt()
