@@ -6,7 +6,11 @@ import pytest
 
 from payment_service.payments.changes.details import details_of
 from payment_service.payments.recovery.by_hand import ByHand
-from payment_service.payments.request.existing_order import CancelRequest, OrderRequest
+from payment_service.payments.request.existing_order import (
+    CancelRequest,
+    OrderRequest,
+    RefundRequest,
+)
 from tests.support.gated_bench import GatedBench
 
 ANNA = "operator:anna"
@@ -45,6 +49,15 @@ def test_a_cancellation_is_signed(bench: GatedBench) -> None:
     bench.given_out()
     ByHand(bench.orders, ANNA).cancel(CancelRequest(order_id="A-1"))
     assert bench.record().payment_status == "canceled"
+    assert signed(bench)
+
+
+def test_a_refund_is_signed(bench: GatedBench) -> None:
+    bench.approved()
+    bench.complete()
+    request = RefundRequest(order_id="A-1", refund_id="by-hand-1", amount=500)
+    ByHand(bench.orders, ANNA).refund(request)
+    assert bench.record().follow_up.refunded == 500
     assert signed(bench)
 
 
