@@ -269,7 +269,7 @@ GATED_SCENARIOS = (
         beside=WITNESS,
     ),
     _two("witness made, record lost", witnessed_then_lost, WAITS, last=EDITED),
-    _two("witness made, record lost, two amounts", witnessed_then_lost, WAITS, EDITED),
+    _two("witness made, record lost, two amounts", witnessed_then_lost, WAITS, EDITED, last=EDITED),
     _two("witness made, record lost, no leftover", witnessed_then_lost_too, WAITS),
     _two("witness made, record lost, looked at", witnessed_then_lost, WAITS, ONE, LOOK),
     _two("paid leftover", paid_leftover, WAITS),
