@@ -134,7 +134,8 @@ The rules promise less than that in four cases, and the search leaves them out:
 
 - The record is lost as a whole, or goes back to before the switch, after PayPal has captured and
   before the witness is made, or a day after it. The next request begins at Stripe, which does not
-  know of the capture.
+  know of the capture. The same holds for a request that cannot use PayPal, if PayPal does not
+  answer.
 - The store goes back while Stripe does not answer, and captures do not wait
   (`FAILOVER_CAPTURE=at_once`). So where they do not wait, the store goes back only in searches of
   one fault, and not where Stripe is silent from the start.

@@ -32,9 +32,13 @@ LIGHT = (
 )
 NO_FAULT = Budget(faults=0, switches=1)
 
-# The store has lost a capture, and PayPal may not answer when the order is canceled: the question
-# before a cancellation narrows that, and does not close it.
-PROMISED_WITHOUT_FAULTS = ("two gateways: capture forgotten, and canceled",)
+# The store has lost a capture, and PayPal may not answer when the order is canceled, or when its
+# pending attempt is left: the question before that narrows it, and does not close it.
+PROMISED_WITHOUT_FAULTS = (
+    "two gateways: capture forgotten, and canceled",
+    "two gateways: switch forgotten, and walked",
+    "two gateways: switch forgotten, and canceled",
+)
 
 # The budget of the schedules drawn by seed.
 EDGE = Budget(faults=4, switches=8)

@@ -126,6 +126,24 @@ def captures_at_once() -> Patched:
     return patch.object(Elsewhere, "_waits", lambda _: False)
 
 
+def takes_a_refusal_for_the_end() -> Patched:
+    return patch.object(gated_transitions, "may_arrive", lambda *_: False)
+
+
+def leaves_without_asking() -> Patched:
+    return patch.object(switching, "is_young", lambda *_: False)
+
+
+def captures_beside_what_is_left() -> Patched:
+    real = Elsewhere._end_all
+
+    def end_all(self: Any, gateway: Any, found: Any, deadline: Any) -> Any:
+        taken, left = real(self, gateway, found, deadline)
+        return ([], []) if left else (taken, left)
+
+    return patch.object(Elsewhere, "_end_all", end_all)
+
+
 def takes_another_404_for_its_own() -> Patched:
     """Stripe, asked for a PayPal order, does not know it."""
     real = gated_transitions.after_reading
@@ -181,6 +199,8 @@ APPROVED, CANCELED = ("two gateways: approved",), ("two gateways: approved, and 
 FORGOTTEN = ("two gateways: given out forgotten, approved",)
 FORGOTTEN_SILENT = ("two gateways: given out forgotten, approved, silent",)
 LOST_CAPTURE = ("two gateways: capture forgotten, and canceled",)
+ON_ITS_WAY = ("two gateways: capture on its way",)
+SWITCH_LOST = ("two gateways: switch forgotten, and walked",)
 CLAIMED = ("two gateways: claimed, captured",)
 EXPIRED = ("two gateways: expired at PayPal, and looked at",)
 LOST, LOST_UNMADE = (
@@ -194,6 +214,7 @@ GATED_MUTANTS: tuple[tuple[int, str, tuple[str, ...], Callable[[], Patched]], ..
     (13, "a 404 of one gateway is taken for the other's", CLAIMED, takes_another_404_for_its_own),
     (13, "an event of Stripe's takes an order at PayPal", EVENT, stripes_event_takes_the_order),
     (14, "rule 9 is kept beside a second gateway", NEW, answers_unrecorded),
+    (14, "a pending attempt is left without a question", SWITCH_LOST, leaves_without_asking),
     (15, "what was given out is passed over", GIVEN_OUT, passes_over_what_was_given_out),
     (17, "a leftover is adopted while it is ending", EXPIRED, adopts_what_is_ending),
     (17, "a leftover is not looked for", WORKS_ON, forgets_leftovers),
@@ -201,8 +222,15 @@ GATED_MUTANTS: tuple[tuple[int, str, tuple[str, ...], Callable[[], Patched]], ..
     (18, "a capture goes on after a lost race", CANCELED, captures_after_a_lost_race),
     (18, "a cancellation does not see the claim", CANCELED, cancels_what_is_claimed),
     (18, "a cancellation does not ask PayPal", LOST_CAPTURE, cancels_without_asking),
+    (18, "a refusal ends what may still be captured", ON_ITS_WAY, takes_a_refusal_for_the_end),
     (19, "no other gateway is asked before a capture", FORGOTTEN, asks_nowhere_else),
     (19, "a capture does not wait for Stripe", FORGOTTEN_SILENT, captures_at_once),
+    (
+        19,
+        "what cannot be canceled is paid beside",
+        FORGOTTEN,
+        captures_beside_what_is_left,
+    ),
     (21, "each request gives the order another name", SILENT, names_each_request_otherwise),
     (22, "a mark at Stripe is not read", LOST, reads_no_mark),
     (22, "the order's first key at Stripe is not used up", LOST_UNMADE, uses_no_key_up),

@@ -7,15 +7,16 @@ from functools import partial
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.creation.states import Created
-from payment_service.payments.idempotency_key import idempotency_key
+from payment_service.payments.idempotency_key import gated_capture_key, idempotency_key
 from payment_service.payments.recovery.witnesses import Pace, Witnesses
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match
 from tests.proof.explorer.actors import Actor, Canceler, Hook, Looker, Updater, Walker
 from tests.proof.explorer.gated_actors import Approver, GatedHook, Witnesser
-from tests.proof.explorer.gated_world import BOTH, PAYPAL, STRIPE, Second, TwoGateways
+from tests.proof.explorer.gated_world import BOTH, PAYPAL, STRIPE, OnItsWay, Second, TwoGateways
 from tests.proof.explorer.scenario import CREATE, Scenario
 from tests.proof.explorer.world import HEADERS, HOUR, ORDER, World
 
@@ -112,6 +113,31 @@ def claimed(world: World, kind: str) -> None:
     _second(world).sandbox.faults.clear()
 
 
+def capture_on_its_way(world: World, *, declined: bool = False) -> None:
+    """The first send of a capture got no answer, and arrives almost an hour later.
+
+    `declined`: a second send was declined, so that the claim is taken back.
+    """
+    claimed(world, "lost_before")
+    record = world.store.versions[-1]
+    order_id, sent = record.payment_intent_id, SentParams.parse(record.params)
+    assert order_id
+    gateway = world.calm_context().gated[PAYPAL]
+    key = gated_capture_key(PAYPAL, order_id, 1)
+    deadline = Deadline.after(HOUR, world.clock)
+    if declined:
+        _second(world).sandbox.orders[order_id].plan = "INSTRUMENT_DECLINED"
+        assert isinstance(world.ask(1099), Created)
+        assert _second(world).approve(order_id)
+
+    def arrive() -> None:
+        # The reason to refuse the sends between may be gone.
+        _second(world).sandbox.orders[order_id].plan = "COMPLETED"
+        gateway.capture(order_id, sent, key, deadline)
+
+    _second(world).executing.append((world.now + HOUR - 100, OnItsWay(arrive)))
+
+
 def paid_leftover(world: World) -> None:
     """Other software of the shop gave the leftover's secret away, and the shopper paid it."""
     approved(world)
@@ -180,6 +206,15 @@ def witnessed_then_lost(world: World, kind: str = "lost_after") -> None:
 def witnessed_then_lost_too(world: World) -> None:
     """The same, and Stripe had made nothing before the witness."""
     witnessed_then_lost(world, "lost_before")
+
+
+def switch_forgotten(world: World) -> None:
+    """PayPal's order was captured, and the store went back to the attempt before its answer."""
+    approved(world)
+    assert isinstance(world.ask(1099), Created)
+    pending = [each for each in world.store.versions if each.attempt == 2]
+    world.go_back(pending[0])
+    world.sleep(20)
 
 
 def canceled(world: World) -> None:
@@ -257,6 +292,14 @@ GATED_SCENARIOS = (
     _two("claimed, captured", partial(claimed, kind="error_500_with_object")),
     _two("claimed, not captured", partial(claimed, kind="error_503")),
     _two("claimed, and canceled", partial(claimed, kind="error_503"), amounts=ONE, beside=CANCEL),
+    _two("capture on its way", capture_on_its_way, SURE, amounts=ONE),
+    _two("capture on its way, and canceled", capture_on_its_way, SURE, amounts=ONE, beside=CANCEL),
+    _two(
+        "capture on its way, declined",
+        partial(capture_on_its_way, declined=True),
+        SURE,
+        amounts=ONE,
+    ),
     _two("given out forgotten, approved", given_out_forgotten, WAITS),
     _two("given out forgotten, approved, silent", given_out_forgotten_then_silent, WAITS),
     _two("capture forgotten", capture_forgotten),
@@ -272,6 +315,8 @@ GATED_SCENARIOS = (
     _two("witness made, record lost, two amounts", witnessed_then_lost, WAITS, EDITED, last=EDITED),
     _two("witness made, record lost, no leftover", witnessed_then_lost_too, WAITS),
     _two("witness made, record lost, looked at", witnessed_then_lost, WAITS, ONE, LOOK),
+    _two("switch forgotten, and walked", switch_forgotten, amounts=ONE, beside=WALK),
+    _two("switch forgotten, and canceled", switch_forgotten, amounts=ONE, beside=CANCEL),
     _two("paid leftover", paid_leftover, WAITS),
     _two("paid leftover, and looked at", paid_leftover, WAITS, amounts=ONE, beside=LOOK),
     _two("late leftover, and looked at", late_leftover, amounts=ONE, beside=LOOK),

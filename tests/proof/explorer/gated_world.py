@@ -66,6 +66,13 @@ class TwoGateways:
     accepts: tuple[frozenset[str], ...] = (BOTH,)
 
 
+@dataclass(frozen=True, slots=True)
+class OnItsWay:
+    """A request to PayPal that left its sender and has not arrived. `arrive` lets it arrive."""
+
+    arrive: Callable[[], object]
+
+
 class OneToken(PayPalSandbox):
     """PayPal's stand-in without random ids for what no state depends on: tokens and debug ids."""
 
@@ -91,7 +98,7 @@ class Second:
     def __init__(self, world: World, two: TwoGateways) -> None:
         self._world, self.two, self._faults = world, two, world.guide.left.faults
         self.sandbox = OneToken(world.clock, seed=1, rules=Rules(token_seconds=TOKEN_SECONDS))
-        self.executing: list[tuple[float, Execution]] = []
+        self.executing: list[tuple[float, Execution | OnItsWay]] = []
         self.silent: str | None = None
         self.shoppers = 0
         self.judge = GatedJudge(world, self)
@@ -134,7 +141,10 @@ class Second:
         due = [each for each in self.executing if each[0] <= self._world.now]
         self.executing = [each for each in self.executing if each[0] > self._world.now]
         for _, execution in due:
-            self.sandbox.finish(execution)
+            if isinstance(execution, OnItsWay):
+                execution.arrive()
+            else:
+                self.sandbox.finish(execution)
         self.sandbox.settle()
 
     def approve(self, order_id: str) -> bool:
