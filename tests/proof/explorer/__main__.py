@@ -119,8 +119,8 @@ After every step:
   invoice id;
 - only recorded payments leave the service, and only at a gateway that the request accepts.
 
-At the end both gateways answer, and the late look-ups run for two hours: then no leftover can be
-paid or is still listed, one more request gets a payment, the shopper pays it, and a request a day
+At the end both gateways answer, and the late look-ups and the witnesses run for two hours: then no
+leftover can be paid or is still listed, one more request gets a payment, the shopper pays it, and a request a day
 later gets the same one. Rule 9's own invariant holds with one gateway only.
 
 The rules promise less than that in four cases, and the search leaves them out:
