@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks import cpu_split, scale, servers, start, steady
+from benchmarks import cpu_split, failover, scale, servers, start, steady
 from benchmarks.load import Load, run_load
 from benchmarks.picture import draw
 from benchmarks.results import Result, check, summarize, table
@@ -30,7 +30,7 @@ from benchmarks.servers import Server
 from tests.support.servers import Postgres, Redis
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["hold", "fast", "cpu", "replay", "steady", "start", "scale"]
+PARTS = ["hold", "fast", "cpu", "replay", "steady", "start", "failover", "scale"]
 TABLE, NUMBERS, PICTURE = HERE / "results.md", HERE / "results.json", HERE / "results.svg"
 
 
@@ -115,10 +115,14 @@ def main() -> int:
         ]
         begun = "start" in options.only
         starts = start.measure((servers.flask_sample(), *stores, servers.node())) if begun else []
+        switched = [
+            failover.measure(each, options.seconds) for each in stores if "failover" in options.only
+        ]
     scaled = scale.measure(options.seconds) if "scale" in options.only else []
     text = table(results) + (steady.table(calm) if calm else "")
     text += start.table(starts) if starts else ""
     text += cpu_split.table(split) if split else ""
+    text += failover.table(switched) if switched else ""
     text += scale.table(scaled) if scaled else ""
     text = f"{measured_with()}\n\n{text}"
     print(text)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from benchmarks.servers import ROOT, STRIPE_PORT, Server
+from benchmarks.servers import PAYPAL_PORT, ROOT, STRIPE_PORT, Server
 
 START_SECONDS = 30.0
 
@@ -55,6 +55,15 @@ def fake_stripe(seconds: float = 0.0, slow_every: int = 0) -> Iterator[RunningSe
     options = ("--seconds", str(seconds), "--slow-every", str(slow_every))
     command = (sys.executable, "-m", "benchmarks.fake_stripe", "--port", str(STRIPE_PORT), *options)
     with _process(command, None, STRIPE_PORT) as found:
+        yield found
+
+
+@contextmanager
+def paypal_stand_in(seconds: float) -> Iterator[RunningServer]:
+    """Run PayPal's stand-in; each creation takes `seconds`."""
+    options = ("--port", str(PAYPAL_PORT), "--latency-seconds", str(seconds))
+    command = (sys.executable, "-m", "sandbox.paypal", *options)
+    with _process(command, None, PAYPAL_PORT) as found:
         yield found
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
 
-PORT, STRIPE_PORT = 4260, 4261
+PORT, STRIPE_PORT, PAYPAL_PORT = 4260, 4261, 4262
 STRIPE = f"http://127.0.0.1:{STRIPE_PORT}"
+PAYPAL = f"http://127.0.0.1:{PAYPAL_PORT}"
 
 # Two processes each, on a machine of two cores.
 WORKERS = 2
@@ -52,6 +53,21 @@ def ours(name: str, key_store_url: str = "memory://", port: int = PORT, **settin
     }
     command = (sys.executable, "-m", "gunicorn", "stripe_back_end_api:app")
     return Server(name, command, environ, port)
+
+
+def with_paypal(server: Server) -> Server:
+    """Our service with PayPal as its second gateway."""
+    environ = {
+        "GATEWAYS": "stripe,paypal",
+        "FAILOVER": "1",
+        "FAILOVER_AFTER_SECONDS": "2",
+        "PAYPAL_CLIENT_ID": "app-1",
+        "PAYPAL_CLIENT_SECRET": "secret",
+        "PAYPAL_API_BASE": PAYPAL,
+        "PAYPAL_RETURN_URL": "http://shop.invalid/paid?order={order_id}",
+        "PAYPAL_CANCEL_URL": "http://shop.invalid/cart?order={order_id}",
+    }
+    return replace(server, environ={**server.environ, **environ})
 
 
 def node() -> Server:

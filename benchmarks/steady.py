@@ -44,12 +44,12 @@ def measure(server: Server, seconds: int) -> Steady:
 
 def _measured(server: Server, seconds: int) -> Steady:
     with fake_stripe(STRIPE_SECONDS):
-        direct = _latencies(STRIPE_PORT, _to_stripe, seconds)
+        direct = latencies(STRIPE_PORT, _to_stripe, seconds)
         with running(server):
-            _latencies(PORT, _to_us, 2)
-            through = _latencies(PORT, _to_us, seconds)
+            latencies(PORT, _to_us, 2)
+            through = latencies(PORT, _to_us, seconds)
     with fake_stripe(STRIPE_SECONDS, slow_every=2), running(server):
-        fast = [each for each in _latencies(PORT, _to_us, seconds) if each < SLOW_SECONDS * 1000]
+        fast = [each for each in latencies(PORT, _to_us, seconds) if each < SLOW_SECONDS * 1000]
     (d50, d99), (t50, t99), (b50, _) = map(_p50_and_p99, (direct, through, fast))
     return Steady(server.name, d50, t50 - d50, t99 - d99, b50, b50 / t50)
 
@@ -73,30 +73,39 @@ def table(found: Sequence[Steady]) -> str:
 
 def _to_us() -> bytes:
     body = f'{{"amount":1099,"currency":"usd","order_id":"{uuid.uuid4().hex}"}}'
-    return _post("/create-payment-intent", "application/json", body)
+    return post("/create-payment-intent", "application/json", body)
 
 
 def _to_stripe() -> bytes:
     form = f"amount=1099&currency=usd&metadata[order_id]={uuid.uuid4().hex}"
-    return _post("/v1/payment_intents", "application/x-www-form-urlencoded", form)
+    return post("/v1/payment_intents", "application/x-www-form-urlencoded", form)
 
 
-def _post(path: str, kind: str, body: str) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+def post(path: str, kind: str, body: str, headers: str = "") -> bytes:
+    """Return a POST request; each line of `headers` ends with CR and LF."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-def _latencies(port: int, request: Callable[[], bytes], seconds: int) -> list[float]:
-    return asyncio.run(_send_at_rate(port, request, seconds * RATE))
+def latencies(
+    port: int, request: Callable[[], bytes], seconds: int, rate: int = RATE
+) -> list[float]:
+    """Send requests at a fixed rate; return the milliseconds of each response.
+
+    Raises RuntimeError at a response other than 200 or 201.
+    """
+    return asyncio.run(_send_at_rate(port, request, seconds * rate, rate))
 
 
-async def _send_at_rate(port: int, request: Callable[[], bytes], count: int) -> list[float]:
+async def _send_at_rate(
+    port: int, request: Callable[[], bytes], count: int, rate: int
+) -> list[float]:
     """Send each request at its scheduled time, over keep-alive connections, and wait for all."""
     client = _Client(port)
     began = time.monotonic()
     sent = []
     for number in range(count):
-        await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
+        await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
         sent.append(asyncio.create_task(client.send(request())))
     found = await asyncio.gather(*sent)
     client.close()
@@ -129,7 +138,7 @@ class _Client:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-        if b" 200 " not in head[:16]:
+        if b" 20" not in head[:12]:
             raise RuntimeError(head.decode())
         fields = head.lower()
         await reader.readexactly(int(fields.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]))

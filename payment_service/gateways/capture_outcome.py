@@ -4,7 +4,7 @@
 |----------------|------------------|-------------------------|------------------------------------|
 | Captured       | moved, or moving | resolved                | record the status                  |
 | PayerNeeded    | not moved        | taken back              | send the shopper to the link again |
-| CaptureOver    | never moves      | resolved                | canceled: begin another attempt    |
+| CaptureOver    | see there        | resolved                | canceled: begin another attempt    |
 | PaymentGone    | see there        | see there               | canceled, or ask again later       |
 | AccountRefused | not moved        | taken back; see there   | an operator must act               |
 | PaidBefore     | moved before     | kept                    | alarm; nothing more is sent        |
@@ -46,9 +46,11 @@ class PayerNeeded:
 
 @dataclass(frozen=True, slots=True)
 class CaptureOver:
-    """This payment can never take anything: refused for good, declined at its one capture, voided.
+    """This send took nothing, and no later one will.
 
-    `intent`: its final state, if it was read.
+    `intent`: the payment as it was read: voided, or declined at its one capture. Then no earlier
+    send can take anything either. None: the provider refused this send for good, which tells
+    nothing about an earlier one whose answer was lost.
     """
 
     error: Refused
@@ -59,7 +61,7 @@ class CaptureOver:
 class PaymentGone:
     """The provider knows no such payment.
 
-    It is over only if no earlier capture send of this order is unresolved; otherwise unknown.
+    It is over only if no earlier send of a capture may still arrive; otherwise unknown.
     """
 
     error: Refused

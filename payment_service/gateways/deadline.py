@@ -27,3 +27,7 @@ class Deadline:
     def earlier(self, seconds: float) -> Deadline:
         """Return a deadline `seconds` before this one."""
         return Deadline(self.at - seconds, self.monotonic)
+
+    def at_most(self, seconds: float) -> Deadline:
+        """Return the earlier one of this deadline and `seconds` from now."""
+        return Deadline(min(self.at, self.monotonic() + seconds), self.monotonic)

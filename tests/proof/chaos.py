@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -17,10 +16,11 @@ from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.payments.record.transitions import LATE_LOOK_UPS_AFTER_SECONDS
 from payment_service.payments.recovery.late_intents import CLAIM_SECONDS
+from tests.proof.chaos_stores import ChaosStore
 from tests.proof.refund_chaos import Refunds
+from tests.proof.tally import Tally
 from tests.support.aging import order_of
 from tests.support.sandbox_process import SandboxProcess
-from tests.support.servers import Postgres, Redis
 from tests.support.service_process import ServiceProcess
 
 # Small, so that requests that wait for a killed worker's lease end within the run.
@@ -37,7 +37,9 @@ CREATION = {"method": "POST", "path": "/v1/payment_intents$"}
 ANY: dict[str, str] = {}
 
 # Kind of fault, matching requests, rate per thousand, and other options of the sandbox.
-FAULTS: tuple[tuple[str, dict[str, str], int, dict[str, Any]], ...] = (
+Fault = tuple[str, dict[str, str], int, dict[str, Any]]
+
+FAULTS: tuple[Fault, ...] = (
     ("lost_before", ANY, 40, {}),
     ("lost_after", CREATION, 80, {}),
     ("cut_body", ANY, 40, {}),
@@ -82,59 +84,25 @@ class Order:
     answered: int = 0
 
 
-@dataclass
-class Tally:
-    """The figures of a run; the three lists of orders at the end decide.
-
-    `strays`: orders with a second payable PaymentIntent, never returned, that a look-up canceled.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    longest_seconds: float = 0.0
-    orders: int = 0
-    strays: list[str] = field(default_factory=list)
-    two_payable: list[str] = field(default_factory=list)
-    two_given: list[str] = field(default_factory=list)
-    unanswered: list[str] = field(default_factory=list)
-    refunded_twice: list[str] = field(default_factory=list)
-    refunds_left: list[str] = field(default_factory=list)
-
-    def table(self) -> str:
-        """Return the run as a table in Markdown."""
-        rows = [
-            ("orders", self.orders),
-            *sorted(self.counts.items()),
-            ("strays that waited for a look", len(self.strays)),
-            ("longest request, seconds", round(self.longest_seconds, 1)),
-            ("**orders with two payable PaymentIntents**", len(self.two_payable)),
-            ("**orders whose clients were given two payable ones**", len(self.two_given)),
-            ("**orders never answered**", len(self.unanswered)),
-            ("**refunds made twice**", len(self.refunded_twice)),
-            ("**refunds never answered**", len(self.refunds_left)),
-        ]
-        return "\n".join(
-            ("| what | how many |", "|---|---:|", *(f"| {a} | {b} |" for a, b in rows))
-        )
-
-
 class Chaos:
     """Runs clients during failures, then ends the failures and counts."""
 
     def __init__(
         self,
-        store: Postgres | Redis,
+        store: ChaosStore,
         *,
         seed: int = 1,
         clients: int = 3,
         forgetful: bool = False,
         search_lag_seconds: float | None = None,
         refunds: bool = False,
+        only_store: bool = False,
     ) -> None:
         """`forgetful`: the store loses records or reverts them, as in a failover.
 
-        `refunds`: clients pay the orders and refund them, too.
+        `refunds`: clients pay the orders and refund them, too. `only_store`: nothing else fails.
         """
-        self._with_refunds = refunds
+        self._with_refunds, self._only_store = refunds, only_store
         self._store, self._clients, self._forgetful = store, clients, forgetful
         self._search_lag_seconds = search_lag_seconds
         self._older: dict[str, KeyRecord] = {}
@@ -143,7 +111,7 @@ class Chaos:
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._over = threading.Event()
-        self.tally = Tally()
+        self.tally = Tally(store.keeps and not forgetful)
 
     def __enter__(self) -> Self:
         self.sandbox = self._stack.enter_context(SandboxProcess())
@@ -153,11 +121,14 @@ class Chaos:
         self.tally.counts[f"search lags, seconds: {lag:.0f}"] += 1
         self._url = self._store.new_url()
         self.refunds = Refunds(self.sandbox, self._url) if self._with_refunds else None
-        environ = {**SETTINGS, "KEY_STORE_URL": self._url}
+        environ = {**SETTINGS, "KEY_STORE_URL": self._url, **self._more_settings()}
         self.services = [
             self._stack.enter_context(ServiceProcess(self.sandbox.url, environ)) for _ in range(2)
         ]
         return self
+
+    def _more_settings(self) -> Mapping[str, str | None]:
+        return {}
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -165,10 +136,11 @@ class Chaos:
     def run(self, seconds: float, threads: int = 12) -> Tally:
         """Run clients and failures for `seconds`, then count."""
         ends_at = time.monotonic() + seconds
-        self._order_faults()
-        with self._beside(self._make_trouble):
+        if not self._only_store:
+            self._order_faults()
+        with self._beside(*self._troubles()):
             self._shop(threads, lambda: time.monotonic() < ends_at)
-        self.sandbox.clear_faults()
+        self._end_faults()
         self._finish_all(threads)
         return self._count()
 
@@ -196,7 +168,7 @@ class Chaos:
                 order = self._some_order()
                 if self._ask(session, order):
                     self._ask(session, order)
-                    self._refund(session, order)
+                    self._go_on(session, order)
 
     def _some_order(self) -> Order:
         """Return an order that other clients are requesting, or a new one."""
@@ -207,7 +179,8 @@ class Chaos:
             order.clients += 1
             return order
 
-    def _refund(self, session: Session, order: Order) -> None:
+    def _go_on(self, session: Session, order: Order) -> None:
+        """Do what the clients of an order do after its answer."""
         if self.refunds is not None:
             url, intent_id = random.choice(self.services).url, order.given[-1]
             self.refunds.pay_and_refund(session, url, order.order_id, intent_id)
@@ -224,11 +197,14 @@ class Chaos:
     def _ask_once(self, session: Session, order: Order) -> bool:
         started = time.monotonic()
         service = random.choice(self.services)
-        body = {"amount": 1099, "order_id": order.order_id}
+        body = {"amount": 1099, "order_id": order.order_id, **self._more_fields()}
         try:
             answer = session.post(f"{service.url}/create-payment-intent", json=body, timeout=30)
-            told = str(answer.status_code)
             found = answer.json()
+            told = str(answer.status_code)
+            if told == "500":
+                # A key that Stripe rejects, or an error of ours.
+                told += f" {found['code']}"
         except (RequestException, ValueError):
             told, found = "no answer: its worker was killed", {}
         with self._lock:
@@ -240,6 +216,9 @@ class Chaos:
             order.given.append(found["payment_intent_id"])
             order.answered += 1
             return True
+
+    def _more_fields(self) -> Mapping[str, Any]:
+        return {}
 
     def _finish_all(self, threads: int) -> None:
         """Without failures, retry each order that waits for a lock until it has its answer."""
@@ -264,46 +243,40 @@ class Chaos:
     # The failures.
 
     def _order_faults(self) -> None:
-        self.sandbox.faults(
-            [
-                {
-                    "kind": kind,
-                    "match": match,
-                    "count": None,
-                    "probability": per_mille / 1000,
-                    "seed": self._dice.randrange(10**6),
-                    **more,
-                }
-                for kind, match, per_mille, more in FAULTS
-            ]
-            + (self.refunds.faults(self._dice) if self.refunds else [])
-        )
+        of_refunds = self.refunds.faults(self._dice) if self.refunds else []
+        self.sandbox.faults(orders_of(FAULTS, self._dice) + of_refunds)
+
+    def _end_faults(self) -> None:
+        self.sandbox.clear_faults()
+
+    def _troubles(self) -> tuple[Callable[[], None], ...]:
+        """Return the functions that run in threads of their own while the clients ask."""
+        return (self._make_trouble,)
 
     @contextmanager
-    def _beside(self, work: Callable[[], None]) -> Iterator[None]:
-        thread = threading.Thread(target=work)
-        thread.start()
+    def _beside(self, *works: Callable[[], None]) -> Iterator[None]:
+        team = [threading.Thread(target=work) for work in works]
+        for each in team:
+            each.start()
         try:
             yield
         finally:
             self._over.set()
-            thread.join()
+            for each in team:
+                each.join()
 
     def _make_trouble(self) -> None:
         moved = 0.0
         while not self._over.wait(self._dice.uniform(0.5, 2.0)):
             if self._forgetful:
                 self._forget()
-            what = self._dice.choices(
-                ("kill -9 of a worker", "kill -9 of a service", "store restarts", "clock moves"),
-                (8, 1, 1, 3),
-            )[0]
+            what = self._next_trouble()
             if what == "clock moves" and moved < MOST_CLOCK_MOVES_SECONDS:
                 ahead = self._dice.uniform(1, 120)
-                self.sandbox.advance(ahead)
+                self._advance(ahead)
                 moved += ahead
-            elif what == "store restarts":
-                self._store.restart()
+            elif what == self._store.trouble:
+                self._store.fail()
             elif what == "kill -9 of a service":
                 service = self._dice.choice(self.services)
                 service.kill()
@@ -313,6 +286,19 @@ class Chaos:
                 if not self._kill_a_worker():
                     continue
             self._count_trouble(what)
+
+    def _advance(self, seconds: float) -> None:
+        self.sandbox.advance(seconds)
+
+    def _next_trouble(self) -> str:
+        store = self._store
+        first = store.fails_over and not self.tally.counts[f"trouble: {store.trouble}"]
+        if self._only_store or first:
+            return store.trouble
+        return self._dice.choices(
+            ("kill -9 of a worker", "kill -9 of a service", store.trouble, "clock moves"),
+            (8, 1, store.weight, 3),
+        )[0]
 
     def _forget(self) -> None:
         """Delete the newest orders' records, or revert them to earlier versions."""
@@ -350,7 +336,7 @@ class Chaos:
     def _count(self) -> Tally:
         tally = self.tally
         if self.refunds is not None:
-            time.sleep(LOCK_SECONDS)
+            time.sleep(BUDGET_SECONDS)
             tally.refunds_left = self.refunds.finish(lambda: random.choice(self.services).url)
             tally.refunded_twice = self.refunds.twice()
             tally.counts += self.refunds.counts
@@ -382,6 +368,21 @@ class Chaos:
                 made["id"] for made in order["payment_intents"] if made["status"] != "canceled"
             }
         return found
+
+
+def orders_of(faults: Iterable[Fault], dice: random.Random) -> list[dict[str, Any]]:
+    """Return faults as the sandbox takes them."""
+    return [
+        {
+            "kind": kind,
+            "match": match,
+            "count": None,
+            "probability": per_mille / 1000,
+            "seed": dice.randrange(10**6),
+            **more,
+        }
+        for kind, match, per_mille, more in faults
+    ]
 
 
 def _of_two(payable: dict[str, set[str]]) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import requests
 from requests import Response
-from requests.exceptions import RequestException
 
 from tests.support.paypal_process import PayPalProcess
 from tests.support.sandbox_process import SandboxProcess
@@ -88,23 +87,6 @@ def sold(answer: Response) -> dict[str, Any]:
     return found
 
 
-def again_until_paid(service: ServiceProcess, order_id: str, seconds: float = 60.0) -> Any:
-    """Send the same request again, as a shop does, until the order is paid."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        try:
-            answer = service.create(order_id, **BOTH)
-        except RequestException:
-            answer = None
-        if answer is not None and answer.status_code == 200:
-            if answer.json()["status"] == "succeeded":
-                return answer.json()
-        elif answer is not None:
-            assert answer.json()["action"] == "retry_same", answer.text
-        time.sleep(0.3)
-    raise AssertionError(f"not paid: {service.log()[-4000:]}")
-
-
 def captures(paypal: PayPalProcess, order_id: str) -> list[str]:
     return [each for order in paypal.orders(order_id) for each in order["captures"]]
 
@@ -172,6 +154,7 @@ def test_paid_order_is_known_again_after_the_store_has_lost_it(
     assert captures(paypal, "L-1") == ["COMPLETED"]
 
 
+@pytest.mark.alone
 def test_every_order_is_answered_within_ten_seconds_with_the_default_settings(
     stripe: SandboxProcess, paypal: PayPalProcess, tmp_path: Path
 ) -> None:
@@ -365,58 +348,3 @@ def test_clients_order_goes_to_its_own_app(
         assert create("shop-b").json()["status"] == "succeeded"
     assert captures(paypal, "shop-b:A-1") == ["COMPLETED"]
     assert paypal.orders("shop-a:A-1") == []
-
-
-KILLS: list[tuple[str, dict[str, Any], bool]] = [
-    ("between switch and create", {"kind": "hang", "executes": False, "path": f"{ORDERS}$"}, False),
-    ("between create and record", {"kind": "hang", "executes": True, "path": f"{ORDERS}$"}, False),
-    ("between claim and capture", {"kind": "hang", "executes": False, "path": ORDERS}, True),
-    ("between capture and record", {"kind": "hang", "executes": True, "path": ORDERS}, True),
-]
-
-
-@pytest.mark.parametrize(
-    ("fault", "at_capture"), [each[1:] for each in KILLS], ids=[each[0] for each in KILLS]
-)
-def test_killed_process_captures_once_and_the_next_request_finishes(
-    stripe: SandboxProcess,
-    paypal: PayPalProcess,
-    tmp_path: Path,
-    fault: dict[str, Any],
-    at_capture: bool,
-) -> None:
-    with service_of(stripe, paypal, tmp_path, REQUEST_BUDGET_SECONDS="6") as service:
-        silence(stripe, "lost_before")
-        if at_capture:
-            press(sold(service.create("K-1", **BOTH))["redirect_url"])
-        struck = _hangs(paypal)
-        match = {"method": "POST", "path": fault["path"]}
-        paypal.faults([{"kind": "hang", "executes": fault["executes"], "match": match}])
-        _kill_during(service, lambda: _hangs(paypal) > struck)
-        service.start()
-        if not at_capture:
-            until(lambda: service.create("K-1", **BOTH).status_code == 200, seconds=40)
-            press(sold(service.create("K-1", **BOTH))["redirect_url"])
-        paid = again_until_paid(service, "K-1")
-        assert captures(paypal, "K-1") == ["COMPLETED"]
-        assert paid["gateway"] == "paypal"
-
-
-def _hangs(paypal: PayPalProcess) -> int:
-    return paypal.fired().get("hang", 0)
-
-
-def _kill_during(service: ServiceProcess, has_struck: Callable[[], bool]) -> None:
-    """Kill the service while it waits for PayPal."""
-
-    def ask() -> None:
-        try:
-            while True:
-                service.create("K-1", **BOTH)
-        except RequestException:
-            return
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(ask)
-        until(has_struck)
-        service.kill()

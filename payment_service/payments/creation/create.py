@@ -15,6 +15,8 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from payment_service.errors import (
     AlreadyPaid,
     GatewayNotAccepted,
@@ -60,6 +62,8 @@ MAX_FAILED_ATTEMPTS_PER_REQUEST = 2
 # Back-off while another owner holds the lease: first wait, growth, cap. A creation takes 0.3 s.
 FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
 
+# The time of a gated gateway whose attempt is being left; the rest is for the next attempt.
+LEAVE_SECONDS = 3.0
 
 State = AttemptResult | Claimed | OrderRecord
 
@@ -119,9 +123,11 @@ class _Creation:
             there = switching.begin_at(self._context, there)
         return self._claims.first(there)
 
-    def _carry_out(self, claimed: Claimed) -> AttemptResult:
+    def _carry_out(self, claimed: Claimed) -> State:
         """Carry out the attempt at the gateway that its record names (rule 13)."""
         record, deadline = claimed.record, self._deadline
+        if claimed.leaving:
+            return self._leave(claimed)
         if switching.is_gated(self._context, record):
             if claimed.inherited and self._context.failover and self._may_go_back():
                 deadline = switching.share(self._context, self._began, deadline)
@@ -136,6 +142,17 @@ class _Creation:
         if self._second_place(record) is not None:
             share = switching.share(self._context, self._began, deadline)
         return Attempt(self._context, self._wanted, claimed, deadline, share).carry_out()
+
+    def _leave(self, claimed: Claimed) -> State:
+        """Leave an attempt at a gated gateway, unless that shows an approval or a capture of it.
+
+        Without an answer it is left too: the record says that nothing was given out (rule 14).
+        """
+        deadline = self._deadline.at_most(LEAVE_SECONDS)
+        end = GatedAttempt(self._context, self._wanted, claimed, deadline).carry_out()
+        if isinstance(end, AttemptOver | GatewayFailed):
+            return self._begin_next(end.record)
+        return end
 
     def _second_place(self, record: OrderRecord) -> Wanted | None:
         """Return where this request can pass a pending order over to; None once it has done so."""
@@ -202,7 +219,8 @@ class _Creation:
         Rule 5: take over if it did not for the whole time of a lease. Stop when too little time is
         left for another read of the store.
         """
-        known = self._context.watch.seen_for(record, self._deadline.monotonic())
+        lease = record.owner, record.locked_until
+        known = self._context.watch.seen_for(record.order, lease, self._deadline.monotonic())
         if known >= transitions.LEASE_SECONDS:
             return self._take_over(record)
         left = max(transitions.LEASE_SECONDS - known, FIRST_POLL_SECONDS)
@@ -222,7 +240,7 @@ class _Creation:
         """
         ours = self._claims.holds(record)
         if not (ours or switching.is_resent(self._context, self._wanted, record)):
-            return self._begin_next(record)
+            return self._begin_to_leave(record)
         there = None if ours else self._second_place(record)
         if there is None and not ours:
             # Its outcome would be of no use to this request, and the record stays as it is.
@@ -234,6 +252,19 @@ class _Creation:
             return self._claims.take(record, mine)
         mine = transitions.taken_over(record, self._context.lease())
         return self._claims.take(record, mine, inherited=True)
+
+    def _begin_to_leave(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+        """Take a gated attempt over to send a young key again before it is left.
+
+        A store that went back may have lost that the shopper has paid it.
+        """
+        if not switching.is_young(self._context, record):
+            return self._begin_next(record)
+        # Raises BadRequest before the claim if no gateway can take the next attempt.
+        switching.begin_at(self._context, self._wanted, record, whatever_health=True)
+        mine = transitions.taken_over(record, self._context.lease())
+        taken = self._claims.take(record, mine, inherited=True)
+        return replace(taken, leaving=True) if isinstance(taken, Claimed) else taken
 
     def _begin_next(
         self,

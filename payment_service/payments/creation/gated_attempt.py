@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from payment_service.errors import AlreadyPaid, Refused
+from payment_service.errors import AlreadyPaid, PaymentError, Refused, StripeFailed
+from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, PaidBefore, Unclear
@@ -17,6 +18,7 @@ from payment_service.payments.context import Context
 from payment_service.payments.creation.circuit import note_outcome
 from payment_service.payments.creation.owned_record import OwnedRecord
 from payment_service.payments.creation.states import (
+    AttemptOver,
     AttemptResult,
     Claimed,
     Created,
@@ -37,7 +39,7 @@ class GatedAttempt:
         self, context: Context, wanted: Wanted, claimed: Claimed, deadline: Deadline
     ) -> None:
         self._context, self._deadline = context, deadline
-        self._sent = claimed.record.sent
+        self._sent, self._leaving = claimed.record.sent, claimed.leaving
         self._gateway = context.gated[self._sent.gateway]
         self._own = OwnedRecord(
             context, wanted, claimed.record, deadline, leased_at=claimed.leased_at
@@ -49,6 +51,9 @@ class GatedAttempt:
         Meanwhile the lease is renewed (rule 5). Raises Refused if the gateway rejected the request,
         and AlreadyPaid if it has taken the order before; the record then says so too. A write that
         fails raises StoreUnavailable: without it there is no answer (rule 14).
+
+        An attempt that is being left returns AttemptOver unless its payment is approved, captured
+        or over; a rejection raises nothing then.
         """
         leases = self._context.leases
         leases.hold(self._own)
@@ -57,7 +62,9 @@ class GatedAttempt:
         finally:
             leases.drop(self._own)
         # A renewal after the attempt's end may have written a newer version.
-        return replace(end, record=self._own.record) if isinstance(end, GatewayFailed) else end
+        if isinstance(end, AttemptOver | GatewayFailed):
+            return replace(end, record=self._own.record)
+        return end
 
     def _carry_out(self) -> AttemptResult:
         # Rules 2 and 13: every sender uses the key, the params and the gateway of the record.
@@ -68,13 +75,32 @@ class GatedAttempt:
         note_outcome(self._context, facts, outcome)
         match outcome:
             case Made(intent):
-                return self._made(intent)
+                return self._leave(intent) if self._leaving else self._made(intent)
+            case Declined() if self._leaving:
+                return AttemptOver(self._own.record)
             case Declined(refused):
                 return self._declined(refused)
             case PaidBefore(refused):
                 raise self._fenced(refused) from refused
             case KeyMisused(error) | Unclear(error):
                 return GatewayFailed(self._own.record, error)
+
+    def _leave(self, made: Intent) -> AttemptResult:
+        """Record a payment that the shopper has approved: a lost version has given it out.
+
+        One that is not approved can be left: the service captures what is recorded only.
+        """
+        record = self._own.record
+        try:
+            # The answer may be a saved one.
+            found = self._gateway.retrieve(made.id, self._sent, self._deadline)
+        except PaymentError as failed:
+            return GatewayFailed(record, failed)
+        except NoSuchIntent:
+            return GatewayFailed(record, StripeFailed("The gateway does not show what it made."))
+        if found.status == gated_transitions.NEEDS_SHOPPER:
+            return AttemptOver(record)
+        return self._made(found)
 
     def _made(self, intent: Intent) -> AttemptResult:
         """Record the payment before the answer. A resend may find it approved, or even paid."""

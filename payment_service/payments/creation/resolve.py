@@ -8,7 +8,9 @@ from payment_service.errors import AlreadyPaid, Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
+from payment_service.payments.creation import switching
 from payment_service.payments.creation.attempt import Attempt
+from payment_service.payments.creation.gated_attempt import GatedAttempt
 from payment_service.payments.creation.owned_record import release_and_raise
 from payment_service.payments.creation.states import AttemptOver, Claimed, GatewayFailed
 from payment_service.payments.record import transitions
@@ -39,16 +41,15 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     Take the lease, then send the same key and params or look up (rules 2 to 5). If the attempt
     created nothing, close it. The next request begins another attempt; this function does not,
     because no client is waiting. Nor does it pass the order over to another gateway. An attempt at
-    a gated gateway is closed without a call. Raises PaymentError if Stripe gave no clear answer or
-    must not be called for this order.
+    a gated gateway is closed unless that shows an approval or a capture, and without a call once
+    its key is old. Raises PaymentError if the gateway gave no clear answer or must not be called
+    for this order.
     """
     check_served(context, record.order)
     if record.follow_up.fenced:
         raise AlreadyPaid(record.sent.gateway)
     if context.gated_of(record) is not None:
-        # Rule 14: no client has its link, and the service captures only what is recorded.
-        over = transitions.rejected(record, "nothing_made", context.clock())
-        context.records.replace(record, over)
+        _resolve_gated(context, record, deadline)
         return context.records.read(record.order)
     # Before the claim, so that a record whose gateway is not configured here stays unchanged.
     context.gateway_of(record)
@@ -66,6 +67,32 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
         if isinstance(end, GatewayFailed):
             release_and_raise(context, wanted, end, gateway_deadline)
         if isinstance(end, AttemptOver):
-            over = transitions.rejected(end.record, "nothing_made", context.clock(), in_doubt=True)
-            context.records.replace(end.record, over)
+            _close(context, end.record, in_doubt=True)
     return context.records.read(record.order)
+
+
+def _resolve_gated(context: Context, record: OrderRecord, deadline: Deadline) -> None:
+    """Close an attempt of which no client has the link (rule 14).
+
+    A store that went back may have lost that a shopper has paid it, so a young key is sent first.
+    """
+    if not switching.is_young(context, record):
+        _close(context, record)
+        return
+    mine, leased_at = transitions.taken_over(record, context.lease()), deadline.monotonic()
+    if not context.records.replace(record, mine):
+        return
+    wanted = Wanted(record.order, record.fingerprint, record.sent)
+    claimed = Claimed(mine, inherited=True, leased_at=leased_at, leaving=True)
+    deadline = deadline.earlier(context.timing.store)
+    end = GatedAttempt(context, wanted, claimed, deadline).carry_out()
+    if isinstance(end, GatewayFailed):
+        release_and_raise(context, wanted, end, deadline)
+    if isinstance(end, AttemptOver):
+        _close(context, end.record)
+
+
+def _close(context: Context, record: OrderRecord, *, in_doubt: bool = False) -> None:
+    now = context.clock()
+    over = transitions.rejected(record, "nothing_made", now, in_doubt=in_doubt)
+    context.records.replace(record, over)

@@ -16,6 +16,8 @@ class Claimed:
 
     `sent_until`: when the last of those sends had ended (Unix seconds); None: recently.
     `begun`: this request began the attempt, so no other request has sent its key from this record.
+    `leaving`: the attempt is at a gated gateway and shall be left. Its key is sent only to find out
+    whether a lost version of the record gave its payment out.
     `leased_at`: before the write that claimed it, in seconds of the deadline's clock.
     """
 
@@ -24,6 +26,7 @@ class Claimed:
     leased_at: float
     sent_until: float | None = None
     begun: bool = False
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)

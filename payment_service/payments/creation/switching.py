@@ -93,10 +93,14 @@ def is_resent(context: Context, wanted: Wanted, record: OrderRecord) -> bool:
     """
     if not is_gated(context, record):
         return True
-    gateway = context.gated[record.sent.gateway].facts
-    accepted = accepts(context, wanted, gateway.name)
-    is_young = context.clock() - record.first_sent_at < gateway.key_is_safe_seconds
-    return accepted and wanted.fingerprint == record.fingerprint and is_young
+    accepted = accepts(context, wanted, record.sent.gateway)
+    return accepted and wanted.fingerprint == record.fingerprint and is_young(context, record)
+
+
+def is_young(context: Context, record: OrderRecord) -> bool:
+    """Whether the gated gateway certainly knows the key of an attempt, if it was ever sent."""
+    age = context.clock() - record.first_sent_at
+    return age < context.gated[record.sent.gateway].facts.key_is_safe_seconds
 
 
 def is_asked_again(context: Context, wanted: Wanted, record: OrderRecord) -> bool:

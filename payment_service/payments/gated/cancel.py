@@ -51,9 +51,8 @@ def _cancel(context: Context, order: Order, deadline: Deadline) -> Intent:
 
 def _asked(context: Context, record: OrderRecord, deadline: Deadline) -> OrderRecord:
     """Return the record with what the gateway shows, if it answers."""
-    ends_at = min(deadline.at, deadline.monotonic() + ASK_SECONDS)
     try:
-        after, _ = settle(context, record, Deadline(ends_at, deadline.monotonic), capture=False)
+        after, _ = settle(context, record, deadline.at_most(ASK_SECONDS), capture=False)
     except RecordChanged:
         raise
     except PaymentError:

@@ -40,6 +40,11 @@ from payment_service.payments.record.races import RecordChanged
 # With less time than this no capture is claimed: its answer would probably be lost.
 LEAST_CAPTURE_SECONDS = 2.0
 
+# The time of a claim's sender. If that is killed, the next request waits for so long, and then
+# captures itself (complete.MOST_WAIT_SECONDS is longer). PayPal answers in a second or two, and a
+# slower answer is found by the read that precedes the next send.
+MOST_CAPTURE_SECONDS = 8.0
+
 Result = tuple[OrderRecord, Intent]
 
 
@@ -73,6 +78,7 @@ class Capturing:
         self, record: OrderRecord, change: Callable[[OrderRecord, float, float], OrderRecord]
     ) -> OrderRecord:
         """Write the claim before the first byte is sent. Raises InFlight without the time."""
+        self._deadline = self._deadline.at_most(MOST_CAPTURE_SECONDS)
         left, now = self._deadline.left(), self._context.clock()
         if left < LEAST_CAPTURE_SECONDS:
             raise InFlight("There is no time left to capture this payment now; ask again.")
@@ -94,8 +100,10 @@ class Capturing:
                 return self._captured(mine, intent)
             case PayerNeeded():
                 return self._payer_needed(mine, known, outcome)
-            case CaptureOver(error, intent):
-                return self._over(mine, intent or known, error)
+            case CaptureOver(error, intent) if intent:
+                return self._over(mine, intent, error)
+            case CaptureOver(error):
+                return self._refused(mine, known, error)
             case PaymentGone(error):
                 return self._gone(mine, known, error)
             case AccountRefused(error):
@@ -154,6 +162,15 @@ class Capturing:
         context.report("capture_rejected", after, code=no.error.code, **facts)
         return after, failed
 
+    def _refused(self, mine: OrderRecord, known: Intent, error: Refused) -> Result:
+        """End the payment, unless an earlier send may still arrive.
+
+        The refusal tells nothing about that send. So the claim is taken back as after a decline.
+        """
+        if gated_transitions.may_arrive(mine, self._context.clock()):
+            return self._payer_needed(mine, known, PayerNeeded(error, declined=True))
+        return self._over(mine, known, error)
+
     def _over(self, mine: OrderRecord, last: Intent, error: PaymentError) -> Result:
         """Nothing can come of this payment any more: the next request begins another attempt."""
         context, now = self._context, self._context.clock()
@@ -168,11 +185,11 @@ class Capturing:
         context.report("capture_rejected", after, code=error.code, **facts)
         return after, over
 
-    def _gone(self, mine: OrderRecord, known: Intent, error: PaymentError) -> Result:
+    def _gone(self, mine: OrderRecord, known: Intent, error: Refused) -> Result:
         """The gateway does not know the payment: over, unless an earlier send is unresolved."""
         if gated_transitions.is_unresolved(mine):
             self._unknown(mine, error, sent=True)
-        return self._over(mine, known, error)
+        return self._refused(mine, known, error)
 
     def _not_sent(self, mine: OrderRecord, error: PaymentError) -> NoReturn:
         """This call moved nothing; take the claim back unless an earlier send is unresolved."""

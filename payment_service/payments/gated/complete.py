@@ -112,7 +112,8 @@ class _Completion:
         may = self._capture and (
             not self._by_itself or gated_transitions.may_capture_by_itself(record)
         )
-        match gated_transitions.after_reading(record, found, capture=may):
+        now = self._context.clock()
+        match gated_transitions.after_reading(record, found, now, capture=may):
             case Act.LAPSED:
                 return self._lapsed(record)
             case Act.RECORD if found:
@@ -148,10 +149,10 @@ class _Completion:
 
     def _unknown(self, record: OrderRecord) -> tuple[OrderRecord, Intent]:
         """Leave a capture alone whose outcome the gateway does not show (rule 18)."""
-        context = self._context
-        if gated_transitions.is_stuck(record, context.clock()):
+        context, now = self._context, self._context.clock()
+        if gated_transitions.is_stuck(record, now):
             context.report("capture_stuck", record, **gated_transitions.facts_of(record))
-        if self._capture and gated_transitions.is_claimed(record):
+        if self._capture and gated_transitions.is_in_doubt(record, now):
             raise StripeFailed("The outcome of this order's capture is not known yet.")
         return record, last_known(record)
 

@@ -75,7 +75,7 @@ def before_reading(record: OrderRecord, now: float) -> Ask:
     return Ask.WAIT if is_in_work(record, now) else Ask.READ
 
 
-def after_reading(record: OrderRecord, found: Intent | None, *, capture: bool) -> Act:
+def after_reading(record: OrderRecord, found: Intent | None, now: float, *, capture: bool) -> Act:
     """Decide what follows from the payment as the gateway has it; None: it has none.
 
     `capture`: whether this process may capture what is approved.
@@ -89,7 +89,8 @@ def after_reading(record: OrderRecord, found: Intent | None, *, capture: bool) -
         again = capture and found is not None and is_claimed(record)
         return Act.CAPTURE_AGAIN if again else Act.UNKNOWN
     if status is None:
-        return Act.LAPSED
+        # A gateway that does not show the payment tells nothing about a send that may yet arrive.
+        return Act.UNKNOWN if is_in_doubt(record, now) else Act.LAPSED
     return Act.CAPTURE if capture and status == APPROVED else Act.RECORD
 
 
@@ -119,10 +120,19 @@ def is_in_work(record: OrderRecord, now: float) -> bool:
 def is_in_doubt(record: OrderRecord, now: float) -> bool:
     """Whether a capture may still move money, although no claim of it is open.
 
-    Its answer was lost, and a later send under the same request id was rejected. So the order is
-    not canceled until the lost one can no longer arrive.
+    Its answer was lost, and a later send was rejected. So the order does not end until the lost one
+    can no longer arrive.
     """
-    return is_claimed(record) or now < capture_of(record).doubt_until
+    return is_claimed(record) or may_arrive(record, now)
+
+
+def may_arrive(record: OrderRecord, now: float) -> bool:
+    """Whether a send whose answer was lost may still move money.
+
+    It is an earlier send of the open claim, or one of a claim that was taken back. A rejection of a
+    later send, under whatever number, tells nothing about it.
+    """
+    return is_unresolved(record) or now < capture_of(record).doubt_until
 
 
 def is_stuck(record: OrderRecord, now: float) -> bool:
@@ -205,7 +215,8 @@ def payer_needed(record: OrderRecord, now: float, *, declined: bool, code: str) 
     """
     what = "capture declined" if declined else "capture not approved"
     capture = capture_of(record)
-    doubt_until = now + LATEST_ARRIVAL_SECONDS if capture.sent else capture.doubt_until
+    latest = now + LATEST_ARRIVAL_SECONDS if capture.sent else 0.0
+    doubt_until = max(latest, capture.doubt_until)
     back = replace(
         _unclaimed(capture),
         number=capture.number + 1,

@@ -123,6 +123,13 @@ At the end both gateways answer, and the late look-ups and the witnesses run for
 leftover can be paid or is still listed, one more request gets a payment, the shopper pays it, and a request a day
 later gets the same one. Rule 9's own invariant holds with one gateway only.
 
+With one fault, every schedule of two requests, or of one request and another actor, was searched in
+38 scenarios on 2026-11-29: 7,630 schedules to their ends, and 2,092 more into a state seen before.
+With one fault and one switch, 14 scenarios were searched completely: 21,109 schedules, and 12,699
+more. None broke a promise. The suite repeats the first search. It leaves the fault out of three
+scenarios that resemble others, and of the one without a promise below. It also draws schedules of
+three requests with up to four faults and eight switches.
+
 The rules promise less than that in four cases, and the search leaves them out:
 
 - The record is lost as a whole, or goes back to before the switch, after PayPal has captured and

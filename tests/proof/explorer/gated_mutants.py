@@ -130,9 +130,9 @@ def takes_another_404_for_its_own() -> Patched:
     """Stripe, asked for a PayPal order, does not know it."""
     real = gated_transitions.after_reading
 
-    def after(record: Any, found: Any, *, capture: bool) -> Act:
+    def after(record: Any, found: Any, now: float, *, capture: bool) -> Act:
         is_claimed = gated_transitions.is_claimed(record)
-        return Act.LAPSED if is_claimed else real(record, found, capture=capture)
+        return Act.LAPSED if is_claimed else real(record, found, now, capture=capture)
 
     return patch.object(gated_transitions, "after_reading", after)
 

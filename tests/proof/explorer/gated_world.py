@@ -189,7 +189,7 @@ class Second:
             for each in self.sandbox.orders.values()
         )
         uses = tuple(
-            (key, use.first_used_at, use.order_id) for key, use in self.sandbox._ids._uses.items()
+            (key, use.first_used_at, use.made) for key, use in self.sandbox._ids._uses.items()
         )
         times = tuple(at for at, _ in self.executing)
         return orders, uses, times, self.silent, self.shoppers, self.judge.state()

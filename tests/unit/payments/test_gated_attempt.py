@@ -374,18 +374,6 @@ def test_late_stripe_answer_is_not_given_out(bench: Bench) -> None:
     assert bench.payable() == []
 
 
-def test_unknown_attempt_at_paypal_is_closed_without_a_call(bench: Bench) -> None:
-    bench.open_circuit()
-    bench.break_paypal("lost_after")
-    with pytest.raises(StripeFailed):
-        bench.ask()
-    sends = len(bench.at_paypal)
-    record = resolve(bench.context, bench.record(), Deadline.after(25, lambda: bench.now))
-    assert record is not None
-    assert record.state == "rejected"
-    assert (len(bench.at_paypal), bench.stripe_sends()) == (sends, 0)
-
-
 def test_owner_that_lost_its_order_passes_nothing_over(bench: Bench) -> None:
     """Rule 15: only the owner of a pending attempt may switch."""
     theirs: list[str] = []

@@ -428,11 +428,30 @@ def test_another_process_waits_for_the_capture_under_way(bench: GatedBench) -> N
     bench.approved()
     sends = [at for at, name in enumerate(STEPS) if name == "paypal send"]
     began = bench.now
-    seen: list[object] = []
-    bench.meanwhile(sends[1], lambda: seen.append(bench.tried()))
+    seen: list[float] = []
+
+    def other() -> None:
+        with pytest.raises(InFlight):
+            complete(bench.context, bench.record(), bench.soon(7.0))
+        seen.append(bench.now - began)
+
+    bench.meanwhile(sends[1], other)
     assert bench.complete().status == "succeeded"
-    assert isinstance(seen[0], InFlight)
-    assert 5 < bench.now - began < 11
+    assert 5 < seen[0] < 8
+
+
+@pytest.mark.parametrize("send", [1, 2], ids=["killed before the send", "killed after the send"])
+def test_next_request_waits_for_a_killed_capture_and_finishes_it(
+    bench: GatedBench, send: int
+) -> None:
+    payment_id = bench.approved()
+    names = ("paypal send", "paypal answer")
+    steps = [at for at, name in enumerate(STEPS) if name in names]
+    bench.crashing(steps[send + 1], bench.complete)
+    killed_at = bench.now
+    assert bench.complete().status == "succeeded"
+    assert bench.money_taken() == [payment_id]
+    assert bench.now - killed_at < 10
 
 
 @pytest.mark.parametrize("plan", ["COMPLETED", "INSTRUMENT_DECLINED", "TRANSACTION_REFUSED"])

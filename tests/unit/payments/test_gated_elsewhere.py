@@ -102,15 +102,48 @@ def test_capture_goes_on_where_the_store_keeps_what_it_acknowledged(bench: Gated
     assert len(bench.payable()) == 1
 
 
-def test_payment_that_cannot_be_canceled_holds_up_a_capture_that_waits() -> None:
-    bench = GatedBench(capture_waits=True)
-    switched(bench)
-    match = Match(method="POST", path="/v1/payment_intents/pi_")
-    bench.sandbox.faults.order(FaultOrder("lost_before", match, count=None))
+@pytest.mark.parametrize("capture_waits", [False, True])
+@pytest.mark.parametrize("kind", ["lost_before", "error_503", "unauthorized"])
+def test_payment_that_is_shown_and_cannot_be_canceled_holds_up_the_capture(
+    *, capture_waits: bool, kind: str
+) -> None:
+    bench = GatedBench(capture_waits=capture_waits)
+    payment_id = switched(bench)
+    break_cancellations(bench, kind)
     assert isinstance(bench.tried(), StripeUnreachable)
-    assert bench.captures_sent() == 0
+    assert (bench.status(), bench.captures_sent()) == ("requires_capture", 0)
+    assert bench.record().follow_up.ending == tuple(bench.payable())
     bench.heal_stripe()
     assert bench.complete().status == "succeeded"
+    assert bench.money_taken() == [payment_id]
+
+
+@pytest.mark.parametrize("capture_waits", [False, True])
+@pytest.mark.parametrize("paid_first", [False, True])
+def test_taken_payment_is_adopted_though_another_cannot_be_canceled(
+    *, capture_waits: bool, paid_first: bool
+) -> None:
+    bench = GatedBench(capture_waits=capture_waits)
+    switched(bench)
+    [leftover] = bench.payable()
+    bench.now += 1
+    stray = bench.stray("A-1")
+    paid, other = (leftover, stray) if paid_first else (stray, leftover)
+    bench.act(paid, "confirm")
+    break_cancellations(bench, "error_503")
+    assert bench.complete().id == paid
+    record = bench.record()
+    assert (record.payment_intent_id, record.sent.gateway) == (paid, "stripe")
+    assert (bench.captures_sent(), bench.money_taken()) == (0, [paid])
+    assert other in record.follow_up.ending
+    bench.heal_stripe()
+    bench.look_at_all()
+    assert other not in bench.payable()
+
+
+def break_cancellations(bench: GatedBench, kind: str) -> None:
+    match = Match(method="POST", path="/v1/payment_intents/pi_")
+    bench.sandbox.faults.order(FaultOrder(kind, match, count=None))
 
 
 def test_capture_waits_where_failover_is_off() -> None:
