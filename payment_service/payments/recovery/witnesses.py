@@ -128,8 +128,8 @@ class _Witnessing:
     def _used_up(self, found: list[Intent], *, marked_all: bool) -> bool:
         """Send the order's first key there; return whether it gives nothing that can be paid.
 
-        A request that meets a saved failure, or a canceled payment without a mark, goes on to the
-        next key. So does this.
+        After a saved failure, or a canceled payment without a mark, a request sends the next key.
+        So does this.
         """
         order, known = self._record.order, {each.id for each in found}
         for number in range(FIRST_ATTEMPT, self._record.attempt + 1):

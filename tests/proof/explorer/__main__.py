@@ -119,9 +119,9 @@ After every step:
   invoice id;
 - only recorded payments leave the service, and only at a gateway that the request accepts.
 
-At the end both gateways answer, and the late look-ups run for two hours: then no leftover can be
-paid or is still listed, one more request gets a payment, the shopper pays it, and a request a day
-later gets the same one. Rule 9's own invariant holds with one gateway only.
+At the end both gateways answer, and the late look-ups and the witnesses run for two hours: then no
+leftover can be paid or is still listed, one more request gets a payment, the shopper pays it, and a
+request a day later gets the same one. Rule 9's own invariant holds with one gateway only.
 
 With one fault, every schedule of two requests, or of one request and another actor, was searched in
 38 scenarios on 2026-11-29: 7,630 schedules to their ends, and 2,092 more into a state seen before.
