@@ -38,7 +38,7 @@ bench: .venv-bench/.done benchmarks/peers/node/node_modules ## compare this serv
 bench-check: .venv-bench/.done benchmarks/peers/node/node_modules ## fail if a ratio to a peer has fallen
 	@.venv-bench/bin/python -m benchmarks.bench --check $(ARGS)
 
-soak: $(VENV)/.test ## kill -9 processes while the stores and Stripe fail, for MINUTES=5
+soak: $(VENV)/.test ## kill -9 processes while the stores, Stripe and PayPal fail, for MINUTES=5
 	@$(BIN)/python -m tests.proof.soak --minutes $(or $(MINUTES),5)
 
 pictures: $(VENV)/.test ## take the README's pictures of the running demo

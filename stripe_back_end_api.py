@@ -20,6 +20,7 @@ from payment_service.background.start import (
     start_delivery,
     start_enlisting,
     start_late_look_ups,
+    start_witnesses,
 )
 from payment_service.cli.commands import (
     add_commands,
@@ -95,6 +96,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     if payments is None and is_serving():
         start_late_look_ups(settings, parts.payments, parts.tracing)
         start_approvals(settings, parts.payments, parts.tracing)
+        start_witnesses(settings, parts.payments, parts.tracing)
         start_enlisting(parts.payments)
     if is_serving():
         parts.metrics.serve()

@@ -48,7 +48,7 @@ class Scale:
 
 
 def measure(seconds: int) -> list[Scale]:
-    """Measure each number of services on each store; a store starts anew for each number."""
+    """Measure each number of services on each store; each number gets a new store."""
     return [
         _measured(name, opened, number, seconds)
         for name, opened in (("PostgreSQL", _postgres), ("Redis Cluster", _cluster))

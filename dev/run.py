@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
+
 from dev.family import AnsweredError, CannotStartError, Family, ask
 from payment_service.access.live_mode import refuse_unsafe
 from payment_service.access.second_gateway import refuse_second_gateway
@@ -21,6 +23,7 @@ from payment_service.key_store.shared_directory import shared_directory
 from payment_service.schema.fields import names_of
 from payment_service.settings import Settings, SettingsError, environment, load_settings
 from payment_service.settings.development import published
+from payment_service.settings.environment import only_in_environment
 from payment_service.wiring import clients_of
 from sandbox.authentication import PUBLISHABLE_KEY, SECRET_KEY
 from sandbox.command_line import DEFAULT_PORT, WEBHOOK_SECRET
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "STRIPE_SECRET_KEY" in given:
             _run(given, sandbox_port=None)
         else:
-            ours = {**_demo_settings(), **given, **_sandbox_settings(port)}
+            ours = {**given, **_unless_edited(given), **_sandbox_settings(port)}
             _run({**ours, **_paypal_settings(ours)}, sandbox_port=port)
     except (SettingsError, CannotStartError) as wrong:
         print(wrong, file=sys.stderr)
@@ -89,6 +92,19 @@ def _demo_settings() -> dict[str, str]:
         "FAILOVER": "1",
         # The sandbox answers at once, so a short wait shows a failure, and the demo stays quick.
         "FAILOVER_AFTER_SECONDS": "2",
+    }
+
+
+def _unless_edited(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the demo's settings, but for those that the environment or an edited `.env` has.
+
+    A line that `cp .env.example .env` left in `.env` does not count as a choice.
+    """
+    copied, chosen = dotenv_values(ROOT / ".env.example"), only_in_environment()
+    return {
+        name: text
+        for name, text in _demo_settings().items()
+        if name not in chosen and given.get(name) in (None, copied.get(name))
     }
 
 

@@ -7,13 +7,14 @@ From the bottom layer up. Each may import only those listed above it:
     key_store/   one record per order: memory, SQLite, PostgreSQL or Redis
     settings/    the environment as frozen Settings
     http_client/ every outgoing HTTP call
-    gateways/    the contract of a payment provider, and Stripe
+    gateways/    the contracts of payment providers, Stripe and PayPal
     payments/    the rules
-    access/      clients, API keys and order tokens
+    access/      clients, operators, API keys and order tokens
     telemetry/   logs, metrics and traces
-    background/  loops: order events for the shop, late PaymentIntents
+    background/  loops: order events for the shop, late PaymentIntents, approvals
     wiring.py    the composition root: builds these from the settings
     checkout/    the demo pages
+    operator_page/  the operator's page
     cli/         the flask and payment-service commands
     web/         HTTP: routes, parsing, access control, errors, OpenAPI
     server/      gunicorn's settings, hooks and worker

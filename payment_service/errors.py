@@ -11,7 +11,6 @@
     ├── NotPaid               the order has received no money that could be refunded
     ├── NotAuthorized         the order has no authorization that could be captured
     ├── AlreadyCaptured       another amount of the order was captured
-    ├── RefundAtGateway       the order is refunded at its gateway, not by this service
     ├── RefundReused          the refund_id was already used with other parameters
     ├── GatewayNotAccepted    the order's payment is at a gateway that the request does not accept
     ├── AlreadyPaid           the gateway says that the order was paid before, which no record shows
@@ -156,18 +155,6 @@ class RefundReused(PaymentError):
     """The refund_id was already used with other parameters."""
 
     code = "refund_reused"
-
-
-class RefundAtGateway(PaymentError):
-    """The order was paid at a gateway where this service makes no refunds."""
-
-    code = "refund_at_gateway"
-
-    def __init__(self, gateway: str) -> None:
-        """`gateway`: where a person can refund it."""
-        title = GATEWAY_TITLES.get(gateway, gateway)
-        super().__init__(f"This order was paid at {title}: refund it in {title}'s dashboard.")
-        self.facts = {"gateway": gateway}
 
 
 class GatewayNotAccepted(PaymentError):

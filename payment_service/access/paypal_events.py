@@ -31,7 +31,7 @@ class PayPalEvents:
         self._livemode = settings.livemode
 
     def __bool__(self) -> bool:
-        """Whether any event is taken."""
+        """Whether any webhook id can verify an event."""
         clients = self._clients or ()
         return bool(self._own) or any(each.paypal_webhook_id for each in clients)
 
@@ -60,7 +60,7 @@ class PayPalEvents:
     def _shares(self, client: Client, event: PaymentEvent) -> bool:
         """Whether the event's order is one of the client's PayPal account.
 
-        So no client can make the service ask another client's account.
+        Otherwise a client could make the service call PayPal for another client's account.
         """
         other = self._clients.get(event.order.client_id or "") if self._clients else None
         return other is not None and other.paypal_client_id == client.paypal_client_id

@@ -1,8 +1,9 @@
-"""Start the background jobs: order events, late PaymentIntents, approvals, and the lists' upgrade.
+"""Start the background jobs: order events, late PaymentIntents, approvals, witnesses, the lists.
 
 `payments.shop_events.outbox` decides which events are sent and when they are retried;
 `payments.recovery.late_intents` decides when to look for late PaymentIntents;
-`payments.gated.approvals` looks at given-out payments at the times that their records hold.
+`payments.gated.approvals` looks at given-out payments at the times that their records hold;
+`payments.recovery.witnesses` marks paid orders at the open gateway.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from payment_service.background.receivers import Posts, Receivers
 from payment_service.http_client.opening import network_of
 from payment_service.payments.gated.approvals import Approvals
 from payment_service.payments.recovery.late_intents import LateLookUps
+from payment_service.payments.recovery.witnesses import Pace, Witnesses
 from payment_service.payments.shop_events.outbox import Outbox
 from payment_service.telemetry.tracing.none import NoTracing
 
@@ -90,6 +92,30 @@ def start_approvals(
 ) -> None:
     """Look for approvals in a thread of this process, if any account has a gated gateway."""
     loop = open_approvals(settings, payments, tracing)
+    if loop is not None:
+        loop.start()
+
+
+def open_witnesses(
+    settings: Settings, payments: Payments, tracing: NoTracing = NO_TRACING
+) -> JobLoop | None:
+    """Return the loop that makes witnesses, or None if no account has a gated gateway."""
+    if not any(context.gated for context, _ in payments.accounts()):
+        return None
+    witnesses = Witnesses(
+        payments.orders.context,
+        lambda client_id: payments.orders_of(client_id).context,
+        settings.request_budget_seconds,
+        Pace(payments.orders.context.clock),
+    )
+    return JobLoop(tracing.traced_job(witnesses, "make witnesses"), LOOK_UP_POLL_SECONDS)
+
+
+def start_witnesses(
+    settings: Settings, payments: Payments, tracing: NoTracing = NO_TRACING
+) -> None:
+    """Make witnesses in a thread of this process, if any account has a gated gateway."""
+    loop = open_witnesses(settings, payments, tracing)
     if loop is not None:
         loop.start()
 

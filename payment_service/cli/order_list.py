@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args
 
 from payment_service.cli.opening import iso
-from payment_service.payments.changes.listing import ListedOrder, Wanted, all_orders
+from payment_service.payments.changes.listing import ListedOrder, OrderFilter, all_orders
 from payment_service.payments.changes.status import OrderStatus
 from payment_service.payments.request.order_list import Status
 
@@ -24,7 +24,7 @@ _WITH_TIMES = ("refunds", "disputes")
 COLUMNS = ("updated", "status", "order", "client", "amount", "PaymentIntent", "alarms")
 
 
-def newest(orders: Orders, wanted: Wanted, limit: int) -> tuple[list[ListedOrder], bool]:
+def newest(orders: Orders, wanted: OrderFilter, limit: int) -> tuple[list[ListedOrder], bool]:
     """Return the orders that changed last, newest first, and whether more match.
 
     Raises StoreUnavailable.

@@ -17,7 +17,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.free import check_missing, free_order
-from payment_service.payments.changes.listing import Wanted
+from payment_service.payments.changes.listing import OrderFilter
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.request.existing_order import OrderRequest
 from payment_service.payments.request.order_list import UNKNOWN
@@ -170,7 +170,7 @@ def _list(open_service: OpenService) -> click.Command:
         """
         orders = opened(open_service).payments.orders
         chosen = frozenset(statuses) | ({UNKNOWN} if unknown else set())
-        wanted = Wanted(orders.livemode, chosen, client_id, since, until, alarms)
+        wanted = OrderFilter(orders.livemode, chosen, client_id, since, until, alarms)
         with plain_errors():
             found, more = order_list.newest(orders, wanted, limit)
         for each in found if as_json else ():

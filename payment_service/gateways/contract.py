@@ -8,9 +8,9 @@ Each provider has its own folder here. tests/conformance/gateways checks each ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from payment_service.gateways.capture_outcome import CaptureOutcome
 from payment_service.gateways.charge import Charge
@@ -43,15 +43,59 @@ class NamedPayment:
     sent: SentParams
 
 
-class Gateway(Protocol):
-    """One account at one provider. Every call ends before its deadline."""
+class PaymentMoney(Protocol):
+    """The money that a provider has taken, and what is given back of it.
 
-    api_version: str
+    That of an open gateway is about all its payments; that of a gated one is about one payment.
+    """
 
     @property
     def facts(self) -> GatewayFacts:
-        """The guarantees that the provider gives."""
+        """The guarantees that the provider gives, for the keys of refunds."""
         ...
+
+    def check_amount(self, amount: int, currency: str, field: str = "amount") -> None:
+        """Raise BadRequest, which names `field`, for an amount that the currency cannot have."""
+        ...
+
+    def params_of_refund(self, named: Mapping[str, Any]) -> SentParams:
+        """Return the parameters of a refund: the same request always gives the same text.
+
+        `named`: `amount`, `reason` if there is one, and `metadata`, which names the order and the
+        refund. Raises BadRequest for what the provider certainly cannot do.
+        """
+        ...
+
+    def refund(
+        self, intent_id: str, sent: SentParams, key: str, deadline: Deadline
+    ) -> RefundOutcome:
+        """Refund a paid PaymentIntent under an idempotency key.
+
+        `sent`: from `params_of_refund`. A key that the gateway has forgotten refunds again, so
+        look with `list_refunds` before a key is resent late. Declined tells
+        that this call refunded nothing: more than is left, a dispute, or an unpaid PaymentIntent.
+        A gateway failure never raises. Raises ValueError for an invalid key, NoSuchIntent for a
+        malformed id.
+        """
+        ...
+
+    def list_refunds(self, intent_id: str, deadline: Deadline) -> list[Refund]:
+        """Return the current state of every refund of a PaymentIntent, newest first.
+
+        It shows a refund as soon as it is made, the dashboard's too. Raises NoSuchIntent for a
+        malformed id, and a PaymentError if the gateway's answer is incomplete.
+        """
+        ...
+
+    def list_disputes(self, intent_id: str, deadline: Deadline) -> list[Dispute]:
+        """Return the current state of every dispute of a PaymentIntent; raises as list_refunds."""
+        ...
+
+
+class Gateway(PaymentMoney, Protocol):
+    """One account at one provider. Every call ends before its deadline."""
+
+    api_version: str
 
     def params_of(self, payment: PaymentFields) -> SentParams:
         """Return the parameters of a creation: the same request always gives the same text.
@@ -65,10 +109,6 @@ class Gateway(Protocol):
 
         Absent fields keep their values. Raises BadRequest for what the provider certainly rejects.
         """
-        ...
-
-    def check_amount(self, amount: int, currency: str, field: str = "amount") -> None:
-        """Raise BadRequest, which names `field`, for an amount that the currency cannot have."""
         ...
 
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
@@ -124,31 +164,6 @@ class Gateway(Protocol):
         gateway failure never raises. Raises ValueError for an invalid key, NoSuchIntent for a
         malformed id.
         """
-        ...
-
-    def refund(
-        self, intent_id: str, sent: SentParams, key: str, deadline: Deadline
-    ) -> RefundOutcome:
-        """Refund a paid PaymentIntent under an idempotency key.
-
-        `sent.params`: `amount`, `reason` and `metadata`. A key that the gateway has forgotten
-        refunds again, so look with `list_refunds` before a key is resent late. Declined tells
-        that this call refunded nothing: more than is left, a dispute, or an unpaid PaymentIntent.
-        A gateway failure never raises. Raises ValueError for an invalid key, NoSuchIntent for a
-        malformed id.
-        """
-        ...
-
-    def list_refunds(self, intent_id: str, deadline: Deadline) -> list[Refund]:
-        """Return the current state of every refund of a PaymentIntent, newest first.
-
-        It shows a refund as soon as it is made, the dashboard's too. Raises NoSuchIntent for a
-        malformed id, and a PaymentError if the gateway's answer is incomplete.
-        """
-        ...
-
-    def list_disputes(self, intent_id: str, deadline: Deadline) -> list[Dispute]:
-        """Return the current state of every dispute of a PaymentIntent; raises as list_refunds."""
         ...
 
     def walk_refunds(self, since: float, page_seconds: float) -> Iterator[Refund]:
@@ -223,4 +238,8 @@ class GatedGateway(Protocol):
         Only for a payment that no record has: nothing but its name is checked. Raises a
         PaymentError if the gateway gave no usable answer.
         """
+        ...
+
+    def money(self, sent: SentParams) -> PaymentMoney:
+        """Return the money of a payment, which every read checks against `sent`: its creation."""
         ...

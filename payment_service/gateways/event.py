@@ -17,7 +17,8 @@ class PaymentEvent:
     `type` is the gateway's own event type, for the history. `is_creation`: the event only reports
     that the PaymentIntent was created, which its creator already knows. `gateway`: the one that
     sent it; the event is evidence about no other (rule 13). `is_approval`: the shopper has approved
-    a payment at a gated gateway, perhaps once more after a decline.
+    a payment at a gated gateway, perhaps once more after a decline. `is_refund`: money of a payment
+    at a gated gateway went back; `intent_id` is empty if the event names only the order.
     """
 
     id: str
@@ -28,6 +29,7 @@ class PaymentEvent:
     is_creation: bool = False
     gateway: str = DEFAULT_GATEWAY
     is_approval: bool = False
+    is_refund: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ CANCELED, SUCCEEDED = "canceled", "succeeded"
 # The money is in transit or received: never replace, update or fail over (rule 11).
 TAKEN = frozenset({"processing", "requires_capture", SUCCEEDED})
 
+# The name in a PaymentIntent's metadata under which the service writes the payment that took the
+# order's money at another gateway, such as `paypal:5O190127TN364715T` (rule 22).
+MOVED_TO = "moved_to"
+
 # Final statuses.
 OVER = frozenset({CANCELED, SUCCEEDED})
 

@@ -16,7 +16,9 @@ __all__ = [
     "validate_url",
 ]
 
-REDIS_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel")
+REDIS_SCHEMES = tuple(
+    f"{tls}{kind}" for kind in ("", "+cluster", "+sentinel") for tls in ("redis", "rediss")
+)
 SCHEMES = ("memory", "sqlite", "postgresql", *REDIS_SCHEMES)
 
 UNKNOWN_SCHEME = f"unknown scheme: use one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"

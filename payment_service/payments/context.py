@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from payment_service.errors import Misconfigured
-from payment_service.gateways.contract import GatedGateway, Gateway
+from payment_service.gateways.contract import GatedGateway, Gateway, PaymentMoney
 from payment_service.gateways.intent import Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.failover import Failover
@@ -87,6 +87,14 @@ class Context:
         attempt's key and would create a second payment.
         """
         return self.open_gateway(record.sent.gateway)
+
+    def money_of(self, record: OrderRecord) -> PaymentMoney:
+        """Return the money of the record's payment, whichever kind of gateway has it.
+
+        Raises Misconfigured if the record names a gateway that is not configured here.
+        """
+        gated = self.gated_of(record)
+        return self.gateway_of(record) if gated is None else gated.money(record.sent)
 
     def open_gateway(self, name: str) -> Gateway:
         """Return the open gateway of this name. Raises Misconfigured if it is not configured."""

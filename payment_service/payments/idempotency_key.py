@@ -42,6 +42,12 @@ def gated_capture_key(gateway: str, payment_id: str, number: int) -> str:
     return f"capture-{hashlib.sha256(named.encode()).hexdigest()}"
 
 
+def witness_key(client_id: str | None, order_id: str, intent_id: str, moved_to: str) -> str:
+    """Return the key of the update that marks a PaymentIntent (rule 22); pure, too."""
+    named = json.dumps([NAMESPACE, client_id, order_id, "witness", intent_id, moved_to])
+    return f"{PREFIX}witness-{hashlib.sha256(named.encode()).hexdigest()}"
+
+
 def refund_key(client_id: str | None, order_id: str, refund_id: str, generation: int) -> str:
     """Return the key of a refund; pure, as idempotency_key is."""
     return _key_after_payment("refund", client_id, order_id, refund_id, generation)

@@ -32,7 +32,6 @@ ERROR_RESPONSES: dict[type[Exception], tuple[int, str]] = {
     errors.NotAuthorized: (409, "fix_request"),
     errors.AlreadyCaptured: (409, "fix_request"),
     errors.RefundReused: (422, "fix_request"),
-    errors.RefundAtGateway: (409, "fix_request"),
     errors.GatewayNotAccepted: (409, "fix_request"),
     errors.AlreadyPaid: (409, "stop"),
     errors.InFlight: (409, "retry_same"),

@@ -43,7 +43,7 @@ API = "/operator/api"
 # A search without a client reads one record for each of them.
 MAX_SEARCHED = 1000
 
-Wanted = TypeVar("Wanted", bound=OrderRequest)
+OneOrder = TypeVar("OneOrder", bound=OrderRequest)
 
 
 def add_operator_routes(app: Flask, parts: Parts, clients: Clients) -> None:
@@ -126,7 +126,7 @@ def _add_lists(app: Flask, parts: Parts) -> None:
 def _add_actions(app: Flask, parts: Parts) -> None:
     payments = parts.payments
 
-    def act(kind: type[Wanted], action: Callable[[ByHand, Wanted], None]) -> Response:
+    def act(kind: type[OneOrder], action: Callable[[ByHand, OneOrder], None]) -> Response:
         """Run an operator's action and return the order as it is then."""
         operator = current_operator()
         if not operator.may_act:

@@ -12,7 +12,7 @@ from payment_service.gateways.stripe.dashboard import payment_url
 from payment_service.gateways.stripe.facts import STRIPE
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.changes.details import details_of
-from payment_service.payments.changes.listing import ListedOrder, Wanted
+from payment_service.payments.changes.listing import ListedOrder, OrderFilter
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
 from payment_service.payments.record.alarms import alarms_of
@@ -68,7 +68,7 @@ def show_overdue(orders: Orders, client_id: str | None) -> list[dict[str, Any]]:
 
 def show_totals(orders: Orders, request: TotalsRequest) -> dict[str, Any]:
     """Return the totals of a period. Raises StoreDown."""
-    wanted = Wanted(orders.livemode, client_id=request.client_id, since=request.since)
+    wanted = OrderFilter(orders.livemode, client_id=request.client_id, since=request.since)
     found = _read(lambda: totals_of(orders.context, wanted, request.until, seconds=TOTALS_SECONDS))
     return asdict(found)
 

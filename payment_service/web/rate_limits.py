@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, Response, g, request
 from flask_limiter import ApplicationLimit, Limiter
 from limits import parse
 
 from payment_service.errors import TooManyRequests
+from payment_service.key_store import REDIS_SCHEMES
 from payment_service.settings import Settings
 from payment_service.web.access_control import current_access
 
@@ -49,8 +50,7 @@ def install(app: Flask, settings: Settings) -> None:
         app=app,
         application_limits=limits,
         strategy="sliding-window-counter",
-        storage_uri=_storage_url(settings),
-        storage_options=_timeouts(settings),
+        **_storage(settings),
         # If Redis is down, each process counts alone: an outage must not block the shop.
         in_memory_fallback_enabled=True,
         key_prefix="rates",
@@ -112,14 +112,12 @@ def _client_limit(settings: Settings) -> int:
     return access.client.requests_per_minute or settings.rate_limit_per_client
 
 
-def _storage_url(settings: Settings) -> str:
-    """Return the key store's Redis, if it is one; otherwise each process counts alone."""
+def _storage(settings: Settings) -> dict[str, Any]:
+    """Return where to count: in the key store, if it is in Redis; else in each process alone."""
     url = settings.key_store_url.get_secret_value()
-    return url if url.startswith(("redis://", "rediss://")) else "memory://"
+    if url.partition(":")[0] not in REDIS_SCHEMES:
+        return {"storage_uri": "memory://"}
+    from payment_service.web.rate_storage import SCHEME
 
-
-def _timeouts(settings: Settings) -> dict[str, str | int]:
-    if _storage_url(settings) == "memory://":
-        return {}
-    seconds = max(1, math.ceil(settings.store_timeout_seconds / 2))
-    return {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+    options = {"url": url, "timeout_seconds": settings.store_timeout_seconds}
+    return {"storage_uri": f"{SCHEME}://", "storage_options": options}

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sandbox.answers import JsonObject
+from sandbox.paypal import refunds
 from sandbox.paypal.orders import CAPTURE_STATUSES, Order
-from sandbox.paypal.refusals import CAPTURE_ISSUES
+from sandbox.paypal.refusals import CAPTURE_ISSUES, REFUND_ISSUES
+from sandbox.paypal.rules import Rules
 
 
 class Acted(Protocol):
@@ -15,10 +17,13 @@ class Acted(Protocol):
 
     clock: Callable[[], float]
     orders: dict[str, Order]
+    rules: Rules
 
     def tell_order(self, kind: str, order: Order) -> None: ...
 
     def tell_capture(self, order: Order, capture: JsonObject) -> None: ...
+
+    def tell_refund(self, refund: JsonObject) -> None: ...
 
 
 def approve(sandbox: Acted, order_id: str, plan: str = "COMPLETED") -> Order:
@@ -58,4 +63,43 @@ def change_capture(sandbox: Acted, order_id: str, status: str) -> Order:
     changed.pop("status_details", None)
     sandbox.tell_capture(order, changed)
     order.captures[-1] = changed
+    return order
+
+
+def plan_refunds(sandbox: Acted, order_id: str, plan: str) -> Order:
+    """Decide the status of the order's next refunds, or the issue of their rejection.
+
+    Raises KeyError for an unknown order or plan.
+    """
+    if plan not in refunds.STATUSES and plan not in REFUND_ISSUES:
+        raise KeyError(plan)
+    order = sandbox.orders[order_id]
+    order.refund_plan = plan
+    return order
+
+
+def refund(sandbox: Acted, order_id: str, value: str | None = None) -> Order:
+    """Refund the order as the merchant does in the dashboard; all that is left without a value.
+
+    Raises KeyError for an unknown order, Refusal for one that cannot be refunded so.
+    """
+    order = sandbox.orders[order_id]
+    currency = order.unit["amount"]["currency_code"]
+    body = {} if value is None else {"amount": {"value": value, "currency_code": currency}}
+    refund_id = f"DASHBOARD{order.id[:4]}{len(order.refunds):04d}"
+    sandbox.tell_refund(refunds.made(order, body, refund_id, sandbox.clock(), sandbox.rules))
+    return order
+
+
+def change_refund(sandbox: Acted, order_id: str, status: str) -> Order:
+    """Set the status of the order's last refund, as a bank does.
+
+    Raises KeyError for an unknown order or status, ValueError without a refund.
+    """
+    order = sandbox.orders[order_id]
+    if status not in refunds.STATUSES:
+        raise KeyError(status)
+    if not order.refunds:
+        raise ValueError("the order has no refund")
+    sandbox.tell_refund(refunds.changed(order, status, sandbox.clock()))
     return order

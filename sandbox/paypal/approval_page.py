@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlencode
 
 from sandbox.answers import Response
 from sandbox.page_style import STYLE
+from sandbox.paypal.acts import Acted, approve
 from sandbox.paypal.orders import PAYER, Order
 
 PATH = "/checkoutnow"
@@ -32,6 +33,23 @@ _ACTIONS = Template("""<form method="post" action="$path">
 <button name="choice" value="decline">Approve with a card that is declined</button>
 <button name="choice" value="back">Go back to the shop</button>
 </form>""")
+
+
+def answered(sandbox: Acted, method: str, target: str, body: bytes) -> Response:
+    """Show the page, or do what the shopper chose and return to the shop."""
+    if method != "POST":
+        tokens = parse_qs(target.partition("?")[2]).get("token", [""])
+        return page(sandbox.orders.get(tokens[0]))
+    try:
+        order_id, choice = read_choice(body)
+    except KeyError:
+        return page(None)
+    order, plan = sandbox.orders.get(order_id), CHOICES[choice]
+    if order is None or not order.is_open:
+        return page(order)
+    if plan:
+        approve(sandbox, order_id, plan)
+    return return_to_shop(order, approved=bool(plan))
 
 
 def page(order: Order | None) -> Response:

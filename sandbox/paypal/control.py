@@ -12,10 +12,17 @@ from sandbox.answers import JsonObject, Response
 from sandbox.clock import MovableClock
 from sandbox.control import PREFIX
 from sandbox.faults import BadOrder, FaultOrder, parse_order
-from sandbox.paypal.acts import approve, change_capture, void
+from sandbox.paypal.acts import (
+    approve,
+    change_capture,
+    change_refund,
+    plan_refunds,
+    refund,
+    void,
+)
 from sandbox.paypal.core import PayPalSandbox
 from sandbox.paypal.orders import Order, shown
-from sandbox.paypal.refusals import as_json
+from sandbox.paypal.refusals import Refusal, as_json
 from sandbox.paypal.request import UNSUPPORTED
 from sandbox.webhooks import WebhookSender, parse_detour
 
@@ -50,7 +57,7 @@ class PayPalControl:
             with self._sandbox.lock:
                 self._sandbox.settle()
                 return self._answer(method, path.removeprefix(PREFIX), json.loads(body or b"{}"))
-        except (BadOrder, ValueError, TypeError, KeyError, StopIteration) as wrong:
+        except (BadOrder, Refusal, ValueError, TypeError, KeyError, StopIteration) as wrong:
             return as_json(400, {"error": {"message": f"{type(wrong).__name__}: {wrong}"}})
 
     def _answer(self, method: str, path: str, given: Any) -> Response:
@@ -78,6 +85,12 @@ class PayPalControl:
                 return void(self._sandbox, order_id)
             case "capture_status":
                 return change_capture(self._sandbox, order_id, given["status"])
+            case "refund":
+                return refund(self._sandbox, order_id, given.get("value"))
+            case "refund_outcome":
+                return plan_refunds(self._sandbox, order_id, given["outcome"])
+            case "refund_status":
+                return change_refund(self._sandbox, order_id, given["status"])
         raise ValueError(f"no such control: orders/:id/{verb}")
 
     def _shown(self, order: Order) -> JsonObject:

@@ -1,4 +1,4 @@
-"""The stand-in's core, without sockets: authentication, request ids, orders and captures."""
+"""The stand-in's core, without sockets: authentication, request ids, orders, captures, refunds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from sandbox.answers import JsonObject, Response
 from sandbox.core_faults import edge_response
 from sandbox.faults import CORE_KINDS, TRANSPORT_KINDS, FaultOrder, Faults, stops_request
-from sandbox.paypal import approval_page, creation, events
-from sandbox.paypal.acts import approve
+from sandbox.paypal import approval_page, creation, events, refunds
 from sandbox.paypal.captures import check_capture, check_invoice
 from sandbox.paypal.orders import Order, minimal, new_capture, shown
 from sandbox.paypal.refusals import Refusal, as_json, parse_json
@@ -112,7 +110,7 @@ class PayPalSandbox:
             self.settle()
             request, fault = execution.request, execution.fault
             try:
-                order = self._execute(execution)
+                made = self._execute(execution)
             except Refusal as refused:
                 self._ids.release(execution.key)
                 response = refused.response(request.id)
@@ -120,8 +118,8 @@ class PayPalSandbox:
                 self._ids.release(execution.key)
                 raise
             else:
-                self._ids.end(execution.key, order.id)
-                response = self._shown(request, order, 201)
+                self._ids.end(execution.key, made)
+                response = self._shown_as_made(request, made, 201)
             response = replaced(response, fault, request.id)
             return self._answer(request, response, fault.kind if fault else None)
 
@@ -161,13 +159,15 @@ class PayPalSandbox:
             case "GET", _ if request.path == events.CERTIFICATE_PATH:
                 return Response(200, {"Content-Type": "text/plain"}, events.certificate())
             case _, _ if request.path == approval_page.PATH:
-                return self._page(request.method, target, body)
+                return approval_page.answered(self, request.method, target, body)
             case "POST", [""]:
                 return self._create(request, body, fault)
             case "GET", ["", order_id]:
                 return self._shown(request, self._find(request, order_id), 200)
             case "POST", ["", order_id, "capture"]:
                 return self._capture(request, order_id, body, fault)
+            case "POST", _ if capture_id := refunds.captured_in(request.path):
+                return self._refund(request, capture_id, body, fault)
         raise Refusal(404, "INVALID_RESOURCE_ID")
 
     def _create(
@@ -189,6 +189,13 @@ class PayPalSandbox:
             raise Refusal(400, "INVALID_PARAMETER_SYNTAX", field="/")
         return self._claimed(request, order.account, found, fault, order)
 
+    def _refund(
+        self, request: Request, capture_id: str, body: bytes, fault: FaultOrder | None
+    ) -> Response | Execution:
+        account = self.tokens.account_of(request.headers)
+        order = refunds.order_of(self.orders.values(), account, capture_id)
+        return self._claimed(request, account, _json_body(request, body), fault, order)
+
     def _claimed(
         self,
         request: Request,
@@ -200,13 +207,14 @@ class PayPalSandbox:
         """Claim the request id; for a repeat, show the order's present state."""
         now = self.clock()
         key = self._ids.claim(account, request.path, request.key, now)
-        known = self.orders.get(self._ids.order_of(key) or "")
-        if known:
-            return self._shown(request, known, 200)
+        known = self._ids.made_by(key)
+        if known and (known in self.orders or refunds.find(self.orders.values(), known)):
+            return self._shown_as_made(request, known, 200)
         self._ids.begin(key, now)
         return Execution(request, account, body, key, fault, order, self._era)
 
-    def _execute(self, execution: Execution) -> Order:
+    def _execute(self, execution: Execution) -> str:
+        """Return the id of the order, created or captured, or that of the refund."""
         if execution.era != self._era:
             # It must not change the state after a reset.
             raise Refusal(503)
@@ -215,36 +223,24 @@ class PayPalSandbox:
             unit, context = creation.checked(execution.body)
             order = Order(self._id(17), execution.account, unit, context, now, now)
             self.orders[order.id] = order
-            return order
+            return order.id
         order = execution.order
+        if refunds.captured_in(execution.request.path):
+            refund = refunds.made(order, execution.body, self._id(17), now, self.rules)
+            self.tell_refund(refund)
+            return str(refund["id"])
         check_capture(order, self.orders, self.rules)
         capture = new_capture(order, self._id(17), order.plan, now, self.rules)
         order.captures.append(capture)
         order.status, order.updated_at = "COMPLETED", now
         self.tell_capture(order, capture)
-        return order
+        return order.id
 
     def _find(self, request: Request, order_id: str) -> Order:
         account, order = self.tokens.account_of(request.headers), self.orders.get(order_id)
         if order is None or order.account != account:
             raise Refusal(404, "INVALID_RESOURCE_ID")
         return order
-
-    def _page(self, method: str, target: str, body: bytes) -> Response:
-        """Show the approval page, or do what the shopper chose and return to the shop."""
-        if method != "POST":
-            tokens = parse_qs(target.partition("?")[2]).get("token", [""])
-            return approval_page.page(self.orders.get(tokens[0]))
-        try:
-            order_id, choice = approval_page.read_choice(body)
-        except KeyError:
-            return approval_page.page(None)
-        order, plan = self.orders.get(order_id), approval_page.CHOICES[choice]
-        if order is None or not order.is_open:
-            return approval_page.page(order)
-        if plan:
-            approve(self, order_id, plan)
-        return approval_page.return_to_shop(order, approved=bool(plan))
 
     def _shown(self, request: Request, order: Order, status: int) -> Response:
         full = request.headers.get("prefer") == "return=representation"
@@ -254,6 +250,16 @@ class PayPalSandbox:
         if not full or (is_creation and self.rules.minimal_always):
             return as_json(status, minimal(order, self.rules))
         return as_json(status, shown(order, self.rules))
+
+    def _shown_as_made(self, request: Request, made: str, status: int) -> Response:
+        """Return the present state of an order or a refund."""
+        if made in self.orders:
+            return self._shown(request, self.orders[made], status)
+        refund = refunds.find(self.orders.values(), made)
+        assert refund, made
+        full = request.headers.get("prefer") == "return=representation"
+        is_full = full and not self.rules.minimal_refunds
+        return as_json(status, refund if is_full else refunds.minimal(refund))
 
     def _answer(self, request: Request, response: Response, fault: str | None) -> Response:
         self.log.add(request, self.clock(), response.status, fault)
@@ -269,6 +275,10 @@ class PayPalSandbox:
         """Emit an event about a captured payment."""
         now = self.clock()
         self._tell(events.capture_event(self._event_id(), capture, order.id, now))
+
+    def tell_refund(self, refund: JsonObject) -> None:
+        """Emit an event about a refund."""
+        self._tell(events.refund_event(self._event_id(), refund, self.clock()))
 
     def _tell(self, event: JsonObject) -> None:
         self.events.append(event)

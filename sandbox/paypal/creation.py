@@ -30,42 +30,43 @@ _CHOICES = {
 
 def checked(body: JsonObject) -> tuple[JsonObject, JsonObject]:
     """Return the purchase unit and the experience context. Raises a Refusal."""
-    _known(body, "", ("intent", "purchase_units", "payment_source"))
+    check_names(body, "", ("intent", "purchase_units", "payment_source"))
     _choice(body, "", "intent", ("CAPTURE",), required=True)
-    units = _value(body, "", "purchase_units", list, required=True)
+    units = value_in(body, "", "purchase_units", list, required=True)
     if len(units) != 1:
         issue = "INVALID_ARRAY_MAX_ITEMS" if units else "INVALID_ARRAY_MIN_ITEMS"
         raise Refusal(400, issue, field="/purchase_units")
     unit, path = units[0], "/purchase_units/0"
-    _known(unit, path, ("custom_id", "invoice_id", "description", "amount", "reference_id"))
+    check_names(unit, path, ("custom_id", "invoice_id", "description", "amount", "reference_id"))
     for name, most in (("custom_id", 127), ("invoice_id", 127), ("description", 127)):
-        _text(unit, path, name, most)
-    _check_amount(_value(unit, path, "amount", dict, required=True), f"{path}/amount")
+        check_text(unit, path, name, most)
+    check_amount(value_in(unit, path, "amount", dict, required=True), f"{path}/amount")
     return unit, _context(body)
 
 
 def _context(body: JsonObject) -> JsonObject:
-    source = _value(body, "", "payment_source", dict, required=True)
-    _known(source, "/payment_source", ("paypal",))
-    wallet = _value(source, "/payment_source", "paypal", dict, required=True)
+    source = value_in(body, "", "payment_source", dict, required=True)
+    check_names(source, "/payment_source", ("paypal",))
+    wallet = value_in(source, "/payment_source", "paypal", dict, required=True)
     path = "/payment_source/paypal"
-    _known(wallet, path, ("experience_context",))
-    context: JsonObject = _value(wallet, path, "experience_context", dict, required=True)
+    check_names(wallet, path, ("experience_context",))
+    context: JsonObject = value_in(wallet, path, "experience_context", dict, required=True)
     path += "/experience_context"
-    _known(context, path, ("return_url", "cancel_url", "brand_name", *_CHOICES))
+    check_names(context, path, ("return_url", "cancel_url", "brand_name", *_CHOICES))
     for name in ("return_url", "cancel_url"):
-        if not _URL.fullmatch(_value(context, path, name, str, required=True)):
+        if not _URL.fullmatch(value_in(context, path, name, str, required=True)):
             raise Refusal(400, "INVALID_PARAMETER_SYNTAX", field=f"{path}/{name}")
-    _text(context, path, "brand_name", 127)
+    check_text(context, path, "brand_name", 127)
     for name, allowed in _CHOICES.items():
         _choice(context, path, name, allowed)
     return context
 
 
-def _check_amount(amount: JsonObject, path: str) -> None:
-    _known(amount, path, ("currency_code", "value"))
-    currency = _value(amount, path, "currency_code", str, required=True)
-    value = _value(amount, path, "value", str, required=True)
+def check_amount(amount: JsonObject, path: str) -> None:
+    """Raise a Refusal for an amount that PayPal cannot take."""
+    check_names(amount, path, ("currency_code", "value"))
+    currency = value_in(amount, path, "currency_code", str, required=True)
+    value = value_in(amount, path, "value", str, required=True)
     if len(currency) != 3:
         raise Refusal(400, "INVALID_STRING_LENGTH", field=f"{path}/currency_code")
     if len(value) > 32 or not _VALUE.fullmatch(value):
@@ -81,16 +82,18 @@ def _check_amount(amount: JsonObject, path: str) -> None:
         raise Refusal(422, "CANNOT_BE_ZERO_OR_NEGATIVE", field=f"{path}/value")
 
 
-def _known(within: Any, path: str, names: Iterable[str]) -> None:
+def check_names(within: Any, path: str, names: Iterable[str]) -> None:
+    """Raise a Refusal for a field that is not one of these."""
     if not isinstance(within, dict):
         raise Refusal(400, "INVALID_PARAMETER_SYNTAX", field=path)
     for name in within.keys() - set(names):
         raise Refusal(400, "NOT_SUPPORTED", field=f"{path}/{name}")
 
 
-def _value(
+def value_in(
     within: JsonObject, path: str, name: str, kind: type[Any], *, required: bool = False
 ) -> Any:
+    """Return a field of this type, None if it is absent. Raises a Refusal."""
     if name not in within:
         if required:
             raise Refusal(400, "MISSING_REQUIRED_PARAMETER", field=f"{path}/{name}")
@@ -100,8 +103,9 @@ def _value(
     return within[name]
 
 
-def _text(within: JsonObject, path: str, name: str, most: int) -> None:
-    found = _value(within, path, name, str)
+def check_text(within: JsonObject, path: str, name: str, most: int) -> None:
+    """Raise a Refusal for a text that is empty or too long."""
+    found = value_in(within, path, name, str)
     if found is not None and not 1 <= len(found) <= most:
         raise Refusal(400, "INVALID_STRING_LENGTH", field=f"{path}/{name}")
 
@@ -109,6 +113,6 @@ def _text(within: JsonObject, path: str, name: str, most: int) -> None:
 def _choice(
     within: JsonObject, path: str, name: str, allowed: tuple[str, ...], *, required: bool = False
 ) -> None:
-    found = _value(within, path, name, str, required=required)
+    found = value_in(within, path, name, str, required=required)
     if found is not None and found not in allowed:
         raise Refusal(400, "INVALID_PARAMETER_VALUE", field=f"{path}/{name}")

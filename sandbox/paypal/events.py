@@ -29,6 +29,13 @@ _CAPTURES = {
     "REFUNDED": "PAYMENT.CAPTURE.REFUNDED",
 }
 
+_REFUNDS = {
+    "COMPLETED": "PAYMENT.CAPTURE.REFUNDED",
+    "PENDING": "PAYMENT.REFUND.PENDING",
+    "FAILED": "PAYMENT.REFUND.FAILED",
+    "CANCELLED": "PAYMENT.REFUND.FAILED",
+}
+
 
 @cache
 def _key() -> rsa.RSAPrivateKey:
@@ -86,6 +93,11 @@ def capture_event(event_id: str, capture: JsonObject, order_id: str, now: float)
     related = {"supplementary_data": {"related_ids": {"order_id": order_id}}}
     kind = _CAPTURES[capture["status"]]
     return _event(event_id, kind, "capture", {**capture, **related}, now)
+
+
+def refund_event(event_id: str, refund: JsonObject, now: float) -> JsonObject:
+    """Return an event about a refund, which links to its captured payment only."""
+    return _event(event_id, _REFUNDS[refund["status"]], "refund", refund, now)
 
 
 def _event(event_id: str, kind: str, of: str, resource: JsonObject, now: float) -> JsonObject:

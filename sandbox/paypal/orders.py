@@ -21,7 +21,8 @@ CAPTURE_STATUSES = ("COMPLETED", "PENDING", "DECLINED", "FAILED")
 class Order:
     """One order. `plan`: what its capture will lead to; the shopper or a control call decides.
 
-    Times are Unix seconds. `approved_at` is None until the shopper approves.
+    `refund_plan`: what its refunds will lead to, a status or the issue of a rejection. Times are
+    Unix seconds. `approved_at` is None until the shopper approves.
     """
 
     id: str
@@ -34,6 +35,8 @@ class Order:
     approved_at: float | None = None
     plan: str = "COMPLETED"
     captures: list[JsonObject] = field(default_factory=list)
+    refunds: list[JsonObject] = field(default_factory=list)
+    refund_plan: str = "COMPLETED"
 
     @property
     def invoice_id(self) -> str | None:
@@ -65,6 +68,8 @@ def shown(order: Order, rules: Rules, *, link: bool = True) -> JsonObject:
     unit: JsonObject = {"reference_id": "default", **order.unit}
     if order.captures:
         unit["payments"] = {"captures": order.captures}
+    if order.refunds:
+        unit["payments"]["refunds"] = order.refunds
     return {
         **minimal(order, rules, link=link),
         "intent": "CAPTURE",

@@ -1,4 +1,4 @@
-"""PayPal's errors: the names, issues and sentences of its description of Orders v2."""
+"""PayPal's errors: names, issues and sentences of its descriptions of Orders and Payments v2."""
 
 from __future__ import annotations
 
@@ -140,7 +140,41 @@ CAPTURE_ISSUES = {
     ),
 }
 
-_DESCRIPTIONS = _REQUEST_ISSUES | CAPTURE_ISSUES
+# Rejections of a refund, of PayPal's description of Payments v2.
+REFUND_ISSUES = {
+    "CAPTURE_FULLY_REFUNDED": "The capture has already been fully refunded",
+    "MAX_NUMBER_OF_REFUNDS_EXCEEDED": (
+        "You have exceeded the maximum number of refund attempts for this capture."
+    ),
+    "PARTIAL_REFUND_NOT_ALLOWED": "You cannot do a refund less than the original capture amount.",
+    "PENDING_CAPTURE": (
+        "Cannot initiate a refund as the capture is pending. Capture is typically pending when the "
+        "payer has funded the transaction using e-check/bank funded."
+    ),
+    "PAYEE_ACCOUNT_RESTRICTED": "Payee account is restricted.",
+    "REFUND_AMOUNT_EXCEEDED": (
+        "The refund amount must be less than or equal to the capture amount that has not yet been "
+        "refunded."
+    ),
+    "REFUND_CAPTURE_CURRENCY_MISMATCH": "Refund must be in the same currency as the capture",
+    "REFUND_FAILED_INSUFFICIENT_FUNDS": (
+        "Capture could not be refunded due to insufficient funds. Please check to see if you have "
+        "sufficient funds in your PayPal account or if the bank account linked to your PayPal "
+        "account is verified and has sufficient funds."
+    ),
+    "REFUND_NOT_ALLOWED": "Capture cannot be refunded.",
+    "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": (
+        "Refunds are not allowed on this capture due to a chargeback on the card or bank. Please "
+        "contact the payee to resolve the chargeback."
+    ),
+    "REFUND_TIME_LIMIT_EXCEEDED": "You are over the time limit to perform a refund on this capture",
+    "TRANSACTION_DISPUTED": (
+        "Partial refunds cannot be offered at this time because there is an open case on this "
+        "transaction. Visit the PayPal Resolution Center to review this case."
+    ),
+}
+
+_DESCRIPTIONS = _REQUEST_ISSUES | CAPTURE_ISSUES | REFUND_ISSUES
 
 
 class Refusal(Exception):

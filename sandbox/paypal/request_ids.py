@@ -1,4 +1,4 @@
-"""The request ids (PayPal-Request-Id) of all accounts, and the orders that they lead to."""
+"""The request ids (PayPal-Request-Id) of all accounts, and what they led to."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Key = tuple[str, str, str]
 
 @dataclass(slots=True)
 class _Use:
-    """The first use of an id. `order_id` is None while the request executes."""
+    """The first use of an id. `made` is None while the request executes."""
 
     first_used_at: float
-    order_id: str | None = None
+    made: str | None = None
 
 
 class RequestIds:
@@ -37,24 +37,26 @@ class RequestIds:
             raise Refusal(400, "INVALID_STRING_LENGTH", field="PayPal-Request-Id")
         key, rules = (account, path, request_id), self._rules()
         use = self._uses.get(key)
-        if use and use.order_id is None:
+        if use and use.made is None:
             raise Refusal(409 if rules.simultaneous == "409" else 500)
-        if use and now >= use.first_used_at + rules.key_seconds:
+        of_refund = path.endswith("/refund")
+        life = rules.refund_key_seconds if of_refund else rules.key_seconds
+        if use and now >= use.first_used_at + life:
             del self._uses[key]
         return key
 
-    def order_of(self, key: Key) -> str | None:
-        """Return the id of the order that the first use of this key led to."""
-        return self._uses[key].order_id if key in self._uses else None
+    def made_by(self, key: Key) -> str | None:
+        """Return the id of the order or refund that the first use of this key led to."""
+        return self._uses[key].made if key in self._uses else None
 
     def begin(self, key: Key, now: float) -> None:
         """Mark the id as in use."""
         self._uses[key] = _Use(now)
 
-    def end(self, key: Key, order_id: str) -> None:
-        """Remember the order of a request that succeeded."""
+    def end(self, key: Key, made: str) -> None:
+        """Remember the order or refund of a request that succeeded."""
         if key in self._uses:
-            self._uses[key].order_id = order_id
+            self._uses[key].made = made
 
     def release(self, key: Key) -> None:
         """Forget an id. PayPal does not say whether it keeps errors; this stand-in does not."""

@@ -11,7 +11,9 @@ HOUR = 3600.0
 class Rules:
     """Switchable behaviour; times are in seconds on the sandbox's clock.
 
-    `simultaneous`: the answer to a request whose id is in use, `409` or `500`.
+    `refund_key_seconds`: the life of the request ids of Payments v2. `minimal_refunds`: whether a
+    refund ignores `Prefer: return=representation`. `simultaneous`: the answer to a request whose id
+    is in use, `409` or `500`.
     `unique_invoices`: where a second use of the invoice id of a captured payment is rejected:
     `capture`, `create` (and at the capture) or `never`. `declined_goes_back`: whether an order
     needs the shopper's approval again after INSTRUMENT_DECLINED. `declined_uses_invoice`: whether
@@ -21,6 +23,7 @@ class Rules:
 
     token_seconds: float = 9 * HOUR
     key_seconds: float = 6 * HOUR
+    refund_key_seconds: float = 45 * 24 * HOUR
     unapproved_seconds: float = 6 * HOUR
     approved_seconds: float = 6 * HOUR
     simultaneous: str = "409"
@@ -29,4 +32,5 @@ class Rules:
     declined_uses_invoice: bool = False
     links_on_read: bool = True
     minimal_always: bool = False
+    minimal_refunds: bool = False
     base_url: str = "http://127.0.0.1:12112"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,10 +16,11 @@ from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.payments.record.transitions import LATE_LOOK_UPS_AFTER_SECONDS
 from payment_service.payments.recovery.late_intents import CLAIM_SECONDS
+from tests.proof.chaos_stores import ChaosStore
 from tests.proof.refund_chaos import Refunds
+from tests.proof.tally import Tally
 from tests.support.aging import order_of
 from tests.support.sandbox_process import SandboxProcess
-from tests.support.servers import Postgres, Redis
 from tests.support.service_process import ServiceProcess
 
 # Small, so that requests that wait for a killed worker's lease end within the run.
@@ -84,80 +84,25 @@ class Order:
     answered: int = 0
 
 
-@dataclass
-class Tally:
-    """The figures of a run; the lists of orders at the end decide.
-
-    `strays`: orders with a second payable PaymentIntent, never returned, that a look-up canceled.
-    Of two gateways only: `two_payments`, orders that could be paid at both, or were; `uncaptured`,
-    orders whose approved payment was not captured; `leftovers`, orders with something payable at
-    Stripe, or a leftover in the record, an hour later.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    longest_seconds: float = 0.0
-    orders: int = 0
-    strays: list[str] = field(default_factory=list)
-    two_payable: list[str] = field(default_factory=list)
-    two_given: list[str] = field(default_factory=list)
-    unanswered: list[str] = field(default_factory=list)
-    refunded_twice: list[str] = field(default_factory=list)
-    refunds_left: list[str] = field(default_factory=list)
-    two_payments: list[str] = field(default_factory=list)
-    uncaptured: list[str] = field(default_factory=list)
-    leftovers: list[str] = field(default_factory=list)
-
-    def failed(self, *, forgetful: bool) -> bool:
-        """Whether the run broke a promise; a store that forgets may leave a stray."""
-        broken = (
-            *(self.two_given, self.unanswered, self.refunded_twice, self.refunds_left),
-            *(self.two_payments, self.uncaptured, self.leftovers),
-        )
-        return any(broken) or (bool(self.two_payable) and not forgetful)
-
-    def suspects(self) -> list[str]:
-        """Return the orders whose story is worth reading."""
-        return [*self.strays, *self.two_payments, *self.uncaptured, *self.leftovers]
-
-    def table(self) -> str:
-        """Return the run as a table in Markdown."""
-        rows = [
-            ("orders", self.orders),
-            *sorted(self.counts.items()),
-            ("strays that waited for a look", len(self.strays)),
-            ("longest request, seconds", round(self.longest_seconds, 1)),
-            ("**orders with two payable PaymentIntents**", len(self.two_payable)),
-            ("**orders whose clients were given two payable ones**", len(self.two_given)),
-            ("**orders never answered**", len(self.unanswered)),
-            ("**refunds made twice**", len(self.refunded_twice)),
-            ("**refunds never answered**", len(self.refunds_left)),
-            ("**orders with a payment at each gateway**", len(self.two_payments)),
-            ("**approved payments that were not captured**", len(self.uncaptured)),
-            ("**orders with a leftover an hour later**", len(self.leftovers)),
-        ]
-        return "\n".join(
-            ("| what | how many |", "|---|---:|", *(f"| {a} | {b} |" for a, b in rows))
-        )
-
-
 class Chaos:
     """Runs clients during failures, then ends the failures and counts."""
 
     def __init__(
         self,
-        store: Postgres | Redis,
+        store: ChaosStore,
         *,
         seed: int = 1,
         clients: int = 3,
         forgetful: bool = False,
         search_lag_seconds: float | None = None,
         refunds: bool = False,
+        only_store: bool = False,
     ) -> None:
         """`forgetful`: the store loses records or reverts them, as in a failover.
 
-        `refunds`: clients pay the orders and refund them, too.
+        `refunds`: clients pay the orders and refund them, too. `only_store`: nothing else fails.
         """
-        self._with_refunds = refunds
+        self._with_refunds, self._only_store = refunds, only_store
         self._store, self._clients, self._forgetful = store, clients, forgetful
         self._search_lag_seconds = search_lag_seconds
         self._older: dict[str, KeyRecord] = {}
@@ -166,7 +111,7 @@ class Chaos:
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._over = threading.Event()
-        self.tally = Tally()
+        self.tally = Tally(store.keeps and not forgetful)
 
     def __enter__(self) -> Self:
         self.sandbox = self._stack.enter_context(SandboxProcess())
@@ -191,7 +136,8 @@ class Chaos:
     def run(self, seconds: float, threads: int = 12) -> Tally:
         """Run clients and failures for `seconds`, then count."""
         ends_at = time.monotonic() + seconds
-        self._order_faults()
+        if not self._only_store:
+            self._order_faults()
         with self._beside(*self._troubles()):
             self._shop(threads, lambda: time.monotonic() < ends_at)
         self._end_faults()
@@ -254,8 +200,11 @@ class Chaos:
         body = {"amount": 1099, "order_id": order.order_id, **self._more_fields()}
         try:
             answer = session.post(f"{service.url}/create-payment-intent", json=body, timeout=30)
-            told = str(answer.status_code)
             found = answer.json()
+            told = str(answer.status_code)
+            if told == "500":
+                # A key that Stripe rejects, or an error of ours.
+                told += f" {found['code']}"
         except (RequestException, ValueError):
             told, found = "no answer: its worker was killed", {}
         with self._lock:
@@ -301,7 +250,7 @@ class Chaos:
         self.sandbox.clear_faults()
 
     def _troubles(self) -> tuple[Callable[[], None], ...]:
-        """Return what runs in threads of its own while the clients ask."""
+        """Return the functions that run in threads of their own while the clients ask."""
         return (self._make_trouble,)
 
     @contextmanager
@@ -321,16 +270,13 @@ class Chaos:
         while not self._over.wait(self._dice.uniform(0.5, 2.0)):
             if self._forgetful:
                 self._forget()
-            what = self._dice.choices(
-                ("kill -9 of a worker", "kill -9 of a service", "store restarts", "clock moves"),
-                (8, 1, 1, 3),
-            )[0]
+            what = self._next_trouble()
             if what == "clock moves" and moved < MOST_CLOCK_MOVES_SECONDS:
                 ahead = self._dice.uniform(1, 120)
                 self._advance(ahead)
                 moved += ahead
-            elif what == "store restarts":
-                self._store.restart()
+            elif what == self._store.trouble:
+                self._store.fail()
             elif what == "kill -9 of a service":
                 service = self._dice.choice(self.services)
                 service.kill()
@@ -343,6 +289,16 @@ class Chaos:
 
     def _advance(self, seconds: float) -> None:
         self.sandbox.advance(seconds)
+
+    def _next_trouble(self) -> str:
+        store = self._store
+        first = store.fails_over and not self.tally.counts[f"trouble: {store.trouble}"]
+        if self._only_store or first:
+            return store.trouble
+        return self._dice.choices(
+            ("kill -9 of a worker", "kill -9 of a service", store.trouble, "clock moves"),
+            (8, 1, store.weight, 3),
+        )[0]
 
     def _forget(self) -> None:
         """Delete the newest orders' records, or revert them to earlier versions."""
@@ -380,7 +336,7 @@ class Chaos:
     def _count(self) -> Tally:
         tally = self.tally
         if self.refunds is not None:
-            time.sleep(LOCK_SECONDS)
+            time.sleep(BUDGET_SECONDS)
             tally.refunds_left = self.refunds.finish(lambda: random.choice(self.services).url)
             tally.refunded_twice = self.refunds.twice()
             tally.counts += self.refunds.counts

@@ -16,7 +16,8 @@ from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.settings import load_settings
 from payment_service.wiring import open_payments
-from tests.proof.chaos import ANY, CREATION, FAULTS, SETTINGS, Chaos, Fault, Order, Tally, orders_of
+from tests.proof.chaos import ANY, CREATION, FAULTS, SETTINGS, Chaos, Fault, Order, orders_of
+from tests.proof.tally import Tally
 from tests.support.aging import order_of
 from tests.support.paypal_process import PayPalProcess
 from tests.support.sandbox_process import SECRET_KEY
@@ -91,10 +92,10 @@ MOST_ROUNDS = 200
 class GatewayChaos(Chaos):
     """Chaos with PayPal as the second gateway.
 
-    Shoppers pay what is given out at Stripe and approve what is given out at PayPal, old pages
-    included, and shops cancel. A shop sends the same request again after an approval, or leaves the
-    capture to PayPal's event and to the service's own look. At the end, the shoppers pay and
-    approve everything that was ever given out.
+    Shoppers pay at Stripe and approve at PayPal whatever left the service, old pages included, and
+    shops cancel and update. A shop sends the same request again after an approval,
+    or leaves the capture to PayPal's event and to the service's own look. At the end, the shoppers
+    pay and approve everything that was ever given out. The store keeps what it acknowledged.
     """
 
     def __enter__(self) -> Self:
@@ -120,7 +121,10 @@ class GatewayChaos(Chaos):
         if random.random() < 0.6:
             self._ask(session, order)
         if random.random() < 0.15:
-            self._cancel(session, order)
+            self._change(session, order, "cancel")
+        if random.random() < 0.1:
+            # To the same amount: a payment at PayPal is replaced even then.
+            self._change(session, order, "update", amount=1099)
 
     def _shopper(self, payment_id: str) -> None:
         """Pay or approve a payment, or be declined, or leave."""
@@ -135,12 +139,11 @@ class GatewayChaos(Chaos):
                 self.paypal.act(payment_id, "approve" if choice < 0.7 else "decline")
                 self._count_trouble("a shopper approves at PayPal")
 
-    def _cancel(self, session: Session, order: Order) -> None:
-        url = random.choice(self.services).url
+    def _change(self, session: Session, order: Order, verb: str, **fields: int) -> None:
+        url = f"{random.choice(self.services).url}/{verb}-payment-intent"
         with suppress(RequestException):
-            body = {"order_id": order.order_id}
-            answer = session.post(f"{url}/cancel-payment-intent", json=body, timeout=30)
-            self._count_trouble(f"a shop cancels: {answer.status_code}")
+            answer = session.post(url, json={"order_id": order.order_id, **fields}, timeout=30)
+            self._count_trouble(f"a shop asks to {verb}: {answer.status_code}")
 
     def _finish_all(self, threads: int) -> None:
         self._finishing = True
@@ -152,7 +155,7 @@ class GatewayChaos(Chaos):
     def _pay_everything(self) -> None:
         for order in self._orders:
             for payment_id in dict.fromkeys(order.given):
-                # What is paid or canceled cannot be paid again.
+                # The stand-ins refuse to take a second payment, or one that was canceled.
                 with suppress(AssertionError):
                     if payment_id.startswith("pi_"):
                         self.sandbox.pay(payment_id)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from requests import Response
 
 from tests.support.aging import age, record_of
 from tests.support.sandbox_process import SandboxProcess
@@ -139,10 +140,19 @@ def service_on(sandbox: SandboxProcess, url: str, **more: str) -> Iterator[Servi
         yield service
 
 
-def killed_in_mid_call(sandbox: SandboxProcess, service: ServiceProcess) -> float:
-    """Kill the service while Stripe creates the PaymentIntent; return when (time.monotonic)."""
-    sandbox.faults([{"kind": "slow", "match": CREATION, "seconds": 1.0}])
-    asking = threading.Thread(target=_ask_in_vain, args=(service,))
+def create_it(service: ServiceProcess) -> Response:
+    return service.create("A-1")
+
+
+def killed_in_mid_call(
+    sandbox: SandboxProcess,
+    service: ServiceProcess,
+    call: dict[str, str] = CREATION,
+    ask: Callable[[ServiceProcess], Response] = create_it,
+) -> float:
+    """Kill the service while Stripe works on the call of `ask`; return when (time.monotonic)."""
+    sandbox.faults([{"kind": "slow", "match": call, "seconds": 1.0}])
+    asking = threading.Thread(target=_ask_in_vain, args=(service, ask))
     asking.start()
     wait_until(lambda: bool(sandbox.fired().get("slow")))
     killed_at = time.monotonic()
@@ -151,9 +161,9 @@ def killed_in_mid_call(sandbox: SandboxProcess, service: ServiceProcess) -> floa
     return killed_at
 
 
-def _ask_in_vain(service: ServiceProcess) -> None:
+def _ask_in_vain(service: ServiceProcess, ask: Callable[[ServiceProcess], Response]) -> None:
     with pytest.raises(OSError):
-        service.create("A-1")
+        ask(service)
 
 
 def a_day_passes(sandbox: SandboxProcess, url: str) -> None:

@@ -120,9 +120,12 @@ def test_unedited_example_starts(key: dict[str, str], tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("gunicorn.conf.py", "stripe_back_end_api.py", "stripe_payment.py"):
         shutil.copy(ROOT / name, tmp_path)
+    shutil.copy(ROOT / ".env.example", tmp_path)
     shutil.copy(ROOT / ".env.example", tmp_path / ".env")
     with launched(free_port(), root=tmp_path, **key) as run:
         assert run.curl()
+        # The copied GATEWAYS=stripe does not take the second gateway from the demo.
+        assert ("plays PayPal" in run.said) == (not key)
 
 
 def test_clients_file_is_explained_in_the_greeting(tmp_path: Path) -> None:

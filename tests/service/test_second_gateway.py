@@ -129,6 +129,32 @@ def test_order_is_sold_while_stripe_is_silent_and_stripe_is_cleared_afterwards(
     assert {"switched", "captured"} <= {each["what"] for each in shown["history"]}
 
 
+def test_paid_order_is_known_again_after_the_store_has_lost_it(
+    stripe: SandboxProcess, paypal: PayPalProcess, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    with service_of(stripe, paypal, old) as service:
+        silence(stripe)
+        first = sold(service.create("L-1", **BOTH))
+        stripe.clear_faults()
+        press(first["redirect_url"])
+        paid = service.create("L-1", **BOTH).json()
+        assert paid["status"] == "succeeded"
+        until(
+            lambda: "witness" in [each["what"] for each in status(service, "L-1")["history"]],
+            seconds=60,
+        )
+    with service_of(stripe, paypal, new) as service:
+        assert service.create("L-1", **BOTH).json() == paid
+        refused = service.create("L-1")
+        assert refused.json()["code"] == "gateway_not_accepted"
+    assert stripe.state().order("L-1").payable == 0
+    assert captures(paypal, "L-1") == ["COMPLETED"]
+
+
+@pytest.mark.alone
 def test_every_order_is_answered_within_ten_seconds_with_the_default_settings(
     stripe: SandboxProcess, paypal: PayPalProcess, tmp_path: Path
 ) -> None:

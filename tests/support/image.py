@@ -106,7 +106,8 @@ class Image:
 
     def _install(self) -> None:
         runs = " ".join(arguments for name, arguments in self.instructions if name == "RUN")
-        assert re.search(r"/venv/bin/pip install( --\S+| requirements\.lock)* \.( |$)", runs), runs
+        itself = r'/venv/bin/pip install( --\S+| requirements\.lock)* "\.\$\{EXTRAS\}"( |$)'
+        assert re.search(itself, runs), runs
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", self.venv], check=True)
         ours = "\n".join(place for place in sys.path if place.endswith("site-packages"))
         (self.packages / "dependencies.pth").write_text(f"{ours}\n")

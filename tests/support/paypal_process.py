@@ -15,7 +15,7 @@ class PayPalProcess(SandboxProcess):
     module = "sandbox.paypal"
 
     def act(self, order_id: str, verb: str, **given: Any) -> dict[str, Any]:
-        """Act on an order: approve, decline, void, capture_status."""
+        """Act on an order: approve, decline, void, capture_status; refund and its like."""
         found: dict[str, Any] = self.control("POST", f"orders/{order_id}/{verb}", given)
         return found
 
@@ -23,3 +23,11 @@ class PayPalProcess(SandboxProcess):
         """Return the id, the status and the captures of the orders of this name."""
         found: dict[str, list[dict[str, Any]]] = self.control("GET", "state")["orders"]
         return found.get(custom_id, [])
+
+    def refunds(self, custom_id: str = "A-1") -> list[str]:
+        """Return the values of the refunds of the orders of this name."""
+        shown = [self.control("GET", f"orders/{each['id']}") for each in self.orders(custom_id)]
+        payments = [each["purchase_units"][0].get("payments", {}) for each in shown]
+        return [
+            refund["amount"]["value"] for each in payments for refund in each.get("refunds", [])
+        ]

@@ -26,14 +26,17 @@ class PostgresPair:
             undo.push(self.__exit__)
             self.primary.start()
             self._copy()
-            self.standby.start()
-            if self._synchronous:
-                self.primary.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
-                self.primary.run("SELECT pg_reload_conf()")
-            wanted = "sync" if self._synchronous else "async"
-            until(lambda: self._states() == [("streaming", wanted)])
+            self._replicate()
             undo.pop_all()
         return self
+
+    def _replicate(self) -> None:
+        self.standby.start()
+        if self._synchronous:
+            self.primary.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            self.primary.run("SELECT pg_reload_conf()")
+        wanted = "sync" if self._synchronous else "async"
+        until(lambda: self._states() == [("streaming", wanted)])
 
     def __exit__(self, *_: object) -> None:
         self.primary.__exit__()
@@ -59,6 +62,12 @@ class PostgresPair:
         """Kill the primary and promote the standby."""
         self.primary.kill()
         self.standby.run("SELECT pg_promote()")
+
+    def rejoin(self) -> None:
+        """After a failover, make the killed server the standby of the promoted one."""
+        self.primary, self.standby = self.standby, self.primary
+        self._copy()
+        self._replicate()
 
     def _states(self) -> list[tuple[object, ...]]:
         return self.primary.run("SELECT state, sync_state FROM pg_stat_replication")

@@ -19,8 +19,14 @@ MASTERS, SLOTS = 3, 16_384
 # A cluster's nodes talk on their port plus this number; Redis 6.2 has no setting for it.
 BUS = 10_000
 
+# A port that was free may be taken until a node listens on it.
+MOST_PORTS = 5
+
 # Milliseconds after which a silent node counts as failed.
 NODE_TIMEOUT_MS = 1_000
+
+# On a busy machine, a restarted node takes its time to copy its master.
+SETTLE_SECONDS = 60
 
 
 def until(reached: Callable[[], bool], seconds: float = 30) -> None:
@@ -49,13 +55,28 @@ def _port_with_bus() -> int:
 class Node(Redis):
     """A node of a cluster."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         super().__init__(
+            *options,
             *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
             *("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"),
             *("--cluster-replica-validity-factor", "0"),
         )
-        self.port = _port_with_bus()
+        self.port, self._has_run = _port_with_bus(), False
+
+    def start(self) -> Self:
+        """Start it; the first time, on another port if its own was taken meanwhile."""
+        for _ in range(MOST_PORTS):
+            try:
+                super().start()
+            except AssertionError as failed:
+                if self._has_run or "Address already in use" not in str(failed):
+                    raise
+                self.port = _port_with_bus()
+            else:
+                self._has_run = True
+                return self
+        raise AssertionError("no port is free")
 
     def client(self) -> Client:
         """Return a client of this node alone."""
@@ -69,6 +90,10 @@ class Node(Redis):
     def id(self) -> str:
         """Return its name in the cluster."""
         return str(self.ask("CLUSTER MYID"))
+
+    def is_up(self) -> bool:
+        """Return whether it knows a server for every slot."""
+        return bool(self.ask("CLUSTER INFO")["cluster_state"] == "ok")
 
     def is_master(self) -> bool:
         return bool(self.ask("ROLE")[0] == "master")
@@ -111,7 +136,7 @@ class RedisCluster:
         for node in self.nodes:
             if not node.running:
                 node.start()
-        until(self._is_settled)
+        until(self._is_settled, SETTLE_SECONDS)
 
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
@@ -215,19 +240,29 @@ class Sentinel:
     def master(self) -> Redis:
         """Return the server that is the master now."""
         return next(
-            server for server in self.servers if "role:master" in server.run("INFO", "replication")
+            server
+            for server in self.servers
+            if server.running and "role:master" in server.run("INFO", "replication")
         )
 
     def fail_over(self) -> None:
         """Make the replica the master, in order; return once Sentinel names it."""
         old = self.master()
         until(lambda: "OK" in self._watcher.run("SENTINEL", "FAILOVER", self.service))
-        until(
-            lambda: (
-                str(old.port)
-                not in self._watcher.run("SENTINEL", "get-master-addr-by-name", self.service)
-            )
-        )
+        until(lambda: not self._names(old))
+
+    def kill_master(self) -> None:
+        """Kill the master; once Sentinel names another, restart it as that one's replica."""
+        old = self.master()
+        old.kill()
+        until(lambda: not self._names(old))
+        old.start()
+        new = next(server for server in self.servers if server is not old)
+        until(lambda: "state=online" in new.run("INFO", "replication"))
+
+    def _names(self, server: Redis) -> bool:
+        named = self._watcher.run("SENTINEL", "get-master-addr-by-name", self.service)
+        return str(server.port) in named
 
 
 class _Watcher(Redis):
@@ -235,12 +270,12 @@ class _Watcher(Redis):
 
     ready = "Sentinel ID is"
 
-    def configure(self, service: str, port: int) -> None:
+    def configure(self, service: str, port: int, down_after_ms: int = NODE_TIMEOUT_MS) -> None:
         lines = (
             f"port {self.port}",
             "bind 127.0.0.1",
             f"sentinel monitor {service} 127.0.0.1 {port} 1",
-            f"sentinel down-after-milliseconds {service} {NODE_TIMEOUT_MS}",
+            f"sentinel down-after-milliseconds {service} {down_after_ms}",
             f"sentinel failover-timeout {service} 3000",
         )
         (self.directory / "sentinel.conf").write_text("\n".join(lines) + "\n")

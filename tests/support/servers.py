@@ -80,6 +80,9 @@ class Server(ABC):
             if self.ready in line:
                 threading.Thread(target=_drain, args=(self._process.stdout,), daemon=True).start()
                 return self
+        self._process.stdout.close()
+        self._process.wait(20)
+        self._process = None
         raise AssertionError("it did not start: " + "".join(said))
 
     def stop(self) -> None:

@@ -8,13 +8,18 @@ from typing import Any
 
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.paypal.facts import NAME
-from payment_service.gateways.paypal.names import is_order_id, order_of
+from payment_service.gateways.paypal.names import is_order_id, order_of, order_of_refund
 
 APPROVED = "CHECKOUT.ORDER.APPROVED"
 
+# Money of a captured payment went back: a refund of ours or of PayPal's dashboard, or a reversal.
+_REFUNDS = re.compile(r"PAYMENT\.(?:CAPTURE\.(?:REFUNDED|REVERSED)|REFUND\..*)")
+
 # Events about a capture, whatever became of it. PayPal's pages name a declined one DENIED or
 # DECLINED, so the ending does not matter: the order is read anyway.
-_KINDS = re.compile(r"(?:CHECKOUT\.(?:ORDER|PAYMENT-APPROVAL)|PAYMENT\.CAPTURE)\.[A-Z0-9._-]{1,60}")
+_KINDS = re.compile(
+    r"(?:CHECKOUT\.(?:ORDER|PAYMENT-APPROVAL)|PAYMENT\.(?:CAPTURE|REFUND))\.[A-Z0-9._-]{1,60}"
+)
 _EVENT_ID = re.compile("[A-Za-z0-9_-]{1,100}")
 _LINK_TO_ORDER = re.compile(r"https?://[^/\s]+/v2/checkout/orders/(?P<id>[A-Z0-9]{1,36})")
 
@@ -30,12 +35,20 @@ def payment_event(event: Mapping[str, Any], *, livemode: bool) -> PaymentEvent |
         return None
     if not (isinstance(kind, str) and _KINDS.fullmatch(kind)):
         return None
-    order, order_id = order_of(_custom_id(resource), livemode=livemode), _order_id(kind, resource)
-    if order is None or order_id is None:
+    is_refund, order_id = _REFUNDS.fullmatch(kind) is not None, _order_id(kind, resource)
+    order = (order_of_refund if is_refund else order_of)(_custom_id(resource), livemode=livemode)
+    if order is None or (order_id is None and not is_refund):
         return None
-    approval = kind == APPROVED
     return PaymentEvent(
-        event_id, kind, livemode, order_id, order, gateway=NAME, is_approval=approval
+        event_id,
+        kind,
+        livemode,
+        # A refund links to its capture only.
+        order_id or "",
+        order,
+        gateway=NAME,
+        is_approval=kind == APPROVED,
+        is_refund=is_refund,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from payment_service.gateways.facts import GatewayFacts
 
 NAME = "paypal"
@@ -13,3 +15,6 @@ API_VERSION = "v2"
 PAYPAL = GatewayFacts(
     name=NAME, key_life_seconds=6 * 3600.0, saves_errors=False, list_is_current=False, gated=True
 )
+
+# Payments v2: "The server stores keys for 45 days." The order shows its refunds.
+PAYPAL_REFUNDS = replace(PAYPAL, key_life_seconds=45 * 86_400.0, list_is_current=True)

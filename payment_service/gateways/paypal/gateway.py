@@ -1,4 +1,4 @@
-"""The contract of a gated gateway, implemented with PayPal's Orders v2."""
+"""The contract of a gated gateway, implemented with PayPal's Orders v2 and Payments v2."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from payment_service.errors import PaymentError, Refused, StripeFailed
@@ -15,12 +16,20 @@ from payment_service.gateways.contract import NamedPayment, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import Intent
-from payment_service.gateways.outcome import Declined, GatedOutcome, Made, PaidBefore, Unclear
+from payment_service.gateways.outcome import (
+    Declined,
+    Failed,
+    GatedOutcome,
+    Made,
+    PaidBefore,
+    Unclear,
+)
 from payment_service.gateways.payment_fields import PaymentFields
-from payment_service.gateways.paypal import captures, issues
+from payment_service.gateways.paypal import captures, issues, refunds
 from payment_service.gateways.paypal.api_calls import LIVE_BASE, SANDBOX_BASE, PayPalApi, PayPalCall
 from payment_service.gateways.paypal.errors import error_of, problem_of
 from payment_service.gateways.paypal.facts import API_VERSION, PAYPAL
+from payment_service.gateways.paypal.money import PayPalMoney
 from payment_service.gateways.paypal.orders import (
     Expected,
     UnreadableOrder,
@@ -167,6 +176,26 @@ class PayPalGateway:
         except SendFailed as failed:
             unresolved = call.after_unresolved
             return captures.outcome_of_failure(failed, intent_id, after_unresolved=unresolved)
+
+    def money(self, sent: SentParams) -> PayPalMoney:
+        """Return the money of an order; see GatedGateway."""
+        return PayPalMoney(sent, self._livemode, partial(self._get, self._sender), self._refund)
+
+    def _refund(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        key: str,
+        deadline: Deadline,
+        read: Callable[[Answer], T],
+    ) -> T | Failed:
+        call = self._keyed(path, params, key, deadline)
+        try:
+            return self._send(self._sender, call, deadline, read)
+        except NoToken as none:
+            return Unclear(error_of(none.failed), saved_5xx=False)
+        except SendFailed as failed:
+            return refunds.outcome_of_failure(failed, call)
 
     def _capture_once(
         self, call: PayPalCall, intent_id: str, sent: SentParams, deadline: Deadline

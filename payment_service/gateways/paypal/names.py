@@ -48,6 +48,39 @@ def order_of(found: object, *, livemode: bool) -> Order | None:
     return order if custom_id(order) == found else None
 
 
+def refund_name(order: Order, refund_id: str) -> str | None:
+    """Return the custom_id of a refund: the client, the order and the refund, between commas.
+
+    Without client and order if they make it too long: a refund is read from its order. None if
+    PayPal cannot keep the refund_id. PayPal's description of a refund allows letters, digits and
+    `-_.,` only.
+    """
+    parts = [order.order_id] if order.client_id is None else [order.client_id, order.order_id]
+    for whole in ([*parts, refund_id], ["", refund_id]):
+        name = ",".join(map(_escaped, whole))
+        if len(name) <= MOST_CUSTOM_ID:
+            return name
+    return None
+
+
+def refund_id_of(found: object, order: Order) -> str | None:
+    """Return the refund_id that the custom_id of a refund of this order names, or None."""
+    refund_id = _unescaped(found)[-1]
+    return refund_id if refund_name(order, refund_id) == found else None
+
+
+def order_of_refund(found: object, *, livemode: bool) -> Order | None:
+    """Return the order that the custom_id of a refund names.
+
+    A refund that this service made has its own name, one of the dashboard that of its payment.
+    """
+    parts = _unescaped(found)
+    if not 2 <= len(parts) <= 3 or not all(map(_is_a_name, parts)):
+        return order_of(found, livemode=livemode)
+    order = Order(livemode, parts[0] if len(parts) == 3 else None, parts[-2])
+    return order if refund_id_of(found, order) else None
+
+
 def invoice_id(order: Order) -> str:
     """Return the invoice number: a pure function of the order, never of the attempt (rule 21).
 
@@ -58,6 +91,18 @@ def invoice_id(order: Order) -> str:
     hashed = hashlib.sha256(named.encode()).hexdigest()[:16]
     readable = "".join(each for each in order.order_id if " " <= each <= "~")[:MOST_READABLE]
     return f"{readable}-{hashed}"
+
+
+def _escaped(text: str) -> str:
+    """Escape a part of a refund's name; no escape and no plain character is a comma."""
+    quoted = quote(text, safe="").replace("_", "%5F").replace("~", "%7E")
+    return quoted.replace("%", "_")
+
+
+def _unescaped(found: object) -> list[str]:
+    """Return the parts of a name; a single empty one if it is none."""
+    named = found.replace("_", "%") if isinstance(found, str) else ""
+    return [unquote(part) for part in named.split(",")] if _decodes(named) else [""]
 
 
 def _decodes(found: str) -> bool:

@@ -81,8 +81,8 @@ def read_order(found: Any, expected: Expected) -> Intent:
         status=status,
         amount=params["amount"],
         currency=params["currency"],
-        created=_seconds(found.get("create_time")),
-        metadata=_metadata(expected),
+        created=seconds_of(found.get("create_time")),
+        metadata=order_names(expected),
         livemode=expected.livemode,
         amount_received=params["amount"] if status == "succeeded" else 0,
         amount_capturable=params["amount"] if status == "requires_capture" else 0,
@@ -157,7 +157,7 @@ def _failure(capture: Mapping[str, Any], status: str) -> Failure | None:
     return Failure(str(capture["id"]), reason if isinstance(reason, str) else None)
 
 
-def _metadata(expected: Expected) -> dict[str, str]:
+def order_names(expected: Expected) -> dict[str, str]:
     """Return the order's names, as the metadata of a PaymentIntent has them."""
     order = order_of(expected.params["custom_id"], livemode=expected.livemode)
     if order is None:
@@ -166,7 +166,7 @@ def _metadata(expected: Expected) -> dict[str, str]:
     return named if order.client_id is None else {**named, "client_id": order.client_id}
 
 
-def _seconds(moment: object) -> int:
+def seconds_of(moment: object) -> int:
     """Return Unix seconds; 0 without a readable moment, which nothing that is safe relies on."""
     try:
         return int(datetime.fromisoformat(str(moment)).timestamp())

@@ -229,6 +229,10 @@ class StripeGateway:
         """Capture an authorized PaymentIntent; see Gateway."""
         return self._money.capture(intent_id, sent, key, deadline)
 
+    def params_of_refund(self, named: Mapping[str, Any]) -> SentParams:
+        """Return the parameters of a refund, which are Stripe's own; see PaymentMoney."""
+        return self._sent(named)
+
     def refund(
         self, intent_id: str, sent: SentParams, key: str, deadline: Deadline
     ) -> RefundOutcome:

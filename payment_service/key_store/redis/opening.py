@@ -10,7 +10,7 @@ from redis import BlockingConnectionPool, RedisError
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool, parse_url
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelManagedConnection
+from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from payment_service.key_store.redis.servers import (
     Cluster,
@@ -35,7 +35,7 @@ RULES = {
     "rediss+cluster:// for TLS, without a database",
     "sentinel": "a redis+sentinel URL is redis+sentinel://user:password@host:26379,host:26379/"
     "service, where user and password are Redis's (sentinel_username= and sentinel_password= "
-    "are Sentinel's)",
+    "are Sentinel's), or rediss+sentinel:// for TLS with both",
 }
 
 
@@ -98,7 +98,7 @@ def _cluster(url: str, half: float, _: dict[str, str]) -> Servers:
 
 
 def _sentinel(url: str, half: float, ours: dict[str, str]) -> Servers:
-    if not re.fullmatch("[A-Za-z0-9._-]+", ours["service"]) or url.startswith("rediss"):
+    if not re.fullmatch("[A-Za-z0-9._-]+", ours["service"]):
         raise ValueError
     hosts = _hosts(url, SENTINEL_PORT)
     given = _given(url, hosts[0], half) | {"redis_connect_func": refuse_other_than("standalone")}
@@ -107,9 +107,16 @@ def _sentinel(url: str, half: float, ours: dict[str, str]) -> Servers:
     # A connection first asks Sentinel, then connects.
     of_sentinel = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), half / 2)
     named = {name.partition("_")[2]: ours[name] for name in OURS[1:] if name in ours}
-    sentinel = Sentinel(hosts, sentinel_kwargs={**of_sentinel, **named, "retry": _no_retry()})  # type: ignore[no-untyped-call]
+    # A Sentinel of a Redis with TLS speaks TLS, too, with the same certificates.
+    tls = {name: value for name, value in given.items() if name.startswith("ssl_")}
+    with_tls = {"ssl": True, **tls} if url.startswith("rediss:") else {}
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        hosts, sentinel_kwargs={**of_sentinel, **named, **with_tls, "retry": _no_retry()}
+    )
     given |= {"max_connections": POOL_SIZE, "timeout": half}
-    given["connection_class"] = SentinelManagedConnection
+    given["connection_class"] = (
+        SentinelManagedSSLConnection if with_tls else SentinelManagedConnection
+    )
     return OneServer(MasterPool(ours["service"], sentinel, **given))
 
 

@@ -54,16 +54,20 @@ class ListEntry:
 
 @dataclass(frozen=True, slots=True)
 class ScriptCall:
-    """A call of a script on one record; the command `around` is sent before and after it."""
+    """A call of a script on one record; the command `around` is sent before and after it.
+
+    `more_keys`: further keys, which are in the same slot.
+    """
 
     script: Script
     key: str
     values: tuple[Any, ...]
     around: Command | None = None
     listed: ListEntry | None = None
+    more_keys: tuple[str, ...] = ()
 
     def command(self, *, lists: bool = True) -> Command:
         """Return the command; with `lists`, the script writes the record's lists too."""
         named = (*self.listed.removed, *self.listed.added) if lists and self.listed else ()
-        keys = (self.key, *named)
+        keys = (self.key, *self.more_keys, *named)
         return ("EVALSHA", self.script.sha, len(keys), *keys, *self.values)

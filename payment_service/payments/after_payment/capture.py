@@ -8,7 +8,6 @@ docs/exactly-once.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from payment_service.errors import (
@@ -25,6 +24,8 @@ from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.after_payment.capture_end import ended_by, extension_of
+from payment_service.payments.after_payment.entry_lease import EntryLease, is_at_work
 from payment_service.payments.after_payment.paid_order import Polling, paid_record
 from payment_service.payments.after_payment.record_money import AUTHORIZED, PAID, ended
 from payment_service.payments.context import Context
@@ -55,6 +56,7 @@ class _Claimed:
     record: OrderRecord
     entry: CaptureEntry
     in_doubt: bool
+    lease: EntryLease
 
 
 def capture_order(
@@ -102,7 +104,7 @@ class _Capturing:
             self._note(record, intent)
             raise NotAuthorized(intent.status)
         entry = self._entry(record)
-        if entry is not None and transitions.holds(entry.until, self._context.clock()):
+        if entry is not None and is_at_work(self._context, self._deadline, self._order, entry):
             self._polling.wait(_ANOTHER)
             return None
         return self._send(self._claim(record, entry, intent))
@@ -144,13 +146,22 @@ class _Capturing:
     def _claim(self, record: OrderRecord, entry: CaptureEntry | None, intent: Intent) -> _Claimed:
         self._polling.check_time_to_send()
         mine = self._again(record, entry) if entry else self._first(record, intent)
-        now = self._context.clock()
-        mine = replace(mine, owner=self._context.owner(), until=now + self._context.timing.lock)
+        leased_at, now = self._deadline.monotonic(), self._context.clock()
+        until = now + transitions.LEASE_SECONDS
+        mine = replace(mine, owner=self._context.owner(), until=until)
         what = "capture taken over" if entry else "capture claimed"
         claimed = transitions.touched(record, now, what, amount=mine.amount)
         claimed = claimed.with_follow_up(capture=mine)
         self._context.records.write(record, claimed)
-        return _Claimed(claimed, mine, in_doubt=entry is not None)
+        lease = EntryLease(
+            self._context,
+            self._deadline,
+            claimed,
+            extension_of(mine),
+            until=until,
+            leased_at=leased_at,
+        )
+        return _Claimed(claimed, mine, in_doubt=entry is not None, lease=lease)
 
     def _first(self, record: OrderRecord, intent: Intent) -> CaptureEntry:
         gateway = self._context.gateway_of(record)
@@ -195,14 +206,16 @@ class _Capturing:
     def _send(self, claimed: _Claimed) -> CaptureAnswer | None:
         entry = claimed.entry
         assert entry.sent is not None
-        if self._context.clock() >= entry.until:
+        if not claimed.lease.holds():
             # Rule 28: this process was suspended, and another may own the entry by now.
             raise InFlight(_ANOTHER)
         key = capture_key(
             self._order.client_id, self._order.order_id, entry.intent_id, entry.generation
         )
         gateway = self._context.gateway_of(claimed.record)
-        outcome = gateway.capture(entry.intent_id, entry.sent, key, self._deadline)
+        with claimed.lease.renewed():
+            outcome = gateway.capture(entry.intent_id, entry.sent, key, self._deadline)
+        claimed = replace(claimed, record=claimed.lease.record)
         if isinstance(outcome, Made) and not outcome.replayed:
             self._sent = True
             return self._made(claimed, outcome.intent)
@@ -245,8 +258,12 @@ class _Capturing:
         raise AssertionError
 
     def _reject(self, claimed: _Claimed, error: PaymentError) -> None:
-        """The first send was rejected, so nothing can capture this amount any more."""
-        self._end(claimed, "capture rejected", error, state="rejected")
+        """The only send was rejected, so nothing can capture this amount any more.
+
+        Raises RecordChanged if another request took over meanwhile: its send may capture it.
+        """
+        if not self._end(claimed, "capture rejected", error, state="rejected"):
+            raise RecordChanged
         self._context.report("capture_rejected", claimed.record, code=error.code)
 
     def _release(self, claimed: _Claimed, error: PaymentError | None, *, spent: bool) -> None:
@@ -261,34 +278,10 @@ class _Capturing:
 
     def _end(
         self, claimed: _Claimed, what: str, error: PaymentError | None, **changes: object
-    ) -> None:
-        change = _ended(claimed.entry, what, error, self._context.clock(), changes)
-        self._context.records.change(claimed.record, change)
-
-
-def _ended(
-    mine: CaptureEntry,
-    what: str,
-    error: PaymentError | None,
-    now: float,
-    changes: dict[str, object],
-) -> Callable[[OrderRecord], OrderRecord | None]:
-    def over(held: OrderRecord) -> OrderRecord | None:
-        entry = held.follow_up.capture
-        if entry is None or _place(entry) != _place(mine):
-            return None
-        capture = replace(entry, until=now, **changes)  # type: ignore[arg-type]
-        if error is None:
-            return transitions.amended(held, capture=capture)
-        noted = transitions.touched(held, now, what, code=error.code)
-        return noted.with_follow_up(capture=capture)
-
-    return over
-
-
-def _place(entry: CaptureEntry) -> tuple[str, str, str, int]:
-    """The fields that tell whether an entry is still the one that its owner wrote."""
-    return entry.intent_id, entry.state, entry.owner, entry.generation
+    ) -> bool:
+        """Give the lease back; return whether the entry was still ours."""
+        change = ended_by(claimed.entry, what, error, self._context.clock(), changes)
+        return self._context.records.change(claimed.record, change) is not None
 
 
 def _is_spent(outcome: Outcome) -> bool:

@@ -50,13 +50,14 @@ def fetch_money(
     Read the record first: its write fails if it changed while the gateway answered. Raises
     PaymentError.
     """
-    gateway = context.gateway_of(record)
-    if intent.status == AUTHORIZED:
+    if intent.status == AUTHORIZED and context.gated_of(record) is None:
+        gateway = context.gateway_of(record)
         return Money(capture_before=fetch_capture_before(gateway, intent, deadline))
     if intent.status == PAID:
+        money = context.money_of(record)
         return Money(
-            gateway.list_refunds(intent.id, deadline),
-            gateway.list_disputes(intent.id, deadline) if disputes else None,
+            money.list_refunds(intent.id, deadline),
+            money.list_disputes(intent.id, deadline) if disputes else None,
         )
     return Money()
 

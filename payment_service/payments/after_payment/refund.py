@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from payment_service.errors import PaymentError, RefundAtGateway, RefundReused, StripeFailed
+from payment_service.errors import PaymentError, RefundReused, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.refund import Refund, refunded_in_all
 from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.payments.after_payment.entry_lease import is_at_work
 from payment_service.payments.after_payment.paid_order import Polling, paid_record
 from payment_service.payments.after_payment.record_money import report_doubled
 from payment_service.payments.after_payment.refund_claim import RefundClaims
@@ -104,8 +105,6 @@ class _Refunding:
     def _step(self) -> RefundAnswer | None:
         """Return the answer; None to look again."""
         record = paid_record(self._context, self._order, self._deadline, self._request.refund_id)
-        if self._context.gated_of(record):
-            raise RefundAtGateway(record.sent.gateway)
         entry = entry_of(record, self._request.refund_id)
         if entry is not None:
             self._check_same(entry)
@@ -126,11 +125,18 @@ class _Refunding:
                 Ending(self._context, claimed).reject(sent.cause)
             record = self._context.records.read(self._order) or claimed.look.record
             look = self._look(record)
-            adopted = self._adopted(look, entry_of(record, self._request.refund_id))
+            entry = entry_of(record, self._request.refund_id)
+            adopted = self._adopted(look, entry)
             if adopted is not None:
                 return adopted
             if isinstance(sent, KeySpent):
                 raise unknown(sent.cause) from sent.cause
+            if entry is None or (entry.state, entry.generation) != (
+                "rejected",
+                claimed.entry.generation,
+            ):
+                # Another request has claimed it since.
+                raise RecordChanged
             claimed, cause = self._claims.next(look, claimed.entry), sent.cause
         Ending(self._context, claimed).reject(cause)
         raise cause
@@ -157,15 +163,15 @@ class _Refunding:
             raise unknown()
 
     def _holds(self, entry: RefundEntry) -> bool:
-        return transitions.holds(entry.until, self._context.clock())
+        return is_at_work(self._context, self._deadline, self._order, entry)
 
     def _look(self, record: OrderRecord) -> Look:
         """List the refunds, after the record was read: a claim fails if it changed since."""
         if record.payment_intent_id is None:
             # The store went back to a version from before the payment.
             raise RecordChanged
-        gateway = self._context.gateway_of(record)
-        refunds = gateway.list_refunds(record.payment_intent_id, self._deadline)
+        money = self._context.money_of(record)
+        refunds = money.list_refunds(record.payment_intent_id, self._deadline)
         report_doubled(self._context, record, refunds)
         return Look(record, refunds)
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from payment_service.errors import BadRequest, NotPaid, StripeFailed
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 from payment_service.payments.after_payment.paid_order import Polling
 from payment_service.payments.after_payment.refund_end import Ending
@@ -54,7 +53,7 @@ class RefundClaims:
         if own >= MAX_REFUNDS:
             raise BadRequest(
                 f"An order can have {MAX_REFUNDS} refunds here, and this one has them all; make "
-                "further ones in Stripe's dashboard.",
+                "further ones in the gateway's dashboard.",
                 code="too_many_refunds",
             )
         return self._begin(look, None)
@@ -64,7 +63,7 @@ class RefundClaims:
         amount = self._amount(look, over)
         now = self._context.clock()
         assert look.record.payment_intent_id
-        gateway = self._context.gateway_of(look.record)
+        money = self._context.money_of(look.record)
         entry = RefundEntry(
             refund_id=self._request.refund_id,
             amount=amount,
@@ -72,7 +71,7 @@ class RefundClaims:
             fingerprint=self._request.fingerprint,
             asked=self._request.amount is not None,
             intent_id=look.record.payment_intent_id,
-            sent=SentParams(gateway.api_version, self._request.params(amount), gateway.facts.name),
+            sent=money.params_of_refund(self._request.params(amount)),
             generation=1 if over is None else over.generation + 1,
             first_sent_at=now,
         )
@@ -110,25 +109,30 @@ class RefundClaims:
 
     def _is_old(self, record: OrderRecord, entry: RefundEntry) -> bool:
         """Whether the gateway may have forgotten the key."""
-        facts = self._context.gateway_of(record).facts
+        facts = self._context.money_of(record).facts
         return self._context.clock() - entry.first_sent_at >= facts.key_is_safe_seconds
 
     def _own(self, look: Look, entry: RefundEntry, what: str, *, in_doubt: bool) -> Claimed:
         """Rules 23 and 26: store the entry with our lease, if the record is the one that we saw."""
-        now, until = self._context.clock(), self._context.clock() + self._context.timing.lock
+        leased_at, now = self._deadline.monotonic(), self._context.clock()
+        sent_until = now + self._context.timing.lock
+        if in_doubt:
+            # The owner before us may be alive, and may have sent just before it lost its lease.
+            former = min(entry.sent_until, now + transitions.LONGEST_LOCK_SECONDS)
+            sent_until = max(sent_until, former)
         mine = replace(
             entry,
             state="pending",
             owner=self._context.owner(),
-            until=until,
-            sent_until=until,
+            until=now + transitions.LEASE_SECONDS,
+            sent_until=sent_until,
             updated_at=round(now, 3),
         )
         facts: dict[str, str | int] = {"refund_id": str(mine.refund_id), "amount": mine.amount}
         claimed = transitions.touched(look.record, now, what, **facts)
         claimed = with_entry(claimed, mine)
         self._context.records.write(look.record, claimed)
-        return Claimed(Look(claimed, look.refunds), mine, in_doubt)
+        return Claimed(Look(claimed, look.refunds), mine, in_doubt, leased_at)
 
     # The amount.
 
@@ -148,8 +152,8 @@ class RefundClaims:
         intent = fetch_recorded(self._context, look.record, self._deadline)
         if intent.status != "succeeded":
             raise NotPaid(intent.status)
-        gateway = self._context.gateway_of(look.record)
-        gateway.check_amount(self._request.amount or 0, str(intent.currency))
+        money = self._context.money_of(look.record)
+        money.check_amount(self._request.amount or 0, str(intent.currency))
         mine = own.refund_id if own else None
         entries = look.record.follow_up.refunds
         others = (each for each in entries if mine is None or each.refund_id != mine)

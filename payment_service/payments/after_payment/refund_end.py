@@ -14,6 +14,7 @@ from payment_service.payments.observer import What
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import RefundEntry
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,9 @@ class Ending:
     claimed: Claimed
 
     def reject(self, error: PaymentError) -> None:
-        """Record that this key made nothing (rule 8)."""
-        self._end("refund rejected", error, state="rejected")
+        """Record that this key made nothing (rule 8). Raises RecordChanged if it is not ours."""
+        if not self._end("refund rejected", error, state="rejected"):
+            raise RecordChanged
         self._report("refund_rejected", error)
 
     def release(self, error: PaymentError, *, spent: bool) -> None:
@@ -41,20 +43,24 @@ class Ending:
         record, refund_id = self.claimed.look.record, self.claimed.entry.refund_id
         self.context.report(what, record, refund_id=refund_id, code=error.code)
 
-    def _end(self, what: str, error: PaymentError, **changes: Any) -> None:
+    def _end(self, what: str, error: PaymentError, **changes: Any) -> bool:
+        """Give the lease back; return whether the entry was still ours."""
         mine, now = self.claimed.entry, self.context.clock()
         facts = {"refund_id": str(mine.refund_id), "code": error.code}
 
         def ended(held: OrderRecord) -> OrderRecord | None:
             entry = entry_of(held, str(mine.refund_id))
-            if entry is None or _place(entry) != _place(mine):
+            if entry is None or place(entry) != place(mine):
                 return None
-            over = replace(entry, until=now, sent_until=now, updated_at=round(now, 3), **changes)
+            # After a take-over, the owner before us may still be sending.
+            sent_until = entry.sent_until if self.claimed.in_doubt else now
+            changes.update(until=now, sent_until=sent_until, updated_at=round(now, 3))
+            over = replace(entry, owner=transitions.NO_OWNER, **changes)
             return with_entry(transitions.touched(held, now, what, **facts), over)
 
-        self.context.records.change(self.claimed.look.record, ended)
+        return self.context.records.change(self.claimed.look.record, ended) is not None
 
 
-def _place(entry: RefundEntry) -> tuple[str, str, int]:
+def place(entry: RefundEntry) -> tuple[str, str, int]:
     """The fields that tell whether an entry is still the one that its owner wrote."""
     return entry.state, entry.owner, entry.generation

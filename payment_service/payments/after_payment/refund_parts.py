@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from payment_service.errors import PaymentError, StripeFailed
@@ -30,11 +31,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The entry that we own. `in_doubt`: an earlier send of its key may have made the refund."""
+    """The entry that we own. `in_doubt`: another send of its key may have made or make the refund.
+
+    `leased_at`: before the claim was written, in seconds of the deadline's clock.
+    """
 
     look: Look
     entry: RefundEntry
     in_doubt: bool
+    leased_at: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)

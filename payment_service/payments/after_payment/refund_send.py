@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from payment_service.errors import InFlight, PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Declined, Failed, KeyMisused, Refunded, Unclear
-from payment_service.payments.after_payment.refund_end import Ending
+from payment_service.payments.after_payment.entry_lease import EntryLease
+from payment_service.payments.after_payment.refund_end import Ending, place
 from payment_service.payments.after_payment.refund_parts import (
     ANOTHER_REQUEST,
     Claimed,
@@ -16,8 +17,11 @@ from payment_service.payments.after_payment.refund_parts import (
     KeySpent,
     Sent,
 )
+from payment_service.payments.after_payment.sightings import entry_of, with_entry
 from payment_service.payments.context import Context
 from payment_service.payments.idempotency_key import refund_key
+from payment_service.payments.record import transitions
+from payment_service.payments.record.order_record import OrderRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +38,32 @@ class RefundSend:
         """
         entry, order = claimed.entry, claimed.look.record.order
         assert entry.sent is not None
-        if self.context.clock() >= entry.until:
+        lease = self._lease(claimed)
+        if not lease.holds():
             # Rule 28: this process was suspended, and another may own the entry by now.
             raise InFlight(ANOTHER_REQUEST)
         # Rule 24: every sender uses the key and the text of the entry.
         key = refund_key(order.client_id, order.order_id, str(entry.refund_id), entry.generation)
-        gateway = self.context.gateway_of(claimed.look.record)
-        outcome = gateway.refund(entry.intent_id, entry.sent, key, self.deadline)
+        money = self.context.money_of(claimed.look.record)
+        with lease.renewed():
+            outcome = money.refund(entry.intent_id, entry.sent, key, self.deadline)
         if isinstance(outcome, Refunded):
             return Done(outcome.refund, outcome.replayed)
         return self._failed(claimed, outcome)
+
+    def _lease(self, claimed: Claimed) -> EntryLease:
+        mine, at = claimed.entry, claimed.leased_at
+        record = claimed.look.record
+
+        def extended(held: OrderRecord, until: float) -> OrderRecord | None:
+            entry = entry_of(held, str(mine.refund_id))
+            if entry is None or place(entry) != place(mine):
+                return None
+            return with_entry(transitions.amended(held), replace(entry, until=until))
+
+        return EntryLease(
+            self.context, self.deadline, record, extended, until=mine.until, leased_at=at
+        )
 
     def _failed(self, claimed: Claimed, outcome: Failed) -> Sent:
         end = Ending(self.context, claimed)

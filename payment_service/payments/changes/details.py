@@ -103,11 +103,11 @@ def open_items(record: OrderRecord, now: float) -> Iterator[OpenItem]:
         yield "update_unknown"
     capture = kept.capture
     gated = kept.gated_capture
-    if (capture and capture.state == "pending" and not transitions.holds(capture.until, now)) or (
+    if (capture and capture.state == "pending" and not transitions.entry_is_held(capture, now)) or (
         gated and gated.claimed_at is not None and not transitions.holds(gated.until, now)
     ):
         yield "capture_unknown"
-    if any(r.state == "pending" and not transitions.holds(r.until, now) for r in kept.refunds):
+    if any(r.state == "pending" and not transitions.entry_is_held(r, now) for r in kept.refunds):
         yield "refund_unknown"
     if any(each.status in WITHOUT_EFFECT for each in kept.refunds):
         yield "refund_failed"
@@ -144,10 +144,10 @@ def _actions(record: OrderRecord, gateway: GatewayFacts | None, *, held: bool) -
         return
     if status == AUTHORIZED or (status not in TAKEN and status != CANCELED):
         yield "cancel"
-    # At a gated gateway the service captures by itself, and only the shop can refund.
+    # At a gated gateway the service captures without a request.
     if status == AUTHORIZED and not gateway.gated:
         yield "capture"
-    if left_to_refund(record) and not gateway.gated:
+    if left_to_refund(record):
         yield "refund"
 
 
@@ -157,5 +157,5 @@ def _capture(record: OrderRecord, now: float) -> Mapping[str, Any] | None:
         return None
     state: str = entry.state
     if state == "pending":
-        state = "in_flight" if transitions.holds(entry.until, now) else "unknown"
+        state = "in_flight" if transitions.entry_is_held(entry, now) else "unknown"
     return {"amount": entry.amount, "status": state, "created_at": entry.at}

@@ -42,8 +42,13 @@ def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRe
         raise Changed("A capture of this order may still arrive; wait an hour after the last send.")
     shown = find(gated, record, deadline) if gated else find_recorded(context, record, deadline)
     if shown is not None:
+        whose = (
+            "The gateway shows this order's payment"
+            if gated
+            else ("Stripe shows this order's PaymentIntent")
+        )
         raise Changed(
-            f"The gateway shows this order's payment {shown.id} with the status {shown.status}. "
+            f"{whose} {shown.id} with the status {shown.status}. "
             + ("The next request creates another one." if not shown.payable else "Cancel it.")
         )
     return record

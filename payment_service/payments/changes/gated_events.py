@@ -10,10 +10,11 @@ from payment_service.errors import AlreadyPaid, InFlight
 from payment_service.gateways.contract import NamedPayment
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
-from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN, Intent
+from payment_service.payments.after_payment.record_money import fetch_money, write_money
 from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
-from payment_service.payments.creation.recorded_intent import find_recorded
+from payment_service.payments.creation.recorded_intent import fetch_recorded, find_recorded
 from payment_service.payments.gated.complete import find, settle
 from payment_service.payments.gated.writing import gateway_of, with_event
 from payment_service.payments.record import gated_transitions, transitions
@@ -39,19 +40,26 @@ def apply_gated_event(
         raise InFlight("This order is being created right now.")
     if record is not None and _is_recorded(record, event):
         return _apply(context, event, record, deadline)
+    if not event.intent_id:
+        return None
     named = context.gated[event.gateway].find_named(event.intent_id, event.order, deadline)
     if named is None:
         return None
     if not gated_transitions.is_paid(named.intent):
         return IGNORED if record else "unknown_order"
     if record is None:
-        return _adopt_lost(context, event, named)
+        effect = _adopt_lost(context, event, named)
+        if event.is_refund:
+            # The refund itself is recorded with the record that is there now.
+            raise RecordChanged
+        return effect
     return _adopt(context, record, named, deadline)
 
 
 def _is_recorded(record: OrderRecord, event: PaymentEvent) -> bool:
-    named = (record.sent.gateway, record.payment_intent_id)
-    return named == (event.gateway, event.intent_id)
+    """Whether the event is about the recorded payment; one of a refund may name only the order."""
+    named = event.intent_id or record.payment_intent_id
+    return (event.gateway, named) == (record.sent.gateway, record.payment_intent_id)
 
 
 def _apply(context: Context, event: PaymentEvent, record: OrderRecord, deadline: Deadline) -> str:
@@ -63,6 +71,12 @@ def _apply(context: Context, event: PaymentEvent, record: OrderRecord, deadline:
     except AlreadyPaid:
         return "fenced"
     webhooks = (*after.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
+    if event.is_refund and after.payment_status == SUCCEEDED:
+        current = fetch_recorded(context, after, deadline)
+        money = fetch_money(context, after, current, deadline)
+        write_money(context, after, current, money, f"webhook {event.type}", webhooks=webhooks)
+        context.report("webhook", after, type=event.type, status=current.status)
+        return "applied"
     noted = transitions.touched(
         after, context.clock(), "webhook", type=event.type, status=intent.status
     )

@@ -26,7 +26,7 @@ MAX_READS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OrderFilter:
     """A filter of orders. Empty and None mean any; instants are in Unix seconds.
 
     `statuses` are those of OrderStatus. `until` is exclusive.
@@ -72,10 +72,10 @@ class OrderPage:
     next_cursor: str | None
 
 
-def wanted_by(request: OrdersRequest, *, livemode: bool) -> Wanted:
+def wanted_by(request: OrdersRequest, *, livemode: bool) -> OrderFilter:
     """Return the filter of a request."""
     status = UNKNOWN if request.unknown == "true" else request.status
-    return Wanted(
+    return OrderFilter(
         livemode,
         frozenset([status] if status else []),
         request.client_id,
@@ -86,7 +86,7 @@ def wanted_by(request: OrdersRequest, *, livemode: bool) -> Wanted:
 
 
 def page_of_orders(
-    context: Context, wanted: Wanted, limit: int, before: Position | None
+    context: Context, wanted: OrderFilter, limit: int, before: Position | None
 ) -> OrderPage:
     """Return the first `limit` orders below `before`.
 
@@ -110,7 +110,7 @@ def page_of_orders(
     return OrderPage(tuple(found), _cursor(before))
 
 
-def all_orders(context: Context, wanted: Wanted) -> Iterator[ListedOrder]:
+def all_orders(context: Context, wanted: OrderFilter) -> Iterator[ListedOrder]:
     """Yield all orders of the filter, page by page. Raises StoreUnavailable."""
     now, before = context.clock(), None
     while records := context.records.page(wanted.selection(now), PAGE_RECORDS, before):

@@ -10,7 +10,7 @@ from typing import TypeVar
 from payment_service.errors import AlreadyPaid, Misconfigured, NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import MoneyEvent, PaymentEvent
-from payment_service.gateways.intent import Intent
+from payment_service.gateways.intent import SUCCEEDED, Intent
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.after_payment.capture import CaptureAnswer, capture_order
 from payment_service.payments.after_payment.money_events import (
@@ -178,12 +178,13 @@ class Orders:
         deadline = self._deadline().earlier(self.context.timing.store)
         if self.context.gated_of(record):
             with suppress(RecordChanged, AlreadyPaid):
-                settle(self.context, record, deadline)
-            return
+                record, _ = settle(self.context, record, deadline)
+            if record.payment_status != SUCCEEDED:
+                return
         intent = fetch_recorded(self.context, record, deadline)
         changed = transitions.shows_change(record, intent)
         if intent.missing:
-            if changed:
+            if changed and not self.context.gated_of(record):
                 self.context.records.replace(record, with_fetched(self.context, record, intent))
             return
         try:

@@ -96,7 +96,7 @@ def _status(record: OrderRecord, now: float) -> str:
 def _refund(entry: RefundEntry, now: float) -> Mapping[str, Any]:
     """Return a refund; `status` is the gateway's, or in_flight, unknown or rejected."""
     if entry.state == "pending":
-        status = "in_flight" if transitions.holds(entry.until, now) else "unknown"
+        status = "in_flight" if transitions.entry_is_held(entry, now) else "unknown"
     else:
         status = entry.status or entry.state
     return {

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from payment_service.errors import InFlight, PaymentError
+from payment_service.gateways.contract import NamedPayment
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import Intent
+from payment_service.gateways.intent import TAKEN, Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
+from payment_service.payments.creation import moved
 from payment_service.payments.creation.adoption import Adoption, choose
 from payment_service.payments.creation.circuit import note_outcome
 from payment_service.payments.creation.missing_intent import fetch_again
@@ -42,6 +44,14 @@ class _LookUpFailedError(Exception):
     def __init__(self, error: PaymentError, *, saved_5xx: bool) -> None:
         super().__init__(error)
         self.error, self.saved_5xx = error, saved_5xx
+
+
+class _MovedError(Exception):
+    """A gated gateway has taken the order's money, as a mark says (rule 22)."""
+
+    def __init__(self, named: NamedPayment, found: list[Intent]) -> None:
+        super().__init__(named.intent.id)
+        self.named, self.found = named, found
 
 
 class Attempt:
@@ -79,6 +89,8 @@ class Attempt:
             end = self._carry_out()
         except _LookUpFailedError as failed:
             end = GatewayFailed(self._record, failed.error, failed.saved_5xx)
+        except _MovedError as elsewhere:
+            end = self._adopt_moved(elsewhere.named, elsewhere.found)
         finally:
             leases.drop(self._own)
         # A renewal after the attempt's end may have written a newer version.
@@ -157,6 +169,7 @@ class Attempt:
             if transitions.must_look_up(self._record, self._context.clock(), self._gateway.facts):
                 raise _LookUpFailedError(failed, saved_5xx=True) from failed
             found = []
+        self._check_moved([intent, *found])
         known = {each.id: each for each in (intent, *found)}
         if len(known) == 1:
             return self._own.finish(Adoption(intent, ()), "created", of_key=True)
@@ -282,6 +295,37 @@ class Attempt:
 
     def _find(self, since: float, sent_until: float | None, *, saved_5xx: bool) -> list[Intent]:
         try:
-            return self._gateway.find(self._record.order, since, self._deadline, sent_until)
+            found = self._gateway.find(self._record.order, since, self._deadline, sent_until)
         except PaymentError as failed:
             raise _LookUpFailedError(failed, saved_5xx=saved_5xx) from failed
+        self._check_moved(found)
+        return found
+
+    # A payment that was taken at another gateway, and that the store has forgotten.
+
+    def _check_moved(self, found: list[Intent]) -> None:
+        """Rule 22: raise _MovedError if a mark names the payment that took the order's money.
+
+        If that cannot be found out, release the attempt and raise: no payment may follow.
+        """
+        try:
+            named = moved.find_moved(self._context, self._record.order, found, self._deadline)
+        except PaymentError as failed:
+            self._own.release(failed, saved_5xx=True)
+            raise
+        if named is not None:
+            raise _MovedError(named, found)
+
+    def _adopt_moved(self, named: NamedPayment, found: list[Intent]) -> LookAgain:
+        """Record the payment elsewhere, after everything payable here is canceled (rule 4)."""
+        payable = [each for each in found if each.payable]
+        if not self._own.cancel_all(each for each in payable if each.status not in TAKEN):
+            return LookAgain()
+        if not self._own.write(lambda record: moved.adopted(self._context, record, named)):
+            return LookAgain()
+        self._context.report("adopted", self._record, status=named.intent.status)
+        for each in payable:
+            if each.status in TAKEN:
+                facts = {"payment_intent_id": each.id, "beside": named.intent.id}
+                self._context.report("two_taken", self._record, **facts)
+        return LookAgain()

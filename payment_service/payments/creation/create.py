@@ -33,11 +33,12 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
-from payment_service.payments.creation import serving, switching
+from payment_service.payments.creation import moved, serving, switching
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.claims import Claims
 from payment_service.payments.creation.gated_attempt import GatedAttempt
 from payment_service.payments.creation.owned_record import release_and_raise
+from payment_service.payments.creation.recorded_intent import find_recorded
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
@@ -206,7 +207,7 @@ class _Creation:
                 mine = transitions.asked_again(record, self._wanted, self._context.lease())
                 return self._claims.take(record, mine)
             case Step.BEGIN_NEXT:
-                return self._begin_next(record)
+                return self._begin_after(record)
             case Step.SERVE:
                 return self._serve(record)
             case Step.REFUSE:
@@ -218,7 +219,8 @@ class _Creation:
         Rule 5: take over if it did not for the whole time of a lease. Stop when too little time is
         left for another read of the store.
         """
-        known = self._context.watch.seen_for(record, self._deadline.monotonic())
+        lease = record.owner, record.locked_until
+        known = self._context.watch.seen_for(record.order, lease, self._deadline.monotonic())
         if known >= transitions.LEASE_SECONDS:
             return self._take_over(record)
         left = max(transitions.LEASE_SECONDS - known, FIRST_POLL_SECONDS)
@@ -293,6 +295,34 @@ class _Creation:
         mine = switching.next_attempt(self._context, record, there, self._context.lease(), why)
         return self._claims.take(record, mine, failed=failed)
 
+    def _begin_after(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+        """Begin the attempt after a canceled one, unless a mark says that it is paid (rule 22).
+
+        Without the open gateway's answer the next attempt begins at the other one, or not at all.
+        """
+        context, is_created = self._context, record.state == "created"
+        if not (context.gated and is_created) or switching.is_gated(context, record):
+            return self._begin_next(record)
+        if transitions.is_gone(record):
+            return self._begin_next(record)
+        try:
+            intent = find_recorded(context, record, self._deadline)
+        except PaymentError:
+            there = switching.second_place(context, self._wanted, record)
+            if there is None:
+                raise
+            return self._begin_next(record, there=there)
+        if intent is not None and self._is_moved(record, intent):
+            return LookAgain()
+        return self._begin_next(record)
+
+    def _is_moved(self, record: OrderRecord, intent: Intent) -> bool:
+        """Whether the record no longer names this payment, whose mark names another (rule 22)."""
+        try:
+            return moved.adopt_instead(self._context, record, intent, self._deadline)
+        except RecordChanged:
+            return True
+
     def _serve(self, record: OrderRecord) -> Created | Claimed | GatewayFailed | LookAgain:
         """Return the current recorded payment, or begin the next attempt if it is canceled.
 
@@ -301,6 +331,8 @@ class _Creation:
         try:
             record, intent = serving.current(self._context, self._wanted, record, self._deadline)
         except RecordChanged:
+            return LookAgain()
+        if not switching.is_gated(self._context, record) and self._is_moved(record, intent):
             return LookAgain()
         if intent.missing:
             return self._record_missing(record, intent)

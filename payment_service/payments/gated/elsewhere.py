@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from payment_service.errors import PaymentError, StripeUnreachable
-from payment_service.gateways.contract import Gateway
+from payment_service.gateways.contract import Gateway, NamedPayment
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
+from payment_service.payments.creation.moved import adopted, find_moved
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.order_record import OrderRecord
 
@@ -24,12 +25,13 @@ class Elsewhere:
         self._context, self._deadline = context, deadline
 
     def settle(self) -> Intent | None:
-        """Return the payment that an open gateway has taken; the record names it then.
+        """Return the payment that a gateway has taken; the record names it then.
 
         Cancel every other payment of the order there, each after the record names it as ending
         (rule 4). If a gateway does not answer what it has, the capture waits or goes on, as the
         settings say. It waits for a payment that the gateway shows and that cannot be canceled.
-        Raises StripeUnreachable if it waits, and RecordChanged.
+        Raises StripeUnreachable if it waits, or if a mark names a payment that its gateway does
+        not show (rule 22), and RecordChanged.
         """
         for gateway in (self._context.gateway, *self._context.other_gateways.values()):
             deadline = self._deadline.at_most(LOOK_SECONDS)
@@ -39,7 +41,11 @@ class Elsewhere:
                 if self._waits():
                     raise _waiting() from failed
                 continue
+            named = find_moved(self._context, self.record.order, found, self._deadline)
             taken, left = self._end_all(gateway, found, deadline)
+            if named is not None and named.intent.id != self.record.payment_intent_id:
+                # Its own witness cancels what is left.
+                return self._adopt_named(named, taken)
             if taken:
                 return self._adopt(gateway, taken, left)
             if left:
@@ -108,6 +114,15 @@ class Elsewhere:
             facts = {"payment_intent_id": each.id, "beside": newest.id, "status": each.status}
             self._context.report("two_taken", self.record, **facts)
         return newest
+
+    def _adopt_named(self, named: NamedPayment, taken: list[Intent]) -> Intent:
+        """Record the payment that a mark names, because the store has lost it (rule 22)."""
+        self._write(adopted(self._context, self.record, named))
+        self._context.report("adopted", self.record, status=named.intent.status)
+        for each in taken:
+            facts = {"payment_intent_id": each.id, "beside": named.intent.id}
+            self._context.report("two_taken", self.record, **facts)
+        return named.intent
 
     def _write(self, after: OrderRecord) -> None:
         self._context.records.write(self.record, after)

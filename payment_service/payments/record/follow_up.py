@@ -11,7 +11,7 @@
     ending     PaymentIntents that the service cancels as not the order's; none is recorded again
     capture, refunds, disputes, received, refunded, capture_before
                the money after the payment, see payments.record.money
-    leftovers, gated_capture, fenced, approval_look, approval_looks
+    leftovers, gated_capture, fenced, approval_look, approval_looks, witness
                an order that changed its gateway, see payments.record.gateways
 
 The names above are those of the stored text; two attributes have other names, see _STORED_NAMES.
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from payment_service.gateways.sent_params import SentParams
-from payment_service.payments.record.gateways import GatedCapture, Leftover
+from payment_service.payments.record.gateways import GatedCapture, Leftover, Witness
 from payment_service.payments.record.history import Entry, noted
 from payment_service.payments.record.money import (
     CaptureEntry,
@@ -135,6 +135,8 @@ class FollowUp:
     """When to ask next whether the shopper has approved; None if there is nothing to ask."""
     approval_looks: int = 0
     """How often the service has asked."""
+    witness: Witness | None = None
+    """The mark at the open gateway that this payment took the order's money (rule 22)."""
     stored: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
     """The stored object, with the fields of a newer version of the service.
 
@@ -143,12 +145,13 @@ class FollowUp:
 
     @property
     def due_at(self) -> float | None:
-        """When the next event, late look-up or look for an approval is due."""
-        if not self.queue and not self.look_ups and self.approval_look is None:
+        """When the next event, late look-up, look for an approval or witness is due."""
+        if not self.queue and not self.look_ups and not self.approval_look and not self.witness:
             return None
         waiting, approval = self.next_event, self.approval_look
         instants = [*self.look_ups[:1], *([waiting.next_at] if waiting else [])]
-        return min([*instants, *([] if approval is None else [approval])], default=None)
+        marks = [approval, self.witness.at if self.witness else None]
+        return min([*instants, *(each for each in marks if each is not None)], default=None)
 
     @property
     def next_event(self) -> OrderEvent | None:
@@ -182,6 +185,8 @@ class FollowUp:
             kept["capture"] = to_json(self.capture)
         if self.gated_capture:
             kept["gated_capture"] = to_json(self.gated_capture)
+        if self.witness:
+            kept["witness"] = to_json(self.witness)
         for name in ("refunds", "disputes", "leftovers"):
             if name in kept:
                 kept[name] = [to_json(each) for each in kept[name]]
@@ -210,6 +215,8 @@ class FollowUp:
             kept["leftovers"] = tuple(of_json(Leftover, each) for each in kept["leftovers"])
         if kept.get("gated_capture") is not None:
             kept["gated_capture"] = of_json(GatedCapture, kept["gated_capture"])
+        if kept.get("witness"):
+            kept["witness"] = of_json(Witness, kept["witness"])
         parsed = cls(**kept)
         object.__setattr__(parsed, "stored", given)
         return parsed

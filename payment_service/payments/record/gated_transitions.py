@@ -18,7 +18,7 @@ from typing import Any
 
 from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, Intent
 from payment_service.gateways.sent_params import SentParams
-from payment_service.payments.record import transitions
+from payment_service.payments.record import transitions, witness
 from payment_service.payments.record.gateways import GatedCapture
 from payment_service.payments.record.history import STRAY_ADOPTED
 from payment_service.payments.record.order_record import OrderRecord
@@ -295,16 +295,20 @@ def fenced(record: OrderRecord, now: float, code: str) -> OrderRecord:
 
 
 def adopted_elsewhere(
-    record: OrderRecord, taken: Intent, sent: SentParams, now: float
+    record: OrderRecord,
+    taken: Intent,
+    sent: SentParams,
+    now: float,
+    what: str = STRAY_ADOPTED,
 ) -> OrderRecord:
-    """Record another payment of the order, which a gateway has taken (rule 19).
+    """Record another payment of the order, which a gateway has taken (rules 19 and 22).
 
     Nothing is captured of the one that was recorded. `sent`: the gateway, and the price.
     """
     moved = replace(record, sent=sent).with_follow_up(
-        gated_capture=None, fenced=False, approval_look=None, approval_looks=0
+        gated_capture=None, fenced=False, approval_look=None, approval_looks=0, witness=None
     )
-    return transitions.adopted(moved, taken, now, STRAY_ADOPTED)
+    return transitions.adopted(moved, taken, now, what)
 
 
 def begun_by_update(
@@ -341,8 +345,11 @@ def ended(record: OrderRecord, *, now: float, reason: str) -> OrderRecord:
 
 
 def with_next_look(record: OrderRecord, now: float) -> OrderRecord:
-    """Return the record with the time of the next look; none once it is over."""
-    return record.with_follow_up(approval_look=_next_look(record, now))
+    """Return the record with the time of the next look; none once it is over.
+
+    A payment that has taken the money becomes due for its witness (rule 22).
+    """
+    return witness.due(record.with_follow_up(approval_look=_next_look(record, now)), now)
 
 
 def looked(record: OrderRecord, now: float) -> OrderRecord:

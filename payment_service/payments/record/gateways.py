@@ -1,4 +1,7 @@
-"""Data that a record keeps about gateways: what was left at one, and a capture at a gated one."""
+"""Data that a record keeps about gateways.
+
+What was left at one, a capture at a gated one, and the witness of that at the open one.
+"""
 
 from __future__ import annotations
 
@@ -37,3 +40,17 @@ class GatedCapture:
     sent: bool = False
     declined: bool = False
     doubt_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """The mark at the open gateway that the order is paid at a gated one (rule 22).
+
+    `state`: `due`, `made`, `refused` by the open gateway, or `given_up`. `at`: when to make it, or
+    to look once more for what has appeared late (Unix seconds); None: never. `until`: when the
+    service sends no key any more.
+    """
+
+    state: str
+    at: float | None
+    until: float

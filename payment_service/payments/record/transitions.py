@@ -22,6 +22,7 @@ from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.idempotency_key import FIRST_ATTEMPT
 from payment_service.payments.record.follow_up import MAX_ENDING
 from payment_service.payments.record.gateways import Leftover
+from payment_service.payments.record.money import CaptureEntry, RefundEntry
 from payment_service.payments.record.order_record import NO_FOLLOW_UP, OrderRecord
 
 # The fingerprint of an adopted PaymentIntent whose request the store has lost. Amount and currency
@@ -62,6 +63,7 @@ _NO_APPROVAL: dict[str, Any] = {
     "gated_capture": None,
     "approval_look": None,
     "approval_looks": 0,
+    "witness": None,
 }
 
 
@@ -125,6 +127,11 @@ def holds(until: float, now: float) -> bool:
 def is_held(record: OrderRecord | KeyRecord, now: float) -> bool:
     """Whether a pending record may have an owner at work, by the clock alone (rule 5)."""
     return bool(record.owner) and holds(_ends_at(record), now)
+
+
+def entry_is_held(entry: RefundEntry | CaptureEntry, now: float) -> bool:
+    """Whether a pending entry may have an owner at work, by the clock alone (rule 28)."""
+    return bool(entry.owner) and holds(entry.until + CLOCK_MARGIN_SECONDS, now)
 
 
 def _ends_at(record: OrderRecord | KeyRecord) -> float:

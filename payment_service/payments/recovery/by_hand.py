@@ -14,7 +14,7 @@ from typing import Literal
 from payment_service.errors import InFlight, NotFound
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, OVER, Intent
+from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
@@ -99,10 +99,13 @@ def _settle(context: Context, order: Order, deadline: Deadline) -> None:
         raise NotFound("There is no PaymentIntent of this order.")
     if record.state == "pending":
         raise InFlight("This order is being created by another request right now.")
+    check = MoneyCheck(context, dry_run=False, budget_seconds=deadline.left())
     if context.gated_of(record) is not None:
         retry_on_race(lambda: _complete(context, order, deadline))
+        after = context.records.read(order)
+        if after is not None and after.payment_status == SUCCEEDED:
+            check.settle(order)
         return
-    check = MoneyCheck(context, dry_run=False, budget_seconds=deadline.left())
     check.settle(order)
     retry_on_race(lambda: _settle_strays(context, order, deadline))
 
@@ -129,7 +132,7 @@ def _settle_strays(context: Context, order: Order, deadline: Deadline) -> None:
 
 def _strays(context: Context, record: OrderRecord, deadline: Deadline) -> Iterator[Intent]:
     kept = record.follow_up
-    # What an order at a gated gateway may have left is at the account's open one (rule 17).
+    # The leftovers of an order at a gated gateway are at the account's open one (rule 17).
     gateway = context.gateway if context.gated_of(record) else context.gateway_of(record)
     for intent_id in kept.ending:
         with suppress(NoSuchIntent):

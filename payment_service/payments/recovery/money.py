@@ -122,6 +122,8 @@ class MoneyCheck:
         """
         deadline = self._deadline()
         intent = fetch_recorded(self.context, record, deadline)
+        if intent.missing and self.context.gated_of(record):
+            return False, record
         money = fetch_money(self.context, record, intent, deadline)
         more = shows_more(self.context, record, intent, money)
         closed = self._closed(record, intent, money)
@@ -146,11 +148,13 @@ class MoneyCheck:
             for each in record.follow_up.refunds
             if each.state == "pending"
             and refunds.get(each.refund_id) == "pending"
-            and not transitions.holds(each.until, now)
+            and not transitions.entry_is_held(each, now)
             and not may_appear(each, now)
         ]
         capture = record.follow_up.capture
-        no_capture = capture is not None and _is_over(capture, intent, now)
+        # An owner that lost its lease may have sent until its own budget ended.
+        sent = now - self.context.timing.lock
+        no_capture = capture is not None and _is_over(capture, intent, sent)
         if not over and not no_capture:
             return record
         closed = transitions.touched(record, now, "money closed", code="nothing_made")
@@ -168,7 +172,7 @@ class MoneyCheck:
         if kept.capture is not None and kept.capture.intent_id == record.payment_intent_id:
             entries.append(kept.capture)
         unknown = any(
-            each.state == "pending" and not transitions.holds(each.until, now) for each in entries
+            each.state == "pending" and not transitions.entry_is_held(each, now) for each in entries
         )
         held = record.payment_status == AUTHORIZED and kept.capture_before is not None
         left = (kept.capture_before or 0) - now
@@ -179,6 +183,9 @@ class MoneyCheck:
 
 
 def _is_over(entry: CaptureEntry, intent: Intent, now: float) -> bool:
-    """Whether a capture whose outcome is unknown has not taken place, and never will."""
-    ended = not transitions.holds(entry.until, now) and now - entry.until >= LATE_SECONDS
+    """Whether a capture whose outcome is unknown has not taken place, and never will.
+
+    `now`: less the time for which an owner may send after it lost its lease.
+    """
+    ended = now - entry.until >= LATE_SECONDS
     return entry.state == "pending" and ended and intent.status != "succeeded"

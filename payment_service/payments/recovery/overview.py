@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.details import OpenItem, open_items
-from payment_service.payments.changes.listing import ListedOrder, Wanted, all_orders
+from payment_service.payments.changes.listing import ListedOrder, OrderFilter, all_orders
 from payment_service.payments.context import Context
 from payment_service.payments.record.order_record import OrderRecord
 
@@ -62,7 +62,7 @@ class Totals:
 
 def totals_of(
     context: Context,
-    wanted: Wanted,
+    wanted: OrderFilter,
     until: float,
     *,
     seconds: float,

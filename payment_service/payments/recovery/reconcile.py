@@ -324,8 +324,8 @@ class Reconciler:
             if intent is not None and order is not None:
                 work = partial(self._money, order, partial(check.compare, order, intent))
                 yield self._check(order, f"money of {intent_id}", work)
-        for record in self._context.records.scan("created", self._has_open_money):
-            if has_open_money(record) and not self._is_gated(record):
+        for record in self._context.records.scan("created", partial(self._may_move, since)):
+            if self._moves_money(since, record):
                 settle = partial(check.settle, record.order)
                 work = partial(self._money, record.order, settle)
                 yield self._check(record.order, "open money", work)
@@ -340,8 +340,20 @@ class Reconciler:
         if found.unknown:
             raise StripeFailed("A refund or a capture has an unknown outcome.")
 
-    def _has_open_money(self, record: KeyRecord) -> bool:
-        return self._is_ours(record) and may_have_open_money(record)
+    def _may_move(self, since: float, record: KeyRecord) -> bool:
+        """Whether to parse the record.
+
+        A gated gateway has no list of refunds, so every payment of the period there is read.
+        """
+        paid = record.payment_status == SUCCEEDED and record.first_sent_at >= since
+        gated = bool(self._context.gated) and paid and '"gateway":' in record.params
+        return self._is_ours(record) and (gated or may_have_open_money(record))
+
+    def _moves_money(self, since: float, record: OrderRecord) -> bool:
+        if not self._is_gated(record):
+            return has_open_money(record)
+        recent = record.first_sent_at >= since
+        return record.payment_status == SUCCEEDED and (recent or has_open_money(record))
 
     # Counting.
 

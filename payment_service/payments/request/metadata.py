@@ -1,16 +1,20 @@
-"""Stripe's limits on metadata, and the two names that the service reserves for the order.
+"""Stripe's limits on metadata, and the names that the service reserves for the order.
 
 Source: docs.stripe.com/api/metadata.
 """
 
 from __future__ import annotations
 
+from payment_service.gateways.intent import MOVED_TO
 from payment_service.payments.request.text import free_text
 
 MAX_NAMES, MAX_NAME_CHARACTERS, MAX_VALUE_CHARACTERS = 50, 40, 500
 
 # The service uses these to find a PaymentIntent whose record is lost: clients may not set them.
 OURS = ("order_id", "client_id")
+
+# Set by the service alone, too: where the order's money was taken instead (rule 22).
+RESERVED = (*OURS, MOVED_TO)
 
 
 def checked_metadata(given: dict[str, str]) -> dict[str, str]:
@@ -35,6 +39,8 @@ def check_room(metadata: dict[str, str] | None, ours: int) -> None:
 def _checked_name(name: str) -> str:
     if name in OURS:
         raise ValueError(f"must not hold {name}: it is added from the field {name} itself")
+    if name in RESERVED:
+        raise ValueError(f"must not hold {name}: the service sets it itself")
     if not name.strip() or len(name) > MAX_NAME_CHARACTERS or set(name) & set("[]"):
         raise ValueError(f"names must have 1 to {MAX_NAME_CHARACTERS} characters, none of them [ ]")
     if not name.isprintable():

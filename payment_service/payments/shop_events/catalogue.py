@@ -90,7 +90,7 @@ def with_named_event(
 def with_money_event(
     record: OrderRecord, kind: EventKind, facts: Mapping[str, Any], now: float
 ) -> OrderRecord:
-    """Return the record with an event in its outbox; the caller records that it was told."""
+    """Return the record with an event in its outbox; the caller notes its name in the record."""
     event = OrderEvent(
         id=event_id(record, kind),
         type=kind.type,

@@ -69,7 +69,7 @@ REFUNDED: dict[str, Any] = {
     ],
     "properties": {
         "refund_id": {"type": "string"},
-        "stripe_refund_id": {"type": "string"},
+        "stripe_refund_id": {"type": "string", "description": "at PayPal, PayPal's id"},
         "amount": {"type": "integer"},
         "currency": {"type": "string"},
         "status": {"type": "string", "enum": sorted(REFUND_STATUSES)},

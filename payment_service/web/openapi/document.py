@@ -25,7 +25,6 @@ from payment_service.errors import (
     Overloaded,
     PaymentError,
     RateLimited,
-    RefundAtGateway,
     RefundReused,
     Refused,
     StoreDown,
@@ -44,7 +43,7 @@ from payment_service.payments.request.existing_order import (
     StatusRequest,
     UpdateRequest,
 )
-from payment_service.payments.request.metadata import OURS
+from payment_service.payments.request.metadata import RESERVED
 from payment_service.web.openapi import answers, order_list
 from payment_service.web.openapi.examples import ANSWERS, REQUESTS
 from payment_service.web.openapi.responses import (
@@ -209,14 +208,15 @@ def _refund(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         _body_of(RefundRequest),
         _replayable("refundPaymentIntent", "The refund as it is now", answers.REFUNDED),
         responses(
-            _errors(NotFound, NotPaid, RefundReused, RefundAtGateway, guarded=guarded),
+            _errors(NotFound, NotPaid, RefundReused, guarded=guarded),
             statuses,
             JSON_BODY,
         ),
     )
     description = (
         "A `refund_id` of an order is refunded once, however often it is requested. A refund that "
-        "Stripe failed keeps its `refund_id`; try again with another one."
+        "failed at the gateway keeps its `refund_id`; try again with another one. An order that "
+        "was paid at PayPal is refunded there; PayPal keeps no `metadata` and no `reason` of it."
     )
     return _guarded({**operation, "description": description}, guarded=guarded)
 
@@ -343,7 +343,7 @@ def _refund_request() -> dict[str, Any]:
     """Return the schema of a refund, whose metadata has a limit and a reserved name of its own."""
     schema = request_schema(RefundRequest)
     metadata = schema["properties"]["metadata"]
-    names = {**metadata["anyOf"][0]["propertyNames"], "not": {"enum": [*OURS, "refund_id"]}}
+    names = {**metadata["anyOf"][0]["propertyNames"], "not": {"enum": [*RESERVED, "refund_id"]}}
     field = {
         **metadata["anyOf"][0],
         "propertyNames": names,

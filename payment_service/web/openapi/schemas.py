@@ -12,7 +12,7 @@ from payment_service.payments.request.metadata import (
     MAX_NAME_CHARACTERS,
     MAX_NAMES,
     MAX_VALUE_CHARACTERS,
-    OURS,
+    RESERVED,
 )
 from payment_service.payments.request.method_types import MAX_TYPES, TYPE_NAME
 from payment_service.schema.gateway_names import GATEWAY_TITLES
@@ -68,7 +68,7 @@ FIELDS: dict[str, Schema] = {
         "propertyNames": {
             "pattern": r"^[^\[\]]+$",
             "maxLength": MAX_NAME_CHARACTERS,
-            "not": {"enum": list(OURS)},
+            "not": {"enum": list(RESERVED)},
         },
         "additionalProperties": {"type": "string", "maxLength": MAX_VALUE_CHARACTERS},
         "maxProperties": MAX_NAMES - 1,

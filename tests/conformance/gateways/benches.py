@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from payment_service.gateways.capture_outcome import Captured, CaptureOutcome
-from payment_service.gateways.contract import GatedGateway, Gateway
+from payment_service.gateways.contract import GatedGateway, Gateway, PaymentMoney
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
-from payment_service.gateways.outcome import Made, Refunded
+from payment_service.gateways.outcome import Made, Refunded, RefundOutcome
 from payment_service.gateways.refund import Refund
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.money_events import money_event
 from payment_service.key_store.contract import Order
 from sandbox import dashboard
 from sandbox.faults import FaultOrder, Match
-from sandbox.paypal.acts import void
+from sandbox.paypal import acts
 from tests.support.flow_bench import CREATE, FlowBench
 from tests.support.paypal_flow import PayPalFlow
 
@@ -281,6 +281,34 @@ class GatedBench(Bench):
     def end_outside(self, intent_id: str) -> None:
         """End a payment at the provider before its capture."""
 
+    @abstractmethod
+    def refund_outside(self, intent_id: str, amount: int) -> str:
+        """Refund in the provider's dashboard; return the refund's id."""
+
+    @abstractmethod
+    def end_refund(self, intent_id: str, status: str) -> None:
+        """Let the last refund of a payment fail, or be canceled."""
+
+    def money(self) -> PaymentMoney:
+        """Return the money of the payments of order A-1."""
+        return self.gateway.money(self.sent())
+
+    def sent_refund(self, amount: int, refund_id: str = "R-1", **metadata: str) -> SentParams:
+        """Return the parameters of a refund of order A-1."""
+        ours = {"order_id": ORDER.order_id, "refund_id": refund_id}
+        return self.money().params_of_refund({"amount": amount, "metadata": {**metadata, **ours}})
+
+    def refund(self, intent_id: str, amount: int, key: str = "refund-1") -> RefundOutcome:
+        return self.money().refund(intent_id, self.sent_refund(amount), key, self.soon())
+
+    def refunded(self, intent_id: str, amount: int, key: str = "refund-1") -> Refunded:
+        outcome = self.refund(intent_id, amount, key)
+        assert isinstance(outcome, Refunded), outcome
+        return outcome
+
+    def refunds(self, intent_id: str) -> list[Refund]:
+        return self.money().list_refunds(intent_id, self.soon())
+
     def capture(self, intent_id: str, key: str = "capture-1") -> CaptureOutcome:
         return self.gateway.capture(intent_id, self.sent(), key, self.soon())
 
@@ -305,7 +333,11 @@ class GatedBench(Bench):
 class PayPalBench(GatedBench):
     """PayPal's gateway over its stand-in in this process."""
 
-    _PATHS: ClassVar = {"create": "/v2/checkout/orders$", "capture": "/v2/checkout/orders/"}
+    _PATHS: ClassVar = {
+        "create": "/v2/checkout/orders$",
+        "capture": "/v2/checkout/orders/",
+        "refund": "/v2/payments/captures/",
+    }
     _PLANS: ClassVar = {
         "succeeded": "COMPLETED",
         "processing": "PENDING",
@@ -359,7 +391,16 @@ class PayPalBench(GatedBench):
         self.wait(self.flow.sandbox.rules.approved_seconds)
 
     def end_outside(self, intent_id: str) -> None:
-        void(self.flow.sandbox, intent_id)
+        acts.void(self.flow.sandbox, intent_id)
+
+    def refund_outside(self, intent_id: str, amount: int) -> str:
+        value = f"{amount // 100}.{amount % 100:02}"
+        order = acts.refund(self.flow.sandbox, intent_id, value)
+        return str(order.refunds[-1]["id"])
+
+    def end_refund(self, intent_id: str, status: str) -> None:
+        ends = {"failed": "FAILED", "canceled": "CANCELLED"}
+        acts.change_refund(self.flow.sandbox, intent_id, ends[status])
 
     def _order(self, kind: str, of: str, **more: Any) -> None:
         match = Match(method="POST", path=self._PATHS[of])

@@ -24,7 +24,8 @@ import pytest
 from payment_service.key_store import open_key_store, shared_memory_store
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.key_store.row import as_row
-from payment_service.key_store.sqlite.store import REPLACED, SqliteStore
+from payment_service.key_store.sqlite.faults import REPLACED
+from payment_service.key_store.sqlite.store import SqliteStore
 from payment_service.key_store.statements import statement
 from tests.support.key_stores import order, record
 
@@ -39,7 +40,7 @@ def path(quick_path: Path) -> Path:
 
 def synchronous(store: object) -> int:
     assert isinstance(store, SqliteStore)
-    (connection,) = store._idle
+    (connection,) = store._connections._idle
     level: int = connection.execute("PRAGMA synchronous").fetchone()[0]
     return level
 
@@ -253,10 +254,10 @@ def read_in_another_process(path: Path) -> str:
 
 def test_another_process_that_closes_the_file_takes_nothing_away(path: Path) -> None:
     store = SqliteStore(str(path), timeout_seconds=5)
-    with store._borrowed():
+    with store._connections.borrowed():
         # Another thread's connection, while the first is in use.
         store.claim(record("A-1"))
-    assert len(store._idle) == 2
+    assert len(store._connections._idle) == 2
     assert read_in_another_process(path) == "(1,)"
     store.claim(record("A-2"))
     assert read_in_another_process(path) == "(2,)"
@@ -285,10 +286,10 @@ def test_threads_leave_no_more_connections_than_were_used_at_once(path: Path) ->
         thread = threading.Thread(target=store.claim, args=(record(f"A-{number}"),))
         thread.start()
         thread.join()
-    assert len(store._idle) == 1
+    assert len(store._connections._idle) == 1
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(store.read, [order(f"A-{number}") for number in range(20)]))
-    assert len(store._idle) <= 3
+    assert len(store._connections._idle) <= 3
     store.close()
     with pytest.raises(StoreUnavailable):
         store.ping()

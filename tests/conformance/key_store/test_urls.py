@@ -58,6 +58,7 @@ WRONG = [
     "redis+cluster://me:hunter2@host?nosuch=hunter2",
     "rediss+cluster://me:hunter2@host?ssl_cert_reqs=zzz",
     "redis+sentinel://me:hunter2@host",
+    "rediss+sentinel://me:hunter2@host/service?ssl_cert_reqs=zzz",
     "redis+sentinel://me:hunter2@host/one/two",
     "redis+sentinel://me:hunter2@a host/service",
 ]
@@ -97,6 +98,7 @@ def test_the_settings_stop_at_a_wrong_url(url: str) -> None:
         "redis+cluster://me:p%20w@one:6379,[::1]:6380,three",
         "rediss+cluster://one/?ssl_cert_reqs=none&wait_replicas=1",
         "redis+sentinel://me:p%20w@one,two:26380/my-service?sentinel_password=p%20w",
+        "rediss+sentinel://one,two/my-service?ssl_cert_reqs=none&sentinel_password=p%20w",
     ],
 )
 def test_a_scheme_may_be_in_capitals(url: str) -> None:

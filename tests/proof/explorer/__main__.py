@@ -102,11 +102,12 @@ TAIL = """
 
 The scenarios that begin with "two gateways" run the code against both stand-ins. A shopper pays
 each PaymentIntent or approves each PayPal order that left the service, at any step or never. A
-cancellation, an update, the events of both gateways, the late look-ups, the job that looks for
-approvals and the reconciler run concurrently with the requests. Every send to PayPal but that for a
-token is a step. It is lost before or after its execution, once or throughout, executes slowly, or
-gets 403, 409, 500 or 503; a capture is also declined, refused for good or left pending. Stripe may
-fall silent at any step, whether it works on or not, and answer again at any later one.
+cancellation, an update, the events of both gateways, the late look-ups, the jobs that look for
+approvals and make witnesses, and the reconciler run concurrently with the requests. Every send to
+PayPal but that for a token is a step. It is lost before or after its execution, once or throughout,
+executes slowly, or gets 403, 409, 500 or 503; a capture is also declined, refused for good or left
+pending. Stripe may fall silent at any step, whether it works on or not, and answer again at any
+later one.
 
 After every step:
 
@@ -118,15 +119,23 @@ After every step:
   invoice id;
 - only recorded payments leave the service, and only at a gateway that the request accepts.
 
-At the end both gateways answer, and the late look-ups run for two hours: then no leftover can be
-paid or is still listed, one more request gets a payment, the shopper pays it, and a request a day
-later gets the same one. Rule 9's own invariant holds with one gateway only.
+At the end both gateways answer, and the late look-ups and the witnesses run for two hours: then no
+leftover can be paid or is still listed, one more request gets a payment, the shopper pays it, and a
+request a day later gets the same one. Rule 9's own invariant holds with one gateway only.
+
+With one fault, every schedule of two requests, or of one request and another actor, was searched in
+38 scenarios on 2026-11-29: 7,630 schedules to their ends, and 2,092 more into a state seen before.
+With one fault and one switch, 14 scenarios were searched completely: 21,109 schedules, and 12,699
+more. None broke a promise. The suite repeats the first search. It leaves the fault out of three
+scenarios that resemble others, and of the one without a promise below. It also draws schedules of
+three requests with up to four faults and eight switches.
 
 The rules promise less than that in four cases, and the search leaves them out:
 
-- The record is lost as a whole, or goes back to before the switch, after PayPal has captured. The
-  next request begins at Stripe, which does not know of the capture. The same holds for a request
-  that cannot use PayPal, if PayPal does not answer.
+- The record is lost as a whole, or goes back to before the switch, after PayPal has captured and
+  before the witness is made, or a day after it. The next request begins at Stripe, which does not
+  know of the capture. The same holds for a request that cannot use PayPal, if PayPal does not
+  answer.
 - The store goes back while Stripe does not answer, and captures do not wait
   (`FAILOVER_CAPTURE=at_once`). So where they do not wait, the store goes back only in searches of
   one fault, and not where Stripe is silent from the start.

@@ -14,6 +14,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.stripe.events import CREATED
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
+from payment_service.payments.after_payment.entry_lease import EntryLease
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.update import update_order
 from payment_service.payments.changes.webhook import apply_event
@@ -107,12 +108,13 @@ class Worker:
             return FINE.name
         return self.world.guide.choose(f"{self.name} {what}", options)
 
-    def leases(self) -> list[OwnedRecord]:
+    def leases(self) -> list[OwnedRecord | EntryLease]:
         """Return the leases that its process renews.
 
         The reconciler's deadlines are of the real clock, so its leases expire unless it goes on.
         """
-        held = [each for each in self.context.leases._held if isinstance(each, OwnedRecord)]
+        kinds = OwnedRecord, EntryLease
+        held = [each for each in self.context.leases._held if isinstance(each, kinds)]
         ours = [each for each in held if each._deadline.monotonic == self.world.clock]
         return [each for each in ours if each.renew_at < math.inf]
 

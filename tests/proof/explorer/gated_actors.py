@@ -13,6 +13,7 @@ from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.creation import create
 from payment_service.payments.creation.states import Created
 from payment_service.payments.gated.approvals import Approvals
+from payment_service.payments.recovery.witnesses import Pace, Witnesses
 from tests.proof.explorer.actors import Worker
 from tests.proof.explorer.choices import Option
 from tests.proof.explorer.gated_world import BOTH, MOST_SHOPPERS, PAYPAL, STRIPE
@@ -86,6 +87,15 @@ class Approver(Worker):
     def work(self, deadline: Deadline) -> object:
         looks = Approvals(self.context, lambda _: self.context, BUDGET_SECONDS)
         return [looks.run(record) for record in looks.due(10)]
+
+
+class Witnesser(Worker):
+    """A run of the background job that marks at Stripe what PayPal has taken."""
+
+    def work(self, deadline: Deadline) -> object:
+        pace = Pace(self.world.clock)
+        job = Witnesses(self.context, lambda _: self.context, BUDGET_SECONDS, pace)
+        return [job.run(record) for record in job.due(10)]
 
 
 @dataclass(eq=False)

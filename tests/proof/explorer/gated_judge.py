@@ -1,4 +1,4 @@
-"""The invariants of an order that may be paid at either of two gateways (rules 13 to 21)."""
+"""The invariants of an order that may be paid at either of two gateways (rules 13 to 22)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from payment_service.payments.record.gated_transitions import PAID
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.records import Records
 from payment_service.payments.recovery.late_intents import LateLookUps
+from payment_service.payments.recovery.witnesses import Pace, Witnesses
 from tests.proof.explorer.broken import Broken
 
 if TYPE_CHECKING:
@@ -159,10 +160,13 @@ class GatedJudge:
     def _let_look_ups_run(self) -> None:
         context = self._world.calm_context()
         look_ups = LateLookUps(context, lambda _: context, 8.0)
+        witnesses = Witnesses(context, lambda _: context, 8.0, Pace(self._world.clock))
         for _ in range(ROUNDS):
             self._world.sleep(ROUND_SECONDS)
             for record in look_ups.due(10):
                 look_ups.run(record)
+            for record in witnesses.due(10):
+                witnesses.run(record)
             self.look()
 
     def _no_leftover(self) -> None:

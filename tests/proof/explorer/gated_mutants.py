@@ -19,12 +19,13 @@ from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.changes import webhook
 from payment_service.payments.creation import create, switching
 from payment_service.payments.creation.owned_record import OwnedRecord
-from payment_service.payments.gated import cancel
+from payment_service.payments.gated import cancel, elsewhere
 from payment_service.payments.gated.capture import Capturing
 from payment_service.payments.gated.elsewhere import Elsewhere
-from payment_service.payments.record import gated_transitions, transitions
+from payment_service.payments.record import gated_transitions, transitions, witness
 from payment_service.payments.record.gated_transitions import Act
 from payment_service.payments.record.races import RecordChanged
+from payment_service.payments.recovery.witnesses import _Witnessing
 
 Patched = AbstractContextManager[Any]
 
@@ -179,6 +180,18 @@ def stripes_event_takes_the_order() -> Patched:
     return patch.object(webhook, "_apply_elsewhere", apply)
 
 
+def reads_no_mark() -> Patched:
+    return patch.object(witness, "named_by", lambda _: None)
+
+
+def uses_no_key_up() -> Patched:
+    return patch.object(_Witnessing, "_used_up", lambda *_, **__: True)
+
+
+def asks_for_no_mark_before_a_capture() -> Patched:
+    return patch.object(elsewhere, "find_moved", lambda *_: None)
+
+
 NEW, SILENT = ("two gateways: new order",), ("two gateways: new order, Stripe silent",)
 WORKS_ON = ("two gateways: new order, Stripe works on in silence",)
 GIVEN_OUT = ("two gateways: given out, then Stripe silent",)
@@ -190,6 +203,10 @@ ON_ITS_WAY = ("two gateways: capture on its way",)
 SWITCH_LOST = ("two gateways: switch forgotten, and walked",)
 CLAIMED = ("two gateways: claimed, captured",)
 EXPIRED = ("two gateways: expired at PayPal, and looked at",)
+LOST, LOST_UNMADE = (
+    ("two gateways: witness made, record lost",),
+    ("two gateways: witness made, record lost, no leftover",),
+)
 EVENT = ("two gateways: approved, and Stripe's event",)
 
 # The rule, what breaks it, the scenarios where that can show, and the patch.
@@ -215,6 +232,9 @@ GATED_MUTANTS: tuple[tuple[int, str, tuple[str, ...], Callable[[], Patched]], ..
         captures_beside_what_is_left,
     ),
     (21, "each request gives the order another name", SILENT, names_each_request_otherwise),
+    (22, "a mark at Stripe is not read", LOST, reads_no_mark),
+    (22, "the order's first key at Stripe is not used up", LOST_UNMADE, uses_no_key_up),
+    (22, "no mark is asked for before a capture", LOST, asks_for_no_mark_before_a_capture),
 )
 
 # The same, with a store that breaks the rule.

@@ -11,10 +11,11 @@ from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.creation.states import Created
 from payment_service.payments.idempotency_key import gated_capture_key, idempotency_key
+from payment_service.payments.recovery.witnesses import Pace, Witnesses
 from sandbox.execution import Execution
 from sandbox.faults import FaultOrder, Match
 from tests.proof.explorer.actors import Actor, Canceler, Hook, Looker, Updater, Walker
-from tests.proof.explorer.gated_actors import Approver, GatedHook
+from tests.proof.explorer.gated_actors import Approver, GatedHook, Witnesser
 from tests.proof.explorer.gated_world import BOTH, PAYPAL, STRIPE, OnItsWay, Second, TwoGateways
 from tests.proof.explorer.scenario import CREATE, Scenario
 from tests.proof.explorer.world import HEADERS, HOUR, ORDER, World
@@ -178,6 +179,35 @@ def capture_forgotten(world: World) -> None:
     world.go_back(given)
 
 
+def captured(world: World, kind: str = "lost_after") -> None:
+    """PayPal took the money, and the witness is due."""
+    approved(world, kind)
+    answer = world.ask(1099)
+    assert isinstance(answer, Created)
+    assert answer.intent.status == "succeeded"
+    world.sleep(61)
+
+
+def witnessed(world: World, kind: str = "lost_after") -> None:
+    """The witness is made."""
+    captured(world, kind)
+    context = world.calm_context()
+    job = Witnesses(context, lambda _: context, 8.0, Pace(world.clock))
+    assert [job.run(record) for record in job.due(10)] == [True]
+
+
+def witnessed_then_lost(world: World, kind: str = "lost_after") -> None:
+    """The store lost the whole record afterwards, within a day."""
+    witnessed(world, kind)
+    world.sleep(20 * HOUR)
+    world.lose_record()
+
+
+def witnessed_then_lost_too(world: World) -> None:
+    """The same, and Stripe had made nothing before the witness."""
+    witnessed_then_lost(world, "lost_before")
+
+
 def switch_forgotten(world: World) -> None:
     """PayPal's order was captured, and the store went back to the attempt before its answer."""
     approved(world)
@@ -209,6 +239,7 @@ HOOK: dict[str, Actor] = {"hook": GatedHook}
 STRIPE_HOOK: dict[str, Actor] = {"hook": Hook}
 UPDATE: dict[str, Actor] = {"update": Updater}
 WALK: dict[str, Actor] = {"walk": Walker}
+WITNESS: dict[str, Actor] = {"witness": Witnesser}
 ALL: dict[str, Actor] = {**CANCEL, **LOOK, **CHORE, **HOOK, **WALK, "news": Hook}
 
 # With Stripe silent, `at_once` does not keep the promise for a store that goes back (rule 19).
@@ -273,6 +304,17 @@ GATED_SCENARIOS = (
     _two("given out forgotten, approved, silent", given_out_forgotten_then_silent, WAITS),
     _two("capture forgotten", capture_forgotten),
     _two("capture forgotten, and canceled", capture_forgotten, amounts=ONE, beside=CANCEL),
+    _two("captured, and the witness", captured, amounts=ONE, beside=WITNESS),
+    _two(
+        "captured, leftover not made, and the witness",
+        partial(captured, kind="lost_before"),
+        amounts=ONE,
+        beside=WITNESS,
+    ),
+    _two("witness made, record lost", witnessed_then_lost, WAITS, last=EDITED),
+    _two("witness made, record lost, two amounts", witnessed_then_lost, WAITS, EDITED, last=EDITED),
+    _two("witness made, record lost, no leftover", witnessed_then_lost_too, WAITS),
+    _two("witness made, record lost, looked at", witnessed_then_lost, WAITS, ONE, LOOK),
     _two("switch forgotten, and walked", switch_forgotten, amounts=ONE, beside=WALK),
     _two("switch forgotten, and canceled", switch_forgotten, amounts=ONE, beside=CANCEL),
     _two("paid leftover", paid_leftover, WAITS),

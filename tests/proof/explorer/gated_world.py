@@ -183,7 +183,7 @@ class Second:
     def may_go_back_to(self, version: KeyRecord) -> bool:
         """Whether the rules keep the promise for a store that goes back to this version.
 
-        Not to one before the attempt that PayPal captured: only a mark at Stripe would help. Nor to
+        Not to one before the attempt that PayPal captured: the witness may not be made yet. Nor to
         one before its claim, if another fault can keep PayPal from answering a cancellation.
         """
         taken = self.judge.taken_attempt()
@@ -199,7 +199,7 @@ class Second:
             for each in self.sandbox.orders.values()
         )
         uses = tuple(
-            (key, use.first_used_at, use.order_id) for key, use in self.sandbox._ids._uses.items()
+            (key, use.first_used_at, use.made) for key, use in self.sandbox._ids._uses.items()
         )
         times = tuple(at for at, _ in self.executing)
         return orders, uses, times, self.silent, self.shoppers, self.judge.state()

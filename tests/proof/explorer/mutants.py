@@ -253,7 +253,7 @@ def _watches_the_owner_only() -> AbstractContextManager[Any]:
     return patch.object(
         LeaseWatch,
         "seen_for",
-        lambda self, record, now: real(self, replace(record, locked_until=0.0), now),
+        lambda self, of, lease, now: real(self, of, (lease[0], 0.0), now),
     )
 
 

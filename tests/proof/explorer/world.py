@@ -143,6 +143,8 @@ class World:
         self.forgets, self.pauses = forgets, pauses
         self.judge = Judge(self)
         self.second = Second(self, two) if two else None
+        # Two requests at the same instant have different owners.
+        self._calm_owners = itertools.count()
         if self.second:
             # Its worst: the search matters less here, and each fork lengthens every search.
             self.lag = WORST_LAG
@@ -485,7 +487,7 @@ class World:
 
     def calm_context(self) -> Context:
         """What a process works with in which nothing goes wrong."""
-        names = itertools.count()
+        names = self._calm_owners
         return Context(
             Records(self._store_of(self.store)),  # type: ignore[arg-type]
             self._gateway(SandboxTransport(self.sandbox), self.sleep),

@@ -121,6 +121,6 @@ def test_run_once_tries_each_order_once_and_the_rest_behind_it() -> None:
                 return True
             return False
 
-    chore = Failing()
-    assert JobLoop(chore).run_once() == 100
-    assert len(chore.tried) == len(set(chore.tried)) == 300
+    job = Failing()
+    assert JobLoop(job).run_once() == 100
+    assert len(job.tried) == len(set(job.tried)) == 300

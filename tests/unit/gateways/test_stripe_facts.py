@@ -1,4 +1,4 @@
-"""What the service knows of Stripe's SDK without importing it."""
+"""The facts about Stripe's SDK that the service has without importing it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,11 @@ import pytest
 
 from payment_service.payments.changes.details import details_of
 from payment_service.payments.recovery.by_hand import ByHand
-from payment_service.payments.request.existing_order import CancelRequest, OrderRequest
+from payment_service.payments.request.existing_order import (
+    CancelRequest,
+    OrderRequest,
+    RefundRequest,
+)
 from tests.support.gated_bench import GatedBench
 
 ANNA = "operator:anna"
@@ -48,6 +52,15 @@ def test_a_cancellation_is_signed(bench: GatedBench) -> None:
     assert signed(bench)
 
 
+def test_a_refund_is_signed(bench: GatedBench) -> None:
+    bench.approved()
+    bench.complete()
+    request = RefundRequest(order_id="A-1", refund_id="by-hand-1", amount=500)
+    ByHand(bench.orders, ANNA).refund(request)
+    assert bench.record().follow_up.refunded == 500
+    assert signed(bench)
+
+
 def test_only_what_the_gateway_can_do_is_offered(bench: GatedBench) -> None:
     bench.approved()
     gateway = bench.context.gated_of(bench.record())
@@ -56,4 +69,4 @@ def test_only_what_the_gateway_can_do_is_offered(bench: GatedBench) -> None:
     assert shown.actions == ("resolve", "cancel")
     bench.complete()
     shown = details_of(bench.record(), bench.now, gateway.facts)
-    assert shown.actions == ("resolve",)
+    assert shown.actions == ("resolve", "refund")

@@ -1,4 +1,4 @@
-"""What is open of an order, what an operator may do about it, and the totals of a period."""
+"""The open items of an order, the actions that an operator may take, and totals of a period."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payment_service.errors import PaymentError
 from payment_service.gateways.stripe.facts import STRIPE
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.details import OrderDetails, details_of
-from payment_service.payments.changes.listing import Wanted
+from payment_service.payments.changes.listing import OrderFilter
 from payment_service.payments.recovery.overview import overdue, totals_of
 from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
@@ -139,10 +139,10 @@ def test_totals_are_those_of_one_client(bench: AfterBench) -> None:
         number = len(list(bench.store.scan()))
         bench.records.claim(order_record(Order(False, client_id, f"B-{number}")))
     totals = totals_of(
-        bench.context, Wanted(False, client_id="shop-a", since=NOW), NOW + 1, seconds=60
+        bench.context, OrderFilter(False, client_id="shop-a", since=NOW), NOW + 1, seconds=60
     )
     assert (totals.orders, totals.statuses, totals.received) == (2, {"in_flight": 2}, {})
-    none = totals_of(bench.context, Wanted(False, since=NOW + 1), NOW + 2, seconds=60)
+    none = totals_of(bench.context, OrderFilter(False, since=NOW + 1), NOW + 2, seconds=60)
     assert (none.orders, none.complete) == (0, True)
 
 
@@ -151,6 +151,10 @@ def test_totals_that_take_too_long_say_so(bench: AfterBench) -> None:
         bench.records.claim(order_record(Order(False, None, f"B-{number}")))
     ticks = iter(range(100))
     totals = totals_of(
-        bench.context, Wanted(False, since=NOW), NOW + 1, seconds=3, monotonic=lambda: next(ticks)
+        bench.context,
+        OrderFilter(False, since=NOW),
+        NOW + 1,
+        seconds=3,
+        monotonic=lambda: next(ticks),
     )
     assert (totals.orders, totals.complete) == (3, False)

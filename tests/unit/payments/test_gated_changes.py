@@ -15,7 +15,6 @@ from payment_service.errors import (
     NoLongerOpen,
     NotAuthorized,
     PaymentError,
-    RefundAtGateway,
 )
 from payment_service.payments.changes.free import check_missing, free_order
 from payment_service.payments.changes.status import status_of
@@ -288,14 +287,6 @@ def test_manual_capture_is_not_for_a_gated_gateway(bench: GatedBench, paid: bool
     with pytest.raises(NotAuthorized):
         bench.capture()
     assert bench.captures_sent() == paid
-
-
-def test_refund_is_made_at_the_gateway(bench: GatedBench) -> None:
-    bench.approved()
-    bench.complete()
-    with pytest.raises(RefundAtGateway) as raised:
-        bench.refund()
-    assert raised.value.facts == {"gateway": "paypal"}
 
 
 # Free.

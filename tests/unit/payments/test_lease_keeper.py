@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from payment_service.key_store.contract import StoreUnavailable
-from payment_service.payments.record import lease_keeper, transitions
+from payment_service.payments.record import lease_keeper
 from payment_service.payments.record.lease_keeper import LeaseKeeper
 from payment_service.payments.record.lease_watch import MOST_WATCHED, LeaseWatch
-from tests.support.flow_bench import NOW, order_record
+from tests.support.flow_bench import NOW
 from tests.support.key_stores import order
 
 
@@ -117,16 +117,16 @@ def test_thread_starts_with_a_lease_and_ends_when_idle(monkeypatch: pytest.Monke
 
 
 def test_watch_begins_again_with_each_renewal() -> None:
-    watch, record = LeaseWatch(), order_record(order())
-    assert watch.seen_for(record, 10.0) == 0
-    assert watch.seen_for(record, 13.0) == 3
-    renewed = transitions.renewed(record, NOW + 1)
-    assert watch.seen_for(renewed, 14.0) == 0
-    assert watch.seen_for(renewed, 15.0) == 1
+    watch, of = LeaseWatch(), order()
+    assert watch.seen_for(of, ("one", NOW), 10.0) == 0
+    assert watch.seen_for(of, ("one", NOW), 13.0) == 3
+    assert watch.seen_for((of, "R-1"), ("one", NOW), 13.0) == 0
+    assert watch.seen_for(of, ("one", NOW + 1), 14.0) == 0
+    assert watch.seen_for(of, ("one", NOW + 1), 15.0) == 1
 
 
 def test_watch_remembers_a_bounded_number_of_orders() -> None:
     watch = LeaseWatch()
     for number in range(MOST_WATCHED + 10):
-        watch.seen_for(order_record(order(f"A-{number}")), float(number))
+        watch.seen_for(order(f"A-{number}"), ("one", NOW), float(number))
     assert len(watch._seen) == MOST_WATCHED

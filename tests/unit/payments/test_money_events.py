@@ -11,7 +11,7 @@ import pytest
 from payment_service.cli.order_list import as_json, newest
 from payment_service.errors import PaymentError
 from payment_service.gateways.stripe.money_events import money_event
-from payment_service.payments.changes.listing import Wanted
+from payment_service.payments.changes.listing import OrderFilter
 from payment_service.payments.changes.status import OrderStatus, status_of
 from payment_service.payments.record.money import MAX_OTHER_REFUNDS
 from payment_service.payments.request.existing_order import OrderRequest
@@ -34,7 +34,7 @@ def status(bench: AfterBench, *, refresh: bool = False) -> OrderStatus:
 
 
 def alarms(bench: AfterBench) -> list[str]:
-    found, _ = newest(bench.orders, Wanted(livemode=False, alarms=True), 10)
+    found, _ = newest(bench.orders, OrderFilter(livemode=False, alarms=True), 10)
     return [alarm for each in found for alarm in each.alarms]
 
 

@@ -96,7 +96,6 @@ ROWS = [
     (errors.NotAuthorized("succeeded"), 409, "not_authorized", "fix_request"),
     (errors.AlreadyCaptured(700), 409, "already_captured", "fix_request"),
     (errors.RefundReused("x"), 422, "refund_reused", "fix_request"),
-    (errors.RefundAtGateway("paypal"), 409, "refund_at_gateway", "fix_request"),
     (errors.GatewayNotAccepted("paypal"), 409, "gateway_not_accepted", "fix_request"),
     (errors.AlreadyPaid("paypal"), 409, "already_paid", "stop"),
     (errors.InFlight("x"), 409, "in_flight", "retry_same"),

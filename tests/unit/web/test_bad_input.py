@@ -287,6 +287,7 @@ INVALID: dict[str, tuple[str, Any]] = {
     "metadata value in an object": ("metadata", {"metadata": {"a": {}}}),
     "metadata value with NUL": ("metadata", {"metadata": {"a": "\x00"}}),
     "metadata with order_id": ("metadata", {"metadata": {"order_id": "A-2"}}),
+    "metadata with moved_to": ("metadata", {"metadata": {"moved_to": "paypal:5O190127TN364715T"}}),
     "metadata with the same order_id": ("metadata", {"metadata": {"order_id": "A-1"}}),
     "metadata with client_id": ("metadata", {"metadata": {"client_id": "c"}}),
     "description empty": ("description", {"description": ""}),

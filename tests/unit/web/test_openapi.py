@@ -21,7 +21,6 @@ from payment_service.errors import (
     NotFound,
     NotPaid,
     PaymentError,
-    RefundAtGateway,
     RefundReused,
     Refused,
     StoreDown,
@@ -57,7 +56,6 @@ ROUTES = {
     NotAuthorized: CAPTURE,
     AlreadyCaptured: CAPTURE,
     NotPaid: REFUND,
-    RefundAtGateway: "/refund-payment-intent",
     RefundReused: REFUND,
 }
 
