@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from payment_service.errors import InFlight, PaymentError
+from payment_service.errors import InFlight, PaymentError, Refused, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Declined, Failed, KeyMisused, Refunded, Unclear
 from payment_service.payments.after_payment.entry_lease import EntryLease
@@ -80,7 +80,7 @@ class RefundSend:
                 claimed.in_doubt and outcome.answered_500
             ):
                 end.release(error, spent=False)
-                raise error
+                raise _unknown(error)
             case Declined() | KeyMisused() | Unclear():
                 return self._spent(claimed, outcome.error)
 
@@ -88,3 +88,16 @@ class RefundSend:
         """Rule 25: a saved 5xx, other parameters under the key, or a rejection of a resend."""
         Ending(self.context, claimed).release(error, spent=True)
         return KeySpent(error)
+
+
+def _unknown(cause: PaymentError) -> PaymentError:
+    """Return the error of an unknown outcome: a rejection that tells nothing must not look final.
+
+    Otherwise the shop would ask for another refund, and the first one could still be made.
+    """
+    if not isinstance(cause, Refused):
+        return cause
+    return StripeFailed(
+        "The outcome of this refund is not known yet. Send the same request again.",
+        request_id=cause.request_id,
+    )

@@ -434,3 +434,14 @@ def test_second_request_meanwhile_makes_no_second_refund() -> None:
         assert made(bench) == [("5.00", "COMPLETED")]
         for each in results:
             assert isinstance(each, InFlight | StripeFailed) or each.amount_refunded == 500
+
+
+def test_unknown_rejection_is_not_told_as_a_final_one(bench: GatedBench) -> None:
+    """Told as final, the shop would ask for another refund, and this one may still arrive."""
+    payment(bench).refund_plan = "DUPLICATE_INVOICE_ID"
+    for _ in range(2):
+        assert isinstance(outcome(lambda: bench.refund("R-1", 500)), StripeFailed)
+        assert entry(bench).state == "pending"
+    payment(bench).refund_plan = "COMPLETED"
+    assert bench.refund("R-1", 500).amount == 500
+    assert made(bench) == [("5.00", "COMPLETED")]
