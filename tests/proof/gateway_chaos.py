@@ -6,14 +6,17 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
+from itertools import count
 from typing import Any, Self
 
 from requests import RequestException, Session
 
+from payment_service.payments.context import Context
 from payment_service.payments.gated.approvals import Approvals
 from payment_service.payments.payments import Payments
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.late_intents import LateLookUps
+from payment_service.payments.recovery.witnesses import Pace, Witnesses
 from payment_service.settings import load_settings
 from payment_service.wiring import open_payments
 from tests.proof.chaos import ANY, CREATION, FAULTS, SETTINGS, Chaos, Fault, Order, orders_of
@@ -85,8 +88,13 @@ ACCEPTED = [BOTH] * 8 + [{"accept_gateways": ["paypal"]}, {}]
 # again.
 STEPS_SECONDS = (30.0, 150.0, 3500.0, 60.0, 60.0)
 
+# Of a job for one record, in seconds.
+BUDGET_SECONDS = 10.0
+
 # Rounds of a job at one moment; one that needs more would never end.
-MOST_ROUNDS = 200
+MOST_ROUNDS = 500
+
+HOUR = 3600.0
 
 
 class GatewayChaos(Chaos):
@@ -274,9 +282,17 @@ class GatewayChaos(Chaos):
         return [record for record in found if record is not None]
 
     def _run_jobs(self, payments: Payments) -> None:
+        def context_of(client_id: str | None) -> Context:
+            return payments.orders_of(client_id).context
+
         context = payments.orders.context
-        for kind in (LateLookUps, Approvals):
-            job = kind(context, lambda client_id: payments.orders_of(client_id).context, 10.0)
+        # A clock that lets all witnesses begin at once.
+        pace = Pace(count(0.0, HOUR).__next__)
+        for job in (
+            LateLookUps(context, context_of, BUDGET_SECONDS),
+            Approvals(context, context_of, BUDGET_SECONDS),
+            Witnesses(context, context_of, BUDGET_SECONDS, pace),
+        ):
             for _ in range(MOST_ROUNDS):
                 due = job.due(100)
                 if not due:
