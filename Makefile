@@ -16,9 +16,15 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/.run
 	@$(BIN)/python -m dev.run
 
-# Half of the tests' time is waiting for processes: three workers keep two cores busy.
+# More than half of the tests' time is waiting for processes: four workers keep two cores busy. Tests
+# that measure seconds run before, one by one.
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist worksteal $(ARGS)
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -m alone
+	@$(BIN)/python -m pytest -m "not alone" -n $(or $(WORKERS),4) --dist worksteal
+else
+	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 test-unit: $(VENV)/.test ## run the tests that need no server, in under 20 s
 	@$(BIN)/python -m pytest -q --hypothesis-profile=quick tests/unit tests/architecture $(ARGS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,6 @@ from tests.support.key_stores import (
     store,
 )
 from tests.support.sandbox_process import SandboxProcess
-from tests.support.turns import Turns
 
 __all__ = [
     "place",
@@ -38,10 +36,9 @@ __all__ = [
 register_profiles()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let the tests that measure seconds run alone, if this is a worker of pytest-xdist."""
-    if hasattr(config, "workerinput"):
-        config.pluginmanager.register(Turns(Path(config.option.basetemp).parent))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the proofs, which take longest, so that no worker is left with them at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/proof/"))
 
 
 def pytest_collection_finish() -> None:
