@@ -239,6 +239,15 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
             self.nr_conns -= 1
             conn.close()
 
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Also make room if all places are taken: this connection may be idle from now on.
+
+        Otherwise a burst of requests on as many connections as there are places would stop new
+        connections until an idle one ends, after KEEPALIVE_SECONDS.
+        """
+        super().finish_request(conn, fs)
+        self._make_room()
+
     def _longest_silent(self) -> Any:
         """Remove the longest idle connection from its queue; None if all have data by now."""
         waits = [

@@ -174,6 +174,19 @@ def test_idle_connections_make_room(port: int) -> None:
         assert max(seconds_of_an_answer(port) for _ in range(5)) < 1
 
 
+def test_connections_that_were_all_busy_make_room_once_they_are_idle(port: int) -> None:
+    busy = [connect(port) for _ in range(THREADS)]
+    for each in busy:
+        each.sendall(GET.replace(b" / ", b" /slow "))
+    # The threads are busy, so these have sent their requests when the last one is accepted.
+    while len(busy) < PLACES:
+        busy.append(connect(port))
+        busy[-1].sendall(GET)
+    assert seconds_of_an_answer(port) < 8
+    for each in busy:
+        each.close()
+
+
 @pytest.mark.alone
 def test_incomplete_requests_delay_no_request() -> None:
     with served(worker="Patient") as port, _renewed(port, 3 * PLACES, POST + b"12345"):
