@@ -67,7 +67,9 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
     if settings is None:
         refuse_uwsgi_without_lazy_apps()
         configuration = wiring.inherited or configure(load_settings())
-        publish_otel()
+        if wiring.inherited is None:
+            # A worker has those that the master read. The file may be in the middle of an edit.
+            publish_otel()
         request_log.start_logging(configuration.settings.log_level)
     else:
         configuration = configure(settings)

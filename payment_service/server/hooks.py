@@ -301,6 +301,8 @@ def _try_address(names: str, host: str, port: int) -> None:
         )[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # Closed connections of a service that ended a moment ago may still have the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as wrong:
         _refuse(f"{names}: cannot be listened on", wrong)

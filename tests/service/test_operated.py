@@ -405,9 +405,14 @@ def _answers_to_shop_a(service: ServiceProcess) -> int:
 
 def _workers_that_have_read_all(service: ServiceProcess) -> list[int]:
     """A worker starts threads only once it is put together; the first one answers before that."""
-    workers = service.workers()
-    _until(lambda: all(psutil.Process(each).num_threads() > 1 for each in workers))
-    return workers
+
+    def have_read_all() -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return all(psutil.Process(each).num_threads() > 1 for each in service.workers())
+        return False
+
+    _until(have_read_all)
+    return service.workers()
 
 
 ORDER = {"order_id": "A-2", "amount": 1099}

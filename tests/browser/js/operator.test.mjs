@@ -47,7 +47,7 @@ test("every entry that the rules name has a sentence of its own", () => {
   const named = /(?:touched|noted|_written|_next_version|seen|with_fetched|adopted)\((?:[\w.()]+, )+"([a-z ,_]+)"/g;
   const whats = new Set([...written()].flatMap((text) => [...text.matchAll(named)].map(([, what]) => what)));
   assert.ok(whats.size > 15, [...whats].join());
-  const facts = { attempt: 1, code: "c", status: "s", type: "t", revision: 1, refund_id: "R", amount: 1, payment_intent_id: "pi", reason: "r", action: "cancel" };
+  const facts = { attempt: 1, code: "c", status: "s", type: "t", revision: 1, refund_id: "R", amount: 1, payment_intent_id: "pi", reason: "r", action: "cancel", moved_to: "paypal:P" };
   for (const what of whats) {
     const { text } = say({ what, ...facts });
     assert.ok(!text.includes("payment_intent_id pi"), `${what}: ${text}`);
