@@ -16,12 +16,12 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(VENV)/.run
 	@$(BIN)/python -m dev.run
 
-# More than half of the tests' time is waiting for processes: four workers keep two cores busy. Tests
+# More than half of the tests' time is waiting for processes: three workers keep two cores busy. Tests
 # that measure seconds run before, one by one.
 test: $(VENV)/.test
 ifeq ($(ARGS),)
 	@$(BIN)/python -m pytest -m alone
-	@$(BIN)/python -m pytest -m "not alone" -n $(or $(WORKERS),4) --dist worksteal
+	@$(BIN)/python -m pytest -m "not alone" -n $(or $(WORKERS),3) --dist worksteal
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif

@@ -32,7 +32,7 @@ DISTANT = (POOLED, CLUSTER, SENTINEL)
 EVERYWHERE = (*STORES, ASCII_SERVER, *DISTANT)
 
 # Long enough for two busy cores, and short enough for a test of the time-out.
-TIMEOUT_SECONDS = 5.0
+TIMEOUT_SECONDS = 2.0
 
 NOW = 1_800_000_000.0
 

@@ -29,7 +29,7 @@ NODE_TIMEOUT_MS = 1_000
 SETTLE_SECONDS = 60
 
 
-def until(reached: Callable[[], bool], seconds: float = 30) -> None:
+def until(reached: Callable[[], bool], seconds: float = 90) -> None:
     """Wait for a state of the servers; an error counts as not yet."""
     end = time.monotonic() + seconds
     while True:
