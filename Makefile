@@ -27,7 +27,7 @@ else
 endif
 
 test-unit: $(VENV)/.test ## run the tests that need no server, in under 20 s
-	@$(BIN)/python -m pytest -q --hypothesis-profile=quick tests/unit tests/architecture $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --hypothesis-profile=quick tests/unit tests/architecture $(ARGS)
 
 coverage: $(VENV)/.test ## list the lines and branches that the process of pytest never ran
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
