@@ -13,7 +13,6 @@ from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
 from payment_service.payments.gated.approvals import Approvals
 from payment_service.payments.gated.complete import complete
-from payment_service.payments.record.order_record import OrderRecord
 from sandbox.faults import FaultOrder, Match
 from sandbox.paypal import acts
 from tests.support.after_bench import AfterBench
@@ -112,9 +111,6 @@ class GatedBench(AfterBench, TwoGateways):
     def break_reads(self, kind: str, count: int | None = None) -> None:
         self.paypal.faults.order(FaultOrder(kind, READ, count=count))
 
-    def status_at_paypal(self, payment_id: str) -> str:
-        return self.paypal.orders[payment_id].status
-
     def money_taken(self) -> list[str]:
         """Return the ids of the payments that were taken, at both gateways."""
         here = [
@@ -140,6 +136,3 @@ class GatedBench(AfterBench, TwoGateways):
 
     def whats(self) -> list[str]:
         return [each.what for each in self.seen]
-
-    def steps_of(self, record: OrderRecord) -> list[str]:
-        return [each["what"] for each in record.follow_up.history]

@@ -5,8 +5,6 @@ from __future__ import annotations
 # Another captured payment has this order's invoice id: the order is paid (rule 21).
 DUPLICATE_INVOICE = "DUPLICATE_INVOICE_ID"
 
-ALREADY_CAPTURED = "ORDER_ALREADY_CAPTURED"
-
 # Only with a processing instruction, which we never send.
 COMPLETION_IN_PROGRESS = "ORDER_COMPLETION_IN_PROGRESS"
 

@@ -168,8 +168,8 @@ class _Creation:
         """Rules 15 and 16: one compare-and-set takes our pending order to the second gateway.
 
         An attempt at the second one that an earlier request began, and that is without an answer
-        again, goes back to the first: nothing of it was given out. If none can take the order,
-        release it and raise the first failure.
+        again, goes back to the first: nothing of it was given out. If no other gateway
+        can take the order, release it and raise the first failure.
         """
         context, there = self._context, self._second_place(failed.record)
         if switching.is_gated(context, failed.record) and self._may_go_back():

@@ -123,7 +123,7 @@ class FollowUp:
     capture_before: int | None = None
     """When the authorization lapses, Unix seconds; None if it was not fetched."""
     leftovers: tuple[Leftover, ...] = ()
-    """What earlier attempts may have made at another gateway (rule 17), the oldest first."""
+    """The leftovers of earlier attempts at another gateway (rule 17), the oldest first."""
     gated_capture: GatedCapture | None = None
     """The capture of the recorded payment at a gated gateway (rule 18)."""
     fenced: bool = False

@@ -1,6 +1,7 @@
-"""Data that a record keeps about gateways.
+"""Data that a record keeps about an order that two gateways may take.
 
-What was left at one, a capture at a gated one, and the witness of that at the open one.
+It names the leftovers at the open gateway, the capture at the gated one, and the witness of that
+capture at the open one.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 class Leftover:
     """An attempt at an open gateway that another gateway took over (rule 17).
 
-    It may have made a payment that nobody was given. `since`, `until` (Unix seconds): when its
-    sends may have made one.
+    The attempt may have made a payment, which the service gave to no client. `since`, `until` (Unix
+    seconds): when its sends may have made one.
     """
 
     gateway: str
@@ -30,7 +31,7 @@ class GatedCapture:
     request id. `claimed_at`: when it was claimed (Unix seconds); None if no claim is open. `until`:
     when the time of its sender is over. `sent`: whether a send of this claim may have arrived
     without an answer. `declined`: whether the last capture was declined, so that only a request or
-    an event, not a chore, tries the next one. `doubt_until`: when a lost send of an earlier claim
+    an event, not a job, tries the next one. `doubt_until`: when a lost send of an earlier claim
     can no longer arrive, although that claim was taken back (Unix seconds).
     """
 

@@ -267,8 +267,8 @@ def _begun(claimed: OrderRecord, wanted: Wanted, lease: Lease) -> OrderRecord:
 def unproven(begun: OrderRecord, gateway: GatewayFacts, now: float) -> OrderRecord:
     """Have an attempt begin with a look-up: its key counts as older than the gateway keeps any.
 
-    Of an order that comes back from another gateway, a client_secret may have been given out that
-    no version of the record shows any more.
+    An order that comes back from another gateway may have a PaymentIntent whose client_secret the
+    service gave out, although no version of the record shows it any more.
     """
     return replace(begun, first_sent_at=min(begun.first_sent_at, now - gateway.key_life_seconds))
 

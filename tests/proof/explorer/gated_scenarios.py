@@ -79,11 +79,6 @@ def switched(world: World, kind: str = "lost_after") -> str:
     return answer.intent.id
 
 
-def switched_then_silent(world: World) -> None:
-    switched(world)
-    silent(world)
-
-
 def approved(world: World, kind: str = "lost_after") -> str:
     """The same, and the shopper approved it."""
     order_id = switched(world, kind)
@@ -234,13 +229,13 @@ ONE = (1099,)
 EDITED = (1099, 2000)
 CANCEL: dict[str, Actor] = {"cancel": Canceler}
 LOOK: dict[str, Actor] = {"look": Looker}
-CHORE: dict[str, Actor] = {"chore": Approver}
+JOB: dict[str, Actor] = {"job": Approver}
 HOOK: dict[str, Actor] = {"hook": GatedHook}
 STRIPE_HOOK: dict[str, Actor] = {"hook": Hook}
 UPDATE: dict[str, Actor] = {"update": Updater}
 WALK: dict[str, Actor] = {"walk": Walker}
 WITNESS: dict[str, Actor] = {"witness": Witnesser}
-ALL: dict[str, Actor] = {**CANCEL, **LOOK, **CHORE, **HOOK, **WALK, "news": Hook}
+ALL: dict[str, Actor] = {**CANCEL, **LOOK, **JOB, **HOOK, **WALK, "news": Hook}
 
 # With Stripe silent, `at_once` does not keep the promise for a store that goes back (rule 19).
 AT_ONCE, WAITS = TwoGateways(), TwoGateways(capture_waits=True, forgets=9)
@@ -287,7 +282,7 @@ GATED_SCENARIOS = (
     _two("approved, and updated", approved, amounts=ONE, beside=UPDATE, last=EDITED),
     _two("approved, and PayPal's event", approved, amounts=ONE, beside=HOOK),
     _two("approved, and Stripe's event", approved, amounts=ONE, beside=STRIPE_HOOK),
-    _two("approved, and the background job", approved_and_old, amounts=ONE, beside=CHORE),
+    _two("approved, and the background job", approved_and_old, amounts=ONE, beside=JOB),
     _two("approved, and walked", approved, amounts=ONE, beside=WALK),
     _two("claimed, captured", partial(claimed, kind="error_500_with_object")),
     _two("claimed, not captured", partial(claimed, kind="error_503")),

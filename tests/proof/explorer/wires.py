@@ -259,7 +259,7 @@ class StepTransport:
 
     def _read(self, answer: Response, fault: str, what: str) -> http_client.Response:
         if what in WRITES:
-            # What is on its way decides what follows, so two answers are two states.
+            # The answer on its way decides the next steps, so two answers are two states.
             self._worker.notice((answer.status, answer.body))
             on_its_way = f"answer to {what}"
             self._worker.pause(on_its_way)

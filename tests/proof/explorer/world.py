@@ -179,7 +179,7 @@ class World:
     def wanted(
         self, amount: int, api_version: str, accepts: frozenset[str] = BOTH, **more: Any
     ) -> Wanted:
-        """What a request asks for that accepts these gateways, as far as there are any."""
+        """Return a request that accepts these gateways, as far as the world has them."""
         wanted = wanted_of(amount, api_version, **more)
         if self.second is None:
             return wanted
@@ -486,7 +486,7 @@ class World:
         return hash((self.state(), workers, turn, self.judge.owner_until, self.judge.creations))
 
     def calm_context(self) -> Context:
-        """What a process works with in which nothing goes wrong."""
+        """Return the context of a process in which nothing goes wrong."""
         names = self._calm_owners
         return Context(
             Records(self._store_of(self.store)),  # type: ignore[arg-type]
