@@ -10,7 +10,7 @@ from payment_service.errors import AlreadyPaid, InFlight
 from payment_service.gateways.contract import NamedPayment
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
-from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN
 from payment_service.payments.after_payment.record_money import fetch_money, write_money
 from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
@@ -19,9 +19,10 @@ from payment_service.payments.gated.complete import find, settle
 from payment_service.payments.gated.writing import gateway_of, with_event
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.follow_up import MAX_WEBHOOKS
-from payment_service.payments.record.history import STRAY_ADOPTED, TWO_PAID
+from payment_service.payments.record.history import STRAY_ADOPTED
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
+from payment_service.payments.recovery.strays import two_paid
 
 # An approval of a payment that the order's record does not name: it moves no money.
 IGNORED = "ignored"
@@ -122,7 +123,7 @@ def _adopt(context: Context, record: OrderRecord, named: NamedPayment, deadline:
     taken = TAKEN if is_open else gated_transitions.PAID
     status = own.status if own else record.payment_status
     if status in taken and not record.follow_up.fenced:
-        return _two_paid(context, record, paid)
+        return two_paid(context, record, paid)
     adopted = gated_transitions.adopted_elsewhere(record, paid, named.sent, now)
     if own is not None and own.payable:
         adopted = transitions.replaced(adopted, own.id, now)
@@ -132,14 +133,3 @@ def _adopt(context: Context, record: OrderRecord, named: NamedPayment, deadline:
     if own is not None and own.payable:
         cancel_and_check(context.gateway_of(record), own, "duplicate", deadline)
     return "adopted"
-
-
-def _two_paid(context: Context, record: OrderRecord, paid: Intent) -> str:
-    """Report a second payment every time, but write it to the history once."""
-    beside = record.payment_intent_id
-    context.report("two_taken", record, payment_intent_id=paid.id, beside=beside)
-    known = [(each["what"], each.get("payment_intent_id")) for each in record.follow_up.history]
-    if (TWO_PAID, paid.id) not in known:
-        noted = transitions.touched(record, context.clock(), TWO_PAID, payment_intent_id=paid.id)
-        context.records.write(record, noted)
-    return TWO_PAID

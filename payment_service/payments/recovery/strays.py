@@ -89,7 +89,7 @@ class _Settlement:
         # An approval at a gated gateway is not taken yet.
         taken = gated_transitions.PAID if is_gated else TAKEN
         if record.follow_up.fenced or (own.status if own else record.payment_status) in taken:
-            return _two_paid(context, record, paid)
+            return two_paid(context, record, paid)
         adopted = self._adopted(record, paid, now)
         former = own if own is not None and own.payable and not is_gated else None
         if former is not None:
@@ -109,8 +109,11 @@ class _Settlement:
         return gated_transitions.adopted_elsewhere(record, paid, sent, now)
 
 
-def _two_paid(context: Context, record: OrderRecord, paid: Intent) -> str:
-    """Report a second payment every time, but write it to the history once."""
+def two_paid(context: Context, record: OrderRecord, paid: Intent) -> str:
+    """Report a second payment every time, but write it to the history once.
+
+    Returns the outcome TWO_PAID. Raises RecordChanged.
+    """
     beside = record.payment_intent_id
     facts = {"payment_intent_id": paid.id, "status": paid.status, "beside": beside}
     context.report("two_taken", record, **facts)
