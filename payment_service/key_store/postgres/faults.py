@@ -51,10 +51,6 @@ class UnusableDatabaseError(psycopg.OperationalError):
     """The database cannot store every order, or not where the URL says."""
 
 
-class NoAnswerError(psycopg.OperationalError):
-    """The server did not answer in time."""
-
-
 def cause_of(error: psycopg.Error) -> Cause:
     """Return the class of the error's cause."""
     if isinstance(error, UnusableDatabaseError):
@@ -62,7 +58,7 @@ def cause_of(error: psycopg.Error) -> Cause:
     if error.sqlstate:
         known = (BY_SQLSTATE.get(error.sqlstate), BY_SQLSTATE.get(error.sqlstate[:2]))
         return next((cause for cause in known if cause), "failed")
-    if isinstance(error, PoolTimeout | errors.ConnectionTimeout | NoAnswerError):
+    if isinstance(error, PoolTimeout | errors.ConnectionTimeout):
         return "timeout"
     return next((cause for text, cause in BY_TEXT if re.search(text, str(error))), "failed")
 

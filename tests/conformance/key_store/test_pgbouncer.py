@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from payment_service.key_store import open_key_store, refuse_unusable
 from payment_service.key_store.contract import StoreUnavailable
+from payment_service.key_store.postgres.session import BoundedConnection, prepare
 from tests.support.key_stores import (
     NOW,
     TIMEOUT_SECONDS,
@@ -57,6 +59,20 @@ def test_other_clients_find_their_sessions_unchanged(pooler: PgBouncer) -> None:
         run_all_operations(url, 12)
         for _ in range(6):
             assert other.execute(SESSION).fetchone() == before
+
+
+def test_no_message_follows_the_end_of_a_transaction(pooler: PgBouncer, tmp_path: Path) -> None:
+    """PgBouncer would give it a session, and no answer of the server would release that one."""
+    trace = tmp_path / "trace"
+    connection = BoundedConnection.connect(pooler.new_url(), autocommit=True, failed=print)
+    prepare(connection, None, TIMEOUT_SECONDS)
+    with connection, trace.open("w") as file:
+        connection.pgconn.trace(file.fileno())
+        assert connection.run(b"SELECT %(number)s::int", {"number": 7}).fetchone() == (7,)
+        connection.pgconn.untrace()
+    messages = [line.split("\t") for line in trace.read_text().splitlines()]
+    sent = [message[3].strip() for message in messages if "F" in message[1:2]]
+    assert sent[-1].startswith(("Query", "Sync"))
 
 
 def test_slow_queries_of_other_clients_are_not_canceled(pooler: PgBouncer) -> None:
