@@ -60,7 +60,7 @@ def orders_group(open_service: OpenService) -> click.Group:
 
     @click.group("orders")
     def orders() -> None:
-        """Look at orders, and free one whose payment is gone or fenced."""
+        """Look at orders, and free one whose payment is gone or was taken before."""
 
     orders.add_command(_show(open_service))
     orders.add_command(_list(open_service))
@@ -92,15 +92,15 @@ def _free(open_service: OpenService) -> click.Command:
     @click.option("--reason", default="freed by hand", help="A note for the order's history.")
     @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
     def free(order_id: str, client_id: str | None, reason: str, yes: bool) -> None:
-        """Free an order whose payment its gateway does not know, or that is fenced.
+        """Free an order whose payment its gateway does not know, or that was paid before.
 
         The next request for the order creates another PaymentIntent, after it has looked for one at
         Stripe. In live mode first make sure that the key is the right account's: Stripe deletes no
         live PaymentIntent. Nothing is freed while Stripe shows the PaymentIntent.
 
-        A fenced order was paid at PayPal before, with a payment that no record has. First find that
-        payment in PayPal's dashboard, and refund it or keep it: freeing lets the order be paid
-        again.
+        PayPal may say that the order was paid before, with a payment that no record has. First
+        find that payment in PayPal's dashboard, and refund it or keep it: freeing lets the order be
+        paid again.
         """
         parts = opened(open_service)
         context = parts.payments.orders_of(client_id).context
@@ -119,7 +119,7 @@ def _free(open_service: OpenService) -> click.Command:
 
 def _why(record: OrderRecord) -> str:
     known = f"Recorded status: {record.payment_status}."
-    if record.follow_up.fenced:
+    if record.follow_up.paid_before:
         gateway = record.sent.gateway
         return f"The order was paid at {gateway} before, and no record has that payment. {known}"
     if record.sent.gateway == DEFAULT_GATEWAY:
@@ -165,8 +165,8 @@ def _list(open_service: OpenService) -> click.Command:
 
         An alarm is a second payment (two_paid, stray_paid), a refund that was made twice
         (refunded_twice), an order event that was given up (event_parked), an open dispute
-        (disputed), a payment that no record has (fenced), or a refund or capture whose outcome is
-        unknown for a quarter of an hour (refund_unknown, capture_unknown).
+        (disputed), a payment that no record has (paid_before), or a refund or capture whose outcome
+        is unknown for a quarter of an hour (refund_unknown, capture_unknown).
         """
         orders = opened(open_service).payments.orders
         chosen = frozenset(statuses) | ({UNKNOWN} if unknown else set())

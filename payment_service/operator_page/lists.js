@@ -11,7 +11,7 @@ const TABS = {
 
 const NAMES = {
   two_paid: "two payments", stray_paid: "stray paid", event_parked: "shop not told", disputed: "disputed",
-  fenced: "fenced", refunded_twice: "refunded twice", refund_unknown: "refund unknown", capture_unknown: "capture unknown",
+  paid_before: "paid before", refunded_twice: "refunded twice", refund_unknown: "refund unknown", capture_unknown: "capture unknown",
   update_unknown: "update unknown", refund_failed: "refund failed", authorization_lapses: "authorization ends",
   event_waits: "event waits", look_up_waits: "look-up waits",
 };

@@ -58,7 +58,7 @@ function refunds(order) {
 }
 
 const ALARMS = {
-  fenced: ["This order is fenced", "The gateway has taken a payment of this order that the record has forgotten.",
+  paid_before: ["This order was paid before", "The gateway has taken a payment of this order that the record has forgotten.",
     "Nothing is sent for the order until a person has compared it with the gateway's dashboard."],
   two_paid: ["Two payments of this order were taken", "Another program created one of them, or a record was lost.",
     "Compare both in the gateway's dashboard, refund one there, and tell the shop."],

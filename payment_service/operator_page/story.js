@@ -65,7 +65,7 @@ const SENTENCES = {
   "capture not approved": (e, { gateway }) => `${gateway} needs the shopper's approval again (${e.code}).`,
   "capture not sent": (e) => `Nothing was captured (${e.code}). The payment is still approved.`,
   "captured": (e, { gateway }) => `${gateway} has taken the payment.`,
-  "fenced": (e, { gateway }) => `${gateway} has taken a payment that this record had forgotten. Nothing more is sent.`,
+  "paid before": (e, { gateway }) => `${gateway} has taken a payment that this record had forgotten. Nothing more is sent.`,
   "by hand": (e) => ({
     cancel: "Asked to cancel the payment. It was canceled.",
     capture: "Asked to capture the payment. It was captured.",
@@ -76,7 +76,7 @@ const SENTENCES = {
 
 const MARKS = { "unknown": "bad", "capture unknown": "bad", "refund unknown": "bad", "update unknown": "bad", "two_paid": "bad",
   "adopted, paid": "bad", "order event parked": "bad", "rejected": "warn", "capture rejected": "warn",
-  "refund rejected": "warn", "capture declined": "warn", "fenced": "bad", "switched": "warn", "gone": "warn", "freed": "warn" };
+  "refund rejected": "warn", "capture declined": "warn", "paid before": "bad", "switched": "warn", "gone": "warn", "freed": "warn" };
 
 // Facts that the sentence or another column shows.
 const SHOWN = ["at", "what", "by"];

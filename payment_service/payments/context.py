@@ -70,6 +70,21 @@ class Context:
     failover: Failover | None = None
     """The terms of a switch; None: no new attempt begins at a gated gateway."""
 
+    def is_gated(self, record: OrderRecord) -> bool:
+        """Whether the attempt is at a gated gateway: then nothing given out takes money."""
+        return record.sent.gateway in self.gated
+
+    def check_configured(self, record: OrderRecord) -> None:
+        """Raise Misconfigured if the record names a gateway that is not configured here."""
+        self.gated_of(record)
+
+    def gated_gateway_of(self, record: OrderRecord) -> GatedGateway:
+        """Return the gated gateway that the record names. Raises Misconfigured if it names none."""
+        gateway = self.gated.get(record.sent.gateway)
+        if gateway is None:
+            raise Misconfigured("This order is not at a gated gateway.")
+        return gateway
+
     def gated_of(self, record: OrderRecord) -> GatedGateway | None:
         """Return the gated gateway that the record names; None if it names an open one.
 

@@ -47,7 +47,7 @@ What = Literal[
     "capture_rejected",
     "capture_unknown",
     "capture_stuck",
-    "fenced",
+    "paid_before",
     "refunded",
     "refund_adopted",
     "refund_rejected",
@@ -79,7 +79,7 @@ ALARMS = frozenset(
         "event_parked",
         "refunded_twice",
         "capture_stuck",
-        "fenced",
+        "paid_before",
         "account_refused",
     }
 )

@@ -88,7 +88,7 @@ CASES = {
     "PaymentsStrayPaid": first_event("stray_paid"),
     "PaymentsStrayLeft": first_event("stray_left"),
     "PaymentsEventParked": first_event("event_parked"),
-    "PaymentsFenced": first_event("fenced"),
+    "PaymentsPaidBefore": first_event("paid_before"),
     "PaymentsCaptureStuck": first_event("capture_stuck"),
     "PaymentsAccountRefused": first_event("account_refused"),
     "PaymentsSwitching": Case({SWITCHED: "0x25 1x20"}, {SWITCHED: "0x45"}),

@@ -12,7 +12,7 @@ from payment_service.gateways.paypal.events import payment_event
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
 from payment_service.payments.gated.approvals import Approvals
-from payment_service.payments.gated.complete import complete
+from payment_service.payments.gated.complete import complete_with_link
 from sandbox.faults import FaultOrder, Match
 from sandbox.paypal import acts
 from tests.support.after_bench import AfterBench
@@ -67,7 +67,7 @@ class GatedBench(AfterBench, TwoGateways):
         context = context or self.context
         record = context.records.read(self.record().order)
         assert record
-        return complete(context, record, self.soon(), **how)[1]
+        return complete_with_link(context, record, self.soon(), **how)[1]
 
     def tried(self, context: Context | None = None, **how: Any) -> Intent | PaymentError:
         """Complete the order; return the error if it raises one of ours."""

@@ -1,7 +1,7 @@
 """Free an order that no request may go on with, after a person has looked.
 
 the gateway does not know its PaymentIntent   in live mode the key may be another account's
-the order is fenced (rule 21)                 its gateway has taken a payment that no record has
+the order was paid before (rule 21)           its gateway has taken a payment that no record has
 a capture that the gateway does not show      its outcome stays unknown (rule 18)
 """
 
@@ -25,14 +25,14 @@ from payment_service.payments.record.order_record import OrderRecord
 def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRecord:
     """Return the order's record if a person may free it; changes nothing.
 
-    Raises Changed if there is nothing to free: the order is not fenced, and the gateway shows the
-    PaymentIntent, or the order has none. Raises NotFound, and the PaymentErrors of a retrieval.
+    Raises Changed if there is nothing to free: the order was not paid before, and the gateway shows
+    the PaymentIntent, or the order has none. Raises NotFound, and the PaymentErrors of a retrieval.
     """
     check_served(context, order)
     record = context.records.read(order)
     if record is None:
         raise NotFound("This order is not known.")
-    if record.follow_up.fenced:
+    if record.follow_up.paid_before:
         _check_unpaid(context, record, deadline)
         return record
     if record.state != "created":
@@ -55,7 +55,7 @@ def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRe
 
 
 def _check_unpaid(context: Context, record: OrderRecord, deadline: Deadline) -> None:
-    """Raise Changed if the fence stands because of a capture of the recorded payment itself.
+    """Raise Changed if the payment that PayPal knows is the recorded one itself.
 
     An earlier send of it may have arrived late, without an answer.
     """

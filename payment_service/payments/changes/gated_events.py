@@ -15,8 +15,8 @@ from payment_service.payments.after_payment.record_money import fetch_money, wri
 from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
 from payment_service.payments.creation.recorded_intent import fetch_recorded, find_recorded
-from payment_service.payments.gated.complete import find, settle
-from payment_service.payments.gated.writing import gateway_of, with_event
+from payment_service.payments.gated.complete import complete, find
+from payment_service.payments.gated.shop_events import with_event
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.follow_up import MAX_WEBHOOKS
 from payment_service.payments.record.history import STRAY_ADOPTED
@@ -68,9 +68,9 @@ def _apply(context: Context, event: PaymentEvent, record: OrderRecord, deadline:
     if record.payment_status == CANCELED:
         return _check_canceled(context, record, deadline)
     try:
-        after, intent = settle(context, record, deadline, by_itself=not event.is_approval)
+        after, intent = complete(context, record, deadline, unattended=not event.is_approval)
     except AlreadyPaid:
-        return "fenced"
+        return "paid_before"
     webhooks = (*after.follow_up.webhooks, event.id)[-MAX_WEBHOOKS:]
     if event.is_refund and after.payment_status == SUCCEEDED:
         current = fetch_recorded(context, after, deadline)
@@ -88,7 +88,7 @@ def _apply(context: Context, event: PaymentEvent, record: OrderRecord, deadline:
 
 def _check_canceled(context: Context, record: OrderRecord, deadline: Deadline) -> str:
     """Record money that was taken although the record says canceled: the store lost a capture."""
-    found = find(gateway_of(context, record), record, deadline)
+    found = find(context.gated_gateway_of(record), record, deadline)
     if found is None or not gated_transitions.is_paid(found):
         return IGNORED
     after = gated_transitions.seen(record, found, context.clock(), STRAY_ADOPTED)
@@ -114,15 +114,15 @@ def _adopt(context: Context, record: OrderRecord, named: NamedPayment, deadline:
     The other one is canceled afterwards, so that the shopper does not pay twice. If its payment is
     taken too, a person must look.
     """
-    if gated_transitions.is_claimed(record) and not record.follow_up.fenced:
+    if gated_transitions.is_claimed(record) and not record.follow_up.paid_before:
         raise InFlight("This order's payment is being captured right now.")
     paid, now = named.intent, context.clock()
-    is_open = record.sent.gateway not in context.gated
+    is_open = not context.is_gated(record)
     own = find_recorded(context, record, deadline) if is_open else None
     # An approval is not taken yet, an authorization of a card is.
     taken = TAKEN if is_open else gated_transitions.PAID
     status = own.status if own else record.payment_status
-    if status in taken and not record.follow_up.fenced:
+    if status in taken and not record.follow_up.paid_before:
         return two_paid(context, record, paid)
     adopted = gated_transitions.adopted_elsewhere(record, paid, named.sent, now)
     if own is not None and own.payable:

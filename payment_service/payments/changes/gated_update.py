@@ -25,7 +25,7 @@ from payment_service.payments.creation.gated_attempt import GatedAttempt
 from payment_service.payments.creation.owned_record import release_and_raise
 from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.creation.states import Claimed, Created, GatewayFailed
-from payment_service.payments.gated.complete import settle
+from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.gated_transitions import PROCESSING
 from payment_service.payments.record.order_record import OrderRecord
@@ -59,9 +59,9 @@ def update_gated(
     once the payment is approved, being captured or over, Changed, AlreadyPaid, RecordChanged, and
     the gateway's errors; the same update, sent again, continues then.
     """
-    if record.follow_up.fenced:
+    if record.follow_up.paid_before:
         raise AlreadyPaid(record.sent.gateway)
-    record, intent = settle(context, record, deadline, capture=False)
+    record, intent = complete(context, record, deadline, capture=False)
     _check_open(context, record, intent)
     if is_applied(request, record.follow_up, intent):
         return Updated(intent, record.follow_up.revision, replayed=True)
@@ -91,8 +91,8 @@ def resume_update(
 
 def _is_lost(context: Context, record: OrderRecord, request: UpdateRequest) -> bool:
     ours = record.follow_up.sent[-1:] == (request.without_revision,)
-    is_gated = record.sent.gateway in context.gated
-    lost = is_unknown(record, context.clock()) and not record.follow_up.fenced
+    is_gated = context.is_gated(record)
+    lost = is_unknown(record, context.clock()) and not record.follow_up.paid_before
     return ours and is_gated and lost
 
 

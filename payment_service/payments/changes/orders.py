@@ -32,7 +32,7 @@ from payment_service.payments.changes.update import Updated, update_order
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
-from payment_service.payments.gated.complete import settle
+from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
@@ -178,7 +178,7 @@ class Orders:
         deadline = self._deadline().earlier(self.context.timing.store)
         if self.context.gated_of(record):
             with suppress(RecordChanged, AlreadyPaid):
-                record, _ = settle(self.context, record, deadline)
+                record, _ = complete(self.context, record, deadline)
             if record.payment_status != SUCCEEDED:
                 return
         intent = fetch_recorded(self.context, record, deadline)

@@ -72,7 +72,7 @@ def _apply_elsewhere(
     Rule 13: the event says nothing about the attempt there, so it resolves none. Raises
     Misconfigured if that gateway is not configured here.
     """
-    context.gated_of(record)
+    context.check_configured(record)
     if record.state == "pending":
         return _apply_in_flight(event)
     stray = _fetch(context.gateway, event, deadline)

@@ -59,7 +59,7 @@ class Claims:
         Give up if a slow store could not record the result in time.
         """
         # Before the claim, so that a record whose gateway is not configured here stays unchanged.
-        self._context.gated_of(mine)
+        self._context.check_configured(mine)
         if self._deadline.left() <= self._context.timing.store:
             message = "There is no time left to create this order now; ask again."
             self.give_up(held, failed, message, mine if mine.attempt > held.attempt else None)

@@ -128,7 +128,7 @@ class _Creation:
         record, deadline = claimed.record, self._deadline
         if claimed.leaving:
             return self._leave(claimed)
-        if switching.is_gated(self._context, record):
+        if self._context.is_gated(record):
             if claimed.inherited and self._context.failover and self._may_go_back():
                 deadline = switching.share(self._context, self._began, deadline)
             try:
@@ -156,7 +156,7 @@ class _Creation:
 
     def _second_place(self, record: OrderRecord) -> Wanted | None:
         """Return where this request can pass a pending order over to; None once it has done so."""
-        if self._passed_over or switching.is_gated(self._context, record):
+        if self._passed_over or self._context.is_gated(record):
             return None
         return switching.second_place(self._context, self._wanted, record)
 
@@ -172,7 +172,7 @@ class _Creation:
         can take the order, release it and raise the first failure.
         """
         context, there = self._context, self._second_place(failed.record)
-        if switching.is_gated(context, failed.record) and self._may_go_back():
+        if context.is_gated(failed.record) and self._may_go_back():
             self._passed_over = failed.error
             return self._begin_next(failed.record, there=self._wanted)
         if there is None or self._deadline.left() <= context.timing.store:
@@ -193,7 +193,7 @@ class _Creation:
     def _follow(self, record: OrderRecord) -> State:
         """Take the step that the order's record asks for, by the state table of the rules."""
         context = self._context
-        if record.follow_up.fenced:
+        if record.follow_up.paid_before:
             raise AlreadyPaid(record.sent.gateway)
         match transitions.next_step(record, self._wanted.fingerprint, self._context.clock()):
             case Step.WAIT if not self._claims.holds(record):
@@ -301,7 +301,7 @@ class _Creation:
         Without the open gateway's answer the next attempt begins at the other one, or not at all.
         """
         context, is_created = self._context, record.state == "created"
-        if not (context.gated and is_created) or switching.is_gated(context, record):
+        if not (context.gated and is_created) or context.is_gated(record):
             return self._begin_next(record)
         if transitions.is_gone(record):
             return self._begin_next(record)
@@ -332,7 +332,7 @@ class _Creation:
             record, intent = serving.current(self._context, self._wanted, record, self._deadline)
         except RecordChanged:
             return LookAgain()
-        if not switching.is_gated(self._context, record) and self._is_moved(record, intent):
+        if not self._context.is_gated(record) and self._is_moved(record, intent):
             return LookAgain()
         if intent.missing:
             return self._record_missing(record, intent)

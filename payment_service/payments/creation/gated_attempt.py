@@ -25,7 +25,7 @@ from payment_service.payments.creation.states import (
     GatewayFailed,
     LookAgain,
 )
-from payment_service.payments.gated.writing import with_event
+from payment_service.payments.gated.shop_events import with_event
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.order_record import OrderRecord
@@ -81,7 +81,7 @@ class GatedAttempt:
             case Declined(refused):
                 return self._declined(refused)
             case PaidBefore(refused):
-                raise self._fenced(refused) from refused
+                raise self._paid_before(refused) from refused
             case KeyMisused(error) | Unclear(error):
                 return GatewayFailed(self._own.record, error)
 
@@ -127,19 +127,19 @@ class GatedAttempt:
         self._context.report("rejected", self._own.record, code=code)
         raise refused
 
-    def _fenced(self, refused: Refused) -> AlreadyPaid:
+    def _paid_before(self, refused: Refused) -> AlreadyPaid:
         """Rule 21: the order is paid. The attempt's next owner must not send either."""
         code, now = refused.code, self._context.clock()
 
-        def fenced(held: OrderRecord) -> OrderRecord | None:
-            if held.follow_up.fenced:
+        def marked(held: OrderRecord) -> OrderRecord | None:
+            if held.follow_up.paid_before:
                 return None
-            after = gated_transitions.fenced(held, now, code)
+            after = gated_transitions.paid_before(held, now, code)
             # A request that is at work loses its lease, and cannot record what it makes.
             if held.state != "pending":
                 return after
             return replace(after, owner=transitions.NO_OWNER, locked_until=now)
 
-        self._context.records.change(self._own.record, fenced)
-        self._context.report("fenced", self._own.record, code=code)
+        self._context.records.change(self._own.record, marked)
+        self._context.report("paid_before", self._own.record, code=code)
         return AlreadyPaid(self._gateway.facts.name)

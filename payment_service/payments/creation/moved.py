@@ -14,7 +14,7 @@ from payment_service.gateways.intent import TAKEN, Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.cancellation import cancel_and_check
-from payment_service.payments.gated.writing import with_event
+from payment_service.payments.gated.shop_events import with_event
 from payment_service.payments.record import gated_transitions, transitions, witness
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.schema.gateway_names import GATEWAY_TITLES

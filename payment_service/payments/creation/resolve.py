@@ -46,7 +46,7 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     for this order.
     """
     check_served(context, record.order)
-    if record.follow_up.fenced:
+    if record.follow_up.paid_before:
         raise AlreadyPaid(record.sent.gateway)
     if context.gated_of(record) is not None:
         _resolve_gated(context, record, deadline)

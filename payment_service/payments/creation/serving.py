@@ -9,7 +9,7 @@ from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation import switching
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
-from payment_service.payments.gated.complete import complete
+from payment_service.payments.gated.complete import complete_with_link
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
@@ -27,11 +27,11 @@ def current(
     """
     accepted = switching.accepts(context, wanted, record.sent.gateway)
     try:
-        if not switching.is_gated(context, record):
+        if not context.is_gated(record):
             return record, fetch_recorded(context, record, deadline)
         ours, theirs = wanted.sent.params, record.sent.params
         same = all(ours[name] == theirs[name] for name in ("amount", "currency"))
-        return complete(context, record, deadline, capture=accepted and same)
+        return complete_with_link(context, record, deadline, capture=accepted and same)
     except PaymentError as failed:
         if accepted or isinstance(failed, RecordChanged):
             raise
@@ -47,7 +47,7 @@ def is_of_another_price(
     gateway is not taken yet.
     """
     if record.fingerprint == transitions.LOST_FINGERPRINT:
-        taken = gated_transitions.PAID if switching.is_gated(context, record) else TAKEN
+        taken = gated_transitions.PAID if context.is_gated(record) else TAKEN
         return intent.status not in taken and not intent.costs(wanted.sent.params)
     return intent.asks_otherwise(wanted.sent.params)
 

@@ -24,11 +24,6 @@ MAX_LEFTOVERS = 10
 LEAST_SHARE_SECONDS = 2.0
 
 
-def is_gated(context: Context, record: OrderRecord) -> bool:
-    """Whether the record's attempt is at a gated gateway: then nothing given out takes money."""
-    return record.sent.gateway in context.gated
-
-
 def accepts(context: Context, wanted: Wanted, gateway: str) -> bool:
     """Whether the request can use a payment at this gateway."""
     return (gateway if gateway in context.gated else context.gateway.facts.name) in wanted.accepts
@@ -44,7 +39,7 @@ def second_place(
     """
     if context.failover is None:
         return None
-    if record is not None and not is_gated(context, record) and _has_most_leftovers(record):
+    if record is not None and not context.is_gated(record) and _has_most_leftovers(record):
         return None
     for sent in wanted.alternatives:
         if sent.gateway in wanted.accepts and sent.gateway in context.gated:
@@ -91,7 +86,7 @@ def is_resent(context: Context, wanted: Wanted, record: OrderRecord) -> bool:
     At a gated gateway only the same request does, and only a young key. It does so even if the
     first gateway is well by now: a store that went back may have lost a capture of the attempt.
     """
-    if not is_gated(context, record):
+    if not context.is_gated(record):
         return True
     accepted = accepts(context, wanted, record.sent.gateway)
     return accepted and wanted.fingerprint == record.fingerprint and is_young(context, record)
@@ -108,7 +103,7 @@ def is_asked_again(context: Context, wanted: Wanted, record: OrderRecord) -> boo
 
     A rejection at a gated gateway leaves nothing, so its key need not be used up.
     """
-    return not is_gated(context, record) and accepts(context, wanted, record.sent.gateway)
+    return not context.is_gated(record) and accepts(context, wanted, record.sent.gateway)
 
 
 def lets_through(context: Context) -> bool:
@@ -133,7 +128,7 @@ def next_attempt(
     The caller has checked that the current one is over (rule 3), or passes it over (rule 15).
     `why`: a word for the history of an order that changes its gateway.
     """
-    leaves, enters = is_gated(context, record), there.sent.gateway in context.gated
+    leaves, enters = context.is_gated(record), there.sent.gateway in context.gated
     if not leaves and not enters:
         return transitions.next_attempt(record, there, lease)
     left = None if leaves else _leftover(context, record, lease.now)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.payments.context import Context
-from payment_service.payments.gated.complete import settle
+from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.order_record import OrderRecord
 
@@ -43,7 +43,7 @@ class Approvals:
             return True
         deadline = Deadline.after(self.budget_seconds).earlier(context.timing.store)
         try:
-            settle(context, mine, deadline, by_itself=True)
+            complete(context, mine, deadline, unattended=True)
         except PaymentError:
             return False
         return True

@@ -8,8 +8,8 @@ from payment_service.gateways.intent import CANCELED, SUCCEEDED, Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import last_known
-from payment_service.payments.gated.complete import settle
-from payment_service.payments.gated.writing import with_event
+from payment_service.payments.gated.complete import complete
+from payment_service.payments.gated.shop_events import with_event
 from payment_service.payments.record import gated_transitions
 from payment_service.payments.record.gated_transitions import PROCESSING
 from payment_service.payments.record.order_record import OrderRecord
@@ -35,7 +35,7 @@ def _cancel(context: Context, order: Order, deadline: Deadline) -> Intent:
     if not context.gated_of(record):
         # A payment at another gateway was adopted meanwhile: the next request cancels that one.
         raise RecordChanged
-    if record.follow_up.fenced:
+    if record.follow_up.paid_before:
         raise AlreadyPaid(record.sent.gateway)
     record = _asked(context, record, deadline)
     _check_open(record, context.clock())
@@ -52,7 +52,7 @@ def _cancel(context: Context, order: Order, deadline: Deadline) -> Intent:
 def _asked(context: Context, record: OrderRecord, deadline: Deadline) -> OrderRecord:
     """Return the record with what the gateway shows, if it answers."""
     try:
-        after, _ = settle(context, record, deadline.at_most(ASK_SECONDS), capture=False)
+        after, _ = complete(context, record, deadline.at_most(ASK_SECONDS), capture=False)
     except RecordChanged:
         raise
     except PaymentError:

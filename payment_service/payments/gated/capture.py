@@ -30,7 +30,7 @@ from payment_service.gateways.outcome import PaidBefore
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.gated.elsewhere import Elsewhere
-from payment_service.payments.gated.writing import failure_of, with_event, with_failed_event
+from payment_service.payments.gated.shop_events import failure_of, with_event, with_failed_event
 from payment_service.payments.idempotency_key import gated_capture_key
 from payment_service.payments.record import gated_transitions
 from payment_service.payments.record.gated_transitions import NEEDS_SHOPPER
@@ -57,7 +57,7 @@ class Capturing:
     def first(self, record: OrderRecord, approved: Intent) -> Result:
         """Capture a payment for which no claim is open, unless another gateway took the order."""
         elsewhere = Elsewhere(self._context, self._noted(record, approved), self._deadline)
-        taken = elsewhere.settle()
+        taken = elsewhere.taken_payment()
         if taken is not None:
             return elsewhere.record, taken
         return self._send(self._claim(elsewhere.record, gated_transitions.claimed), approved)
@@ -109,7 +109,7 @@ class Capturing:
             case AccountRefused(error):
                 return self._not_sent(mine, error)
             case PaidBefore(error):
-                return self._fence(mine, error)
+                return self._paid_before(mine, error)
             case CaptureUnclear():
                 return self._unclear(mine, outcome)
 
@@ -199,12 +199,14 @@ class Capturing:
         self._resolved(mine, lambda held: gated_transitions.taken_back(held, now, error.code))
         raise error
 
-    def _fence(self, mine: OrderRecord, error: PaymentError) -> NoReturn:
+    def _paid_before(self, mine: OrderRecord, error: PaymentError) -> NoReturn:
         """Rule 21: the order was paid before. Nothing more is sent for it; a person must look."""
         now = self._context.clock()
-        after = self._resolved(mine, lambda held: gated_transitions.fenced(held, now, error.code))
+        after = self._resolved(
+            mine, lambda held: gated_transitions.paid_before(held, now, error.code)
+        )
         facts = gated_transitions.facts_of(mine)
-        self._context.report("fenced", after, **facts)
+        self._context.report("paid_before", after, **facts)
         raise AlreadyPaid(mine.sent.gateway) from error
 
     def _unclear(self, mine: OrderRecord, unclear: CaptureUnclear) -> NoReturn:

@@ -16,7 +16,7 @@ from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import last_known
 from payment_service.payments.gated.capture import Capturing
 from payment_service.payments.gated.link import with_link
-from payment_service.payments.gated.writing import gateway_of, with_event
+from payment_service.payments.gated.shop_events import with_event
 from payment_service.payments.record import gated_transitions
 from payment_service.payments.record.gated_transitions import Act, Ask
 from payment_service.payments.record.order_record import OrderRecord
@@ -27,7 +27,7 @@ from payment_service.payments.record.races import MAX_TRIES, RecordChanged
 FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS, MOST_WAIT_SECONDS = 0.05, 1.6, 0.5, 10.0
 
 
-def complete(
+def complete_with_link(
     context: Context, record: OrderRecord, deadline: Deadline, *, capture: bool = True
 ) -> tuple[OrderRecord, Intent]:
     """Return the record and its payment after everything that can be done for it now.
@@ -43,37 +43,37 @@ def complete(
     AlreadyPaid (rule 21), InFlight while another process captures, Misconfigured, the gateway's
     errors while the outcome is unknown, and StoreUnavailable. The same call, made again, continues.
     """
-    after, intent = settle(context, record, deadline, capture=capture)
+    after, intent = complete(context, record, deadline, capture=capture)
     lacks_link = intent.status == gated_transitions.NEEDS_SHOPPER and intent.redirect_url is None
     if capture and lacks_link:
         intent = with_link(context, after, intent, deadline)
     return after, intent
 
 
-def settle(
+def complete(
     context: Context,
     record: OrderRecord,
     deadline: Deadline,
     *,
     capture: bool = True,
-    by_itself: bool = False,
+    unattended: bool = False,
 ) -> tuple[OrderRecord, Intent]:
-    """Do what `complete` does, without a new link for the shopper.
+    """Do what `complete_with_link` does, without a new link for the shopper.
 
-    `by_itself`: no request and no event asks for it, so a declined payment is not tried again, and
-    no other process is waited for.
+    `unattended`: neither a request nor an approval's event asks for it, so a declined payment is
+    not tried again, and no other process is waited for.
     """
-    return _Completion(context, deadline, capture=capture, by_itself=by_itself).run(record)
+    return _Completion(context, deadline, capture=capture, unattended=unattended).run(record)
 
 
 class _Completion:
     """One completion: a loop over the states of the record and of the payment."""
 
     def __init__(
-        self, context: Context, deadline: Deadline, *, capture: bool, by_itself: bool
+        self, context: Context, deadline: Deadline, *, capture: bool, unattended: bool
     ) -> None:
         self._context, self._deadline = context, deadline
-        self._capture, self._by_itself = capture, by_itself
+        self._capture, self._unattended = capture, unattended
         self._poll_seconds, self._waited = FIRST_POLL_SECONDS, 0.0
 
     def run(self, record: OrderRecord) -> tuple[OrderRecord, Intent]:
@@ -93,7 +93,7 @@ class _Completion:
     def _step(self, record: OrderRecord) -> tuple[OrderRecord, Intent] | None:
         """Return the result; None to read the record again."""
         match gated_transitions.before_reading(record, self._context.clock()):
-            case Ask.FENCED:
+            case Ask.PAID_BEFORE:
                 raise AlreadyPaid(record.sent.gateway)
             case Ask.NOTHING:
                 return record, last_known(record)
@@ -107,10 +107,10 @@ class _Completion:
 
     def _read(self, record: OrderRecord) -> tuple[OrderRecord, Intent]:
         assert record.payment_intent_id
-        gateway = gateway_of(self._context, record)
+        gateway = self._context.gated_gateway_of(record)
         found = find(gateway, record, self._deadline)
         may = self._capture and (
-            not self._by_itself or gated_transitions.may_capture_by_itself(record)
+            not self._unattended or gated_transitions.may_capture_unattended(record)
         )
         now = self._context.clock()
         match gated_transitions.after_reading(record, found, now, capture=may):
@@ -159,7 +159,7 @@ class _Completion:
     def _wait(self) -> None:
         """Wait for the process that captures. Raises InFlight if that takes too long."""
         too_long = self._waited + self._poll_seconds > MOST_WAIT_SECONDS
-        if self._by_itself or too_long or self._deadline.left() <= self._poll_seconds:
+        if self._unattended or too_long or self._deadline.left() <= self._poll_seconds:
             raise InFlight("This order's payment is being captured right now.")
         self._context.sleep(self._poll_seconds)
         self._waited += self._poll_seconds

@@ -24,7 +24,7 @@ class Elsewhere:
         self.record = record
         self._context, self._deadline = context, deadline
 
-    def settle(self) -> Intent | None:
+    def taken_payment(self) -> Intent | None:
         """Return the payment that a gateway has taken; the record names it then.
 
         Cancel every other payment of the order there, each after the record names it as ending

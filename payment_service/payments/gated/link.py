@@ -8,7 +8,6 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Made
 from payment_service.payments.context import Context
-from payment_service.payments.gated.writing import gateway_of
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record.order_record import OrderRecord
 
@@ -19,7 +18,7 @@ def with_link(context: Context, record: OrderRecord, intent: Intent, deadline: D
     Only while the gateway certainly knows the key: afterwards it would make another payment. The
     key is about as old as the payment. The link stays None if the gateway returns none.
     """
-    gateway, order = gateway_of(context, record), record.order
+    gateway, order = context.gated_gateway_of(record), record.order
     age = context.clock() - intent.created
     if not intent.created or age >= gateway.facts.key_is_safe_seconds:
         return intent

@@ -7,7 +7,7 @@
     disputed         a dispute is open
     refund_unknown   the outcome of a refund is still unknown after UNKNOWN_SECONDS
     capture_unknown  the same of a capture, or of a capture at a gated gateway
-    fenced           the gateway has a payment of the order that the record does not have
+    paid_before      the gateway has a payment of the order that the record does not have
 
 An order whose creation is unknown has no alarm: a list selects it by its status.
 """
@@ -22,7 +22,7 @@ from payment_service.payments.record.order_record import OrderRecord
 
 STRAY_PAID, REFUNDED_TWICE, PARKED = "stray_paid", "refunded_twice", "event_parked"
 DISPUTED, REFUND_UNKNOWN, CAPTURE_UNKNOWN = "disputed", "refund_unknown", "capture_unknown"
-FENCED = "fenced"
+PAID_BEFORE = "paid_before"
 
 NAMES = (
     TWO_PAID,
@@ -32,7 +32,7 @@ NAMES = (
     DISPUTED,
     REFUND_UNKNOWN,
     CAPTURE_UNKNOWN,
-    FENCED,
+    PAID_BEFORE,
 )
 
 # The same request, sent again, settles most of them within minutes.
@@ -58,9 +58,9 @@ def _reasons(record: OrderRecord) -> Iterator[tuple[str, float]]:
         if entry["what"] in _OF_HISTORY:
             yield _OF_HISTORY[entry["what"]], entry["at"]
     yield from ((PARKED, event.at) for event in kept.queue if event.parked)
-    if kept.fenced:
-        noted = [entry["at"] for entry in kept.history if entry["what"] == FENCED]
-        yield FENCED, max(noted, default=record.updated_at)
+    if kept.paid_before:
+        noted = [entry["at"] for entry in kept.history if entry["what"] == "paid before"]
+        yield PAID_BEFORE, max(noted, default=record.updated_at)
     if kept.gated_capture and kept.gated_capture.claimed_at is not None:
         yield CAPTURE_UNKNOWN, kept.gated_capture.claimed_at + UNKNOWN_SECONDS
     yield from ((DISPUTED, float(each.created)) for each in kept.disputes if each.is_open)

@@ -11,7 +11,7 @@
     ending     PaymentIntents that the service cancels as not the order's; none is recorded again
     capture, refunds, disputes, received, refunded, capture_before
                the money after the payment, see payments.record.money
-    leftovers, gated_capture, fenced, approval_look, approval_looks, witness
+    leftovers, gated_capture, paid_before, approval_look, approval_looks, witness
                an order that changed its gateway, see payments.record.gateways
 
 The names above are those of the stored text; two attributes have other names, see _STORED_NAMES.
@@ -126,7 +126,7 @@ class FollowUp:
     """The leftovers of earlier attempts at another gateway (rule 17), the oldest first."""
     gated_capture: GatedCapture | None = None
     """The capture of the recorded payment at a gated gateway (rule 18)."""
-    fenced: bool = False
+    paid_before: bool = False
     """The gateway has taken a payment with this order's name, which the record has forgotten.
 
     Nothing is sent for the order until a person has looked (rule 21).

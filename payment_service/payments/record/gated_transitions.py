@@ -47,7 +47,7 @@ class Ask(Enum):
     """The next action of a process, before it calls the gateway."""
 
     NOTHING = auto()
-    FENCED = auto()
+    PAID_BEFORE = auto()
     WAIT = auto()
     READ = auto()
 
@@ -68,8 +68,8 @@ def before_reading(record: OrderRecord, now: float) -> Ask:
     `succeeded` is final. `canceled` is, too: nothing but a capture of ours moves money, and none is
     sent for a canceled payment (rule 18).
     """
-    if record.follow_up.fenced:
-        return Ask.FENCED
+    if record.follow_up.paid_before:
+        return Ask.PAID_BEFORE
     if record.payment_status in OVER:
         return Ask.NOTHING
     return Ask.WAIT if is_in_work(record, now) else Ask.READ
@@ -94,7 +94,7 @@ def after_reading(record: OrderRecord, found: Intent | None, now: float, *, capt
     return Act.CAPTURE if capture and status == APPROVED else Act.RECORD
 
 
-def may_capture_by_itself(record: OrderRecord) -> bool:
+def may_capture_unattended(record: OrderRecord) -> bool:
     """Whether a job may capture an approval that no request and no event has brought up.
 
     Not after a decline: every further try needs the shopper.
@@ -179,7 +179,7 @@ def canceled(record: OrderRecord, now: float, what: str = "canceled", **facts: s
     The caller has checked that no capture can move money (rule 15).
     """
     noted = transitions.touched(record, now, what, status=CANCELED, **facts)
-    over = noted.with_follow_up(gated_capture=None, fenced=False)
+    over = noted.with_follow_up(gated_capture=None, paid_before=False)
     return with_next_look(replace(over, payment_status=CANCELED), now)
 
 
@@ -283,15 +283,15 @@ def is_unresolved(record: OrderRecord) -> bool:
     return capture_of(record).sent
 
 
-def fenced(record: OrderRecord, now: float, code: str) -> OrderRecord:
+def paid_before(record: OrderRecord, now: float, code: str) -> OrderRecord:
     """Record that the gateway has taken a payment with this order's name before (rule 21).
 
     Nothing more is sent for the order until a person has looked. The claim stays.
     """
-    noted = transitions.touched(record, now, "fenced", code=code)
+    noted = transitions.touched(record, now, "paid before", code=code)
     capture = record.follow_up.gated_capture
     kept = capture and replace(capture, until=now)
-    return noted.with_follow_up(fenced=True, gated_capture=kept, approval_look=None)
+    return noted.with_follow_up(paid_before=True, gated_capture=kept, approval_look=None)
 
 
 def adopted_elsewhere(
@@ -306,7 +306,7 @@ def adopted_elsewhere(
     Nothing is captured of the one that was recorded. `sent`: the gateway, and the price.
     """
     moved = replace(record, sent=sent).with_follow_up(
-        gated_capture=None, fenced=False, approval_look=None, approval_looks=0, witness=None
+        gated_capture=None, paid_before=False, approval_look=None, approval_looks=0, witness=None
     )
     return transitions.adopted(moved, taken, now, what)
 
@@ -332,12 +332,12 @@ def begun_by_update(
 def ended(record: OrderRecord, *, now: float, reason: str) -> OrderRecord:
     """End an order for which a person has looked: the next request begins another attempt.
 
-    It lifts the fence of rule 21, and gives up a capture that the gateway does not show.
+    It drops the mark of rule 21, and gives up a capture that the gateway does not show.
     """
     if record.state == "created":
         return canceled(record, now, "freed", reason=reason)
     noted = transitions.touched(record, now, "freed", reason=reason)
-    over = noted.with_follow_up(fenced=False, gated_capture=None)
+    over = noted.with_follow_up(paid_before=False, gated_capture=None)
     return replace(over, state="rejected", locked_until=now)
 
 
@@ -361,7 +361,7 @@ def looked(record: OrderRecord, now: float) -> OrderRecord:
 
 def _next_look(record: OrderRecord, now: float) -> float | None:
     capture, status = capture_of(record), record.payment_status
-    if record.state != "created" or record.follow_up.fenced or status in OVER:
+    if record.state != "created" or record.follow_up.paid_before or status in OVER:
         return None
     if capture.claimed_at is not None:
         if is_stuck(record, now):

@@ -19,7 +19,7 @@ from payment_service.key_store.contract import Order
 from payment_service.payments.changes.orders import Orders
 from payment_service.payments.context import Context
 from payment_service.payments.creation.resolve import is_unknown, resolve
-from payment_service.payments.gated.complete import settle as complete
+from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import retry_on_race
@@ -114,7 +114,7 @@ def _complete(context: Context, order: Order, deadline: Deadline) -> None:
     """Complete the payment at a gated gateway, as the reconciler does. Raises RecordChanged."""
     record = context.records.read(order)
     if record is not None and record.state == "created" and record.payment_status not in OVER:
-        complete(context, record, deadline.earlier(context.timing.store), by_itself=True)
+        complete(context, record, deadline.earlier(context.timing.store), unattended=True)
 
 
 def _settle_strays(context: Context, order: Order, deadline: Deadline) -> None:

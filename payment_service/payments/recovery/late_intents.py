@@ -122,7 +122,7 @@ def _may_be_sent(context: Context, record: OrderRecord) -> bool:
 
     Of a pending attempt at a gated gateway nothing is there.
     """
-    return record.state == "pending" and record.sent.gateway not in context.gated
+    return record.state == "pending" and not context.is_gated(record)
 
 
 def places(context: Context, record: OrderRecord) -> list[Leftover]:

@@ -28,8 +28,7 @@ from payment_service.payments.creation.adoption import choose
 from payment_service.payments.creation.missing_intent import fetch_again
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.creation.resolve import check_served, is_unknown, resolve
-from payment_service.payments.gated.complete import find, settle
-from payment_service.payments.gated.writing import gateway_of
+from payment_service.payments.gated.complete import complete, find
 from payment_service.payments.observer import Fact, Observation
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
@@ -171,7 +170,7 @@ class Reconciler:
 
     def _would_resolve(self, record: OrderRecord) -> None:
         check_served(self._context, record.order)
-        if self._is_gated(record):
+        if self._context.is_gated(record):
             if switching.is_young(self._context, record):
                 raise StripeFailed("A run that is no dry one asks its gateway, and settles it.")
             self.tally.closed += 1
@@ -267,7 +266,7 @@ class Reconciler:
     def _slow(self, scanned: OrderRecord) -> None:
         def compare() -> None:
             record = self._context.records.read(scanned.order)
-            if record and record.state == "created" and not self._is_gated(record):
+            if record and record.state == "created" and not self._context.is_gated(record):
                 self._own(record, fetch_recorded(self._context, record, self._deadline()))
 
         retry_on_race(compare)
@@ -282,13 +281,13 @@ class Reconciler:
         if not self._context.gated:
             return
         for record in self._context.records.scan("created", self._may_be_gated):
-            if self._is_gated(record):
+            if self._context.is_gated(record):
                 yield self._check(record.order, GATED, partial(self._gated, record))
 
     def _gated(self, scanned: OrderRecord) -> None:
         def completed() -> None:
             record = self._context.records.read(scanned.order)
-            if record and record.state == "created" and self._is_gated(record):
+            if record and record.state == "created" and self._context.is_gated(record):
                 self._complete(record)
 
         retry_on_race(completed)
@@ -299,10 +298,10 @@ class Reconciler:
             return
         deadline = self._deadline().earlier(self._context.timing.store)
         if self._dry_run:
-            found = find(gateway_of(self._context, record), record, deadline)
+            found = find(self._context.gated_gateway_of(record), record, deadline)
             status = found.status if found else CANCELED
         else:
-            status = settle(self._context, record, deadline, by_itself=True)[1].status
+            status = complete(self._context, record, deadline, unattended=True)[1].status
         self.tally.paid_late += status == SUCCEEDED
         self.tally.noted += status not in (SUCCEEDED, record.payment_status)
 
@@ -310,9 +309,6 @@ class Reconciler:
         """Whether to parse the record; a cheap test of its text."""
         over = record.payment_status in OVER
         return not over and '"gateway":' in record.params and self._is_ours(record)
-
-    def _is_gated(self, record: OrderRecord) -> bool:
-        return record.sent.gateway in self._context.gated
 
     # The money after the payment.
 
@@ -350,7 +346,7 @@ class Reconciler:
         return self._is_ours(record) and (gated or may_have_open_money(record))
 
     def _moves_money(self, since: float, record: OrderRecord) -> bool:
-        if not self._is_gated(record):
+        if not self._context.is_gated(record):
             return has_open_money(record)
         recent = record.first_sent_at >= since
         return record.payment_status == SUCCEEDED and (recent or has_open_money(record))
@@ -369,7 +365,7 @@ class Reconciler:
             self.tally.alarms.append(
                 f"{seen.what}: {_name(seen.order)} refund {seen.facts['refund_id']}"
             )
-        elif seen.what in ("capture_stuck", "fenced"):
+        elif seen.what in ("capture_stuck", "paid_before"):
             self._named(seen)
         elif seen.what == "two_taken":
             facts = seen.facts

@@ -88,7 +88,7 @@ class _Settlement:
         own = find_recorded(context, record, self._deadline)
         # An approval at a gated gateway is not taken yet.
         taken = gated_transitions.PAID if is_gated else TAKEN
-        if record.follow_up.fenced or (own.status if own else record.payment_status) in taken:
+        if record.follow_up.paid_before or (own.status if own else record.payment_status) in taken:
             return two_paid(context, record, paid)
         adopted = self._adopted(record, paid, now)
         former = own if own is not None and own.payable and not is_gated else None

@@ -83,7 +83,7 @@ class Witnesses:
     def run(self, record: OrderRecord) -> bool:
         """Make the witness of a record; return whether that is done."""
         context = self.context_of(record.order.client_id)
-        wanted = record.sent.gateway in context.gated and witness.is_wanted(record)
+        wanted = context.is_gated(record) and witness.is_wanted(record)
         mine = witness.taken(record, context.clock()) if wanted else witness.dropped(record)
         if not context.records.replace(record, mine):
             return False

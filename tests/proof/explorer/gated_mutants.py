@@ -119,7 +119,7 @@ def cancels_without_asking() -> Patched:
 
 
 def asks_nowhere_else() -> Patched:
-    return patch.object(Elsewhere, "settle", lambda _: None)
+    return patch.object(Elsewhere, "taken_payment", lambda _: None)
 
 
 def captures_at_once() -> Patched:

@@ -26,13 +26,13 @@ REASONS: dict[str, tuple[dict[str, Any], float]] = {
     "disputed": ({"disputes": (DisputeEntry("dp", 1, "needs_response", "fraud", int(AT)),)}, AT),
     "refund_unknown": ({"refunds": (RefundEntry("R-1", 1, AT),)}, AT + UNKNOWN_SECONDS),
     "capture_unknown": ({"capture": CaptureEntry("pi_1", 1, AT)}, AT + UNKNOWN_SECONDS),
-    "fenced": ({"fenced": True, "history": ({"at": AT, "what": "fenced"},)}, AT),
+    "paid_before": ({"paid_before": True, "history": ({"at": AT, "what": "paid before"},)}, AT),
 }
 
 QUIET: list[dict[str, Any]] = [
     {},
     {"history": ({"at": AT, "what": "adopted"},)},
-    {"history": ({"at": AT, "what": "fenced"},)},
+    {"history": ({"at": AT, "what": "paid before"},)},
     {"queue": (OrderEvent("e", "order.paid", AT, {}),)},
     {"disputes": (DisputeEntry("dp", 1, "lost", "fraud", int(AT), is_open=False),)},
     {"refunds": (RefundEntry("R-1", 1, AT, "made"), RefundEntry("R-2", 1, AT, "rejected"))},

@@ -51,7 +51,7 @@ def test_history_entry_keeps_the_fields_of_a_newer_version() -> None:
     [GatedCapture(), GatedCapture(2, 1.0, 2.0, sent=True, declined=True, doubt_until=3.0)],
 )
 def test_capture_at_a_gated_gateway_is_read_back(capture: GatedCapture) -> None:
-    kept = FollowUp(gated_capture=capture, fenced=True, approval_look=60.0, approval_looks=1)
+    kept = FollowUp(gated_capture=capture, paid_before=True, approval_look=60.0, approval_looks=1)
     found = FollowUp.parse(kept.text())
     assert found == kept
     assert found.gated_capture is not None

@@ -1,4 +1,4 @@
-"""An attempt at a gated gateway: rejections, lost answers, crashes, lost writes and the fence."""
+"""An attempt at a gated gateway: rejections, lost answers, crashes, lost writes; paid before."""
 
 from __future__ import annotations
 
@@ -266,10 +266,10 @@ class Refusing:
         return self._inner.create(wrong, key, deadline)
 
 
-# The fence (rule 21).
+# The order was paid before (rule 21).
 
 
-class Fenced(Refusing):
+class HasPayment(Refusing):
     """PayPal's gateway, which has a captured payment with the order's invoice id."""
 
     def create(self, sent: Any, key: str, deadline: Deadline) -> Any:
@@ -287,17 +287,17 @@ def pay_unrecorded(bench: Bench) -> None:
     bench.now += 7 * 3600
 
 
-def test_second_payment_of_a_name_is_fenced(bench: Bench) -> None:
+def test_second_payment_of_a_name_is_refused(bench: Bench) -> None:
     pay_unrecorded(bench)
     bench.open_circuit()
     with pytest.raises(AlreadyPaid):
         bench.ask()
     record = bench.record()
-    assert (record.follow_up.fenced, record.state, record.owner) == (True, "pending", "")
-    assert "fenced" in bench.whats()
+    assert (record.follow_up.paid_before, record.state, record.owner) == (True, "pending", "")
+    assert "paid_before" in bench.whats()
 
 
-def test_nothing_is_sent_for_a_fenced_order(bench: Bench) -> None:
+def test_nothing_is_sent_for_an_order_that_was_paid_before(bench: Bench) -> None:
     pay_unrecorded(bench)
     bench.open_circuit()
     with pytest.raises(AlreadyPaid):
@@ -318,10 +318,10 @@ def test_fence_takes_the_order_from_a_later_owner(bench: Bench) -> None:
     with pytest.raises(AlreadyPaid):
         bench.ask()
     record = bench.record()
-    assert (record.follow_up.fenced, record.owner, record.sent.gateway) == (True, "", "stripe")
+    assert (record.follow_up.paid_before, record.owner, record.sent.gateway) == (True, "", "stripe")
 
 
-class Slow(Fenced):
+class Slow(HasPayment):
     """Another process begins the order at Stripe before PayPal answers."""
 
     def create(self, sent: Any, key: str, deadline: Deadline) -> Any:

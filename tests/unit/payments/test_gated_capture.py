@@ -24,7 +24,7 @@ from payment_service.gateways.capture_outcome import (
 )
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
-from payment_service.payments.gated.complete import complete
+from payment_service.payments.gated.complete import complete_with_link
 from sandbox.paypal.acts import change_capture
 from tests.support.gated_bench import HOUR, GatedBench
 
@@ -217,7 +217,7 @@ def test_refused_account_keeps_an_unresolved_claim(bench: GatedBench) -> None:
     assert bench.money_taken() == [payment_id]
 
 
-def test_order_that_was_paid_before_is_fenced(bench: GatedBench) -> None:
+def test_order_that_was_paid_before_is_marked(bench: GatedBench) -> None:
     first = bench.approved()
     bench.complete()
     bench.lose()
@@ -227,12 +227,12 @@ def test_order_that_was_paid_before_is_fenced(bench: GatedBench) -> None:
     assert second != first
     assert isinstance(bench.tried(), AlreadyPaid)
     record = bench.record()
-    assert (record.follow_up.fenced, record.payment_status) == (True, "processing")
+    assert (record.follow_up.paid_before, record.payment_status) == (True, "processing")
     assert record.follow_up.approval_look is None
     sent = len(bench.at_paypal)
     assert isinstance(bench.tried(), AlreadyPaid)
     assert len(bench.at_paypal) == sent
-    assert ("fenced" in bench.whats(), bench.money_taken()) == (True, [first])
+    assert ("paid_before" in bench.whats(), bench.money_taken()) == (True, [first])
 
 
 @pytest.mark.parametrize("kind", ["lost_after", "error_500_with_object", "html", "cut_body"])
@@ -419,7 +419,7 @@ def test_process_that_was_suspended_after_its_claim_sends_nothing(bench: GatedBe
 def test_no_capture_is_claimed_without_the_time_to_send_it(bench: GatedBench) -> None:
     bench.approved()
     with pytest.raises(InFlight):
-        complete(bench.context, bench.record(), bench.soon(1.0))
+        complete_with_link(bench.context, bench.record(), bench.soon(1.0))
     assert (bench.claim() is None or bench.claim().claimed_at is None) is True
     assert bench.captures_sent() == 0
 
@@ -432,7 +432,7 @@ def test_another_process_waits_for_the_capture_under_way(bench: GatedBench) -> N
 
     def other() -> None:
         with pytest.raises(InFlight):
-            complete(bench.context, bench.record(), bench.soon(7.0))
+            complete_with_link(bench.context, bench.record(), bench.soon(7.0))
         seen.append(bench.now - began)
 
     bench.meanwhile(sends[1], other)

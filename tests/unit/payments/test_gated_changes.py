@@ -18,7 +18,7 @@ from payment_service.errors import (
 )
 from payment_service.payments.changes.free import check_missing, free_order
 from payment_service.payments.changes.status import status_of
-from payment_service.payments.gated.complete import settle
+from payment_service.payments.gated.complete import complete
 from payment_service.payments.request.existing_order import OrderRequest
 from tests.support.gated_bench import HOUR, GatedBench
 
@@ -37,7 +37,7 @@ def claimed(bench: GatedBench) -> str:
     return payment_id
 
 
-def fenced(bench: GatedBench) -> None:
+def mark_paid_before(bench: GatedBench) -> None:
     bench.approved()
     bench.complete()
     bench.lose()
@@ -104,8 +104,8 @@ def test_cancellation_sees_a_capture_that_the_store_has_lost(bench: GatedBench) 
     assert bench.status() == "succeeded"
 
 
-def test_fenced_order_is_not_canceled(bench: GatedBench) -> None:
-    fenced(bench)
+def test_order_paid_before_is_not_canceled(bench: GatedBench) -> None:
+    mark_paid_before(bench)
     with pytest.raises(AlreadyPaid):
         bench.cancel()
 
@@ -274,8 +274,8 @@ def test_refreshed_status_captures_what_is_approved(bench: GatedBench) -> None:
     assert bench.money_taken() == [payment_id]
 
 
-def test_refreshed_status_of_a_fenced_order_is_shown(bench: GatedBench) -> None:
-    fenced(bench)
+def test_refreshed_status_of_an_order_paid_before_is_shown(bench: GatedBench) -> None:
+    mark_paid_before(bench)
     assert bench.orders.status(OrderRequest(order_id="A-1"), refresh=True).status == "processing"
 
 
@@ -298,10 +298,10 @@ def free(bench: GatedBench) -> None:
 
 
 def test_fence_is_lifted_by_a_person(bench: GatedBench) -> None:
-    fenced(bench)
+    mark_paid_before(bench)
     free(bench)
     record = bench.record()
-    assert (record.follow_up.fenced, record.payment_status) == (False, "canceled")
+    assert (record.follow_up.paid_before, record.payment_status) == (False, "canceled")
     assert record.follow_up.history[-1] == {
         "at": bench.now,
         "what": "freed",
@@ -311,7 +311,7 @@ def test_fence_is_lifted_by_a_person(bench: GatedBench) -> None:
     assert bench.ask().gateway == "stripe"
 
 
-def test_order_that_is_not_fenced_is_not_freed(bench: GatedBench) -> None:
+def test_order_that_was_not_paid_before_is_not_freed(bench: GatedBench) -> None:
     bench.given_out()
     with pytest.raises(Changed):
         free(bench)
@@ -341,14 +341,14 @@ def test_payment_in_doubt_is_not_freed(bench: GatedBench) -> None:
         free(bench)
 
 
-def test_order_that_its_own_late_capture_fenced_is_not_freed(bench: GatedBench) -> None:
-    fenced(bench)
+def test_order_that_its_own_late_capture_paid_is_not_freed(bench: GatedBench) -> None:
+    mark_paid_before(bench)
     payment_id = bench.record().payment_intent_id
     bench.paypal.rules = replace(bench.paypal.rules, unique_invoices="never")
     bench.capture_named(payment_id)
     with pytest.raises(Changed):
         free(bench)
-    assert bench.record().follow_up.fenced
+    assert bench.record().follow_up.paid_before
 
 
 def test_capture_under_way_is_not_freed(bench: GatedBench) -> None:
@@ -372,4 +372,4 @@ def test_record_of_an_order_whose_gateway_is_not_configured_is_left(bench: Gated
     with pytest.raises(Misconfigured):
         bench.update(2000)
     assert bench.record() == before
-    assert settle(bench.context, before, bench.soon())[1].status == "succeeded"
+    assert complete(bench.context, before, bench.soon())[1].status == "succeeded"

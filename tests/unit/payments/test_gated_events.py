@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from payment_service.errors import InFlight, PaymentError
-from payment_service.payments.gated.complete import complete
+from payment_service.payments.gated.complete import complete_with_link
 from sandbox.paypal.acts import change_capture
 from tests.support.gated_bench import HOUR, GatedBench
 
@@ -92,7 +92,7 @@ def test_captured_payment_of_a_lost_order_is_adopted(bench: GatedBench) -> None:
     assert (record.payment_intent_id, record.payment_status) == (payment_id, "succeeded")
     assert record.sent.gateway == "paypal"
     assert record.sent.params["invoice_id"] == sent.params["invoice_id"]
-    assert complete(bench.context, record, bench.soon())[1].status == "succeeded"
+    assert complete_with_link(bench.context, record, bench.soon())[1].status == "succeeded"
     assert bench.ask().gateway == "paypal"
 
 
@@ -192,7 +192,7 @@ def test_paid_leftover_takes_the_place_of_an_unclaimed_payment(bench: GatedBench
     assert bench.look_for_approvals() == []
 
 
-def test_fenced_order_takes_no_event(bench: GatedBench) -> None:
+def test_order_paid_before_takes_no_event(bench: GatedBench) -> None:
     bench.approved()
     bench.complete()
     bench.lose()
@@ -200,7 +200,7 @@ def test_fenced_order_takes_no_event(bench: GatedBench) -> None:
     bench.approved()
     bench.tried()
     sent = len(bench.at_paypal)
-    assert bench.apply_paypal(last(bench, APPROVED)) == "fenced"
+    assert bench.apply_paypal(last(bench, APPROVED)) == "paid_before"
     assert len(bench.at_paypal) == sent
 
 
@@ -214,5 +214,5 @@ def test_event_about_the_forgotten_payment_lifts_the_fence(bench: GatedBench) ->
     bench.tried()
     assert bench.apply_paypal(completed) == "adopted"
     record = bench.record()
-    assert (record.payment_intent_id, record.follow_up.fenced) == (first, False)
+    assert (record.payment_intent_id, record.follow_up.paid_before) == (first, False)
     assert bench.complete().status == "succeeded"

@@ -204,11 +204,11 @@ def test_reconciler_leaves_an_approval_that_is_paid_elsewhere(bench: GatedBench)
     assert (bench.money_taken(), bench.captures_sent()) == ([leftover], 0)
 
 
-def test_reconciler_names_a_fenced_order(bench: GatedBench) -> None:
+def test_reconciler_names_an_order_that_was_paid_before(bench: GatedBench) -> None:
     bench.approved()
     bench.complete()
     bench.lose()
     bench.now += 7 * HOUR
     bench.approved()
-    assert bench.reconcile()["alarms"][0].startswith("fenced: order 'A-1'")
+    assert bench.reconcile()["alarms"][0].startswith("paid_before: order 'A-1'")
     assert bench.reconcile()["unresolved"] == 1

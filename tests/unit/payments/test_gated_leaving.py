@@ -217,7 +217,7 @@ def test_fence_is_heeded_before_an_attempt_is_left(bench: GatedBench) -> None:
     answer_creation(bench, PaidBefore(Refused("Paid.", code="DUPLICATE_INVOICE_ID")))
     with pytest.raises(AlreadyPaid):
         ask_stripe(bench)
-    assert bench.record().follow_up.fenced
+    assert bench.record().follow_up.paid_before
     assert bench.made() == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from payment_service.errors import OrderReused, PaymentError
 from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.creation.states import Created
-from payment_service.payments.gated.complete import complete
+from payment_service.payments.gated.complete import complete_with_link
 from payment_service.payments.record import gated_transitions
 from sandbox.faults import FaultOrder, Match
 from tests.support.gated_bench import CAPTURE, CREATE, READ, GatedBench
@@ -107,7 +107,7 @@ class Life:
     def refresh(self) -> None:
         record = self.bench.record()
         if record is not None and record.state == "created" and record.sent.gateway == "paypal":
-            complete(self.bench.context, record, self.bench.soon())
+            complete_with_link(self.bench.context, record, self.bench.soon())
 
     def cancel(self) -> None:
         self.bench.cancel()
@@ -204,5 +204,5 @@ def test_random_life_takes_one_payment(seed: int) -> None:
     life.live()
     life.finish()
     record, taken = life.bench.record(), life.bench.money_taken()
-    waits = record.follow_up.fenced or gated_transitions.is_claimed(record)
+    waits = record.follow_up.paid_before or gated_transitions.is_claimed(record)
     assert len(taken) == 1 or waits, life.done

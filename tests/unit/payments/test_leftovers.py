@@ -219,11 +219,11 @@ def test_capture_that_the_store_lost_is_seen_before_an_adoption(bench: TwoGatewa
     assert "two_taken" in bench.whats()
 
 
-def test_paid_leftover_of_a_fenced_order_is_an_alarm(bench: TwoGateways) -> None:
+def test_paid_leftover_of_an_order_paid_before_is_an_alarm(bench: TwoGateways) -> None:
     made = left(bench)
     record = bench.record()
-    fenced = gated_transitions.fenced(record, bench.now, "DUPLICATE_INVOICE_ID")
-    assert bench.records.replace(record, fenced)
+    marked = gated_transitions.paid_before(record, bench.now, "DUPLICATE_INVOICE_ID")
+    assert bench.records.replace(record, marked)
     bench.act(made, "confirm")
     bench.now += 20
     bench.look()

@@ -1,22 +1,12 @@
-"""The gateway of a gated record, and the shop events that its writes carry."""
+"""The shop events that the writes of a gated record carry."""
 
 from __future__ import annotations
 
-from payment_service.errors import Misconfigured
-from payment_service.gateways.contract import GatedGateway
 from payment_service.gateways.intent import Failure, Intent
 from payment_service.payments.context import Context
 from payment_service.payments.record import gated_transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.shop_events.catalogue import FAILED, EventKind, with_named_event
-
-
-def gateway_of(context: Context, record: OrderRecord) -> GatedGateway:
-    """Return the gated gateway of a record. Raises Misconfigured if it is not configured here."""
-    gateway = context.gated_of(record)
-    if gateway is None:
-        raise Misconfigured("This order is not at a gated gateway.")
-    return gateway
 
 
 def with_event(context: Context, record: OrderRecord, intent: Intent) -> OrderRecord:
