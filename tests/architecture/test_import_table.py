@@ -95,6 +95,7 @@ FLOORS = [
     {"payments.record"},
     {"payments.shop_events.catalogue"},
     {"payments.context"},
+    {"payments.polling"},
     {"payments.shop_events"},
     {"payments.creation", "payments.gated"},
     {"payments.recovery.strays", "payments.recovery.lost_records"},

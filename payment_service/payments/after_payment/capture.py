@@ -26,11 +26,12 @@ from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.after_payment.capture_end import ended_by, extension_of
 from payment_service.payments.after_payment.entry_lease import EntryLease, is_at_work
-from payment_service.payments.after_payment.paid_order import Polling, paid_record
+from payment_service.payments.after_payment.paid_order import paid_record
 from payment_service.payments.after_payment.record_money import AUTHORIZED, PAID, ended
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.idempotency_key import capture_key
+from payment_service.payments.polling import Polling
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import CaptureEntry
 from payment_service.payments.record.order_record import OrderRecord

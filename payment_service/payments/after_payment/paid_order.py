@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeVar
 
-from payment_service.errors import InFlight, NotFound
+from payment_service.errors import NotFound
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import TAKEN, Intent
 from payment_service.key_store.contract import Order
@@ -18,9 +17,6 @@ from payment_service.payments.recovery.lost_records import adopt_lost
 
 # Stripe refunds a card payment for about half a year. Older PaymentIntents are found by its search.
 LOOK_BACK_SECONDS = 180 * 86_400.0
-
-# Back-off while another request moves the order's money: first wait, growth, cap.
-FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
 
 E = TypeVar("E", CaptureEntry, RefundEntry)
 
@@ -56,24 +52,3 @@ def _find(context: Context, order: Order, deadline: Deadline, refund_id: str | N
         if shown(refunds, order, refund_id, None):
             return each
     return newest
-
-
-@dataclass(slots=True)
-class Polling:
-    """Waits with back-off while another request holds the lease of an entry."""
-
-    context: Context
-    deadline: Deadline
-    seconds: float = FIRST_POLL_SECONDS
-
-    def wait(self, message: str) -> None:
-        """Sleep once. Raises InFlight if no time is left for another read of the store."""
-        if self.deadline.left() <= self.seconds:
-            raise InFlight(message)
-        self.context.sleep(self.seconds)
-        self.seconds = min(self.seconds * POLL_GROWTH, MOST_POLL_SECONDS)
-
-    def check_time_to_send(self) -> None:
-        """Raise InFlight if too little time is left to send and to record the outcome."""
-        if self.deadline.left() <= self.context.timing.store:
-            raise InFlight("There is no time left to do this now; ask again.")

@@ -21,7 +21,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.refund import Refund, refunded_in_all
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.after_payment.entry_lease import is_at_work
-from payment_service.payments.after_payment.paid_order import Polling, paid_record
+from payment_service.payments.after_payment.paid_order import paid_record
 from payment_service.payments.after_payment.record_money import report_doubled
 from payment_service.payments.after_payment.refund_claim import RefundClaims
 from payment_service.payments.after_payment.refund_end import Ending
@@ -42,6 +42,7 @@ from payment_service.payments.after_payment.sightings import (
     with_refunds,
 )
 from payment_service.payments.context import Context
+from payment_service.payments.polling import Polling
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import RefundEntry
 from payment_service.payments.record.order_record import OrderRecord

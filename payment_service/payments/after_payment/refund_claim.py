@@ -7,12 +7,12 @@ from dataclasses import replace
 from payment_service.errors import BadRequest, NotPaid, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import Order
-from payment_service.payments.after_payment.paid_order import Polling
 from payment_service.payments.after_payment.refund_end import Ending
 from payment_service.payments.after_payment.refund_parts import Claimed, Look, may_appear, unknown
 from payment_service.payments.after_payment.sightings import left_of, with_entry
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded
+from payment_service.payments.polling import Polling
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import MAX_REFUNDS, RefundEntry
 from payment_service.payments.record.order_record import OrderRecord

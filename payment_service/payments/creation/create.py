@@ -20,7 +20,6 @@ from dataclasses import replace
 from payment_service.errors import (
     AlreadyPaid,
     GatewayNotAccepted,
-    InFlight,
     Misconfigured,
     NoLongerOpen,
     OrderReused,
@@ -47,6 +46,7 @@ from payment_service.payments.creation.states import (
     GatewayFailed,
     LookAgain,
 )
+from payment_service.payments.polling import FIRST_POLL_SECONDS, Polling
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
@@ -58,9 +58,6 @@ MAX_ATTEMPTS_PER_REQUEST = 10
 # How many of these may end with a saved 5xx: one new key gets past a failure at Stripe; further
 # keys only leave more attempts for the late look-ups.
 MAX_FAILED_ATTEMPTS_PER_REQUEST = 2
-
-# Back-off while another owner holds the lease: first wait, growth, cap. A creation takes 0.3 s.
-FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
 
 # The time of a gated gateway whose attempt is being left; the rest is for the next attempt.
 LEAVE_SECONDS = 3.0
@@ -92,7 +89,7 @@ class _Creation:
         self._claims = Claims(context, wanted, self._deadline)
         # Rule 17: a request passes its order over once. Then this is why.
         self._passed_over: PaymentError | None = None
-        self._poll_seconds = FIRST_POLL_SECONDS
+        self._polling = Polling(context, self._deadline)
 
     def run(self) -> Created:
         state: State = self._claim()
@@ -224,12 +221,10 @@ class _Creation:
         if known >= transitions.LEASE_SECONDS:
             return self._take_over(record)
         left = max(transitions.LEASE_SECONDS - known, FIRST_POLL_SECONDS)
-        seconds = min(self._poll_seconds, left)
-        if self._deadline.left() <= seconds:
-            raise InFlight("This order is being created by another request right now.")
-        self._context.report("waited", record, seconds=seconds)
-        self._context.sleep(seconds)
-        self._poll_seconds = min(self._poll_seconds * POLL_GROWTH, MOST_POLL_SECONDS)
+        waited = self._polling.wait(
+            "This order is being created by another request right now.", left
+        )
+        self._context.report("waited", record, seconds=waited)
         return LookAgain()
 
     def _take_over(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:

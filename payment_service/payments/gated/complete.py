@@ -17,14 +17,16 @@ from payment_service.payments.creation.recorded_intent import last_known
 from payment_service.payments.gated.capture import Capturing
 from payment_service.payments.gated.link import with_link
 from payment_service.payments.gated.shop_events import with_event
+from payment_service.payments.polling import Polling
 from payment_service.payments.record import gated_transitions
 from payment_service.payments.record.gated_transitions import Act, Ask
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import MAX_TRIES, RecordChanged
 
-# Back-off while another process captures: first wait, growth, cap; and the longest wait in all. A
-# capture takes a second or two.
-FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS, MOST_WAIT_SECONDS = 0.05, 1.6, 0.5, 10.0
+# The longest wait for another process that captures.
+MOST_WAIT_SECONDS = 10.0
+
+AT_WORK = "This order's payment is being captured right now."
 
 
 def complete_with_link(
@@ -74,7 +76,7 @@ class _Completion:
     ) -> None:
         self._context, self._deadline = context, deadline
         self._capture, self._unattended = capture, unattended
-        self._poll_seconds, self._waited = FIRST_POLL_SECONDS, 0.0
+        self._polling = Polling(context, deadline.at_most(MOST_WAIT_SECONDS))
 
     def run(self, record: OrderRecord) -> tuple[OrderRecord, Intent]:
         races = 0
@@ -158,12 +160,9 @@ class _Completion:
 
     def _wait(self) -> None:
         """Wait for the process that captures. Raises InFlight if that takes too long."""
-        too_long = self._waited + self._poll_seconds > MOST_WAIT_SECONDS
-        if self._unattended or too_long or self._deadline.left() <= self._poll_seconds:
-            raise InFlight("This order's payment is being captured right now.")
-        self._context.sleep(self._poll_seconds)
-        self._waited += self._poll_seconds
-        self._poll_seconds = min(self._poll_seconds * POLL_GROWTH, MOST_POLL_SECONDS)
+        if self._unattended:
+            raise InFlight(AT_WORK)
+        self._polling.wait(AT_WORK)
 
     def _read_again(self, record: OrderRecord) -> OrderRecord:
         """Read the record. Raises RecordChanged if it names another payment."""
