@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Subtracted from the life of a key: clocks differ, and a request may still be in flight.
-KEY_MARGIN_SECONDS = 3600.0
+# Nothing appears at a gateway later than this after its send ended: neither a request that is still
+# under way, nor the object of a 500 (docs/exactly-once.md, Assumptions).
+LATEST_ARRIVAL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +29,8 @@ class GatewayFacts:
 
     @property
     def key_is_safe_seconds(self) -> float:
-        """How long after its first use a key may be resent without a look-up first."""
-        return self.key_life_seconds - KEY_MARGIN_SECONDS
+        """How long after its first use a key may be resent without a look-up first.
+
+        The margin is for a resend that is still under way, and for clocks that differ.
+        """
+        return self.key_life_seconds - LATEST_ARRIVAL_SECONDS

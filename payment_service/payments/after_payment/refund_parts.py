@@ -6,14 +6,11 @@ import math
 from dataclasses import dataclass
 
 from payment_service.errors import PaymentError, StripeFailed
+from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.gateways.refund import Refund
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import RefundEntry
 from payment_service.payments.record.order_record import OrderRecord
-
-# No refund appears later than this after its last send: neither a request that is still under way,
-# nor the object of a 500 (docs.stripe.com/error-low-level).
-LATE_SECONDS = 3600.0
 
 # How long a caller should wait before it asks again for a refund whose key is spent.
 ASK_AGAIN_SECONDS = 60.0
@@ -71,7 +68,7 @@ def may_appear(entry: RefundEntry, now: float) -> bool:
     """Whether the refund of a pending entry that the list does not show may yet appear."""
     # A clock that ran ahead may have written the time; no send lasts longer than a lock.
     ended = min(entry.sent_until, now + transitions.LONGEST_LOCK_SECONDS)
-    return now - ended < LATE_SECONDS
+    return now - ended < LATEST_ARRIVAL_SECONDS
 
 
 def unknown(cause: PaymentError | None = None) -> StripeFailed:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
 
+from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, Intent
 from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.record import transitions, witness
@@ -28,9 +29,6 @@ NEEDS_SHOPPER, APPROVED, PROCESSING = "requires_action", "requires_capture", "pr
 
 # The gateway has taken the money, or is still working on it.
 PAID = frozenset({SUCCEEDED, PROCESSING})
-
-# No request arrives later than this after it was sent (docs/exactly-once.md, Assumptions).
-LATEST_ARRIVAL_SECONDS = 3600.0
 
 # The looks for an approval, in seconds after the creation; then hourly.
 LOOKS_AFTER_SECONDS = (60.0, 300.0, 900.0, 3600.0)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
-from payment_service.gateways.facts import GatewayFacts
+from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS, GatewayFacts
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY, SentParams
 from payment_service.key_store.contract import KeyRecord, Order
@@ -53,10 +53,7 @@ LONGEST_LOCK_SECONDS = 140.0
 
 # The object of an abandoned attempt may still appear, moments or an hour after a 500
 # (docs.stripe.com/error-low-level: the outcome of a 500 is indeterminate).
-LATE_LOOK_UPS_AFTER_SECONDS = (15.0, 120.0, 3600.0)
-
-# A look at a leftover is the last one if it begins this long after the leftover's last send ended.
-LAST_LOOK_AFTER_SECONDS = LATE_LOOK_UPS_AFTER_SECONDS[-1]
+LATE_LOOK_UPS_AFTER_SECONDS = (15.0, 120.0, LATEST_ARRIVAL_SECONDS)
 
 # The follow-up of a payment that no gated gateway has.
 _NO_APPROVAL: dict[str, Any] = {
@@ -459,7 +456,7 @@ def _with_leftover(record: OrderRecord, left: Leftover, now: float) -> OrderReco
     soon = tuple(now + seconds for seconds in LATE_LOOK_UPS_AFTER_SECONDS[:-1])
     return record.with_follow_up(
         leftovers=(*record.follow_up.leftovers, left),
-        look_ups=(*soon, left.until + LAST_LOOK_AFTER_SECONDS),
+        look_ups=(*soon, left.until + LATEST_ARRIVAL_SECONDS),
         look_since=0.0,
         look_until=0.0,
     )

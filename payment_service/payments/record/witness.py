@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.gateways.intent import MOVED_TO, SUCCEEDED, Intent
 from payment_service.payments.record import transitions
 from payment_service.payments.record.gateways import Witness
@@ -89,7 +90,7 @@ def made(record: OrderRecord, now: float) -> OrderRecord:
     last = max((each.until for each in leftovers), default=None)
     again = None
     if last is not None:
-        again = max(last + transitions.LAST_LOOK_AFTER_SECONDS, now) + AFTER_LAST_LOOK_SECONDS
+        again = max(last + LATEST_ARRIVAL_SECONDS, now) + AFTER_LAST_LOOK_SECONDS
     after = Witness(MADE, again, witness.until)
     if witness.state == MADE:
         return transitions.amended(record, witness=after)

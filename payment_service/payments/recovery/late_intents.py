@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.gateways.intent import TAKEN
 from payment_service.payments.context import Context
 from payment_service.payments.record import transitions
@@ -144,7 +145,7 @@ def places(context: Context, record: OrderRecord) -> list[Leftover]:
 
 
 def _last_look(left: Leftover) -> float:
-    return left.until + transitions.LAST_LOOK_AFTER_SECONDS
+    return left.until + LATEST_ARRIVAL_SECONDS
 
 
 def _place(record: OrderRecord) -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from itertools import chain
 
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.refund import UNDER_WAY
 from payment_service.key_store.contract import KeyRecord, Order
@@ -28,7 +29,7 @@ from payment_service.payments.after_payment.record_money import (
     with_money,
     write_money,
 )
-from payment_service.payments.after_payment.refund_parts import LATE_SECONDS, may_appear
+from payment_service.payments.after_payment.refund_parts import may_appear
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.record import transitions
@@ -187,5 +188,5 @@ def _is_over(entry: CaptureEntry, intent: Intent, now: float) -> bool:
 
     `now`: less the time for which an owner may send after it lost its lease.
     """
-    ended = now - entry.until >= LATE_SECONDS
+    ended = now - entry.until >= LATEST_ARRIVAL_SECONDS
     return entry.state == "pending" and ended and intent.status != "succeeded"

@@ -13,9 +13,9 @@ from payment_service.errors import (
     NotPaid,
     Refused,
 )
+from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.payments.after_payment.capture import CaptureAnswer
 from payment_service.payments.after_payment.refund import RefundAnswer
-from payment_service.payments.after_payment.refund_parts import LATE_SECONDS
 from payment_service.payments.record.follow_up import FollowUp
 from tests.proof.explorer.broken import Broken
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.proof.explorer.world import World
 
 # By then every late refund has appeared, and a spent key may be followed by the next one.
-SETTLED_SECONDS = LATE_SECONDS + 121.0
+SETTLED_SECONDS = LATEST_ARRIVAL_SECONDS + 121.0
 
 WITHOUT_EFFECT = ("failed", "canceled")
 

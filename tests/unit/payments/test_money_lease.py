@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from payment_service.errors import InFlight, StripeFailed
-from payment_service.payments.after_payment.refund_parts import LATE_SECONDS
+from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.payments.changes.status import status_of
 from payment_service.payments.record.transitions import CLOCK_MARGIN_SECONDS, LEASE_SECONDS
 from sandbox.faults import FaultOrder, Match
@@ -174,7 +174,7 @@ def test_key_after_a_take_over_waits_for_the_first_owner_too() -> None:
     released = money.entry()
     assert (released.spent, released.owner) == (True, "")
     assert released.sent_until >= claimed.sent_until > money.bench.now + 20
-    money.bench.now = released.sent_until + LATE_SECONDS - 1
+    money.bench.now = released.sent_until + LATEST_ARRIVAL_SECONDS - 1
     with pytest.raises(StripeFailed):
         money.ask()
     money.bench.now += 1
@@ -186,7 +186,7 @@ def test_reconciler_closes_a_capture_an_hour_after_its_owner_could_send() -> Non
     money = Money("capture")
     money.die_after_claim()
     lost_at, lock = money.entry().until, money.bench.context.timing.lock
-    money.bench.now = lost_at + lock + LATE_SECONDS - 1
+    money.bench.now = lost_at + lock + LATEST_ARRIVAL_SECONDS - 1
     money.bench.reconcile()
     assert money.entry().state == "pending"
     money.bench.now += 1

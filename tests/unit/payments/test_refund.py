@@ -18,8 +18,8 @@ from payment_service.errors import (
     StripeFailed,
     StripeUnreachable,
 )
+from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.key_store.contract import StoreUnavailable
-from payment_service.payments.after_payment.refund_parts import LATE_SECONDS
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.record.money import MAX_OTHER_REFUNDS, MAX_REFUNDS, RefundEntry
@@ -179,7 +179,7 @@ def test_refund_that_appears_late_is_not_repeated(bench: AfterBench, seconds: fl
     break_refunds(bench, "late_object", seconds=seconds)
     outcome(lambda: bench.refund("R-1", 500))
     for _ in range(4):
-        bench.now += LATE_SECONDS / 4 - 10
+        bench.now += LATEST_ARRIVAL_SECONDS / 4 - 10
         outcome(lambda: bench.refund("R-1", 500))
     bench.now += 100
     assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
@@ -407,7 +407,7 @@ def test_crash_after_a_fault_refunds_once(bench: AfterBench, step: int, kind: st
     for _ in range(5):
         bench.now += 1800
         outcome(lambda: bench.refund("R-1", 500))
-    bench.now += LATE_SECONDS + 60
+    bench.now += LATEST_ARRIVAL_SECONDS + 60
     assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
     assert len(bench.refunds()) == 1
 
