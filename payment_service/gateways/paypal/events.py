@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.event_json import object_in
 from payment_service.gateways.paypal.facts import NAME
 from payment_service.gateways.paypal.names import is_order_id, order_of, order_of_refund
 
@@ -30,7 +31,11 @@ def payment_event(event: Mapping[str, Any], *, livemode: bool) -> PaymentEvent |
     `livemode`: the mode of the PayPal account, which the event does not show. An event is only a
     reason to read the order.
     """
-    event_id, kind, resource = event.get("id"), event.get("event_type"), _object(event, "resource")
+    event_id, kind, resource = (
+        event.get("id"),
+        event.get("event_type"),
+        object_in(event, "resource"),
+    )
     if not (isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id)):
         return None
     if not (isinstance(kind, str) and _KINDS.fullmatch(kind)):
@@ -65,7 +70,7 @@ def _order_id(kind: str, resource: Mapping[str, Any]) -> str | None:
     if kind.startswith("CHECKOUT."):
         named = (resource.get("id"), resource.get("order_id"))
     else:
-        related = _object(_object(resource, "supplementary_data"), "related_ids")
+        related = object_in(object_in(resource, "supplementary_data"), "related_ids")
         named = (related.get("order_id"), _linked(resource))
     return next((each for each in named if is_order_id(each)), None)
 
@@ -79,8 +84,3 @@ def _linked(resource: Mapping[str, Any]) -> str | None:
             if found:
                 return found["id"]
     return None
-
-
-def _object(within: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = within.get(name)
-    return found if isinstance(found, dict) else {}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from payment_service.errors import BadRequest, StripeUnreachable
 from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.event_json import parse_event
 from payment_service.gateways.paypal.certificates import Certificates, NotPayPals, Unavailable
 from payment_service.gateways.paypal.events import payment_event
 
@@ -55,7 +54,7 @@ def read_event(
         raise StripeUnreachable(message, code="paypal_unreachable") from silent
     if not signed:
         raise _not_paypals()
-    return payment_event(_parsed(body), livemode=livemode)
+    return payment_event(parse_event(body), livemode=livemode)
 
 
 def signed_text(body: bytes, headers: Mapping[str, str], webhook_id: str) -> bytes:
@@ -76,16 +75,6 @@ def _signature(headers: Mapping[str, str]) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as wrong:
         raise _not_paypals() from wrong
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError) as wrong:
-        raise BadRequest("The event is not JSON", code="malformed_json") from wrong
-    if not isinstance(event, dict):
-        raise BadRequest("The event is not a JSON object", code="malformed_json")
-    return event
 
 
 def _not_paypals() -> BadRequest:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from payment_service.gateways.event import PaymentEvent
+from payment_service.gateways.event_json import object_in
 from payment_service.gateways.stripe.intents import is_intent_id
 from payment_service.key_store.contract import Order
 from payment_service.schema.names import order_name
@@ -32,7 +33,7 @@ def payment_event(event: Mapping[str, Any]) -> PaymentEvent | None:
 
 def subject_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the object that the event is about; empty if it has none."""
-    return _object(_object(event, "data"), "object")
+    return object_in(object_in(event, "data"), "object")
 
 
 def event_id_of(event: Mapping[str, Any]) -> str | None:
@@ -46,7 +47,7 @@ def order_named_in(subject: Mapping[str, Any], *, livemode: bool) -> Order | Non
 
     None if that is no order of ours: for example, no store can hold half of a surrogate pair.
     """
-    metadata = _object(subject, "metadata")
+    metadata = object_in(subject, "metadata")
     order_id, client_id = metadata.get("order_id"), metadata.get("client_id")
     if not (_is_a_name(order_id) and (client_id is None or _is_a_name(client_id))):
         return None
@@ -59,8 +60,3 @@ def _is_a_name(found: object) -> TypeGuard[str]:
         return isinstance(found, str) and order_name(found) == found
     except ValueError:
         return False
-
-
-def _object(within: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = within.get(name)
-    return found if isinstance(found, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 import re
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from msgspec.json import decode
 
 from payment_service.errors import BadRequest
 from payment_service.gateways.event import DisputeEvent, MoneyEvent, PaymentEvent
+from payment_service.gateways.event_json import parse_event
 from payment_service.gateways.stripe.events import payment_event
 from payment_service.gateways.stripe.money_events import money_event
 
@@ -110,7 +110,7 @@ def read_event(
     payload = signed_at.encode() + b"." + body
     for secret in secrets.candidates(_hint_of(body), client_id):
         if _is_signed(payload, signatures, secret):
-            return _signed(_parsed(body), partial(secrets.may_change_orders_of, secret))
+            return _signed(parse_event(body), partial(secrets.may_change_orders_of, secret))
     raise _not_stripes()
 
 
@@ -148,16 +148,6 @@ def _signed(event: dict[str, Any], covers: Callable[[str | None], bool]) -> Sign
     order = None if isinstance(named, DisputeEvent | None) else named.order
     foreign = order is not None and not covers(order.client_id)
     return Signed(payment, foreign, money, covers)
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError) as wrong:
-        raise BadRequest("The event is not JSON", code="malformed_json") from wrong
-    if not isinstance(event, dict):
-        raise BadRequest("The event is not a JSON object", code="malformed_json")
-    return event
 
 
 def _not_stripes() -> BadRequest:

@@ -14,10 +14,8 @@ from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN
 from payment_service.gateways.refund import WITHOUT_EFFECT
 from payment_service.payments.after_payment.record_money import AUTHORIZED
 from payment_service.payments.record import transitions
+from payment_service.payments.record.money import LAPSES_WITHIN_SECONDS
 from payment_service.payments.record.order_record import OrderRecord
-
-# How long before its end an authorization is shown as one that may lapse.
-LAPSES_WITHIN_SECONDS = 86_400.0
 
 # A shop's receiver that is up accepts an event sooner.
 EVENT_IS_LATE_SECONDS = 900.0

@@ -25,6 +25,9 @@ MAX_OTHER_REFUNDS = 50
 # A payment seldom has a second dispute.
 MAX_DISPUTES = 10
 
+# How long before its end an authorization is reported as one that may lapse.
+LAPSES_WITHIN_SECONDS = 86_400.0
+
 FIRST_GENERATION = 1
 
 EntryState = Literal["pending", "made", "rejected"]

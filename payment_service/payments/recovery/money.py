@@ -33,12 +33,9 @@ from payment_service.payments.after_payment.refund_parts import may_appear
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.record import transitions
-from payment_service.payments.record.money import CaptureEntry, RefundEntry
+from payment_service.payments.record.money import LAPSES_WITHIN_SECONDS, CaptureEntry, RefundEntry
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import retry_on_race
-
-# How long before its end an authorization is reported.
-LAPSES_WITHIN_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
