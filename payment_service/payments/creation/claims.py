@@ -35,10 +35,10 @@ class Claims:
         """Whether this request owns the record's attempt, which is pending."""
         return record.state == "pending" and self.holds(record)
 
-    def first(self, there: Wanted) -> Claimed | OrderRecord:
+    def first(self, wanted: Wanted) -> Claimed | OrderRecord:
         """Rules 1 and 5: one store statement picks a single owner before anything is sent."""
         leased_at = self._deadline.monotonic()
-        mine = transitions.first_claim(there, self._context.lease())
+        mine = transitions.first_claim(wanted, self._context.lease())
         held = self._records.claim(mine)
         if held.owner != mine.owner:
             return held

@@ -111,14 +111,14 @@ class _Creation:
 
     def _claim(self) -> Claimed | OrderRecord:
         """Rules 1 and 5: one store statement picks a single owner before anything is sent."""
-        there = self._wanted
-        if not switching.begins_open(self._context, there):
+        wanted = self._wanted
+        if not switching.begins_open(self._context, wanted):
             # An order that has a record needs no probe, and may need no eligible gateway.
-            known = self._records.read(there.order)
+            known = self._records.read(wanted.order)
             if known is not None:
                 return known
-            there = switching.begin_at(self._context, there)
-        return self._claims.first(there)
+            wanted = switching.begin_at(self._context, wanted)
+        return self._claims.first(wanted)
 
     def _carry_out(self, claimed: Claimed) -> State:
         """Carry out the attempt at the gateway that its record names (rule 13)."""
@@ -168,11 +168,11 @@ class _Creation:
         again, goes back to the first: nothing of it was given out. If no other gateway
         can take the order, release it and raise the first failure.
         """
-        context, there = self._context, self._second_place(failed.record)
+        context, elsewhere = self._context, self._second_place(failed.record)
         if context.is_gated(failed.record) and self._may_go_back():
             self._passed_over = failed.error
-            return self._begin_next(failed.record, there=self._wanted)
-        if there is None or self._deadline.left() <= context.timing.store:
+            return self._begin_next(failed.record, wanted=self._wanted)
+        if elsewhere is None or self._deadline.left() <= context.timing.store:
             release_and_raise(context, self._wanted, failed, self._deadline, self._passed_over)
         if isinstance(failed.error, Misconfigured):
             context.report("account_refused", failed.record, code=failed.error.code)
@@ -182,7 +182,7 @@ class _Creation:
         def passed_over(held: OrderRecord) -> OrderRecord | None:
             if not self._claims.owns(held):
                 return None
-            return switching.next_attempt(context, held, there, lease, why)
+            return switching.next_attempt(context, held, elsewhere, lease, why)
 
         mine = self._records.change(failed.record, passed_over)
         return LookAgain() if mine is None else self._claims.claimed(failed.record, mine, leased_at)
@@ -236,14 +236,14 @@ class _Creation:
         ours = self._claims.holds(record)
         if not (ours or switching.is_resent(self._context, self._wanted, record)):
             return self._begin_to_leave(record)
-        there = None if ours else self._second_place(record)
-        if there is None and not ours:
+        elsewhere = None if ours else self._second_place(record)
+        if elsewhere is None and not ours:
             # Its outcome would be of no use to this request, and the record stays as it is.
             self._check_accepted(record.sent.gateway)
-        if there is not None and not switching.lets_through(self._context):
+        if elsewhere is not None and not switching.lets_through(self._context):
             self._passed_over = StripeUnreachable("Stripe has not answered the last requests.")
             lease = self._context.lease()
-            mine = switching.next_attempt(self._context, record, there, lease, "circuit_open")
+            mine = switching.next_attempt(self._context, record, elsewhere, lease, "circuit_open")
             return self._claims.take(record, mine)
         mine = transitions.taken_over(record, self._context.lease())
         return self._claims.take(record, mine, inherited=True)
@@ -266,12 +266,12 @@ class _Creation:
         record: OrderRecord,
         failed: PaymentError | None = None,
         *,
-        there: Wanted | None = None,
+        wanted: Wanted | None = None,
         whatever_health: bool = False,
     ) -> Claimed | GatewayFailed | LookAgain:
         """Rule 3: begin the next attempt. The caller has checked that the current one is over.
 
-        `failed`: the saved 5xx that ended it in this request. `there`: the request at the gateway
+        `failed`: the saved 5xx that ended it in this request. `wanted`: the request at the gateway
         of the next attempt, if that is decided.
         """
         self._attempts += 1
@@ -283,11 +283,11 @@ class _Creation:
             self._claims.give_up(
                 record, failed, "This order went through many attempts; ask again."
             )
-        there = there or switching.begin_at(
+        wanted = wanted or switching.begin_at(
             self._context, self._wanted, record, whatever_health=whatever_health
         )
         why = record.payment_status or record.state
-        mine = switching.next_attempt(self._context, record, there, self._context.lease(), why)
+        mine = switching.next_attempt(self._context, record, wanted, self._context.lease(), why)
         return self._claims.take(record, mine, failed=failed)
 
     def _begin_after(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
@@ -303,10 +303,10 @@ class _Creation:
         try:
             intent = find_recorded(context, record, self._deadline)
         except PaymentError:
-            there = switching.second_place(context, self._wanted, record)
-            if there is None:
+            elsewhere = switching.second_place(context, self._wanted, record)
+            if elsewhere is None:
                 raise
-            return self._begin_next(record, there=there)
+            return self._begin_next(record, wanted=elsewhere)
         if intent is not None and self._is_moved(record, intent):
             return LookAgain()
         return self._begin_next(record)

@@ -121,18 +121,18 @@ def share(context: Context, began: float, deadline: Deadline) -> Deadline:
 
 
 def next_attempt(
-    context: Context, record: OrderRecord, there: Wanted, lease: Lease, why: str
+    context: Context, record: OrderRecord, wanted: Wanted, lease: Lease, why: str
 ) -> OrderRecord:
     """Build the record of the attempt after this one, at the gateway of `there`.
 
     The caller has checked that the current one is over (rule 3), or passes it over (rule 15).
     `why`: a word for the history of an order that changes its gateway.
     """
-    leaves, enters = context.is_gated(record), there.sent.gateway in context.gated
+    leaves, enters = context.is_gated(record), wanted.sent.gateway in context.gated
     if not leaves and not enters:
-        return transitions.next_attempt(record, there, lease)
+        return transitions.next_attempt(record, wanted, lease)
     left = None if leaves else _leftover(context, record, lease.now)
-    begun = transitions.moved(record, there, lease, left, why)
+    begun = transitions.moved(record, wanted, lease, left, why)
     if enters:
         return begun
     # Rule 3: the record's lost versions may have given out a payment at this gateway.

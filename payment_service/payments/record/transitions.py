@@ -227,20 +227,20 @@ def next_attempt(record: OrderRecord, wanted: Wanted, lease: Lease) -> OrderReco
 
 
 def moved(
-    record: OrderRecord, there: Wanted, lease: Lease, left: Leftover | None, why: str
+    record: OrderRecord, wanted: Wanted, lease: Lease, left: Leftover | None, why: str
 ) -> OrderRecord:
     """Begin a new attempt where a gated gateway is left or entered (rules 13 and 15).
 
     `there`: the request, with its parameters at the attempt's gateway. `left`: what the attempt
     before may have made at an open gateway (rule 17). `why`: a word for the history.
     """
-    came, goes, attempt = record.sent.gateway, there.sent.gateway, record.attempt + 1
+    came, goes, attempt = record.sent.gateway, wanted.sent.gateway, record.attempt + 1
     facts = {"from": came, "to": goes, "why": why} if came != goes else {}
     what = "switched" if facts else "claimed"
     claimed = _next_version(record, lease.now, what, **facts, attempt=attempt)
     if left is not None:
         claimed = _with_leftover(claimed, left, lease.now)
-    return _begun(claimed, there, lease)
+    return _begun(claimed, wanted, lease)
 
 
 def _begun(claimed: OrderRecord, wanted: Wanted, lease: Lease) -> OrderRecord:
