@@ -98,7 +98,7 @@ def timed() -> Callable[..., Any]:
     opened = open_payments(
         settings,
         observe=watch.of(LOG, request_log.log_observation),
-        tell=watch.of(LOG, lambda send, _: request_log.log_send(send)),
+        report=watch.of(LOG, lambda send, _: request_log.log_send(send)),
         measured=lambda store: cast(KeyStore, Timed(watch, STORE, store)),
     )
     stripe = cast(Gateway, Timed(watch, STRIPE, opened.orders.context.gateway))

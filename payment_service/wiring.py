@@ -18,9 +18,9 @@ from payment_service.gateways.stripe.opening import Account, open_gateway, open_
 from payment_service.http_client.client import HttpClient
 from payment_service.key_store import KeyStore, open_key_store
 from payment_service.key_store.contract import Order
+from payment_service.payments.circuits import Change, Circuits
 from payment_service.payments.context import Context, Timing
 from payment_service.payments.failover import Failover
-from payment_service.payments.health import Change, Health
 from payment_service.payments.observer import Observation, Observe, ignore
 from payment_service.payments.payments import Payments
 from payment_service.payments.record.lease_keeper import LeaseKeeper
@@ -131,13 +131,13 @@ def _open_payments(
 
     outages = {each: GatewayOutage(gateway=each) for each in settings.listed_gateways}
 
-    def tell(send: Send, gateway: str) -> None:
+    def report(send: Send, gateway: str) -> None:
         request_log.log_send(send, gateway if settings.several_gateways else None)
         outages[gateway].send(send)
         metrics.send(send, gateway)
         tracing.send(send, gateway)
 
-    def tell_circuit(gateway: str, change: Change) -> None:
+    def report_circuit(gateway: str, change: Change) -> None:
         request_log.log_circuit(gateway, change)
         metrics.circuit(gateway, is_open=change == "circuit_opened")
 
@@ -149,9 +149,9 @@ def _open_payments(
         listed=None if clients is None else {client.id for client in clients},
         listened=receivers.any_for,
         observe=observe,
-        tell=tell,
-        tell_retry=request_log.log_retry,
-        tell_circuit=tell_circuit,
+        report=report,
+        report_retry=request_log.log_retry,
+        report_circuit=report_circuit,
         measured=lambda store: tracing.traced_store(metrics.measured(store), scheme),
     )
 
@@ -200,9 +200,9 @@ def open_payments(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     observe: Observe = ignore,
-    tell: Callable[[Send, str], None] = lambda _, __: None,
-    tell_retry: Callable[[RetryDetails], None] = lambda _: None,
-    tell_circuit: Callable[[str, Change], None] = lambda _, __: None,
+    report: Callable[[Send, str], None] = lambda _, __: None,
+    report_retry: Callable[[RetryDetails], None] = lambda _: None,
+    report_circuit: Callable[[str, Change], None] = lambda _, __: None,
     measured: Callable[[KeyStore], KeyStore] = lambda store: store,
 ) -> Payments:
     """Open the key store and the connections to the gateways, and return the payments.
@@ -210,20 +210,20 @@ def open_payments(
     `clock` returns Unix seconds; `sleep` waits between sends and between polls. `listed`: the
     clients whose accounts are known; None if there is no list and all orders are in one account.
     `listened`: whether a shop listens to an order's events; by default, if ORDER_EVENTS_URL is set.
-    `apps`: see paypal_apps; by default the settings' own. `tell` also gets the gateway's name.
+    `apps`: see paypal_apps; by default the settings' own. `report` also gets the gateway's name.
     """
     store = open_key_store(
         settings.key_store_url.get_secret_value(), timeout_seconds=settings.store_timeout_seconds
     )
     transport = open_transport(settings)
-    given: Any = {"clock": clock, "sleep": sleep, "tell_retry": tell_retry}
-    of_stripe = {**given, "tell": lambda send: tell(send, STRIPE)}
+    given: Any = {"clock": clock, "sleep": sleep, "report_retry": report_retry}
+    of_stripe = {**given, "report": lambda send: report(send, STRIPE)}
     gateway = open_gateway(settings, transport, **of_stripe)
     gateways = {
         client_id: open_gateway(settings, transport, account, **of_stripe)
         for client_id, account in (accounts or {}).items()
     }
-    of_paypal = {**given, "tell": lambda send: tell(send, PAYPAL)}
+    of_paypal = {**given, "report": lambda send: report(send, PAYPAL)}
     apps = paypal_apps(settings) if apps is None else apps
     gated = {
         client_id: _gated(settings, transport, app, of_paypal) for client_id, app in apps.items()
@@ -240,7 +240,7 @@ def open_payments(
         leases=LeaseKeeper(in_background=True),
         gated=gated.get(None, {}),
         several_gateways=settings.several_gateways,
-        failover=_failover(settings, tell_circuit),
+        failover=_failover(settings, report_circuit),
     )
     of_clients = {client_id: each for client_id, each in gated.items() if client_id is not None}
     return Payments(context, settings, gateways, of_clients, hang_up=gateway.close)
@@ -257,11 +257,11 @@ def _gated(
     return {PAYPAL: opening.open_gateway(settings, transport, app, **given)}
 
 
-def _failover(settings: Settings, tell: Callable[[str, Change], None]) -> Failover | None:
+def _failover(settings: Settings, report: Callable[[str, Change], None]) -> Failover | None:
     if not settings.failover:
         return None
-    health = Health(tell=tell)
-    return Failover(settings.failover_after_seconds, settings.capture_waits, health)
+    circuits = Circuits(report=report)
+    return Failover(settings.failover_after_seconds, settings.capture_waits, circuits)
 
 
 def _served(settings: Settings, listed: Collection[str] | None) -> Callable[[Order], bool]:

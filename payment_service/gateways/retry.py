@@ -49,7 +49,7 @@ class RetryPolicy:
         self,
         send: Callable[[], T],
         deadline: Deadline,
-        tell: Callable[[RetryDetails], None] = lambda _: None,
+        report: Callable[[RetryDetails], None] = lambda _: None,
     ) -> T:
         """Call `send` until it succeeds, and return its result.
 
@@ -66,7 +66,7 @@ class RetryPolicy:
                 too_late = deadline.left() - wait < LEAST_SEND_SECONDS
                 if not failed.verdict.again or number >= self.max_sends or too_late:
                     raise
-                tell(RetryDetails(number, wait, failed.verdict))
+                report(RetryDetails(number, wait, failed.verdict))
             self.sleep(wait)
 
     def _wait(self, number: int, verdict: Verdict) -> float:

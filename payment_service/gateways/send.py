@@ -54,13 +54,13 @@ class Sender:
         self,
         api: Api,
         policy: RetryPolicy,
-        tell: Callable[[Send], None],
-        tell_retry: Callable[[RetryDetails], None],
+        report: Callable[[Send], None],
+        report_retry: Callable[[RetryDetails], None],
         note: Callable[[Response], None] = lambda _: None,
     ) -> None:
         """`note` is called with every answer."""
         self._api, self._policy = api, policy
-        self._tell, self._tell_retry, self._note = tell, tell_retry, note
+        self._report, self._report_retry, self._note = report, report_retry, note
 
     def send(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T:
         """Send, retry as the policy allows, and parse the answer with `read`.
@@ -70,7 +70,7 @@ class Sender:
         if deadline.left() < LEAST_SEND_SECONDS:
             raise SendFailed(self._api.judge(None, None))
         return self._policy.run(
-            lambda: self._send_once(call, deadline, read), deadline, self._tell_retry
+            lambda: self._send_once(call, deadline, read), deadline, self._report_retry
         )
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Sender:
             request_id = self._api.request_id(response) if response else None
             phase, cause = self._why(verdict, failed)
             sent = (call.method, call.path, call.sends, seconds, request_id, call.key)
-            self._tell(Send(*sent, verdict, phase, cause))
+            self._report(Send(*sent, verdict, phase, cause))
             del failed
 
     def _read(self, response: Response, call: Call, read: Callable[[Answer], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from payment_service.payments.health import Health
+from payment_service.payments.circuits import Circuits
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +13,9 @@ class Failover:
 
     `after_seconds`: the part of a request's time that the first gateway gets, where the second one
     can step in. `capture_waits`: a capture waits until the first gateway has said what the order
-    has there (rule 19). `health`: the circuits that decide where a new attempt begins.
+    has there (rule 19). `circuits`: they decide where a new attempt begins.
     """
 
     after_seconds: float
     capture_waits: bool
-    health: Health
+    circuits: Circuits

@@ -96,7 +96,7 @@ FLOORS = [
     {"gateways.paypal.captures"},
     {"gateways.paypal"},
     {"payments.idempotency_key", "payments.observer", "payments.request"},
-    {"payments.health"},
+    {"payments.circuits"},
     {"payments.failover"},
     {"payments.record"},
     {"payments.shop_events.catalogue"},

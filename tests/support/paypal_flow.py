@@ -49,7 +49,7 @@ class PayPalFlow:
             api_base=BASE,
             policy=RetryPolicy(sleep=self.sleep, uniform=lambda _, high: high),
             clock=lambda: self.now,
-            tell=self.sends.append,
+            report=self.sends.append,
         )
 
     def sleep(self, seconds: float) -> None:

@@ -10,11 +10,11 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.paypal.gateway import PayPalGateway
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.key_store.contract import KeyStore
+from payment_service.payments.circuits import FAILURES, Circuits
 from payment_service.payments.context import Context
 from payment_service.payments.creation.create import create_once
 from payment_service.payments.creation.states import Created
 from payment_service.payments.failover import Failover
-from payment_service.payments.health import FAILURES, Health
 from payment_service.payments.record.transitions import Wanted
 from payment_service.payments.recovery.late_intents import LateLookUps
 from payment_service.schema.secret import Secret
@@ -57,12 +57,12 @@ class TwoGateways(FlowBench):
             clock=lambda: self.now,
         )
         self.circuit_changes: list[tuple[str, str]] = []
-        health = Health(lambda: self.now, lambda *change: self.circuit_changes.append(change))
+        circuits = Circuits(lambda: self.now, lambda *change: self.circuit_changes.append(change))
         return replace(
             super().another(),
             gated={"paypal": gateway},
             several_gateways=True,
-            failover=Failover(AFTER_SECONDS, capture_waits=False, health=health),
+            failover=Failover(AFTER_SECONDS, capture_waits=False, circuits=circuits),
         )
 
     def _paypal_step(self, what: str) -> None:
@@ -100,10 +100,10 @@ class TwoGateways(FlowBench):
     def open_circuit(self) -> None:
         """Open Stripe's circuit, and use the probe of this second."""
         assert self.context.failover
-        health = self.context.failover.health
+        circuits = self.context.failover.circuits
         for _ in range(FAILURES):
-            health.note("stripe", failed=True)
-        health.lets_through("stripe")
+            circuits.note("stripe", failed=True)
+        circuits.lets_through("stripe")
 
     def approve(self, order_id: str) -> None:
         approve(self.paypal, order_id, "COMPLETED")

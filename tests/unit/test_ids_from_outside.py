@@ -111,7 +111,7 @@ def test_a_gateway_sends_nothing_for_an_odd_id(odd: str) -> None:
     """A record may hold one, too."""
     sent: list[Send] = []
     gateway = StripeGateway(
-        "sk_test_x", SandboxTransport.__new__(SandboxTransport), tell=sent.append
+        "sk_test_x", SandboxTransport.__new__(SandboxTransport), report=sent.append
     )
     soon = Deadline.after(1)
     for ask in (

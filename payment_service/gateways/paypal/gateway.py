@@ -82,16 +82,16 @@ class PayPalGateway:
         api_base: str | None = None,
         policy: RetryPolicy | None = None,
         clock: Callable[[], float] = time.time,
-        tell: Callable[[Send], None] = lambda _: None,
-        tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+        report: Callable[[Send], None] = lambda _: None,
+        report_retry: Callable[[RetryDetails], None] = lambda _: None,
     ) -> None:
         """`livemode`: the mode of the service's orders. PayPal's answers do not show theirs."""
         base = api_base or (LIVE_BASE if livemode else SANDBOX_BASE)
         api = PayPalApi(http, client_id, client_secret, base.rstrip("/"))
         self._policy, self._clock, self._livemode = policy or RetryPolicy(), clock, livemode
-        self._pages, self._tell_retry = pages, tell_retry
-        self._sender = Sender(api, self._policy, tell, tell_retry)
-        self._once = Sender(api, replace(self._policy, max_sends=1), tell, tell_retry)
+        self._pages, self._report_retry = pages, report_retry
+        self._sender = Sender(api, self._policy, report, report_retry)
+        self._once = Sender(api, replace(self._policy, max_sends=1), report, report_retry)
         self._tokens = Tokens(self._sender, clock)
 
     @property
@@ -169,7 +169,7 @@ class PayPalGateway:
             return self._policy.run(
                 lambda: self._capture_once(call, intent_id, sent, deadline),
                 deadline,
-                self._tell_retry,
+                self._report_retry,
             )
         except NoToken as none:
             return CaptureUnclear(error_of(none.failed), nothing_sent=call.sends == 0)

@@ -56,8 +56,8 @@ def open_gateway(
     *,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
-    tell: Callable[[Send], None] = lambda _: None,
-    tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+    report: Callable[[Send], None] = lambda _: None,
+    report_retry: Callable[[RetryDetails], None] = lambda _: None,
 ) -> PayPalGateway:
     """Return the gateway of an app. All apps and Stripe's accounts can share `http`."""
     return PayPalGateway(
@@ -69,8 +69,8 @@ def open_gateway(
         api_base=base_of(settings),
         policy=RetryPolicy(settings.stripe_max_attempts, sleep),
         clock=clock,
-        tell=tell,
-        tell_retry=tell_retry,
+        report=report,
+        report_retry=report_retry,
     )
 
 

@@ -78,8 +78,8 @@ class StripeGateway:
         stripe_account: str | None = None,
         policy: RetryPolicy | None = None,
         clock: Callable[[], float] = time.time,
-        tell: Callable[[Send], None] = lambda _: None,
-        tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+        report: Callable[[Send], None] = lambda _: None,
+        report_retry: Callable[[RetryDetails], None] = lambda _: None,
     ) -> None:
         self.api_version: str = api_version or API_VERSION
         self._keyed = KeyedCalls(clock)
@@ -91,8 +91,8 @@ class StripeGateway:
         self._sender = Sender(
             StripeSends(self.api),
             policy or RetryPolicy(),
-            tell,
-            tell_retry,
+            report,
+            report_retry,
             self._stripe_clock.note,
         )
 

@@ -40,8 +40,8 @@ def open_gateway(
     *,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
-    tell: Callable[[Send], None] = lambda _: None,
-    tell_retry: Callable[[RetryDetails], None] = lambda _: None,
+    report: Callable[[Send], None] = lambda _: None,
+    report_retry: Callable[[RetryDetails], None] = lambda _: None,
 ) -> StripeGateway:
     """Return the gateway of an account; of the settings' own account by default."""
     account = account or Account()
@@ -54,6 +54,6 @@ def open_gateway(
         api_version=settings.stripe_api_version,
         policy=RetryPolicy(settings.stripe_max_attempts, sleep),
         clock=clock,
-        tell=tell,
-        tell_retry=tell_retry,
+        report=report,
+        report_retry=report_retry,
     )

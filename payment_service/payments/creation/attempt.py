@@ -326,6 +326,6 @@ class Attempt:
         self._context.report("adopted", self._record, status=named.intent.status)
         for each in payable:
             if each.status in TAKEN:
-                facts = {"payment_intent_id": each.id, "beside": named.intent.id}
+                facts = {"payment_intent_id": each.id, "other_payment": named.intent.id}
                 self._context.report("two_taken", self._record, **facts)
         return LookAgain()

@@ -21,4 +21,4 @@ def note_outcome(context: Context, gateway: GatewayFacts, outcome: GatedOutcome)
         and isinstance(outcome.error, StripeFailed)
         and not outcome.from_before
     )
-    context.failover.health.note(gateway.name, failed=failed)
+    context.failover.circuits.note(gateway.name, failed=failed)

@@ -52,7 +52,7 @@ def begins_open(context: Context, wanted: Wanted) -> bool:
     failover = context.failover
     if not accepts(context, wanted, wanted.sent.gateway):
         return False
-    is_well = failover is None or not failover.health.is_open(context.gateway.facts.name)
+    is_well = failover is None or not failover.circuits.is_open(context.gateway.facts.name)
     return is_well or second_place(context, wanted) is None
 
 
@@ -109,7 +109,7 @@ def is_asked_again(context: Context, wanted: Wanted, record: OrderRecord) -> boo
 def lets_through(context: Context) -> bool:
     """Whether a new attempt may go to the open gateway; see Health."""
     failover = context.failover
-    return failover is None or failover.health.lets_through(context.gateway.facts.name)
+    return failover is None or failover.circuits.lets_through(context.gateway.facts.name)
 
 
 def share(context: Context, began: float, deadline: Deadline) -> Deadline:

@@ -136,8 +136,8 @@ class Capturing:
         if held is not None and gated_transitions.is_same_payment(held, mine):
             # Another process has recorded it.
             return held, intent
-        beside = held.payment_intent_id if held else None
-        context.report("two_taken", mine, beside=beside, **facts)
+        other = held.payment_intent_id if held else None
+        context.report("two_taken", mine, other_payment=other, **facts)
         raise RecordChanged
 
     def _payer_needed(self, mine: OrderRecord, known: Intent, no: PayerNeeded) -> Result:

@@ -111,7 +111,11 @@ class Elsewhere:
         facts = {"payment_intent_id": newest.id, "status": newest.status}
         self._context.report("stray_paid", self.record, **facts)
         for each in others:
-            facts = {"payment_intent_id": each.id, "beside": newest.id, "status": each.status}
+            facts = {
+                "payment_intent_id": each.id,
+                "other_payment": newest.id,
+                "status": each.status,
+            }
             self._context.report("two_taken", self.record, **facts)
         return newest
 
@@ -120,7 +124,7 @@ class Elsewhere:
         self._write(adopted(self._context, self.record, named))
         self._context.report("adopted", self.record, status=named.intent.status)
         for each in taken:
-            facts = {"payment_intent_id": each.id, "beside": named.intent.id}
+            facts = {"payment_intent_id": each.id, "other_payment": named.intent.id}
             self._context.report("two_taken", self.record, **facts)
         return named.intent
 

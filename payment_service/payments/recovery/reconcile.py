@@ -369,7 +369,7 @@ class Reconciler:
             self._named(seen)
         elif seen.what == "two_taken":
             facts = seen.facts
-            self._alarm(seen.order, facts["payment_intent_id"], facts["beside"])
+            self._alarm(seen.order, facts["payment_intent_id"], facts["other_payment"])
 
     def _named(self, seen: Observation) -> None:
         intent_id = seen.facts["payment_intent_id"]

@@ -114,8 +114,8 @@ def two_paid(context: Context, record: OrderRecord, paid: Intent) -> str:
 
     Returns the outcome TWO_PAID. Raises RecordChanged.
     """
-    beside = record.payment_intent_id
-    facts = {"payment_intent_id": paid.id, "status": paid.status, "beside": beside}
+    other = record.payment_intent_id
+    facts = {"payment_intent_id": paid.id, "status": paid.status, "other_payment": other}
     context.report("two_taken", record, **facts)
     history = record.follow_up.history
     if (TWO_PAID, paid.id) not in ((e["what"], e.get("payment_intent_id")) for e in history):

@@ -71,7 +71,7 @@ class Witnesses:
         """Return records whose witness is due, in the accounts that this process serves."""
         failover = self.context.failover
         most = min(limit, self.pace.left())
-        if most < 1 or (failover and failover.health.is_open(self.context.gateway.facts.name)):
+        if most < 1 or (failover and failover.circuits.is_open(self.context.gateway.facts.name)):
             return []
         now, serves = self.context.clock(), self.context.serves
         found = self.context.records.due(

@@ -12,8 +12,8 @@ from payment_service.gateways.paypal.params import Pages
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order
+from payment_service.payments.circuits import Circuits
 from payment_service.payments.failover import Failover
-from payment_service.payments.health import Health
 from payment_service.schema.secret import Secret
 from sandbox.answers import Response
 from sandbox.paypal.acts import approve
@@ -118,19 +118,19 @@ class Second:
             policy=policy,
             clock=self._world.clock,
         )
-        failover = Failover(AFTER_SECONDS, self.two.capture_waits, self._health(calm=calm))
+        failover = Failover(AFTER_SECONDS, self.two.capture_waits, self._circuits(calm=calm))
         return {"gated": {PAYPAL: gateway}, "several_gateways": True, "failover": failover}
 
     def calm_http(self) -> Http:
         """Return a connection on which nothing goes wrong."""
         return SandboxTransport(self.sandbox)
 
-    def _health(self, *, calm: bool) -> Health:
-        health = Health(self._world.clock)
+    def _circuits(self, *, calm: bool) -> Circuits:
+        circuits = Circuits(self._world.clock)
         if self.two.circuit_open and not calm:
             for _ in range(5):
-                health.note(STRIPE, failed=True)
-        return health
+                circuits.note(STRIPE, failed=True)
+        return circuits
 
     def alternatives(self, order: Order, amount: int) -> tuple[SentParams, ...]:
         """Return the parameters of a creation at PayPal."""

@@ -60,7 +60,7 @@ class Gateway(StripeGateway):
             HttpClient(connect_seconds=1, read_seconds=1, keep=2),
             policy=RetryPolicy(sleep=lambda _: None),
             clock=lambda: NOW,
-            tell=self.told.append,
+            report=self.told.append,
         )
 
 

@@ -13,8 +13,8 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import PaidBefore
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
+from payment_service.payments.circuits import FAILURES
 from payment_service.payments.creation.resolve import resolve
-from payment_service.payments.health import FAILURES
 from payment_service.payments.idempotency_key import idempotency_key
 from payment_service.payments.record import transitions
 from tests.support.flow_bench import BUDGET_SECONDS
@@ -343,7 +343,7 @@ def elsewhere_at_once(bench: Bench) -> str:
     other = bench.another()
     assert other.failover
     for _ in range(FAILURES):
-        other.failover.health.note("stripe", failed=True)
+        other.failover.circuits.note("stripe", failed=True)
     return bench.ask_in(other).intent.id
 
 

@@ -404,7 +404,7 @@ def test_probe_closes_the_circuit(bench: TwoGateways) -> None:
 @pytest.mark.parametrize("kind", ["lost_before", "lost_after", "error_503"])
 def test_repeated_silence_opens_the_circuit(bench: TwoGateways, kind: str) -> None:
     bench.silence_stripe(kind)
-    bench.context.failover.health._monotonic = lambda: 0.0  # type: ignore[union-attr]
+    bench.context.failover.circuits._monotonic = lambda: 0.0  # type: ignore[union-attr]
     for number in range(5):
         bench.ask(f"A-{number}")
     sends = bench.stripe_sends()

@@ -294,7 +294,7 @@ def test_witness_waits_while_the_circuit_is_open(bench: GatedBench) -> None:
     sent = bench.stripe_sends()
     assert (make(bench), bench.stripe_sends()) == ([], sent)
     assert bench.context.failover
-    bench.context.failover.health.note("stripe", failed=False)
+    bench.context.failover.circuits.note("stripe", failed=False)
     assert make(bench) == [True]
 
 

@@ -36,16 +36,16 @@ class _Circuit:
     probed_at: float = 0.0
 
 
-class Health:
+class Circuits:
     """The circuits of a process; shared by its threads."""
 
     def __init__(
         self,
         monotonic: Callable[[], float] = time.monotonic,
-        tell: Callable[[str, Change], None] = _ignore,
+        report: Callable[[str, Change], None] = _ignore,
     ) -> None:
-        """`tell` is called with a gateway's name when its circuit opens or closes."""
-        self._monotonic, self._tell = monotonic, tell
+        """`report` is called with a gateway's name when its circuit opens or closes."""
+        self._monotonic, self._report = monotonic, report
         self._lock = threading.Lock()
         self._circuits: dict[str, _Circuit] = {}
 
@@ -70,7 +70,7 @@ class Health:
         with self._lock:
             change = self._noted(self._circuit(gateway), failed=failed)
         if change is not None:
-            self._tell(gateway, change)
+            self._report(gateway, change)
 
     def _noted(self, circuit: _Circuit, *, failed: bool) -> Change | None:
         now = self._monotonic()
