@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from requests import Response
 
 from tests.support.aging import age, record_of
 from tests.support.sandbox_process import SandboxProcess
-from tests.support.servers import Postgres, Redis
+from tests.support.servers import Redis
 from tests.support.service_process import ServiceProcess
 
 DAY_AND_AN_HOUR = 25 * 3600.0
@@ -29,26 +28,6 @@ RETRY_SECONDS = 0.2
 SLOW_SECONDS = 6.0
 
 CREATION = {"method": "POST", "path": "/v1/payment_intents$"}
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with Postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with Redis() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "redis"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/keys.db"
-    server = request.getfixturevalue("postgres" if request.param == "postgresql" else "redis")
-    return str(server.new_url())
 
 
 def test_order_survives_a_restart_and_a_day(sandbox: SandboxProcess, url: str) -> None:
@@ -124,11 +103,11 @@ def test_memory_store_survives_a_kill_within_the_day(sandbox: SandboxProcess) ->
 
 
 def test_redis_that_lost_its_data_gives_no_second_intent(
-    sandbox: SandboxProcess, redis: Redis
+    sandbox: SandboxProcess, redis_server: Redis
 ) -> None:
-    with service_on(sandbox, redis.new_url()) as service:
+    with service_on(sandbox, redis_server.new_url()) as service:
         first = service.create("A-1").json()["payment_intent_id"]
-        redis.run("FLUSHALL")
+        redis_server.run("FLUSHALL")
         again = service.create("A-1")
         assert (again.status_code, again.json()["payment_intent_id"]) == (200, first)
     assert sandbox.state().order("A-1").count == 1

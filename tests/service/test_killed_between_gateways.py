@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from requests.exceptions import RequestException
 
 from tests.support.paypal_process import PayPalProcess
 from tests.support.sandbox_process import SandboxProcess
-from tests.support.servers import Postgres, Redis
 from tests.support.service_process import ServiceProcess
 from tests.support.shop_listener import until
 from tests.support.two_gateways import BOTH, PAYMENT_INTENTS, press, settings_of
@@ -45,15 +43,6 @@ def paypal_process() -> Iterator[PayPalProcess]:
 def paypal(paypal_process: PayPalProcess) -> PayPalProcess:
     paypal_process.reset()
     return paypal_process
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "redis"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/keys.db"
-        return
-    with (Postgres if request.param == "postgresql" else Redis)() as server:
-        yield server.new_url()
 
 
 def test_killed_service_captures_each_order_once_and_the_next_request_finishes_it(

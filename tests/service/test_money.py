@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,26 +37,6 @@ DETOURS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with Postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with Redis() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "redis"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/keys.db"
-    server = request.getfixturevalue("postgres" if request.param == "postgresql" else "redis")
-    return str(server.new_url())
-
-
 def confirmed(service: ServiceProcess, sandbox: SandboxProcess, **fields: Any) -> str:
     """Create the order A-1, and let the shopper confirm it."""
     intent_id = str(service.create("A-1", **fields).json()["payment_intent_id"])
@@ -89,9 +67,9 @@ def status(service: ServiceProcess) -> dict[str, Any]:
 
 
 def test_fifty_identical_refunds_over_two_services_are_one(
-    sandbox: SandboxProcess, postgres: Postgres
+    sandbox: SandboxProcess, postgres_server: Postgres
 ) -> None:
-    url = postgres.new_url()
+    url = postgres_server.new_url()
     environ = {"KEY_STORE_URL": url}
     with (
         ServiceProcess(sandbox.url, environ) as one,
@@ -109,10 +87,10 @@ def test_fifty_identical_refunds_over_two_services_are_one(
 
 
 def test_racing_refunds_never_exceed_what_was_received(
-    sandbox: SandboxProcess, postgres: Postgres
+    sandbox: SandboxProcess, postgres_server: Postgres
 ) -> None:
     with (
-        ServiceProcess(sandbox.url, {"KEY_STORE_URL": postgres.new_url()}) as one,
+        ServiceProcess(sandbox.url, {"KEY_STORE_URL": postgres_server.new_url()}) as one,
     ):
         confirmed(one, sandbox)
         with ThreadPoolExecutor(8) as pool:
@@ -148,10 +126,10 @@ def test_retries_recover_a_killed_call_in_seconds(
 
 @pytest.mark.parametrize("what", ["refund", "capture"])
 def test_slow_call_keeps_its_lease_while_its_process_lives(
-    sandbox: SandboxProcess, postgres: Postgres, what: str
+    sandbox: SandboxProcess, postgres_server: Postgres, what: str
 ) -> None:
     """Another service on the same store waits, although the call takes longer than a lease."""
-    url, is_refund = postgres.new_url(), what == "refund"
+    url, is_refund = postgres_server.new_url(), what == "refund"
     ask = refund_some if is_refund else capture_some
     match = REFUND if is_refund else CAPTURE
     with (
@@ -188,9 +166,9 @@ def test_refund_killed_in_mid_call_happens_once_a_day_later(
     "kind", ["lost_after", "error_500_with_object", "error_500_without_object", "late_object"]
 )
 def test_failed_refund_is_one_refund_a_day_later(
-    sandbox: SandboxProcess, postgres: Postgres, kind: str
+    sandbox: SandboxProcess, postgres_server: Postgres, kind: str
 ) -> None:
-    url = postgres.new_url()
+    url = postgres_server.new_url()
     with service_on(sandbox, url) as service:
         confirmed(service, sandbox)
         sandbox.faults([{"kind": kind, "match": REFUND, "count": None, "seconds": 600}])
@@ -206,11 +184,11 @@ def test_failed_refund_is_one_refund_a_day_later(
     assert refunds(sandbox) == [500]
 
 
-def test_emptied_store_adopts_the_refund(sandbox: SandboxProcess, redis: Redis) -> None:
-    with service_on(sandbox, redis.new_url()) as service:
+def test_emptied_store_adopts_the_refund(sandbox: SandboxProcess, redis_server: Redis) -> None:
+    with service_on(sandbox, redis_server.new_url()) as service:
         confirmed(service, sandbox)
         first = refund(service, amount=500).json()
-        redis.run("FLUSHALL")
+        redis_server.run("FLUSHALL")
         again = refund(service, amount=500)
         assert (again.status_code, again.json()) == (200, first)
         assert again.headers["Idempotent-Replayed"] == "true"
