@@ -13,7 +13,7 @@ from payment_service.access.second_gateway import refuse_second_gateway
 from payment_service.access.webhook_secrets import WebhookSecrets
 from payment_service.background.receivers import Receivers, receivers_of
 from payment_service.gateways.contract import GatedGateway
-from payment_service.gateways.sends import RetryDetails, Send
+from payment_service.gateways.send_report import RetryDetails, Send
 from payment_service.gateways.stripe.opening import Account, open_gateway, open_transport
 from payment_service.http_client.client import HttpClient
 from payment_service.key_store import KeyStore, open_key_store

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.send_report import Meaning, Verdict
 from payment_service.http_client.connection import Response
 
 _REQUEST_ID = re.compile("[A-Za-z0-9_.-]{1,100}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.sends import RetryDetails, Verdict
+from payment_service.gateways.send_report import RetryDetails, Verdict
 
 # The first wait is about a second: long enough for a connection to recover or a lock to be
 # released, short enough for a shopper. Each further wait is twice as long.

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from payment_service.gateways.calls import Answer, Call, ErrorStatus
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.retry import LEAST_SEND_SECONDS, RetryPolicy, SendFailed
-from payment_service.gateways.sends import Meaning, RetryDetails, Send, Verdict
+from payment_service.gateways.send_report import Meaning, RetryDetails, Send, Verdict
 from payment_service.http_client.connection import Response
 from payment_service.http_client.failures import HttpFailure
 

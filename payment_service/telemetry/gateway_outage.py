@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from payment_service.gateways.sends import Meaning, Send
+from payment_service.gateways.send_report import Meaning, Send
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.outage import Outage
 from payment_service.schema.gateway_names import GATEWAY_TITLES

@@ -18,7 +18,7 @@ from payment_service.payments.observer import ALARMS, EXPECTED
 from payment_service.telemetry.formatters import EMPTY, FACTS, JsonLines, PlainText, correlation_id
 
 if TYPE_CHECKING:
-    from payment_service.gateways.sends import RetryDetails, Send
+    from payment_service.gateways.send_report import RetryDetails, Send
     from payment_service.payments.observer import Observation
 
 

@@ -68,7 +68,7 @@ FLOORS = [
     {"settings.development"},
     {"settings"},
     {"http_client"},
-    {"gateways.deadline", "gateways.intent", "gateways.sent_params", "gateways.sends"},
+    {"gateways.deadline", "gateways.intent", "gateways.sent_params", "gateways.send_report"},
     {"gateways.facts", "gateways.charge", "gateways.dispute", "gateways.refund"},
     {
         "gateways.event",

@@ -11,7 +11,7 @@ from payment_service.gateways.outcome import Made
 from payment_service.gateways.paypal.gateway import PayPalGateway
 from payment_service.gateways.paypal.params import Pages
 from payment_service.gateways.retry import RetryPolicy
-from payment_service.gateways.sends import Send
+from payment_service.gateways.send_report import Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.sends import Send
+from payment_service.gateways.send_report import Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.events import payment_event
 from payment_service.gateways.stripe.gateway import StripeGateway

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from payment_service.gateways.retry import SendFailed
-from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.send_report import Meaning, Verdict
 from payment_service.gateways.stripe.api_calls import ErrorAnswer
 from payment_service.gateways.stripe.errors import MAX_MESSAGE_CHARACTERS, error_of
 from payment_service.http_client.connection import Response

@@ -13,7 +13,7 @@ from payment_service.gateways.calls import Answer, Call, ErrorStatus, Http, plai
 from payment_service.gateways.paypal.params import encoded
 from payment_service.gateways.paypal.paths import TOKEN
 from payment_service.gateways.paypal.verdicts import Problem, judge
-from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.send_report import Meaning, Verdict
 from payment_service.http_client.connection import Response
 from payment_service.schema.secret import Secret, redacted, shortened
 

@@ -17,7 +17,7 @@ from payment_service.gateways.paypal.api_calls import MAX_MESSAGE_CHARACTERS, Er
 from payment_service.gateways.paypal.issues import is_about_account
 from payment_service.gateways.paypal.verdicts import Problem
 from payment_service.gateways.retry import SendFailed
-from payment_service.gateways.sends import Meaning
+from payment_service.gateways.send_report import Meaning
 from payment_service.schema.secret import redacted, shortened
 
 _WORD = re.compile("[A-Za-z0-9_.-]{1,100}")

@@ -43,7 +43,7 @@ from payment_service.gateways.paypal.paths import CAPTURE, ORDER, ORDERS, path_o
 from payment_service.gateways.paypal.tokens import NoToken, Tokens
 from payment_service.gateways.retry import RetryPolicy, SendFailed
 from payment_service.gateways.send import Sender
-from payment_service.gateways.sends import RetryDetails, Send
+from payment_service.gateways.send_report import RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
 from payment_service.schema.secret import Secret

@@ -11,7 +11,7 @@ from payment_service.gateways.paypal.certificates import Certificates
 from payment_service.gateways.paypal.gateway import PayPalGateway
 from payment_service.gateways.paypal.params import Pages
 from payment_service.gateways.retry import RetryPolicy
-from payment_service.gateways.sends import RetryDetails, Send
+from payment_service.gateways.send_report import RetryDetails, Send
 from payment_service.http_client.client import HttpClient
 from payment_service.schema.secret import Secret
 from payment_service.settings import Settings

@@ -12,7 +12,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.paypal.paths import TOKEN
 from payment_service.gateways.retry import SendFailed
 from payment_service.gateways.send import Sender
-from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.send_report import Meaning, Verdict
 
 # A token is renewed this long before its end: a request that takes it must arrive in time.
 EARLY_SECONDS = 60.0

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from payment_service.gateways.calls import plain_id
 from payment_service.gateways.retry_after import retry_after
-from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.send_report import Meaning, Verdict
 
 
 @dataclass(frozen=True, slots=True)

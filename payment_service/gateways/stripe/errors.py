@@ -17,7 +17,7 @@ from payment_service.errors import (
 )
 from payment_service.gateways.calls import plain_id
 from payment_service.gateways.retry import SendFailed
-from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.send_report import Meaning, Verdict
 from payment_service.gateways.stripe.api_calls import ErrorAnswer
 from payment_service.schema.secret import shortened
 

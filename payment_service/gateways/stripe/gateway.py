@@ -30,7 +30,7 @@ from payment_service.gateways.payment_fields import PaymentFields
 from payment_service.gateways.refund import Refund
 from payment_service.gateways.retry import RetryPolicy, SendFailed
 from payment_service.gateways.send import Sender
-from payment_service.gateways.sends import Meaning, RetryDetails, Send
+from payment_service.gateways.send_report import Meaning, RetryDetails, Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.api_calls import API_BASE, StripeApi
 from payment_service.gateways.stripe.capture_and_refund import CaptureAndRefund

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from payment_service.gateways.retry import RetryPolicy
-from payment_service.gateways.sends import RetryDetails, Send
+from payment_service.gateways.send_report import RetryDetails, Send
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.http_client.client import HttpClient
 from payment_service.http_client.opening import network_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from payment_service.gateways.calls import Answer, Call, plain_id
-from payment_service.gateways.sends import Verdict
+from payment_service.gateways.send_report import Verdict
 from payment_service.gateways.stripe.api_calls import ErrorAnswer, StripeApi, read_answer
 from payment_service.gateways.stripe.errors import without_secrets
 from payment_service.gateways.stripe.verdicts import judge

@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from payment_service.gateways.retry_after import retry_after
-from payment_service.gateways.sends import Meaning, Verdict
+from payment_service.gateways.send_report import Meaning, Verdict
 
 
 def judge(status: int | None, headers: Mapping[str, str], kind: str | None) -> Verdict:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from payment_service.gateways.sends import Meaning
+from payment_service.gateways.send_report import Meaning
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import Cause
 from payment_service.payments.observer import What

@@ -9,7 +9,7 @@ from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store import KeyStore
 
 if TYPE_CHECKING:
-    from payment_service.gateways.sends import Send
+    from payment_service.gateways.send_report import Send
     from payment_service.payments.observer import Observation
 
 

@@ -23,7 +23,7 @@ from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.sampling import start_sampling
 
 if TYPE_CHECKING:
-    from payment_service.gateways.sends import Send
+    from payment_service.gateways.send_report import Send
     from payment_service.payments.observer import Observation
     from payment_service.telemetry.metrics.definitions import MetricDefinitions
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from payment_service.background.loop import Job
-    from payment_service.gateways.sends import Send
+    from payment_service.gateways.send_report import Send
     from payment_service.payments.observer import Observation
     from payment_service.payments.shop_events.outbox import Post
 

@@ -31,7 +31,7 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Declined, Made, PaidBefore, Unclear
 from payment_service.gateways.paypal.issues import NEVER
 from payment_service.gateways.paypal.verdicts import Problem, judge
-from payment_service.gateways.sends import Meaning
+from payment_service.gateways.send_report import Meaning
 from payment_service.gateways.sent_params import SentParams
 from payment_service.http_client.connection import Response
 from payment_service.http_client.failures import HttpFailure

@@ -15,7 +15,7 @@ from payment_service.gateways.paypal.api_calls import PayPalApi
 from payment_service.gateways.paypal.tokens import NoToken, Tokens
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.send import Sender
-from payment_service.gateways.sends import Meaning
+from payment_service.gateways.send_report import Meaning
 from payment_service.http_client.connection import Response
 from payment_service.schema.secret import Secret
 

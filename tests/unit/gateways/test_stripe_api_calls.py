@@ -16,7 +16,7 @@ from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.retry import RetryPolicy, SendFailed
 from payment_service.gateways.send import Sender
-from payment_service.gateways.sends import Meaning, Send
+from payment_service.gateways.send_report import Meaning, Send
 from payment_service.gateways.stripe.api_calls import (
     ErrorAnswer,
     StripeApi,

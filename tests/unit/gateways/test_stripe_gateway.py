@@ -22,7 +22,7 @@ from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
 from payment_service.gateways.retry import RetryPolicy
-from payment_service.gateways.sends import Send
+from payment_service.gateways.send_report import Send
 from payment_service.gateways.sent_params import SentParams
 from payment_service.gateways.stripe.gateway import StripeGateway
 from payment_service.http_client.client import HttpClient

@@ -6,7 +6,7 @@ import pytest
 
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.retry import RetryPolicy, SendFailed
-from payment_service.gateways.sends import Meaning, RetryDetails, Verdict
+from payment_service.gateways.send_report import Meaning, RetryDetails, Verdict
 from payment_service.gateways.stripe.verdicts import judge
 
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from payment_service.gateways.sends import Meaning, Send, Verdict
+from payment_service.gateways.send_report import Meaning, Send, Verdict
 from payment_service.outage import QUIET_SECONDS
 from payment_service.telemetry.gateway_outage import GatewayOutage
 

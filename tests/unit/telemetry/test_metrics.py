@@ -13,7 +13,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from payment_service.gateways.sends import Meaning, Send, Verdict
+from payment_service.gateways.send_report import Meaning, Send, Verdict
 from payment_service.gateways.stripe.paths import CHARGE, OPERATIONS, route_of
 from payment_service.key_store.contract import (
     Cause,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from payment_service.gateways.sends import Meaning, RetryDetails, Send, Verdict
+from payment_service.gateways.send_report import Meaning, RetryDetails, Send, Verdict
 from payment_service.key_store.contract import Order
 from payment_service.payments.observer import Observation
 from payment_service.schema.secret import redacted
