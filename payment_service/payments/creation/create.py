@@ -99,7 +99,7 @@ class _Creation:
                     state = self._carry_out(state)
                 case AttemptOver(record, failed):
                     # Health decides where an order begins; this one is at its gateway (rule 20).
-                    state = self._begin_next(record, failed, whatever_health=True)
+                    state = self._begin_next(record, failed, ignore_circuit=True)
                 case GatewayFailed():
                     state = self._pass_over(state)
                 case LookAgain():
@@ -199,7 +199,7 @@ class _Creation:
                 # If the lease is our own, our write lost a race to a history entry.
                 return self._take_over(record)
             case Step.ASK_AGAIN if not switching.is_asked_again(context, self._wanted, record):
-                return self._begin_next(record, whatever_health=True)
+                return self._begin_next(record, ignore_circuit=True)
             case Step.ASK_AGAIN:
                 mine = transitions.asked_again(record, self._wanted, self._context.lease())
                 return self._claims.take(record, mine)
@@ -256,7 +256,7 @@ class _Creation:
         if not switching.is_young(self._context, record):
             return self._begin_next(record)
         # Raises BadRequest before the claim if no gateway can take the next attempt.
-        switching.begin_at(self._context, self._wanted, record, whatever_health=True)
+        switching.begin_at(self._context, self._wanted, record, ignore_circuit=True)
         mine = transitions.taken_over(record, self._context.lease())
         taken = self._claims.take(record, mine, inherited=True)
         return replace(taken, leaving=True) if isinstance(taken, Claimed) else taken
@@ -267,7 +267,7 @@ class _Creation:
         failed: PaymentError | None = None,
         *,
         wanted: Wanted | None = None,
-        whatever_health: bool = False,
+        ignore_circuit: bool = False,
     ) -> Claimed | GatewayFailed | LookAgain:
         """Rule 3: begin the next attempt. The caller has checked that the current one is over.
 
@@ -284,7 +284,7 @@ class _Creation:
                 record, failed, "This order went through many attempts; ask again."
             )
         wanted = wanted or switching.begin_at(
-            self._context, self._wanted, record, whatever_health=whatever_health
+            self._context, self._wanted, record, ignore_circuit=ignore_circuit
         )
         why = record.payment_status or record.state
         mine = switching.next_attempt(self._context, record, wanted, self._context.lease(), why)

@@ -61,17 +61,17 @@ def begin_at(
     wanted: Wanted,
     record: OrderRecord | None = None,
     *,
-    whatever_health: bool = False,
+    ignore_circuit: bool = False,
 ) -> Wanted:
     """Return the request with its parameters at the gateway of its next attempt.
 
-    `whatever_health`: at the open gateway if the request accepts it, even if its circuit is open.
+    `ignore_circuit`: at the open gateway if the request accepts it, even if its circuit is open.
     Raises BadRequest if the request accepts no gateway that can take the order. It may use the
     probe of an open circuit, so call it once for each attempt.
     """
     second = second_place(context, wanted, record)
     if accepts(context, wanted, wanted.sent.gateway):
-        if second is None or whatever_health or lets_through(context):
+        if second is None or ignore_circuit or lets_through(context):
             return wanted
         return second
     if second is None:
@@ -107,7 +107,7 @@ def is_asked_again(context: Context, wanted: Wanted, record: OrderRecord) -> boo
 
 
 def lets_through(context: Context) -> bool:
-    """Whether a new attempt may go to the open gateway; see Health."""
+    """Whether a new attempt may go to the open gateway; see Circuits."""
     failover = context.failover
     return failover is None or failover.circuits.lets_through(context.gateway.facts.name)
 
@@ -123,7 +123,7 @@ def share(context: Context, began: float, deadline: Deadline) -> Deadline:
 def next_attempt(
     context: Context, record: OrderRecord, wanted: Wanted, lease: Lease, why: str
 ) -> OrderRecord:
-    """Build the record of the attempt after this one, at the gateway of `there`.
+    """Build the record of the attempt after this one, at the gateway of `wanted`.
 
     The caller has checked that the current one is over (rule 3), or passes it over (rule 15).
     `why`: a word for the history of an order that changes its gateway.
