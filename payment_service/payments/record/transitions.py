@@ -231,7 +231,7 @@ def moved(
 ) -> OrderRecord:
     """Begin a new attempt where a gated gateway is left or entered (rules 13 and 15).
 
-    `there`: the request, with its parameters at the attempt's gateway. `left`: what the attempt
+    `wanted`: the request, with its parameters at the attempt's gateway. `left`: what the attempt
     before may have made at an open gateway (rule 17). `why`: a word for the history.
     """
     came, goes, attempt = record.sent.gateway, wanted.sent.gateway, record.attempt + 1
