@@ -67,10 +67,10 @@ const ACTIONS = {
 function buttonsOf(order, session) {
   const row = element("div", { className: "buttons" });
   row.append(button("Read again", () => session.open(order)));
+  if (session.role !== "act") return row;
   if (order.payment_intent_id) {
     row.append(button(`Ask ${gatewayName(order.gateway)}`, () => session.open(order, { refresh: "true" })));
   }
-  if (session.role !== "act") return row;
   for (const [name, [text, act]] of Object.entries(ACTIONS)) {
     if (order.actions.includes(name)) row.append(button(text, () => act(order, session)));
   }

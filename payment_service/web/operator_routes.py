@@ -37,6 +37,7 @@ from payment_service.wiring import Parts
 
 if TYPE_CHECKING:
     from payment_service.access.clients import Clients
+    from payment_service.access.operators import Operator
 
 API = "/operator/api"
 
@@ -52,6 +53,14 @@ def add_operator_routes(app: Flask, parts: Parts, clients: Clients) -> None:
     _add_orders(app, parts, clients)
     _add_lists(app, parts)
     _add_actions(app, parts)
+
+
+def _acting_operator() -> Operator:
+    """Return the operator of the request. Raises Forbidden without the role to act."""
+    operator = current_operator()
+    if not operator.may_act:
+        raise Forbidden("This operator may read, but not act")
+    return operator
 
 
 def _add_page(app: Flask) -> None:
@@ -99,7 +108,8 @@ def _add_orders(app: Flask, parts: Parts, clients: Clients) -> None:
         wanted = parse(read_query(request.query_string), StatusRequest)
         orders = payments.orders_of(wanted.client_id)
         if wanted.refresh == "true":
-            orders.status(wanted, refresh=True)
+            # It may capture an approved payment, and records what it finds.
+            ByHand(orders, _acting_operator().signature).refresh(wanted)
         return jsonify(show_order(orders, wanted))
 
 
@@ -128,9 +138,7 @@ def _add_actions(app: Flask, parts: Parts) -> None:
 
     def act(kind: type[OneOrder], action: Callable[[ByHand, OneOrder], None]) -> Response:
         """Run an operator's action and return the order as it is then."""
-        operator = current_operator()
-        if not operator.may_act:
-            raise Forbidden("This operator may read, but not act")
+        operator = _acting_operator()
         wanted = parse_body(kind)
         orders = payments.orders_of(wanted.client_id)
         action(ByHand(orders, operator.signature), wanted)

@@ -52,7 +52,7 @@ def outcome_of_failure(
     under way. Then a rejection tells nothing about that one, so the outcome is unclear.
     """
     outcome = _outcome(failed)
-    if after_unresolved and not isinstance(outcome, CaptureUnclear | PaidBefore):
+    if after_unresolved and not isinstance(outcome, CaptureUnclear):
         return CaptureUnclear(outcome.error)
     if isinstance(outcome, PayerNeeded):
         return replace(outcome, redirect_url=_page(failed, order_id))

@@ -70,8 +70,8 @@ class EntryLease:
                 self.record, lambda held: self._extend(held, until)
             )
             if written is None:
-                # Another owner took the entry over. Our next write finds that out.
-                self.renew_at = math.inf
+                # Another owner has the entry. Nothing more may be sent for it (rule 28).
+                self.renew_at, self._leased_at = math.inf, -math.inf
             else:
                 self.record, self._until, self._leased_at = written, until, began
         finally:

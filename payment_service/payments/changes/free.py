@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from payment_service.errors import Changed, NotFound
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import CANCELED, TAKEN, Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import (
@@ -26,46 +27,42 @@ def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRe
     """Return the order's record if a person may free it; changes nothing.
 
     Raises Changed if there is nothing to free: the order was not paid before, and the gateway shows
-    the PaymentIntent, or the order has none. Raises NotFound, and the PaymentErrors of a retrieval.
+    the PaymentIntent, or the order has none. Raises Changed as well if a payment of the order can
+    still take money. Raises NotFound, and the PaymentErrors of a retrieval.
     """
     check_served(context, order)
     record = context.records.read(order)
     if record is None:
         raise NotFound("This order is not known.")
-    if record.follow_up.paid_before:
-        _check_unpaid(context, record, deadline)
-        return record
     if record.state != "created":
+        if record.follow_up.paid_before:
+            return record
         raise Changed("This order has no PaymentIntent: the next request for it resolves it.")
-    gated = context.gated_of(record)
-    if gated and context.clock() < gated_transitions.last_arrival(record):
+    gated, now = context.gated_of(record), context.clock()
+    in_doubt = gated_transitions.may_arrive(record, now) or not record.follow_up.paid_before
+    if gated and in_doubt and now < gated_transitions.last_arrival(record):
         raise Changed("A capture of this order may still arrive; wait an hour after the last send.")
     shown = find(gated, record, deadline) if gated else find_recorded(context, record, deadline)
-    if shown is not None:
-        whose = (
-            "The gateway shows this order's payment"
-            if gated
-            else ("Stripe shows this order's PaymentIntent")
-        )
-        raise Changed(
-            f"{whose} {shown.id} with the status {shown.status}. "
-            + ("The next request creates another one." if not shown.payable else "Cancel it.")
-        )
-    return record
+    if shown is None:
+        return record
+    if record.follow_up.paid_before and _may_stay(shown, is_gated=gated is not None):
+        return record
+    whose = "The gateway shows this order's payment" if gated else "Stripe shows its PaymentIntent"
+    raise Changed(f"{whose} {shown.id} with the status {shown.status}. {_advice(shown)}")
 
 
-def _check_unpaid(context: Context, record: OrderRecord, deadline: Deadline) -> None:
-    """Raise Changed if the payment that PayPal knows is the recorded one itself.
+def _advice(shown: Intent) -> str:
+    if shown.status in TAKEN or gated_transitions.is_paid(shown):
+        return "The order is paid."
+    return "Cancel it." if shown.payable else "The next request creates another one."
 
-    An earlier send of it may have arrived late, without an answer.
+
+def _may_stay(shown: Intent, *, is_gated: bool) -> bool:
+    """Whether the shown payment takes no money when an order that was paid before goes on.
+
+    At a gated gateway nothing but a capture of ours takes money.
     """
-    gated = context.gated_of(record)
-    shown = find(gated, record, deadline) if gated and record.state == "created" else None
-    if shown is not None and gated_transitions.is_paid(shown):
-        raise Changed(
-            f"The gateway shows this order's payment {shown.id} with the status {shown.status}: "
-            "the order is paid."
-        )
+    return not gated_transitions.is_paid(shown) if is_gated else shown.status == CANCELED
 
 
 def free_order(context: Context, record: OrderRecord, reason: str) -> None:
@@ -74,7 +71,9 @@ def free_order(context: Context, record: OrderRecord, reason: str) -> None:
     At Stripe, that request looks for PaymentIntents of the order first. `record` is the result of
     `check_missing`. Raises RecordChanged if the record is no longer that one.
     """
-    if context.gated_of(record):
+    if context.gated_of(record) is None and record.follow_up.paid_before:
+        freed = gated_transitions.freed(record, context.clock(), reason)
+    elif context.gated_of(record):
         freed = gated_transitions.ended(record, now=context.clock(), reason=reason)
     else:
         freed = with_missing(context, record, last_known(record), "freed", reason=reason)

@@ -7,7 +7,7 @@ one can be left as it is (rules 15 and 18).
 
 from __future__ import annotations
 
-from payment_service.errors import AlreadyPaid, BadRequest, NoLongerOpen
+from payment_service.errors import BadRequest, NoLongerOpen
 from payment_service.gateways.contract import GatedGateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
@@ -59,8 +59,6 @@ def update_gated(
     once the payment is approved, being captured or over, Changed, AlreadyPaid, RecordChanged, and
     the gateway's errors; the same update, sent again, continues then.
     """
-    if record.follow_up.paid_before:
-        raise AlreadyPaid(record.sent.gateway)
     record, intent = complete(context, record, deadline, capture=False)
     _check_open(context, record, intent)
     if is_applied(request, record.follow_up, intent):

@@ -15,10 +15,10 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from payment_service.errors import (
-    AlreadyPaid,
     GatewayNotAccepted,
     Misconfigured,
     NoLongerOpen,
@@ -46,6 +46,7 @@ from payment_service.payments.creation.states import (
     GatewayFailed,
     LookAgain,
 )
+from payment_service.payments.gated.complete import check_paid_before
 from payment_service.payments.polling import FIRST_POLL_SECONDS, Polling
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
@@ -191,7 +192,7 @@ class _Creation:
         """Take the step that the order's record asks for, by the state table of the rules."""
         context = self._context
         if record.follow_up.paid_before:
-            raise AlreadyPaid(record.sent.gateway)
+            return self._paid_before(record)
         match transitions.next_step(record, self._wanted.fingerprint, self._context.clock()):
             case Step.WAIT if not self._claims.holds(record):
                 return self._wait(record)
@@ -209,6 +210,12 @@ class _Creation:
                 return self._serve(record)
             case Step.REFUSE:
                 raise _reused()
+
+    def _paid_before(self, record: OrderRecord) -> LookAgain:
+        """Rule 21: send nothing; go on only if the payment taken before is the recorded one."""
+        with suppress(RecordChanged):
+            check_paid_before(self._context, record, self._deadline)
+        return LookAgain()
 
     def _wait(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
         """Rule 7: poll the store with back-off while another owner renews its lease.

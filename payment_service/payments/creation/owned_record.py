@@ -78,8 +78,9 @@ class OwnedRecord:
             if self._changed(lambda record: transitions.renewed(record, now)):
                 self._leased_at = began
             else:
-                # Another owner took the order over. Our next write finds that out (rule 6).
-                self.renew_at = math.inf
+                # Another owner has the order. Our next write would find that out (rule 6), but if
+                # the store fails then, rule 9 must not answer either.
+                self.renew_at, self._leased_at = math.inf, -math.inf
         finally:
             self._writing.release()
 

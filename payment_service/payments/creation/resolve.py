@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from payment_service.errors import AlreadyPaid, Misconfigured, Refused
+from payment_service.errors import Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
@@ -13,8 +13,10 @@ from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.gated_attempt import GatedAttempt
 from payment_service.payments.creation.owned_record import release_and_raise
 from payment_service.payments.creation.states import AttemptOver, Claimed, GatewayFailed
+from payment_service.payments.gated.complete import check_paid_before
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.record.races import RecordChanged
 from payment_service.payments.record.transitions import Wanted
 
 
@@ -47,7 +49,9 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     """
     check_served(context, record.order)
     if record.follow_up.paid_before:
-        raise AlreadyPaid(record.sent.gateway)
+        with suppress(RecordChanged):
+            check_paid_before(context, record, deadline.earlier(context.timing.store))
+        return context.records.read(record.order)
     if context.gated_of(record) is not None:
         _resolve_gated(context, record, deadline)
         return context.records.read(record.order)

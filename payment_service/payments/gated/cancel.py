@@ -35,8 +35,6 @@ def _cancel(context: Context, order: Order, deadline: Deadline) -> Intent:
     if not context.gated_of(record):
         # A payment at another gateway was adopted meanwhile: the next request cancels that one.
         raise RecordChanged
-    if record.follow_up.paid_before:
-        raise AlreadyPaid(record.sent.gateway)
     record = _asked(context, record, deadline)
     _check_open(record, context.clock())
     known = last_known(record)
@@ -53,7 +51,7 @@ def _asked(context: Context, record: OrderRecord, deadline: Deadline) -> OrderRe
     """Return the record with what the gateway shows, if it answers."""
     try:
         after, _ = complete(context, record, deadline.at_most(ASK_SECONDS), capture=False)
-    except RecordChanged:
+    except (RecordChanged, AlreadyPaid):
         raise
     except PaymentError:
         return record

@@ -6,9 +6,10 @@ comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
-from payment_service.errors import AlreadyPaid, InFlight, StripeFailed
+from payment_service.errors import AlreadyPaid, InFlight, PaymentError, StripeFailed
 from payment_service.gateways.contract import GatedGateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
@@ -68,6 +69,17 @@ def complete(
     return _Completion(context, deadline, capture=capture, unattended=unattended).run(record)
 
 
+def check_paid_before(context: Context, record: OrderRecord, deadline: Deadline) -> None:
+    """Raise AlreadyPaid, unless the payment that was taken before is the recorded one (rule 21).
+
+    Then it is recorded: read the record again. Raises RecordChanged.
+    """
+    if record.state != "created" or not context.is_gated(record):
+        refused_at = record.sent.gateway if context.is_gated(record) else next(iter(context.gated))
+        raise AlreadyPaid(refused_at)
+    complete(context, record, deadline, capture=False)
+
+
 class _Completion:
     """One completion: a loop over the states of the record and of the payment."""
 
@@ -96,7 +108,7 @@ class _Completion:
         """Return the result; None to read the record again."""
         match gated_transitions.before_reading(record, self._context.clock()):
             case Ask.PAID_BEFORE:
-                raise AlreadyPaid(record.sent.gateway)
+                return self._paid_before(record)
             case Ask.NOTHING:
                 return record, last_known(record)
             case Ask.WAIT if not self._capture:
@@ -106,6 +118,15 @@ class _Completion:
                 return None
             case Ask.READ:
                 return self._read(record)
+
+    def _paid_before(self, record: OrderRecord) -> tuple[OrderRecord, Intent]:
+        """Rule 21: record the payment if it is this one, of which an earlier send arrived late."""
+        gateway = self._context.gated_gateway_of(record)
+        with suppress(PaymentError):
+            found = find(gateway, record, self._deadline)
+            if found is not None and gated_transitions.is_paid(found):
+                return self._recorded(record, found), found
+        raise AlreadyPaid(record.sent.gateway)
 
     def _read(self, record: OrderRecord) -> tuple[OrderRecord, Intent]:
         assert record.payment_intent_id

@@ -167,7 +167,10 @@ def seen(
     if found.status == CANCELED:
         after = after.with_follow_up(gated_capture=None)
     elif is_paid(found):
-        after = after.with_follow_up(gated_capture=_unclaimed(capture_of(record)))
+        # A payment that was taken before is this one (rule 21).
+        after = after.with_follow_up(
+            gated_capture=_unclaimed(capture_of(record)), paid_before=False
+        )
     return with_next_look(after, now)
 
 
@@ -284,7 +287,8 @@ def is_unresolved(record: OrderRecord) -> bool:
 def paid_before(record: OrderRecord, now: float, code: str) -> OrderRecord:
     """Record that the gateway has taken a payment with this order's name before (rule 21).
 
-    Nothing more is sent for the order until a person has looked. The claim stays.
+    Nothing more is sent for the order until a person has looked. The claim stays: an earlier send
+    of it may be the one that took the payment, or may still arrive.
     """
     noted = transitions.touched(record, now, "paid before", code=code)
     capture = record.follow_up.gated_capture
@@ -337,6 +341,16 @@ def ended(record: OrderRecord, *, now: float, reason: str) -> OrderRecord:
     noted = transitions.touched(record, now, "freed", reason=reason)
     over = noted.with_follow_up(paid_before=False, gated_capture=None)
     return replace(over, state="rejected", locked_until=now)
+
+
+def freed(record: OrderRecord, now: float, reason: str) -> OrderRecord:
+    """Let an order go on at the open gateway, although another one says that it is paid (rule 21).
+
+    A person has looked. What the record has of the open gateway stays as it is.
+    """
+    return transitions.touched(record, now, "freed", reason=reason).with_follow_up(
+        paid_before=False
+    )
 
 
 # When to ask for an approval.

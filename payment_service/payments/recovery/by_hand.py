@@ -31,6 +31,7 @@ from payment_service.payments.request.existing_order import (
     CaptureRequest,
     OrderRequest,
     RefundRequest,
+    StatusRequest,
 )
 
 Action = Literal["cancel", "capture", "refund", "resolve"]
@@ -71,6 +72,11 @@ class ByHand:
             request,
             lambda orders: orders.change(order, lambda end: _settle(orders.context, order, end)),
         )
+
+    def refresh(self, request: StatusRequest) -> None:
+        """Record what the gateway shows, and capture what is approved; see Orders.status."""
+        records = SignedRecords(self.orders.context.records.store, self.by)
+        self.orders.with_records(records).status(request, refresh=True)
 
     def _sign(self, action: Action, request: OrderRequest, act: Callable[[Orders], object]) -> None:
         records = SignedRecords(self.orders.context.records.store, self.by)

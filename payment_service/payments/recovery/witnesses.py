@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from payment_service.errors import PaymentError, Refused
+from payment_service.errors import Misconfigured, PaymentError, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import MOVED_TO, TAKEN, Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Unclear
@@ -83,6 +83,11 @@ class Witnesses:
     def run(self, record: OrderRecord) -> bool:
         """Make the witness of a record; return whether that is done."""
         context = self.context_of(record.order.client_id)
+        try:
+            context.check_configured(record)
+        except Misconfigured:
+            # Another process has the client's account there, and makes the witness.
+            return False
         wanted = context.is_gated(record) and witness.is_wanted(record)
         mine = witness.taken(record, context.clock()) if wanted else witness.dropped(record)
         if not context.records.replace(record, mine):

@@ -10,6 +10,7 @@ from payment_service.payments.request.existing_order import (
     CancelRequest,
     OrderRequest,
     RefundRequest,
+    StatusRequest,
 )
 from tests.support.gated_bench import GatedBench
 
@@ -29,6 +30,13 @@ def signed(bench: GatedBench) -> list[str]:
 def test_resolving_captures_what_is_approved_and_signs_it(bench: GatedBench) -> None:
     payment_id = bench.approved()
     ByHand(bench.orders, ANNA).resolve(ORDER)
+    assert bench.money_taken() == [payment_id]
+    assert signed(bench)[-1] == "captured"
+
+
+def test_refreshing_captures_what_is_approved_and_signs_it(bench: GatedBench) -> None:
+    payment_id = bench.approved()
+    ByHand(bench.orders, ANNA).refresh(StatusRequest(order_id="A-1", refresh="true"))
     assert bench.money_taken() == [payment_id]
     assert signed(bench)[-1] == "captured"
 

@@ -229,10 +229,42 @@ def test_order_that_was_paid_before_is_marked(bench: GatedBench) -> None:
     record = bench.record()
     assert (record.follow_up.paid_before, record.payment_status) == (True, "processing")
     assert record.follow_up.approval_look is None
-    sent = len(bench.at_paypal)
+    sent = bench.captures_sent()
     assert isinstance(bench.tried(), AlreadyPaid)
-    assert len(bench.at_paypal) == sent
+    assert bench.captures_sent() == sent
     assert ("paid_before" in bench.whats(), bench.money_taken()) == (True, [first])
+
+
+def refused_while_under_way(bench: GatedBench) -> str:
+    """PayPal refuses a resend as a duplicate, while the first send is still under way to it."""
+    payment_id = bench.approved()
+    bench.break_captures("lost_before", count=None)
+    assert isinstance(bench.tried(), PaymentError)
+    bench.paypal.faults.clear()
+    bench.now += 20
+    bench.paypal.orders[payment_id].plan = "DUPLICATE_INVOICE_ID"
+    assert isinstance(bench.tried(), AlreadyPaid)
+    assert bench.record().follow_up.paid_before
+    bench.paypal.orders[payment_id].plan = "COMPLETED"
+    return payment_id
+
+
+def test_own_capture_that_was_taken_for_an_earlier_payment_is_recorded(bench: GatedBench) -> None:
+    payment_id = refused_while_under_way(bench)
+    bench.capture_named(payment_id)
+    assert bench.complete().status == "succeeded"
+    assert (bench.record().follow_up.paid_before, bench.money_taken()) == (False, [payment_id])
+    assert bench.deliver_all() == ["order.paid"]
+
+
+def test_refusal_as_a_duplicate_tells_nothing_about_an_earlier_send_of_the_call(
+    bench: GatedBench,
+) -> None:
+    payment_id = bench.approved()
+    bench.break_captures("lost_before", count=1)
+    bench.paypal.orders[payment_id].plan = "DUPLICATE_INVOICE_ID"
+    assert isinstance(bench.tried(), StripeFailed)
+    assert (bench.claim().sent, bench.record().follow_up.paid_before) == (True, False)
 
 
 @pytest.mark.parametrize("kind", ["lost_after", "error_500_with_object", "html", "cut_body"])

@@ -19,8 +19,10 @@ from payment_service.errors import (
 from payment_service.payments.changes.free import check_missing, free_order
 from payment_service.payments.changes.status import status_of
 from payment_service.payments.gated.complete import complete
-from payment_service.payments.request.existing_order import OrderRequest
+from payment_service.payments.record import gated_transitions
+from payment_service.payments.request.existing_order import CancelRequest, OrderRequest
 from tests.support.gated_bench import HOUR, GatedBench
+from tests.support.switch_bench import STRIPE_ONLY
 
 
 @pytest.fixture
@@ -309,6 +311,41 @@ def test_fence_is_lifted_by_a_person(bench: GatedBench) -> None:
         "reason": "looked",
     }
     assert bench.ask().gateway == "stripe"
+
+
+def test_order_whose_own_capture_may_still_arrive_is_not_freed(bench: GatedBench) -> None:
+    """PayPal refused a resend as a duplicate, and nothing of the first send is known."""
+    payment_id = bench.approved()
+    bench.break_captures("lost_before", count=None)
+    bench.tried()
+    bench.paypal.faults.clear()
+    bench.now += 20
+    bench.paypal.orders[payment_id].plan = "DUPLICATE_INVOICE_ID"
+    assert isinstance(bench.tried(), AlreadyPaid)
+    with pytest.raises(Changed, match="may still arrive"):
+        free(bench)
+    bench.now += HOUR
+    free(bench)
+    assert bench.ask().gateway == "stripe"
+
+
+def test_order_paid_before_that_went_on_at_stripe_is_freed_once_its_intent_is_canceled(
+    bench: GatedBench,
+) -> None:
+    """PayPal's refusal arrived after another request had begun the order at Stripe."""
+    first = bench.ask(accepts=STRIPE_ONLY).intent
+    marked = gated_transitions.paid_before(bench.record(), bench.now, "DUPLICATE_INVOICE_ID")
+    assert bench.records.replace(bench.record(), marked)
+    with pytest.raises(AlreadyPaid) as refused:
+        bench.ask(accepts=STRIPE_ONLY)
+    assert refused.value.facts == {"gateway": "paypal"}
+    with pytest.raises(Changed, match="Cancel it"):
+        free(bench)
+    bench.orders.cancel(CancelRequest(order_id="A-1"))
+    free(bench)
+    assert not bench.record().follow_up.paid_before
+    second = bench.ask(accepts=STRIPE_ONLY).intent
+    assert bench.payable() == [second.id] != [first.id]
 
 
 def test_order_that_was_not_paid_before_is_not_freed(bench: GatedBench) -> None:

@@ -199,9 +199,9 @@ def test_order_paid_before_takes_no_event(bench: GatedBench) -> None:
     bench.now += 7 * HOUR
     bench.approved()
     bench.tried()
-    sent = len(bench.at_paypal)
+    sent = bench.captures_sent()
     assert bench.apply_paypal(last(bench, APPROVED)) == "paid_before"
-    assert len(bench.at_paypal) == sent
+    assert bench.captures_sent() == sent
 
 
 def test_event_about_the_forgotten_payment_lifts_the_fence(bench: GatedBench) -> None:

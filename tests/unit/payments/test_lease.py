@@ -220,6 +220,24 @@ def test_unrecorded_answer_needs_the_lease(bench: FlowBench, store: CountingStor
         bench.ask("A-2")
 
 
+def test_owner_that_has_seen_another_one_does_not_answer_unrecorded(
+    bench: FlowBench, store: CountingStore
+) -> None:
+    """Rule 9: the store lost the claim, another request claimed the order, and the store fails."""
+
+    def taken_by_another() -> None:
+        held = bench.record()
+        assert bench.records.forget(held)
+        theirs = transitions.first_claim(bench.wanted(amount=2000), bench.context.lease())
+        bench.records.claim(replace(theirs, owner="another"))
+        working(bench, 2.0)
+        store.down = True
+
+    bench.on_answer = taken_by_another
+    with pytest.raises(StoreDown):
+        bench.ask()
+
+
 def test_unrecorded_answer_needs_a_lease_that_counts_suspended_time(
     bench: FlowBench, store: CountingStore
 ) -> None:

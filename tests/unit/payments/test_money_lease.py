@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from payment_service.errors import InFlight, StripeFailed
+from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
+from payment_service.payments.after_payment.entry_lease import EntryLease
 from payment_service.payments.changes.status import status_of
 from payment_service.payments.record.transitions import CLOCK_MARGIN_SECONDS, LEASE_SECONDS
 from sandbox.faults import FaultOrder, Match
@@ -117,6 +119,24 @@ def test_lease_of_a_hanging_send_ends_with_its_budget(money: Money) -> None:
     money.ask()
     assert money.moved() == [500]
     assert money.entry().until < money.bench.now
+
+
+def test_owner_that_has_seen_another_one_holds_no_lease() -> None:
+    """Rule 28: nothing more is sent after a renewal that found another owner."""
+    now = 100.0
+    bench = AfterBench()
+    bench.paid()
+    lease = EntryLease(
+        bench.context,
+        Deadline(130.0, lambda: now),
+        bench.record(),
+        lambda *_: None,
+        until=bench.now + LEASE_SECONDS,
+        leased_at=now,
+    )
+    assert lease.holds()
+    lease.renew()
+    assert not lease.holds()
 
 
 def test_owner_that_was_paused_before_its_send_sends_nothing(money: Money) -> None:

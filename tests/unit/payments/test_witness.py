@@ -391,6 +391,21 @@ def test_order_without_a_gated_payment_has_no_witness(bench: GatedBench) -> None
     assert (bench.status(), state(bench)) == ("succeeded", None)
 
 
+def test_process_that_lacks_the_clients_gateway_leaves_the_witness_to_others(
+    bench: GatedBench,
+) -> None:
+    """In a rolling change of the clients file, only some processes have the client's account."""
+    paid(bench)
+    bench.heal_stripe()
+    bench.now += 61
+    stripe_only = replace(bench.context, gated={})
+    job = Witnesses(stripe_only, lambda _: stripe_only, BUDGET_SECONDS, Pace(lambda: bench.now))
+    before = bench.record()
+    assert [job.run(each) for each in job.due(10)] == [False]
+    assert bench.record() == before
+    assert make(bench) == [True]
+
+
 def test_claimed_capture_has_no_witness(bench: GatedBench) -> None:
     bench.approved()
     bench.break_captures("lost_before", count=None)

@@ -97,6 +97,8 @@ def test_a_reader_changes_nothing(operated: Operated, bench: AfterBench) -> None
     for action in ACTIONS:
         answer = operated.post(action, body, BEN)
         assert (answer.status_code, answer.get_json()["code"]) == (403, "forbidden")
+    refreshed = operated.get("order", BEN, **ORDER, client_id="shop-b", refresh="true")
+    assert (refreshed.status_code, refreshed.get_json()["code"]) == (403, "forbidden")
     assert bench.record() == before
 
 
