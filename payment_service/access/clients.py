@@ -197,6 +197,8 @@ def _filled(
     """Return the valid entries by id, and the error messages of all others."""
     found, wrong = {}, []
     for name, table in tables.items():
+        if "id" in table:
+            wrong.append(f"{name}: {_problem(Fault('unknown', 'id'))}")
         try:
             found[name] = fill(kind, {**table, "id": name})
         except Faults as faults:
@@ -221,8 +223,13 @@ def _tables(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
             "nothing else"
         )
     for tables in given.values():
-        named = isinstance(tables, dict) and all(isinstance(each, dict) for each in tables.values())
-        if not named or len(tables) > MAX_CLIENTS:
+        if not (
+            isinstance(tables, dict) and all(isinstance(each, dict) for each in tables.values())
+        ):
+            raise ClientsFileError(
+                "CLIENTS_FILE: needs a table for each name, as in [clients.shop-a]"
+            )
+        if len(tables) > MAX_CLIENTS:
             raise ClientsFileError(f"CLIENTS_FILE: must hold at most {MAX_CLIENTS} tables")
     return given
 
@@ -230,6 +237,8 @@ def _tables(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
 def _problem(fault: Fault) -> str:
     if fault.kind == "unknown":
         return f"{fault.name} is not a known entry"
+    if fault.kind == "missing":
+        return f"{fault.name} is missing"
     return f"{fault.name} {fault.rule}" if fault.name else fault.rule
 
 

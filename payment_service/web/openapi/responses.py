@@ -9,7 +9,7 @@ from typing import Any
 
 from payment_service.errors import NoLongerOpen, PaymentError, Refused
 from payment_service.gateways.intent import CANCELED, TAKEN
-from payment_service.schema.gateway_names import GATEWAY_TITLES
+from payment_service.schema.gateway_names import GATEWAY_TITLES, STRIPE
 from payment_service.web.body import MAX_BODY_BYTES, MAX_EVENT_BYTES
 
 Statuses = Mapping[type[Exception], tuple[int, str]]
@@ -106,8 +106,16 @@ def _codes(status: int, kinds: list[type[PaymentError]]) -> Iterable[str]:
         yield from (kind.code for kind in kinds if kind is not NoLongerOpen)
         yield from (f"payment_{word}" for word in sorted((*TAKEN, CANCELED)))
     else:
-        yield from dict.fromkeys(kind.code for kind in kinds)
+        yield from dict.fromkeys(code for kind in kinds for code in _codes_of(kind))
     yield from OTHER_CODES.get(status, ())
+
+
+def _codes_of(kind: type[PaymentError]) -> Iterable[str]:
+    """Yield the class's code, which names Stripe, and those for the other gateways."""
+    gateway, _, failure = kind.code.partition("_")
+    yield kind.code
+    if gateway == STRIPE:
+        yield from (f"{name}_{failure}" for name in GATEWAY_TITLES if name != STRIPE)
 
 
 def _response_schema(

@@ -76,10 +76,11 @@ def test_a_wrong_entry_is_named_and_its_value_is_not(tmp_path: Path, line: str, 
     [
         ("", "must hold tables"),
         ("[clients]", "must hold tables"),
-        ("[clients]\nx = 1", "must hold at most"),
+        ("[clients]\nx = 1", "needs a table for each name"),
         ("[client.a]", "must hold tables"),
         ("[clients.a", "is not TOML in UTF-8 (at end of document)"),
         ("[clients.a]", "a: needs token_secrets"),
+        ('[clients.a]\nid = "b"', "a: id is not a known entry"),
         ('[clients.a]\ntoken_secrets = ["hunter2"]', "a: token_secrets must have at least 32"),
         (
             f'[clients.a]\ntoken_secrets = ["pk_live_hunter2{"x" * 32}"]',

@@ -55,7 +55,7 @@ def test_an_operator_sees_all_orders_or_those_of_its_clients(tmp_path: Path) -> 
         (operator("anna", "act", 'clients = ["hunter2", "shop-z"]'), "no client of this file"),
         (operator("anna", "act", 'secret = "hunter2"'), "anna: secret is not a known entry"),
         (operator("anna", "act").split("role")[0], "anna: role"),
-        ("[operators]\nanna = 1", "must hold at most"),
+        ("[operators]\nanna = 1", "needs a table for each name"),
         ("[operator.anna]\nrole = 'act'", "[operators.NAME], and nothing else"),
     ],
 )

@@ -202,6 +202,16 @@ def test_every_error_is_described_as_it_is_answered(
         assert "Retry-After" in said["headers"]
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(429, "paypal_rate_limited"), (502, "paypal_error"), (503, "paypal_unreachable")],
+)
+def test_the_errors_of_the_second_gateway_are_described(
+    document: Any, status: int, code: str
+) -> None:
+    assert code in rules(document, status, PATH)[1]["code"]["enum"]
+
+
 def test_the_error_schema_matches_the_error_responses(document: Any) -> None:
     schema = document["components"]["schemas"]["Error"]
     changed, over = Changed("x", revision=1, amount=5), NoLongerOpen("succeeded")
