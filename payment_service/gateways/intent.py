@@ -58,6 +58,8 @@ class Intent:
     livemode: bool = False
     amount_received: int | None = None
     amount_capturable: int | None = None
+    manual_capture: bool = False
+    """Whether a confirmation only holds the money, until the shop captures it."""
     failure: Failure | None = None
     """The last failed payment, if the gateway still shows one."""
     missing: bool = False
@@ -78,6 +80,11 @@ class Intent:
     def costs(self, params: Mapping[str, Any]) -> bool:
         """Whether its amount and currency equal those of the parameters."""
         return (self.amount, self.currency) == (params["amount"], params["currency"])
+
+    def fits(self, params: Mapping[str, Any]) -> bool:
+        """Whether its price, and the time of its capture, are those of the parameters."""
+        is_manual = params.get("capture_method") == "manual"
+        return self.costs(params) and self.manual_capture == is_manual
 
     def asks_otherwise(self, params: Mapping[str, Any]) -> bool:
         """Whether it still asks the shopper for another amount or currency than the parameters.

@@ -64,6 +64,7 @@ def read_intent(found: Any) -> Intent:
         livemode=found.get("livemode") is True,
         amount_received=found.get("amount_received"),
         amount_capturable=found.get("amount_capturable"),
+        manual_capture=found.get("capture_method") == "manual",
         failure=_failure(found),
         raw=found,
     )

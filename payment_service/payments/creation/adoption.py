@@ -20,13 +20,14 @@ class Adoption:
 def choose(found: Iterable[Intent], params: Mapping[str, Any]) -> Adoption:
     """Choose the PaymentIntent whose payment is taken, else the newest payable one.
 
-    A payable one with another amount than the attempt's belongs to an earlier, failed attempt. The
-    shopper would pay a wrong price with it, so it is a stray.
+    A payable one with another amount than the attempt's, or with another capture method, belongs to
+    another attempt. The shopper would pay a wrong price with it, or at the wrong time, so it is a
+    stray.
     """
     payable = sorted(
         (intent for intent in found if intent.payable),
         key=lambda intent: (intent.status in TAKEN, intent.created, intent.id),
         reverse=True,
     )
-    chosen = next((i for i in payable if i.status in TAKEN or i.costs(params)), None)
+    chosen = next((i for i in payable if i.status in TAKEN or i.fits(params)), None)
     return Adoption(chosen, tuple(i for i in payable if i is not chosen and i.status not in TAKEN))

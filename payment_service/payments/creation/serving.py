@@ -41,14 +41,14 @@ def current(
 def is_of_another_price(
     context: Context, wanted: Wanted, record: OrderRecord, intent: Intent
 ) -> bool:
-    """Whether the shopper would pay another amount than the shop's request names.
+    """Whether the shopper would pay another amount than the request names, or at another time.
 
     Never once the payment is taken: the shopper pays nothing more then. An approval at a gated
     gateway is not taken yet.
     """
     if record.fingerprint == transitions.LOST_FINGERPRINT:
         taken = gated_transitions.PAID if context.is_gated(record) else TAKEN
-        return intent.status not in taken and not intent.costs(wanted.sent.params)
+        return intent.status not in taken and not intent.fits(wanted.sent.params)
     return intent.asks_otherwise(wanted.sent.params)
 
 

@@ -310,10 +310,10 @@ def adopted(record: OrderRecord, intent: Intent, now: float, what: str = "adopte
 def recorded(record: OrderRecord, intent: Intent, now: float, what: str) -> OrderRecord:
     """Record the PaymentIntent that the owner of the attempt created or found.
 
-    A paid one with another price belongs to a request whose record the store has lost. It must
-    not count as the result of the attempt's own request.
+    A paid one with another price or capture method belongs to a request whose record the store has
+    lost. It must not count as the result of the attempt's own request.
     """
-    own = intent.costs(record.sent.params)
+    own = intent.fits(record.sent.params)
     return (created if own else adopted)(record, intent, now, what)
 
 

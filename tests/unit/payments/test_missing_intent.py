@@ -456,7 +456,7 @@ def test_freed_order_takes_the_intent_that_its_account_has(live: LiveBench) -> N
 
 def test_nothing_is_freed_while_stripe_shows_the_intent(bench: Bench) -> None:
     first = bench.ask().intent.id
-    for status, advice in (("requires_payment_method", "Cancel it"), ("succeeded", "Cancel it")):
+    for status, advice in (("requires_payment_method", "Cancel it"), ("succeeded", "is paid")):
         record = bench.record()
         with pytest.raises(Changed, match=f"{first} with the status {status}.*{advice}"):
             bench.free()
