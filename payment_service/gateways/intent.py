@@ -60,6 +60,8 @@ class Intent:
     amount_capturable: int | None = None
     manual_capture: bool = False
     """Whether a confirmation only holds the money, until the shop captures it."""
+    given_back: bool = False
+    """Whether a gated gateway shows that all of its money was refunded."""
     failure: Failure | None = None
     """The last failed payment, if the gateway still shows one."""
     missing: bool = False

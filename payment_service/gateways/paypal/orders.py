@@ -86,6 +86,7 @@ def read_order(found: Any, expected: Expected) -> Intent:
         livemode=expected.livemode,
         amount_received=params["amount"] if status == "succeeded" else 0,
         amount_capturable=params["amount"] if status == "requires_capture" else 0,
+        given_back=bool(last) and last["status"] == "REFUNDED",
         failure=_failure(last, status),
         redirect_url=read_link(found, order_id) if status == "requires_action" else None,
         raw=found,

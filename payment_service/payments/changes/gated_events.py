@@ -54,6 +54,9 @@ def apply_gated_event(
             # The refund itself is recorded with the record that is there now.
             raise RecordChanged
         return effect
+    if named.intent.given_back:
+        # A person has refunded the forgotten payment: the order has none of that money.
+        return IGNORED
     return _adopt(context, record, named, deadline)
 
 

@@ -88,7 +88,9 @@ def resume_update(
 
 
 def _is_lost(context: Context, record: OrderRecord, request: UpdateRequest) -> bool:
-    ours = record.follow_up.sent[-1:] == (request.without_revision,)
+    # A creation may have begun another attempt since, which has the creation's fingerprint.
+    is_updates = record.fingerprint == LOST_FINGERPRINT
+    ours = is_updates and record.follow_up.sent[-1:] == (request.without_revision,)
     is_gated = context.is_gated(record)
     lost = is_unknown(record, context.clock()) and not record.follow_up.paid_before
     return ours and is_gated and lost

@@ -22,7 +22,7 @@ from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import gated_transitions
 from payment_service.payments.request.existing_order import CancelRequest, OrderRequest
 from tests.support.gated_bench import HOUR, GatedBench
-from tests.support.switch_bench import STRIPE_ONLY
+from tests.support.switch_bench import PAYPAL_ONLY, STRIPE_ONLY
 
 
 @pytest.fixture
@@ -203,6 +203,21 @@ def test_update_whose_answer_was_lost_is_resumed(bench: GatedBench, kind: str) -
     assert again.intent.id != payment_id
     assert bench.record().payment_intent_id == again.intent.id
     assert len(bench.paypal.orders) == 2
+
+
+def test_update_is_not_resumed_with_the_attempt_of_a_creation(bench: GatedBench) -> None:
+    """A creation at the old price has begun another attempt, which got no answer either."""
+    bench.given_out()
+    for send in (lambda: bench.update(2000), lambda: bench.ask(accepts=PAYPAL_ONLY)):
+        bench.break_paypal("lost_before")
+        with pytest.raises(PaymentError):
+            send()
+        bench.heal_paypal()
+        bench.now += 20
+    for _ in range(2):
+        with pytest.raises(PaymentError):
+            bench.update(2000)
+        assert bench.ask(accepts=PAYPAL_ONLY).intent.amount == 1099
 
 
 def test_update_of_an_approved_payment_is_rejected(bench: GatedBench) -> None:

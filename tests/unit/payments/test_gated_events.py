@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from payment_service.errors import InFlight, PaymentError
+from payment_service.payments.changes.free import check_missing, free_order
 from payment_service.payments.gated.complete import complete_with_link
-from sandbox.paypal.acts import change_capture
+from sandbox.paypal.acts import change_capture, refund
 from tests.support.gated_bench import HOUR, GatedBench
 
 APPROVED, COMPLETED = "CHECKOUT.ORDER.APPROVED", "PAYMENT.CAPTURE.COMPLETED"
@@ -202,6 +203,23 @@ def test_order_paid_before_takes_no_event(bench: GatedBench) -> None:
     sent = bench.captures_sent()
     assert bench.apply_paypal(last(bench, APPROVED)) == "paid_before"
     assert bench.captures_sent() == sent
+
+
+def test_late_event_about_a_refunded_payment_changes_nothing(bench: GatedBench) -> None:
+    """A person has refunded the forgotten payment, and freed the order."""
+    first = bench.approved()
+    bench.complete()
+    completed = last(bench, COMPLETED)
+    bench.lose()
+    bench.now += 7 * HOUR
+    bench.approved()
+    bench.tried()
+    refund(bench.paypal, first)
+    free_order(bench.context, check_missing(bench.context, bench.record().order, bench.soon()), "")
+    second = bench.ask().intent.id
+    assert bench.apply_paypal(completed) == "ignored"
+    assert (bench.record().payment_intent_id, bench.payable()) == (second, [second])
+    assert "order.paid" not in bench.deliver_all()
 
 
 def test_event_about_the_forgotten_payment_lifts_the_fence(bench: GatedBench) -> None:
