@@ -18,14 +18,17 @@ NAMED = 5
 
 
 @click.command("copy-store")
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
+@click.argument("source", metavar="FROM", envvar="COPY_FROM")
+@click.argument("target", metavar="TO", envvar="COPY_TO")
 @click.option("--overwrite", is_flag=True, help="Where records differ, take FROM's: TO is unused.")
 def copy_store(source: str, target: str, overwrite: bool) -> None:
     """Copy every record from one key store to another.
 
     FROM is KEY_STORE_URL until now, TO the one from now on. Stop the service first. If the copy is
     interrupted, run it again: it leaves alone what TO already has. Exit code 1: records differ.
+
+    Every user of the machine sees a command's arguments: give URLs with a password as COPY_FROM and
+    COPY_TO in the environment.
     """
     # The command itself reports a failure; the service repeats a store's warnings at its start.
     logging.getLogger("payment_service.key_store").setLevel(logging.CRITICAL)

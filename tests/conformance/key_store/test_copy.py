@@ -39,11 +39,11 @@ def test_differing_records_are_kept_and_reported() -> None:
     assert [each.locked_until for each in target.scan()] == [1.0]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "flask", "--app", "stripe_back_end_api", "copy-store", *arguments],
         cwd=ROOT,
-        env={name: text for name, text in os.environ.items() if not name.startswith("STRIPE_")},
+        env={n: text for n, text in os.environ.items() if not n.startswith("STRIPE_")} | environ,
         capture_output=True,
         text=True,
         timeout=60,
@@ -56,6 +56,15 @@ def test_a_copy_at_a_shell_says_how_many(tmp_path: Path) -> None:
     source.claim(record("A-1", 1.0))
     source.close()
     done = run(f"SQLITE:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db")
+    assert (done.stdout, done.stderr) == ("1 records copied, 0 were there already\n", "")
+
+
+def test_urls_come_from_the_environment(tmp_path: Path) -> None:
+    """Arguments are seen by every user of the machine, and a URL may hold a password."""
+    source = open_key_store(f"sqlite:///{tmp_path}/old.db")
+    source.claim(record("A-1", 1.0))
+    source.close()
+    done = run(COPY_FROM=f"sqlite:///{tmp_path}/old.db", COPY_TO=f"sqlite:///{tmp_path}/new.db")
     assert (done.stdout, done.stderr) == ("1 records copied, 0 were there already\n", "")
 
 
