@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.access.live_mode import refuse_unsafe
 from payment_service.access.paypal_events import PayPalEvents
@@ -40,8 +42,7 @@ if TYPE_CHECKING:
     from payment_service.gateways.paypal.opening import PayPalApp
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """The settings and the clients file, checked together. `clients` is None if access is open."""
 
     settings: Settings
@@ -53,8 +54,7 @@ class Configuration:
 inherited: Configuration | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """The components of a service. `clients` is None if access is open."""
 
     settings: Settings

@@ -6,8 +6,9 @@ An operator's access is of its own kind: its key works on the operator's routes 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, field
 
 from payment_service.errors import Forbidden, Unauthorized
 from payment_service.payments.request.create import Fields, PaymentRequest, check_request
@@ -31,8 +32,7 @@ BROWSER_FIELDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """The caller. `signed` holds the request fields that the caller cannot choose."""
 
     kind: Literal["open", "token", "api_key", "operator"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from payment_service.background.shop_webhook import ShopListener
 from payment_service.http_client.client import Network
@@ -28,8 +29,7 @@ REST_SECONDS = 30.0
 Post = Callable[[bytes], int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Receiver:
+class Receiver(Struct, frozen=True):
     """The URL of a shop's server, and the secrets that sign the events for it."""
 
     url: str

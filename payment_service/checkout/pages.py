@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+
+from msgspec import Struct
 
 _HERE = Path(__file__).parent
 
@@ -39,8 +40,7 @@ _STRIPE_CONNECT = "https://api.stripe.com"
 _STRIPE_FRAMES = "https://js.stripe.com https://hooks.stripe.com"
 
 
-@dataclass(frozen=True, slots=True)
-class Demo:
+class Demo(Struct, frozen=True):
     """The URLs of the demo's other servers, as the browser reaches them; None if one is absent.
 
     `stage_url` is the server that runs the tutorials' code for comparison. `api_key` is that of the
@@ -56,8 +56,7 @@ class Demo:
     client_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A static response."""
 
     body: bytes

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from payment_service.gateways.send_report import Meaning, Verdict
 from payment_service.http_client.connection import Response
 
@@ -63,8 +65,7 @@ class Call:
         return self.unresolved > 1
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A JSON answer. `headers` has lower-case names."""
 
     body: Any

@@ -13,15 +13,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from payment_service.errors import Misconfigured, PaymentError, Refused
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import PaidBefore
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(Struct, frozen=True):
     """The payment is `succeeded`, or `processing` while the provider or a bank still works on it.
 
     `replayed`: not this send moved the money, but an earlier one.
@@ -31,8 +30,7 @@ class Captured:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PayerNeeded:
+class PayerNeeded(Struct, frozen=True):
     """The shopper must act on the provider's page again, for the same payment.
 
     `declined`: the shopper had approved it, and the card or account was declined. The next capture
@@ -44,8 +42,7 @@ class PayerNeeded:
     redirect_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureOver:
+class CaptureOver(Struct, frozen=True):
     """This send took nothing, and no later one will.
 
     `intent`: the payment as it was read: voided, or declined at its one capture. Then no earlier
@@ -57,8 +54,7 @@ class CaptureOver:
     intent: Intent | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentGone:
+class PaymentGone(Struct, frozen=True):
     """The provider knows no such payment.
 
     It is over only if no earlier send of a capture may still arrive; otherwise unknown.
@@ -67,8 +63,7 @@ class PaymentGone:
     error: Refused
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRefused:
+class AccountRefused(Struct, frozen=True):
     """The provider refuses our account or its permissions, so this call moved nothing.
 
     It tells nothing about an earlier call for the same claim: keep the claim if one is unresolved.
@@ -77,8 +72,7 @@ class AccountRefused:
     error: Misconfigured
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureUnclear:
+class CaptureUnclear(Struct, frozen=True):
     """An unknown outcome: never give it up, ask again.
 
     `nothing_sent`: no send of this call left, because there was no access token. `alarm`: the

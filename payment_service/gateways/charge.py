@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """The last attempt to pay a PaymentIntent, as the gateway shows it.
 
     `capture_before`: when the authorization lapses (Unix seconds, gateway clock), None unless it

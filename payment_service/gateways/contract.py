@@ -9,8 +9,9 @@ Each provider has its own folder here. tests/conformance/gateways checks each ag
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from payment_service.gateways.capture_outcome import CaptureOutcome
 from payment_service.gateways.charge import Charge
@@ -32,8 +33,7 @@ class NoSuchIntent(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class NamedPayment:
+class NamedPayment(Struct, frozen=True):
     """A payment at a gated gateway that names an order, whatever its price.
 
     `sent`: the parameters under which the gateway reads it from now on.

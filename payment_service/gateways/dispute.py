@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 # Final statuses. An inquiry ends as `closed`; it never moves money.
 CLOSED = frozenset({"won", "lost", "closed"})
@@ -10,8 +10,7 @@ CLOSED = frozenset({"won", "lost", "closed"})
 STATUSES = CLOSED | {"needs_response", "under_review"}
 
 
-@dataclass(frozen=True, slots=True)
-class Dispute:
+class Dispute(Struct, frozen=True):
     """One dispute, or an inquiry that may become one. `created`, `respond_by`: Unix seconds.
 
     `refundable`: whether the gateway still accepts refunds of the payment.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from payment_service.gateways.dispute import Dispute
 from payment_service.gateways.refund import Refund
@@ -10,8 +10,7 @@ from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import Order
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentEvent:
+class PaymentEvent(Struct, frozen=True):
     """One event: the PaymentIntent to retrieve, and the order that it may belong to.
 
     `type` is the gateway's own event type, for the history. `is_creation`: the event only reports
@@ -32,8 +31,7 @@ class PaymentEvent:
     is_refund: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RefundEvent:
+class RefundEvent(Struct, frozen=True):
     """A refund was made or changed, by this service or in the provider's dashboard.
 
     `order`: the order that the metadata names. None if it names none, as for a dashboard's refund:
@@ -49,8 +47,7 @@ class RefundEvent:
     refund: Refund | None
 
 
-@dataclass(frozen=True, slots=True)
-class DisputeEvent:
+class DisputeEvent(Struct, frozen=True):
     """A dispute was opened or changed; only the PaymentIntent names the order.
 
     `dispute`: its state at the time of the event, which may be past.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 # Nothing appears at a gateway later than this after its send ended: neither a request that is still
 # under way, nor the object of a 500 (docs/exactly-once.md, Assumptions).
 LATEST_ARRIVAL_SECONDS = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayFacts:
+class GatewayFacts(Struct, frozen=True):
     """The guarantees of one provider.
 
     `name`: the provider's name in settings and records. `key_life_seconds`: the minimum time for

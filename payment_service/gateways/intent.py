@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from payment_service.key_store.contract import Order
 
 CANCELED, SUCCEEDED = "canceled", "succeeded"
@@ -28,8 +30,7 @@ STATUSES = TAKEN | {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A failed payment.
 
     `name` distinguishes it from the other failures of the PaymentIntent. `code` is the gateway's

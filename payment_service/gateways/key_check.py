@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 CHECK_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class KeyCheck:
+class KeyCheck(Struct, frozen=True):
     """The result; `sentence` is the provider's or libcurl's, without secrets, unless accepted."""
 
     result: Literal["accepted", "refused", "unknown"]

@@ -13,31 +13,28 @@ gated gateway.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from payment_service.errors import PaymentError, Refused
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.refund import Refund
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """`replayed`: Stripe returned a saved answer, with the PaymentIntent as it was back then."""
 
     intent: Intent
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Refunded:
+class Refunded(Struct, frozen=True):
     """`replayed`: Stripe returned a saved answer, with the refund as it was back then."""
 
     refund: Refund
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """A definitive rejection.
 
     `replayed`: it is the saved answer to an earlier send under the same key.
@@ -49,15 +46,13 @@ class Declined:
     after_unresolved: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class KeyMisused:
+class KeyMisused(Struct, frozen=True):
     """400 idempotency_error; tells us nothing about the outcome of the key's own request."""
 
     error: PaymentError
 
 
-@dataclass(frozen=True, slots=True)
-class Unclear:
+class Unclear(Struct, frozen=True):
     """An unknown outcome.
 
     `saved_5xx`: Stripe will return this 5xx for the key forever, so a resend is useless.
@@ -74,8 +69,7 @@ class Unclear:
     from_before: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PaidBefore:
+class PaidBefore(Struct, frozen=True):
     """The gateway refused because it has already taken a payment with this order's name (rule 21).
 
     So the order is paid and the record has forgotten it: raise an alarm, and send nothing more.

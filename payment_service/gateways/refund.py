@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from payment_service.gateways.intent import names_order
 from payment_service.key_store.contract import Order
@@ -18,8 +19,7 @@ UNDER_WAY = frozenset({"pending", "requires_action"})
 STATUSES = UNDER_WAY | WITHOUT_EFFECT | {"succeeded"}
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Struct, frozen=True):
     """One refund as the gateway returned it. `created`: Unix seconds, gateway clock.
 
     `failure_reason`: the gateway's word for why it failed, None if it did not.

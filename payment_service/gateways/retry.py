@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.send_report import RetryDetails, Verdict
@@ -37,8 +38,7 @@ class SendFailed(Exception):
         self.verdict = verdict
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """The one retry loop for sends: the maximum number of sends and the back-off."""
 
     max_sends: int = 3

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 
 class Meaning(Enum):
@@ -19,8 +20,7 @@ class Meaning(Enum):
     NO_ANSWER = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The classification of one failed send. `status` is None if no answer arrived.
 
     `original_request`: the id of the request whose answer Stripe saved under the key. It equals
@@ -47,8 +47,7 @@ class Verdict:
         return self.meaning is Meaning.FAILED and not self.again and saved
 
 
-@dataclass(frozen=True, slots=True)
-class RetryDetails:
+class RetryDetails(Struct, frozen=True):
     """Report of one failed send that a retry follows."""
 
     send: int
@@ -56,8 +55,7 @@ class RetryDetails:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """One request to a gateway and its result. `verdict` is None if it succeeded.
 
     `phase`: the step that failed, if no answer arrived. `cause`: the reason, without secrets.

@@ -12,11 +12,11 @@ import time
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import certifi
 import pycurl
+from msgspec import Struct
 
 from payment_service import __version__
 from payment_service.http_client.connection import Connection, Response, milliseconds
@@ -30,8 +30,7 @@ USER_AGENT = f"stripe-back-end-api/{__version__}"
 _LOOPBACK = "localhost,127.0.0.0/8,::1"
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Struct, frozen=True):
     """The way out of this machine: a proxy for https:// and the certificate authorities.
 
     `no_proxy`: hosts, domains and networks, separated by commas, or `*`. `ca_bundle`: a PEM file.

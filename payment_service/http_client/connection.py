@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import pycurl
+from msgspec import Struct
 
 from payment_service.http_client.failures import HttpFailure, failure_of
 
@@ -51,8 +51,7 @@ _OPTIONS: dict[int, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """A whole answer. `headers` has lower-case names."""
 
     status: int

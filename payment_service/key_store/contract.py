@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 State = Literal["pending", "created", "rejected"]
 
 # How a page lists the records: by the payment's status, and by the state of those without a
@@ -70,8 +72,7 @@ class StoreUnavailable(StoreError):
         self.cause: Cause = cause
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """The identity of a record: mode, client and the client's name for the order."""
 
     livemode: bool
@@ -139,8 +140,7 @@ class Selection:
     """Only records with an earlier `updated_at`."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Position:
+class Position(Struct, frozen=True, order=True):
     """The place of a record in a list: pages go from the highest position to the lowest."""
 
     updated_at: float

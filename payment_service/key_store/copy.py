@@ -6,13 +6,12 @@ two stores differ, one of them has served since, and only a person knows which.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from payment_service.key_store.contract import KeyStore, Order
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(Struct, frozen=True):
     """How many records were copied, how many the target had, and which orders differ."""
 
     copied: int

@@ -10,8 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 # A single lost answer says nothing. Five creations that fail in a row within ten seconds, without a
 # success between them, are an outage.
@@ -27,8 +28,7 @@ def _ignore(gateway: str, change: Change) -> None:
     """Ignore the change."""
 
 
-@dataclass(slots=True)
-class _Circuit:
+class _Circuit(Struct):
     """`failures`: when the last creations failed, without an answer after them."""
 
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=FAILURES))

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from payment_service.errors import Misconfigured
 from payment_service.gateways.contract import GatedGateway, Gateway, PaymentMoney
 from payment_service.gateways.intent import Intent
@@ -21,8 +23,7 @@ from payment_service.payments.record.transitions import LEASE_SECONDS, Lease
 from payment_service.payments.shop_events.catalogue import with_event, with_gateway_named
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """Durations in seconds.
 
     `lock` is longer than any request works on an order. A claim that its owner does not renew

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from payment_service.payments.circuits import Circuits
 
 
-@dataclass(frozen=True, slots=True)
-class Failover:
+class Failover(Struct, frozen=True):
     """The terms of a switch.
 
     `after_seconds`: the part of a request's time that the first gateway gets, where the second one

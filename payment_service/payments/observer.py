@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from payment_service.key_store.contract import Order
 
@@ -60,8 +61,7 @@ What = Literal[
 """Every event. A closed set: the metrics count each from the start of a process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """A step in the life of an order. `what` is a metric label."""
 
     what: What

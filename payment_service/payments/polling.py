@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from payment_service.errors import InFlight
 from payment_service.gateways.deadline import Deadline
@@ -13,8 +14,7 @@ from payment_service.payments.context import Context
 FIRST_POLL_SECONDS, POLL_GROWTH, MOST_POLL_SECONDS = 0.05, 1.6, 0.5
 
 
-@dataclass(slots=True)
-class Polling:
+class Polling(Struct):
     """The waits of one request. `seconds`: how long the next one takes."""
 
     context: Context

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, TypeVar
+
+from msgspec.structs import asdict
 
 from payment_service.errors import Misconfigured, StoreDown
 from payment_service.gateways.facts import GatewayFacts

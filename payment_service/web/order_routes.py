@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
+from msgspec.structs import asdict
 
 from payment_service.gateways.intent import Intent
 from payment_service.payments.request.existing_order import (

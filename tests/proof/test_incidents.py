@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from payment_service.errors import InFlight, OrderReused, PaymentError, Refused, StoreDown
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
@@ -150,7 +151,9 @@ def test_powertools_python_8386_locked_record_is_not_reclaimed(
 def test_powertools_typescript_5714_finished_record_is_kept(
     bench: FlowBench,
 ) -> None:
-    stale = transitions.first_claim(bench.wanted(), replace(bench.context.lease(), seconds=1.0))
+    stale = transitions.first_claim(
+        bench.wanted(), structs.replace(bench.context.lease(), seconds=1.0)
+    )
     bench.records.claim(stale)
     bench.now += 2
     finished = bench.ask()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from msgspec import Struct
+
 from payment_service.gateways.calls import Answer, Call, ErrorStatus, Http, plain_id
 from payment_service.gateways.paypal.params import encoded
 from payment_service.gateways.paypal.paths import TOKEN
@@ -48,8 +50,7 @@ class ErrorAnswer(ErrorStatus):
         self.problem = _problem(response.body)
 
 
-@dataclass(frozen=True, slots=True)
-class PayPalApi:
+class PayPalApi(Struct, frozen=True):
     """The requests of one REST app; shared by all threads. Implements gateways.send.Api."""
 
     http: Http

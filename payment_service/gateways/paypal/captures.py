@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from payment_service.errors import CardRefused, PaymentError, Refused
 from payment_service.gateways.capture_outcome import (

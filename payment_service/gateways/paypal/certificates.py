@@ -6,7 +6,6 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography.exceptions import InvalidSignature
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import Certificate, load_pem_x509_certificate
+from msgspec import Struct
 
 from payment_service.gateways.calls import Http
 from payment_service.http_client.failures import HttpFailure
@@ -39,8 +39,7 @@ class Unavailable(Exception):
     """PayPal did not answer with the certificate: the event must be delivered again."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     key: RSAPublicKey
     until: datetime
 

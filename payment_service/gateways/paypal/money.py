@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
 
 from payment_service.errors import BadRequest, PaymentError, Refused, StripeFailed
 from payment_service.gateways.calls import Answer
@@ -51,8 +52,7 @@ class Post(Protocol):
     ) -> T | Failed: ...
 
 
-@dataclass(frozen=True, slots=True)
-class PayPalMoney:
+class PayPalMoney(Struct, frozen=True):
     """A PaymentMoney. `sent`: the parameters of the order's creation."""
 
     sent: SentParams

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from payment_service.gateways.paypal.api_calls import LIVE_BASE, SANDBOX_BASE, PayPalApi
 from payment_service.gateways.paypal.certificates import Certificates
@@ -17,8 +18,7 @@ from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class PayPalApp:
+class PayPalApp(Struct, frozen=True):
     """A REST app of a PayPal account, and the shop's pages that PayPal returns the shopper to."""
 
     client_id: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from payment_service.gateways.contract import NamedPayment
 from payment_service.gateways.intent import CANCELED, Failure, Intent
@@ -43,8 +44,7 @@ class UnreadableOrder(ValueError):
     """PayPal's answer is not the order that we asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """The order that an answer must be about. `id` is None while it is being created."""
 
     params: Mapping[str, Any]

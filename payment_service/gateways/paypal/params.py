@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from payment_service.gateways.payment_fields import PaymentFields, Unsuited
 from payment_service.gateways.paypal.amounts import DECIMALS, MOST_WHOLE_DIGITS, value_of
@@ -26,8 +27,7 @@ UNSUITED_FIELDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
+class Pages(Struct, frozen=True):
     """The shop's pages to which PayPal sends the shopper, and what PayPal's page shows.
 
     `{order_id}` in a URL becomes the order's id. `landing_page`: LOGIN, NO_PREFERENCE, or

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from payment_service.errors import Refused
 from payment_service.gateways.calls import Call
@@ -35,8 +36,7 @@ _STATUSES = {
 _HAS_REFUNDS = frozenset({"REFUNDED", "PARTIALLY_REFUNDED"})
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedPayment:
+class CapturedPayment(Struct, frozen=True):
     """The captured payment of an order, and its refunds, newest first.
 
     `id` is None if nothing was captured.

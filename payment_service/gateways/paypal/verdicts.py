@@ -22,15 +22,15 @@ with a new token, a resend is always the same bytes under the same request id.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from payment_service.gateways.calls import plain_id
 from payment_service.gateways.retry_after import retry_after
 from payment_service.gateways.send_report import Meaning, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """PayPal's error: its name, the first issue, and the sentence, which may change.
 
     `page`: where the shopper must act, if the error links to it.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_plus
 
+from msgspec import Struct
 from msgspec.json import decode
 
 from payment_service.gateways.calls import Answer, Call, ErrorStatus, Http
@@ -35,8 +35,7 @@ class ErrorAnswer(ErrorStatus):
         self.error: Mapping[str, Any] | None = found if isinstance(found, dict) else None
 
 
-@dataclass(frozen=True, slots=True)
-class StripeApi:
+class StripeApi(Struct, frozen=True):
     """The requests of one account; shared by all threads."""
 
     http: Http

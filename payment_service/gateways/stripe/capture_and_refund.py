@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from payment_service.errors import Refused, StripeFailed
 from payment_service.gateways.calls import Answer, Call
@@ -149,8 +150,7 @@ class CaptureAndRefund:
             raise StripeFailed("Stripe did not show the refunds or the charge.") from refused
 
 
-@dataclass(frozen=True, slots=True)
-class _Page(Generic[M]):
+class _Page(Struct, Generic[M], frozen=True):
     objects: list[M]
     next_after: str | None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.deadline import Deadline
@@ -18,8 +19,7 @@ CLOCK_SKEW_SECONDS = 30.0
 _KEY = re.compile("[ -~]{1,255}")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyedCalls:
+class KeyedCalls(Struct, frozen=True):
     """Builds the calls whose second execution would cost money."""
 
     clock: Callable[[], float]

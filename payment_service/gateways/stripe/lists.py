@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.errors import Refused, StripeFailed
 from payment_service.gateways.calls import Answer, Call
@@ -40,8 +42,7 @@ class Ask(Protocol):
     def __call__(self, call: Call, deadline: Deadline, read: Callable[[Answer], T]) -> T: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """Whole seconds of Stripe's clock, first and last inclusive; `last` None means up to now."""
 
     first: int
@@ -53,8 +54,7 @@ class Stretch:
         return {"gte": self.first} | ({} if self.last is None else {"lte": self.last})
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """The wanted PaymentIntents of a page, and the cursor of the next page.
 
     The cursor of a list is the id of its last object; that of a search is its next_page.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.send_report import RetryDetails, Send
@@ -15,8 +16,7 @@ from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """A client's own Stripe account: a secret key of its own, a Connect account, or both."""
 
     secret_key: Secret | None = None

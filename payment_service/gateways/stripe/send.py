@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from payment_service.gateways.calls import Answer, Call, plain_id
 from payment_service.gateways.send_report import Verdict
@@ -12,8 +12,7 @@ from payment_service.gateways.stripe.verdicts import judge
 from payment_service.http_client.connection import Response
 
 
-@dataclass(frozen=True, slots=True)
-class StripeSends:
+class StripeSends(Struct, frozen=True):
     """The sends of one account; implements gateways.send.Api."""
 
     api: StripeApi

@@ -49,8 +49,7 @@ class Signed:
     """Whether the secret that signed it covers the orders of a client (None: of no client)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(Struct, frozen=True):
     """The client and account that an event names before its signature is verified."""
 
     client_id: str | None = None

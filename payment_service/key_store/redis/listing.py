@@ -12,10 +12,10 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from msgspec import Struct
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from payment_service.key_store.contract import KeyRecord, Position, Selection
@@ -34,8 +34,7 @@ SHARDS = 64
 ReadAll = Callable[[Sequence[str]], Sequence[KeyRecord | None]]
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True, order=True):
     score: float
     member: bytes
     name: str

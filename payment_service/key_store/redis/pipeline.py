@@ -6,10 +6,10 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import Struct
 from redis import ConnectionPool, RedisError
 from redis.exceptions import AskError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -244,8 +244,7 @@ def _read(connection: Any, give_up_at: float) -> Any:
         return refused
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
+class _Failed(Struct, frozen=True):
     """The failure of a whole send to one server."""
 
     cause: RedisError

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Command = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(Struct, frozen=True):
     """A script and its SHA-1, by which Redis runs it once it is loaded."""
 
     text: str
@@ -21,8 +21,7 @@ class Script:
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class ListEntry:
+class ListEntry(Struct, frozen=True):
     """The record's place in the lists that pages are read from, by the names of their sets."""
 
     member: str
@@ -52,8 +51,7 @@ class ListEntry:
         return [*self.before(), *removals]
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
+class ScriptCall(Struct, frozen=True):
     """A call of a script on one record; the command `around` is sent before and after it.
 
     `more_keys`: further keys, which are in the same slot.

@@ -8,7 +8,9 @@ docs/exactly-once.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct, structs
 
 from payment_service.errors import (
     AlreadyCaptured,
@@ -41,8 +43,7 @@ from payment_service.payments.request.existing_order import CaptureRequest
 _ANOTHER = "Another request captures this order right now."
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureAnswer:
+class CaptureAnswer(Struct, frozen=True):
     """The captured PaymentIntent. `replayed`: it had been captured before."""
 
     intent: Intent
@@ -50,8 +51,7 @@ class CaptureAnswer:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Claimed:
+class _Claimed(Struct, frozen=True):
     """The entry that we own. `in_doubt`: an earlier send of this capture may still arrive."""
 
     record: OrderRecord
@@ -216,7 +216,7 @@ class _Capturing:
         gateway = self._context.gateway_of(claimed.record)
         with claimed.lease.renewed():
             outcome = gateway.capture(entry.intent_id, entry.sent, key, self._deadline)
-        claimed = replace(claimed, record=claimed.lease.record)
+        claimed = structs.replace(claimed, record=claimed.lease.record)
         if isinstance(outcome, Made) and not outcome.replayed:
             self._sent = True
             return self._made(claimed, outcome.intent)

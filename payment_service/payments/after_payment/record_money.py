@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
 
 from payment_service.errors import Misconfigured
 from payment_service.gateways.contract import Gateway
@@ -22,8 +24,7 @@ from payment_service.payments.record.order_record import OrderRecord
 AUTHORIZED, PAID = "requires_capture", "succeeded"
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(Struct, frozen=True):
     """The money of a payment as the gateway shows it. None: the caller did not fetch that part."""
 
     refunds: Sequence[Refund] | None = None

@@ -14,7 +14,9 @@ key. The numbers in comments are those of the rules in docs/exactly-once.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from payment_service.errors import PaymentError, RefundReused, StripeFailed
 from payment_service.gateways.deadline import Deadline
@@ -53,8 +55,7 @@ from payment_service.payments.request.existing_order import RefundRequest
 MAX_GENERATIONS_PER_REQUEST = 3
 
 
-@dataclass(frozen=True, slots=True)
-class RefundAnswer:
+class RefundAnswer(Struct, frozen=True):
     """The current state of a refund. `amount_refunded`: the order's total, without failed refunds.
 
     `replayed`: an earlier request had made it.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
 
 from payment_service.errors import PaymentError
 from payment_service.key_store.contract import StoreUnavailable
@@ -17,8 +19,7 @@ from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """The end of the work on the claimed entry. Changes it only if it is still ours."""
 
     context: Context

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
@@ -18,16 +19,14 @@ ASK_AGAIN_SECONDS = 60.0
 ANOTHER_REQUEST = "Another request works on this refund right now."
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """The record, and then the gateway's list of refunds: in this order, see rule 26."""
 
     record: OrderRecord
     refunds: list[Refund]
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True):
     """The entry that we own. `in_doubt`: another send of its key may have made or make the refund.
 
     `leased_at`: before the claim was written, in seconds of the deadline's clock.
@@ -39,23 +38,20 @@ class Claimed:
     leased_at: float = -math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The gateway has the refund. `replayed`: its answer was a saved one."""
 
     refund: Refund
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class KeyOver:
+class KeyOver(Struct, frozen=True):
     """The gateway saved a rejection under the key before: it made nothing, and never will."""
 
     cause: PaymentError
 
 
-@dataclass(frozen=True, slots=True)
-class KeySpent:
+class KeySpent(Struct, frozen=True):
     """The outcome is unknown, and the key tells nothing more: not now, and not later."""
 
     cause: PaymentError

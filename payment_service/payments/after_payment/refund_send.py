@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from payment_service.errors import InFlight, PaymentError, Refused, StripeFailed
 from payment_service.gateways.deadline import Deadline
@@ -24,8 +26,7 @@ from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 
 
-@dataclass(frozen=True, slots=True)
-class RefundSend:
+class RefundSend(Struct, frozen=True):
     """The sends of one request."""
 
     context: Context

@@ -6,8 +6,10 @@ The operator's page turns these facts into sentences.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN
@@ -31,8 +33,7 @@ OpenItem = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderDetails:
+class OrderDetails(Struct, frozen=True):
     """Instants are in Unix seconds.
 
     `gateway`: where the order's attempt was or will be sent. `leftovers`: attempts at another

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from payment_service.key_store.contract import LISTED_STATUSES, Position, Selection
 from payment_service.key_store.listing import PAGE_RECORDS, position_of
@@ -25,8 +26,7 @@ PENDING = "pending"
 MAX_READS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFilter:
+class OrderFilter(Struct, frozen=True):
     """A filter of orders. Empty and None mean any; instants are in Unix seconds.
 
     `statuses` are those of OrderStatus. `until` is exclusive.
@@ -56,16 +56,14 @@ class OrderFilter:
         return not self.statuses or listed.status.status in self.statuses
 
 
-@dataclass(frozen=True, slots=True)
-class ListedOrder:
+class ListedOrder(Struct, frozen=True):
     """An order of a list, and the names of its alarms."""
 
     status: OrderStatus
     alarms: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderPage:
+class OrderPage(Struct, frozen=True):
     """A page of a list, and the cursor of the next one; None after the last page."""
 
     orders: tuple[ListedOrder, ...]

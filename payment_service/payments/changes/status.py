@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import DisputeEntry, RefundEntry
 from payment_service.payments.record.order_record import OrderRecord
 
 
-@dataclass(frozen=True, slots=True)
-class OrderStatus:
+class OrderStatus(Struct, frozen=True):
     """`status` is Stripe's, or in_flight, unknown or rejected where there is no PaymentIntent yet.
 
     Instants in Unix seconds. `waiting` counts the events on their way to the shop. `disputed`:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from payment_service.errors import Changed
 from payment_service.gateways.intent import Intent
@@ -11,8 +11,7 @@ from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.request.existing_order import UpdateRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Updated:
+class Updated(Struct, frozen=True):
     """`revision` counts the updates; `replayed`: this update had already been applied."""
 
     intent: Intent

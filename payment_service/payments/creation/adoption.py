@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from payment_service.gateways.intent import TAKEN, Intent
 
 
-@dataclass(frozen=True, slots=True)
-class Adoption:
+class Adoption(Struct, frozen=True):
     """`strays`: the other payable PaymentIntents, whose client_secret no client was given."""
 
     chosen: Intent | None

@@ -5,7 +5,7 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from payment_service.errors import InFlight, PaymentError
 from payment_service.gateways.contract import NamedPayment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from payment_service.gateways.contract import Gateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
@@ -10,8 +10,7 @@ from payment_service.gateways.intent import Intent
 from payment_service.payments.creation.missing_intent import fetch_again, missing
 
 
-@dataclass(frozen=True, slots=True)
-class Cancellation:
+class Cancellation(Struct, frozen=True):
     """The PaymentIntent after the attempt to cancel it. `ours`: this call canceled it."""
 
     intent: Intent

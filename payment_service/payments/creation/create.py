@@ -16,7 +16,8 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from payment_service.errors import (
     GatewayNotAccepted,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from payment_service.errors import AlreadyPaid, PaymentError, Refused, StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
@@ -63,7 +65,7 @@ class GatedAttempt:
             leases.drop(self._own)
         # A renewal after the attempt's end may have written a newer version.
         if isinstance(end, AttemptOver | GatewayFailed):
-            return replace(end, record=self._own.record)
+            return structs.replace(end, record=self._own.record)
         return end
 
     def _carry_out(self) -> AttemptResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.intent import Intent
@@ -10,8 +10,7 @@ from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.payments.record.order_record import OrderRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True):
     """We own the attempt and may send it. `inherited`: another process may have sent it before.
 
     `sent_until`: when the last of those sends had ended (Unix seconds); None: recently.
@@ -29,8 +28,7 @@ class Claimed:
     leaving: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """The order's PaymentIntent. `replayed`: it had one before this request."""
 
     intent: Intent
@@ -38,8 +36,7 @@ class Created:
     gateway: str = DEFAULT_GATEWAY
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptOver:
+class AttemptOver(Struct, frozen=True):
     """The attempt can hold no payable PaymentIntent whose secret was released (rule 3).
 
     `failed`: the saved 5xx that Stripe returned to this request for the attempt's key, if any.
@@ -49,8 +46,7 @@ class AttemptOver:
     failed: PaymentError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayFailed:
+class GatewayFailed(Struct, frozen=True):
     """The gateway left the attempt unknown, and it is ours: release it, or pass the order over.
 
     `saved_5xx`: a look-up must come before the attempt's key is sent again.
@@ -61,8 +57,7 @@ class GatewayFailed:
     saved_5xx: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LookAgain:
+class LookAgain(Struct, frozen=True):
     """The record may have changed: read it, and continue from there."""
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
@@ -13,8 +14,7 @@ from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.order_record import OrderRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Approvals:
+class Approvals(Struct, frozen=True):
     """Reads the unfinished payments of one store at their gated gateways, when a look is due.
 
     It captures what is approved, and settles the captures of processes that are gone. It has no

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
+from msgspec import Struct
+
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS, GatewayFacts
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY, SentParams
@@ -90,8 +92,7 @@ class Wanted:
     accepts: frozenset[str] = frozenset({DEFAULT_GATEWAY})
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """The terms of a claim: owner, start (Unix seconds) and duration; each has its own `owner`."""
 
     owner: str

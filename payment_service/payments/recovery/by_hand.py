@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from payment_service.errors import InFlight, NotFound
 from payment_service.gateways.contract import NoSuchIntent
@@ -40,8 +41,7 @@ Action = Literal["cancel", "capture", "refund", "resolve"]
 BY_HAND = "by hand"
 
 
-@dataclass(frozen=True, slots=True)
-class ByHand:
+class ByHand(Struct, frozen=True):
     """The actions of one person, `by`, on the orders of one account."""
 
     orders: Orders

@@ -8,7 +8,9 @@ look-ups, written together with the attempt that followed: if a process dies, ot
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline
@@ -24,8 +26,7 @@ from payment_service.payments.recovery.strays import STRAY_CANCELED, settle_stra
 CLAIM_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class LateLookUps:
+class LateLookUps(Struct, frozen=True):
     """Runs the late look-ups of one store. It has no state, so any number of processes may run it.
 
     `context_of` returns the dependencies for a client's account.

@@ -11,8 +11,10 @@ can make any more is closed, which gives its amount back to other refunds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
+
+from msgspec import Struct
 
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
@@ -38,8 +40,7 @@ from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import retry_on_race
 
 
-@dataclass(frozen=True, slots=True)
-class MoneyFound:
+class MoneyFound(Struct, frozen=True):
     """The result of a check, each 0 or 1."""
 
     noted: bool = False
@@ -65,8 +66,7 @@ def has_open_money(record: OrderRecord) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class MoneyCheck:
+class MoneyCheck(Struct, frozen=True):
     """The checks of one account. `dry_run` changes nothing."""
 
     context: Context

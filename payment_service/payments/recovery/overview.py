@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.details import OpenItem, open_items
@@ -16,8 +17,7 @@ from payment_service.payments.record.order_record import OrderRecord
 LATE_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Overdue:
+class Overdue(Struct, frozen=True):
     """An order with something that should have been done, and what is open of it."""
 
     record: OrderRecord
@@ -31,8 +31,7 @@ def overdue(context: Context, of: Callable[[Order], bool], limit: int) -> list[O
     return [Overdue(each, tuple(open_items(each, now))) for each in due]
 
 
-@dataclass(slots=True)
-class Totals:
+class Totals(Struct):
     """The orders that were created in a period: their number by status, and their money now.
 
     Amounts are by currency, in its smallest unit. `complete`: whether the time sufficed for all

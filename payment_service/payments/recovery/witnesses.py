@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from payment_service.errors import Misconfigured, PaymentError, Refused
 from payment_service.gateways.deadline import Deadline
@@ -30,8 +31,7 @@ from payment_service.payments.recovery.strays import settle_stray
 PER_SECOND, MOST_AT_ONCE = 2.0, 10.0
 
 
-@dataclass(slots=True)
-class Pace:
+class Pace(Struct):
     """How many witnesses a process may begin; shared by its threads."""
 
     clock: Callable[[], float]
@@ -54,8 +54,7 @@ class Pace:
             self._left -= number
 
 
-@dataclass(frozen=True, slots=True)
-class Witnesses:
+class Witnesses(Struct, frozen=True):
     """Makes the witnesses of one store that are due. Any number of processes may run it.
 
     `context_of` returns the dependencies for a client's account. While the circuit of the open

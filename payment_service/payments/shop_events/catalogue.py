@@ -24,8 +24,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
 
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.payments.idempotency_key import NAMESPACE
@@ -41,8 +43,7 @@ REFUNDED, REFUND_FAILED = "order.refunded", "order.refund_failed"
 DISPUTED, DISPUTE_CLOSED = "order.disputed", "order.dispute_closed"
 
 
-@dataclass(frozen=True, slots=True)
-class EventKind:
+class EventKind(Struct, frozen=True):
     """The event that a status calls for. `name` identifies it among all events of its order."""
 
     type: str

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from payment_service.key_store.contract import Order
 from payment_service.payments.observer import Fact, Observation, Observe, What, ignore
@@ -34,8 +36,7 @@ Post = Callable[[Order, bytes], int | None]
 """Posts a body to the order's shop; returns the HTTP status, None if there was no answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outbox:
+class Outbox(Struct, frozen=True):
     """Delivers the events of one store. It has no state, so any number of processes may run it.
 
     `ours`: which orders' events to deliver; the store may hold the other mode's orders, too.

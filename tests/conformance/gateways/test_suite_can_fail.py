@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from _pytest.outcomes import Failed
+from msgspec import structs
 
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.capture_outcome import (
@@ -48,7 +49,7 @@ class KeyPerSend(Broken):
 class NoReplay(Broken):
     def create(self, sent: Any, key: str, deadline: Any) -> Any:
         outcome: Outcome = self.inner.create(sent, key, deadline)
-        return replace(outcome, replayed=False) if isinstance(outcome, Made) else outcome
+        return structs.replace(outcome, replayed=False) if isinstance(outcome, Made) else outcome
 
 
 class UnclearIsRefused(Broken):
@@ -69,7 +70,9 @@ class RefusedIsUnclear(Broken):
 class NothingIsSaved(Broken):
     def create(self, sent: Any, key: str, deadline: Any) -> Any:
         outcome: Outcome = self.inner.create(sent, key, deadline)
-        return replace(outcome, saved_5xx=False) if isinstance(outcome, Unclear) else outcome
+        return (
+            structs.replace(outcome, saved_5xx=False) if isinstance(outcome, Unclear) else outcome
+        )
 
 
 class FindsTheSearchOnly(Broken):
@@ -164,7 +167,7 @@ class CapturesEverything(Broken):
 
 class KnowsNoEnd(Broken):
     def charge(self, intent: Intent, deadline: Any) -> Any:
-        return replace(self.inner.charge(intent, deadline), capture_before=None)
+        return structs.replace(self.inner.charge(intent, deadline), capture_before=None)
 
 
 class SeesNoDisputes(Broken):
@@ -211,7 +214,7 @@ def test_a_broken_gateway_fails(broken: Callable[[Any], Any], test: Callable[...
 class ShowsNoPage(Broken):
     def create(self, sent: Any, key: str, deadline: Any) -> Any:
         made = self.inner.create(sent, key, deadline)
-        return replace(made, intent=replace(made.intent, redirect_url=None))
+        return structs.replace(made, intent=replace(made.intent, redirect_url=None))
 
 
 class ReadsAnyOrder(Broken):
@@ -241,14 +244,16 @@ def said_to_be_over(kind: type[Any]) -> Callable[[Any], Any]:
 def pending_is_paid(inner: Any) -> Any:
     def turned(outcome: Any) -> Any:
         paid = isinstance(outcome, Captured) and replace(outcome.intent, status="succeeded")
-        return replace(outcome, intent=paid) if paid else outcome
+        return structs.replace(outcome, intent=paid) if paid else outcome
 
     return Recaptured(inner, turned)
 
 
 def forgets_replays(inner: Any) -> Any:
     def turned(outcome: Any) -> Any:
-        return replace(outcome, replayed=False) if isinstance(outcome, Captured) else outcome
+        return (
+            structs.replace(outcome, replayed=False) if isinstance(outcome, Captured) else outcome
+        )
 
     return Recaptured(inner, turned)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+from msgspec import structs
+
 from payment_service.errors import Refused, StoreDown
 from payment_service.gateways.outcome import Declined
 from payment_service.key_store.contract import KeyRecord, KeyStore
@@ -140,7 +142,7 @@ def _unrecorded_fails() -> AbstractContextManager[Any]:
 def _old_no_is_new() -> AbstractContextManager[Any]:
     real = Attempt._declined
     return patch.object(
-        Attempt, "_declined", lambda self, no: real(self, replace(no, replayed=False))
+        Attempt, "_declined", lambda self, no: real(self, structs.replace(no, replayed=False))
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import stripe
+from msgspec.structs import replace
 
 from payment_service.access.webhook_secrets import WebhookSecrets
 from payment_service.background.receivers import receivers_of

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from payment_service.errors import Misconfigured, StripeUnreachable
 from payment_service.gateways.deadline import Deadline
@@ -31,7 +32,7 @@ from tests.support.after_bench import AfterBench
 from tests.support.flow_bench import BUDGET_SECONDS, CREATE
 from tests.support.sandbox_transport import SandboxTransport
 
-OTHER = replace(STRIPE, name="other")
+OTHER = structs.replace(STRIPE, name="other")
 PARAMS = {"amount": 1099, "currency": "usd", "metadata": {"order_id": "A-1"}}
 DAY = 86_400.0
 
