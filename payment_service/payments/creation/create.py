@@ -257,12 +257,11 @@ class _Creation:
         return self._claims.take(record, mine, inherited=True)
 
     def _begin_to_leave(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
-        """Take a gated attempt over to send a young key again before it is left.
+        """Take a gated attempt over to send its key again before it is left (rule 14).
 
-        A store that went back may have lost that the shopper has paid it.
+        A store that went back may have lost that the shopper has paid it. A key that the gateway
+        has forgotten makes a payment that nobody is given.
         """
-        if not switching.is_young(self._context, record):
-            return self._begin_next(record)
         # Raises BadRequest before the claim if no gateway can take the next attempt.
         switching.begin_at(self._context, self._wanted, record, ignore_circuit=True)
         mine = transitions.taken_over(record, self._context.lease())

@@ -8,7 +8,6 @@ from payment_service.errors import Misconfigured, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
-from payment_service.payments.creation import switching
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.gated_attempt import GatedAttempt
 from payment_service.payments.creation.owned_record import release_and_raise
@@ -43,8 +42,7 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     Take the lease, then send the same key and params or look up (rules 2 to 5). If the attempt
     created nothing, close it. The next request begins another attempt; this function does not,
     because no client is waiting. Nor does it pass the order over to another gateway. An attempt at
-    a gated gateway is closed unless that shows an approval or a capture, and without a call once
-    its key is old. Raises PaymentError if the gateway gave no clear answer or must not be called
+    a gated gateway is closed unless that shows an approval or a capture. Raises PaymentError if the gateway gave no clear answer or must not be called
     for this order.
     """
     check_served(context, record.order)
@@ -78,11 +76,8 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
 def _resolve_gated(context: Context, record: OrderRecord, deadline: Deadline) -> None:
     """Close an attempt of which no client has the link (rule 14).
 
-    A store that went back may have lost that a shopper has paid it, so a young key is sent first.
+    A store that went back may have lost that a shopper has paid it, so its key is sent first.
     """
-    if not switching.is_young(context, record):
-        _close(context, record)
-        return
     mine, leased_at = transitions.taken_over(record, context.lease()), deadline.monotonic()
     if not context.records.replace(record, mine):
         return

@@ -89,11 +89,14 @@ def is_resent(context: Context, wanted: Wanted, record: OrderRecord) -> bool:
     if not context.is_gated(record):
         return True
     accepted = accepts(context, wanted, record.sent.gateway)
-    return accepted and wanted.fingerprint == record.fingerprint and is_young(context, record)
+    return accepted and wanted.fingerprint == record.fingerprint and _is_young(context, record)
 
 
-def is_young(context: Context, record: OrderRecord) -> bool:
-    """Whether the gated gateway certainly knows the key of an attempt, if it was ever sent."""
+def _is_young(context: Context, record: OrderRecord) -> bool:
+    """Whether the gated gateway certainly knows the key of an attempt, if it was ever sent.
+
+    False also for a young attempt of an old order: the record has the time of the order's first.
+    """
     age = context.clock() - record.first_sent_at
     return age < context.gated[record.sent.gateway].facts.key_is_safe_seconds
 

@@ -23,7 +23,6 @@ from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, TAKEN, Intent
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
-from payment_service.payments.creation import switching
 from payment_service.payments.creation.adoption import choose
 from payment_service.payments.creation.missing_intent import fetch_again
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
@@ -171,10 +170,7 @@ class Reconciler:
     def _would_resolve(self, record: OrderRecord) -> None:
         check_served(self._context, record.order)
         if self._context.is_gated(record):
-            if switching.is_young(self._context, record):
-                raise StripeFailed("A run that is no dry one asks its gateway, and settles it.")
-            self.tally.closed += 1
-            return
+            raise StripeFailed("A run that is no dry one asks its gateway, and settles it.")
         gateway = self._context.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
         sent_until = transitions.sends_ended_at(record, self._context.timing.lock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -17,8 +17,9 @@ from payment_service.gateways.paypal.names import invoice_id
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord
 from payment_service.payments.changes import webhook
-from payment_service.payments.creation import create, switching
+from payment_service.payments.creation import create, resolve, switching
 from payment_service.payments.creation.owned_record import OwnedRecord
+from payment_service.payments.creation.resolve import _close
 from payment_service.payments.gated import cancel, elsewhere
 from payment_service.payments.gated.capture import Capturing
 from payment_service.payments.gated.elsewhere import Elsewhere
@@ -131,7 +132,14 @@ def takes_a_refusal_for_the_end() -> Patched:
 
 
 def leaves_without_asking() -> Patched:
-    return patch.object(switching, "is_young", lambda *_: False)
+    stack = ExitStack()
+    leave = patch.object(create._Creation, "_begin_to_leave", create._Creation._begin_next)
+    stack.enter_context(leave)
+    close = patch.object(
+        resolve, "_resolve_gated", lambda context, record, _: _close(context, record)
+    )
+    stack.enter_context(close)
+    return stack
 
 
 def captures_beside_what_is_left() -> Patched:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from payment_service.errors import OrderReused, StripeFailed
 from payment_service.payments.record.transitions import LOST_FINGERPRINT
 from tests.support.flow_bench import FlowBench
 
-MANUAL = {"capture_method": "manual"}
+MANUAL: dict[str, Any] = {"capture_method": "manual"}
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def lose(bench: FlowBench) -> None:
 
 @pytest.mark.parametrize(("first", "then"), [({}, MANUAL), (MANUAL, {})])
 def test_lost_record_gives_no_request_another_capture_method(
-    bench: FlowBench, first: dict[str, str], then: dict[str, str]
+    bench: FlowBench, first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     """Stripe says that the order's key has other parameters."""
     former = bench.ask(**first).intent.id
@@ -37,7 +38,7 @@ def test_lost_record_gives_no_request_another_capture_method(
 
 @pytest.mark.parametrize(("first", "then"), [({}, MANUAL), (MANUAL, {})])
 def test_late_intent_with_another_capture_method_is_canceled(
-    bench: FlowBench, first: dict[str, str], then: dict[str, str]
+    bench: FlowBench, first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     """The object of the first request's 500 appears while the second request is at work."""
     bench.break_creation("late_object", count=1, seconds=20)
@@ -71,7 +72,7 @@ def test_paid_intent_with_another_capture_method_is_adopted_as_anothers(bench: F
 
 @pytest.mark.parametrize("params", [{}, MANUAL])
 def test_lost_record_of_the_same_request_keeps_its_intent(
-    bench: FlowBench, params: dict[str, str]
+    bench: FlowBench, params: dict[str, Any]
 ) -> None:
     former = bench.ask(**params).intent.id
     lose(bench)

@@ -153,19 +153,7 @@ def test_reconciler_tries_no_declined_payment_again(bench: GatedBench) -> None:
     assert bench.captures_sent() == 1
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_reconciler_closes_an_old_unknown_attempt_without_a_call(
-    bench: GatedBench, dry_run: bool
-) -> None:
-    leave_unknown(bench)
-    bench.now += 6 * HOUR
-    sent = len(bench.at_paypal)
-    assert bench.reconcile(dry_run=dry_run) == {"checked": 1, "closed": 1}
-    assert len(bench.at_paypal) == sent
-    assert bench.record().state == ("pending" if dry_run else "rejected")
-
-
-def test_reconciler_asks_paypal_before_it_closes_a_young_attempt(bench: GatedBench) -> None:
+def test_reconciler_asks_paypal_before_it_closes_an_unknown_attempt(bench: GatedBench) -> None:
     leave_unknown(bench)
     assert bench.reconcile() == {"checked": 1, "unresolved": 1}
     bench.heal_paypal()

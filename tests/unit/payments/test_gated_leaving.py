@@ -1,4 +1,4 @@
-"""A pending attempt at a gated gateway is left only if its young key shows no approval (14, 15).
+"""A pending attempt at a gated gateway is left only if its key shows no approval (14, 15).
 
 Only a store that went back shows such an attempt after its payment was given out.
 """
@@ -6,6 +6,7 @@ Only a store that went back shows such an attempt after its payment was given ou
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -187,13 +188,32 @@ def test_request_leaves_a_silent_gateway_after_three_seconds(bench: GatedBench) 
     assert bench.now - began < 5
 
 
-def test_old_key_is_not_sent_before_the_attempt_is_left(bench: GatedBench) -> None:
+def test_attempt_with_an_old_key_is_left_like_any_other(bench: GatedBench) -> None:
     bench.given_out()
     go_back(bench)
-    bench.now += 6 * HOUR
-    sent = len(bench.at_paypal)
-    assert bench.ask_in(bench.context, accepts=STRIPE_ONLY).gateway == "stripe"
-    assert len(bench.at_paypal) == sent
+    bench.now += 7 * HOUR
+    created = bench.ask_in(bench.context, accepts=STRIPE_ONLY)
+    assert created.gateway == "stripe"
+    assert bench.payable() == [created.intent.id]
+
+
+def ask_again(bench: GatedBench) -> object:
+    return bench.ask_in(bench.context)
+
+
+@pytest.mark.parametrize("leaver", [ask_stripe, ask_other_price, ask_again, resolved])
+def test_forgotten_capture_of_an_order_that_began_long_ago_is_found(
+    bench: GatedBench, leaver: Callable[[GatedBench], object]
+) -> None:
+    """The record has the time of the order's first attempt, and this one is a new one."""
+    payment_id = captured_and_forgotten(bench)
+    pending = bench.record()
+    aged = replace(pending, first_sent_at=bench.now - 6 * HOUR, version=pending.version + 1)
+    bench.records.write(pending, aged)
+    with suppress(GatewayNotAccepted, OrderReused):
+        leaver(bench)
+    assert (bench.record().payment_intent_id, bench.status()) == (payment_id, "succeeded")
+    assert (bench.money_taken(), bench.made()) == ([payment_id], [])
 
 
 def test_cancellation_finds_a_forgotten_capture(bench: GatedBench) -> None:
