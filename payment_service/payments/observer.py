@@ -70,12 +70,13 @@ class Observation(Struct, frozen=True):
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-# A person must look: a payment was taken or given back by mistake, the shop never received an
+# A person must look: a payment was taken or given back by mistake, or may yet be, the shop never received an
 # event, or a gateway refuses our account.
 ALARMS = frozenset(
     {
         "two_taken",
         "stray_paid",
+        "stray_left",
         "event_parked",
         "refunded_twice",
         "capture_stuck",

@@ -42,8 +42,8 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     Take the lease, then send the same key and params or look up (rules 2 to 5). If the attempt
     created nothing, close it. The next request begins another attempt; this function does not,
     because no client is waiting. Nor does it pass the order over to another gateway. An attempt at
-    a gated gateway is closed unless that shows an approval or a capture. Raises PaymentError if the gateway gave no clear answer or must not be called
-    for this order.
+    a gated gateway is closed unless that shows an approval or a capture. Raises PaymentError if the
+    gateway gave no clear answer or must not be called for this order.
     """
     check_served(context, record.order)
     if record.follow_up.paid_before:

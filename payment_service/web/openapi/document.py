@@ -302,7 +302,7 @@ def _receives_events(
     """Return the operation of a webhook. `unset`: the code while the service can verify nothing."""
     event = {"type": "object", "description": f"{sender}'s event"}
     kinds = tuple(kind for kind in PAYMENT_ERRORS if kind not in (Refused, CardRefused))
-    found = responses(kinds, statuses, EVENT_BODY)
+    found = responses((*kinds, TooManyRequests), statuses, EVENT_BODY)
     refused = found["400"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
     refused["code"]["enum"] = [unset, "invalid_signature", "malformed_json", UNREADABLE]
     text = "Applied, or nothing to apply"
