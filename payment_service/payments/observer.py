@@ -70,8 +70,8 @@ class Observation(Struct, frozen=True):
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-# A person must look: a payment was or may yet be taken by mistake, or was given back by mistake, the
-# shop never received an event, or a gateway refuses our account.
+# A person must look: a payment was or may yet be taken by mistake, or was given back by mistake, or
+# the shop never received an event, or a gateway refuses our account.
 ALARMS = frozenset(
     {
         "two_taken",
