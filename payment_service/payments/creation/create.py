@@ -207,6 +207,8 @@ class _Creation:
                 return self._claims.take(record, mine)
             case Step.BEGIN_NEXT:
                 return self._begin_after(record)
+            case Step.SERVE if self._is_canceled_at_open(record):
+                return self._begin_after(record)
             case Step.SERVE:
                 return self._serve(record)
             case Step.REFUSE:
@@ -296,6 +298,14 @@ class _Creation:
         why = record.payment_status or record.state
         mine = switching.next_attempt(self._context, record, wanted, self._context.lease(), why)
         return self._claims.take(record, mine, failed=failed)
+
+    def _is_canceled_at_open(self, record: OrderRecord) -> bool:
+        """Whether nothing can come of the recorded payment, so that no answer about it is needed.
+
+        A PaymentIntent that was gone may be back, because the account's key is.
+        """
+        is_over = record.payment_status == CANCELED and not transitions.is_gone(record)
+        return bool(self._context.gated) and is_over and not self._context.is_gated(record)
 
     def _begin_after(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
         """Begin the attempt after a canceled one, unless a mark says that it is paid (rule 22).

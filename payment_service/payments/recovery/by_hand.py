@@ -119,7 +119,10 @@ def _settle(context: Context, order: Order, deadline: Deadline) -> None:
 def _complete(context: Context, order: Order, deadline: Deadline) -> None:
     """Complete the payment at a gated gateway, as the reconciler does. Raises RecordChanged."""
     record = context.records.read(order)
-    if record is not None and record.state == "created" and record.payment_status not in OVER:
+    if record is None or record.state != "created" or record.payment_status in OVER:
+        return
+    # The order may have gone on at the open gateway meanwhile.
+    if context.is_gated(record):
         complete(context, record, deadline.earlier(context.timing.store), unattended=True)
 
 

@@ -53,6 +53,16 @@ def test_resolving_settles_a_capture_whose_answer_was_lost(bench: GatedBench) ->
     assert signed(bench)
 
 
+@pytest.mark.parametrize("step", range(6))
+def test_resolving_bears_an_order_that_goes_on_at_stripe_meanwhile(
+    bench: GatedBench, step: int
+) -> None:
+    bench.given_out()
+    bench.cancel()
+    bench.meanwhile(step, bench.ask)
+    ByHand(bench.orders, ANNA).resolve(ORDER)
+
+
 def test_a_cancellation_is_signed(bench: GatedBench) -> None:
     bench.given_out()
     ByHand(bench.orders, ANNA).cancel(CancelRequest(order_id="A-1"))

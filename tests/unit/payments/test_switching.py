@@ -268,6 +268,18 @@ def test_canceled_order_begins_again_where_health_prefers(bench: TwoGateways) ->
     assert (bench.record().attempt, bench.leftovers()) == (2, [])
 
 
+@pytest.mark.parametrize("amount", [1099, 2000])
+def test_order_that_is_recorded_as_canceled_needs_no_answer_of_stripe(
+    bench: TwoGateways, amount: int
+) -> None:
+    bench.act(bench.ask().intent.id, "cancel")
+    held = bench.record()
+    canceled = replace(held, payment_status="canceled", version=held.version + 1)
+    assert bench.records.replace(held, canceled)
+    bench.silence_stripe()
+    assert bench.ask(amount=amount).gateway == "paypal"
+
+
 def test_canceled_order_begins_again_at_a_healthy_stripe(bench: TwoGateways) -> None:
     bench.act(bench.ask().intent.id, "cancel")
     assert bench.ask().gateway == "stripe"
