@@ -229,7 +229,7 @@ def test_a_reader_sees_no_action(opened: Opened, service: ServiceProcess) -> Non
     expect(page.get_by_text("ben, may read")).to_be_visible()
     find(page, "B-1")
     names = page.locator("#order-body").get_by_role("button").all_inner_texts()
-    assert names == ["Read again", "Ask Stripe"]
+    assert names == ["Read again"]
 
 
 def test_the_key_is_kept_in_memory_only(

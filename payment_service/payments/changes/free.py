@@ -47,8 +47,10 @@ def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRe
         return record
     if record.follow_up.paid_before and _may_stay(shown, is_gated=gated is not None):
         return record
-    whose = "The gateway shows this order's payment" if gated else "Stripe shows its PaymentIntent"
-    raise Changed(f"{whose} {shown.id} with the status {shown.status}. {_advice(shown)}")
+    shows = "The gateway shows this order's payment"
+    if gated is None:
+        shows = "Stripe shows this order's PaymentIntent"
+    raise Changed(f"{shows} {shown.id} with the status {shown.status}. {_advice(shown)}")
 
 
 def _advice(shown: Intent) -> str:
