@@ -365,6 +365,7 @@ def test_the_keyboard_alone_can_resolve(
     page.get_by_label("Operator key").focus()
     page.keyboard.type(OPERATOR_KEYS["anna"])
     page.keyboard.press("Enter")
+    expect(page.get_by_text("anna, may act")).to_be_visible()
     page.get_by_label("Order number").focus()
     page.keyboard.type("Y-1")
     page.keyboard.press("Enter")
