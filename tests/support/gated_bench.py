@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
-from payment_service.errors import PaymentError
+from payment_service.errors import AlreadyPaid, PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.paypal.events import payment_event
@@ -70,6 +70,19 @@ class GatedBench(AfterBench, TwoGateways):
         record = context.records.read(self.record().order)
         assert record
         return complete_with_link(context, record, self.soon(), **how)[1]
+
+    def paid_before(self) -> str:
+        """Pay the order, lose its record, and let PayPal refuse its next payment; return the first.
+
+        PayPal has forgotten the request id of the creation by then.
+        """
+        first = self.approved()
+        self.complete()
+        self.lose()
+        self.now += 7 * HOUR
+        self.approved()
+        assert isinstance(self.tried(), AlreadyPaid)
+        return first
 
     def tried(self, context: Context | None = None, **how: Any) -> Intent | PaymentError:
         """Complete the order; return the error if it raises one of ours."""

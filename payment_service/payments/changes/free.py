@@ -22,6 +22,8 @@ from payment_service.payments.gated.complete import find
 from payment_service.payments.record import gated_transitions
 from payment_service.payments.record.order_record import OrderRecord
 
+STRIPES_INTENT = "Stripe shows this order's PaymentIntent"
+
 
 def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRecord:
     """Return the order's record if a person may free it; changes nothing.
@@ -39,6 +41,7 @@ def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRe
             return record
         raise Changed("This order has no PaymentIntent: the next request for it resolves it.")
     gated, now = context.gated_of(record), context.clock()
+    # The send that was refused because the order was paid before cannot arrive; others may.
     in_doubt = gated_transitions.may_arrive(record, now) or not record.follow_up.paid_before
     if gated and in_doubt and now < gated_transitions.last_arrival(record):
         raise Changed("A capture of this order may still arrive; wait an hour after the last send.")
@@ -47,10 +50,8 @@ def check_missing(context: Context, order: Order, deadline: Deadline) -> OrderRe
         return record
     if record.follow_up.paid_before and _may_stay(shown, is_gated=gated is not None):
         return record
-    shows = "The gateway shows this order's payment"
-    if gated is None:
-        shows = "Stripe shows this order's PaymentIntent"
-    raise Changed(f"{shows} {shown.id} with the status {shown.status}. {_advice(shown)}")
+    payment = "The gateway shows this order's payment" if gated else STRIPES_INTENT
+    raise Changed(f"{payment} {shown.id} with the status {shown.status}. {_advice(shown)}")
 
 
 def _advice(shown: Intent) -> str:
@@ -73,10 +74,10 @@ def free_order(context: Context, record: OrderRecord, reason: str) -> None:
     At Stripe, that request looks for PaymentIntents of the order first. `record` is the result of
     `check_missing`. Raises RecordChanged if the record is no longer that one.
     """
-    if context.gated_of(record) is None and record.follow_up.paid_before:
-        freed = gated_transitions.freed(record, context.clock(), reason)
-    elif context.gated_of(record):
+    if context.gated_of(record):
         freed = gated_transitions.ended(record, now=context.clock(), reason=reason)
+    elif record.follow_up.paid_before:
+        freed = gated_transitions.freed(record, context.clock(), reason)
     else:
         freed = with_missing(context, record, last_known(record), "freed", reason=reason)
     context.records.write(record, freed)

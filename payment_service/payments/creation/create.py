@@ -261,8 +261,8 @@ class _Creation:
     def _begin_to_leave(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
         """Take a gated attempt over to send its key again before it is left (rule 14).
 
-        A store that went back may have lost that the shopper has paid it. A key that the gateway
-        has forgotten makes a payment that nobody is given.
+        A store that went back may have lost that the shopper has paid it. If the gateway has
+        forgotten the key, it makes another payment, which the service gives to no client.
         """
         # Raises BadRequest before the claim if no gateway can take the next attempt.
         switching.begin_at(self._context, self._wanted, record, ignore_circuit=True)

@@ -75,8 +75,9 @@ def check_paid_before(context: Context, record: OrderRecord, deadline: Deadline)
     Then it is recorded: read the record again. Raises RecordChanged.
     """
     if record.state != "created" or not context.is_gated(record):
-        refused_at = record.sent.gateway if context.is_gated(record) else next(iter(context.gated))
-        raise AlreadyPaid(refused_at)
+        named = record.sent.gateway
+        # The mark does not name its gateway, which may not be configured any more.
+        raise AlreadyPaid(named if context.is_gated(record) else next(iter(context.gated), named))
     complete(context, record, deadline, capture=False)
 
 

@@ -39,15 +39,6 @@ def claimed(bench: GatedBench) -> str:
     return payment_id
 
 
-def mark_paid_before(bench: GatedBench) -> None:
-    bench.approved()
-    bench.complete()
-    bench.lose()
-    bench.now += 7 * HOUR
-    bench.approved()
-    assert isinstance(bench.tried(), AlreadyPaid)
-
-
 # Cancel.
 
 
@@ -107,7 +98,7 @@ def test_cancellation_sees_a_capture_that_the_store_has_lost(bench: GatedBench) 
 
 
 def test_order_paid_before_is_not_canceled(bench: GatedBench) -> None:
-    mark_paid_before(bench)
+    bench.paid_before()
     with pytest.raises(AlreadyPaid):
         bench.cancel()
 
@@ -292,7 +283,7 @@ def test_refreshed_status_captures_what_is_approved(bench: GatedBench) -> None:
 
 
 def test_refreshed_status_of_an_order_paid_before_is_shown(bench: GatedBench) -> None:
-    mark_paid_before(bench)
+    bench.paid_before()
     assert bench.orders.status(OrderRequest(order_id="A-1"), refresh=True).status == "processing"
 
 
@@ -315,7 +306,7 @@ def free(bench: GatedBench) -> None:
 
 
 def test_fence_is_lifted_by_a_person(bench: GatedBench) -> None:
-    mark_paid_before(bench)
+    bench.paid_before()
     free(bench)
     record = bench.record()
     assert (record.follow_up.paid_before, record.payment_status) == (False, "canceled")
@@ -363,6 +354,16 @@ def test_order_paid_before_that_went_on_at_stripe_is_freed_once_its_intent_is_ca
     assert bench.payable() == [second.id] != [first.id]
 
 
+def test_order_paid_before_stays_refused_without_the_gateway(bench: GatedBench) -> None:
+    """The shop no longer uses PayPal, and the order has gone on at Stripe."""
+    bench.ask(accepts=STRIPE_ONLY)
+    marked = gated_transitions.paid_before(bench.record(), bench.now, "DUPLICATE_INVOICE_ID")
+    assert bench.records.replace(bench.record(), marked)
+    bench.context = replace(bench.context, gated={}, failover=None)
+    with pytest.raises(AlreadyPaid):
+        bench.ask(accepts=STRIPE_ONLY)
+
+
 def test_order_that_was_not_paid_before_is_not_freed(bench: GatedBench) -> None:
     bench.given_out()
     with pytest.raises(Changed):
@@ -394,7 +395,7 @@ def test_payment_in_doubt_is_not_freed(bench: GatedBench) -> None:
 
 
 def test_order_that_its_own_late_capture_paid_is_not_freed(bench: GatedBench) -> None:
-    mark_paid_before(bench)
+    bench.paid_before()
     payment_id = bench.record().payment_intent_id
     bench.paypal.rules = replace(bench.paypal.rules, unique_invoices="never")
     bench.capture_named(payment_id)

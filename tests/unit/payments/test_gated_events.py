@@ -194,12 +194,7 @@ def test_paid_leftover_takes_the_place_of_an_unclaimed_payment(bench: GatedBench
 
 
 def test_order_paid_before_takes_no_event(bench: GatedBench) -> None:
-    bench.approved()
-    bench.complete()
-    bench.lose()
-    bench.now += 7 * HOUR
-    bench.approved()
-    bench.tried()
+    bench.paid_before()
     sent = bench.captures_sent()
     assert bench.apply_paypal(last(bench, APPROVED)) == "paid_before"
     assert bench.captures_sent() == sent
@@ -207,13 +202,8 @@ def test_order_paid_before_takes_no_event(bench: GatedBench) -> None:
 
 def test_late_event_about_a_refunded_payment_changes_nothing(bench: GatedBench) -> None:
     """A person has refunded the forgotten payment, and freed the order."""
-    first = bench.approved()
-    bench.complete()
+    first = bench.paid_before()
     completed = last(bench, COMPLETED)
-    bench.lose()
-    bench.now += 7 * HOUR
-    bench.approved()
-    bench.tried()
     refund(bench.paypal, first)
     free_order(bench.context, check_missing(bench.context, bench.record().order, bench.soon()), "")
     second = bench.ask().intent.id
@@ -223,13 +213,8 @@ def test_late_event_about_a_refunded_payment_changes_nothing(bench: GatedBench) 
 
 
 def test_event_about_the_forgotten_payment_lifts_the_fence(bench: GatedBench) -> None:
-    first = bench.approved()
-    bench.complete()
+    first = bench.paid_before()
     completed = last(bench, COMPLETED)
-    bench.lose()
-    bench.now += 7 * HOUR
-    bench.approved()
-    bench.tried()
     assert bench.apply_paypal(completed) == "adopted"
     record = bench.record()
     assert (record.payment_intent_id, record.follow_up.paid_before) == (first, False)
