@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from payment_service.key_store.contract import Order
 
@@ -41,8 +40,7 @@ class Failure(Struct, frozen=True):
     code: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """One PaymentIntent as the gateway returned it. `created`: Unix seconds, gateway clock.
 
     At a gated gateway `client_secret` is empty, and `redirect_url` is the page on which the
@@ -50,7 +48,7 @@ class Intent:
     """
 
     id: str
-    client_secret: str = field(repr=False)
+    client_secret: str
     status: str
     amount: int | None
     currency: str | None
@@ -67,9 +65,13 @@ class Intent:
     """The last failed payment, if the gateway still shows one."""
     missing: bool = False
     """Whether the gateway has deleted it: test data only. The other fields are the last known."""
-    redirect_url: str | None = field(default=None, repr=False)
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    redirect_url: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
     """The gateway's own object, for gateway-specific code. The rules never read it."""
+
+    def __repr__(self) -> str:
+        """Show neither the client_secret nor the page of the shopper's approval."""
+        return f"Intent(id={self.id!r}, status={self.status!r}, amount={self.amount!r})"
 
     @property
     def payable(self) -> bool:

@@ -11,7 +11,6 @@ exists, and replace a row if its version is still the one that was read.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -80,8 +79,7 @@ class Order(Struct, frozen=True):
     order_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
+class KeyRecord(Struct, frozen=True):
     """The record of one order. Instants are Unix seconds of the writer's clock.
 
     A pending record is *in flight* while its owner renews `locked_until`, and *unknown* after it.
@@ -124,8 +122,7 @@ class KeyRecord:
         return self.payment_status if self.payment_status in LISTED_STATUSES[2:-1] else OTHER
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """The records that a page lists. Instants are Unix seconds."""
 
     livemode: bool

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any
+
+from msgspec.structs import fields
 
 from payment_service.key_store.contract import KeyRecord
 from payment_service.key_store.order_key import client_key, order_of

@@ -5,9 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from payment_service.errors import Misconfigured
 from payment_service.gateways.contract import GatedGateway, Gateway, PaymentMoney
@@ -40,8 +39,7 @@ def new_owner() -> str:
     return secrets.token_hex(16)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The dependencies that all requests of a process share; stateless."""
 
     records: Records

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from operator import eq
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.errors import InFlight, Overloaded, StoreDown
 from payment_service.gateways.contract import GatedGateway, Gateway
@@ -44,8 +46,7 @@ Flight = tuple[Order, str, frozenset[str]]
 MAX_ACCOUNTS_TRIED = 16
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentAnswer:
+class PaymentAnswer(Struct, frozen=True):
     """The answer for the shop's front end. `replayed`: the order already had a PaymentIntent.
 
     At a gated gateway `client_secret` is None; `redirect_url` is the page on which the shopper
@@ -53,11 +54,15 @@ class PaymentAnswer:
     """
 
     payment_intent_id: str
-    client_secret: str | None = field(repr=False)
+    client_secret: str | None
     status: str
     replayed: bool
     gateway: str = DEFAULT_GATEWAY
-    redirect_url: str | None = field(default=None, repr=False)
+    redirect_url: str | None = None
+
+    def __repr__(self) -> str:
+        """Show neither the client_secret nor the page of the shopper's approval."""
+        return f"PaymentAnswer({self.payment_intent_id!r}, status={self.status!r})"
 
 
 class Payments:
@@ -119,8 +124,9 @@ class Payments:
             self._places.append(place)
         intent, is_replay = created.intent, created.replayed or shared
         secret = intent.client_secret or None
-        answer = PaymentAnswer(intent.id, secret, intent.status, is_replay)
-        return replace(answer, gateway=created.gateway, redirect_url=intent.redirect_url)
+        return PaymentAnswer(
+            intent.id, secret, intent.status, is_replay, created.gateway, intent.redirect_url
+        )
 
     def orders_of(self, client_id: str | None) -> Orders:
         """Return the Orders of a client: its own account, and the shared store."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.errors import StoreDown, StripeFailed
 from payment_service.gateways.deadline import Deadline

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
-from msgspec import structs
+from msgspec.structs import replace
 
 from payment_service.errors import InFlight, OrderReused, PaymentError, Refused, StoreDown
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
@@ -151,9 +151,7 @@ def test_powertools_python_8386_locked_record_is_not_reclaimed(
 def test_powertools_typescript_5714_finished_record_is_kept(
     bench: FlowBench,
 ) -> None:
-    stale = transitions.first_claim(
-        bench.wanted(), structs.replace(bench.context.lease(), seconds=1.0)
-    )
+    stale = transitions.first_claim(bench.wanted(), replace(bench.context.lease(), seconds=1.0))
     bench.records.claim(stale)
     bench.now += 2
     finished = bench.ask()
@@ -195,7 +193,9 @@ def _refuse_first_attempt(bench: FlowBench) -> None:
     started = bench.sandbox.begin("POST", INTENTS, {**HEADERS, **key}, body)
     assert isinstance(started, Execution)
     params = {**started.admitted.params, "customer": "cus_missing"}
-    bench.sandbox.finish(replace(started, admitted=replace(started.admitted, params=params)))
+    bench.sandbox.finish(
+        dataclasses.replace(started, admitted=dataclasses.replace(started.admitted, params=params))
+    )
 
 
 def _cancel(bench: FlowBench, intent_id: str) -> None:

@@ -7,11 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import stripe
+from msgspec.structs import replace
 
 from payment_service.access.clients import Clients, load_clients
 from payment_service.background.loop import PARALLEL
@@ -106,7 +106,7 @@ def test_no_receiver_means_no_delivery_loop(tmp_path: Path) -> None:
 def queued(order_id: str, number: int = 0, **changes: object) -> OrderEvent:
     facts = {"order_id": order_id}
     event = OrderEvent(f"evt_{order_id}", "order.paid", NOW, facts, next_at=number, until=9e9)
-    return replace(event, **changes)  # type: ignore[arg-type]
+    return replace(event, **changes)
 
 
 def test_each_receiver_gets_only_its_clients_events_with_its_own_signature(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
+
+from msgspec.structs import replace
 
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.retry import RetryPolicy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from payment_service.key_store import open_key_store
 from payment_service.key_store.contract import KeyRecord, Order

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from payment_service.errors import AlreadyPaid, PaymentError
 from payment_service.gateways.deadline import Deadline
@@ -35,7 +34,7 @@ class GatedBench(AfterBench, TwoGateways):
     def __init__(self, *, capture_waits: bool = False) -> None:
         super().__init__()
         assert self.context.failover
-        failover = structs.replace(self.context.failover, capture_waits=capture_waits)
+        failover = replace(self.context.failover, capture_waits=capture_waits)
         self.context = replace(self.context, failover=failover)
         self.orders = Orders(self.context, livemode=False, budget_seconds=BUDGET_SECONDS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from typing import Any
 
 from payment_service.gateways.deadline import Deadline
@@ -59,7 +59,7 @@ class PayPalFlow:
         return Deadline.after(seconds, lambda: self.now)
 
     def rules(self, **changes: Any) -> None:
-        self.sandbox.rules = replace(self.sandbox.rules, **changes)
+        self.sandbox.rules = dataclasses.replace(self.sandbox.rules, **changes)
 
     def sent(
         self, amount: int = 1099, order_id: str = "A-1", client_id: str | None = None, **more: Any

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.paypal.gateway import PayPalGateway
@@ -39,7 +41,7 @@ class TwoGateways(FlowBench):
 
     def __init__(self, store: KeyStore | None = None) -> None:
         self.paypal = PayPalSandbox(lambda: self.now, seed=1)
-        self.paypal.rules = replace(self.paypal.rules, base_url=BASE)
+        self.paypal.rules = dataclasses.replace(self.paypal.rules, base_url=BASE)
         self.on_paypal = self.on_answer = lambda: None
         self.at_paypal: list[str] = []
         super().__init__(store)

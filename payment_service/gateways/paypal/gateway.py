@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from msgspec import Struct, structs
+from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.calls import Answer, Http
@@ -92,7 +92,7 @@ class PayPalGateway:
         self._policy, self._clock, self._livemode = policy or RetryPolicy(), clock, livemode
         self._pages, self._report_retry = pages, report_retry
         self._sender = Sender(api, self._policy, report, report_retry)
-        self._once = Sender(api, structs.replace(self._policy, max_sends=1), report, report_retry)
+        self._once = Sender(api, replace(self._policy, max_sends=1), report, report_retry)
         self._tokens = Tokens(self._sender, clock)
 
     @property

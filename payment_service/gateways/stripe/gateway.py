@@ -6,8 +6,9 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.calls import Answer, Call, Http

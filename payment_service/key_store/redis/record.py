@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+
+from msgspec.structs import fields
 
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.key_store.order_key import order_key

@@ -8,9 +8,8 @@ docs/exactly-once.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from msgspec import Struct, structs
+from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.errors import (
     AlreadyCaptured,
@@ -216,7 +215,7 @@ class _Capturing:
         gateway = self._context.gateway_of(claimed.record)
         with claimed.lease.renewed():
             outcome = gateway.capture(entry.intent_id, entry.sent, key, self._deadline)
-        claimed = structs.replace(claimed, record=claimed.lease.record)
+        claimed = replace(claimed, record=claimed.lease.record)
         if isinstance(outcome, Made) and not outcome.replayed:
             self._sent = True
             return self._made(claimed, outcome.intent)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError
 from payment_service.payments.after_payment.entry_lease import Extend
@@ -23,7 +24,7 @@ def ended_by(
         entry = held.follow_up.capture
         if entry is None or _place(entry) != _place(mine):
             return None
-        capture = replace(entry, owner=transitions.NO_OWNER, until=now, **changes)  # type: ignore[arg-type]
+        capture = replace(entry, owner=transitions.NO_OWNER, until=now, **changes)
         if error is None:
             return transitions.amended(held, capture=capture)
         noted = transitions.touched(held, now, what, code=error.code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from payment_service.errors import BadRequest, NotPaid, StripeFailed
 from payment_service.gateways.deadline import Deadline

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError
 from payment_service.key_store.contract import StoreUnavailable

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.errors import InFlight, PaymentError, Refused, StripeFailed
 from payment_service.gateways.deadline import Deadline

@@ -7,7 +7,8 @@ them, so the order in which they look does not matter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+
+from msgspec.structs import asdict, replace
 
 from payment_service.gateways.dispute import Dispute
 from payment_service.gateways.refund import WITHOUT_EFFECT, Refund, refunded_in_all

@@ -6,10 +6,10 @@ The operator's page turns these facts into sentences.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from payment_service.errors import AlreadyPaid, Misconfigured, NotFound, StoreDown
 from payment_service.gateways.deadline import Deadline

@@ -12,7 +12,8 @@ newer one.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from payment_service.errors import (
     InFlight,

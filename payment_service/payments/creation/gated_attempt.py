@@ -7,9 +7,7 @@ rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from msgspec import structs
+from msgspec.structs import replace
 
 from payment_service.errors import AlreadyPaid, PaymentError, Refused, StripeFailed
 from payment_service.gateways.contract import NoSuchIntent
@@ -65,7 +63,7 @@ class GatedAttempt:
             leases.drop(self._own)
         # A renewal after the attempt's end may have written a newer version.
         if isinstance(end, AttemptOver | GatewayFailed):
-            return structs.replace(end, record=self._own.record)
+            return replace(end, record=self._own.record)
         return end
 
     def _carry_out(self) -> AttemptResult:

@@ -6,7 +6,7 @@ mode Stripe deletes nothing, so the key there is another account's.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from payment_service.errors import Misconfigured
 from payment_service.gateways.contract import Gateway, NoSuchIntent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline

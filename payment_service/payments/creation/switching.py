@@ -6,7 +6,7 @@ numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from payment_service.errors import BadRequest
 from payment_service.gateways.deadline import Deadline

@@ -11,8 +11,9 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NoReturn
+
+from msgspec.structs import replace
 
 from payment_service.errors import AlreadyPaid, InFlight, PaymentError, Refused, StripeFailed
 from payment_service.gateways.capture_outcome import (

@@ -7,7 +7,8 @@ comments are those of the rules in docs/exactly-once.md.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from payment_service.errors import AlreadyPaid, InFlight, PaymentError, StripeFailed
 from payment_service.gateways.contract import GatedGateway, NoSuchIntent

@@ -24,8 +24,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.record.gateways import GatedCapture, Leftover, Witness
@@ -53,8 +55,7 @@ MAX_ENDING = 20
 MAX_CHANGES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class OrderEvent:
+class OrderEvent(Struct, frozen=True):
     """One event for the shop. `facts` is the payload's object; instants are in Unix seconds.
 
     At `until` the outbox gives up and sets `parked`; then a person must look.
@@ -70,8 +71,7 @@ class OrderEvent:
     parked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """An update of the PaymentIntent that the service has sent, or may have sent.
 
     `until` is when its sender's lock expires.
@@ -86,8 +86,7 @@ class Change:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class FollowUp:
+class FollowUp(Struct, frozen=True, dict=True):
     """The follow-up of a record, parsed from the text that the store keeps."""
 
     webhooks: tuple[str, ...] = ()
@@ -137,7 +136,7 @@ class FollowUp:
     """How often the service has asked."""
     witness: Witness | None = None
     """The mark at the open gateway that this payment took the order's money (rule 22)."""
-    stored: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+    stored: ClassVar[Mapping[str, Any] | None] = None
     """The stored object, with the fields of a newer version of the service.
 
     A change of the history keeps them. Any other change drops them, because they may contradict it.
@@ -167,7 +166,7 @@ class FollowUp:
         # An empty one is not copied: each request begins with a claim that has one entry.
         changed = FollowUp(history=history) if self.stored == {} else replace(self, history=history)
         if self.stored is not None:
-            object.__setattr__(changed, "stored", {**self.stored, "history": changed.history})
+            vars(changed)["stored"] = {**self.stored, "history": changed.history}
         return changed
 
     def text(self) -> str:
@@ -218,7 +217,7 @@ class FollowUp:
         if kept.get("witness"):
             kept["witness"] = of_json(Witness, kept["witness"])
         parsed = cls(**kept)
-        object.__setattr__(parsed, "stored", given)
+        vars(parsed)["stored"] = given
         return parsed
 
 
@@ -227,7 +226,7 @@ _STORED_NAMES = {"event_names": "told", "look_ups": "looks"}
 
 # By kind: the attribute of each stored name.
 _ATTRIBUTES: dict[type, dict[str, str]] = {
-    kind: {_STORED_NAMES.get(each.name, each.name): each.name for each in fields(kind) if each.init}
+    kind: {_STORED_NAMES.get(each.name, each.name): each.name for each in fields(kind)}
     for kind in (FollowUp, Change, OrderEvent)
 }
 _FOLLOW_UP = _ATTRIBUTES[FollowUp]

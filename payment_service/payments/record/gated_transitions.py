@@ -12,9 +12,10 @@ The numbers in comments are those of the rules in docs/exactly-once.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
+
+from msgspec.structs import replace
 
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, Intent

@@ -6,11 +6,10 @@ capture at the open one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
+class Leftover(Struct, frozen=True):
     """An attempt at an open gateway that another gateway took over (rule 17).
 
     The attempt may have made a payment, which the service gave to no client. `since`, `until` (Unix
@@ -23,8 +22,7 @@ class Leftover:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class GatedCapture:
+class GatedCapture(Struct, frozen=True):
     """The capture of the recorded payment at a gated gateway (rule 18).
 
     `number`: the number of the capture that is claimed, or of the next one; it is part of the
@@ -43,8 +41,7 @@ class GatedCapture:
     doubt_until: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Witness:
+class Witness(Struct, frozen=True):
     """The mark at the open gateway that the order is paid at a gated one (rule 22).
 
     `state`: `due`, `made`, `refused` by the open gateway, or `given_up`. `at`: when to make it, or

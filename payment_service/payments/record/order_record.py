@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import KeyRecord, Order, State
@@ -12,8 +14,7 @@ from payment_service.payments.record.follow_up import FollowUp
 NO_FOLLOW_UP = FollowUp.parse("")
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRecord:
+class OrderRecord(Struct, frozen=True, dict=True):
     """A KeyRecord with its texts parsed; the fields have the same meaning.
 
     payments.record.records is the only place that turns one into the other.
@@ -34,7 +35,7 @@ class OrderRecord:
     payment_intent_id: str | None = None
     payment_status: str | None = None
     follow_up: FollowUp = NO_FOLLOW_UP
-    stored: KeyRecord | None = field(default=None, init=False, repr=False, compare=False)
+    stored: ClassVar[KeyRecord | None] = None
     """This record as the store holds it; None for one that was not read or written."""
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import (
@@ -136,14 +137,14 @@ def of_stored(stored: KeyRecord) -> OrderRecord:
         payment_status=stored.payment_status,
         follow_up=FollowUp.parse(stored.follow_up),
     )
-    object.__setattr__(record, "stored", stored)
+    vars(record)["stored"] = stored
     return record
 
 
 def to_stored(record: OrderRecord) -> KeyRecord:
     """Return the record with its texts written; one that was read is returned as it was."""
     if record.stored is None:
-        object.__setattr__(record, "stored", _written(record))
+        vars(record)["stored"] = _written(record)
     assert record.stored
     return record.stored
 

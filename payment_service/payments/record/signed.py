@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from payment_service.key_store.contract import KeyStore
 from payment_service.payments.record.history import Entry

@@ -11,11 +11,11 @@ Pure functions, independent of the store: every decision about a record is made 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS, GatewayFacts
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
@@ -77,8 +77,7 @@ class Step(Enum):
     REFUSE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """A request's order, its fingerprint, and the parameters to send for it.
 
     `alternatives`: the parameters at the other gateways that the caller accepts and that can keep

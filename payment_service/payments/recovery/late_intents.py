@@ -8,9 +8,9 @@ look-ups, written together with the attempt that followed: if a process dies, ot
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.deadline import Deadline

@@ -11,10 +11,10 @@ can make any more is closed, which gives its amount back to other refunds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline

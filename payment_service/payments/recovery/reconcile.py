@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
@@ -51,8 +53,7 @@ SLOW = frozenset({"processing", "requires_capture", "requires_action"})
 UNKNOWN, SLOW_RAIL, GATED = "unknown", "slow rail", "gated"
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """Numbers of orders.
 
     `adopted`: their PaymentIntent is now recorded; `closed`: their attempt created nothing;
@@ -77,7 +78,7 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         """Return the tally of both runs."""
         return Tally(
-            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
+            *(getattr(self, each) + getattr(other, each) for each in self.__struct_fields__)
         )
 
     def shown(self) -> dict[str, int | list[str]]:

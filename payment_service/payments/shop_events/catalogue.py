@@ -24,10 +24,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.gateways.intent import CANCELED, Intent
 from payment_service.payments.idempotency_key import NAMESPACE

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_service.key_store.contract import Order
 from payment_service.payments.observer import Fact, Observation, Observe, What, ignore

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from payment_service.gateways.capture_outcome import Captured, CaptureOutcome
@@ -226,7 +226,7 @@ class StripeBench(GatewayBench):
 
     def lag(self, seconds: float) -> None:
         """Let the search lag behind."""
-        rules = replace(self.flow.sandbox.rules, search_lag_seconds=seconds)
+        rules = dataclasses.replace(self.flow.sandbox.rules, search_lag_seconds=seconds)
         self.flow.sandbox.rules = rules
 
     def authorized(self) -> Intent:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from _pytest.outcomes import Failed
-from msgspec import structs
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.capture_outcome import (
@@ -49,7 +48,7 @@ class KeyPerSend(Broken):
 class NoReplay(Broken):
     def create(self, sent: Any, key: str, deadline: Any) -> Any:
         outcome: Outcome = self.inner.create(sent, key, deadline)
-        return structs.replace(outcome, replayed=False) if isinstance(outcome, Made) else outcome
+        return replace(outcome, replayed=False) if isinstance(outcome, Made) else outcome
 
 
 class UnclearIsRefused(Broken):
@@ -70,9 +69,7 @@ class RefusedIsUnclear(Broken):
 class NothingIsSaved(Broken):
     def create(self, sent: Any, key: str, deadline: Any) -> Any:
         outcome: Outcome = self.inner.create(sent, key, deadline)
-        return (
-            structs.replace(outcome, saved_5xx=False) if isinstance(outcome, Unclear) else outcome
-        )
+        return replace(outcome, saved_5xx=False) if isinstance(outcome, Unclear) else outcome
 
 
 class FindsTheSearchOnly(Broken):
@@ -167,7 +164,7 @@ class CapturesEverything(Broken):
 
 class KnowsNoEnd(Broken):
     def charge(self, intent: Intent, deadline: Any) -> Any:
-        return structs.replace(self.inner.charge(intent, deadline), capture_before=None)
+        return replace(self.inner.charge(intent, deadline), capture_before=None)
 
 
 class SeesNoDisputes(Broken):
@@ -214,7 +211,7 @@ def test_a_broken_gateway_fails(broken: Callable[[Any], Any], test: Callable[...
 class ShowsNoPage(Broken):
     def create(self, sent: Any, key: str, deadline: Any) -> Any:
         made = self.inner.create(sent, key, deadline)
-        return structs.replace(made, intent=replace(made.intent, redirect_url=None))
+        return replace(made, intent=replace(made.intent, redirect_url=None))
 
 
 class ReadsAnyOrder(Broken):
@@ -244,16 +241,14 @@ def said_to_be_over(kind: type[Any]) -> Callable[[Any], Any]:
 def pending_is_paid(inner: Any) -> Any:
     def turned(outcome: Any) -> Any:
         paid = isinstance(outcome, Captured) and replace(outcome.intent, status="succeeded")
-        return structs.replace(outcome, intent=paid) if paid else outcome
+        return replace(outcome, intent=paid) if paid else outcome
 
     return Recaptured(inner, turned)
 
 
 def forgets_replays(inner: Any) -> Any:
     def turned(outcome: Any) -> Any:
-        return (
-            structs.replace(outcome, replayed=False) if isinstance(outcome, Captured) else outcome
-        )
+        return replace(outcome, replayed=False) if isinstance(outcome, Captured) else outcome
 
     return Recaptured(inner, turned)
 

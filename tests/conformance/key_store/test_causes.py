@@ -9,12 +9,12 @@ import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis.exceptions
+from msgspec.structs import replace
 from psycopg import errors
 from redis import Redis as Client
 

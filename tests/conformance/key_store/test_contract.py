@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.key_store import KeyStore
 from payment_service.key_store.contract import KeyRecord, Order
@@ -91,7 +91,7 @@ def test_every_field_comes_back_as_it_was(store: KeyStore) -> None:
 
 def astuple(held: KeyRecord | None) -> list[object]:
     assert held is not None
-    return [getattr(held, name) for name in held.__slots__]
+    return [getattr(held, name) for name in held.__struct_fields__]
 
 
 def test_none_is_read_back_as_none(store: KeyStore) -> None:

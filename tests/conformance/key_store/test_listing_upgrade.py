@@ -6,12 +6,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import asdict, replace
 from redis import Redis as Client
 
 from payment_service.background.enlisting import Enlisting

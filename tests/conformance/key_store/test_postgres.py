@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from itertools import count, cycle
 from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from psycopg import errors
 
 from payment_service.key_store import KeyStore, open_key_store

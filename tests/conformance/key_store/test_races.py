@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.key_store import KeyStore, open_key_store
 from tests.support.key_stores import DISTANT, SHARED, STORES, Place, order, record

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis as Client
 
 from payment_service.key_store.contract import StoreUnavailable

@@ -7,9 +7,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.key_store import KeyStore, open_key_store, refuse_unusable
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable

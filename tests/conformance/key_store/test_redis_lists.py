@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis as Client
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.key_store import KeyStore
 from payment_service.key_store.contract import StoreUnavailable

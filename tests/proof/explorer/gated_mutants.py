@@ -6,9 +6,10 @@ import itertools
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
+
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.intent import SUCCEEDED

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from payment_service.errors import NotFound
 from payment_service.gateways.outcome import Declined
@@ -73,7 +73,7 @@ def a_list_is_read_before_the_record() -> AbstractContextManager[Any]:
 
     def own(self: Any, look: Any, entry: Any, what: str, *, in_doubt: bool) -> Any:
         held = self._context.records.read(self._order) or look.record
-        return real(self, structs.replace(look, record=held), entry, what, in_doubt=in_doubt)
+        return real(self, replace(look, record=held), entry, what, in_doubt=in_doubt)
 
     return patch.object(RefundClaims, "_own", own)
 
@@ -102,8 +102,8 @@ def a_rejected_resend_is_final() -> AbstractContextManager[Any]:
 
     def failed(self: Any, claimed: Any, outcome: Any) -> Any:
         if isinstance(outcome, Declined):
-            outcome = structs.replace(outcome, after_unresolved=False)
-            claimed = structs.replace(claimed, in_doubt=False)
+            outcome = replace(outcome, after_unresolved=False)
+            claimed = replace(claimed, in_doubt=False)
         return real(self, claimed, outcome)
 
     return patch.object(RefundSend, "_failed", failed)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from payment_service.errors import Refused, StoreDown
 from payment_service.gateways.outcome import Declined
@@ -142,7 +142,7 @@ def _unrecorded_fails() -> AbstractContextManager[Any]:
 def _old_no_is_new() -> AbstractContextManager[Any]:
     real = Attempt._declined
     return patch.object(
-        Attempt, "_declined", lambda self, no: real(self, structs.replace(no, replayed=False))
+        Attempt, "_declined", lambda self, no: real(self, replace(no, replayed=False))
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from functools import partial
+
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError
 from payment_service.payments.creation.states import Created
@@ -122,7 +124,9 @@ def rejected_unrecorded(world: World) -> None:
     started = world.sandbox.begin("POST", "/v1/payment_intents", {**HEADERS, **key}, body)
     assert isinstance(started, Execution)
     params = {**started.admitted.params, "customer": "cus_missing"}
-    refused = replace(started, admitted=replace(started.admitted, params=params))
+    refused = dataclasses.replace(
+        started, admitted=dataclasses.replace(started.admitted, params=params)
+    )
     assert world.sandbox.finish(refused).status == 400
 
 

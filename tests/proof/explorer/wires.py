@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -243,7 +243,9 @@ class StepTransport:
             return started
         if broken:
             params = {**started.admitted.params, **_rejected(wanted[1], started.admitted.params)}
-            started = replace(started, admitted=replace(started.admitted, params=params))
+            started = dataclasses.replace(
+                started, admitted=dataclasses.replace(started.admitted, params=params)
+            )
         else:
             self._wait_for(started)
         return self._worker.world.sandbox.finish(started)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError
 from payment_service.gateways.calls import Http
@@ -267,7 +268,9 @@ class World:
         if self.lag is None:
             self.lag = worker.choose("GET search", tuple(Option(name) for name in LAGS))
             lag_seconds = LAGS.get(self.lag, LAGS[WORST_LAG])
-            self.sandbox.rules = replace(self.sandbox.rules, search_lag_seconds=lag_seconds)
+            self.sandbox.rules = dataclasses.replace(
+                self.sandbox.rules, search_lag_seconds=lag_seconds
+            )
 
     def go_back(self, version: KeyRecord) -> None:
         """A failover to a copy that is behind, or a restored backup."""

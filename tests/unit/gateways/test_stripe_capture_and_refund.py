@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
@@ -93,7 +94,7 @@ def mix_up(bench: StripeBench, monkeypatch: pytest.MonkeyPatch, changes: dict[st
             found["data"] = [{**each, **changes} for each in found["data"]]
         else:
             found |= changes
-        return replace(answer, body=encode(found))
+        return dataclasses.replace(answer, body=encode(found))
 
     monkeypatch.setattr(bench.flow.sandbox, "handle", handle_another)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.errors import AlreadyPaid, Refused, StoreDown, StripeFailed
 from payment_service.gateways.deadline import Deadline
@@ -278,7 +279,7 @@ class HasPayment(Refusing):
 
 def pay_unrecorded(bench: Bench) -> None:
     """Have PayPal take the order's payment, and the store lose the record."""
-    bench.paypal.rules = replace(bench.paypal.rules, unique_invoices="create")
+    bench.paypal.rules = dataclasses.replace(bench.paypal.rules, unique_invoices="create")
     bench.open_circuit()
     bench.approve(bench.ask().intent.id)
     assert bench.ask().intent.status == "succeeded"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.errors import (
     AlreadyPaid,
@@ -138,7 +139,9 @@ def test_declined_payment_is_told_and_captured_after_another_approval(bench: Gat
 
 
 def test_page_after_a_decline_comes_from_the_rejection(bench: GatedBench) -> None:
-    bench.paypal.rules = replace(bench.paypal.rules, declined_goes_back=False, links_on_read=False)
+    bench.paypal.rules = dataclasses.replace(
+        bench.paypal.rules, declined_goes_back=False, links_on_read=False
+    )
     payment_id = bench.approved("INSTRUMENT_DECLINED")
     sent = len(bench.at_paypal)
     assert payment_id in str(bench.complete().redirect_url)
@@ -157,7 +160,7 @@ def test_each_decline_is_told_once(bench: GatedBench) -> None:
 
 
 def test_job_never_captures_after_a_decline_by_itself(bench: GatedBench) -> None:
-    bench.paypal.rules = replace(bench.paypal.rules, declined_goes_back=False)
+    bench.paypal.rules = dataclasses.replace(bench.paypal.rules, declined_goes_back=False)
     bench.approved("INSTRUMENT_DECLINED")
     bench.complete()
     for _ in range(6):
@@ -526,7 +529,7 @@ def test_capture_that_stays_unknown_fills_no_history(bench: GatedBench) -> None:
 
 def test_page_comes_from_a_resend_if_a_read_does_not_show_it(bench: GatedBench) -> None:
     payment_id = bench.given_out()
-    bench.paypal.rules = replace(bench.paypal.rules, links_on_read=False)
+    bench.paypal.rules = dataclasses.replace(bench.paypal.rules, links_on_read=False)
     bench.now += HOUR
     assert payment_id in str(bench.complete().redirect_url)
     assert list(bench.paypal.orders) == [payment_id]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.errors import (
     AlreadyPaid,
@@ -397,7 +398,7 @@ def test_payment_in_doubt_is_not_freed(bench: GatedBench) -> None:
 def test_order_that_its_own_late_capture_paid_is_not_freed(bench: GatedBench) -> None:
     bench.paid_before()
     payment_id = bench.record().payment_intent_id
-    bench.paypal.rules = replace(bench.paypal.rules, unique_invoices="never")
+    bench.paypal.rules = dataclasses.replace(bench.paypal.rules, unique_invoices="never")
     bench.capture_named(payment_id)
     with pytest.raises(Changed):
         free(bench)

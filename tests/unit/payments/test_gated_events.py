@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from typing import Any
 
 import pytest
@@ -45,7 +45,7 @@ def test_event_that_cannot_be_applied_is_sent_again(bench: GatedBench) -> None:
 
 
 def test_only_another_approval_tries_again_after_a_decline(bench: GatedBench) -> None:
-    bench.paypal.rules = replace(bench.paypal.rules, declined_goes_back=False)
+    bench.paypal.rules = dataclasses.replace(bench.paypal.rules, declined_goes_back=False)
     payment_id = bench.approved("INSTRUMENT_DECLINED")
     declined = last(bench, APPROVED)
     assert bench.apply_paypal(declined) == "applied"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.background.start import open_approvals
 from payment_service.errors import PaymentError
@@ -146,7 +147,7 @@ def test_reconciler_records_what_a_bank_decided(bench: GatedBench) -> None:
 
 
 def test_reconciler_tries_no_declined_payment_again(bench: GatedBench) -> None:
-    bench.paypal.rules = replace(bench.paypal.rules, declined_goes_back=False)
+    bench.paypal.rules = dataclasses.replace(bench.paypal.rules, declined_goes_back=False)
     bench.approved("INSTRUMENT_DECLINED")
     bench.complete()
     bench.reconcile()

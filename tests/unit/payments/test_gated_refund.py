@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -391,7 +391,7 @@ def test_refunded_payment_without_its_refunds_is_unreadable(bench: GatedBench) -
 
 
 def test_answer_with_only_an_id_is_completed_from_the_order(bench: GatedBench) -> None:
-    bench.paypal.rules = replace(bench.paypal.rules, minimal_refunds=True)
+    bench.paypal.rules = dataclasses.replace(bench.paypal.rules, minimal_refunds=True)
     assert bench.refund("R-1", 500).amount == 500
     assert (sends(bench), entry(bench).status) == (1, "succeeded")
 

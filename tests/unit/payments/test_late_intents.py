@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from payment_service.key_store.contract import Order
 from payment_service.payments.record.order_record import OrderRecord

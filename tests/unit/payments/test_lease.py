@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from msgspec import structs
+from msgspec.structs import replace
 
 from payment_service.errors import InFlight, StoreDown, StripeUnreachable
 from payment_service.gateways.deadline import Deadline
@@ -292,7 +290,7 @@ def test_operations_that_do_not_wait_go_by_the_clock_and_its_margin(bench: FlowB
 
 def test_lock_of_an_earlier_release_is_taken_over_within_a_lease(bench: FlowBench) -> None:
     """It holds for 35 seconds, and its owner does not renew it. Rule 2 makes that safe."""
-    old = structs.replace(bench.context.lease(), seconds=35.0)
+    old = replace(bench.context.lease(), seconds=35.0)
     bench.records.claim(transitions.first_claim(bench.wanted(), old))
     began = bench.now
     assert bench.ask().intent.id == bench.payable()[0]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec.structs import replace
 
 from payment_service.errors import (
     Changed,
@@ -67,7 +66,7 @@ class Bench(AfterBench):
 
     def wanted(self, order_id: str = "A-1", amount: int = 1099, **more: Any) -> Any:
         wanted = super().wanted(order_id, amount, **more)
-        return replace(wanted, order=structs.replace(wanted.order, livemode=self.livemode))
+        return replace(wanted, order=replace(wanted.order, livemode=self.livemode))
 
     def record(self, order_id: str = "A-1") -> Any:
         return self.records.read(Order(self.livemode, None, order_id))

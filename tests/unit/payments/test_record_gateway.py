@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec.structs import replace
 
 from payment_service.errors import Misconfigured, StripeUnreachable
 from payment_service.gateways.deadline import Deadline
@@ -32,7 +31,7 @@ from tests.support.after_bench import AfterBench
 from tests.support.flow_bench import BUDGET_SECONDS, CREATE
 from tests.support.sandbox_transport import SandboxTransport
 
-OTHER = structs.replace(STRIPE, name="other")
+OTHER = replace(STRIPE, name="other")
 PARAMS = {"amount": 1099, "currency": "usd", "metadata": {"order_id": "A-1"}}
 DAY = 86_400.0
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError
 from payment_service.key_store.memory import MemoryStore
@@ -31,7 +32,7 @@ def go_back(bench: FlowBench, version: OrderRecord) -> None:
 @pytest.fixture(params=[0.0, 60.0, HOUR], ids=lambda lag: f"search lags {lag:.0f} s")
 def bench(request: pytest.FixtureRequest) -> FlowBench:
     bench = FlowBench(MemoryStore())
-    bench.sandbox.rules = replace(bench.sandbox.rules, search_lag_seconds=request.param)
+    bench.sandbox.rules = dataclasses.replace(bench.sandbox.rules, search_lag_seconds=request.param)
     return bench
 
 

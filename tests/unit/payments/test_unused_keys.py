@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.errors import PaymentError, Refused, StripeFailed
 from payment_service.gateways.deadline import Deadline

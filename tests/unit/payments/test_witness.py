@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from payment_service.background.start import open_witnesses
 from payment_service.errors import (
@@ -111,7 +112,7 @@ def test_another_request_of_the_lost_order_makes_no_payment(bench: GatedBench, k
 @pytest.mark.parametrize("lag", [0.0, 60.0, HOUR])
 @pytest.mark.parametrize("later", [60, 2 * HOUR, 20 * HOUR])
 def test_witness_is_found_for_a_day(bench: GatedBench, later: float, lag: float) -> None:
-    bench.sandbox.rules = replace(bench.sandbox.rules, search_lag_seconds=lag)
+    bench.sandbox.rules = dataclasses.replace(bench.sandbox.rules, search_lag_seconds=lag)
     payment_id = witnessed(bench, "lost_after")
     bench.lose()
     bench.now += later
