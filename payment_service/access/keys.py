@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from msgspec import Struct
 
 # HS256 needs a secret of 256 bits: a shorter one can be guessed from one token (RFC 7518, 3.2).
 MIN_SECRET_BYTES = 32
@@ -15,12 +14,15 @@ MIN_SECRET_BYTES = 32
 MIN_RSA_BITS = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class TokenKey:
+class TokenKey(Struct, frozen=True):
     """A key and its only algorithm."""
 
     algorithm: str
-    key: str | RSAPublicKey | EllipticCurvePublicKey = field(repr=False)
+    key: str | RSAPublicKey | EllipticCurvePublicKey
+
+    def __repr__(self) -> str:
+        """Do not show the key, which may be a shared secret."""
+        return f"TokenKey({self.algorithm!r})"
 
 
 def shared_secret(secret: str) -> TokenKey:

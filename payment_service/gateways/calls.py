@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from payment_service.gateways.send_report import Meaning, Verdict
 from payment_service.http_client.connection import Response
@@ -37,8 +36,7 @@ class Http(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """One operation; counts its sends, and tracks whether the gateway may have executed one."""
 
     method: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -29,11 +28,14 @@ _PAGE_RELATIONS = ("payer-action", "redirect", "approve")
 MAX_MESSAGE_CHARACTERS = 1_000
 
 
-@dataclass(slots=True)
 class PayPalCall(Call):
     """A call with its access token."""
 
-    token: str = field(default="", repr=False)
+    token: str = ""
+
+    def __repr__(self) -> str:
+        """Do not show the token."""
+        return f"PayPalCall({self.method!r}, {self.path!r})"
 
     def note(self, verdict: Verdict) -> None:
         """Count a failed send. PayPal executes nothing without a valid token."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.deadline import Deadline
@@ -26,12 +27,15 @@ class NoToken(Exception):
         self.failed = failed
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """An access token. `until`: when it is renewed, on the clock of the Tokens."""
 
-    text: str = field(repr=False)
+    text: str
     until: float
+
+    def __repr__(self) -> str:
+        """Do not show the text."""
+        return f"Token(until={self.until!r})"
 
 
 class Tokens:

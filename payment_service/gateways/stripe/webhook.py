@@ -6,7 +6,6 @@ import hmac
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -33,8 +32,7 @@ _TIME = re.compile("[0-9]{1,12}")
 _SIGNATURE = re.compile("[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(Struct, frozen=True):
     """A verified event. `event` is None if it is not about the PaymentIntent of an order.
 
     `foreign`: signed with one client's secret, but about an order in another client's account.
@@ -45,7 +43,7 @@ class Signed:
     event: PaymentEvent | None
     foreign: bool = False
     money: MoneyEvent | None = None
-    covers: Callable[[str | None], bool] = field(default=lambda _: False, compare=False)
+    covers: Callable[[str | None], bool] = lambda _: False
     """Whether the secret that signed it covers the orders of a client (None: of no client)."""
 
 
