@@ -105,11 +105,9 @@ def main() -> int:
             for scenario in scenarios(stores)
             if scenario.name in options.only
         ]
-        calm = [
-            steady.measure(each, options.seconds)
-            for each in (*stores, servers.node(), servers.flask_sample())
-            if "steady" in options.only
-        ]
+        compared = (*stores, servers.node(), servers.flask_sample())
+        held = "steady" in options.only
+        calm = steady.measure(compared, options.seconds, options.rounds) if held else []
         split = [
             cpu_split.measure(each, options.seconds) for each in stores if "cpu" in options.only
         ]

@@ -1,6 +1,8 @@
 """Latency that the service adds to a call to Stripe, at a fixed rate of fifty orders per second.
 
-Also during a brownout, in which every second response of Stripe takes 8 s.
+Calls to Stripe and orders through the service are sent in turn, because the machine's state changes
+the latency of both by more than the service adds. Also during a brownout, in which every second
+response of Stripe takes 8 s.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from statistics import quantiles
+from dataclasses import astuple, dataclass
+from statistics import median, quantiles
 
 from benchmarks.running import fake_stripe, running
 from benchmarks.servers import PORT, STRIPE_PORT, Server
@@ -24,34 +26,38 @@ SLOW_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """Latencies in milliseconds: Stripe's own, the added one, and the fast half's in a brownout."""
+    """Latencies in milliseconds: the added one, and that of the fast half in a brownout."""
 
     server: str
-    direct_p50: float
     added_p50: float
     added_p99: float
     brownout_p50: float
     brownout_ratio: float
 
 
-def measure(server: Server, seconds: int) -> Steady:
-    """Measure Stripe alone, then with the service in front, then in a brownout."""
-    try:
-        return _measured(server, seconds)
-    except (EOFError, OSError, RuntimeError) as error:
-        raise RuntimeError(f"{server.name}: {error}") from error
+def measure(servers: Sequence[Server], seconds: int, rounds: int) -> list[Steady]:
+    """Measure every server once in each round; return the medians of the rounds."""
+    found = [[_measured(server, seconds) for server in servers] for _ in range(rounds)]
+    return [_median(of_server) for of_server in zip(*found, strict=True)]
+
+
+def _median(rounds: Sequence[Steady]) -> Steady:
+    numbers = zip(*(astuple(each)[1:] for each in rounds), strict=True)
+    return Steady(rounds[0].server, *map(median, numbers))
 
 
 def _measured(server: Server, seconds: int) -> Steady:
-    with fake_stripe(STRIPE_SECONDS):
-        direct = latencies(STRIPE_PORT, _to_stripe, seconds)
-        with running(server):
+    try:
+        with fake_stripe(STRIPE_SECONDS), running(server):
             latencies(PORT, _to_us, 2)
-            through = latencies(PORT, _to_us, seconds)
-    with fake_stripe(STRIPE_SECONDS, slow_every=2), running(server):
-        fast = [each for each in latencies(PORT, _to_us, seconds) if each < SLOW_SECONDS * 1000]
+            targets = ((STRIPE_PORT, _to_stripe), (PORT, _to_us))
+            direct, through = _latencies_in_turn(targets, seconds, RATE)
+        with fake_stripe(STRIPE_SECONDS, slow_every=2), running(server):
+            fast = [each for each in latencies(PORT, _to_us, seconds) if each < SLOW_SECONDS * 1000]
+    except (EOFError, OSError, RuntimeError) as error:
+        raise RuntimeError(f"{server.name}: {error}") from error
     (d50, d99), (t50, t99), (b50, _) = map(_p50_and_p99, (direct, through, fast))
-    return Steady(server.name, d50, t50 - d50, t99 - d99, b50, b50 / t50)
+    return Steady(server.name, t50 - d50, t99 - d99, b50, b50 / t50)
 
 
 def table(found: Sequence[Steady]) -> str:
@@ -94,21 +100,31 @@ def latencies(
 
     Raises RuntimeError at a response other than 200 or 201.
     """
-    return asyncio.run(_send_at_rate(port, request, seconds * rate, rate))
+    (found,) = _latencies_in_turn(((port, request),), seconds, rate)
+    return found
 
 
-async def _send_at_rate(
-    port: int, request: Callable[[], bytes], count: int, rate: int
-) -> list[float]:
+Target = tuple[int, Callable[[], bytes]]
+
+
+def _latencies_in_turn(targets: Sequence[Target], seconds: int, rate: int) -> list[list[float]]:
+    """Send requests to every target at this rate, in turn; return the milliseconds of each."""
+    return asyncio.run(_send_at_rate(targets, seconds * rate, rate))
+
+
+async def _send_at_rate(targets: Sequence[Target], count: int, rate: int) -> list[list[float]]:
     """Send each request at its scheduled time, over keep-alive connections, and wait for all."""
-    client = _Client(port)
-    began = time.monotonic()
-    sent = []
-    for number in range(count):
-        await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-        sent.append(asyncio.create_task(client.send(request())))
-    found = await asyncio.gather(*sent)
-    client.close()
+    clients = [_Client(port) for port, _ in targets]
+    sent: list[list[asyncio.Task[float]]] = [[] for _ in targets]
+    began, gap = time.monotonic(), 1 / rate / len(targets)
+    for number in range(count * len(targets)):
+        await asyncio.sleep(max(0.0, began + number * gap - time.monotonic()))
+        place = number % len(targets)
+        _, request = targets[place]
+        sent[place].append(asyncio.create_task(clients[place].send(request())))
+    found = [await asyncio.gather(*tasks) for tasks in sent]
+    for client in clients:
+        client.close()
     return found
 
 
