@@ -263,12 +263,17 @@ class Sentinel:
         until(lambda: not self._names(old))
 
     def kill_master(self) -> None:
-        """Kill the master; once Sentinel names another, restart it as that one's replica."""
+        """Kill the master; once Sentinel names another, restart it as that one's replica.
+
+        Sentinel would order that too, but after minutes on a machine that often stands still: each
+        pause of two seconds makes it wait for half a minute.
+        """
         old = self.master()
         old.kill()
         until(lambda: not self._names(old))
         old.start()
         new = next(server for server in self.servers if server is not old)
+        old.run("REPLICAOF", "127.0.0.1", str(new.port))
         until(lambda: "state=online" in new.run("INFO", "replication"))
 
     def _names(self, server: Redis) -> bool:
