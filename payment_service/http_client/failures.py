@@ -41,6 +41,9 @@ class NeverSent(HttpFailure):
 
 def failure_of(curl: pycurl.Curl, code: int, text: str, sends: int) -> HttpFailure:
     """Convert the error of a transfer that began to write the request `sends` times."""
+    if code == pycurl.E_OUT_OF_MEMORY:
+        # libcurl says so, too, if it cannot open a file.
+        text = "out of memory or of open files"
     if sends == 0:
         return NeverSent(_phase_before_the_request(curl, code), text)
     if sends > 1:

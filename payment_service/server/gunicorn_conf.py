@@ -6,6 +6,7 @@
 import gc
 
 from payment_service.server.hooks import LOADED_OBJECTS, Hooks, JsonLog, bind_address
+from payment_service.server.open_files import MOST_IDLE, SPARE_THREADS
 from payment_service.server.worker import WebWorker
 
 gc.set_threshold(LOADED_OBJECTS)
@@ -16,10 +17,8 @@ bind = bind_address(settings)
 workers = settings.web_concurrency
 worker_class = WebWorker
 
-# 32 threads more than requests may wait for Stripe: they serve /healthz and immediate 503s.
-threads = settings.max_in_flight + 32
-# 256 more, for idle keep-alive connections of proxies and browsers.
-worker_connections = threads + 256
+threads = settings.max_in_flight + SPARE_THREADS
+worker_connections = threads + MOST_IDLE
 
 # If the service closed an idle connection before the load balancer does, a request sent at that
 # moment would be lost.

@@ -11,7 +11,6 @@ import gc
 import importlib
 import logging
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -23,10 +22,18 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger
+from msgspec.structs import replace
 
 from payment_service import wiring
 from payment_service.key_store import REDIS_SCHEMES, refuse_unusable
 from payment_service.key_store.shared_directory import shared_directory
+from payment_service.server.open_files import (
+    SPARE_THREADS,
+    current_limit,
+    idle_connections,
+    most_in_flight,
+    raise_limit,
+)
 from payment_service.server.start_report import log_start, start_key_check
 from payment_service.settings import Settings, SettingsError, environment, load_settings
 from payment_service.settings.otel import otel_of_dotenv
@@ -42,10 +49,6 @@ GARBAGE_OBJECTS = 50_000
 # More objects than the libraries create at import. Hardly any of those are garbage, and collecting
 # them once takes a fourteenth of the start.
 LOADED_OBJECTS = 500_000
-
-# File descriptors of one worker: one for each client's connection, two for each thread (Stripe and
-# the store), and the interpreter's own.
-DESCRIPTORS_PER_THREAD, OTHER_DESCRIPTORS = 2, 64
 
 # Modules the master imports before it forks, so that the workers share their memory and start at
 # once. No import starts a thread or opens anything.
@@ -143,8 +146,7 @@ class Hooks:
             # A service that this one replaces (kill -USR2) may still count in the directory.
             if not server.master_pid:
                 self._counters.clear()
-        with optional("the limit of open files"):
-            _allow_descriptors(server.cfg)
+        self._fit_open_files(server.cfg)
         self._load_code()
         log_start(self._configuration, server.cfg.bind)
         os.register_at_fork(
@@ -155,7 +157,30 @@ class Hooks:
 
     def on_reload(self, server: Any) -> None:
         """Log what runs from now on; gunicorn calls the hook of the new settings."""
+        self._fit_open_files(server.cfg)
         log_start(self._configuration, server.cfg.bind)
+
+    def _fit_open_files(self, cfg: Any) -> None:
+        """Raise the limit of open files, or take fewer orders at a time if it stays too low.
+
+        Without a free file a worker can neither accept a connection nor call a gateway.
+        """
+        with optional("the limit of open files"):
+            raise_limit(self.settings.max_in_flight)
+        limit = current_limit()
+        in_flight = most_in_flight(limit)
+        if in_flight >= self.settings.max_in_flight:
+            return
+        logging.getLogger("server").warning(
+            "MAX_IN_FLIGHT is lower in effect: a worker may not open enough files",
+            extra={"open_files": limit, "max_in_flight": in_flight},
+        )
+        self.settings = replace(self.settings, max_in_flight=in_flight)
+        self._configuration = replace(self._configuration, settings=self.settings)
+        threads = min(cfg.threads, in_flight + SPARE_THREADS)
+        cfg.set("threads", threads)
+        connections = threads + idle_connections(limit)
+        cfg.set("worker_connections", min(cfg.worker_connections, connections))
 
     def _try_store(self) -> None:
         """Check the store once, in the master: a replacement worker must not end the service."""
@@ -306,14 +331,6 @@ def _try_address(names: str, host: str, port: int) -> None:
             probe.bind(address)
     except OSError as wrong:
         _refuse(f"{names}: cannot be listened on", wrong)
-
-
-def _allow_descriptors(cfg: Any) -> None:
-    of_threads = cfg.threads * DESCRIPTORS_PER_THREAD
-    wanted = cfg.worker_connections + of_threads + OTHER_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _restore_signals() -> None:

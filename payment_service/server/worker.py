@@ -50,6 +50,16 @@ MOST_UNREAD_BYTES = 64 * 1024
 MOST_HEAD_BYTES = 32 * 1024
 
 
+# A worker without a free file waits this long before it tries to accept again.
+NO_FILE_SECONDS = 0.05
+
+# The log says at most so often that no connection can be accepted.
+WARNING_SECONDS = 60.0
+
+# The process, or the machine, has as many open files as it may have.
+_NO_FILE_IS_LEFT = (errno.EMFILE, errno.ENFILE)
+
+
 class UnfinishedRequests:
     """The connections whose threads wait for the rest of a request, at most `most` of them.
 
@@ -163,6 +173,7 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
     """ThreadWorker with limits for slow clients, and with stops that lose no connection."""
 
     request_seconds = REQUEST_SECONDS
+    _next_warning_at = 0.0
 
     def init_process(self) -> None:
         """Limit the threads that wait for half-sent requests; the other half stays free."""
@@ -211,6 +222,11 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
             accepted, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
+        except OSError as error:
+            if error.errno not in _NO_FILE_IS_LEFT:
+                raise
+            self._free_a_file(error)
+            return False
         client = ClientSocket(fileno=accepted.detach()).prepare()
         client.unfinished = self.unfinished
         conn = TConn(self.cfg, client, address, listener.getsockname())
@@ -226,18 +242,34 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(client, selectors.EVENT_READ, speaks)
         return True
 
+    def _free_a_file(self, error: OSError) -> None:
+        """Close the longest idle connection, or else let requests end.
+
+        gunicorn's worker ends if it cannot accept a connection, and loses its requests.
+        """
+        if time.monotonic() >= self._next_warning_at:
+            self._next_warning_at = time.monotonic() + WARNING_SECONDS
+            self.log.warning("No connection can be accepted: %s", error)
+        if not self._close_longest_silent():
+            time.sleep(NO_FILE_SECONDS)
+
     def _make_room(self) -> None:
         """Close the longest idle connections to make room for the next one.
 
         gunicorn's worker accepts no more while `worker_connections` are open, silent ones included.
         """
         while self.alive and self.nr_conns >= self.worker_connections:
-            conn = self._longest_silent()
-            if conn is None:
+            if not self._close_longest_silent():
                 return
-            self.poller.unregister(conn.sock)
-            self.nr_conns -= 1
-            conn.close()
+
+    def _close_longest_silent(self) -> bool:
+        conn = self._longest_silent()
+        if conn is None:
+            return False
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
+        return True
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Also make room if all places are taken: this connection may be idle from now on.

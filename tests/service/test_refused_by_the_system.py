@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +116,28 @@ def test_no_directory_at_all_stops_a_memory_store_with_one_line(tmp_path: Path) 
     )
     assert done.returncode == 1
     assert "Settings: KEY_STORE_URL: memory:// needs a writable directory" in done.stderr
+
+
+def test_few_open_files_are_fewer_orders_at_a_time(sandbox: SandboxProcess) -> None:
+    """400 orders at once need 1,800 files; a worker that has none left could not accept."""
+    limited = ["bash", "-c", 'ulimit -n 256; exec "$@"', "limited"]
+    with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}, started_by=limited) as service:
+        workers = service.workers()
+        clients = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(400)]
+        for number in range(3):
+            assert service.create(f"F-{number}").status_code == 200
+        assert service.workers() == workers
+        (line,) = (each for each in service.log().splitlines() if "MAX_IN_FLIGHT" in each)
+        assert (json.loads(line)["open_files"], json.loads(line)["max_in_flight"]) == (256, 1)
+        for each in clients:
+            each.close()
+
+
+def test_reload_fits_the_open_files_again(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    limited = ["bash", "-c", 'ulimit -n 512; exec "$@"', "limited"]
+    with ServiceProcess(sandbox.url, {"WEB_CONCURRENCY": "1"}, started_by=limited) as service:
+        (before,) = service.workers()
+        os.kill(service.pid, signal.SIGHUP)
+        until(lambda: service.workers() not in ([], [before]) and before not in service.workers())
+        assert service.create("F-1").status_code == 200
+        assert service.log().count("MAX_IN_FLIGHT is lower in effect") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -355,9 +356,34 @@ def test_client_that_never_closes_does_not_stop_others(port: int) -> None:
 
 
 def test_file_limit_covers_every_threads_connections(port: int) -> None:
-    master = next(p for p in psutil.net_connections("tcp") if p.laddr and p.laddr[1] == port).pid
-    soft, _ = psutil.Process(master).rlimit(psutil.RLIMIT_NOFILE)
-    assert soft >= 3 * THREADS + 256
+    soft, _ = _worker_at(port).rlimit(psutil.RLIMIT_NOFILE)
+    assert soft >= 4 * THREADS + 256
+
+
+def _worker_at(port: int) -> psutil.Process:
+    found = {p.pid for p in psutil.net_connections("tcp") if p.laddr and p.laddr[1] == port}
+    # The master and its worker share the listener, so either may be found, or both.
+    (worker,) = {w for pid in found if pid != os.getpid() for w in _workers(psutil.Process(pid))}
+    return worker
+
+
+def _workers(process: psutil.Process) -> list[psutil.Process]:
+    return process.children() or [process]
+
+
+def test_worker_without_a_free_file_closes_an_idle_connection() -> None:
+    with served() as port, connect(port) as idle, connect(port) as kept:
+        for each in (idle, kept):
+            each.sendall(GET)
+            assert each.recv(1024)
+        worker = _worker_at(port)
+        worker.rlimit(psutil.RLIMIT_NOFILE, (worker.num_fds(), worker.num_fds()))
+        with connect(port) as late:
+            late.sendall(GET)
+            assert late.recv(1024).startswith(b"HTTP/1.1 200")
+        while idle.recv(1024):  # the rest of the response, until the end
+            pass
+        assert _worker_at(port) == worker
 
 
 def test_late_client_counts_as_gone() -> None:
