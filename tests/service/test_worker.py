@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -361,9 +360,10 @@ def test_file_limit_covers_every_threads_connections(port: int) -> None:
 
 
 def _worker_at(port: int) -> psutil.Process:
-    found = {p.pid for p in psutil.net_connections("tcp") if p.laddr and p.laddr[1] == port}
-    # The master and its worker share the listener, so either may be found, or both.
-    (worker,) = {w for pid in found if pid != os.getpid() for w in _workers(psutil.Process(pid))}
+    """The master and its worker share the listener, so either may be found, or both."""
+    listening = [p for p in psutil.net_connections("tcp") if p.status == psutil.CONN_LISTEN]
+    found = {p.pid for p in listening if p.laddr and p.laddr[1] == port}
+    (worker,) = {worker for pid in found for worker in _workers(psutil.Process(pid))}
     return worker
 
 
