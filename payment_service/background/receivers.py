@@ -12,6 +12,7 @@ from msgspec import Struct
 from payment_service.background.shop_webhook import ShopListener
 from payment_service.http_client.client import Network
 from payment_service.key_store.contract import Order
+from payment_service.payments.shop_events.outbox import NotAnswered
 from payment_service.schema.secret import Secret
 from payment_service.settings.checks import names
 
@@ -26,7 +27,7 @@ SLOW_SECONDS = 1.0
 # that they leave the front of the queue: they must not hide the events of other receivers.
 REST_SECONDS = 30.0
 
-Post = Callable[[bytes], int | None]
+Post = Callable[[bytes], int]
 
 
 class Receiver(Struct, frozen=True):
@@ -96,18 +97,22 @@ class Posts:
         self._rests_until: dict[Receiver, float] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, order: Order, body: bytes) -> int | None:
-        """Post once; return the status, or None without an answer or while the receiver rests."""
+    def __call__(self, order: Order, body: bytes) -> int:
+        """Post once; return the status. Raises NotAnswered, also while the receiver rests."""
         receiver = self._receivers.of(order)
-        if receiver is None or time.monotonic() < self._rests_until.get(receiver, 0.0):
-            return None
-        started = time.monotonic()
-        status = self._post_of(receiver)(body)
-        ended = time.monotonic()
-        accepted = status is not None and 200 <= status < 300
-        if not accepted and ended - started >= SLOW_SECONDS:
-            self._rests_until[receiver] = ended + REST_SECONDS
-        return status
+        if receiver is None:
+            raise NotAnswered("the order has no receiver")
+        if time.monotonic() < self._rests_until.get(receiver, 0.0):
+            raise NotAnswered("the receiver rests, because it answered too late")
+        started, accepted = time.monotonic(), False
+        try:
+            status = self._post_of(receiver)(body)
+            accepted = 200 <= status < 300
+            return status
+        finally:
+            ended = time.monotonic()
+            if not accepted and ended - started >= SLOW_SECONDS:
+                self._rests_until[receiver] = ended + REST_SECONDS
 
     def _post_of(self, receiver: Receiver) -> Post:
         with self._lock:

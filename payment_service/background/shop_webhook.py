@@ -13,6 +13,7 @@ from payment_service.background.loop import PARALLEL
 from payment_service.http_client.client import HttpClient, Network
 from payment_service.http_client.failures import HttpFailure
 from payment_service.outage import Outage
+from payment_service.payments.shop_events.outbox import NotAnswered
 from payment_service.schema.secret import redacted
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ class ShopListener:
             network=network,
         )
 
-    def __call__(self, body: bytes) -> int | None:
-        """Post once; return the status, or None without an answer. Follows no redirect.
+    def __call__(self, body: bytes) -> int:
+        """Post once; return the status. Follows no redirect. Raises NotAnswered.
 
         Logs when the server stops answering, with the cause, and when it answers again.
         """
@@ -70,14 +71,15 @@ class ShopListener:
         try:
             answer = self._http.send("POST", self._url, headers, body)
         except HttpFailure as failure:
+            cause = redacted(str(failure))
             if self._outage.begins(failure.phase):
                 log.warning(
                     "the receiver of order events at %s does not answer (%s): %s",
                     self._host,
                     failure.phase,
-                    redacted(str(failure)),
+                    cause,
                 )
-            return None
+            raise NotAnswered(cause, failure.phase) from failure
         if self._outage.ends():
             log.info("the receiver of order events at %s answers again", self._host)
         return answer.status

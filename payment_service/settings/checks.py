@@ -22,9 +22,10 @@ ADDRESS = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-# Perhaps with a user and a password, in which `/`, `:` and `@` are %-encoded.
+# Perhaps with a user and a password, in which `/`, `:`, `@`, `?`, `#` and `%` are %-encoded.
+_USER = r"(?:[!-\"$&-.0-9;-=A-~]|%(?!00)[0-9a-f]{2})*"
 PROXY = re.compile(
-    rf"https?://([!-.0-9;-?A-~]*(:[!-.0-9;-?A-~]*)?@)?({_HOST})(:[0-9]{{1,5}})?/?",
+    rf"https?://({_USER}(:{_USER})?@)?({_HOST})(:(?P<port>[0-9]{{1,5}}))?/?",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -130,7 +131,12 @@ def shop_page(value: str) -> str:
 
 def _is_address(value: str) -> bool:
     found = ADDRESS.fullmatch(value)
-    if not found or not value.isprintable() or not 1 <= int(found["port"] or 80) <= 65535:
+    return bool(found and value.isprintable() and _can_be_called(found))
+
+
+def _can_be_called(found: re.Match[str]) -> bool:
+    """Whether the port and an IPv6 address are possible ones."""
+    if not 1 <= int(found["port"] or 80) <= 65535:
         return False
     try:
         return not found["ipv6"] or bool(IPv6Address(found["ipv6"]))
@@ -145,7 +151,8 @@ def _lower_scheme(value: str) -> str:
 
 def proxy_url(value: Secret) -> Secret:
     """Check a proxy's address; it is a secret because it may contain a password."""
-    if not PROXY.fullmatch(value.get_secret_value()):
+    found = PROXY.fullmatch(value.get_secret_value())
+    if not (found and _can_be_called(found)):
         raise ValueError(
             "must be an address like http://proxy.example:3128 or http://user:password@…"
         )

@@ -25,7 +25,7 @@ from payment_service.background.receivers import (
 from payment_service.background.start import open_delivery
 from payment_service.key_store.contract import Order
 from payment_service.payments.record.follow_up import OrderEvent
-from payment_service.payments.shop_events.outbox import unparked
+from payment_service.payments.shop_events.outbox import NotAnswered, unparked
 from payment_service.settings import Settings, load_settings
 from payment_service.wiring import Parts, configure, open_parts
 from tests.support.flow_bench import order_record
@@ -179,7 +179,9 @@ def test_only_slow_refusals_make_a_receiver_rest(shop: ShopListener) -> None:
     posts = Posts(Receivers(Receiver(shop.url, ("whsec_x",))))
     assert [posts(order(None), b"{}") for _ in range(3)] == [500, 500, 200]
     shop.delay_seconds = SLOW_SECONDS + 0.1
-    assert [posts(order(None), b"{}") for _ in range(2)] == [500, None]
+    assert posts(order(None), b"{}") == 500
+    with pytest.raises(NotAnswered, match="rests"):
+        posts(order(None), b"{}")
 
 
 def test_hanging_receiver_of_one_client_does_not_delay_another(

@@ -10,6 +10,7 @@ import pytest
 
 from payment_service.background.shop_webhook import SIGNATURE_HEADER, ShopListener, signature
 from payment_service.outage import QUIET_SECONDS
+from payment_service.payments.shop_events.outbox import NotAnswered
 from tests.support.scripted_server import OK, ScriptedServer, say
 
 
@@ -55,8 +56,10 @@ def test_cause_is_logged_when_the_server_stops_answering(
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        with caplog.at_level(logging.INFO):
-            assert ShopListener(url, ["a"])(b"{}") is None
+        silent = pytest.raises(NotAnswered, match="Failed to connect")
+        with caplog.at_level(logging.INFO), silent as silence:
+            ShopListener(url, ["a"])(b"{}")
+    assert silence.value.phase == "connect"
     receiver = "the receiver of order events at 127.0.0.1"
     assert f"{receiver} does not answer (connect): Failed to connect" in caplog.text
 
@@ -68,7 +71,9 @@ def test_cause_is_logged_once_for_each_change(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.INFO), ScriptedServer(cut) as server:
         now = [100.0]
         shop = ShopListener(server.url, ["a"], monotonic=lambda: now[0])
-        assert [shop(b"{}") for _ in range(3)] == [None] * 3
+        for _ in range(3):
+            with pytest.raises(NotAnswered, match="Empty reply from server"):
+                shop(b"{}")
         server.answer = say(OK)
         now[0] += QUIET_SECONDS
         assert [shop(b"{}") for _ in range(3)] == [200] * 3

@@ -97,6 +97,13 @@ WRONG = [
             "http://me:hunter/2@proxy.example",
             "http://hunter.example/path",
             "http://hunter .example",
+            "http://me:hunter2@proxy.example:70000",
+            "http://me:hunter2@proxy.example:0",
+            "http://me:hunter#2@proxy.example",
+            "http://me:hunter?2@proxy.example",
+            "http://me:hunter%2@proxy.example",
+            "http://me:hunter%00@proxy.example",
+            "http://me:hunter2@[1::2::3]",
         )
     ),
     ("CA_BUNDLE", "/nonexistent/hunter2", "PEM"),
@@ -205,7 +212,13 @@ def test_common_url_spellings_are_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    "proxy", ["http://proxy.example:3128", "HTTPS://me:h%40t@[::1]:1/", "http://10.0.0.1"]
+    "proxy",
+    [
+        "http://proxy.example:3128",
+        "HTTPS://me:h%40t@[::1]:1/",
+        "http://10.0.0.1",
+        "http://m-e_.~!$&'()*+,;=:%25%3f@a_b:65535",
+    ],
 )
 def test_proxy_is_kept_secret_and_unchanged(proxy: str) -> None:
     found = load_settings({**KEY, "HTTPS_PROXY": proxy})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,8 +32,16 @@ JITTER = (0.75, 1.25)
 # How long a process has an event to itself: longer than a post may last.
 CLAIM_SECONDS = 30.0
 
-Post = Callable[[Order, bytes], int | None]
-"""Posts a body to the order's shop; returns the HTTP status, None if there was no answer."""
+Post = Callable[[Order, bytes], int]
+"""Posts a body to the order's shop; returns the HTTP status. Raises NotAnswered."""
+
+
+class NotAnswered(Exception):
+    """A post got no answer. `cause` says why, without secrets; `phase` is the step that failed."""
+
+    def __init__(self, cause: str, phase: str | None = None) -> None:
+        super().__init__(cause)
+        self.cause, self.phase = cause, phase
 
 
 class Outbox(Struct, frozen=True):
@@ -68,13 +76,23 @@ class Outbox(Struct, frozen=True):
         claimed = _with_event(record, mine)
         if not self.records.replace(record, claimed):
             return False
-        status = self.post(record.order, payload(record, event))
-        accepted = status is not None and 200 <= status < 300
-        self._record_outcome(claimed, mine, status, accepted=accepted)
+        answer: dict[str, Fact]
+        try:
+            status = self.post(record.order, payload(record, event))
+            accepted, answer = 200 <= status < 300, {"status": status}
+        except NotAnswered as failed:
+            accepted = False
+            answer = {"status": None, "phase": failed.phase, "cause": failed.cause}
+        self._record_outcome(claimed, mine, answer, accepted=accepted)
         return accepted
 
     def _record_outcome(
-        self, claimed: OrderRecord, event: OrderEvent, status: int | None, *, accepted: bool
+        self,
+        claimed: OrderRecord,
+        event: OrderEvent,
+        answer: Mapping[str, Fact],
+        *,
+        accepted: bool,
     ) -> None:
         """Record the outcome; if that fails, the event is posted once more."""
         now = self.clock()
@@ -93,7 +111,7 @@ class Outbox(Struct, frozen=True):
             claimed, lambda held: after(held) if event in held.follow_up.queue else None
         )
         if written:
-            self._report(what, written, event, None if accepted else status)
+            self._report(what, written, event, answer)
 
     def _wait(self, event: OrderEvent) -> float:
         """Return the seconds until the next try."""
@@ -101,14 +119,10 @@ class Outbox(Struct, frozen=True):
         return min(backoff, MOST_WAIT_SECONDS) * self.uniform(*JITTER)
 
     def _report(
-        self, what: What, record: OrderRecord, event: OrderEvent, status: int | None
+        self, what: What, record: OrderRecord, event: OrderEvent, answer: Mapping[str, Fact]
     ) -> None:
-        facts: dict[str, Fact] = {
-            "event_id": event.id,
-            "type": event.type,
-            "tries": event.tries,
-            "status": status,
-        }
+        named: dict[str, Fact] = {"event_id": event.id, "type": event.type, "tries": event.tries}
+        facts = {**named, **answer}
         self.observe(Observation(what, record.order, record.attempt, facts))
 
 

@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY
 from payment_service.key_store.contract import KeyStore, Order
 from payment_service.payments.record.order_record import OrderRecord
+from payment_service.payments.shop_events.outbox import NotAnswered
 from payment_service.telemetry.gateway_operations import OTHER, ROUTE_OF
 from payment_service.telemetry.tracing.current import current, fail, in_a_trace, plain
 from payment_service.telemetry.tracing.none import NoTracing
@@ -56,14 +57,19 @@ class Tracing(NoTracing):
     def traced_post(self, post: Post) -> Post:
         """Wrap the post of an order event in a span; `outgoing_headers` names that span."""
 
-        def traced(order: Order, body: bytes) -> int | None:
+        def traced(order: Order, body: bytes) -> int:
             with _span(self._tracer, "POST order event", SpanKind.CLIENT) as span:
-                status = post(order, body)
-                if status is not None:
+                try:
+                    status = post(order, body)
+                except NotAnswered as silence:
+                    fail(span, "no_answer")
+                    failed = silence
+                else:
                     span.set_attribute("http.response.status_code", status)
-                if status is None or status >= 300:
-                    fail(span, "no_answer" if status is None else str(status))
-                return status
+                    if status >= 300:
+                        fail(span, str(status))
+                    return status
+            raise failed
 
         return traced
 

@@ -15,7 +15,7 @@ from payment_service.background.start import open_delivery
 from payment_service.gateways.stripe.webhook import read_event
 from payment_service.key_store.contract import Order
 from payment_service.payments.record.follow_up import OrderEvent
-from payment_service.payments.shop_events.outbox import unparked
+from payment_service.payments.shop_events.outbox import NotAnswered, unparked
 from payment_service.schema.secret import Secret
 from payment_service.settings import load_settings
 from payment_service.wiring import open_payments
@@ -124,6 +124,22 @@ def test_redelivery_has_the_same_bytes(bench: AfterBench) -> None:
         bench.deliver()
     assert (len(bodies), len(set(bodies))) == (3, 1)
     assert json.loads(bodies[0])["id"] == record.follow_up.queue[0].id
+
+
+def test_log_says_why_an_event_was_not_answered(bench: AfterBench) -> None:
+    def fall_silent(_: Order, __: bytes) -> int:
+        raise NotAnswered("Empty reply from server", "wait")
+
+    bench.outbox = replace(bench.outbox, post=fall_silent)
+    bench.deliver()
+    bench.outbox = replace(bench.outbox, post=lambda _, __: 204)
+    bench.now = bench.record().due_at
+    bench.deliver()
+    failed, delivered = bench.seen[-2:]
+    assert (failed.what, delivered.what) == ("event_failed", "event_delivered")
+    silence = {"status": None, "phase": "wait", "cause": "Empty reply from server"}
+    assert failed.facts.items() >= silence.items()
+    assert delivered.facts["status"] == 204
 
 
 def test_lost_store_creates_no_second_event(bench: AfterBench) -> None:
