@@ -22,7 +22,7 @@ from payment_service.payments.changes.update_checks import (
 )
 from payment_service.payments.context import Context
 from payment_service.payments.creation.gated_attempt import GatedAttempt
-from payment_service.payments.creation.owned_record import release_and_raise
+from payment_service.payments.creation.owned_record import raise_if_ours
 from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.creation.states import Claimed, Created, GatewayFailed
 from payment_service.payments.gated.complete import complete
@@ -145,5 +145,5 @@ def _carry_out(context: Context, claimed: Claimed, deadline: Deadline) -> Intent
     if isinstance(end, Created):
         return end.intent
     if isinstance(end, GatewayFailed):
-        release_and_raise(context, wanted, end, deadline)
+        raise_if_ours(context, wanted, end, deadline)
     raise RecordChanged

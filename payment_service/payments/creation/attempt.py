@@ -219,7 +219,8 @@ class Attempt:
             return AttemptOver(self._record)
         # Another process used the key, perhaps one that a deploy is replacing. No request works on
         # an order for longer than `lock`.
-        self._own.release(misused.error)
+        if not self._own.release(misused.error):
+            return LookAgain()
         raise InFlight(
             "This order was just asked for with other parameters; ask again.",
             retry_after_seconds=self._context.timing.lock / 10,

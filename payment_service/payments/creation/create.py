@@ -37,7 +37,7 @@ from payment_service.payments.creation import moved, serving, switching
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.claims import Claims
 from payment_service.payments.creation.gated_attempt import GatedAttempt
-from payment_service.payments.creation.owned_record import release_and_raise
+from payment_service.payments.creation.owned_record import raise_if_ours
 from payment_service.payments.creation.recorded_intent import find_recorded
 from payment_service.payments.creation.states import (
     AttemptOver,
@@ -175,7 +175,8 @@ class _Creation:
             self._passed_over = failed.error
             return self._begin_next(failed.record, wanted=self._wanted)
         if elsewhere is None or self._deadline.left() <= context.timing.store:
-            release_and_raise(context, self._wanted, failed, self._deadline, self._passed_over)
+            raise_if_ours(context, self._wanted, failed, self._deadline, self._passed_over)
+            return LookAgain()
         if isinstance(failed.error, Misconfigured):
             context.report("account_refused", failed.record, code=failed.error.code)
         self._passed_over, why = failed.error, failed.error.code

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable
-from typing import NoReturn
 
 from payment_service.errors import PaymentError, StoreDown, StripeFailed
 from payment_service.gateways.contract import Gateway
@@ -164,17 +163,23 @@ class OwnedRecord:
         in_time = self._context.clock() < self.record.locked_until
         return in_time and seen_for < transitions.LEASE_SECONDS
 
-    def release(self, error: PaymentError, *, saved_5xx: bool = False) -> None:
-        """Leave the order unknown, so that the next request resolves it."""
+    def release(self, error: PaymentError, *, saved_5xx: bool = False) -> bool:
+        """Leave the order unknown, so that the next request resolves it.
+
+        False if another owner has it: then its record has the answer (rule 6).
+        """
         now = self._context.clock()
         try:
-            self.write(
+            if not self.write(
                 lambda record: transitions.released(record, error.code, now, saved_5xx=saved_5xx)
-            )
+            ):
+                self._context.report("stale_owner", self.record)
+                return False
         except StoreUnavailable:
             # The lease expires anyway.
             self._context.report("unrecorded", self.record, code=error.code)
         self._context.report("unknown", self.record, code=error.code)
+        return True
 
     def cancel_all(self, strays: Iterable[Intent]) -> bool:
         """Rule 4: cancel every stray before recording a PaymentIntent; False if we lost the record.
@@ -188,8 +193,9 @@ class OwnedRecord:
             if not self.cancel(stray):
                 changed = StripeFailed("A PaymentIntent of this order could not be canceled.")
                 # The key's answer would not show the stray's new status: force a look-up.
-                self.release(changed, saved_5xx=True)
-                raise changed
+                if self.release(changed, saved_5xx=True):
+                    raise changed
+                return False
         return True
 
     def cancel(self, stray: Intent) -> bool:
@@ -236,14 +242,17 @@ class OwnedRecord:
             return True
 
 
-def release_and_raise(
+def raise_if_ours(
     context: Context,
     wanted: Wanted,
     failed: GatewayFailed,
     deadline: Deadline,
     first: PaymentError | None = None,
-) -> NoReturn:
-    """Leave our attempt unknown, and raise the gateway's failure, or `first` instead."""
+) -> None:
+    """Leave our attempt unknown, and raise the gateway's failure, or `first` instead.
+
+    Return if another owner has the order: then its record has the answer (rule 6).
+    """
     own = OwnedRecord(context, wanted, failed.record, deadline)
-    own.release(failed.error, saved_5xx=failed.saved_5xx)
-    raise first or failed.error
+    if own.release(failed.error, saved_5xx=failed.saved_5xx):
+        raise first or failed.error

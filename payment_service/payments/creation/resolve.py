@@ -10,7 +10,7 @@ from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.gated_attempt import GatedAttempt
-from payment_service.payments.creation.owned_record import release_and_raise
+from payment_service.payments.creation.owned_record import raise_if_ours
 from payment_service.payments.creation.states import AttemptOver, Claimed, GatewayFailed
 from payment_service.payments.gated.complete import check_paid_before
 from payment_service.payments.record import transitions
@@ -67,7 +67,7 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     with suppress(Refused):
         end = attempt.carry_out()
         if isinstance(end, GatewayFailed):
-            release_and_raise(context, wanted, end, gateway_deadline)
+            raise_if_ours(context, wanted, end, gateway_deadline)
         if isinstance(end, AttemptOver):
             _close(context, end.record, in_doubt=True)
     return context.records.read(record.order)
@@ -86,7 +86,7 @@ def _resolve_gated(context: Context, record: OrderRecord, deadline: Deadline) ->
     deadline = deadline.earlier(context.timing.store)
     end = GatedAttempt(context, wanted, claimed, deadline).carry_out()
     if isinstance(end, GatewayFailed):
-        release_and_raise(context, wanted, end, deadline)
+        raise_if_ours(context, wanted, end, deadline)
     if isinstance(end, AttemptOver):
         _close(context, end.record)
 

@@ -168,6 +168,24 @@ def test_paused_owner_is_fenced_and_gets_the_records_answer(bench: FlowBench) ->
     assert bench.payable() == [late.intent.id]
 
 
+def test_fenced_owner_without_an_answer_gets_the_records_answer(bench: FlowBench) -> None:
+    """Rule 6. It must not log the order as unknown either: the order is created."""
+    other, answers = bench.another(), list[Created]()
+
+    def pause() -> None:
+        bench.on_answer = lambda: None
+        answers.append(ask(bench, other))
+        bench.break_creation("error_503", count=None)
+
+    bench.break_creation("error_503")
+    bench.on_answer = pause
+    late = bench.ask()
+    assert late.intent.id == answers[0].intent.id
+    assert bench.payable() == [late.intent.id]
+    assert "stale_owner" in bench.whats()
+    assert "unknown" not in bench.whats()
+
+
 def test_renewal_keeps_what_others_wrote(bench: FlowBench) -> None:
     def meanwhile() -> None:
         held = bench.record()
