@@ -158,8 +158,11 @@ class JobLoop:
         """
         try:
             due = self._job.due(BATCH)
-        except StoreError:
-            log.warning("the key store does not answer: nothing is delivered or looked at again")
+        except StoreError as failed:
+            log.warning(
+                "the key store fails, so nothing is delivered or looked at again",
+                extra={"cause": str(failed)},
+            )
             return False
         try:
             self._lanes.fill(due, lambda queue: pool.submit(self._run_jobs, queue))

@@ -59,8 +59,8 @@ def _keep_sampling(
         try:
             if is_sampler():
                 sample(store, metrics, time.time())
-        except StoreUnavailable:
-            log.warning("metrics: the key store does not answer")
+        except StoreUnavailable as failed:
+            log.warning("metrics: the key store fails", extra={"cause": str(failed)})
         time.sleep(SAMPLE_SECONDS)
 
 
