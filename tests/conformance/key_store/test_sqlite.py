@@ -202,7 +202,10 @@ def claim_on_a_full_disk(path: str) -> None:
     with ThreadPoolExecutor(20) as pool:
         claims = [pool.submit(store.claim, record(f"B-{number}")) for number in range(20)]
         assert {type(each.exception(20)) for each in claims} == {StoreUnavailable}
+    with pytest.raises(StoreUnavailable):
+        store.ping()
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    store.ping()
     store.claim(record("A-3"))
     store.close()
 
