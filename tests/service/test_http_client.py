@@ -31,6 +31,7 @@ from payment_service.http_client.client import HttpClient, Network
 from payment_service.http_client.connection import Response
 from payment_service.http_client.failures import HttpFailure, NeverSent
 from payment_service.key_store.contract import Order
+from payment_service.payments.shop_events.outbox import NotAnswered
 from payment_service.schema.secret import Secret
 from payment_service.settings import load_settings
 from tests.support.connect_proxy import ConnectProxy
@@ -705,7 +706,8 @@ def test_settings_apply_to_stripe_and_to_the_shop() -> None:
         failure(open_transport(settings), "https://stripe.invalid", 5.0)
         payments: Any = SimpleNamespace(orders=SimpleNamespace(context=FlowBench().context))
         loop: Any = open_delivery(settings, payments, receivers_of(settings, None))
-        assert loop._job.post(Order(False, None, "A-1"), b"{}") is None
+        with pytest.raises(NotAnswered, match="Proxy CONNECT aborted"):
+            loop._job.post(Order(False, None, "A-1"), b"{}")
     assert proxy.tunnels == ["stripe.invalid:443", "shop.invalid:443"]
 
 
