@@ -93,8 +93,13 @@ def served(worker: str = "Quick", **environ: str) -> Iterator[int]:
         },
         stderr=subprocess.DEVNULL,
     )
-    _wait_for(number)
-    yield number
+    try:
+        _wait_for(number)
+        yield number
+    except BaseException:
+        process.kill()
+        process.wait(10)
+        raise
     process.terminate()
     assert process.wait(10) == 0
 
