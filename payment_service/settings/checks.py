@@ -23,7 +23,7 @@ ADDRESS = re.compile(
 )
 
 # Perhaps with a user and a password, in which `/`, `:`, `@`, `?`, `#` and `%` are %-encoded.
-_USER = r"(?:[!-\"$&-.0-9;-=A-~]|%(?!00)[0-9a-f]{2})*"
+_USER = r"(?:[!-\"$&-.0-9;->A-~]|%(?!00)[0-9a-f]{2})*"
 PROXY = re.compile(
     rf"https?://({_USER}(:{_USER})?@)?({_HOST})(:(?P<port>[0-9]{{1,5}}))?/?",
     re.ASCII | re.IGNORECASE,

@@ -217,7 +217,7 @@ def test_common_url_spellings_are_accepted() -> None:
         "http://proxy.example:3128",
         "HTTPS://me:h%40t@[::1]:1/",
         "http://10.0.0.1",
-        "http://m-e_.~!$&'()*+,;=:%25%3f@a_b:65535",
+        "http://m-e_.~!$&'()*+,;<=>:%25%3f@a_b:65535",
     ],
 )
 def test_proxy_is_kept_secret_and_unchanged(proxy: str) -> None:
