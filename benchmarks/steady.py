@@ -1,6 +1,6 @@
 """Latency that the service adds to a call to Stripe, at a fixed rate of fifty orders per second.
 
-Calls to Stripe and orders through the service are sent in turn, because the machine's state changes
+Calls to Stripe alone and orders through the service alternate, because the machine's state changes
 the latency of both by more than the service adds. Also during a brownout, in which every second
 response of Stripe takes 8 s.
 """

@@ -136,7 +136,7 @@ class FollowUp(Struct, frozen=True, dict=True):
     """How often the service has asked."""
     witness: Witness | None = None
     """The mark at the open gateway that this payment took the order's money (rule 22)."""
-    # Not a field: one that is read has its own beside its fields, and a copy has none.
+    # Not a field, so that a copy has none: `parse` sets it on the instance.
     stored: ClassVar[Mapping[str, Any] | None] = None
     """The stored object, with the fields of a newer version of the service.
 

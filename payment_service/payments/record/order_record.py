@@ -35,7 +35,7 @@ class OrderRecord(Struct, frozen=True, dict=True):
     payment_intent_id: str | None = None
     payment_status: str | None = None
     follow_up: FollowUp = NO_FOLLOW_UP
-    # Not a field: one that is read or written has its own beside its fields, and a copy has none.
+    # Not a field, so that a copy has none: Records sets it on the instance.
     stored: ClassVar[KeyRecord | None] = None
     """This record as the store holds it; None for one that was not read or written."""
 
