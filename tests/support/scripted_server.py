@@ -29,15 +29,13 @@ class ScriptedServer:
     at the end of the test, for answers that wait.
     """
 
-    def __init__(
-        self, answer: Answer | None = None, *, tls: bool = False, host: str = "127.0.0.1"
-    ) -> None:
+    def __init__(self, answer: Answer | None = None, *, tls: bool = False) -> None:
         self.answer = answer or say(OK)
         self.connections = self.closed = 0
         self.requests: list[bytes] = []
         self.ended = threading.Event()
         self._tls = _context() if tls else None
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
 
