@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from redis import BlockingConnectionPool, RedisError
 from redis.backoff import NoBackoff
@@ -24,6 +24,9 @@ from payment_service.key_store.redis.servers import (
 POOL_SIZE = 20
 
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
+
+# RFC 3986, appendix B. urlsplit refuses several hosts if one of them is an IPv6 address.
+_URL = re.compile(r"([^:/?#]+)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?")
 
 # Options of the URL that are ours, and not redis-py's.
 OURS = ("wait_replicas", "sentinel_username", "sentinel_password")
@@ -60,14 +63,21 @@ def open_servers(url: str, timeout_seconds: float) -> tuple[Servers, int]:
 def first_server_url(url: str) -> str:
     """Return a URL of the first host alone, as redis-py understands it. Raises ValueError."""
     kind = url.partition(":")[0].partition("+")[2]
-    parts = urlsplit(_split_options(url, kind)[0])
+    parts = _split(_split_options(url, kind)[0])
     user, at, hosts = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"{user}{at}{hosts.partition(',')[0]}").geturl()
 
 
+def _split(url: str) -> SplitResult:
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise ValueError
+    return SplitResult(*(part or "" for part in found.groups()))
+
+
 def _split_options(url: str, kind: str) -> tuple[str, dict[str, str]]:
     """Return the URL as redis-py understands it, and the options that are ours."""
-    parts = urlsplit(url)
+    parts = _split(url)
     options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     ours = {name: value for name, value in options if name in OURS}
     rest = urlencode([each for each in options if each[0] not in OURS])
@@ -122,7 +132,7 @@ def _sentinel(url: str, half: float, ours: dict[str, str]) -> Servers:
 
 def _given(url: str, host: tuple[str, int], half: float) -> dict[str, Any]:
     """Return the arguments of a connection to the URL's first host."""
-    parts = urlsplit(url)
+    parts = _split(url)
     user, at, _ = parts.netloc.rpartition("@")
     known = parse_url(parts._replace(netloc=f"{user}{at}localhost").geturl())  # type: ignore[no-untyped-call]
     overrides = {
@@ -151,13 +161,13 @@ def _checked(pool: ConnectionPool) -> ConnectionPool:
 
 def _check_path(url: str) -> None:
     """Raise ValueError for a path that redis-py ignores."""
-    if not re.fullmatch("(/[0-9]*)?", urlsplit(url).path):
+    if not re.fullmatch("(/[0-9]*)?", _split(url).path):
         raise ValueError
 
 
 def _hosts(url: str, port: int) -> list[tuple[str, int]]:
     """Return the hosts and ports, which are separated by commas."""
-    named = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    named = _split(url).netloc.rpartition("@")[2].split(",")
     if len(named) > 1 and not all(named):
         raise ValueError
     return [_host(each, port) for each in named]

@@ -98,6 +98,7 @@ def test_the_settings_stop_at_a_wrong_url(url: str) -> None:
         "redis+cluster://me:p%20w@one:6379,[::1]:6380,three",
         "rediss+cluster://one/?ssl_cert_reqs=none&wait_replicas=1",
         "redis+sentinel://me:p%20w@one,two:26380/my-service?sentinel_password=p%20w",
+        "redis+sentinel://one,[::1]:26380/my-service",
         "rediss+sentinel://one,two/my-service?ssl_cert_reqs=none&sentinel_password=p%20w",
     ],
 )
