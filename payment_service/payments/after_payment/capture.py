@@ -119,13 +119,14 @@ class _Capturing:
     def _captured(self, record: OrderRecord, intent: Intent) -> CaptureAnswer:
         """Record the capture that the PaymentIntent shows. Raises AlreadyCaptured."""
         self._note(record, intent)
-        return self._answer(intent)
+        return self._answer(record, intent)
 
-    def _answer(self, intent: Intent) -> CaptureAnswer:
+    def _answer(self, record: OrderRecord, intent: Intent) -> CaptureAnswer:
         """Rule 29: confirm the capture only to a request for its amount; AlreadyCaptured else."""
-        received = intent.amount_received or 0
-        wanted = intent.amount if self._request.amount_to_capture is None else None
-        if (wanted or self._request.amount_to_capture) != received:
+        received, wanted = intent.amount_received or 0, self._request.amount_to_capture
+        if wanted is None:
+            wanted = _was_authorized(record, intent)
+        if wanted != received:
             raise AlreadyCaptured(received)
         return CaptureAnswer(intent, received, replayed=not self._sent)
 
@@ -176,6 +177,7 @@ class _Capturing:
             # The key of a rejected capture may hold the rejection.
             generation=former.generation + 1 if former and again else 1,
             first_sent_at=now,
+            authorized=_is_authorized(intent),
         )
 
     def _again(self, record: OrderRecord, entry: CaptureEntry) -> CaptureEntry:
@@ -189,11 +191,8 @@ class _Capturing:
         return replace(entry, generation=entry.generation + 1, first_sent_at=now, spent=False)
 
     def _amount(self, gateway: Gateway, intent: Intent) -> int:
-        held = intent.amount_capturable if intent.amount_capturable is not None else intent.amount
-        most = held or 0
-        amount = (
-            most if self._request.amount_to_capture is None else self._request.amount_to_capture
-        )
+        most, wanted = _is_authorized(intent), self._request.amount_to_capture
+        amount = most if wanted is None else wanted
         gateway.check_amount(amount, str(intent.currency), "amount_to_capture")
         if amount > most:
             raise BadRequest(
@@ -227,7 +226,7 @@ class _Capturing:
         except StoreUnavailable:
             # The PaymentIntent shows the capture, so the next request records it.
             self._context.report("unrecorded", claimed.record, status=intent.status)
-            return self._answer(intent)
+            return self._answer(claimed.record, intent)
 
     def _settle(self, claimed: _Claimed, outcome: Outcome) -> CaptureAnswer | None:
         """The PaymentIntent tells whether the capture took place (rule 29)."""
@@ -282,6 +281,20 @@ class _Capturing:
         """Give the lease back; return whether the entry was still ours."""
         change = ended_by(claimed.entry, what, error, self._context.clock(), changes)
         return self._context.records.change(claimed.record, change) is not None
+
+
+def _is_authorized(intent: Intent) -> int:
+    """Return how much can be captured: a bank may authorize less than the amount."""
+    held = intent.amount if intent.amount_capturable is None else intent.amount_capturable
+    return held or 0
+
+
+def _was_authorized(record: OrderRecord, intent: Intent) -> int | None:
+    """Return how much could be captured; the amount if the capture was made elsewhere."""
+    entry = record.follow_up.capture
+    if entry is None or entry.intent_id != intent.id or entry.authorized is None:
+        return intent.amount
+    return entry.authorized
 
 
 def _is_spent(outcome: Outcome) -> bool:

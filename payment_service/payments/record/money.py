@@ -68,7 +68,8 @@ class RefundEntry(Struct, frozen=True):
 class CaptureEntry(Struct, frozen=True):
     """The capture of a PaymentIntent; fields as those of RefundEntry.
 
-    `amount`: what is to be captured.
+    `amount`: what is to be captured. `authorized`: all that could be captured at the first
+    claim; None in an entry of an earlier version.
     """
 
     intent_id: str
@@ -81,6 +82,7 @@ class CaptureEntry(Struct, frozen=True):
     spent: bool = False
     owner: str = ""
     until: float = 0.0
+    authorized: int | None = None
 
 
 class DisputeEntry(Struct, frozen=True):

@@ -66,6 +66,20 @@ def test_another_amount_afterwards_is_rejected_with_the_amount(bench: AfterBench
         assert raised.value.facts == {"amount": 700}
 
 
+@pytest.mark.parametrize(("amount", "others"), [(None, (1099, 700)), (700, (1000, None))])
+def test_bank_may_authorize_less_than_the_amount(
+    bench: AfterBench, amount: int | None, others: tuple[int | None, ...]
+) -> None:
+    bench.made()[0]["amount_capturable"] = 1000
+    taken = amount or 1000
+    assert [bench.capture(amount).replayed for _ in range(2)] == [False, True]
+    assert bench.capture(taken).amount_captured == received(bench) == taken
+    for other in others:
+        with pytest.raises(AlreadyCaptured) as raised:
+            bench.capture(other)
+        assert raised.value.facts == {"amount": taken}
+
+
 def test_capture_in_the_dashboard_counts(bench: AfterBench) -> None:
     intent_id = bench.payable()[0]
     bench.send(f"/v1/payment_intents/{intent_id}/capture", {"amount_to_capture": 700})
