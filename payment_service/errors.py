@@ -19,7 +19,7 @@
     ├── Misconfigured         Stripe rejected our credentials or our account
     ├── StripeFailed          Stripe failed, or its answer is unreadable: the outcome is unknown
     ├── StripeUnreachable     no answer from Stripe: the outcome is unknown
-    ├── StoreDown             the key store does not answer: nothing was sent
+    ├── StoreDown             the key store failed: the next request resolves the order
     ├── Overloaded            too many requests are waiting for Stripe: nothing was sent
     ├── Unauthorized          the caller is not authenticated
     ├── Forbidden             the caller is authenticated, but not allowed to do this
@@ -37,7 +37,7 @@ from payment_service.schema.gateway_names import GATEWAY_TITLES
 
 
 class PaymentError(Exception):
-    """An internal error; the log has its traceback.
+    """The base of every error; one of this very class is a bug, and the log has its traceback.
 
     `message` is a sentence for people and contains no secret. `code` is machine-readable. `facts`
     holds further machine-readable details that help a caller to continue.
@@ -220,8 +220,9 @@ class StripeUnreachable(StripeFailed):
 
 
 class StoreDown(PaymentError):
-    """The key store does not answer; nothing was sent to Stripe.
+    """The key store failed: nothing was sent, or a result was not recorded.
 
+    The next request for this order resolves it.
     `cause` is the class of the reason, for operators.
     """
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from payment_service.errors import PaymentError
-from payment_service.key_store.contract import StoreError
+from payment_service.key_store.contract import StoreUnavailable
 from payment_service.schema.names import order_name
 
 if TYPE_CHECKING:
@@ -64,14 +65,12 @@ def iso(at: float, precision: str = "milliseconds") -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-class plain_errors:  # noqa: N801
-    """Turns payment and store errors into one-line messages without a traceback."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, PaymentError):
-            raise click.ClickException(error.message) from error
-        if isinstance(error, StoreError):
-            raise click.ClickException("the key store does not answer") from error
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn payment and store errors into one-line messages without a traceback."""
+    try:
+        yield
+    except PaymentError as error:
+        raise click.ClickException(error.message) from error
+    except StoreUnavailable as error:
+        raise click.ClickException(f"the key store failed ({error.cause})") from error

@@ -1,7 +1,7 @@
-"""The contract of a key store: one record per order, and three atomic operations on it.
+"""The contract of a key store: one record per order, and the atomic operations on it.
 
     StoreError
-    └── StoreUnavailable    the store did not answer in time: a write may or may not be applied
+    └── StoreUnavailable    the store failed or did not answer: a write may or may not be applied
 
 The stores make no decisions: `payments.record.transitions` says who may change a record, and when.
 A store only promises that each operation is atomic. Any engine fits that can insert a row unless it
@@ -59,7 +59,7 @@ Cause = Literal[
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer, or not in time; a write may or may not have been applied.
+    """The store failed or did not answer in time; a write may or may not have been applied.
 
     `cause` says why. The message has the driver's words, without secrets, for the log only.
     """

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from msgspec.structs import asdict
 
-from payment_service.errors import Misconfigured, StoreDown
+from payment_service.errors import Misconfigured
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.stripe.dashboard import payment_url
 from payment_service.gateways.stripe.facts import STRIPE
-from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.key_store.contract import Order
 from payment_service.payments.changes.details import details_of
 from payment_service.payments.changes.listing import ListedOrder, OrderFilter
 from payment_service.payments.changes.orders import Orders
@@ -21,6 +20,7 @@ from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.overview import overdue, totals_of
 from payment_service.payments.request.existing_order import OrderRequest
 from payment_service.payments.request.overview import TotalsRequest
+from payment_service.payments.store_errors import store_errors
 from payment_service.web.orders_list_routes import show_listed
 
 T = TypeVar("T")
@@ -57,7 +57,8 @@ def show_overdue(orders: Orders, client_id: str | None) -> list[dict[str, Any]]:
     def of(order: Order) -> bool:
         return order.livemode == orders.livemode and client_id in (None, order.client_id)
 
-    found = _read(lambda: overdue(context, of, MAX_OVERDUE))
+    with store_errors():
+        found = overdue(context, of, MAX_OVERDUE)
     return [
         {
             **show_listed(ListedOrder(orders.status_of(each.record), alarms_of(each.record, now))),
@@ -70,15 +71,8 @@ def show_overdue(orders: Orders, client_id: str | None) -> list[dict[str, Any]]:
 def show_totals(orders: Orders, request: TotalsRequest) -> dict[str, Any]:
     """Return the totals of a period. Raises StoreDown."""
     wanted = OrderFilter(orders.livemode, client_id=request.client_id, since=request.since)
-    found = _read(lambda: totals_of(orders.context, wanted, request.until, seconds=TOTALS_SECONDS))
-    return asdict(found)
-
-
-def _read(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except StoreUnavailable as down:
-        raise StoreDown("The key store does not answer.") from down
+    with store_errors():
+        return asdict(totals_of(orders.context, wanted, request.until, seconds=TOTALS_SECONDS))
 
 
 def _facts(context: Context, record: OrderRecord) -> GatewayFacts | None:

@@ -123,7 +123,7 @@ def test_deliver_says_that_the_store_is_down(options: list[str]) -> None:
     shop = {"ORDER_EVENTS_URL": "http://shop.example", "ORDER_EVENTS_SECRET": "whsec_shop"}
     done = run(*COMMAND, "deliver", *options, **environ, **shop)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.endswith("\nError: the key store does not answer\n")
+    assert done.stderr.endswith("\nError: the key store failed (unreachable)\n")
     assert "Traceback" not in done.stderr
 
 

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from payment_service.errors import AlreadyPaid, Misconfigured, NotFound, StoreDown
+from payment_service.errors import AlreadyPaid, Misconfigured, NotFound
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import MoneyEvent, PaymentEvent
 from payment_service.gateways.intent import SUCCEEDED, Intent
-from payment_service.key_store.contract import Order, StoreUnavailable
+from payment_service.key_store.contract import Order
 from payment_service.payments.after_payment.capture import CaptureAnswer, capture_order
 from payment_service.payments.after_payment.money_events import (
     apply_money_event,
@@ -46,6 +46,7 @@ from payment_service.payments.request.existing_order import (
     UpdateRequest,
 )
 from payment_service.payments.request.order_list import OrdersRequest
+from payment_service.payments.store_errors import store_errors
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class Orders:
     def change(self, order: Order, work: Callable[[Deadline], T]) -> T:
         """Run another change of an order, which must end by the deadline. Raises PaymentError."""
         try:
-            with _StoreErrors():
+            with store_errors():
                 return work(self._deadline())
         finally:
             self._changed(order)
@@ -87,13 +88,13 @@ class Orders:
         Raises NotFound, and with `refresh` also the errors of the call to Stripe.
         """
         if refresh:
-            with _StoreErrors():
+            with store_errors():
                 self._refresh(self._order(request))
         return self.status_of(self.record(request))
 
     def record(self, request: OrderRequest) -> OrderRecord:
         """Return the order's record. Raises NotFound, StoreDown."""
-        with _StoreErrors():
+        with store_errors():
             record = self.context.records.read(self._order(request))
         if record is None:
             raise NotFound("This order is not known.")
@@ -107,14 +108,14 @@ class Orders:
     def page(self, request: OrdersRequest) -> OrderPage:
         """Return a page of the orders of the request; see payments.changes.listing."""
         wanted = wanted_by(request, livemode=self.livemode)
-        with _StoreErrors():
+        with store_errors():
             return page_of_orders(self.context, wanted, request.limit, request.before)
 
     def update(self, request: UpdateRequest) -> Updated:
         """Change the order's PaymentIntent; see payments.changes.update."""
         order = Order(self.livemode, request.client_id, request.order_id)
         try:
-            with _StoreErrors():
+            with store_errors():
                 return update_order(self.context, order, request, self._deadline())
         finally:
             self._changed(order)
@@ -123,7 +124,7 @@ class Orders:
         """Cancel the order's PaymentIntent; see payments.changes.cancel."""
         order = self._order(request)
         try:
-            with _StoreErrors():
+            with store_errors():
                 return cancel_order(self.context, order, request.reason, self._deadline())
         finally:
             self._changed(order)
@@ -132,14 +133,14 @@ class Orders:
         """Capture the order's authorization; see payments.after_payment.capture."""
         order = self._order(request)
         try:
-            with _StoreErrors():
+            with store_errors():
                 return capture_order(self.context, order, request, self._deadline())
         finally:
             self._changed(order)
 
     def refund(self, request: RefundRequest) -> RefundAnswer:
         """Refund the order once for each refund_id; see payments.after_payment.refund."""
-        with _StoreErrors():
+        with store_errors():
             return refund_order(self.context, self._order(request), request, self._deadline())
 
     def apply(self, event: PaymentEvent | None) -> str:
@@ -147,7 +148,7 @@ class Orders:
         if event is None or event.livemode != self.livemode:
             return "ignored"
         try:
-            with _StoreErrors():
+            with store_errors():
                 return apply_event(self.context, event, self._deadline())
         finally:
             self._changed(event.order)
@@ -160,7 +161,7 @@ class Orders:
         """
         if event.livemode != self.livemode:
             return "ignored"
-        with _StoreErrors():
+        with store_errors():
             deadline = self._deadline()
             intent = find_intent(self.context, event, deadline)
             if intent is None:
@@ -202,14 +203,3 @@ class Orders:
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self._budget_seconds)
-
-
-class _StoreErrors:
-    """Translate StoreUnavailable into StoreDown."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, StoreUnavailable):
-            raise StoreDown("The key store does not answer.") from error

@@ -26,12 +26,10 @@ from payment_service.errors import (
     OrderReused,
     PaymentError,
     Refused,
-    StoreDown,
     StripeUnreachable,
 )
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
-from payment_service.key_store.contract import StoreUnavailable
 from payment_service.payments.context import Context
 from payment_service.payments.creation import moved, serving, switching
 from payment_service.payments.creation.attempt import Attempt
@@ -53,6 +51,7 @@ from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
 from payment_service.payments.record.transitions import Step, Wanted
+from payment_service.payments.store_errors import store_errors
 
 # Rule 10's bound on the attempts of one request.
 MAX_ATTEMPTS_PER_REQUEST = 10
@@ -72,10 +71,8 @@ def create_once(context: Context, wanted: Wanted, deadline: Deadline) -> Created
 
     Sends nothing to a gateway before its claim is stored (rule 1). Raises PaymentError.
     """
-    try:
+    with store_errors():
         return _Creation(context, wanted, deadline).run()
-    except StoreUnavailable as down:
-        raise StoreDown("The key store does not answer.") from down
 
 
 class _Creation:

@@ -149,7 +149,7 @@ class OwnedRecord:
         updated = intent.asks_otherwise(self.record.sent.params)
         known = self.holds_lease() and intent.payable and not updated
         if self._context.several_gateways or not known or not isinstance(result, Created):
-            raise StoreDown("The key store does not answer; ask again.")
+            raise StoreDown("The key store failed; ask again.")
         self._context.report("unrecorded", self.record, status=intent.status)
         return result
 

@@ -75,7 +75,7 @@ class MetricDefinitions:
         )
         self.store_failures = Counter(
             "store_failures",
-            "Operations of the key store that got no answer; cause as in /readyz.",
+            "Operations of the key store that failed or got no answer; cause as in /readyz.",
             ["operation", "cause"],
             **given,
         )

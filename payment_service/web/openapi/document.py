@@ -163,7 +163,11 @@ def _update(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "Change the order's PaymentIntent while it can be paid",
         _body_of(UpdateRequest),
         _replayable("updatePaymentIntent", "The PaymentIntent as it is now", answers.CHANGED),
-        responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
+        responses(
+            _errors(NotFound, Changed, NoLongerOpen, AlreadyPaid, guarded=guarded),
+            statuses,
+            JSON_BODY,
+        ),
     )
     description = (
         "Absent fields keep their values; Stripe merges `metadata` name by name. With "
@@ -178,7 +182,9 @@ def _cancel(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         "Cancel the order's PaymentIntent",
         _body_of(CancelRequest),
         _answer("cancelPaymentIntent", "The PaymentIntent as it is now", answers.CHANGED),
-        responses(_errors(NotFound, Changed, NoLongerOpen, guarded=guarded), statuses, JSON_BODY),
+        responses(
+            _errors(NotFound, NoLongerOpen, AlreadyPaid, guarded=guarded), statuses, JSON_BODY
+        ),
     )
     description = "A canceled order can be created again, as a new attempt."
     return _guarded({**operation, "description": description}, guarded=guarded)
@@ -191,7 +197,9 @@ def _capture(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         _body_of(CaptureRequest),
         _replayable("capturePaymentIntent", "The captured PaymentIntent", answers.CAPTURED),
         responses(
-            _errors(NotFound, NotAuthorized, AlreadyCaptured, guarded=guarded), statuses, JSON_BODY
+            _errors(NotFound, NotAuthorized, AlreadyCaptured, AlreadyPaid, guarded=guarded),
+            statuses,
+            JSON_BODY,
         ),
     )
     description = (
@@ -208,7 +216,7 @@ def _refund(statuses: Statuses, *, guarded: bool) -> dict[str, Any]:
         _body_of(RefundRequest),
         _replayable("refundPaymentIntent", "The refund as it is now", answers.REFUNDED),
         responses(
-            _errors(NotFound, NotPaid, RefundReused, guarded=guarded),
+            _errors(NotFound, NotPaid, RefundReused, AlreadyPaid, guarded=guarded),
             statuses,
             JSON_BODY,
         ),
