@@ -4,6 +4,7 @@ From the bottom layer up. Each may import only those listed above it:
 
     schema/      values that are validated field by field, and secret text
     errors.py    every error, in one tree
+    outage.py    the beginning and the end of an outage, for the log
     key_store/   one record per order: memory, SQLite, PostgreSQL or Redis
     settings/    the environment as frozen Settings
     http_client/ every outgoing HTTP call

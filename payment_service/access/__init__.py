@@ -1,1 +1,4 @@
-"""Authentication and authorization: clients, order tokens and API keys; independent of Flask."""
+"""Authentication and authorization: clients, operators, order tokens, API keys and webhook secrets.
+
+Independent of Flask.
+"""

@@ -1,1 +1,3 @@
-"""Background jobs: deliver order events and look for late PaymentIntents."""
+"""Background jobs: deliver order events, look for late PaymentIntents and approvals, make witnesses
+and complete the lists of orders.
+"""

@@ -73,9 +73,9 @@ def _show(open_service: OpenService) -> click.Command:
     @click.command("show")
     @click.argument("order_id", callback=name)
     @click.option("--client", "client_id", callback=name, help="Whose order it is.")
-    @click.option("--refresh", is_flag=True, help="Ask Stripe first.")
+    @click.option("--refresh", is_flag=True, help="Ask the gateway first.")
     def show(order_id: str, client_id: str | None, refresh: bool) -> None:
-        """Print what is known of an order, and what happened to it."""
+        """Print an order's record and its history."""
         payments = opened(open_service).payments
         request = OrderRequest(order_id=order_id, client_id=client_id)
         with plain_errors():
@@ -148,7 +148,7 @@ def _list(open_service: OpenService) -> click.Command:
         type=click.IntRange(1, 1_000_000),
         default=DEFAULT_LIMIT,
         show_default=True,
-        help="At most so many, the newest.",
+        help="Show at most this many, newest first.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
     def list_(

@@ -52,7 +52,7 @@ def reconcile_command(open_service: OpenService) -> click.Command:
     def reconcile(
         since: float, dry_run: bool, as_json: bool, restored: bool, metrics_file: Path | None
     ) -> None:
-        """Put right what a crash or a lost webhook left behind.
+        """Repair what a crash or a lost webhook left behind.
 
         Logs one line, `reconciled`, on level ERROR if a person must look. Exit code 2: an order
         was paid twice. 1: an order could not be resolved.
@@ -62,14 +62,14 @@ def reconcile_command(open_service: OpenService) -> click.Command:
         parts = opened(open_service)
         works = [
             Reconciler(
-                tools,
+                context,
                 livemode=parts.settings.livemode,
                 budget_seconds=parts.settings.request_budget_seconds,
                 dry_run=dry_run,
                 restored=restored,
                 of_client=of_client,
             )
-            for tools, of_client in parts.payments.accounts()
+            for context, of_client in parts.payments.accounts()
         ]
         with plain_errors():
             _walk(chain.from_iterable(work.steps(since) for work in works))

@@ -98,7 +98,8 @@ class Sender:
             request_id = self._api.request_id(response) if response else None
             phase, cause = self._why(verdict, failed)
             sent = (call.method, call.path, call.sends, seconds, request_id, call.key)
-            self._report(Send(*sent, verdict, phase, cause))
+            status = response.status if response else None
+            self._report(Send(*sent, verdict, phase, cause, status))
             del failed
 
     def _read(self, response: Response, call: Call, read: Callable[[Answer], T]) -> T:

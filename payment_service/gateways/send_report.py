@@ -59,6 +59,7 @@ class Send(Struct, frozen=True):
     """One request to a gateway and its result. `verdict` is None if it succeeded.
 
     `phase`: the step that failed, if no answer arrived. `cause`: the reason, without secrets.
+    `status`: the answer's, None if none arrived.
     """
 
     method: str
@@ -70,3 +71,4 @@ class Send(Struct, frozen=True):
     verdict: Verdict | None
     phase: str | None = None
     cause: str | None = None
+    status: int | None = None

@@ -106,11 +106,11 @@ class KeyRecord(Struct, frozen=True):
     """Stripe saved a 5xx under this attempt's key: every resend gets the same 5xx."""
     payment_intent_id: str | None = None
     payment_status: str | None = None
-    """Stripe's status when last read; may be stale, except that `canceled` is final."""
+    """The gateway's status when last read; may be stale, except that `canceled` is final."""
     follow_up: str = ""
     """The history and the events to deliver, as JSON text; opaque to the stores."""
     due_at: float | None = None
-    """When the next event in `follow_up` is due for delivery; None if there is none."""
+    """When a background job next has work, such as an event to deliver; None if there is none."""
     alarm_at: float | None = None
     """From when on a person must look at the order; None if there is no reason."""
 

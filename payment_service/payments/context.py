@@ -40,7 +40,7 @@ def new_owner() -> str:
 
 
 class Context(Struct, frozen=True):
-    """The dependencies that all requests of a process share; stateless."""
+    """The dependencies that all requests of a process share."""
 
     records: Records
     gateway: Gateway

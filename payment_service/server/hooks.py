@@ -43,7 +43,7 @@ from payment_service.telemetry.tracing import opening as tracing
 from payment_service.wiring import Configuration, configure
 
 # Python's default of 700 new objects is fewer than one request creates. Each collection costs time
-# and finds next to nothing.
+# and frees almost nothing.
 GARBAGE_OBJECTS = 50_000
 
 # More objects than the libraries create at import. Hardly any of those are garbage, and collecting
@@ -330,7 +330,7 @@ def _try_address(names: str, host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as wrong:
-        _refuse(f"{names}: cannot be listened on", wrong)
+        _refuse(f"{names}: cannot listen there", wrong)
 
 
 def _restore_signals() -> None:

@@ -29,7 +29,7 @@ PROXY = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-# Values of ALLOW_UNSAFE_LIVE; access/live_mode.py has the reason for each.
+# Values of ALLOW_UNSAFE_LIVE; access/live_mode.py and Settings have the reason for each.
 HAZARDS = (
     "open_access",
     "memory_store",

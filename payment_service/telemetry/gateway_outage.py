@@ -31,7 +31,7 @@ class GatewayOutage:
             if self._outage.ends():
                 log.warning("%s answers again", self._title)
             return
-        reason, status = send.verdict.meaning.name.lower(), send.verdict.status
+        reason, status = send.verdict.meaning.name.lower(), send.status
         if self._outage.begins((reason, send.phase, status)):
             facts = {"reason": reason, "phase": send.phase, "status": status, "cause": send.cause}
             log.error("calls to %s fail", self._title, extra=facts)

@@ -139,7 +139,7 @@ def _facts_of(send: Send, gateway: str | None) -> dict[str, Any]:
         "seconds": round(send.seconds, 4),
         f"{gateway or DEFAULT_GATEWAY}_request_id": send.request_id,
         "key": _start_of_key(send),
-        "status": verdict.status if verdict else 200,
+        "status": send.status,
         "reason": verdict.meaning.name.lower() if verdict else None,
         **({"phase": send.phase} if send.phase else {}),
         **({"cause": send.cause} if send.cause else {}),

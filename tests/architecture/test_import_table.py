@@ -92,7 +92,7 @@ FLOORS = [
     {"gateways.paypal.errors", "gateways.paypal.tokens", "gateways.paypal.webhook"},
     {"gateways.paypal.captures"},
     {"gateways.paypal"},
-    {"payments.idempotency_key", "payments.observer", "payments.request"},
+    {"payments.idempotency_key", "payments.observer", "payments.request", "payments.store_errors"},
     {"payments.circuits"},
     {"payments.failover"},
     {"payments.record"},

@@ -78,7 +78,7 @@ def test_service_that_cannot_start_is_named_below_its_reason(key: dict[str, str]
         said = failure(METRICS_PORT=str(taken.getsockname()[1]), **key)
     *_, why, last = said.splitlines()
     assert (
-        why == "Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: Address already in use"
+        why == "Settings: METRICS_HOST, METRICS_PORT: cannot listen there: Address already in use"
     )
     assert last == "The service did not start (exit code 1); its own lines are above."
 

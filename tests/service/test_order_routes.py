@@ -303,7 +303,7 @@ def test_reconcile_exit_code_reports_a_double_payment(service: Service) -> None:
     ran = service.run("reconcile", "--json", "--since", "2020-01-01")
     assert ran.exit_code == 2
     found = json.loads(ran.output)
-    alarm = f"two_paid: order 'A-1' {stray} beside {own}"
+    alarm = f"two_paid: order 'A-1' {stray} and {own}"
     assert (found["two_paid"], found["alarms"]) == (1, [alarm])
 
 

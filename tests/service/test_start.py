@@ -145,7 +145,7 @@ def test_metrics_that_nobody_could_ask_for_stop_the_start(host: str, tmp_path: P
         *SERVICE, METRICS_HOST=host, METRICS_PORT=str(free_port()), TMPDIR=str(tmp_path), **KEY
     )
     assert done.returncode == 1
-    assert "Settings: METRICS_HOST, METRICS_PORT: cannot be listened on: " in done.stderr
+    assert "Settings: METRICS_HOST, METRICS_PORT: cannot listen there: " in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -154,7 +154,7 @@ def test_metrics_that_nobody_could_ask_for_stop_the_start(host: str, tmp_path: P
 def test_a_host_that_is_not_this_machine_stops_the_start_with_one_line(host: str) -> None:
     done = run("-m", "gunicorn", "stripe_back_end_api:app", HOST=host, **KEY)
     assert done.returncode == 1
-    assert "Settings: HOST: cannot be listened on: " in done.stderr.splitlines()[-1]
+    assert "Settings: HOST: cannot listen there: " in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
@@ -163,7 +163,7 @@ def test_a_taken_port_for_metrics_stops_the_start(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         done = run(*SERVICE, METRICS_PORT=port, TMPDIR=str(tmp_path), **KEY)
     assert done.returncode == 1
-    assert "METRICS_PORT: cannot be listened on: Address already in use\n" in done.stderr
+    assert "METRICS_PORT: cannot listen there: Address already in use\n" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 

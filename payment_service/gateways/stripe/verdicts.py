@@ -12,8 +12,8 @@
 | 409 idempotency_key_in_use          | busy     | yes        | not yet saved           |
 | 429, lock_timeout                   | limited  | yes        | not saved               |
 | 5xx                                 | failed   | yes        | 500 saved, 503 not      |
-| 5xx that is a replay                | failed   | no         | saved: for ever         |
-| any other that is a replay          | unknown  | no         | saved: for ever         |
+| 5xx that is a replay                | failed   | no         | saved: forever          |
+| any other that is a replay          | unknown  | no         | saved: forever          |
 | anything else                       | unknown  | no         | not known               |
 
 Resending the same bytes under the same key is always safe, but useful only if the next answer can

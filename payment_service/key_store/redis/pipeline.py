@@ -106,13 +106,8 @@ class Pipeline:
         self._exchange([unit for each in written for unit in each.after()], give_up_at)
         return found
 
-    def _exchange_some(
-        self,
-        units: Mapping[int, Unit],
-        give_up_at: float,
-        loads: Mapping[str, Script] = MappingProxyType({}),
-    ) -> dict[int, Any]:
-        answers = self._exchange(list(units.values()), give_up_at, loads)
+    def _exchange_some(self, units: Mapping[int, Unit], give_up_at: float) -> dict[int, Any]:
+        answers = self._exchange(list(units.values()), give_up_at)
         return dict(zip(units, answers, strict=True))
 
     def _exchange(

@@ -208,7 +208,7 @@ class _Refunding:
         seen = transitions.touched(look.record, now, what, **facts)
         seen = self._with_refunds(seen, look.refunds)
         if entry_of(seen, self._request.refund_id) is None:
-            raise StripeFailed("Stripe shows a refund that the record cannot hold.")
+            raise StripeFailed("The gateway shows a refund that the record cannot hold.")
         seen = self._with_fingerprint(seen)
         self._context.records.write(look.record, seen)
 

@@ -43,7 +43,7 @@ class RefundClaims:
             return self._claim_first(look)
         if entry.state == "made":
             # It was made, so it must never be sent again, whatever the list shows now.
-            raise StripeFailed("Stripe does not show a refund that it made.")
+            raise StripeFailed("The gateway does not show a refund that it made.")
         if entry.state == "rejected":
             return self._ask_again(look, entry)
         return self._take_over(look, entry)
@@ -69,7 +69,6 @@ class RefundClaims:
             amount=amount,
             at=round(now, 3) if over is None else over.at,
             fingerprint=self._request.fingerprint,
-            asked=self._request.amount is not None,
             intent_id=look.record.payment_intent_id,
             sent=money.params_of_refund(self._request.params(amount)),
             generation=1 if over is None else over.generation + 1,

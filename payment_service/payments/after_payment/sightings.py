@@ -27,7 +27,7 @@ from payment_service.payments.shop_events.catalogue import (
     REFUNDED,
     EventKind,
     order_facts,
-    with_money_event,
+    with_queued_event,
 )
 
 Listened = Callable[[Order], bool]
@@ -194,7 +194,7 @@ def _with_refund_event(
         "refund_status": refund.status,
         "failure_reason": refund.failure_reason,
     }
-    return with_money_event(record, kind, facts, now)
+    return with_queued_event(record, kind, facts, now)
 
 
 def _refund_event(refund: Refund) -> EventKind | None:
@@ -231,7 +231,7 @@ def _with_dispute(
         return record
     facts = {name: value for name, value in asdict(entry).items() if name not in ("id", "told")}
     named = {f"dispute_{name}": value for name, value in facts.items()}
-    return with_money_event(
+    return with_queued_event(
         record, kind, {**order_facts(record), "dispute_id": dispute.id, **named}, now
     )
 

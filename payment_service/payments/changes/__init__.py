@@ -1,1 +1,1 @@
-"""Orders after creation: status, update, cancellation and Stripe's events."""
+"""Orders after creation: status, lists, update, cancellation, release and the gateways' events."""

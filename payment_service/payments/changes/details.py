@@ -96,7 +96,7 @@ def details_of(record: OrderRecord, now: float, gateway: GatewayFacts | None) ->
 
 
 def open_items(record: OrderRecord, now: float) -> Iterator[OpenItem]:
-    """Yield what is open of an order whose PaymentIntent is known, or waits to be done."""
+    """Yield what is unfinished: unknown outcomes, and work that waits."""
     kept = record.follow_up
     if kept.pending is not None and not transitions.holds(kept.pending.until, now):
         yield "update_unknown"

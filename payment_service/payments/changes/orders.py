@@ -29,7 +29,8 @@ from payment_service.payments.after_payment.refund import RefundAnswer, refund_o
 from payment_service.payments.changes.cancel import cancel_order
 from payment_service.payments.changes.listing import OrderPage, page_of_orders, wanted_by
 from payment_service.payments.changes.status import OrderStatus, status_of
-from payment_service.payments.changes.update import Updated, update_order
+from payment_service.payments.changes.update import update_order
+from payment_service.payments.changes.update_checks import Updated
 from payment_service.payments.changes.webhook import apply_event
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched

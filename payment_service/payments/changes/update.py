@@ -27,8 +27,8 @@ from payment_service.gateways.outcome import Declined, Made, Outcome, Unclear
 from payment_service.key_store.contract import Order
 from payment_service.payments.changes.existing_order import known_record
 from payment_service.payments.changes.gated_update import resume_update, update_gated
-from payment_service.payments.changes.update_checks import Updated as Updated
 from payment_service.payments.changes.update_checks import (
+    Updated,
     changed,
     compare,
     is_applied,

@@ -1,1 +1,1 @@
-"""The payment of an order at a gated gateway: approval, capture, cancellation and update."""
+"""The payment of an order at a gated gateway: approval, capture and cancellation."""

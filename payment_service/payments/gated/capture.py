@@ -189,13 +189,13 @@ class Capturing:
     def _gone(self, mine: OrderRecord, known: Intent, error: Refused) -> Result:
         """The gateway does not know the payment: over, unless an earlier send is unresolved."""
         if gated_transitions.is_unresolved(mine):
-            self._unknown(mine, error, sent=True)
+            self._unknown(mine, error)
         return self._refused(mine, known, error)
 
     def _not_sent(self, mine: OrderRecord, error: PaymentError) -> NoReturn:
         """This call moved nothing; take the claim back unless an earlier send is unresolved."""
         if gated_transitions.is_unresolved(mine):
-            self._unknown(mine, error, sent=True)
+            self._unknown(mine, error)
         now = self._context.clock()
         self._resolved(mine, lambda held: gated_transitions.taken_back(held, now, error.code))
         raise error
@@ -213,20 +213,17 @@ class Capturing:
     def _unclear(self, mine: OrderRecord, unclear: CaptureUnclear) -> NoReturn:
         if unclear.nothing_sent:
             self._not_sent(mine, unclear.error)
-        self._unknown(mine, unclear.error, sent=True, alarm=unclear.alarm)
+        self._unknown(mine, unclear.error, alarm=unclear.alarm)
 
     def _unknown(
-        self, mine: OrderRecord, error: PaymentError, *, sent: bool, alarm: str | None = None
+        self, mine: OrderRecord, error: PaymentError, *, alarm: str | None = None
     ) -> NoReturn:
         """Keep the claim, so that the next process asks for the outcome."""
         context, now = self._context, self._context.clock()
         facts = gated_transitions.facts_of(mine)
         context.report("capture_unknown", mine, code=error.code, alarm=alarm, **facts)
         try:
-            self._resolved(
-                mine,
-                lambda held: gated_transitions.unresolved(held, now, error.code, sent=sent),
-            )
+            self._resolved(mine, lambda held: gated_transitions.unresolved(held, now, error.code))
         except (StoreUnavailable, RecordChanged):
             # The claim expires anyway, or another process has it.
             context.report("unrecorded", mine, code=error.code)

@@ -1,7 +1,7 @@
 """Data that a record keeps about its order after creation: one JSON text in `KeyRecord.follow_up`.
 
     history    the steps of the order so far, see payments.record.history
-    webhooks   ids of the Stripe events that the service has applied
+    webhooks   ids of the gateways' events that the service has applied
     told       names of the shop's events that are sent or queued
     queue      events on their way to the shop: the outbox
     price      amount and currency when last seen

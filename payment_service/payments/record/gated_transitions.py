@@ -253,14 +253,11 @@ def _taken_back(
     return with_next_look(after, now)
 
 
-def unresolved(record: OrderRecord, now: float, code: str, *, sent: bool) -> OrderRecord:
-    """Release a claim whose outcome is unknown, so that the next process asks after it.
-
-    `sent`: whether a send of it may have arrived without an answer.
-    """
+def unresolved(record: OrderRecord, now: float, code: str) -> OrderRecord:
+    """Release a claim that was sent, and whose outcome the next process asks after."""
     capture = capture_of(record)
     noted = _noted_once(record, now, "capture unknown", number=capture.number, code=code)
-    kept = replace(capture, until=now, sent=capture.sent or sent)
+    kept = replace(capture, until=now, sent=True)
     return with_next_look(noted.with_follow_up(gated_capture=kept), now)
 
 

@@ -35,13 +35,13 @@ EntryState = Literal["pending", "made", "rejected"]
 class RefundEntry(Struct, frozen=True):
     """One refund. Instants are in Unix seconds.
 
-    `refund_id`: the caller's name, None for a refund made elsewhere. `asked`: whether the caller
-    named the amount; otherwise it is what was left at the claim. `sent`: the parameters, until
-    the refund is made. `generation`: of the idempotency key. `first_sent_at`: when that key may
-    have been sent first. `sent_until`: when its last send had ended. `spent`: the key is not sent
-    again. `owner`, `until`: the lease of the request that works on it. `id`, `status`: the
-    gateway's, once it is made. `told`: the order events that it has caused. `is_double`: whether
-    the gateway made it although another refund has the same refund_id.
+    `refund_id`: the caller's name, None for a refund made elsewhere. `amount`: the caller's, or
+    what was left at the claim. `sent`: the parameters, until the refund is made. `generation`: of
+    the idempotency key. `first_sent_at`: when that key may have been sent first. `sent_until`: when
+    its last send had ended. `spent`: the key is not sent again. `owner`, `until`: the lease of the
+    request that works on it. `id`, `status`: the gateway's, once it is made. `told`: the order
+    events that it has caused. `is_double`: whether the gateway made it although another refund has
+    the same refund_id.
     """
 
     refund_id: str | None
@@ -49,7 +49,6 @@ class RefundEntry(Struct, frozen=True):
     at: float
     state: EntryState = "pending"
     fingerprint: str = ""
-    asked: bool = True
     intent_id: str = ""
     sent: SentParams | None = None
     generation: int = FIRST_GENERATION

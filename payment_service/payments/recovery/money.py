@@ -41,7 +41,7 @@ from payment_service.payments.record.races import retry_on_race
 
 
 class MoneyFound(Struct, frozen=True):
-    """The result of a check, each 0 or 1."""
+    """The result of a check of one order."""
 
     noted: bool = False
     unknown: bool = False
@@ -151,8 +151,8 @@ class MoneyCheck(Struct, frozen=True):
         ]
         capture = record.follow_up.capture
         # An owner that lost its lease may have sent until its own budget ended.
-        sent = now - self.context.timing.lock
-        no_capture = capture is not None and _is_over(capture, intent, sent)
+        last_sent_ago = now - self.context.timing.lock - capture.until if capture else 0.0
+        no_capture = capture is not None and _is_over(capture, intent, last_sent_ago)
         if not over and not no_capture:
             return record
         closed = transitions.touched(record, now, "money closed", code="nothing_made")
@@ -180,10 +180,10 @@ class MoneyCheck(Struct, frozen=True):
         return Deadline.after(self.budget_seconds)
 
 
-def _is_over(entry: CaptureEntry, intent: Intent, now: float) -> bool:
+def _is_over(entry: CaptureEntry, intent: Intent, last_sent_ago: float) -> bool:
     """Whether a capture whose outcome is unknown has not taken place, and never will.
 
-    `now`: less the time for which an owner may send after it lost its lease.
+    `last_sent_ago`: seconds since its owner may have sent it last.
     """
-    ended = now - entry.until >= LATEST_ARRIVAL_SECONDS
-    return entry.state == "pending" and ended and intent.status != "succeeded"
+    has_arrived = last_sent_ago >= LATEST_ARRIVAL_SECONDS
+    return entry.state == "pending" and has_arrived and intent.status != "succeeded"

@@ -171,7 +171,7 @@ class Reconciler:
     def _would_resolve(self, record: OrderRecord) -> None:
         check_served(self._context, record.order)
         if self._context.is_gated(record):
-            raise StripeFailed("A run that is no dry one asks its gateway, and settles it.")
+            raise StripeFailed("Run without --dry-run to ask its gateway and settle it.")
         gateway = self._context.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
         sent_until = transitions.sends_ended_at(record, self._context.timing.lock)
@@ -179,7 +179,7 @@ class Reconciler:
         adoption = choose(found, record.sent.params)
         self.tally.canceled += len(adoption.strays)
         if adoption.chosen is None:
-            raise StripeFailed("Nothing is found of it yet: a run that is no dry one settles it.")
+            raise StripeFailed("No payment of it is found yet: run without --dry-run to settle it.")
         self.tally.adopted += 1
 
     # Stripe's list.
@@ -372,9 +372,9 @@ class Reconciler:
         intent_id = seen.facts["payment_intent_id"]
         self.tally.alarms.append(f"{seen.what}: {_name(seen.order)} {intent_id}")
 
-    def _alarm(self, order: Order, paid: Fact, beside: Fact) -> None:
+    def _alarm(self, order: Order, paid: Fact, other: Fact) -> None:
         self.tally.two_paid += 1
-        self.tally.alarms.append(f"two_paid: {_name(order)} {paid} beside {beside}")
+        self.tally.alarms.append(f"two_paid: {_name(order)} {paid} and {other}")
 
     def _order_of(self, intent: Intent) -> Order | None:
         order_id = intent.metadata.get("order_id")

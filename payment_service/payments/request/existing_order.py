@@ -1,4 +1,4 @@
-"""Requests about an existing order: status, update and cancellation."""
+"""Requests about an existing order: status, update, cancellation, capture and refund."""
 
 from __future__ import annotations
 

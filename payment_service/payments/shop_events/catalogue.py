@@ -85,10 +85,10 @@ def with_named_event(
     if kind.type == AUTHORIZED:
         facts |= {"capture_before": kept.capture_before}
     told = record.with_follow_up(event_names=_with(kept, kind.name))
-    return with_money_event(told, kind, facts, now)
+    return with_queued_event(told, kind, facts, now)
 
 
-def with_money_event(
+def with_queued_event(
     record: OrderRecord, kind: EventKind, facts: Mapping[str, Any], now: float
 ) -> OrderRecord:
     """Return the record with an event in its outbox; the caller notes its name in the record."""

@@ -53,7 +53,7 @@ def start_exporter(settings: Settings, registry: CollectorRegistry) -> None:
         server = make_server(str(address[0]), port, app, kind, _Quiet)
     except OSError as wrong:
         log.warning(
-            "METRICS_PORT cannot be listened on, so nothing can scrape this process; several "
+            "this process cannot listen on METRICS_PORT, so nothing can scrape it; several "
             "processes without gunicorn.conf.py need PROMETHEUS_MULTIPROC_DIR",
             extra={"reason": wrong.strerror},
         )

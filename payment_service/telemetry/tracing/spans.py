@@ -107,7 +107,7 @@ class Tracing(NoTracing):
 
 def _facts_of(send: Send) -> dict[str, str | int]:
     facts = {
-        "http.response.status_code": send.verdict.status if send.verdict else 200,
+        "http.response.status_code": send.status,
         "http.request.resend_count": send.number - 1 or None,
         "payments.gateway_request_id": send.request_id,
     }

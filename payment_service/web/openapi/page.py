@@ -21,8 +21,9 @@ _CODE = re.compile("`([^`]+)`")
 
 _GUARDED = (
     "Send `Authorization: Bearer …` with an order's token, signed by the shop, or with a client's "
-    "API key. Updates and cancellations need the API key. A webhook proves itself by its "
-    "gateway's signature. The configuration and the health checks are public."
+    "API key. Updates, cancellations, captures, refunds and lists of orders need the API key. "
+    "A webhook proves itself by its gateway's signature. The configuration and the health checks "
+    "are public."
 )
 _OPEN = (
     "None: this service has no clients file, so every caller may use every route. A webhook proves "

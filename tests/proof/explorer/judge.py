@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from payment_service.errors import InFlight, NoLongerOpen, OrderReused
 from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
-from payment_service.payments.changes.update import Updated
+from payment_service.payments.changes.update_checks import Updated
 from payment_service.payments.creation.states import Created
 from payment_service.payments.record.follow_up import FollowUp
 from payment_service.payments.record.transitions import LEASE_SECONDS

@@ -20,7 +20,8 @@ from payment_service.key_store.contract import KeyRecord, KeyStore, Order, Store
 from payment_service.key_store.memory import MemoryStore
 from payment_service.payments.after_payment.capture import CaptureAnswer, capture_order
 from payment_service.payments.after_payment.refund import RefundAnswer, refund_order
-from payment_service.payments.changes.update import Updated, update_order
+from payment_service.payments.changes.update import update_order
+from payment_service.payments.changes.update_checks import Updated
 from payment_service.payments.context import Context, Timing
 from payment_service.payments.creation import create
 from payment_service.payments.creation.resolve import resolve

@@ -82,7 +82,7 @@ def test_order_paid_twice_raises_an_alarm_each_run(bench: AfterBench) -> None:
     for _ in range(2):
         counts = bench.reconcile()
         assert counts["two_paid"] == 1
-        assert counts["alarms"] == [f"two_paid: order 'A-1' {stray} beside {own}"]
+        assert counts["alarms"] == [f"two_paid: order 'A-1' {stray} and {own}"]
 
 
 @pytest.mark.parametrize("paid", [False, True])

@@ -22,7 +22,7 @@ def send(
     meaning: Meaning | None, status: int | None = None, phase: str | None = None, cause: str = ""
 ) -> Send:
     verdict = meaning and Verdict(meaning, again=True, status=status)
-    return Send("post", "/v1/payment_intents", 1, 0.1, None, None, verdict, phase, cause)
+    return Send("post", "/v1/payment_intents", 1, 0.1, None, None, verdict, phase, cause, status)
 
 
 @pytest.fixture

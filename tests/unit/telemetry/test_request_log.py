@@ -143,8 +143,9 @@ def test_an_observation_a_send_and_a_retry_are_lines(caplog: pytest.LogCaptureFi
         log_observation(
             Observation("adopted", Order(False, "c", "A-1"), 2, {"status": "succeeded"})
         )
-        log_send(Send("post", "/v1/payment_intents", 1, 0.5, "req_1", "order-1", limited))
-        log_send(Send("post", "/v1/payment_intents", 2, 0.5, "req_2", "order-12345678abc", None))
+        path = "/v1/payment_intents"
+        log_send(Send("post", path, 1, 0.5, "req_1", "order-1", limited, status=429))
+        log_send(Send("post", path, 2, 0.5, "req_2", "order-12345678abc", None, status=200))
         log_retry(RetryDetails(1, 0.75, limited))
     happened, failed, sent, again = (json.loads(JsonLines().format(r)) for r in caplog.records)
     assert (happened["event"], happened["order"], happened["attempt"]) == ("adopted", "A-1", 2)
@@ -222,12 +223,14 @@ def test_sends_to_several_gateways_are_told_apart(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.INFO):
         begin_request("id-1")
         log_send(Send("post", "/v1/payment_intents", 1, 8.0, None, "order-1", lost), "stripe")
-        log_send(Send("post", "/v2/checkout/orders", 2, 0.5, "debug1", "order-2", None), "paypal")
+        made = Send("post", "/v2/checkout/orders", 2, 0.5, "debug1", "order-2", None, status=201)
+        log_send(made, "paypal")
         log_request(status=200)
         lines = [json.loads(JsonLines().format(r)) for r in caplog.records]
         end_request()
     failed, made, last = lines
     assert (failed["gateway"], failed["reason"]) == ("stripe", "no_answer")
+    assert (failed["status"], made["status"]) == (None, 201)
     assert (made["gateway"], made["paypal_request_id"]) == ("paypal", "debug1")
     assert (last["stripe_seconds"], last["paypal_seconds"], last["sends"]) == (8.0, 0.5, 2)
     assert "gateway" not in last

@@ -80,7 +80,9 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 def send(
     verdict: Verdict | None = None, path: str = "/v1/payment_intents", number: int = 1
 ) -> Send:
-    return Send("post", path, number, 0.25, "req_1", "order-secret", verdict, None, "a sentence")
+    status = verdict.status if verdict else 200
+    facts = (path, number, 0.25, "req_1", "order-secret", verdict, None, "a sentence", status)
+    return Send("post", *facts)
 
 
 def test_request_continues_the_callers_trace(spans: Spans) -> None:
