@@ -123,8 +123,7 @@ def left_to_refund(record: OrderRecord) -> int:
     kept = record.follow_up
     if record.payment_status != SUCCEEDED:
         return 0
-    amount = kept.amount if kept.amount is not None else record.sent.params.get("amount", 0)
-    received = kept.received if kept.received is not None else amount
+    received = (record.amount or 0) if kept.received is None else kept.received
     on_the_way = sum(each.amount for each in kept.refunds if each.state == "pending")
     return max(0, received - kept.refunded - on_the_way)
 

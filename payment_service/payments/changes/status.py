@@ -57,9 +57,8 @@ class OrderStatus(Struct, frozen=True):
 
 def status_of(record: OrderRecord, now: float, *, several_gateways: bool = False) -> OrderStatus:
     """Build the status of an order from its record; with `several_gateways`, name its own."""
-    kept, history, params = record.follow_up, record.follow_up.history, record.sent.params
+    kept, history, amount = record.follow_up, record.follow_up.history, record.amount
     status = _status(record, now)
-    amount = kept.amount if kept.amount is not None else params.get("amount")
     received = kept.received if kept.received is not None else amount
     return OrderStatus(
         order_id=record.order.order_id,
@@ -68,7 +67,7 @@ def status_of(record: OrderRecord, now: float, *, several_gateways: bool = False
         paid=status == "succeeded",
         payment_intent_id=record.payment_intent_id,
         amount=amount,
-        currency=kept.currency or params.get("currency"),
+        currency=record.currency,
         amount_received=(received or 0) if status == "succeeded" else 0,
         amount_refunded=kept.refunded,
         refunds=tuple(_refund(each, now) for each in kept.refunds),

@@ -44,9 +44,8 @@ def compare(request: UpdateRequest, record: OrderRecord, intent: Intent) -> None
 
 def changed(message: str, record: OrderRecord, intent: Intent | None) -> Changed:
     """Return the error, with the order's present revision and amount."""
-    kept, asked = record.follow_up, record.sent.params.get("amount")
-    amount = intent.amount if intent else kept.amount or asked
-    return Changed(message, revision=kept.revision, amount=amount)
+    amount = intent.amount if intent else record.amount
+    return Changed(message, revision=record.follow_up.revision, amount=amount)
 
 
 def known_updates(request: UpdateRequest, kept: FollowUp) -> tuple[str, ...]:

@@ -42,14 +42,14 @@ def find_recorded(context: Context, record: OrderRecord, deadline: Deadline) -> 
 def last_known(record: OrderRecord) -> Intent:
     """Return the recorded PaymentIntent as the record has it, without its client_secret."""
     assert record.payment_intent_id
-    kept, params, order = record.follow_up, record.sent.params, record.order
+    order = record.order
     client = {} if order.client_id is None else {"client_id": order.client_id}
     return Intent(
         id=record.payment_intent_id,
         client_secret="",
         status=record.payment_status or "",
-        amount=params.get("amount") if kept.amount is None else kept.amount,
-        currency=kept.currency or params.get("currency"),
+        amount=record.amount,
+        currency=record.currency,
         created=int(record.first_sent_at),
         metadata={"order_id": order.order_id, **client},
         livemode=order.livemode,

@@ -36,7 +36,8 @@ class Elsewhere:
         for gateway in (self._context.gateway, *self._context.other_gateways.values()):
             deadline = self._deadline.at_most(LOOK_SECONDS)
             try:
-                found = gateway.find(self.record.order, self._since(gateway), deadline)
+                since = transitions.earliest_use_with_leftovers(self.record, gateway.facts)
+                found = gateway.find(self.record.order, since, deadline)
             except PaymentError as failed:
                 if self._waits():
                     raise _waiting() from failed
@@ -74,11 +75,6 @@ class Elsewhere:
             elif after.status != CANCELED:
                 left.append(after)
         return taken, left
-
-    def _since(self, gateway: Gateway) -> float:
-        """A day before the first send, of a lost record too, and before those of the leftovers."""
-        sends = [each.since for each in self.record.follow_up.leftovers]
-        return min(transitions.earliest_use(self.record, gateway.facts), *sends, float("inf"))
 
     def _end(self, gateway: Gateway, other: Intent, deadline: Deadline) -> Intent:
         """Cancel a payment that no shopper may pay any more; return it as it is known then."""

@@ -40,6 +40,17 @@ class OrderRecord(Struct, frozen=True, dict=True):
     """This record as the store holds it; None for one that was not read or written."""
 
     @property
+    def amount(self) -> int | None:
+        """The PaymentIntent's amount when last seen, else the one that was sent."""
+        seen = self.follow_up.amount
+        return self.sent.params.get("amount") if seen is None else seen
+
+    @property
+    def currency(self) -> str | None:
+        """The PaymentIntent's currency when last seen, else the one that was sent."""
+        return self.follow_up.currency or self.sent.params.get("currency")
+
+    @property
     def due_at(self) -> float | None:
         """When a background job has work with the record; None if never."""
         return self.follow_up.due_at

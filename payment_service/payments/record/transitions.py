@@ -153,6 +153,12 @@ def earliest_use(record: OrderRecord, gateway: GatewayFacts) -> float:
     return record.first_sent_at - gateway.key_life_seconds
 
 
+def earliest_use_with_leftovers(record: OrderRecord, gateway: GatewayFacts) -> float:
+    """The earliest use (Unix seconds) of any key of the order, those of its leftovers included."""
+    sends = (each.since for each in record.follow_up.leftovers)
+    return min((earliest_use(record, gateway), *sends))
+
+
 def must_look_up(record: OrderRecord, now: float, gateway: GatewayFacts) -> bool:
     """Whether a look-up must come before a send: the key is too old, or only replays a 5xx."""
     return record.saved_5xx or now - record.first_sent_at >= gateway.key_is_safe_seconds
@@ -374,11 +380,7 @@ def _received(intent: Intent) -> int | None:
 
 def shows_change(record: OrderRecord, intent: Intent) -> bool:
     """Whether the recorded PaymentIntent shows another status or price than the record."""
-    kept, params = record.follow_up, record.sent.params
-    known = {
-        "amount": params.get("amount") if kept.amount is None else kept.amount,
-        "currency": kept.currency or params.get("currency"),
-    }
+    known = {"amount": record.amount, "currency": record.currency}
     return intent.status != record.payment_status or intent.shows_otherwise(known)
 
 

@@ -123,7 +123,8 @@ class _Witnessing:
         return made
 
     def _make(self) -> bool:
-        found = self._gateway.find(self._record.order, self._since(), self._deadline)
+        since = transitions.earliest_use_with_leftovers(self._record, self._gateway.facts)
+        found = self._gateway.find(self._record.order, since, self._deadline)
         marked = [self._settled(each) for each in found]
         if witness.is_late(self._record, self._began):
             return True
@@ -189,11 +190,6 @@ class _Witnessing:
 
     def _params(self, params: dict[str, Any]) -> SentParams:
         return SentParams(self._gateway.api_version, params, self._gateway.facts.name)
-
-    def _since(self) -> float:
-        """A day before the first send, of a lost record too, and before those of the leftovers."""
-        sends = [each.since for each in self._record.follow_up.leftovers]
-        return min(transitions.earliest_use(self._record, self._gateway.facts), *sends, 2.0**40)
 
     def _read(self) -> OrderRecord:
         """Read the record again. Raises RecordChanged if another payment is the order's now."""

@@ -117,15 +117,14 @@ def with_gateway_named(before: OrderRecord, after: OrderRecord) -> OrderRecord:
 
 def order_facts(record: OrderRecord) -> dict[str, Any]:
     """Return the facts of an event about money that moved after the payment."""
-    kept = record.follow_up
     return {
         "order_id": record.order.order_id,
         "client_id": record.order.client_id,
         "payment_intent_id": record.payment_intent_id,
         "status": record.payment_status,
-        "amount": kept.amount if kept.amount is not None else record.sent.params.get("amount"),
-        "amount_refunded": kept.refunded,
-        "currency": kept.currency or record.sent.params.get("currency"),
+        "amount": record.amount,
+        "amount_refunded": record.follow_up.refunded,
+        "currency": record.currency,
     }
 
 
