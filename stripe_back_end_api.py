@@ -34,6 +34,7 @@ from payment_service.payments.request.create import PaymentRequest
 from payment_service.settings import Settings, SettingsError, load_settings
 from payment_service.settings.otel import publish_otel
 from payment_service.telemetry import request_log
+from payment_service.telemetry.logs import start_logging
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.web import access_control
 from payment_service.web.errors import ERROR_RESPONSES, STATUSES, add_error_handlers
@@ -70,7 +71,7 @@ def create_app(settings: Settings | None = None, payments: Payments | None = Non
         if wiring.inherited is None:
             # A worker has those that the master read. The file may be in the middle of an edit.
             publish_otel()
-        request_log.start_logging(configuration.settings.log_level)
+        start_logging(configuration.settings.log_level)
     else:
         configuration = configure(settings)
     parts, settings = open_parts(configuration, payments), configuration.settings

@@ -21,7 +21,8 @@ from payment_service.gateways.contract import Gateway
 from payment_service.key_store.contract import KeyStore
 from payment_service.payments.payments import Payments
 from payment_service.settings import load_settings
-from payment_service.telemetry import request_log
+from payment_service.telemetry import payment_log
+from payment_service.telemetry.logs import start_logging
 from payment_service.wiring import open_payments
 from stripe_back_end_api import create_app
 
@@ -92,13 +93,13 @@ def timed() -> Callable[..., Any]:
     """Return the instrumented WSGI application."""
     watch = StopWatch(Path(os.environ[DIRECTORY]) / str(os.getpid()))
     settings = load_settings()
-    request_log.start_logging(settings.log_level)
+    start_logging(settings.log_level)
     root = logging.getLogger()
     root.handlers = [TimedLog(watch, handler) for handler in root.handlers]
     opened = open_payments(
         settings,
-        observe=watch.of(LOG, request_log.log_observation),
-        report=watch.of(LOG, lambda send, _: request_log.log_send(send)),
+        observe=watch.of(LOG, payment_log.log_observation),
+        report=watch.of(LOG, lambda send, _: payment_log.log_send(send)),
         measured=lambda store: cast(KeyStore, Timed(watch, STORE, store)),
     )
     stripe = cast(Gateway, Timed(watch, STRIPE, opened.orders.context.gateway))

@@ -29,7 +29,7 @@ from payment_service.payments.record.lease_keeper import LeaseKeeper
 from payment_service.payments.record.records import Records
 from payment_service.schema.gateway_names import PAYPAL, STRIPE
 from payment_service.settings import Settings, SettingsError
-from payment_service.telemetry import request_log
+from payment_service.telemetry import payment_log
 from payment_service.telemetry.gateway_outage import GatewayOutage
 from payment_service.telemetry.metrics.none import NoMetrics
 from payment_service.telemetry.metrics.opening import open_metrics
@@ -125,20 +125,20 @@ def _open_payments(
     receivers: Receivers,
 ) -> Payments:
     def observe(seen: Observation) -> None:
-        request_log.log_observation(seen)
+        payment_log.log_observation(seen)
         metrics.observation(seen)
         tracing.observation(seen)
 
     outages = {each: GatewayOutage(gateway=each) for each in settings.listed_gateways}
 
     def report(send: Send, gateway: str) -> None:
-        request_log.log_send(send, gateway if settings.several_gateways else None)
+        payment_log.log_send(send, gateway if settings.several_gateways else None)
         outages[gateway].send(send)
         metrics.send(send, gateway)
         tracing.send(send, gateway)
 
     def report_circuit(gateway: str, change: Change) -> None:
-        request_log.log_circuit(gateway, change)
+        payment_log.log_circuit(gateway, change)
         metrics.circuit(gateway, is_open=change == "circuit_opened")
 
     scheme = settings.key_store_url.get_secret_value().partition(":")[0]
@@ -150,7 +150,7 @@ def _open_payments(
         listened=receivers.any_for,
         observe=observe,
         report=report,
-        report_retry=request_log.log_retry,
+        report_retry=payment_log.log_retry,
         report_circuit=report_circuit,
         measured=lambda store: tracing.traced_store(metrics.measured(store), scheme),
     )

@@ -16,7 +16,7 @@ from payment_service.cli.serve import serve
 from payment_service.settings import SettingsError, load_settings
 from payment_service.settings.development import environment_of_command
 from payment_service.settings.otel import publish_otel
-from payment_service.telemetry.request_log import start_logging
+from payment_service.telemetry.logs import start_logging
 from payment_service.wiring import Parts, configure, open_parts
 
 

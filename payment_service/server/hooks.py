@@ -37,8 +37,8 @@ from payment_service.server.open_files import (
 from payment_service.server.start_report import log_start, start_key_check
 from payment_service.settings import Settings, SettingsError, environment, load_settings
 from payment_service.settings.otel import otel_of_dotenv
+from payment_service.telemetry.logs import start_logging
 from payment_service.telemetry.metrics.counter_directory import CounterDirectory, counter_directory
-from payment_service.telemetry.request_log import start_logging
 from payment_service.telemetry.tracing import opening as tracing
 from payment_service.wiring import Configuration, configure
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from payment_service.errors import StoreDown
 from payment_service.settings import load_settings
-from payment_service.telemetry import request_log
+from payment_service.telemetry.logs import start_logging
 from stripe_back_end_api import create_app
 from tests.support.fake_payments import FakePayments
 from tests.support.sandbox_process import SandboxProcess
@@ -31,7 +31,7 @@ def log() -> Iterator[io.StringIO]:
     loggers = {name: logging.getLogger(name) for name in ("stripe", "urllib3", "redis")}
     levels = {name: logger.level for name, logger in loggers.items()}
     root.handlers[:] = []
-    request_log.start_logging("DEBUG", stream)
+    start_logging("DEBUG", stream)
     for logger in loggers.values():
         # Even when an operator has enabled the SDK's own log lines.
         logger.setLevel(logging.DEBUG)

@@ -19,16 +19,14 @@ from payment_service.key_store.contract import Order
 from payment_service.payments.observer import Observation
 from payment_service.schema.secret import redacted
 from payment_service.telemetry.formatters import JsonLines, PlainText, correlation_id
-from payment_service.telemetry.request_log import (
-    begin_request,
-    end_request,
+from payment_service.telemetry.logs import start_logging
+from payment_service.telemetry.payment_log import (
     log_circuit,
     log_observation,
-    log_request,
     log_retry,
     log_send,
-    start_logging,
 )
+from payment_service.telemetry.request_log import begin_request, end_request, log_request
 
 
 def record(message: str = "a message", **extra: Any) -> logging.LogRecord:
