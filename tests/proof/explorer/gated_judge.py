@@ -82,7 +82,7 @@ class GatedJudge:
         canceled = [each["id"] for each in intents if each["status"] == CANCELED]
         payable = [each for each in given if each not in canceled]
         if len({*payable, *captured, *self.claimed()}) > 1:
-            raise Broken("a PaymentIntent can be paid beside a PayPal order that is captured")
+            raise Broken("PayPal captured the order, and its PaymentIntent can still be paid")
         paid = [each["id"] for each in intents if each["status"] in TAKEN]
         if len(paid) + len(captured) > 1:
             raise Broken("the order was paid twice")
@@ -126,12 +126,12 @@ class GatedJudge:
         versions = self._world.store.versions
         known = {each.payment_intent_id for each in versions if each.state == "created"}
         if created.intent.id not in known and not self._went_back:
-            raise Broken("rule 14: something was given out that is not recorded")
+            raise Broken("rule 14: a caller got a payment that is not recorded")
 
     def canceled(self, order_id: str) -> None:
         """The service confirms that PayPal's order takes no money any more."""
         if order_id in {*self.captured(), *self.claimed()}:
-            raise Broken("what is captured was said to be canceled")
+            raise Broken("a caller got the answer that a captured payment is canceled")
         if not self._went_back:
             self.said_canceled.add(order_id)
 
@@ -207,9 +207,9 @@ class GatedJudge:
         self.look()
         record = self.record()
         if record is None or record.payment_intent_id != given[0].intent.id:
-            raise Broken("the record does not point at what was given out")
+            raise Broken("the record does not name the payment that a caller got")
         if given[0].intent.status == CANCELED:
-            raise Broken("a canceled payment was given out")
+            raise Broken("a caller got a canceled payment")
         return given[0]
 
     def _needs_operator(self, answers: list[Created | PaymentError]) -> bool:

@@ -58,7 +58,7 @@ class Judge:
         self.given.add(intent.id)
         self.at_most_one()
         if intent.status not in TAKEN and intent.amount != amount:
-            raise Broken("what was given out asks for another amount than the shop does")
+            raise Broken("a caller got a PaymentIntent with another amount")
 
     def record_went_back(self) -> None:
         """The store lost writes: the promise still holds, without the lost facts."""
@@ -89,7 +89,7 @@ class Judge:
         payable = [e["id"] for e in self._world.intents() if e["status"] != "canceled"]
         given = [each for each in payable if each in self.out]
         if len(given) > 1:
-            raise Broken("two payable PaymentIntents were given out")
+            raise Broken("callers got two payable PaymentIntents")
 
     def creation_arrives(self) -> None:
         """Rule 1: the store has the claim before Stripe receives the first byte."""
@@ -140,7 +140,7 @@ class Judge:
             return
         for each in self._world.intents():
             if each["id"] in self.given and each["cancellation_reason"] == "duplicate":
-                raise Broken("rule 4: what was given out was canceled as a stray")
+                raise Broken("rule 4: a PaymentIntent that a caller got was canceled as a stray")
 
     def canceled_once(self, cancelers: int) -> None:
         """A cancellation applies to the order's PaymentIntent at that time, not to a later one."""
@@ -224,9 +224,9 @@ class Judge:
         self.at_most_one()
         record = self._world.store.read(self._world.order)
         if record is None or record.payment_intent_id != given[0].intent.id:
-            raise Broken("the record does not point at what was given out")
+            raise Broken("the record does not name the payment that a caller got")
         if given[0].intent.status == CANCELED:
-            raise Broken("a canceled PaymentIntent was given out")
+            raise Broken("a caller got a canceled PaymentIntent")
         return given[0]
 
 
