@@ -49,7 +49,8 @@ def test_a_write_is_on_the_disk_when_it_returns(path: Path) -> None:
     store = open_key_store(f"sqlite:///{path}")
     store.claim(record())
     assert synchronous(store) == 2
-    assert sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     store.close()
 
 
@@ -110,6 +111,7 @@ def test_a_thread_waits_no_longer_for_its_turn_and_the_file_than_for_the_file(pa
     with ThreadPoolExecutor(8) as pool:
         assert max(pool.map(waited, range(8))) < 0.6
     other.rollback()
+    other.close()
     assert store.claim(record("B-1")) == record("B-1")
     store.close()
 
