@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 import click
 
 from payment_service.cli.opening import OpenService, instant, opened, plain_errors
-from payment_service.errors import PaymentError
-from payment_service.key_store.contract import StoreError
 
 if TYPE_CHECKING:
     from payment_service.payments.recovery.reconcile import Tally
@@ -86,7 +84,7 @@ def reconcile_command(open_service: OpenService) -> click.Command:
 def _walk(steps: Iterable[object]) -> None:
     """Consume all steps, with a progress bar if stderr is a terminal.
 
-    Raises PaymentError and StoreError, and logs them: cron may throw away what a command prints.
+    Raises what breaks it off, and logs that: cron may throw away what a command prints.
     """
     try:
         if not sys.stderr.isatty():
@@ -96,7 +94,7 @@ def _walk(steps: Iterable[object]) -> None:
         with click.progressbar(steps, label="orders", show_pos=True, file=sys.stderr) as bar:
             for _ in bar:
                 pass
-    except (PaymentError, StoreError) as failed:
+    except Exception as failed:
         log.error("reconcile_failed", extra={"reason": f"{type(failed).__name__}: {failed}"})  # noqa: TRY400
         raise
 

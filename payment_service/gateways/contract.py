@@ -157,12 +157,18 @@ class Gateway(PaymentMoney, Protocol):
         """
         ...
 
+    def params_of_capture(self, amount: int, authorized: int) -> SentParams:
+        """Return the parameters of a capture; what is authorized beyond the amount is released.
+
+        Raises BadRequest if the provider would count what is released as refunded.
+        """
+        ...
+
     def capture(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Capture an authorized PaymentIntent under an idempotency key, once.
 
-        `sent.params`: `amount`, without which all of it is captured; the rest is released. A
-        gateway failure never raises. Raises ValueError for an invalid key, NoSuchIntent for a
-        malformed id.
+        `sent`: from `params_of_capture`. A gateway failure never raises. Raises ValueError for an
+        invalid key, NoSuchIntent for a malformed id.
         """
         ...
 

@@ -66,7 +66,13 @@ FLOORS = [
     {"settings"},
     {"http_client"},
     {"gateways.deadline", "gateways.intent", "gateways.sent_params", "gateways.send_report"},
-    {"gateways.facts", "gateways.charge", "gateways.dispute", "gateways.refund"},
+    {
+        "gateways.order_metadata",
+        "gateways.facts",
+        "gateways.charge",
+        "gateways.dispute",
+        "gateways.refund",
+    },
     {
         "gateways.event",
         "gateways.event_json",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.event_json import object_in
+from payment_service.gateways.order_metadata import order_named_in
 from payment_service.gateways.stripe.intents import is_intent_id
-from payment_service.key_store.contract import Order
-from payment_service.schema.names import order_name
 
 CREATED = "payment_intent.created"
 
@@ -25,7 +24,7 @@ def payment_event(event: Mapping[str, Any]) -> PaymentEvent | None:
     intent_id, livemode = subject.get("id"), event.get("livemode") is True
     if not (isinstance(kind, str) and _KIND.fullmatch(kind) and is_intent_id(intent_id)):
         return None
-    order = order_named_in(subject, livemode=livemode)
+    order = order_named_in(object_in(subject, "metadata"), livemode=livemode)
     if event_id is None or order is None:
         return None
     return PaymentEvent(event_id, kind, livemode, intent_id, order, is_creation=kind == CREATED)
@@ -40,23 +39,3 @@ def event_id_of(event: Mapping[str, Any]) -> str | None:
     """Return the event's id if it is well-formed."""
     event_id = event.get("id")
     return event_id if isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id) else None
-
-
-def order_named_in(subject: Mapping[str, Any], *, livemode: bool) -> Order | None:
-    """Return the order that the object's metadata names.
-
-    None if that is no order of ours: for example, no store can hold half of a surrogate pair.
-    """
-    metadata = object_in(subject, "metadata")
-    order_id, client_id = metadata.get("order_id"), metadata.get("client_id")
-    if not (_is_a_name(order_id) and (client_id is None or _is_a_name(client_id))):
-        return None
-    return Order(livemode, client_id, order_id)
-
-
-def _is_a_name(found: object) -> TypeGuard[str]:
-    """Whether this is text that is valid as the name of an order or a client."""
-    try:
-        return isinstance(found, str) and order_name(found) == found
-    except ValueError:
-        return False

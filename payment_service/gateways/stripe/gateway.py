@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from payment_service.errors import PaymentError, Refused, StripeFailed
+from payment_service.errors import BadRequest, PaymentError, Refused, StripeFailed
 from payment_service.gateways.calls import Answer, Call, Http
 from payment_service.gateways.charge import Charge
 from payment_service.gateways.contract import NoSuchIntent
@@ -37,7 +37,7 @@ from payment_service.gateways.stripe.api_calls import API_BASE, StripeApi
 from payment_service.gateways.stripe.capture_and_refund import CaptureAndRefund
 from payment_service.gateways.stripe.create_params import create_params, update_params
 from payment_service.gateways.stripe.errors import error_of, is_missing
-from payment_service.gateways.stripe.facts import API_VERSION, STRIPE
+from payment_service.gateways.stripe.facts import API_VERSION, RELEASED_SINCE, STRIPE
 from payment_service.gateways.stripe.intents import read_intent, same_intent, same_order, shows
 from payment_service.gateways.stripe.keyed_calls import (
     CLOCK_SKEW_SECONDS,
@@ -225,6 +225,16 @@ class StripeGateway:
 
     def _search(self, order: Order, deadline: Deadline) -> list[Intent]:
         return list(self._pages.search(_query(order), deadline, _names(order)))
+
+    def params_of_capture(self, amount: int, authorized: int) -> SentParams:
+        """Return the parameters of a capture; see Gateway."""
+        if amount < authorized and self.api_version < RELEASED_SINCE:
+            raise BadRequest(
+                f"With STRIPE_API_VERSION={self.api_version} Stripe would refund what is not "
+                f"captured: capture all of it, or set {RELEASED_SINCE} or later.",
+                param="amount_to_capture",
+            )
+        return self._sent({"amount": amount})
 
     def capture(self, intent_id: str, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         """Capture an authorized PaymentIntent; see Gateway."""

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from payment_service.gateways.event import DisputeEvent, MoneyEvent, RefundEvent
-from payment_service.gateways.stripe.events import event_id_of, order_named_in, subject_of
+from payment_service.gateways.event_json import object_in
+from payment_service.gateways.order_metadata import order_named_in
+from payment_service.gateways.stripe.events import event_id_of, subject_of
 from payment_service.gateways.stripe.money import (
     UnreadableMoney,
     read_charge,
@@ -14,7 +16,15 @@ from payment_service.gateways.stripe.money import (
     read_refund,
 )
 
-OF_REFUNDS = frozenset({"refund.created", "refund.updated", "refund.failed"})
+OF_REFUNDS = frozenset(
+    {
+        "refund.created",
+        "refund.updated",
+        "refund.failed",
+        # An endpoint whose version is older than 2024-10-28 gets only this for a card's refund.
+        "charge.refund.updated",
+    }
+)
 OF_CHARGES = frozenset({"charge.refunded"})
 OF_DISPUTES = frozenset(
     f"charge.dispute.{each}"
@@ -36,7 +46,7 @@ def _read(event: Mapping[str, Any]) -> MoneyEvent | None:
     if event_id is None or not isinstance(kind, str):
         return None
     livemode = event.get("livemode") is True
-    order = order_named_in(subject, livemode=livemode)
+    order = order_named_in(object_in(subject, "metadata"), livemode=livemode)
     if kind in OF_REFUNDS:
         refund = read_refund(subject)
         return RefundEvent(event_id, kind, livemode, refund.intent_id, order, refund)

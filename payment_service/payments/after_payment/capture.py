@@ -23,7 +23,6 @@ from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
-from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.after_payment.capture_end import ended_by, extension_of
 from payment_service.payments.after_payment.entry_lease import EntryLease, is_at_work
@@ -166,18 +165,19 @@ class _Capturing:
 
     def _first(self, record: OrderRecord, intent: Intent) -> CaptureEntry:
         gateway = self._context.gateway_of(record)
-        amount, now = self._amount(gateway, intent), self._context.clock()
+        most, now = _is_authorized(intent), self._context.clock()
+        amount = self._amount(gateway, intent, most)
         former = record.follow_up.capture
         again = former is not None and former.intent_id == intent.id
         return CaptureEntry(
             intent_id=intent.id,
             amount=amount,
             at=round(now, 3),
-            sent=SentParams(gateway.api_version, {"amount": amount}, gateway.facts.name),
+            sent=gateway.params_of_capture(amount, most),
             # The key of a rejected capture may hold the rejection.
             generation=former.generation + 1 if former and again else 1,
             first_sent_at=now,
-            authorized=_is_authorized(intent),
+            authorized=most,
         )
 
     def _again(self, record: OrderRecord, entry: CaptureEntry) -> CaptureEntry:
@@ -190,8 +190,8 @@ class _Capturing:
             return entry
         return replace(entry, generation=entry.generation + 1, first_sent_at=now, spent=False)
 
-    def _amount(self, gateway: Gateway, intent: Intent) -> int:
-        most, wanted = _is_authorized(intent), self._request.amount_to_capture
+    def _amount(self, gateway: Gateway, intent: Intent, most: int) -> int:
+        wanted = self._request.amount_to_capture
         amount = most if wanted is None else wanted
         gateway.check_amount(amount, str(intent.currency), "amount_to_capture")
         if amount > most:

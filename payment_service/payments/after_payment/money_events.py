@@ -13,6 +13,7 @@ from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import DisputeEvent, MoneyEvent
 from payment_service.gateways.intent import TAKEN, Intent
+from payment_service.gateways.order_metadata import order_named_in
 from payment_service.key_store.contract import Order
 from payment_service.payments.after_payment.record_money import fetch_money, write_money
 from payment_service.payments.changes.webhook import NOT_OURS
@@ -37,14 +38,6 @@ def find_intent(context: Context, event: MoneyEvent, deadline: Deadline) -> Inte
     return intent if intent.livemode == event.livemode else None
 
 
-def order_of(intent: Intent) -> Order | None:
-    """Return the order that a PaymentIntent names, if it is one of ours."""
-    order_id = intent.metadata.get("order_id")
-    if order_id is None:
-        return None
-    return Order(intent.livemode, intent.metadata.get("client_id"), order_id)
-
-
 def apply_money_event(
     context: Context, event: MoneyEvent, intent: Intent, covers: Covers, deadline: Deadline
 ) -> str:
@@ -53,7 +46,7 @@ def apply_money_event(
     `covers`: whether the secret that signed the event may change a client's orders. A second call
     changes nothing. Raises PaymentError if the event must be sent again.
     """
-    order = order_of(intent)
+    order = order_named_in(intent.metadata, livemode=intent.livemode)
     if order is None or not covers(order.client_id):
         return NOT_OURS
     return retry_on_race(lambda: _apply(context, event, order, intent, deadline))

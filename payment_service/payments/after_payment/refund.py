@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from payment_service.errors import PaymentError, RefundReused, StripeFailed
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import OVER, SUCCEEDED
 from payment_service.gateways.refund import Refund, refunded_in_all
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.after_payment.entry_lease import is_at_work
@@ -44,6 +45,7 @@ from payment_service.payments.after_payment.sightings import (
     with_refunds,
 )
 from payment_service.payments.context import Context
+from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
 from payment_service.payments.polling import Polling
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import RefundEntry
@@ -115,7 +117,22 @@ class _Refunding:
                 self._polling.wait(ANOTHER_REQUEST)
                 return None
         look = self._look(record)
+        if self._has_noted_payment(record):
+            return None
         return self._adopted(look, entry) or self._send(self._claims.claim(look, entry))
+
+    def _has_noted_payment(self, record: OrderRecord) -> bool:
+        """Record a payment that only the gateway knows, so that the shop hears of it first.
+
+        Return whether the record has changed.
+        """
+        if record.payment_status in OVER or self._context.gated_of(record):
+            return False
+        intent = fetch_recorded(self._context, record, self._deadline)
+        if intent.status != SUCCEEDED:
+            return False
+        self._context.records.write(record, with_fetched(self._context, record, intent))
+        return True
 
     def _send(self, claimed: Claimed) -> RefundAnswer:
         """Send the claimed key; after a rejection that an earlier request was given, the next."""

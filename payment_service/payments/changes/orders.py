@@ -12,12 +12,12 @@ from payment_service.errors import AlreadyPaid, Misconfigured, NotFound
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import MoneyEvent, PaymentEvent
 from payment_service.gateways.intent import SUCCEEDED, Intent
+from payment_service.gateways.order_metadata import order_named_in
 from payment_service.key_store.contract import Order
 from payment_service.payments.after_payment.capture import CaptureAnswer, capture_order
 from payment_service.payments.after_payment.money_events import (
     apply_money_event,
     find_intent,
-    order_of,
 )
 from payment_service.payments.after_payment.record_money import (
     Money,
@@ -37,7 +37,7 @@ from payment_service.payments.creation.recorded_intent import fetch_recorded, wi
 from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
-from payment_service.payments.record.races import RecordChanged
+from payment_service.payments.record.races import RecordChanged, retry_on_race
 from payment_service.payments.record.records import Records
 from payment_service.payments.request.existing_order import (
     CancelRequest,
@@ -89,8 +89,9 @@ class Orders:
         Raises NotFound, and with `refresh` also the errors of the call to Stripe.
         """
         if refresh:
+            order, deadline = self._order(request), self._deadline()
             with store_errors():
-                self._refresh(self._order(request))
+                retry_on_race(lambda: self._refresh(order, deadline))
         return self.status_of(self.record(request))
 
     def record(self, request: OrderRequest) -> OrderRecord:
@@ -170,15 +171,16 @@ class Orders:
             try:
                 return apply_money_event(self.context, event, intent, covers, deadline)
             finally:
-                order = order_of(intent)
+                order = order_named_in(intent.metadata, livemode=intent.livemode)
                 if order:
                     self._changed(order)
 
-    def _refresh(self, order: Order) -> None:
+    def _refresh(self, order: Order, deadline: Deadline) -> None:
+        """Record what the gateway shows. Raises RecordChanged."""
         record = self.context.records.read(order)
         if record is None or record.payment_intent_id is None:
             return
-        deadline = self._deadline().earlier(self.context.timing.store)
+        deadline = deadline.earlier(self.context.timing.store)
         if self.context.gated_of(record):
             with suppress(RecordChanged, AlreadyPaid):
                 record, _ = complete(self.context, record, deadline)
@@ -188,7 +190,7 @@ class Orders:
         changed = transitions.shows_change(record, intent)
         if intent.missing:
             if changed and not self.context.gated_of(record):
-                self.context.records.replace(record, with_fetched(self.context, record, intent))
+                self.context.records.write(record, with_fetched(self.context, record, intent))
             return
         try:
             money = fetch_money(self.context, record, intent, deadline)
@@ -196,8 +198,7 @@ class Orders:
             # The key may lack the permission to read refunds or disputes, but not payments.
             money = Money(capture_before=record.follow_up.capture_before)
         if changed or shows_more(self.context, record, intent, money):
-            with suppress(RecordChanged):
-                write_money(self.context, record, intent, money, "seen")
+            write_money(self.context, record, intent, money, "seen")
 
     def _order(self, request: OrderRequest) -> Order:
         return Order(self.livemode, request.client_id, request.order_id)

@@ -23,6 +23,7 @@ from msgspec.structs import asdict, replace
 from payment_service.errors import PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, TAKEN, Intent
+from payment_service.gateways.order_metadata import order_named_in
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.adoption import choose
@@ -377,11 +378,10 @@ class Reconciler:
         self.tally.alarms.append(f"two_paid: {_name(order)} {paid} and {other}")
 
     def _order_of(self, intent: Intent) -> Order | None:
-        order_id = intent.metadata.get("order_id")
-        if order_id is None or intent.livemode != self._livemode:
+        order = order_named_in(intent.metadata, livemode=intent.livemode)
+        if order is None or order.livemode != self._livemode:
             return None
-        client_id = intent.metadata.get("client_id")
-        return Order(self._livemode, client_id, order_id) if self._of_client(client_id) else None
+        return order if self._of_client(order.client_id) else None
 
     def _is_unknown(self, record: KeyRecord) -> bool:
         return self._is_ours(record) and is_unknown(record, self._context.clock())
