@@ -66,7 +66,7 @@ def _limit_forged_events(app: Flask, limiter: Limiter, per_minute: int) -> None:
     most = parse(f"{per_minute} per minute")
 
     def event_key() -> str:
-        return f"forgeries/{request.remote_addr}"
+        return f"forgeries/{request.endpoint}/{request.remote_addr}"
 
     @app.before_request
     def stop() -> None:
@@ -81,7 +81,8 @@ def _limit_forged_events(app: Flask, limiter: Limiter, per_minute: int) -> None:
 
     @app.after_request
     def count(response: Response) -> Response:
-        if request.endpoint in WEBHOOKS and g.get("error_code") in FORGED:
+        is_signed = g.get("event_is_signed", False)
+        if request.endpoint in WEBHOOKS and not is_signed and g.get("error_code") in FORGED:
             _allowed(lambda: limiter.limiter.hit(most, event_key()))
         return response
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 
 from payment_service.gateways.stripe.webhook import read_event
 from payment_service.payments.changes.webhook import NOT_OURS
@@ -20,6 +20,7 @@ def add_webhooks(app: Flask, parts: Parts) -> None:
         body = _event_bytes()
         header, named = request.headers.get("Stripe-Signature"), read_query(request.query_string)
         signed = read_event(body, header, parts.webhook_secrets, client_id=named.get("client_id"))
+        g.event_is_signed = True
         if signed.foreign:
             return jsonify(received=True, outcome=NOT_OURS)
         if signed.money:
@@ -36,6 +37,7 @@ def add_webhooks(app: Flask, parts: Parts) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}
         named = read_query(request.query_string).get("client_id")
         event = parts.paypal_events.read(body, headers, named)
+        g.event_is_signed = True
         if event is None:
             return jsonify(received=True, outcome=NOT_OURS)
         orders = payments.orders_of(event.order.client_id)

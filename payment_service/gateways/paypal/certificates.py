@@ -26,8 +26,15 @@ FETCH_SECONDS = 5.0
 # PayPal uses one certificate at a time.
 MOST_KEPT = 8
 
+# A stranger can invent a certificate for each event. More events than these do not wait for one,
+# so that they cannot take all threads of a worker.
+MOST_WAITING = 16
+
 # The whole URL, so that no user name, port, backslash or dot can lead elsewhere.
-_PAYPALS = re.compile(r"https://(?:[a-z0-9-]{1,63}\.){1,3}paypal\.com/[A-Za-z0-9/_-]{1,200}")
+_CERTIFICATES = "/v1/notifications/certs/"
+_PAYPALS = re.compile(
+    rf"https://(?:[a-z0-9-]{{1,63}}\.){{1,3}}paypal\.com{_CERTIFICATES}[A-Za-z0-9_-]{{1,200}}"
+)
 _PATH = re.compile(r"/[A-Za-z0-9/_-]{1,200}")
 
 
@@ -54,7 +61,7 @@ class Certificates:
     def __init__(self, http: Http, api_base: str, clock: Callable[[], float] = time.time) -> None:
         self._http, self._api_base, self._clock = http, api_base.rstrip("/"), clock
         self._kept: dict[str, _Kept] = {}
-        self._fetching = threading.Lock()
+        self._fetching, self._waiting = threading.Lock(), threading.Semaphore(MOST_WAITING)
 
     def verify(self, url: str, signature: bytes, signed: bytes) -> bool:
         """Whether the certificate's key made this signature (RSA PKCS#1 v1.5, SHA-256).
@@ -77,24 +84,37 @@ class Certificates:
         kept = self._kept.get(url)
         if kept and now < kept.until:
             return kept.key
-        with self._fetching:
+        if not self._waiting.acquire(blocking=False):
+            raise Unavailable("too many events wait for a certificate")
+        try:
+            return self._fetched_once(url, now).key
+        finally:
+            self._waiting.release()
+
+    def _fetched_once(self, url: str, now: datetime) -> _Kept:
+        ends_at = time.monotonic() + FETCH_SECONDS
+        if not self._fetching.acquire(timeout=FETCH_SECONDS):
+            raise Unavailable("other events wait for a certificate that does not come")
+        try:
             kept = self._kept.get(url)
             if not (kept and now < kept.until):
-                kept = self._fetched(url, now)
+                kept = self._fetched(url, now, ends_at)
                 while len(self._kept) >= MOST_KEPT:
                     del self._kept[next(iter(self._kept))]
                 self._kept[url] = kept
-        return kept.key
+            return kept
+        finally:
+            self._fetching.release()
 
     def _is_ours(self, url: str) -> bool:
-        if _PAYPALS.fullmatch(f"{self._api_base}/x"):
+        if _PAYPALS.fullmatch(f"{self._api_base}{_CERTIFICATES}x"):
             return _PAYPALS.fullmatch(url) is not None
         rest = url.removeprefix(self._api_base)
         return rest != url and _PATH.fullmatch(rest) is not None
 
-    def _fetched(self, url: str, now: datetime) -> _Kept:
+    def _fetched(self, url: str, now: datetime, ends_at: float) -> _Kept:
         try:
-            response = self._http.send("GET", url, {}, None, time.monotonic() + FETCH_SECONDS)
+            response = self._http.send("GET", url, {}, None, ends_at)
         except HttpFailure as failure:
             raise Unavailable(str(failure)) from failure
         if response.status != 200:

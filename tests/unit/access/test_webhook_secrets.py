@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from payment_service.access.clients import Client, Clients
 from payment_service.access.webhook_secrets import MAX_TRIED, WebhookSecrets
-from payment_service.errors import BadRequest
+from payment_service.errors import BadRequest, StripeUnreachable
 from payment_service.gateways.stripe import webhook
 from payment_service.gateways.stripe.webhook import Hint, read_event
 from payment_service.schema.secret import Secret
@@ -252,3 +253,24 @@ def test_forgeries_are_counted_by_their_address(tmp_path: Path) -> None:
             environ_overrides={"REMOTE_ADDR": "192.0.2.2"},
         )
         assert answer.get_json()["code"] == "malformed_json"
+
+
+@dataclass
+class SilentGateway(FakePayments):
+    """Its orders are at a gateway that does not answer."""
+
+    def orders_of(self, client_id: str | None) -> Any:
+        assert client_id is None
+        return self
+
+    def apply(self, _: object) -> str:
+        raise StripeUnreachable("PayPal did not answer.", code="paypal_unreachable")
+
+
+def test_signed_events_of_an_outage_are_no_forgeries() -> None:
+    client = client_of(SilentGateway(), stripe_webhook_secret=OURS, rate_limit_per_address=3)
+    body = body_of(livemode=False)
+    header = header_of(body, "whsec_ours", int(time.time()))
+    for _ in range(10):
+        answer = client.post("/webhook", data=body, headers={"Stripe-Signature": header})
+        assert answer.get_json()["code"] == "paypal_unreachable"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import queue
+import threading
 import time
 import zlib
 from collections.abc import Mapping
@@ -20,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from payment_service.errors import BadRequest, StripeUnreachable
 from payment_service.gateways.event import PaymentEvent
-from payment_service.gateways.paypal.certificates import Certificates
+from payment_service.gateways.paypal.certificates import MOST_WAITING, Certificates
 from payment_service.gateways.paypal.events import payment_event
 from payment_service.gateways.paypal.webhook import read_event, signed_text
 from payment_service.http_client.connection import Response
@@ -180,7 +182,9 @@ def test_a_signed_body_without_an_event_is_malformed(body: bytes) -> None:
         "https://api.paypal.com/CERT-1\n",
         "https://evil.example%2F.paypal.com/CERT-1",
         "https://.paypal.com/CERT-1",
-        "https://a.b.c.d.paypal.com/CERT-1",
+        "https://a.b.c.d.paypal.com/v1/notifications/certs/CERT-1",
+        "https://www.paypal.com/CERT-1",
+        "https://api.paypal.com/v1/notifications/certs/../CERT-1",
         "https://api.p\u0430ypal.com/CERT-1",
         "ftp://api.paypal.com/CERT-1",
         "file:///etc/passwd",
@@ -259,6 +263,42 @@ def test_a_certificate_that_does_not_come_is_asked_for_again(answer: Any) -> Non
     assert raised.value.code == "paypal_unreachable"
     server.answer = Response(200, {}, certificate())
     read(signed(), server=server)
+
+
+class HangingServer(CertificateServer):
+    """Does not answer before `goes_on` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+
+    def send(self, *given: Any) -> Response:
+        assert self.goes_on.wait(60)
+        return super().send(*given)
+
+
+def test_a_certificate_that_hangs_holds_few_threads() -> None:
+    server = HangingServer()
+    certificates = Certificates(server, LIVE, lambda: 1_800_000_000.0)
+    ended: queue.Queue[object] = queue.Queue()
+
+    def deliver() -> None:
+        try:
+            read_event(BODY, signed(), [WEBHOOK_ID], certificates, livemode=False)
+            ended.put("read")
+        except StripeUnreachable as error:
+            ended.put(error.code)
+
+    threads = [threading.Thread(target=deliver) for _ in range(MOST_WAITING + 10)]
+    for each in threads:
+        each.start()
+    assert [ended.get(timeout=60) for _ in range(10)] == ["paypal_unreachable"] * 10
+    server.goes_on.set()
+    for each in threads:
+        each.join()
+    assert "read" in [ended.get() for _ in range(MOST_WAITING)]
+    assert len(server.asked) == 1
+    read_event(BODY, signed(), [WEBHOOK_ID], certificates, livemode=False)
 
 
 def made(key: Any, start: timedelta, end: timedelta) -> bytes:
