@@ -310,7 +310,7 @@ class Attempt:
         If that cannot be found out, release the attempt and raise: no payment may follow.
         """
         try:
-            named = moved.find_moved(self._context, self._record.order, found, self._deadline)
+            named = moved.find_moved(self._context, self._record, found, self._deadline)
         except PaymentError as failed:
             self._own.release(failed, saved_5xx=True)
             raise

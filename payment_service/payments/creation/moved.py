@@ -21,16 +21,16 @@ from payment_service.schema.gateway_names import GATEWAY_TITLES
 
 
 def find_moved(
-    context: Context, order: Order, found: Iterable[Intent], deadline: Deadline
+    context: Context, record: OrderRecord, found: Iterable[Intent], deadline: Deadline
 ) -> NamedPayment | None:
     """Return the payment that the mark of one of these names, if its gateway has taken the money.
 
     Raises StripeUnreachable if that gateway does not show it: the order is probably paid, so no
     payment may be made. Raises Misconfigured if it is not configured here.
     """
-    marks = {mark for each in found if (mark := witness.named_by(each)) is not None}
+    marks = {mark for each in found if (mark := witness.named_by(each, record)) is not None}
     for name, payment_id in sorted(marks):
-        named = _read(context, order, name, payment_id, deadline)
+        named = _read(context, record.order, name, payment_id, deadline)
         if gated_transitions.is_paid(named.intent):
             return named
     return None
@@ -41,16 +41,19 @@ def _read(
 ) -> NamedPayment:
     gateway, title = context.gated.get(name), GATEWAY_TITLES[name]
     if gateway is None:
-        raise Misconfigured(f"This order was paid at {title}, which is not configured here.")
-    silent = f"This order was paid at {title}, which does not show the payment; ask again."
+        raise Misconfigured(f"This order moved to {title}, which is not configured here.")
+    silent = StripeUnreachable(
+        f"This order moved to {title}, which does not show its payment; ask again.",
+        code=f"{name}_unreachable",
+    )
     try:
         named = gateway.find_named(payment_id, order, deadline)
     except Misconfigured:
         raise
     except PaymentError as failed:
-        raise StripeUnreachable(silent) from failed
+        raise silent from failed
     if named is None:
-        raise StripeUnreachable(silent)
+        raise silent
     return named
 
 
@@ -71,7 +74,7 @@ def adopt_instead(
     """
     if intent.status in TAKEN:
         return False
-    named = find_moved(context, record.order, (intent,), deadline)
+    named = find_moved(context, record, (intent,), deadline)
     if named is None:
         return False
     after = adopted(context, record, named)

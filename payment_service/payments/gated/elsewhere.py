@@ -42,7 +42,7 @@ class Elsewhere:
                 if self._waits():
                     raise _waiting() from failed
                 continue
-            named = find_moved(self._context, self.record.order, found, self._deadline)
+            named = find_moved(self._context, self.record, found, self._deadline)
             taken, left = self._end_all(gateway, found, deadline)
             if named is not None and named.intent.id != self.record.payment_intent_id:
                 # Its own witness cancels what is left.

@@ -11,7 +11,7 @@
     ending     PaymentIntents that the service cancels as not the order's; none is recorded again
     capture, refunds, disputes, received, refunded, capture_before
                the money after the payment, see payments.record.money
-    leftovers, gated_capture, paid_before, approval_look, approval_looks, witness
+    leftovers, gated_capture, paid_before, approval_look, approval_looks, witness, void_marks
                an order that changed its gateway, see payments.record.gateways
 
 The names above are those of the stored text; two attributes have other names, see _STORED_NAMES.
@@ -50,6 +50,9 @@ MAX_TOLD = 20
 
 # A cancellation takes seconds, and an order rarely has more than one stray.
 MAX_ENDING = 20
+
+# An order rarely has more than one payment that is denied after it was taken.
+MAX_VOID_MARKS = 20
 
 # The service recognises a late copy of any of this many recent updates.
 MAX_CHANGES = 20
@@ -136,6 +139,8 @@ class FollowUp(Struct, frozen=True, dict=True):
     """How often the service has asked."""
     witness: Witness | None = None
     """The mark at the open gateway that this payment took the order's money (rule 22)."""
+    void_marks: tuple[str, ...] = ()
+    """The marks of payments that gave the money back or never got it, the newest last (rule 22)."""
     # Not a field, so that a copy has none: `parse` sets it on the instance.
     stored: ClassVar[Mapping[str, Any] | None] = None
     """The stored object, with the fields of a newer version of the service.

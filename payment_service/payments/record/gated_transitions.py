@@ -166,7 +166,7 @@ def seen(
     noted = transitions.touched(record, now, what, status=found.status, **facts)
     after = replace(noted, payment_status=found.status)
     if found.status == CANCELED:
-        after = after.with_follow_up(gated_capture=None)
+        after = witness.voided(after).with_follow_up(gated_capture=None)
     elif is_paid(found):
         # A payment that was taken before is this one (rule 21).
         after = after.with_follow_up(
@@ -181,7 +181,7 @@ def canceled(record: OrderRecord, now: float, what: str = "canceled", **facts: s
     The caller has checked that no capture can move money (rule 15).
     """
     noted = transitions.touched(record, now, what, status=CANCELED, **facts)
-    over = noted.with_follow_up(gated_capture=None, paid_before=False)
+    over = witness.voided(noted).with_follow_up(gated_capture=None, paid_before=False)
     return with_next_look(replace(over, payment_status=CANCELED), now)
 
 

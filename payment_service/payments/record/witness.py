@@ -11,6 +11,7 @@ import re
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.gateways.intent import MOVED_TO, SUCCEEDED, Intent
 from payment_service.payments.record import transitions
+from payment_service.payments.record.follow_up import MAX_VOID_MARKS
 from payment_service.payments.record.gateways import Witness
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.schema.gateway_names import GATEWAY_TITLES
@@ -106,14 +107,29 @@ def refused(record: OrderRecord, now: float, code: str) -> OrderRecord:
     return noted.with_follow_up(witness=Witness(REFUSED, None, witness.until))
 
 
+def voided(record: OrderRecord) -> OrderRecord:
+    """Return a record whose payment has ended: a mark that names it counts no more.
+
+    The gateway may show the payment no longer when a request meets the mark.
+    """
+    kept = record.follow_up
+    if kept.witness is None:
+        return record
+    return record.with_follow_up(void_marks=(*kept.void_marks, mark_of(record))[-MAX_VOID_MARKS:])
+
+
 def mark_of(record: OrderRecord) -> str:
     """Return the value of the mark: the gateway of the payment, and its id there."""
     return f"{record.sent.gateway}:{record.payment_intent_id}"
 
 
-def named_by(intent: Intent) -> tuple[str, str] | None:
-    """Return the gateway and the id of the payment that a PaymentIntent's mark names, if any."""
-    found = _MARK.fullmatch(str(intent.metadata.get(MOVED_TO, "")))
-    if found is None or found[1] not in GATEWAY_TITLES:
+def named_by(intent: Intent, record: OrderRecord) -> tuple[str, str] | None:
+    """Return the gateway and the id of the payment that a PaymentIntent's mark names, if any.
+
+    None for a mark that the record knows to be void.
+    """
+    mark = str(intent.metadata.get(MOVED_TO, ""))
+    found = _MARK.fullmatch(mark)
+    if found is None or found[1] not in GATEWAY_TITLES or mark in record.follow_up.void_marks:
         return None
     return found[1], found[2]

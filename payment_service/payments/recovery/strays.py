@@ -47,6 +47,13 @@ def settle_stray(
     return _Settlement(context, gateway, deadline).settle(record, stray)
 
 
+def end_stray(
+    context: Context, record: OrderRecord, stray: Intent, deadline: Deadline, gateway: Gateway
+) -> str:
+    """Cancel a stray of this gateway that the record names as ending; see settle_stray."""
+    return _Settlement(context, gateway, deadline).end(record, stray)
+
+
 class _Settlement:
     """One settlement. `gateway`: the stray's."""
 
@@ -60,9 +67,9 @@ class _Settlement:
             return self._settle_paid(record, stray)
         ending = transitions.ending(record, stray.id, self._context.clock())
         self._context.records.write(record, ending)
-        return self._end(ending, stray)
+        return self.end(ending, stray)
 
-    def _end(self, record: OrderRecord, stray: Intent) -> str:
+    def end(self, record: OrderRecord, stray: Intent) -> str:
         """Cancel a PaymentIntent that the record names as ending."""
         after = cancel_and_check(self._gateway, stray, "duplicate", self._deadline)
         if after.ours:
@@ -97,7 +104,7 @@ class _Settlement:
         context.records.write(record, context.with_shop_event(adopted, paid))
         context.report("stray_paid", record, payment_intent_id=paid.id, status=paid.status)
         if former is not None:
-            _Settlement(context, context.gateway_of(record), self._deadline)._end(adopted, former)
+            _Settlement(context, context.gateway_of(record), self._deadline).end(adopted, former)
         return STRAY_PAID
 
     def _adopted(self, record: OrderRecord, paid: Intent, now: float) -> OrderRecord:

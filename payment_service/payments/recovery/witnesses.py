@@ -24,7 +24,7 @@ from payment_service.payments.idempotency_key import FIRST_ATTEMPT, idempotency_
 from payment_service.payments.record import gated_transitions, transitions, witness
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
-from payment_service.payments.recovery.strays import settle_stray
+from payment_service.payments.recovery.strays import end_stray, settle_stray
 
 # After an outage thousands of witnesses are due at once, and each takes a few calls. One process
 # makes so many a second, and this many at once.
@@ -138,6 +138,7 @@ class _Witnessing:
         """
         order, known = self._record.order, {each.id for each in found}
         for number in range(FIRST_ATTEMPT, self._record.attempt + 1):
+            self._record = self._read()
             key = idempotency_key(order.client_id, order.order_id, number)
             outcome = self._gateway.create(self._sent(), key, self._deadline)
             note_outcome(self._context, self._gateway.facts, outcome)
@@ -161,12 +162,19 @@ class _Witnessing:
         """Mark a payment, and cancel it if it can be paid; return whether it is marked.
 
         Marked first, as a canceled one may take no changes. One that is taken needs no mark: it is
-        an alarm, and a request that meets it begins no other.
+        an alarm, and a request that meets it begins no other. The record names it as ending before:
+        if the capture is denied meanwhile, the next attempt adopts no payment that gets a mark.
         """
-        marked = intent.status in TAKEN or self._marked(intent)
-        if intent.payable:
+        self._record = self._read()
+        if intent.status in TAKEN:
             settle_stray(self._context, self._record, intent, self._deadline, self._gateway)
-            self._record = self._read()
+            return True
+        if not intent.payable:
+            return self._marked(intent)
+        ending = transitions.ending(self._record, intent.id, self._context.clock())
+        self._context.records.write(self._record, ending)
+        marked = self._marked(intent)
+        end_stray(self._context, ending, intent, self._deadline, self._gateway)
         return marked
 
     def _marked(self, intent: Intent) -> bool:
@@ -192,9 +200,10 @@ class _Witnessing:
         return SentParams(self._gateway.api_version, params, self._gateway.facts.name)
 
     def _read(self) -> OrderRecord:
-        """Read the record again. Raises RecordChanged if another payment is the order's now."""
+        """Read the record again. Raises RecordChanged if it wants this witness no longer."""
         held = self._context.records.read(self._record.order)
-        if held is None or not gated_transitions.is_same_payment(held, self._record):
+        same = held is not None and gated_transitions.is_same_payment(held, self._record)
+        if held is None or not same or not witness.is_wanted(held):
             raise RecordChanged
         return held
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,8 +18,10 @@ from payment_service.errors import (
     Refused,
     StripeUnreachable,
 )
+from payment_service.gateways.intent import MOVED_TO
 from payment_service.gateways.outcome import Declined
 from payment_service.payments.creation.resolve import resolve
+from payment_service.payments.creation.states import Created
 from payment_service.payments.record.gateways import Witness
 from payment_service.payments.recovery.witnesses import MOST_AT_ONCE, Pace, Witnesses
 from sandbox.faults import FaultOrder, Match
@@ -161,6 +164,59 @@ def test_payment_that_a_bank_declined_later_is_not_adopted(bench: GatedBench) ->
             break
     assert (answer.gateway, answer.intent.status) == ("stripe", "requires_payment_method")
     assert bench.payable() == [answer.intent.id]
+
+
+def answered(bench: GatedBench) -> Created:
+    """Return the answer to a request, which may have to be sent again."""
+    for _ in range(5):
+        bench.now += 60
+        with suppress(PaymentError):
+            return bench.ask()
+    return bench.ask()
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_mark_of_a_denied_payment_blocks_no_other(bench: GatedBench, is_silent: bool) -> None:
+    payment_id = witnessed(bench, plan="PENDING")
+    change_capture(bench.paypal, payment_id, "DECLINED")
+    bench.now += HOUR
+    bench.look_for_approvals()
+    assert bench.status() == "canceled"
+    if is_silent:
+        bench.break_reads("lost_before")
+    else:
+        del bench.paypal.orders[payment_id]
+    given = answered(bench)
+    assert (given.gateway, given.intent.status) == ("stripe", "requires_payment_method")
+    assert bench.payable() == [given.intent.id]
+    assert answered(bench).intent.id == given.intent.id
+
+
+def test_payment_that_follows_a_denial_gets_no_mark() -> None:
+    """The witness is being made when the capture is denied and the order begins anew."""
+    step, ended = 0, False
+    while not ended:
+        bench = GatedBench()
+        payment_id = paid(bench, "lost_after", plan="PENDING")
+        bench.heal_stripe()
+        bench.now += 61
+        begun: list[str] = []
+        bench.meanwhile(step, partial(begin_anew, bench, payment_id, begun))
+        make(bench)
+        ended = not begun
+        if begun:
+            [given] = [each for each in bench.made() if each["id"] == begun[0]]
+            assert MOVED_TO not in given["metadata"], step
+            assert bench.payable() == begun, step
+        step += 1
+    assert step > 5
+
+
+def begin_anew(bench: GatedBench, payment_id: str, begun: list[str]) -> None:
+    change_capture(bench.paypal, payment_id, "DECLINED")
+    bench.now += HOUR
+    bench.look_for_approvals()
+    begun.append(answered(bench).intent.id)
 
 
 def test_lost_record_is_told_to_the_shop_as_paid(bench: GatedBench) -> None:
