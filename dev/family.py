@@ -16,7 +16,7 @@ from typing import Any, Self
 # The longest wait for a started process to answer, on a slow machine.
 START_SECONDS = 30.0
 
-# A server that still answers with an error this long after its start needs a person.
+# A server that answers with errors for this long needs a person.
 ERROR_SECONDS = 5.0
 
 POLL_SECONDS = 0.02
@@ -75,18 +75,20 @@ class Family:
         Raises CannotStartError if a process ends first, or if the time is over: with the error
         that `url` answers, if it answers one.
         """
-        started, said = time.monotonic(), ""
+        ends_at, said = time.monotonic() + START_SECONDS, ""
         while not self.told_to_end:
             self._refuse_ended("did not start")
             try:
                 ask(url)
             except AnsweredError as answered:
+                if not said:
+                    ends_at = time.monotonic() + ERROR_SECONDS
                 said = str(answered)
             except (OSError, ValueError):
                 pass
             else:
                 return
-            if time.monotonic() - started > (ERROR_SECONDS if said else START_SECONDS):
+            if time.monotonic() > ends_at:
                 raise CannotStartError(f"{name} is not ready: {said or 'it does not answer'}.")
             self._told.wait(POLL_SECONDS)
 

@@ -33,7 +33,7 @@ class Launched:
         self,
         sandbox_port: int,
         root: Path = ROOT,
-        stderr: int = subprocess.DEVNULL,
+        stderr: int | None = None,
         **environ: str,
     ) -> None:
         self.port = free_port()
