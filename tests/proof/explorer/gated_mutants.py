@@ -190,7 +190,7 @@ def stripes_event_takes_the_order() -> Patched:
 
 
 def reads_no_mark() -> Patched:
-    return patch.object(witness, "named_by", lambda _: None)
+    return patch.object(witness, "named_by", lambda *_: None)
 
 
 def uses_no_key_up() -> Patched:
