@@ -153,8 +153,8 @@ def test_event_that_cannot_be_applied_is_a_5xx(service: Service) -> None:
     def down() -> None:
         raise StoreUnavailable
 
-    service.bench.meanwhile(0, down)
-    answer = service.webhook(event)
+    with service.bench.meanwhile(0, down):
+        answer = service.webhook(event)
     assert (answer.status_code, answer.json["code"]) == (503, "store_unavailable")
     assert service.webhook(event).json["outcome"] == "applied"
 

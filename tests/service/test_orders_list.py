@@ -221,8 +221,8 @@ def test_a_store_that_is_down_is_503(service: Service) -> None:
     def down() -> None:
         raise StoreUnavailable
 
-    service.bench.meanwhile(0, down)
-    answer: Any = service.client.get("/orders")
+    with service.bench.meanwhile(0, down):
+        answer: Any = service.client.get("/orders")
     assert (answer.status_code, answer.json["action"]) == (503, "retry_same")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
 from msgspec.structs import replace
@@ -122,6 +123,18 @@ class AfterBench(FlowBench):
         self.outbox = Outbox(
             self.records, self.shop, lambda: self.now, self.seen.append, lambda _, high: high
         )
+
+    @classmethod
+    def steps_of(
+        cls, work: Callable[[Self], object], *given: Callable[[Self], object]
+    ) -> list[str]:
+        """Return the names of the steps of `work` on a new bench, after `given`."""
+        bench = cls()
+        for each in given:
+            each(bench)
+        bench.names = []
+        work(bench)
+        return bench.names
 
     def pay(self, intent_id: str) -> None:
         self._end(intent_id, lifecycle.succeed_now)
@@ -270,10 +283,21 @@ class AfterBench(FlowBench):
             self.crash_at = -1
         return False
 
-    def meanwhile(self, step: int, other: Callable[[], object]) -> None:
-        """Call `other` at the `step`-th step from now on."""
-        self.steps = 0
-        self.at_step = {step: other}
+    def crash(self, step: int, work: Callable[[], object]) -> None:
+        """Run `work`, and crash at its `step`-th step; fail if it ends before."""
+        assert self.crashing(step, work), f"no step {step}: {self.names}"
+
+    @contextmanager
+    def meanwhile(
+        self, step: int, other: Callable[[], object], *, required: bool = True
+    ) -> Iterator[None]:
+        """Call `other` at the block's `step`-th step; fail if it ends before, unless optional."""
+        self.steps, self.names, self.at_step = 0, [], {step: other}
+        try:
+            yield
+        finally:
+            missed, self.at_step = self.at_step, {}
+            assert not (missed and required), f"no step {step}: {self.names}"
 
     def _step(self, what: str) -> None:
         self.names.append(what)

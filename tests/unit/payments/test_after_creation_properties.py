@@ -67,9 +67,8 @@ class Life:
         elif other is None:
             self.bench.crashing(kill, work)
         else:
-            self.bench.meanwhile(kill, self._work(other))
-            work()
-            self.bench.at_step = {}
+            with self.bench.meanwhile(kill, self._work(other), required=False):
+                work()
 
     def quieten(self) -> None:
         """Clear all faults, and repeat every request that got no answer."""

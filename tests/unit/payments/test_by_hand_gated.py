@@ -53,14 +53,22 @@ def test_resolving_settles_a_capture_whose_answer_was_lost(bench: GatedBench) ->
     assert signed(bench)
 
 
-@pytest.mark.parametrize("step", range(6))
+def canceled(bench: GatedBench) -> None:
+    bench.given_out()
+    bench.cancel()
+
+
+def resolve(bench: GatedBench) -> None:
+    ByHand(bench.orders, ANNA).resolve(ORDER)
+
+
+@pytest.mark.parametrize("step", range(len(GatedBench.steps_of(resolve, canceled))))
 def test_resolving_bears_an_order_that_goes_on_at_stripe_meanwhile(
     bench: GatedBench, step: int
 ) -> None:
-    bench.given_out()
-    bench.cancel()
-    bench.meanwhile(step, bench.ask)
-    ByHand(bench.orders, ANNA).resolve(ORDER)
+    canceled(bench)
+    with bench.meanwhile(step, bench.ask):
+        resolve(bench)
 
 
 def test_a_cancellation_is_signed(bench: GatedBench) -> None:

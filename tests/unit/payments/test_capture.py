@@ -44,6 +44,9 @@ def received(bench: AfterBench) -> int:
     return int(made["amount_received"])
 
 
+STEPS = AfterBench.steps_of(lambda bench: bench.capture(700), AfterBench.authorized)
+
+
 @pytest.mark.parametrize(("amount", "taken"), [(None, 1099), (1099, 1099), (700, 700)])
 def test_capture_takes_its_amount_once(bench: AfterBench, amount: int | None, taken: int) -> None:
     first = bench.capture(amount)
@@ -213,21 +216,20 @@ def test_lost_record_adopts_the_capture(bench: AfterBench) -> None:
 
 
 @pytest.mark.parametrize("hours", [0, 25])
-@pytest.mark.parametrize("step", range(20))
+@pytest.mark.parametrize("step", range(len(STEPS)))
 def test_crash_at_any_step_captures_once(bench: AfterBench, step: int, hours: int) -> None:
-    bench.crashing(step, lambda: bench.capture(700))
+    bench.crash(step, lambda: bench.capture(700))
     bench.now += 60 + hours * HOUR
     again = outcome(lambda: bench.capture(500))
     assert isinstance(again, AlreadyCaptured) or again.amount_captured == 500
     assert received(bench) in (500, 700)
 
 
-@pytest.mark.parametrize("step", range(20))
+@pytest.mark.parametrize("step", range(len(STEPS)))
 def test_of_two_amounts_one_is_captured(bench: AfterBench, step: int) -> None:
     outcomes: list[Any] = []
-    bench.meanwhile(step, lambda: outcomes.append(outcome(lambda: bench.capture(500))))
-    outcomes.append(outcome(lambda: bench.capture(700)))
-    bench.at_step.clear()
+    with bench.meanwhile(step, lambda: outcomes.append(outcome(lambda: bench.capture(500)))):
+        outcomes.append(outcome(lambda: bench.capture(700)))
     won = {each.amount_captured for each in outcomes if not isinstance(each, PaymentError)}
     lost = [each for each in outcomes if isinstance(each, PaymentError)]
     assert won <= {received(bench)}
@@ -245,13 +247,9 @@ def test_refund_of_a_partial_capture_never_exceeds_it(bench: AfterBench) -> None
 
 def test_rejection_by_stripe_is_shown(bench: AfterBench) -> None:
     """The authorization lapses between our look and our send."""
-    bench.crashing(-1, lambda: bench.reconcile(dry_run=True))
-    rehearsal = AfterBench()
-    rehearsal.authorized()
-    rehearsal.crashing(-1, lambda: rehearsal.capture(700))
-    send = len(rehearsal.names) - 1 - rehearsal.names[::-1].index("send")
+    send = len(STEPS) - 1 - STEPS[::-1].index("send")
     intent_id = bench.payable()[0]
-    bench.meanwhile(send, lambda: bench.act(intent_id, "cancel"))
-    refused = outcome(lambda: bench.capture(700))
+    with bench.meanwhile(send, lambda: bench.act(intent_id, "cancel")):
+        refused = outcome(lambda: bench.capture(700))
     assert isinstance(refused, NotAuthorized | Refused)
     assert received(bench) == 0

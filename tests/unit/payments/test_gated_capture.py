@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -53,15 +52,7 @@ def scripted(bench: GatedBench, outcome: CaptureOutcome) -> Context:
     return replace(bench.context, gated={"paypal": gateway})
 
 
-def rehearsed(work: Callable[[GatedBench], object]) -> list[str]:
-    """Return the names of the steps of `work` on an approved order."""
-    bench = GatedBench()
-    bench.approved()
-    bench.crashing(-1, lambda: work(bench))
-    return bench.names
-
-
-STEPS = rehearsed(GatedBench.complete)
+STEPS = GatedBench.steps_of(GatedBench.complete, GatedBench.approved)
 
 
 # The table in gateways.capture_outcome.
@@ -182,8 +173,8 @@ def test_refusal_for_good_ends_the_payment(bench: GatedBench, plan: str) -> None
 def test_payment_that_lapses_under_a_fresh_claim_is_over(bench: GatedBench) -> None:
     payment_id = bench.approved()
     claimed = STEPS.index("paypal send", STEPS.index("paypal answer"))
-    bench.meanwhile(claimed, lambda: bench.paypal.orders.pop(payment_id))
-    assert bench.complete().status == "canceled"
+    with bench.meanwhile(claimed, lambda: bench.paypal.orders.pop(payment_id)):
+        assert bench.complete().status == "canceled"
     assert (bench.status(), bench.money_taken()) == ("canceled", [])
 
 
@@ -275,8 +266,8 @@ def test_lost_answer_is_read_before_anything_is_sent_again(bench: GatedBench, ki
     payment_id = bench.approved()
     bench.break_captures(kind, count=None)
     # Only the read before the capture arrives.
-    bench.meanwhile(STEPS.index("paypal send", 4), lambda: bench.break_reads("lost_before"))
-    assert isinstance(bench.tried(), StripeFailed)
+    with bench.meanwhile(STEPS.index("paypal send", 4), lambda: bench.break_reads("lost_before")):
+        assert isinstance(bench.tried(), StripeFailed)
     claim = bench.claim()
     assert (bench.status(), claim.sent, claim.until <= bench.now) == ("processing", True, True)
     bench.paypal.faults.clear()
@@ -326,7 +317,7 @@ def test_later_send_that_moved_nothing_keeps_the_claim(
 def test_claim_of_a_crashed_process_counts_as_sent(bench: GatedBench) -> None:
     payment_id = bench.approved()
     sends = [at for at, name in enumerate(STEPS) if name == "paypal send"]
-    bench.crashing(sends[1], bench.complete)
+    bench.crash(sends[1], bench.complete)
     bench.now += 60
     bench.break_captures("forbidden")
     assert isinstance(bench.tried(), Misconfigured)
@@ -375,7 +366,7 @@ def test_gateway_that_does_not_answer_changes_nothing(bench: GatedBench) -> None
 @pytest.mark.parametrize("step", range(len(STEPS)))
 def test_crash_at_any_step_captures_once(bench: GatedBench, step: int, seconds: float) -> None:
     payment_id = bench.approved()
-    assert bench.crashing(step, bench.complete)
+    bench.crash(step, bench.complete)
     bench.now += seconds
     found = bench.tried()
     if isinstance(found, InFlight):
@@ -390,7 +381,7 @@ def test_crash_at_any_step_captures_once(bench: GatedBench, step: int, seconds: 
 @pytest.mark.parametrize("step", range(len(STEPS)))
 def test_job_finishes_what_a_crash_left(bench: GatedBench, step: int) -> None:
     payment_id = bench.approved()
-    bench.crashing(step, bench.complete)
+    bench.crash(step, bench.complete)
     for _ in range(8):
         bench.now += 60
         bench.look_for_approvals()
@@ -401,8 +392,8 @@ def test_job_finishes_what_a_crash_left(bench: GatedBench, step: int) -> None:
 def test_two_captors_at_once_capture_once(bench: GatedBench, step: int) -> None:
     payment_id = bench.approved()
     found: list[object] = []
-    bench.meanwhile(step, lambda: found.append(bench.tried()))
-    found.append(bench.tried())
+    with bench.meanwhile(step, lambda: found.append(bench.tried())):
+        found.append(bench.tried())
     assert bench.complete().status == "succeeded"
     assert bench.money_taken() == [payment_id]
     assert len(found) == 2
@@ -417,8 +408,7 @@ def test_failing_store_captures_once(bench: GatedBench, step: int) -> None:
     def fail() -> None:
         raise StoreUnavailable("down")
 
-    bench.meanwhile(step, fail)
-    with pytest.raises(StoreUnavailable):
+    with bench.meanwhile(step, fail), pytest.raises(StoreUnavailable):
         bench.complete()
     bench.now += 30
     assert bench.complete().status == "succeeded"
@@ -432,8 +422,7 @@ def test_store_that_fails_at_the_claim_sends_nothing(bench: GatedBench) -> None:
         raise StoreUnavailable("down")
 
     sends = [at for at, name in enumerate(STEPS) if name == "paypal send"]
-    bench.meanwhile(sends[1] - 2, fail)
-    with pytest.raises(StoreUnavailable):
+    with bench.meanwhile(sends[1] - 2, fail), pytest.raises(StoreUnavailable):
         bench.complete()
     assert bench.captures_sent() == 0
 
@@ -445,8 +434,8 @@ def test_process_that_was_suspended_after_its_claim_sends_nothing(bench: GatedBe
     def suspend() -> None:
         bench.now += 60
 
-    bench.meanwhile(claimed, suspend)
-    assert isinstance(bench.tried(), InFlight)
+    with bench.meanwhile(claimed, suspend):
+        assert isinstance(bench.tried(), InFlight)
     assert bench.captures_sent() == 0
     assert bench.complete().status == "succeeded"
 
@@ -470,8 +459,8 @@ def test_another_process_waits_for_the_capture_under_way(bench: GatedBench) -> N
             complete_with_link(bench.context, bench.record(), bench.soon(7.0))
         seen.append(bench.now - began)
 
-    bench.meanwhile(sends[1], other)
-    assert bench.complete().status == "succeeded"
+    with bench.meanwhile(sends[1], other):
+        assert bench.complete().status == "succeeded"
     assert 5 < seen[0] < 8
 
 
@@ -482,7 +471,7 @@ def test_next_request_waits_for_a_killed_capture_and_finishes_it(
     payment_id = bench.approved()
     names = ("paypal send", "paypal answer")
     steps = [at for at, name in enumerate(STEPS) if name in names]
-    bench.crashing(steps[send + 1], bench.complete)
+    bench.crash(steps[send + 1], bench.complete)
     killed_at = bench.now
     assert bench.complete().status == "succeeded"
     assert bench.money_taken() == [payment_id]
@@ -498,8 +487,8 @@ def test_claim_is_taken_over_from_a_sender_that_comes_back(bench: GatedBench, pl
         bench.now += 60
         bench.tried()
 
-    bench.meanwhile(sends[1], suspend_and_take_over)
-    bench.tried()
+    with bench.meanwhile(sends[1], suspend_and_take_over):
+        bench.tried()
     whats = [each["what"] for each in bench.record().follow_up.history]
     ends = ("captured", "capture declined", "capture refused")
     assert len([each for each in whats if each in ends]) == 1

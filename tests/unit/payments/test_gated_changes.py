@@ -104,14 +104,10 @@ def test_order_paid_before_is_not_canceled(bench: GatedBench) -> None:
         bench.cancel()
 
 
-def _steps() -> int:
-    bench = GatedBench()
-    bench.approved()
-    bench.crashing(-1, bench.complete)
-    return len(bench.names)
+STEPS = GatedBench.steps_of(GatedBench.complete, GatedBench.approved)
 
 
-@pytest.mark.parametrize("step", range(_steps()))
+@pytest.mark.parametrize("step", range(len(STEPS)))
 def test_cancellation_and_capture_at_once_never_both_succeed(bench: GatedBench, step: int) -> None:
     payment_id = bench.approved()
     outcomes: list[str] = []
@@ -122,8 +118,8 @@ def test_cancellation_and_capture_at_once_never_both_succeed(bench: GatedBench, 
         except PaymentError as error:
             outcomes.append(error.code)
 
-    bench.meanwhile(step, cancel)
-    bench.tried()
+    with bench.meanwhile(step, cancel):
+        bench.tried()
     [outcome] = outcomes
     bench.now += 60
     bench.tried()
@@ -247,17 +243,14 @@ def test_field_that_the_gateway_cannot_keep_is_named(
     assert bench.record().payment_intent_id == payment_id
 
 
-def _steps_of_an_update() -> int:
-    bench = GatedBench()
-    bench.given_out()
-    bench.crashing(-1, lambda: bench.update(2000))
-    return len(bench.names)
+def update(bench: GatedBench) -> Any:
+    return bench.update(2000)
 
 
-@pytest.mark.parametrize("step", range(_steps_of_an_update()))
+@pytest.mark.parametrize("step", range(len(GatedBench.steps_of(update, GatedBench.given_out))))
 def test_crash_in_an_update_leaves_one_payment_to_capture(bench: GatedBench, step: int) -> None:
     bench.given_out()
-    bench.crashing(step, lambda: bench.update(2000))
+    bench.crash(step, lambda: update(bench))
     bench.now += 60
     updated = bench.update(2000)
     for payment_id in list(bench.paypal.orders):
@@ -407,11 +400,8 @@ def test_order_that_its_own_late_capture_paid_is_not_freed(bench: GatedBench) ->
 
 def test_capture_under_way_is_not_freed(bench: GatedBench) -> None:
     payment_id = bench.approved()
-    rehearsal = GatedBench()
-    rehearsal.approved()
-    rehearsal.crashing(-1, rehearsal.complete)
-    sends = [at for at, name in enumerate(rehearsal.names) if name == "paypal send"]
-    bench.crashing(sends[1], bench.complete)
+    sends = [at for at, name in enumerate(STEPS) if name == "paypal send"]
+    bench.crash(sends[1], bench.complete)
     bench.paypal.orders.pop(payment_id)
     with pytest.raises(Changed):
         free(bench)

@@ -53,12 +53,10 @@ def test_payment_taken_elsewhere_is_adopted_instead(bench: GatedBench) -> None:
 def test_payment_that_is_paid_while_it_is_canceled_is_adopted(bench: GatedBench) -> None:
     switched(bench)
     [leftover] = bench.payable()
-    rehearsal = GatedBench()
-    switched(rehearsal)
-    rehearsal.crashing(-1, rehearsal.complete)
-    cancellation = [at for at, name in enumerate(rehearsal.names) if name == "send"][1]
-    bench.meanwhile(cancellation, lambda: bench.act(leftover, "confirm"))
-    assert bench.complete().id == leftover
+    steps = GatedBench.steps_of(GatedBench.complete, switched)
+    cancellation = [at for at, name in enumerate(steps) if name == "send"][1]
+    with bench.meanwhile(cancellation, lambda: bench.act(leftover, "confirm")):
+        assert bench.complete().id == leftover
     assert (bench.captures_sent(), bench.money_taken()) == (0, [leftover])
 
 

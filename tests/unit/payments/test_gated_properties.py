@@ -66,17 +66,16 @@ class Life:
                 crashed = self.bench.crashing(step, action)
                 name += f" crash at {step}" if crashed else ""
             elif chance < 0.3:
-                self.bench.meanwhile(step, self.another)
-                action()
+                with self.bench.meanwhile(step, self.another, required=False):
+                    action()
             elif chance < 0.4:
-                self.bench.meanwhile(step, self.break_store)
-                action()
+                with self.bench.meanwhile(step, self.break_store, required=False):
+                    action()
             else:
                 action()
         except (PaymentError, StoreUnavailable) as error:
             name += f": {type(error).__name__}"
         finally:
-            self.bench.at_step = {}
             self.done.append(name)
 
     def another(self) -> None:

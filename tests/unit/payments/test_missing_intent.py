@@ -137,22 +137,26 @@ def test_updating_a_deleted_intent_says_that_it_is_canceled(bench: Bench) -> Non
     bench.ask(amount=2000)
 
 
-@pytest.mark.parametrize("step", range(12))
-def test_intent_deleted_during_an_update_leaves_nothing_pending(bench: Bench, step: int) -> None:
-    first = bench.ask().intent.id
-    bench.meanwhile(step, partial(bench.delete, first))
+def update(bench: Bench) -> None:
     with suppress(NoLongerOpen):
         bench.update(2000)
+
+
+@pytest.mark.parametrize("step", range(len(Bench.steps_of(update, Bench.ask))))
+def test_intent_deleted_during_an_update_leaves_nothing_pending(bench: Bench, step: int) -> None:
+    first = bench.ask().intent.id
+    with bench.meanwhile(step, partial(bench.delete, first)):
+        update(bench)
     assert bench.record().follow_up.pending is None
     bench.cancel()
     assert bench.payable() == []
 
 
-@pytest.mark.parametrize("step", range(12))
+@pytest.mark.parametrize("step", range(len(Bench.steps_of(Bench.cancel, Bench.ask))))
 def test_intent_deleted_during_a_cancellation_is_canceled(bench: Bench, step: int) -> None:
     first = bench.ask().intent.id
-    bench.meanwhile(step, partial(bench.delete, first))
-    assert bench.cancel().status == "canceled"
+    with bench.meanwhile(step, partial(bench.delete, first)):
+        assert bench.cancel().status == "canceled"
     assert bench.record().payment_status == "canceled"
 
 
@@ -216,38 +220,57 @@ def test_failed_next_attempt_is_resolved_by_the_next_request(bench: Bench) -> No
     assert bench.payable() == [made]
 
 
-@pytest.mark.parametrize("step", range(16))
-@pytest.mark.parametrize("lost", [False, True])
-def test_data_deleted_at_any_step_of_a_creation_leaves_no_order_stuck(
-    bench: Bench, step: int, *, lost: bool
-) -> None:
-    """`lost`: the first creation was executed, and its answer was lost."""
-    if lost:
-        bench.break_creation("lost_after", count=3)
-        with pytest.raises(StripeFailed):
-            bench.ask()
-        bench.now += 60
-    bench.meanwhile(step, lambda: bench.delete(*bench.payable()))
-    with suppress(PaymentError):
+def nothing(_: Bench) -> None:
+    pass
+
+
+def lost_creation(bench: Bench) -> None:
+    """Let Stripe create the order, and lose its answer."""
+    bench.break_creation("lost_after", count=3)
+    with pytest.raises(StripeFailed):
         bench.ask()
-    bench.at_step = {}
+    bench.now += 60
+
+
+def ask(bench: Bench) -> list[str]:
+    """Return the PaymentIntent that the caller gets, if there is one."""
+    try:
+        return [bench.ask().intent.id]
+    except PaymentError:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("before", "step"),
+    [
+        (before, step)
+        for before in (nothing, lost_creation)
+        for step in range(len(Bench.steps_of(ask, before)))
+    ],
+)
+def test_data_deleted_at_any_step_of_a_creation_leaves_no_order_stuck(
+    bench: Bench, before: Callable[[Bench], None], step: int
+) -> None:
+    before(bench)
+    with bench.meanwhile(step, lambda: bench.delete(*bench.payable())):
+        ask(bench)
     bench.now += 60
     given = bench.ask().intent.id
     assert bench.payable() == [given] == [bench.ask().intent.id]
 
 
-@pytest.mark.parametrize("step", range(20))
-def test_two_requests_after_a_deletion_get_the_same_intent(bench: Bench, step: int) -> None:
+def deleted(bench: Bench) -> None:
     bench.delete(bench.ask().intent.id)
+
+
+@pytest.mark.parametrize("step", range(len(Bench.steps_of(ask, deleted))))
+def test_two_requests_after_a_deletion_get_the_same_intent(bench: Bench, step: int) -> None:
+    deleted(bench)
     given: list[str] = []
-
-    def another() -> None:
-        # While the first request owns the attempt, the second waits for it until no time is left.
-        with suppress(PaymentError):
-            given.append(bench.ask().intent.id)
-
-    bench.meanwhile(step, another)
-    another()
+    # While the first request owns the attempt, the second waits for it until no time is left.
+    with bench.meanwhile(step, lambda: given.extend(ask(bench))):
+        given.extend(ask(bench))
+    assert given
     bench.now += 60
     last = bench.ask().intent.id
     assert bench.payable() == [last]
@@ -321,18 +344,20 @@ def stray(bench: Bench) -> tuple[str, dict[str, Any]]:
     return other, bench.events()[-1]
 
 
-@pytest.mark.parametrize("step", range(10))
+@pytest.mark.parametrize(
+    "step", range(len(Bench.steps_of(lambda bench: bench.apply(bench.events()[-1]), stray)))
+)
 def test_stray_deleted_while_it_is_settled_is_gone(bench: Bench, step: int) -> None:
     other, event = stray(bench)
-    bench.meanwhile(step, partial(bench.delete, other))
-    assert bench.apply(event) in ("not_ours", "gone", "stray_canceled")
+    with bench.meanwhile(step, partial(bench.delete, other)):
+        assert bench.apply(event) in ("not_ours", "gone", "stray_canceled")
 
 
-@pytest.mark.parametrize("step", range(14))
+@pytest.mark.parametrize("step", range(len(Bench.steps_of(Bench.reconcile, stray))))
 def test_reconciler_passes_a_stray_that_is_deleted_meanwhile(bench: Bench, step: int) -> None:
     other, _ = stray(bench)
-    bench.meanwhile(step, partial(bench.delete, other))
-    assert "unresolved" not in bench.reconcile()
+    with bench.meanwhile(step, partial(bench.delete, other)):
+        assert "unresolved" not in bench.reconcile()
 
 
 def test_late_look_up_passes_a_stray_that_search_still_shows(bench: Bench) -> None:
@@ -343,8 +368,8 @@ def test_late_look_up_passes_a_stray_that_search_still_shows(bench: Bench) -> No
     assert bench.records.replace(bench.record(), late)
     look_ups = LateLookUps(bench.context, lambda _: bench.context, BUDGET_SECONDS)
     (due,) = look_ups.due(10)
-    bench.meanwhile(5, partial(bench.delete, other))
-    assert look_ups.run(due)
+    with bench.meanwhile(5, partial(bench.delete, other)):
+        assert look_ups.run(due)
 
 
 def test_reconciler_records_a_deleted_intent_of_a_slow_rail(bench: Bench) -> None:
@@ -425,9 +450,12 @@ def test_live_search_that_names_an_unknown_intent_is_a_failure(live: LiveBench) 
     live.ask()
     live.now += 2 * DAY
     since = live.now - 3 * DAY
-    live.meanwhile(1, lambda: live.delete(live.made()[0]["id"]))
-    with pytest.raises(StripeFailed):
-        live.context.gateway.find(live.order(), since, Deadline.after(5, lambda: live.now), since)
+    deadline = Deadline.after(5, lambda: live.now)
+    with (
+        live.meanwhile(1, lambda: live.delete(live.made()[0]["id"])),
+        pytest.raises(StripeFailed),
+    ):
+        live.context.gateway.find(live.order(), since, deadline, since)
 
 
 def test_freed_live_order_is_created_again(live: LiveBench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -69,14 +70,14 @@ class Money:
 
     def die_after_claim(self) -> None:
         """An owner stores its claim and dies before it sends."""
-        assert self.bench.crashing(self.claim_step(), self.ask)
+        self.bench.crash(self.claim_step(), self.ask)
 
-    def during_the_send(self, other: Callable[[], object]) -> None:
+    def during_the_send(self, other: Callable[[], object]) -> AbstractContextManager[None]:
         """Call `other` after Stripe has executed the next request's send, before its answer."""
-        self.bench.meanwhile(self.claim_step() + 2, other)
+        return self.bench.meanwhile(self.claim_step() + 2, other)
 
-    def before_the_send(self, other: Callable[[], object]) -> None:
-        self.bench.meanwhile(self.claim_step() + 1, other)
+    def before_the_send(self, other: Callable[[], object]) -> AbstractContextManager[None]:
+        return self.bench.meanwhile(self.claim_step() + 1, other)
 
     def work(self, seconds: float) -> None:
         """Let the owner's process work for so long: it renews each lease that is due."""
@@ -107,16 +108,16 @@ def test_slow_send_keeps_its_lease(money: Money) -> None:
             money.work(1.0)
             held.append(money.entry().until - money.bench.now)
 
-    money.during_the_send(slow)
-    money.ask()
+    with money.during_the_send(slow):
+        money.ask()
     assert min(held) > 0
     assert (money.moved(), money.sends()) == ([500], 1)
 
 
 def test_lease_of_a_hanging_send_ends_with_its_budget(money: Money) -> None:
     """Another request may then take over; the hanging one changes nothing any more."""
-    money.during_the_send(lambda: money.work(30.0))
-    money.ask()
+    with money.during_the_send(lambda: money.work(30.0)):
+        money.ask()
     assert money.moved() == [500]
     assert money.entry().until < money.bench.now
 
@@ -145,8 +146,7 @@ def test_owner_that_was_paused_before_its_send_sends_nothing(money: Money) -> No
     def pause() -> None:
         money.bench.now += LEASE_SECONDS
 
-    money.bench.meanwhile(step, pause)
-    with pytest.raises(InFlight):
+    with money.bench.meanwhile(step, pause), pytest.raises(InFlight):
         money.ask()
     assert money.sends() == 0
     money.ask()
@@ -160,8 +160,8 @@ def test_owner_that_was_paused_in_its_send_gets_what_the_next_one_made(money: Mo
         money.bench.now += LEASE_SECONDS
         answers.append(money.ask())
 
-    money.before_the_send(taken_over)
-    answers.append(money.ask())
+    with money.before_the_send(taken_over):
+        answers.append(money.ask())
     assert (money.moved(), money.sends()) == ([500], 2)
     if money.kind == "refund":
         assert len({each.stripe_refund_id for each in answers}) == 1
@@ -178,8 +178,8 @@ def test_rejection_of_a_late_owner_ends_nothing() -> None:
         money.bench.now += LEASE_SECONDS
         money.ask()
 
-    money.during_the_send(taken_over)
-    assert money.ask().amount_refunded == 500
+    with money.during_the_send(taken_over):
+        assert money.ask().amount_refunded == 500
     assert (money.moved(), money.entry().state) == ([500], "made")
 
 

@@ -157,17 +157,29 @@ def test_webhook_during_the_list_read_is_not_undone(bench: AfterBench) -> None:
         bench.pay(intent_id)
         bench.apply_all()
 
-    bench.meanwhile(2, pay)
-    assert bench.reconcile() == {"checked": 1}
+    with bench.meanwhile(2, pay):
+        assert bench.reconcile() == {"checked": 1}
     assert bench.record().payment_status == "succeeded"
 
 
-def test_concurrent_runs_and_requests_do_not_conflict(bench: AfterBench) -> None:
+def six_paid_and_one_unknown(bench: AfterBench) -> None:
     for number in range(6):
         bench.pay(bench.ask(f"O-{number}").intent.id)
     leave_unknown(bench, "A-1")
-    for step in range(0, 60, 3):
-        bench.meanwhile(step, lambda: (bench.reconcile(), bench.ask("A-1"), bench.apply_all("O-3")))
+
+
+@pytest.mark.parametrize(
+    "step", range(len(AfterBench.steps_of(AfterBench.reconcile, six_paid_and_one_unknown)))
+)
+def test_concurrent_runs_and_requests_do_not_conflict(bench: AfterBench, step: int) -> None:
+    six_paid_and_one_unknown(bench)
+
+    def others() -> None:
+        bench.reconcile()
+        bench.ask("A-1")
+        bench.apply_all("O-3")
+
+    with bench.meanwhile(step, others):
         bench.reconcile()
     assert len(bench.payable()) == 1
     for _ in range(3):

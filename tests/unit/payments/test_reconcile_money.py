@@ -127,12 +127,10 @@ def test_authorization_that_lapses_soon_is_counted() -> None:
 def test_unknown_capture_is_found(kind: str, taken: int) -> None:
     bench = AfterBench()
     bench.authorized()
-    rehearsal = AfterBench()
-    rehearsal.authorized()
-    rehearsal.crashing(-1, lambda: rehearsal.capture(700))
     if taken:
-        last = len(rehearsal.names) - 1 - rehearsal.names[::-1].index("answer")
-        assert bench.crashing(last, lambda: bench.capture(700))
+        steps = AfterBench.steps_of(lambda bench: bench.capture(700), AfterBench.authorized)
+        last = len(steps) - 1 - steps[::-1].index("answer")
+        bench.crash(last, lambda: bench.capture(700))
     else:
         fail(bench, kind, CAPTURE)
     bench.now += 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -248,21 +249,28 @@ def test_lost_order_with_two_payments_takes_the_refunded_one() -> None:
     assert bench.refunded() == 500
 
 
-def names_of_a_refund() -> list[str]:
-    """Return the steps of a refund that nothing disturbs."""
-    bench = AfterBench()
-    bench.paid()
-    bench.crashing(-1, lambda: bench.refund("R-1", 500))
-    return bench.names
+def refund_once(bench: AfterBench) -> None:
+    outcome(lambda: bench.refund("R-1", 500))
+
+
+def refund_twice(bench: AfterBench) -> None:
+    refund_once(bench)
+    bench.now += 60
+    refund_once(bench)
+
+
+STEPS = AfterBench.steps_of(refund_once, AfterBench.paid)
+STEPS_OF_TWO = AfterBench.steps_of(refund_twice, AfterBench.paid)
 
 
 def test_rejection_is_final_for_its_refund(bench: AfterBench) -> None:
     """A dashboard refund between our look and our send: Stripe's own check is the second line."""
-    names = names_of_a_refund()
-    last_send = len(names) - 1 - names[::-1].index("send")
+    last_send = len(STEPS) - 1 - STEPS[::-1].index("send")
     steal = {"payment_intent": bench.payable()[0], "amount": 1000}
-    bench.meanwhile(last_send, lambda: bench.send("/v1/refunds", steal))
-    with pytest.raises(Refused):
+    with (
+        bench.meanwhile(last_send, lambda: bench.send("/v1/refunds", steal)),
+        pytest.raises(Refused),
+    ):
         bench.refund("R-1", 500)
     assert entry(bench).state == "rejected"
     with pytest.raises(BadRequest):
@@ -272,32 +280,37 @@ def test_rejection_is_final_for_its_refund(bench: AfterBench) -> None:
     assert bench.refund("R-2", 99).amount_refunded == 1099
 
 
-def test_saved_rejection_is_followed_by_another_key(bench: AfterBench) -> None:
-    """A dispute forbids the refund. Once it is won, the saved rejection must not block it."""
-    intent_id = bench.payable()[0]
-    dispute = bench.dispute(intent_id, amount=100)
-    with pytest.raises(Refused):
-        bench.refund("R-1", 500)
-    bench.dispute_ends(dispute["id"], "win")
-    assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
-    assert entry(bench).generation == 2
-
-
-@pytest.mark.parametrize("step", range(24))
-def test_saved_rejection_does_not_lock_out_its_own_request(bench: AfterBench, step: int) -> None:
-    """Another write between the rejection and the next key must not leave the old lease behind."""
+def rejected_during_a_dispute(bench: AfterBench) -> None:
     dispute = bench.dispute(bench.payable()[0], amount=100)
     with pytest.raises(Refused):
         bench.refund("R-1", 500)
     bench.dispute_ends(dispute["id"], "win")
+
+
+STEPS_AFTER_A_REJECTION = AfterBench.steps_of(
+    refund_once, AfterBench.paid, rejected_during_a_dispute
+)
+
+
+def test_saved_rejection_is_followed_by_another_key(bench: AfterBench) -> None:
+    """A dispute forbids the refund. Once it is won, the saved rejection must not block it."""
+    rejected_during_a_dispute(bench)
+    assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
+    assert entry(bench).generation == 2
+
+
+@pytest.mark.parametrize("step", range(len(STEPS_AFTER_A_REJECTION)))
+def test_saved_rejection_does_not_lock_out_its_own_request(bench: AfterBench, step: int) -> None:
+    """Another write between the rejection and the next key must not leave the old lease behind."""
+    rejected_during_a_dispute(bench)
     began = bench.now
 
     def touch() -> None:
         held = bench.record()
         assert bench.records.replace(held, transitions.touched(held, bench.now, "seen"))
 
-    bench.meanwhile(step, touch)
-    assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
+    with bench.meanwhile(step, touch):
+        assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
     assert bench.now - began < 5
 
 
@@ -385,9 +398,9 @@ def test_sums_of_three_decimals_are_checked() -> None:
 
 
 @pytest.mark.parametrize("hours", [0, 1.1, 25])
-@pytest.mark.parametrize("step", range(24))
+@pytest.mark.parametrize("step", range(len(STEPS)))
 def test_crash_at_any_step_refunds_once(bench: AfterBench, step: int, hours: float) -> None:
-    bench.crashing(step, lambda: bench.refund("R-1", 500))
+    bench.crash(step, lambda: bench.refund("R-1", 500))
     bench.now += 60 + hours * HOUR
     assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
     bench.now += 25 * HOUR
@@ -395,15 +408,26 @@ def test_crash_at_any_step_refunds_once(bench: AfterBench, step: int, hours: flo
     assert len(bench.refunds()) == 1
 
 
-def test_the_crashes_cover_every_step_of_a_refund() -> None:
-    assert 10 < len(names_of_a_refund()) <= 24
+def test_crashes_cover_every_step_of_a_refund(bench: AfterBench) -> None:
+    assert len(STEPS) == 12
+    assert not bench.crashing(len(STEPS), partial(refund_once, bench))
 
 
-@pytest.mark.parametrize("kind", ["error_500_without_object", "late_object", "lost_after"])
-@pytest.mark.parametrize("step", range(0, 24, 2))
-def test_crash_after_a_fault_refunds_once(bench: AfterBench, step: int, kind: str) -> None:
-    break_refunds(bench, kind, count=3, seconds=600)
-    bench.crashing(step, lambda: outcome(lambda: bench.refund("R-1", 500)))
+def broken(kind: str) -> Callable[[AfterBench], None]:
+    return lambda bench: break_refunds(bench, kind, count=3, seconds=600)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        (kind, step)
+        for kind in ("error_500_without_object", "late_object", "lost_after")
+        for step in range(len(AfterBench.steps_of(refund_once, AfterBench.paid, broken(kind))))
+    ],
+)
+def test_crash_after_a_fault_refunds_once(bench: AfterBench, kind: str, step: int) -> None:
+    broken(kind)(bench)
+    bench.crash(step, partial(refund_once, bench))
     for _ in range(5):
         bench.now += 1800
         outcome(lambda: bench.refund("R-1", 500))
@@ -412,34 +436,30 @@ def test_crash_after_a_fault_refunds_once(bench: AfterBench, step: int, kind: st
     assert len(bench.refunds()) == 1
 
 
-@pytest.mark.parametrize("step", range(24))
+@pytest.mark.parametrize("step", range(len(STEPS)))
 def test_two_refunds_never_exceed_what_was_received(bench: AfterBench, step: int) -> None:
     outcomes: list[Any] = []
-    bench.meanwhile(step, lambda: outcomes.append(outcome(lambda: bench.refund("R-2", 700))))
-    outcomes.append(outcome(lambda: bench.refund("R-1", 600)))
-    bench.at_step.clear()
-    if len(outcomes) == 1:
-        outcomes.append(outcome(lambda: bench.refund("R-2", 700)))
+    with bench.meanwhile(step, lambda: outcomes.append(outcome(lambda: bench.refund("R-2", 700)))):
+        outcomes.append(outcome(lambda: bench.refund("R-1", 600)))
     refused = [each for each in outcomes if isinstance(each, BadRequest)]
     assert [each.code for each in refused] == ["amount_too_large"]
     assert bench.refunded() in (600, 700)
     assert bench.sends("POST /v1/refunds") == 1
 
 
-@pytest.mark.parametrize("step", range(24))
+@pytest.mark.parametrize("step", range(len(STEPS)))
 def test_two_copies_of_a_request_refund_once(bench: AfterBench, step: int) -> None:
     outcomes: list[Any] = []
-    bench.meanwhile(step, lambda: outcomes.append(outcome(lambda: bench.refund("R-1", 500))))
-    outcomes.append(outcome(lambda: bench.refund("R-1", 500)))
-    bench.at_step.clear()
-    late = (InFlight, StripeUnreachable)
-    assert all(isinstance(each, late) or each.amount_refunded == 500 for each in outcomes)
+    with bench.meanwhile(step, lambda: outcomes.append(outcome(lambda: bench.refund("R-1", 500)))):
+        outcomes.append(outcome(lambda: bench.refund("R-1", 500)))
+    made = [each for each in outcomes if not isinstance(each, InFlight | StripeUnreachable)]
+    assert {each.amount_refunded for each in made} == {500}
     bench.now += 60
     assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
     assert len(bench.refunds()) == 1
 
 
-@pytest.mark.parametrize("step", range(24))
+@pytest.mark.parametrize("step", range(len(STEPS_OF_TWO)))
 def test_record_lost_at_any_step_refunds_once(bench: AfterBench, step: int) -> None:
     order = bench.record().order
 
@@ -447,18 +467,14 @@ def test_record_lost_at_any_step_refunds_once(bench: AfterBench, step: int) -> N
         held = bench.store._inner.read(order)  # type: ignore[attr-defined]
         assert held is None or bench.store._inner.forget(held)  # type: ignore[attr-defined]
 
-    bench.meanwhile(step, lose)
-    outcome(lambda: bench.refund("R-1", 500))
-    bench.now += 60
-    outcome(lambda: bench.refund("R-1", 500))
+    with bench.meanwhile(step, lose):
+        refund_twice(bench)
     bench.now += 2 * HOUR
     assert bench.refund("R-1", 500).amount_refunded == bench.refunded() == 500
     assert len(bench.refunds()) == 1
 
 
-@pytest.mark.parametrize(
-    "step", [n for n, what in enumerate(names_of_a_refund()) if what.startswith("store")]
-)
+@pytest.mark.parametrize("step", [n for n, what in enumerate(STEPS) if what.startswith("store")])
 def test_suspended_process_does_not_send(bench: AfterBench, step: int) -> None:
     """It owned the entry a day ago: Stripe has forgotten the key that it is about to send."""
 
@@ -467,10 +483,10 @@ def test_suspended_process_does_not_send(bench: AfterBench, step: int) -> None:
         bench.refund("R-1", 500)
         bench.now += 25 * HOUR
 
-    bench.meanwhile(step, suspended)
-    outcome(lambda: bench.refund("R-1", 500))
-    assert bench.refunded() <= 500
-    assert len(bench.refunds()) <= 1
+    with bench.meanwhile(step, suspended):
+        refund_once(bench)
+    assert bench.refunded() == 500
+    assert len(bench.refunds()) == 1
 
 
 def test_store_that_fails_after_the_claim_does_not_refund_twice(bench: AfterBench) -> None:

@@ -87,14 +87,20 @@ def test_repeated_update_is_not_sent(bench: AfterBench) -> None:
 def test_one_of_two_concurrent_updates_wins(bench: AfterBench) -> None:
     bench.ask()
     outcomes: list[Any] = []
-    bench.meanwhile(6, lambda: outcomes.append(outcome(lambda: bench.update(2000))))
-    outcomes.append(outcome(lambda: bench.update(1500)))
+    with bench.meanwhile(6, lambda: outcomes.append(outcome(lambda: bench.update(2000)))):
+        outcomes.append(outcome(lambda: bench.update(1500)))
     refused = [each for each in outcomes if isinstance(each, Changed)]
     assert (len(outcomes), len(refused)) == (2, 1)
     assert (refused[0].code, amount(bench)) == ("changed", 1500)
 
 
-@pytest.mark.parametrize("step", range(16))
+def steps_of_an_update(*given: Callable[[AfterBench], object]) -> range:
+    """Return the numbers of the steps of an update that nothing disturbs."""
+    update = partial(AfterBench.update, amount=1500)
+    return range(len(AfterBench.steps_of(update, AfterBench.ask, *given)))
+
+
+@pytest.mark.parametrize("step", steps_of_an_update())
 def test_two_updates_at_any_moments_end_as_one_of_them_says(bench: AfterBench, step: int) -> None:
     """Each expects an amount, so only one can apply, at any moment."""
     bench.ask()
@@ -103,8 +109,8 @@ def test_two_updates_at_any_moments_end_as_one_of_them_says(bench: AfterBench, s
     def rival() -> None:
         outcomes.append(outcome(lambda: bench.update(2000, expected_amount=1099)))
 
-    bench.meanwhile(step, rival)
-    outcomes.append(outcome(lambda: bench.update(1500, expected_amount=1099)))
+    with bench.meanwhile(step, rival):
+        outcomes.append(outcome(lambda: bench.update(1500, expected_amount=1099)))
     won = [each.intent.amount for each in outcomes if not isinstance(each, PaymentError)]
     lost = [each for each in outcomes if isinstance(each, PaymentError)]
     assert won == [amount(bench)]
@@ -184,34 +190,45 @@ def test_removed_metadata_name_is_seen_as_removed(bench: AfterBench) -> None:
     assert "note" not in bench.made()[0]["metadata"]
 
 
-@pytest.mark.parametrize("step", range(12))
-@pytest.mark.parametrize("lost", [False, True])
+def first_answer_lost(bench: AfterBench) -> None:
+    break_updates(bench, "lost_after")
+
+
+def nothing_lost(_: AfterBench) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("given", "step"),
+    [
+        (given, step)
+        for given in (nothing_lost, first_answer_lost)
+        for step in steps_of_an_update(given)
+    ],
+)
 def test_answer_from_before_the_payment_does_not_undo_it(
-    bench: AfterBench, step: int, *, lost: bool
+    bench: AfterBench, given: Callable[[AfterBench], None], step: int
 ) -> None:
     intent_id = bench.ask().intent.id
-    if lost:
-        break_updates(bench, "lost_after")
+    given(bench)
 
     def paid() -> None:
         bench.pay(intent_id)
         bench.apply_all()
 
-    bench.meanwhile(step, paid)
-    outcome(lambda: bench.update(1500))
-    bench.at_step.clear()
-    if bench.made()[0]["status"] == "succeeded":
-        assert bench.record().payment_status == "succeeded"
-        assert bench.orders.status(OrderRequest(order_id="A-1")).paid
+    with bench.meanwhile(step, paid):
+        outcome(lambda: bench.update(1500))
+    assert bench.made()[0]["status"] == "succeeded"
+    assert bench.record().payment_status == "succeeded"
+    assert bench.orders.status(OrderRequest(order_id="A-1")).paid
 
 
-@pytest.mark.parametrize("step", range(12))
+@pytest.mark.parametrize("step", steps_of_an_update())
 def test_answer_from_before_the_cancellation_is_not_applied(bench: AfterBench, step: int) -> None:
     bench.ask()
-    bench.meanwhile(step, bench.cancel)
-    outcome(lambda: bench.update(1500))
-    if not bench.at_step:
-        assert bench.record().payment_status == "canceled"
+    with bench.meanwhile(step, bench.cancel):
+        outcome(lambda: bench.update(1500))
+    assert bench.record().payment_status == "canceled"
 
 
 def test_old_update_is_not_resent(bench: AfterBench) -> None:
@@ -280,8 +297,7 @@ def test_paid_order_is_not_updated(bench: AfterBench) -> None:
 
 def test_order_paid_during_the_update_is_not_updated(bench: AfterBench) -> None:
     intent_id = bench.ask().intent.id
-    bench.meanwhile(5, lambda: bench.pay(intent_id))
-    with pytest.raises(NoLongerOpen):
+    with bench.meanwhile(5, lambda: bench.pay(intent_id)), pytest.raises(NoLongerOpen):
         bench.update(1500)
     assert amount(bench) == 1099
 
@@ -309,8 +325,8 @@ def test_unknown_order_is_resolved_and_updated(bench: AfterBench) -> None:
 
 def test_update_of_an_order_in_flight_is_deferred(bench: AfterBench) -> None:
     outcomes: list[Any] = []
-    bench.meanwhile(3, lambda: outcomes.append(outcome(lambda: bench.update(1500))))
-    bench.ask()
+    with bench.meanwhile(3, lambda: outcomes.append(outcome(lambda: bench.update(1500)))):
+        bench.ask()
     assert [type(each) for each in outcomes] == [InFlight]
 
 

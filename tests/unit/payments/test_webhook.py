@@ -39,6 +39,10 @@ def last(bench: AfterBench, kind: str) -> dict[str, Any]:
     return [each for each in bench.events() if each["type"] == f"payment_intent.{kind}"][-1]
 
 
+def apply_last(bench: AfterBench) -> str:
+    return bench.apply(bench.events()[-1])
+
+
 def test_paid_order_is_reported_once(bench: AfterBench) -> None:
     intent_id = paid(bench)
     assert bench.apply_all() == ["known", "applied"]
@@ -182,8 +186,8 @@ def test_event_resolves_an_unknown_order(bench: AfterBench) -> None:
 
 def test_created_event_leaves_an_order_in_flight_alone(bench: AfterBench) -> None:
     answers: list[str] = []
-    bench.meanwhile(4, lambda: answers.extend(bench.apply_all()))
-    created = bench.ask()
+    with bench.meanwhile(4, lambda: answers.extend(bench.apply_all())):
+        created = bench.ask()
     assert answers == ["in_flight"]
     assert bench.record().payment_intent_id == created.intent.id
     assert bench.seen[-1].what == "created"
@@ -200,52 +204,63 @@ def test_other_event_of_an_order_in_flight_is_deferred(bench: AfterBench) -> Non
             bench.apply(last(bench, "succeeded"))
         answers.append(raised.value)
 
-    bench.meanwhile(4, arrive)
-    assert bench.ask().intent.id == lost
+    with bench.meanwhile(4, arrive):
+        assert bench.ask().intent.id == lost
     assert len(answers) == 1
     bench.apply(last(bench, "succeeded"))
     bench.deliver()
     assert bench.shop.types() == ["order.paid"]
 
 
-@pytest.mark.parametrize("step", range(12))
-def test_event_at_any_step_of_a_creation_does_not_break_it(bench: AfterBench, step: int) -> None:
-    """The first answer is lost, so a PaymentIntent exists while the order is in flight."""
+def first_answer_lost(bench: AfterBench) -> None:
     bench.break_creation("lost_after")
+
+
+@pytest.mark.parametrize("step", range(len(AfterBench.steps_of(AfterBench.ask, first_answer_lost))))
+def test_event_at_any_step_of_a_creation_does_not_break_it(bench: AfterBench, step: int) -> None:
+    """A PaymentIntent exists while the order is in flight."""
+    first_answer_lost(bench)
 
     def arrive() -> None:
         for event in bench.events():
             bench.apply(event)
 
-    bench.meanwhile(step, arrive)
-    created = bench.ask()
+    with bench.meanwhile(step, arrive):
+        created = bench.ask()
     assert bench.payable() == [created.intent.id]
     assert bench.record().payment_intent_id == created.intent.id
 
 
-def test_concurrent_note_does_not_delay_a_creation(bench: AfterBench) -> None:
-    """The shop gets an event of the previous attempt while the next one is in flight."""
-    first = bench.ask().intent.id
+def canceled(bench: AfterBench) -> None:
+    bench.ask()
     bench.cancel()
-    assert bench.payable() == []
-    for step in range(14):
-        bench.meanwhile(step, bench.deliver)
-        bench.ask()
-        bench.now += 60
-    assert len(bench.payable()) == 1
-    assert first not in bench.payable()
-    assert bench.now < 1_800_000_000.0 + 14 * 61
+
+
+@pytest.mark.parametrize("step", range(len(AfterBench.steps_of(AfterBench.ask, canceled))))
+def test_concurrent_note_does_not_delay_a_creation(bench: AfterBench, step: int) -> None:
+    """The shop gets an event of the previous attempt while the next one is in flight."""
+    canceled(bench)
+    began = bench.now
+    with bench.meanwhile(step, bench.deliver):
+        created = bench.ask()
+    assert bench.payable() == [created.intent.id]
+    assert bench.now - began < 1
     assert bench.shop.types() == ["order.canceled"]
 
 
-@pytest.mark.parametrize("step", range(24))
-def test_concurrent_note_does_not_delay_an_abandoned_attempt(bench: AfterBench, step: int) -> None:
-    bench.ask()
-    bench.cancel()
+def canceled_and_broken(bench: AfterBench) -> None:
+    canceled(bench)
     bench.break_creation("error_500_without_object", should_retry=False)
-    bench.meanwhile(step, bench.deliver)
+
+
+@pytest.mark.parametrize(
+    "step", range(len(AfterBench.steps_of(AfterBench.ask, canceled_and_broken)))
+)
+def test_concurrent_note_does_not_delay_an_abandoned_attempt(bench: AfterBench, step: int) -> None:
+    canceled_and_broken(bench)
     began = bench.now
-    created = bench.ask()
+    with bench.meanwhile(step, bench.deliver):
+        created = bench.ask()
     assert bench.payable() == [created.intent.id]
     assert bench.now - began < 10
 
@@ -258,9 +273,8 @@ def test_stray_is_canceled(bench: AfterBench) -> None:
     assert stray != own
 
 
-@pytest.mark.parametrize("step", range(24))
-def test_stray_being_canceled_is_never_adopted(bench: AfterBench, step: int) -> None:
-    """A concurrent request gets a PaymentIntent that stays payable."""
+def late_stray(bench: AfterBench) -> None:
+    """Let Stripe create a canceled order's PaymentIntent late, and lose its cancellation twice."""
     bench.break_creation("late_object", seconds=14.0)
     bench.break_creation("lost_before", skip=1, count=2)
     with pytest.raises(StripeFailed):
@@ -271,14 +285,18 @@ def test_stray_being_canceled_is_never_adopted(bench: AfterBench, step: int) -> 
     bench.now += 20
     bench.sandbox.settle()
     (late,) = bench.payable()
-    (event,) = bench.events()
     bench.sandbox.faults.order(
         FaultOrder("lost_before", Match("POST", f"{INTENTS}/{late}/cancel"), count=2)
     )
+
+
+@pytest.mark.parametrize("step", range(len(AfterBench.steps_of(apply_last, late_stray))))
+def test_stray_being_canceled_is_never_adopted(bench: AfterBench, step: int) -> None:
+    """A concurrent request gets a PaymentIntent that stays payable."""
+    late_stray(bench)
     given: list[str] = []
-    bench.meanwhile(step, lambda: given.append(bench.ask().intent.id))
-    bench.apply(event)
-    bench.at_step.clear()
+    with bench.meanwhile(step, lambda: given.append(bench.ask().intent.id)):
+        apply_last(bench)
     assert bench.payable() == given
     assert [bench.ask().intent.id] == bench.payable()
 
@@ -296,27 +314,32 @@ def test_documented_outcomes_include_those_of_strays(outcome: str) -> None:
     assert f"| 200 `{outcome}` |" in DOCUMENT.read_text("utf-8")
 
 
-@pytest.mark.parametrize("step", range(16))
-def test_paid_stray_leaves_no_room_for_another_intent(bench: AfterBench, step: int) -> None:
+def paid_stray(bench: AfterBench) -> str:
     bench.ask()
     stray = bench.stray("A-1")
     bench.pay(stray)
+    return stray
+
+
+STEPS_OF_A_PAID_STRAY = AfterBench.steps_of(apply_last, paid_stray)
+
+
+@pytest.mark.parametrize("step", range(len(STEPS_OF_A_PAID_STRAY)))
+def test_paid_stray_leaves_no_room_for_another_intent(bench: AfterBench, step: int) -> None:
+    stray = paid_stray(bench)
     answers: list[Any] = []
-    bench.meanwhile(step, lambda: answers.append(bench.ask().intent))
-    assert bench.apply(last(bench, "succeeded")) == "stray_paid"
-    bench.at_step.clear()
+    with bench.meanwhile(step, lambda: answers.append(bench.ask().intent)):
+        assert apply_last(bench) == "stray_paid"
     assert len(bench.made()) == 2
     assert bench.payable() == [stray]
     assert bench.ask().intent.status == "succeeded"
 
 
-@pytest.mark.parametrize("step", range(16))
+@pytest.mark.parametrize("step", range(len(STEPS_OF_A_PAID_STRAY)))
 def test_crash_while_settling_a_paid_stray_leaves_none_to_pay(bench: AfterBench, step: int) -> None:
-    bench.ask()
-    stray = bench.stray("A-1")
-    bench.pay(stray)
+    stray = paid_stray(bench)
     event = last(bench, "succeeded")
-    bench.crashing(step, lambda: bench.apply(event))
+    bench.crash(step, lambda: bench.apply(event))
     bench.ask()
     look_ups = LateLookUps(bench.context, lambda _: bench.context, 25.0)
     for seconds in (60.0, 3600.0):
@@ -396,8 +419,7 @@ def test_store_outage_makes_stripe_resend_the_event(bench: AfterBench) -> None:
     def down() -> None:
         raise StoreUnavailable
 
-    bench.meanwhile(4, down)
-    with pytest.raises(StoreDown):
+    with bench.meanwhile(4, down), pytest.raises(StoreDown):
         bench.apply(last(bench, "succeeded"))
     assert bench.apply(last(bench, "succeeded")) == "applied"
 
