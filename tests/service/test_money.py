@@ -96,10 +96,9 @@ def test_racing_refunds_never_exceed_what_was_received(
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda n: refund(one, f"R-{n}", amount=400), range(8)))
         codes = Counter(each.json().get("code", each.status_code) for each in found)
-        assert codes[200] == len(refunds(sandbox)) <= 2
+        assert refunds(sandbox) in ([400], [400, 400])
+        assert codes[200] == len(refunds(sandbox))
         assert set(codes) <= {200, "amount_too_large", "in_flight"}
-        assert sum(refunds(sandbox)) <= 1099
-        assert all(each == 400 for each in refunds(sandbox))
 
 
 @pytest.mark.parametrize("budget", ["2", "25"])

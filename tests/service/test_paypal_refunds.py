@@ -112,7 +112,9 @@ def test_killed_process_refunds_once_and_the_next_request_finishes(
 def test_twenty_identical_refunds_are_one(service: ServiceProcess, paypal: PayPalProcess) -> None:
     with ThreadPoolExecutor(20) as pool:
         found = list(pool.map(lambda _: refund(service, amount=500), range(20)))
-    assert {each.status_code for each in found} <= {200, 409}
+    codes = {each.status_code for each in found}
+    assert 200 in codes
+    assert codes <= {200, 409}
     assert refund_until_made(service, amount=500).headers["Idempotent-Replayed"] == "true"
     assert paypal.refunds() == ["5.00"]
 
