@@ -365,6 +365,7 @@ def test_orders_are_listed_by_status_newest_first(four_orders: Service) -> None:
 
 def test_orders_are_listed_by_time_and_times_are_iso(four_orders: Service) -> None:
     found = listed(four_orders)
+    assert len(found) == 4
     now = datetime.fromtimestamp(four_orders.bench.now, UTC)
     for number, each in enumerate(found):
         assert each["updated_at"].endswith("Z")
