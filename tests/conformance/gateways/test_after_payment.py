@@ -313,8 +313,9 @@ def test_the_walks_show_every_refund_and_dispute_since_then(bench: GatewayBench)
     everything = list(bench.gateway.walk_refunds(since - 24 * HOUR, 5.0))
     assert [each.amount for each in everything] == [200, 100]
     bench.break_lists()
-    with pytest.raises(PaymentError):
-        list(bench.gateway.walk_refunds(since, 5.0))
+    for walk in (bench.gateway.walk_refunds, bench.gateway.walk_disputes):
+        with pytest.raises(PaymentError):
+            list(walk(since, 5.0))
 
 
 @pytest.mark.parametrize("intent_id", ["", "../x", "pi_1?x=y", "ch_1"])
