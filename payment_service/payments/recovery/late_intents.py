@@ -18,6 +18,7 @@ from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.gateways.intent import TAKEN
 from payment_service.payments.context import Context
 from payment_service.payments.record import transitions
+from payment_service.payments.record.alarms import STRAY_PAID
 from payment_service.payments.record.gateways import Leftover
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.recovery.strays import STRAY_CANCELED, settle_stray
@@ -77,8 +78,15 @@ class LateLookUps(Struct, frozen=True):
                 held = self._held(record)
                 if held is None:
                     return None
-                if settle_stray(context, held, stray, deadline, gateway) == STRAY_CANCELED:
+                outcome = settle_stray(context, held, stray, deadline, gateway)
+                if outcome == STRAY_CANCELED:
                     canceled.append(stray.id)
+                if outcome == STRAY_PAID:
+                    # The record names it now. Go on, so that the others can soon not be paid.
+                    paid = self.context.records.read(record.order)
+                    if paid is None or paid.payment_intent_id != stray.id:
+                        return None
+                    record = paid
         return canceled
 
     def _held(self, record: OrderRecord) -> OrderRecord | None:

@@ -155,6 +155,22 @@ def test_late_look_finds_a_taken_payment_though_another_cannot_be_canceled(
     assert (record.payment_intent_id, record.payment_status) == (paid, "succeeded")
 
 
+@pytest.mark.parametrize("paid_first", [False, True])
+def test_late_look_that_finds_a_taken_payment_cancels_the_others(
+    bench: GatedBench, *, paid_first: bool
+) -> None:
+    switched(bench)
+    [leftover] = bench.payable()
+    bench.now += 1
+    stray = bench.stray("A-1")
+    paid = leftover if paid_first else stray
+    bench.act(paid, "confirm")
+    bench.now += 60
+    bench.look()
+    assert bench.record().payment_intent_id == paid
+    assert [each["id"] for each in bench.made() if each["status"] != "canceled"] == [paid]
+
+
 def break_cancellations(bench: GatedBench, kind: str) -> None:
     match = Match(method="POST", path="/v1/payment_intents/pi_")
     bench.sandbox.faults.order(FaultOrder(kind, match, count=None))
