@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from flask.testing import FlaskClient
 
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.payments import Payments
+from payment_service.payments.recovery.reconcile import Reconciler
 from payment_service.payments.shop_events.catalogue import KEEP_TRYING_SECONDS
 from payment_service.schema.secret import Secret
 from payment_service.settings import Settings
@@ -478,6 +480,18 @@ def test_reconcile_that_breaks_off_logs_an_error(
     assert ran.exit_code == 1
     [line] = [each for each in caplog.records if each.getMessage() == "reconcile_failed"]
     assert line.levelname == "ERROR"
+
+
+def test_reconcile_that_meets_a_bug_logs_an_error_too(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Iterator[object]:
+        raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+    monkeypatch.setattr(Reconciler, "steps", fail)
+    assert service.run("reconcile").exit_code == 1
+    [line] = [each for each in caplog.records if each.getMessage() == "reconcile_failed"]
+    assert vars(line)["reason"].startswith("UnicodeEncodeError: ")
 
 
 def test_deliver_without_a_listener_is_an_error(service: Service) -> None:

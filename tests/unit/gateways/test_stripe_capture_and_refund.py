@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from payment_service.errors import PaymentError, StripeFailed
+from payment_service.errors import BadRequest, PaymentError, StripeFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Declined, Refunded, Unclear
 from payment_service.gateways.sent_params import SentParams
+from payment_service.gateways.stripe.gateway import StripeGateway
 from sandbox.answers import Response, encode
+from sandbox.core import Sandbox
 from sandbox.faults import FaultOrder, Match
 from tests.conformance.gateways.benches import StripeBench
+from tests.support.sandbox_transport import SandboxTransport
 
 METADATA = {"order_id": "A-1", "refund_id": "R-1"}
 
@@ -43,6 +46,30 @@ def test_a_refund_is_sent_with_its_payment_and_key(bench: StripeBench) -> None:
         "reason": "duplicate",
         "metadata": METADATA,
     }
+
+
+@pytest.mark.parametrize(
+    ("version", "amount", "is_accepted"),
+    [
+        ("2024-06-20", 1099, True),
+        ("2024-06-20", 700, False),
+        ("2025-02-24.acacia", 700, False),
+        ("2025-03-31.basil", 700, True),
+        (None, 700, True),
+    ],
+)
+def test_version_that_refunds_the_rest_takes_no_partial_capture(
+    version: str | None, amount: int, is_accepted: bool
+) -> None:
+    gateway = StripeGateway(
+        "sk_test_x", SandboxTransport(Sandbox(lambda: 0.0)), api_version=version
+    )
+    if is_accepted:
+        assert gateway.params_of_capture(amount, 1099).params == {"amount": amount}
+        return
+    with pytest.raises(BadRequest) as raised:
+        gateway.params_of_capture(amount, 1099)
+    assert (raised.value.param, raised.value.code) == ("amount_to_capture", "invalid_parameter")
 
 
 @pytest.mark.parametrize(

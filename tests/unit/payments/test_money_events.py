@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -303,3 +304,52 @@ def test_status_of_a_plain_order_names_no_money(bench: AfterBench) -> None:
     shown = status_of(bench.record(), bench.now)
     assert (shown.refunds, shown.disputes, shown.disputed) == ((), (), False)
     assert (shown.amount_received, shown.amount_refunded, shown.capture_before) == (1099, 0, None)
+
+
+def test_refund_before_the_payments_webhook_is_told_after_the_payment() -> None:
+    bench = AfterBench()
+    bench.act(bench.ask().intent.id, "confirm")
+    assert bench.refund("R-1", 400).amount_refunded == 400
+    shown = status(bench)
+    assert (shown.paid, shown.amount_received, shown.amount_refunded) == (True, 1099, 400)
+    assert bench.deliver_all() == ["order.paid", "order.refunded"]
+
+
+def test_adopted_refund_before_the_payments_webhook_is_told_after_the_payment() -> None:
+    bench = AfterBench()
+    intent_id = bench.ask().intent.id
+    bench.act(intent_id, "confirm")
+    named = {"metadata[order_id]": "A-1", "metadata[refund_id]": "R-1"}
+    bench.send("/v1/refunds", {"payment_intent": intent_id, "amount": 400, **named})
+    assert bench.refund("R-1", 400).replayed
+    assert bench.deliver_all() == ["order.paid", "order.refunded"]
+
+
+def declined_and_paid(bench: AfterBench) -> None:
+    intent_id = bench.ask().intent.id
+    bench.fail(intent_id)
+    bench.apply_all()
+    bench.pay(intent_id)
+
+
+@pytest.mark.parametrize(
+    "step", range(len(AfterBench.steps_of(partial(status, refresh=True), declined_and_paid)))
+)
+def test_refresh_shows_the_payment_although_an_event_is_delivered_meanwhile(step: int) -> None:
+    bench = AfterBench()
+    declined_and_paid(bench)
+    with bench.meanwhile(step, bench.deliver):
+        shown = status(bench, refresh=True)
+    assert (shown.status, shown.paid) == ("succeeded", True)
+    assert bench.deliver_all() == ["order.failed", "order.paid"]
+
+
+@pytest.mark.parametrize("name", ["", "a" * 300, "a\0b", "\ud800"])
+def test_refund_of_a_payment_with_an_impossible_name_is_ignored(name: str) -> None:
+    bench = AfterBench()
+    intent_id = bench.paid()
+    dashboard.refund_intent(bench.sandbox, intent_id, 400)
+    [made] = bench.made()
+    made["metadata"]["order_id"] = name
+    assert set(apply_all(bench)) == {"not_ours"}
+    assert bench.reconcile() == {}
