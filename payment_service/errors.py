@@ -2,7 +2,7 @@
 
     PaymentError
     ├── BadRequest            the request is invalid; the same bytes will fail again
-    ├── Refused               Stripe rejected the request definitively
+    ├── Refused               the gateway rejected the request definitively
     │   └── CardRefused       ... about a card
     ├── OrderReused           the order was already used with other parameters
     ├── NotFound              the order is unknown here, or has no PaymentIntent
@@ -15,12 +15,12 @@
     ├── GatewayNotAccepted    the order's payment is at a gateway that the request does not accept
     ├── AlreadyPaid           the gateway says that the order was paid before, which no record shows
     ├── InFlight              another request is creating the order, and our wait for it timed out
-    ├── RateLimited           Stripe's rate limit held for the whole time budget
-    ├── Misconfigured         Stripe rejected our credentials or our account
-    ├── StripeFailed          Stripe failed, or its answer is unreadable: the outcome is unknown
-    ├── StripeUnreachable     no answer from Stripe: the outcome is unknown
+    ├── RateLimited           the gateway's rate limit held for the whole time budget
+    ├── Misconfigured         the gateway rejected our credentials or our account
+    ├── GatewayFailed         the gateway failed, or is unreadable: the outcome is unknown
+    │   └── GatewayUnreachable    ... no answer came
     ├── StoreDown             the key store failed: the next request resolves the order
-    ├── Overloaded            too many requests are waiting for Stripe: nothing was sent
+    ├── Overloaded            too many requests wait for the gateway: nothing was sent
     ├── Unauthorized          the caller is not authenticated
     ├── Forbidden             the caller is authenticated, but not allowed to do this
     └── TooManyRequests       this address or client sent too many requests: nothing was sent
@@ -76,13 +76,13 @@ class BadRequest(PaymentError):
 
 
 class Refused(PaymentError):
-    """Stripe rejected the request definitively; `code` is Stripe's own."""
+    """The gateway rejected the request definitively; `code` is its own."""
 
     code = "invalid_request_error"
 
 
 class CardRefused(Refused):
-    """Stripe rejected the card."""
+    """The gateway rejected the card."""
 
     code = "card_error"
 
@@ -193,26 +193,26 @@ class InFlight(PaymentError):
 
 
 class RateLimited(PaymentError):
-    """Stripe's rate limit held through every send."""
+    """The gateway's rate limit held through every send."""
 
     code = "stripe_rate_limited"
     retry_after_seconds = 2.0
 
 
 class Misconfigured(PaymentError):
-    """An operator must act: Stripe rejects our key, our permissions or our account."""
+    """An operator must act: the gateway rejects our key, our permissions or our account."""
 
     code = "misconfigured"
 
 
-class StripeFailed(PaymentError):
+class GatewayFailed(PaymentError):
     """The outcome is unknown; the next request for this order resolves it."""
 
     code = "stripe_error"
     retry_after_seconds = 1.0
 
 
-class StripeUnreachable(StripeFailed):
+class GatewayUnreachable(GatewayFailed):
     """No answer came; the outcome is unknown, the next request for this order resolves it."""
 
     code = "stripe_unreachable"
@@ -235,7 +235,7 @@ class StoreDown(PaymentError):
 
 
 class Overloaded(PaymentError):
-    """Every place for a request that waits for Stripe is taken; nothing was sent."""
+    """Every place for a request that waits for a gateway is taken; nothing was sent."""
 
     code = "overloaded"
     retry_after_seconds = 1.0
@@ -254,7 +254,7 @@ class Forbidden(PaymentError):
 
 
 class TooManyRequests(PaymentError):
-    """This address or client sent too many requests; nothing was sent to Stripe."""
+    """This address or client sent too many requests; nothing was sent."""
 
     code = "too_many_requests"
     retry_after_seconds = 1.0

@@ -42,7 +42,7 @@ class PayPalEvents:
 
         `headers`: with lower-case names. `named`: the client in the URL that PayPal calls; its own
         webhook ids verify the event. Without one, the service's do. Raises BadRequest, and
-        StripeUnreachable if PayPal does not return the certificate.
+        GatewayUnreachable if PayPal does not return the certificate.
         """
         client = self._clients.get(named) if self._clients and named is not None else None
         ids = self._own if named is None else _ids(client.paypal_webhook_id if client else None)

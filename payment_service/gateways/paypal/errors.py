@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from payment_service.errors import (
+    GatewayFailed,
+    GatewayUnreachable,
     InFlight,
     Misconfigured,
     PaymentError,
     RateLimited,
     Refused,
-    StripeFailed,
-    StripeUnreachable,
 )
 from payment_service.gateways.paypal.api_calls import MAX_MESSAGE_CHARACTERS, ErrorAnswer
 from payment_service.gateways.paypal.issues import is_about_account
@@ -51,10 +51,10 @@ def error_of(failed: SendFailed) -> PaymentError:
                 retry_after_seconds=verdict.retry_after_seconds,
             )
         case Meaning.NO_ANSWER:
-            return StripeUnreachable("PayPal did not answer.", code="paypal_unreachable")
+            return GatewayUnreachable("PayPal did not answer.", code="paypal_unreachable")
         case _:
             message = "PayPal failed, or its answer is unreadable."
-            return StripeFailed(message, code="paypal_error", request_id=request_id)
+            return GatewayFailed(message, code="paypal_error", request_id=request_id)
 
 
 def refused_account(request_id: str | None) -> Misconfigured:

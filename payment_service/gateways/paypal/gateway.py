@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from payment_service.errors import PaymentError, Refused, StripeFailed
+from payment_service.errors import GatewayFailed, PaymentError, Refused
 from payment_service.gateways.calls import Answer, Http
 from payment_service.gateways.capture_outcome import CaptureOutcome, CaptureUnclear
 from payment_service.gateways.contract import NamedPayment, NoSuchIntent
@@ -296,5 +296,5 @@ def _read_captured(answer: Answer, expected: Expected) -> tuple[Intent, bool]:
     return intent, answer.status == 200
 
 
-def _unreadable(message: str) -> StripeFailed:
-    return StripeFailed(message, code="paypal_error")
+def _unreadable(message: str) -> GatewayFailed:
+    return GatewayFailed(message, code="paypal_error")

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from payment_service.errors import BadRequest, PaymentError, Refused, StripeFailed
+from payment_service.errors import BadRequest, GatewayFailed, PaymentError, Refused
 from payment_service.gateways.calls import Answer
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
@@ -127,7 +127,9 @@ class PayPalMoney(Struct, frozen=True):
         for each in refunds:
             if each.id == refund_id:
                 return Refunded(each, replayed)
-        missing = StripeFailed("PayPal does not show the refund that it made.", code="paypal_error")
+        missing = GatewayFailed(
+            "PayPal does not show the refund that it made.", code="paypal_error"
+        )
         return Unclear(missing, saved_5xx=False)
 
     def _captured(self, intent_id: str, deadline: Deadline) -> CapturedPayment:
@@ -138,7 +140,7 @@ class PayPalMoney(Struct, frozen=True):
             return self.get(intent_id, deadline, lambda got: read_captured(got.body, expected))
         except (Refused, NoSuchIntent) as refused:
             message = "PayPal did not show the refunds."
-            raise StripeFailed(message, code="paypal_error") from refused
+            raise GatewayFailed(message, code="paypal_error") from refused
 
     def _expected(self, intent_id: str) -> Expected:
         return Expected(self.sent.params, self.livemode, intent_id)

@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 
-from payment_service.errors import BadRequest, StripeUnreachable
+from payment_service.errors import BadRequest, GatewayUnreachable
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.event_json import parse_event
 from payment_service.gateways.paypal.certificates import Certificates, NotPayPals, Unavailable
@@ -37,7 +37,7 @@ def read_event(
     maximum age: PayPal delivers for three days, and an event is only a reason to read the order.
 
     Raises BadRequest: webhook_id_missing, invalid_signature, malformed_json. Raises
-    StripeUnreachable if PayPal does not return the certificate; PayPal then delivers again.
+    GatewayUnreachable if PayPal does not return the certificate; PayPal then delivers again.
     """
     if not webhook_ids:
         raise BadRequest(
@@ -51,7 +51,7 @@ def read_event(
         raise _not_paypals() from wrong
     except Unavailable as silent:
         message = "PayPal did not return the certificate of its signature."
-        raise StripeUnreachable(message, code="paypal_unreachable") from silent
+        raise GatewayUnreachable(message, code="paypal_unreachable") from silent
     if not signed:
         raise _not_paypals()
     return payment_event(parse_event(body), livemode=livemode)

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from payment_service.errors import Refused, StripeFailed
+from payment_service.errors import GatewayFailed, Refused
 from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.charge import Charge
 from payment_service.gateways.contract import NoSuchIntent
@@ -147,7 +147,7 @@ class CaptureAndRefund:
         try:
             return self._ask(call, deadline, read)
         except (Refused, NoSuchIntent) as refused:
-            raise StripeFailed("Stripe did not show the refunds or the charge.") from refused
+            raise GatewayFailed("Stripe did not show the refunds or the charge.") from refused
 
 
 class _Page(Struct, Generic[M], frozen=True):

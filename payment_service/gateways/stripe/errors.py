@@ -7,13 +7,13 @@ from functools import partial
 
 from payment_service.errors import (
     CardRefused,
+    GatewayFailed,
+    GatewayUnreachable,
     InFlight,
     Misconfigured,
     PaymentError,
     RateLimited,
     Refused,
-    StripeFailed,
-    StripeUnreachable,
 )
 from payment_service.gateways.calls import plain_id
 from payment_service.gateways.retry import SendFailed
@@ -50,9 +50,9 @@ def error_of(failed: SendFailed) -> PaymentError:
                 retry_after_seconds=verdict.retry_after_seconds,
             )
         case Meaning.NO_ANSWER:
-            return StripeUnreachable("Stripe did not answer.")
+            return GatewayUnreachable("Stripe did not answer.")
         case _:
-            return StripeFailed(
+            return GatewayFailed(
                 "Stripe failed, or its answer is unreadable.", request_id=request_id
             )
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from payment_service.errors import BadRequest, PaymentError, Refused, StripeFailed
+from payment_service.errors import BadRequest, GatewayFailed, PaymentError, Refused
 from payment_service.gateways.calls import Answer, Call, Http
 from payment_service.gateways.charge import Charge
 from payment_service.gateways.contract import NoSuchIntent
@@ -138,7 +138,7 @@ class StripeGateway:
             return self._ask(call, deadline, _reader_of(intent_id))
         except Refused as refused:
             # The client did not cause this, so the error must not blame its request.
-            raise StripeFailed("Stripe did not show a PaymentIntent.") from refused
+            raise GatewayFailed("Stripe did not show a PaymentIntent.") from refused
 
     def shows(self, intent: Intent, sent: SentParams) -> bool:
         """Whether the PaymentIntent already has these values; see Gateway."""
@@ -192,7 +192,7 @@ class StripeGateway:
             return self.retrieve(searched.id, deadline)
         except NoSuchIntent as unknown:
             if searched.livemode:
-                raise StripeFailed("Stripe's search names an unknown PaymentIntent.") from unknown
+                raise GatewayFailed("Stripe's search names an unknown PaymentIntent.") from unknown
             return replace(searched, missing=True)
 
     def _list_of(

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from payment_service.errors import Refused, StripeFailed
+from payment_service.errors import GatewayFailed, Refused
 from payment_service.gateways.calls import Answer, Call
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
@@ -116,7 +116,7 @@ class Pages:
                 page = self._ask(call, deadline(), lambda answer: _read_page(answer, wanted))
             except (Refused, NoSuchIntent) as refused:
                 # The client did not cause this, so the error must not blame its request.
-                raise StripeFailed("Stripe did not list the PaymentIntents.") from refused
+                raise GatewayFailed("Stripe did not list the PaymentIntents.") from refused
             yield page
             if not page.has_more or page.last_id is None:
                 return

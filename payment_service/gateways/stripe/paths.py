@@ -6,7 +6,7 @@ An id comes from an event, a record or an answer. One such as `search?query=x` o
 
 from __future__ import annotations
 
-from payment_service.errors import StripeFailed
+from payment_service.errors import GatewayFailed
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.stripe.intents import is_charge_id, is_intent_id
 
@@ -46,9 +46,9 @@ def path_of(route: str, intent_id: str) -> str:
 
 
 def charge_path(charge_id: str) -> str:
-    """Return the path of a charge. Raises StripeFailed for a malformed id: Stripe named it."""
+    """Return the path of a charge. Raises GatewayFailed for a malformed id: Stripe named it."""
     if not is_charge_id(charge_id):
-        raise StripeFailed("Stripe named a charge with a malformed id.")
+        raise GatewayFailed("Stripe named a charge with a malformed id.")
     return CHARGE.replace(":id", charge_id)
 
 

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from payment_service.errors import (
     AlreadyCaptured,
     BadRequest,
+    GatewayFailed,
     InFlight,
     NotAuthorized,
     PaymentError,
-    StripeFailed,
 )
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
@@ -64,7 +64,7 @@ def capture_order(
     """Capture the order's authorization, or return the capture that took place.
 
     Raises NotAuthorized, AlreadyCaptured, BadRequest, NotFound, InFlight, the gateway's rejection,
-    and StripeFailed while the outcome is unknown. Then the same request, sent again, settles it.
+    and GatewayFailed while the outcome is unknown. Then the same request, sent again, settles it.
     """
     return _Capturing(context, order, request, deadline).run()
 
@@ -301,8 +301,8 @@ def _is_spent(outcome: Outcome) -> bool:
     return not isinstance(outcome, Unclear) or outcome.saved_5xx
 
 
-def _unknown(cause: PaymentError) -> StripeFailed:
-    return StripeFailed(
+def _unknown(cause: PaymentError) -> GatewayFailed:
+    return GatewayFailed(
         "The outcome of this capture is not known yet. Send the same request again.",
         request_id=cause.request_id,
     )

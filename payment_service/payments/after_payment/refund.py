@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from payment_service.errors import PaymentError, RefundReused, StripeFailed
+from payment_service.errors import GatewayFailed, PaymentError, RefundReused
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import OVER, SUCCEEDED
 from payment_service.gateways.refund import Refund, refunded_in_all
@@ -78,7 +78,7 @@ def refund_order(
     """Return the order's refund of this refund_id; make it if no request has made it yet.
 
     Raises NotPaid, RefundReused, BadRequest, NotFound, InFlight, the gateway's rejection, and
-    StripeFailed while the outcome is unknown. Then the same request, sent again, settles it.
+    GatewayFailed while the outcome is unknown. Then the same request, sent again, settles it.
     """
     return _Refunding(context, order, request, deadline).run()
 
@@ -225,7 +225,7 @@ class _Refunding:
         seen = transitions.touched(look.record, now, what, **facts)
         seen = self._with_refunds(seen, look.refunds)
         if entry_of(seen, self._request.refund_id) is None:
-            raise StripeFailed("The gateway shows a refund that the record cannot hold.")
+            raise GatewayFailed("The gateway shows a refund that the record cannot hold.")
         seen = self._with_fingerprint(seen)
         self._context.records.write(look.record, seen)
 

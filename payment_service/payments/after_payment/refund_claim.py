@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from payment_service.errors import BadRequest, NotPaid, StripeFailed
+from payment_service.errors import BadRequest, GatewayFailed, NotPaid
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import Order
 from payment_service.payments.after_payment.refund_end import Ending
@@ -36,14 +36,14 @@ class RefundClaims:
     def claim(self, look: Look, entry: RefundEntry | None) -> Claimed:
         """Claim the key that comes next for the entry; `look` does not show its refund.
 
-        Raises NotPaid, BadRequest, InFlight, and StripeFailed while the outcome is unknown.
+        Raises NotPaid, BadRequest, InFlight, and GatewayFailed while the outcome is unknown.
         """
         self._polling.check_time_to_send()
         if entry is None:
             return self._claim_first(look)
         if entry.state == "made":
             # It was made, so it must never be sent again, whatever the list shows now.
-            raise StripeFailed("The gateway does not show a refund that it made.")
+            raise GatewayFailed("The gateway does not show a refund that it made.")
         if entry.state == "rejected":
             return self._ask_again(look, entry)
         return self._take_over(look, entry)

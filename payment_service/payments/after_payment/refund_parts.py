@@ -6,7 +6,7 @@ import math
 
 from msgspec import Struct
 
-from payment_service.errors import PaymentError, StripeFailed
+from payment_service.errors import GatewayFailed, PaymentError
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
 from payment_service.gateways.refund import Refund
 from payment_service.payments.record import transitions
@@ -67,9 +67,9 @@ def may_appear(entry: RefundEntry, now: float) -> bool:
     return now - ended < LATEST_ARRIVAL_SECONDS
 
 
-def unknown(cause: PaymentError | None = None) -> StripeFailed:
+def unknown(cause: PaymentError | None = None) -> GatewayFailed:
     """Return the error for a refund whose outcome is not known yet."""
-    return StripeFailed(
+    return GatewayFailed(
         "The outcome of this refund is not known yet. Send the same request again: it will not be "
         "refunded twice.",
         request_id=cause.request_id if cause else None,

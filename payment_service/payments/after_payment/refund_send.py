@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from payment_service.errors import InFlight, PaymentError, Refused, StripeFailed
+from payment_service.errors import GatewayFailed, InFlight, PaymentError, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.outcome import Declined, Failed, KeyMisused, Refunded, Unclear
 from payment_service.payments.after_payment.entry_lease import EntryLease
@@ -97,7 +97,7 @@ def _unknown(cause: PaymentError) -> PaymentError:
     """
     if not isinstance(cause, Refused):
         return cause
-    return StripeFailed(
+    return GatewayFailed(
         "The outcome of this refund is not known yet. Send the same request again.",
         request_id=cause.request_id,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payment_service.errors import NoLongerOpen, StripeFailed
+from payment_service.errors import GatewayFailed, NoLongerOpen
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
@@ -47,5 +47,5 @@ def _cancel(gateway: Gateway, known: Intent, reason: str, deadline: Deadline) ->
     if intent.status in TAKEN:
         raise NoLongerOpen(intent.status)
     if intent.status != CANCELED:
-        raise StripeFailed("Stripe did not cancel this order's PaymentIntent.")
+        raise GatewayFailed("Stripe did not cancel this order's PaymentIntent.")
     return intent

@@ -24,7 +24,7 @@ from payment_service.payments.context import Context
 from payment_service.payments.creation.gated_attempt import GatedAttempt
 from payment_service.payments.creation.owned_record import raise_if_ours
 from payment_service.payments.creation.resolve import is_unknown
-from payment_service.payments.creation.states import Claimed, Created, GatewayFailed
+from payment_service.payments.creation.states import AttemptUnknown, Claimed, Created
 from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import gated_transitions, transitions
 from payment_service.payments.record.gated_transitions import PROCESSING
@@ -144,6 +144,6 @@ def _carry_out(context: Context, claimed: Claimed, deadline: Deadline) -> Intent
     end = GatedAttempt(context, wanted, claimed, deadline).carry_out()
     if isinstance(end, Created):
         return end.intent
-    if isinstance(end, GatewayFailed):
+    if isinstance(end, AttemptUnknown):
         raise_if_ours(context, wanted, end, deadline)
     raise RecordChanged

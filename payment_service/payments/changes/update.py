@@ -16,10 +16,10 @@ import hashlib
 from msgspec.structs import replace
 
 from payment_service.errors import (
+    GatewayFailed,
     InFlight,
     NoLongerOpen,
     PaymentError,
-    StripeFailed,
 )
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
@@ -267,6 +267,6 @@ def _first_no(outcome: Outcome) -> bool:
 
 def _failed_for_now(outcome: Outcome) -> PaymentError:
     assert not isinstance(outcome, Made)
-    return StripeFailed(
+    return GatewayFailed(
         "Stripe did not apply the update; send it again.", request_id=outcome.error.request_id
     )

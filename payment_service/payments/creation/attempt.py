@@ -22,8 +22,8 @@ from payment_service.payments.creation.owned_record import OwnedRecord
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
+    AttemptUnknown,
     Claimed,
-    GatewayFailed,
     LookAgain,
 )
 from payment_service.payments.idempotency_key import idempotency_key
@@ -88,13 +88,13 @@ class Attempt:
         try:
             end = self._carry_out()
         except _LookUpFailedError as failed:
-            end = GatewayFailed(self._record, failed.error, failed.saved_5xx)
+            end = AttemptUnknown(self._record, failed.error, failed.saved_5xx)
         except _MovedError as elsewhere:
             end = self._adopt_moved(elsewhere.named, elsewhere.found)
         finally:
             leases.drop(self._own)
         # A renewal after the attempt's end may have written a newer version.
-        if isinstance(end, AttemptOver | GatewayFailed):
+        if isinstance(end, AttemptOver | AttemptUnknown):
             return replace(end, record=self._record)
         return end
 
@@ -246,7 +246,7 @@ class Attempt:
         """Rule 8: nothing is final. Within this request we can only recover from a saved 5xx."""
         # A 500 to a takeover's send may be a replay of a saved one that is not marked as a replay.
         if not unclear.saved_5xx and not (self._inherited and unclear.answered_500):
-            return GatewayFailed(self._record, unclear.error)
+            return AttemptUnknown(self._record, unclear.error)
         since = self._began_at if unclear.of_this_call else None
         end = self._look_up(unclear.error, since=since)
         # Rule 3: a 5xx saved before this request is not one of this request's failures.

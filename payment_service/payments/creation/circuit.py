@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payment_service.errors import StripeFailed
+from payment_service.errors import GatewayFailed
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.outcome import GatedOutcome, Unclear
 from payment_service.payments.context import Context
@@ -18,7 +18,7 @@ def note_outcome(context: Context, gateway: GatewayFacts, outcome: GatedOutcome)
         return
     failed = (
         isinstance(outcome, Unclear)
-        and isinstance(outcome.error, StripeFailed)
+        and isinstance(outcome.error, GatewayFailed)
         and not outcome.from_before
     )
     context.failover.circuits.note(gateway.name, failed=failed)

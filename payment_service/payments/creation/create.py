@@ -5,7 +5,7 @@
              ├ ASK_AGAIN ┼→ Claimed: attempt and gated_attempt send, look up and record it
              ├ BEGIN_NEXT┘  ─→ Created       the answer
              │                 AttemptOver   begin the next one
-             │                 GatewayFailed pass the order over, or release it and raise
+             │                 AttemptUnknown pass the order over, or release it and raise
              │                 LookAgain     read the record
              ├ SERVE       fetch the recorded payment
              └ REFUSE      other parameters
@@ -21,12 +21,12 @@ from msgspec.structs import replace
 
 from payment_service.errors import (
     GatewayNotAccepted,
+    GatewayUnreachable,
     Misconfigured,
     NoLongerOpen,
     OrderReused,
     PaymentError,
     Refused,
-    StripeUnreachable,
 )
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
@@ -40,9 +40,9 @@ from payment_service.payments.creation.recorded_intent import find_recorded
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
+    AttemptUnknown,
     Claimed,
     Created,
-    GatewayFailed,
     LookAgain,
 )
 from payment_service.payments.gated.complete import check_paid_before
@@ -99,7 +99,7 @@ class _Creation:
                 case AttemptOver(record, failed):
                     # Health decides where an order begins; this one is at its gateway (rule 20).
                     state = self._begin_next(record, failed, ignore_circuit=True)
-                case GatewayFailed():
+                case AttemptUnknown():
                     state = self._pass_over(state)
                 case LookAgain():
                     state = self._records.read(self._wanted.order) or self._claim()
@@ -146,7 +146,7 @@ class _Creation:
         """
         deadline = self._deadline.at_most(LEAVE_SECONDS)
         end = GatedAttempt(self._context, self._wanted, claimed, deadline).carry_out()
-        if isinstance(end, AttemptOver | GatewayFailed):
+        if isinstance(end, AttemptOver | AttemptUnknown):
             return self._begin_next(end.record)
         return end
 
@@ -160,7 +160,7 @@ class _Creation:
         """Whether this request can leave the second gateway, from which it got no answer."""
         return self._passed_over is None and switching.begins_open(self._context, self._wanted)
 
-    def _pass_over(self, failed: GatewayFailed) -> Claimed | GatewayFailed | LookAgain:
+    def _pass_over(self, failed: AttemptUnknown) -> Claimed | AttemptUnknown | LookAgain:
         """Rules 15 and 16: one compare-and-set takes our pending order to the second gateway.
 
         An attempt at the second one that an earlier request began, and that is without an answer
@@ -218,7 +218,7 @@ class _Creation:
             check_paid_before(self._context, record, self._deadline)
         return LookAgain()
 
-    def _wait(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+    def _wait(self, record: OrderRecord) -> Claimed | AttemptUnknown | LookAgain:
         """Rule 7: poll the store with back-off while another owner renews its lease.
 
         Rule 5: take over if it did not for the whole time of a lease. Stop when too little time is
@@ -235,7 +235,7 @@ class _Creation:
         self._context.report("waited", record, seconds=waited)
         return LookAgain()
 
-    def _take_over(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+    def _take_over(self, record: OrderRecord) -> Claimed | AttemptUnknown | LookAgain:
         """Rule 2: go on with the attempt as it is.
 
         But nothing is out of a pending attempt (rules 14 and 15), so one at a gated gateway may be
@@ -249,14 +249,14 @@ class _Creation:
             # Its outcome would be of no use to this request, and the record stays as it is.
             self._check_accepted(record.sent.gateway)
         if elsewhere is not None and not switching.lets_through(self._context):
-            self._passed_over = StripeUnreachable("Stripe has not answered the last requests.")
+            self._passed_over = GatewayUnreachable("Stripe has not answered the last requests.")
             lease = self._context.lease()
             mine = switching.next_attempt(self._context, record, elsewhere, lease, "circuit_open")
             return self._claims.take(record, mine)
         mine = transitions.taken_over(record, self._context.lease())
         return self._claims.take(record, mine, inherited=True)
 
-    def _begin_to_leave(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+    def _begin_to_leave(self, record: OrderRecord) -> Claimed | AttemptUnknown | LookAgain:
         """Take a gated attempt over to send its key again before it is left (rule 14).
 
         A store that went back may have lost that the shopper has paid it. If the gateway has
@@ -275,7 +275,7 @@ class _Creation:
         *,
         wanted: Wanted | None = None,
         ignore_circuit: bool = False,
-    ) -> Claimed | GatewayFailed | LookAgain:
+    ) -> Claimed | AttemptUnknown | LookAgain:
         """Rule 3: begin the next attempt. The caller has checked that the current one is over.
 
         `failed`: the saved 5xx that ended it in this request. `wanted`: the request at the gateway
@@ -285,7 +285,7 @@ class _Creation:
         if failed is not None:
             self._failed_attempts.add(record.attempt)
             if len(self._failed_attempts) >= MAX_FAILED_ATTEMPTS_PER_REQUEST:
-                return GatewayFailed(record, failed, saved_5xx=True)
+                return AttemptUnknown(record, failed, saved_5xx=True)
         if self._attempts >= MAX_ATTEMPTS_PER_REQUEST:
             self._claims.give_up(
                 record, failed, "This order went through many attempts; ask again."
@@ -305,7 +305,7 @@ class _Creation:
         is_over = record.payment_status == CANCELED and not transitions.is_gone(record)
         return bool(self._context.gated) and is_over and not self._context.is_gated(record)
 
-    def _begin_after(self, record: OrderRecord) -> Claimed | GatewayFailed | LookAgain:
+    def _begin_after(self, record: OrderRecord) -> Claimed | AttemptUnknown | LookAgain:
         """Begin the attempt after a canceled one, unless a mark says that it is paid (rule 22).
 
         Without the open gateway's answer the next attempt begins at the other one, or not at all.
@@ -333,7 +333,7 @@ class _Creation:
         except RecordChanged:
             return True
 
-    def _serve(self, record: OrderRecord) -> Created | Claimed | GatewayFailed | LookAgain:
+    def _serve(self, record: OrderRecord) -> Created | Claimed | AttemptUnknown | LookAgain:
         """Return the current recorded payment, or begin the next attempt if it is canceled.
 
         The latter is rule 3. Silence is never taken for a cancellation (rule 15).

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from payment_service.errors import AlreadyPaid, PaymentError, Refused, StripeFailed
+from payment_service.errors import AlreadyPaid, GatewayFailed, PaymentError, Refused
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
@@ -20,9 +20,9 @@ from payment_service.payments.creation.owned_record import OwnedRecord
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
+    AttemptUnknown,
     Claimed,
     Created,
-    GatewayFailed,
     LookAgain,
 )
 from payment_service.payments.gated.shop_events import with_event
@@ -62,7 +62,7 @@ class GatedAttempt:
         finally:
             leases.drop(self._own)
         # A renewal after the attempt's end may have written a newer version.
-        if isinstance(end, AttemptOver | GatewayFailed):
+        if isinstance(end, AttemptOver | AttemptUnknown):
             return replace(end, record=self._own.record)
         return end
 
@@ -83,7 +83,7 @@ class GatedAttempt:
             case PaidBefore(refused):
                 raise self._paid_before(refused) from refused
             case KeyMisused(error) | Unclear(error):
-                return GatewayFailed(self._own.record, error)
+                return AttemptUnknown(self._own.record, error)
 
     def _leave(self, made: Intent) -> AttemptResult:
         """Record a payment that the shopper has approved: a lost version has given it out.
@@ -95,9 +95,9 @@ class GatedAttempt:
             # The answer may be a saved one.
             found = self._gateway.retrieve(made.id, self._sent, self._deadline)
         except PaymentError as failed:
-            return GatewayFailed(record, failed)
+            return AttemptUnknown(record, failed)
         except NoSuchIntent:
-            return GatewayFailed(record, StripeFailed("The gateway does not show what it made."))
+            return AttemptUnknown(record, GatewayFailed("The gateway does not show what it made."))
         if found.status == gated_transitions.NEEDS_SHOPPER:
             return AttemptOver(record)
         return self._made(found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from payment_service.errors import Misconfigured, PaymentError, StripeUnreachable
+from payment_service.errors import GatewayUnreachable, Misconfigured, PaymentError
 from payment_service.gateways.contract import NamedPayment
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import TAKEN, Intent
@@ -25,7 +25,7 @@ def find_moved(
 ) -> NamedPayment | None:
     """Return the payment that the mark of one of these names, if its gateway has taken the money.
 
-    Raises StripeUnreachable if that gateway does not show it: the order is probably paid, so no
+    Raises GatewayUnreachable if that gateway does not show it: the order is probably paid, so no
     payment may be made. Raises Misconfigured if it is not configured here.
     """
     marks = {mark for each in found if (mark := witness.named_by(each, record)) is not None}
@@ -42,7 +42,7 @@ def _read(
     gateway, title = context.gated.get(name), GATEWAY_TITLES[name]
     if gateway is None:
         raise Misconfigured(f"This order moved to {title}, which is not configured here.")
-    silent = StripeUnreachable(
+    silent = GatewayUnreachable(
         f"This order moved to {title}, which does not show its payment; ask again.",
         code=f"{name}_unreachable",
     )

@@ -9,7 +9,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable
 
-from payment_service.errors import PaymentError, StoreDown, StripeFailed
+from payment_service.errors import GatewayFailed, PaymentError, StoreDown
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
@@ -20,8 +20,8 @@ from payment_service.payments.creation.cancellation import cancel_and_check
 from payment_service.payments.creation.states import (
     AttemptOver,
     AttemptResult,
+    AttemptUnknown,
     Created,
-    GatewayFailed,
     LookAgain,
 )
 from payment_service.payments.observer import What
@@ -191,7 +191,7 @@ class OwnedRecord:
             if not self._is_still_ours():
                 return False
             if not self.cancel(stray):
-                changed = StripeFailed("A PaymentIntent of this order could not be canceled.")
+                changed = GatewayFailed("A PaymentIntent of this order could not be canceled.")
                 # The key's answer would not show the stray's new status: force a look-up.
                 if self.release(changed, saved_5xx=True):
                     raise changed
@@ -245,7 +245,7 @@ class OwnedRecord:
 def raise_if_ours(
     context: Context,
     wanted: Wanted,
-    failed: GatewayFailed,
+    failed: AttemptUnknown,
     deadline: Deadline,
     first: PaymentError | None = None,
 ) -> None:

@@ -11,7 +11,7 @@ from payment_service.payments.context import Context
 from payment_service.payments.creation.attempt import Attempt
 from payment_service.payments.creation.gated_attempt import GatedAttempt
 from payment_service.payments.creation.owned_record import raise_if_ours
-from payment_service.payments.creation.states import AttemptOver, Claimed, GatewayFailed
+from payment_service.payments.creation.states import AttemptOver, AttemptUnknown, Claimed
 from payment_service.payments.gated.complete import check_paid_before
 from payment_service.payments.record import transitions
 from payment_service.payments.record.order_record import OrderRecord
@@ -66,7 +66,7 @@ def resolve(context: Context, record: OrderRecord, deadline: Deadline) -> OrderR
     attempt = Attempt(context, wanted, claimed, gateway_deadline)
     with suppress(Refused):
         end = attempt.carry_out()
-        if isinstance(end, GatewayFailed):
+        if isinstance(end, AttemptUnknown):
             raise_if_ours(context, wanted, end, gateway_deadline)
         if isinstance(end, AttemptOver):
             _close(context, end.record, in_doubt=True)
@@ -85,7 +85,7 @@ def _resolve_gated(context: Context, record: OrderRecord, deadline: Deadline) ->
     claimed = Claimed(mine, inherited=True, leased_at=leased_at, leaving=True)
     deadline = deadline.earlier(context.timing.store)
     end = GatedAttempt(context, wanted, claimed, deadline).carry_out()
-    if isinstance(end, GatewayFailed):
+    if isinstance(end, AttemptUnknown):
         raise_if_ours(context, wanted, end, deadline)
     if isinstance(end, AttemptOver):
         _close(context, end.record)

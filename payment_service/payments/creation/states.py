@@ -46,7 +46,7 @@ class AttemptOver(Struct, frozen=True):
     failed: PaymentError | None = None
 
 
-class GatewayFailed(Struct, frozen=True):
+class AttemptUnknown(Struct, frozen=True):
     """The gateway left the attempt unknown, and it is ours: release it, or pass the order over.
 
     `saved_5xx`: a look-up must come before the attempt's key is sent again.
@@ -61,4 +61,4 @@ class LookAgain(Struct, frozen=True):
     """The record may have changed: read it, and continue from there."""
 
 
-AttemptResult = Created | AttemptOver | GatewayFailed | LookAgain
+AttemptResult = Created | AttemptOver | AttemptUnknown | LookAgain

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from msgspec.structs import replace
 
-from payment_service.errors import AlreadyPaid, InFlight, PaymentError, Refused, StripeFailed
+from payment_service.errors import AlreadyPaid, GatewayFailed, InFlight, PaymentError, Refused
 from payment_service.gateways.capture_outcome import (
     AccountRefused,
     Captured,
@@ -230,7 +230,7 @@ class Capturing:
         if not isinstance(error, Refused):
             raise error
         # A rejection that tells nothing: the same request may succeed.
-        raise StripeFailed(
+        raise GatewayFailed(
             "The outcome of this order's capture is not known yet; ask again.",
             request_id=error.request_id,
         ) from error

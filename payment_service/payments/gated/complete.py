@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from payment_service.errors import AlreadyPaid, InFlight, PaymentError, StripeFailed
+from payment_service.errors import AlreadyPaid, GatewayFailed, InFlight, PaymentError
 from payment_service.gateways.contract import GatedGateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, Intent
@@ -178,7 +178,7 @@ class _Completion:
         if gated_transitions.is_stuck(record, now):
             context.report("capture_stuck", record, **gated_transitions.facts_of(record))
         if self._capture and gated_transitions.is_in_doubt(record, now):
-            raise StripeFailed("The outcome of this order's capture is not known yet.")
+            raise GatewayFailed("The outcome of this order's capture is not known yet.")
         return record, last_known(record)
 
     def _wait(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payment_service.errors import PaymentError, StripeUnreachable
+from payment_service.errors import GatewayUnreachable, PaymentError
 from payment_service.gateways.contract import Gateway, NamedPayment
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
@@ -30,7 +30,7 @@ class Elsewhere:
         Cancel every other payment of the order there, each after the record names it as ending
         (rule 4). If a gateway does not answer what it has, the capture waits or goes on, as the
         settings say. It waits for a payment that the gateway shows and that cannot be canceled.
-        Raises StripeUnreachable if it waits, or if a mark names a payment that its gateway does
+        Raises GatewayUnreachable if it waits, or if a mark names a payment that its gateway does
         not show (rule 22), and RecordChanged.
         """
         for gateway in (self._context.gateway, *self._context.other_gateways.values()):
@@ -129,8 +129,8 @@ class Elsewhere:
         self.record = after
 
 
-def _waiting() -> StripeUnreachable:
-    return StripeUnreachable(
+def _waiting() -> GatewayUnreachable:
+    return GatewayUnreachable(
         "The payment is approved. It is captured once the first gateway has answered what it has "
         "of this order, and has canceled it; ask again."
     )

@@ -20,7 +20,7 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
-from payment_service.errors import PaymentError, StripeFailed
+from payment_service.errors import GatewayFailed, PaymentError
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, TAKEN, Intent
 from payment_service.gateways.order_metadata import order_named_in
@@ -172,7 +172,7 @@ class Reconciler:
     def _would_resolve(self, record: OrderRecord) -> None:
         check_served(self._context, record.order)
         if self._context.is_gated(record):
-            raise StripeFailed("Run without --dry-run to ask its gateway and settle it.")
+            raise GatewayFailed("Run without --dry-run to ask its gateway and settle it.")
         gateway = self._context.gateway_of(record)
         since = transitions.earliest_use(record, gateway.facts)
         sent_until = transitions.sends_ended_at(record, self._context.timing.lock)
@@ -180,7 +180,9 @@ class Reconciler:
         adoption = choose(found, record.sent.params)
         self.tally.canceled += len(adoption.strays)
         if adoption.chosen is None:
-            raise StripeFailed("No payment of it is found yet: run without --dry-run to settle it.")
+            raise GatewayFailed(
+                "No payment of it is found yet: run without --dry-run to settle it."
+            )
         self.tally.adopted += 1
 
     # Stripe's list.
@@ -332,7 +334,7 @@ class Reconciler:
         self.tally.lapsing += found.lapsing
         self.tally.money_unknown += found.unknown
         if found.unknown:
-            raise StripeFailed("A refund or a capture has an unknown outcome.")
+            raise GatewayFailed("A refund or a capture has an unknown outcome.")
 
     def _may_move(self, since: float, record: KeyRecord) -> bool:
         """Whether to parse the record.

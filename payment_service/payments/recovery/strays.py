@@ -6,7 +6,7 @@ asks each one's own gateway (rule 13).
 
 from __future__ import annotations
 
-from payment_service.errors import InFlight, StripeFailed
+from payment_service.errors import GatewayFailed, InFlight
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import CANCELED, TAKEN, Intent
@@ -78,7 +78,7 @@ class _Settlement:
         if after.intent.status == CANCELED:
             return GONE
         if after.intent.status not in TAKEN:
-            raise StripeFailed("Stripe did not cancel a PaymentIntent that is not the order's.")
+            raise GatewayFailed("Stripe did not cancel a PaymentIntent that is not the order's.")
         return self._settle_paid(record, after.intent)
 
     def _settle_paid(self, record: OrderRecord, paid: Intent) -> str:

@@ -10,7 +10,7 @@ import pytest
 from _pytest.outcomes import Failed
 from msgspec.structs import replace
 
-from payment_service.errors import PaymentError, Refused, StripeFailed
+from payment_service.errors import GatewayFailed, PaymentError, Refused
 from payment_service.gateways.capture_outcome import (
     Captured,
     CaptureOver,
@@ -62,7 +62,7 @@ class UnclearIsRefused(Broken):
 class RefusedIsUnclear(Broken):
     def create(self, sent: Any, key: str, deadline: Any) -> Any:
         outcome: Outcome = self.inner.create(sent, key, deadline)
-        unclear = Unclear(StripeFailed("failed"), saved_5xx=False)
+        unclear = Unclear(GatewayFailed("failed"), saved_5xx=False)
         return unclear if isinstance(outcome, Declined) else outcome
 
 
@@ -93,7 +93,7 @@ class RefusesTheUnknown(Broken):
         try:
             return self.inner.retrieve(intent_id, deadline)
         except NoSuchIntent as unknown:
-            raise StripeFailed("failed") from unknown
+            raise GatewayFailed("failed") from unknown
 
 
 class TakesFailuresForMissing(Broken):

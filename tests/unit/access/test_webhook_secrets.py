@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from payment_service.access.clients import Client, Clients
 from payment_service.access.webhook_secrets import MAX_TRIED, WebhookSecrets
-from payment_service.errors import BadRequest, StripeUnreachable
+from payment_service.errors import BadRequest, GatewayUnreachable
 from payment_service.gateways.stripe import webhook
 from payment_service.gateways.stripe.webhook import Hint, read_event
 from payment_service.schema.secret import Secret
@@ -264,7 +264,7 @@ class SilentGateway(FakePayments):
         return self
 
     def apply(self, _: object) -> str:
-        raise StripeUnreachable("PayPal did not answer.", code="paypal_unreachable")
+        raise GatewayUnreachable("PayPal did not answer.", code="paypal_unreachable")
 
 
 def test_signed_events_of_an_outage_are_no_forgeries() -> None:

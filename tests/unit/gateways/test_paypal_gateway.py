@@ -10,13 +10,13 @@ import pytest
 
 from payment_service.errors import (
     CardRefused,
+    GatewayFailed,
+    GatewayUnreachable,
     InFlight,
     Misconfigured,
     PaymentError,
     RateLimited,
     Refused,
-    StripeFailed,
-    StripeUnreachable,
 )
 from payment_service.gateways.capture_outcome import (
     AccountRefused,
@@ -121,16 +121,16 @@ def test_the_link_of_a_minimal_answer_is_kept() -> None:
 @pytest.mark.parametrize(
     ("kind", "error", "sends"),
     [
-        ("lost_before", StripeUnreachable, 3),
-        ("lost_after", StripeUnreachable, 3),
-        ("error_500_without_object", StripeFailed, 3),
-        ("error_503", StripeFailed, 3),
-        ("html", StripeFailed, 3),
-        ("empty_object", StripeFailed, 3),
+        ("lost_before", GatewayUnreachable, 3),
+        ("lost_after", GatewayUnreachable, 3),
+        ("error_500_without_object", GatewayFailed, 3),
+        ("error_503", GatewayFailed, 3),
+        ("html", GatewayFailed, 3),
+        ("empty_object", GatewayFailed, 3),
         ("key_in_use", InFlight, 3),
         ("rate_limited", RateLimited, 3),
         ("forbidden", Misconfigured, 1),
-        ("request_timeout_408", StripeFailed, 3),
+        ("request_timeout_408", GatewayFailed, 3),
     ],
 )
 def test_a_failed_creation_is_unclear(kind: str, error: type[PaymentError], sends: int) -> None:
@@ -207,8 +207,8 @@ def test_an_unreachable_token_endpoint_sends_nothing() -> None:
     outcome = flow.capture(order_id)
     assert isinstance(outcome, CaptureUnclear)
     assert outcome.nothing_sent
-    assert isinstance(outcome.error, StripeUnreachable)
-    with pytest.raises(StripeUnreachable):
+    assert isinstance(outcome.error, GatewayUnreachable)
+    with pytest.raises(GatewayUnreachable):
         flow.retrieve(order_id)
     assert flow.captured() == []
 
@@ -233,9 +233,9 @@ def test_an_unknown_order_is_no_such_payment() -> None:
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
-        ("error_503", StripeFailed),
-        ("html", StripeFailed),
-        ("lost_before", StripeUnreachable),
+        ("error_503", GatewayFailed),
+        ("html", GatewayFailed),
+        ("lost_before", GatewayUnreachable),
         ("rate_limited", RateLimited),
         ("forbidden", Misconfigured),
     ],
@@ -285,8 +285,8 @@ def test_a_capture_that_did_nothing_is_sent_again(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
-        ("lost_before", StripeUnreachable),
-        ("error_503", StripeFailed),
+        ("lost_before", GatewayUnreachable),
+        ("error_503", GatewayFailed),
         ("rate_limited", RateLimited),
         ("key_in_use", InFlight),
         ("unauthorized", Misconfigured),
@@ -533,7 +533,7 @@ def test_a_missing_order_after_a_silent_capture_is_unclear(read: Any) -> None:
 
 
 def test_a_404_of_another_server_is_no_missing_order() -> None:
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         scripted(read=HTML).retrieve("8FK5")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service.errors import StripeFailed
+from payment_service.errors import GatewayFailed
 from payment_service.gateways.contract import PaymentMoney
 from payment_service.gateways.outcome import Declined, Refunded, Unclear
 from payment_service.gateways.paypal.events import payment_event
@@ -276,7 +276,7 @@ def test_a_minimal_answer_that_the_order_does_not_show_is_unclear() -> None:
 def test_a_list_that_paypal_refuses_is_no_empty_one() -> None:
     flow = Paid()
     flow.sandbox.orders.clear()
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         flow.money.list_refunds(flow.order_id, flow.soon())
     assert flow.money.list_disputes(flow.order_id, flow.soon()) == []
 

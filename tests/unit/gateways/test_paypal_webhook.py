@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from payment_service.errors import BadRequest, StripeUnreachable
+from payment_service.errors import BadRequest, GatewayUnreachable
 from payment_service.gateways.event import PaymentEvent
 from payment_service.gateways.paypal.certificates import MOST_WAITING, Certificates
 from payment_service.gateways.paypal.events import payment_event
@@ -258,7 +258,7 @@ def test_few_certificates_are_kept() -> None:
 )
 def test_a_certificate_that_does_not_come_is_asked_for_again(answer: Any) -> None:
     server = CertificateServer(answer)
-    with pytest.raises(StripeUnreachable) as raised:
+    with pytest.raises(GatewayUnreachable) as raised:
         read(signed(), server=server)
     assert raised.value.code == "paypal_unreachable"
     server.answer = Response(200, {}, certificate())
@@ -286,7 +286,7 @@ def test_a_certificate_that_hangs_holds_few_threads() -> None:
         try:
             read_event(BODY, signed(), [WEBHOOK_ID], certificates, livemode=False)
             ended.put("read")
-        except StripeUnreachable as error:
+        except GatewayUnreachable as error:
             ended.put(error.code)
 
     threads = [threading.Thread(target=deliver) for _ in range(MOST_WAITING + 10)]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service.errors import StripeFailed
+from payment_service.errors import GatewayFailed
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.retry import RetryPolicy
 from payment_service.gateways.stripe.gateway import StripeGateway
@@ -86,7 +86,7 @@ def test_find_misses_none_among_a_thousand(crowd: Crowd) -> None:
 @pytest.mark.parametrize("skip", [0, PAGES_IN_TURN, PAGES_IN_TURN + 3])
 def test_unanswered_page_does_not_prove_absence(crowd: Crowd, skip: int) -> None:
     crowd.sandbox.faults.order(FaultOrder("error_503", LIST, skip=skip, count=None))
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         crowd.find()
 
 
@@ -130,7 +130,7 @@ def test_failed_slice_hides_nothing_when_no_thread_can_start(
 ) -> None:
     def submit(_: object, run: Callable[..., object], *slice_: object) -> None:
         crowd.sandbox.faults.order(FaultOrder("error_503", LIST, count=None))
-        with suppress(StripeFailed):
+        with suppress(GatewayFailed):
             run(*slice_)
         crowd.sandbox.faults.clear()
         raise RuntimeError("can't start new thread")

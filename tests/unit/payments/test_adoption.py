@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from payment_service.errors import OrderReused, StripeFailed
+from payment_service.errors import GatewayFailed, OrderReused
 from payment_service.payments.record.transitions import LOST_FINGERPRINT
 from tests.support.flow_bench import FlowBench
 
@@ -43,7 +43,7 @@ def test_late_intent_with_another_capture_method_is_canceled(
     """The object of the first request's 500 appears while the second request is at work."""
     bench.break_creation("late_object", count=1, seconds=20)
     bench.break_creation("error_500_without_object", count=2)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask(**first)
     assert bench.payable() == []
     bench.break_creation("error_500_without_object", count=2)
@@ -54,7 +54,7 @@ def test_late_intent_with_another_capture_method_is_canceled(
         bench.now += 20 if next(answers) == 4 else 0
 
     bench.on_answer = appears
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask(**then)
     assert (len(bench.made()), bench.payable()) == (1, [])
     now = bench.ask(**then).intent

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from payment_service.errors import NoLongerOpen, NotFound, StripeFailed
+from payment_service.errors import GatewayFailed, NoLongerOpen, NotFound
 from payment_service.payments.request.existing_order import OrderRequest
 from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
@@ -60,7 +60,7 @@ def test_next_request_resolves_a_lost_answer(bench: AfterBench, kind: str) -> No
     bench.ask()
     path = Match(method="POST", path="/v1/payment_intents/")
     bench.sandbox.faults.order(FaultOrder(kind, path, count=3))
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.cancel()
     assert bench.cancel().status == "canceled"
     assert bench.payable() == []
@@ -68,7 +68,7 @@ def test_next_request_resolves_a_lost_answer(bench: AfterBench, kind: str) -> No
 
 def test_unknown_order_is_resolved_and_canceled(bench: AfterBench) -> None:
     bench.break_creation("lost_after", count=3)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     assert bench.cancel().status == "canceled"
     assert bench.payable() == []
@@ -138,7 +138,7 @@ def test_status_without_a_payment_intent_says_so(bench: AfterBench) -> None:
     with pytest.raises(NotFound):
         bench.orders.status(request)
     bench.break_creation("lost_after", count=3)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     assert bench.orders.status(request).status == "unknown"
 

@@ -10,12 +10,12 @@ import pytest
 from payment_service.errors import (
     AlreadyCaptured,
     BadRequest,
+    GatewayFailed,
     InFlight,
     NotAuthorized,
     NotFound,
     PaymentError,
     Refused,
-    StripeFailed,
 )
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from sandbox.faults import FaultOrder, Match
@@ -233,7 +233,7 @@ def test_of_two_amounts_one_is_captured(bench: AfterBench, step: int) -> None:
     won = {each.amount_captured for each in outcomes if not isinstance(each, PaymentError)}
     lost = [each for each in outcomes if isinstance(each, PaymentError)]
     assert won <= {received(bench)} <= {500, 700}
-    assert {type(each) for each in lost} <= {AlreadyCaptured, InFlight, StripeFailed}
+    assert {type(each) for each in lost} <= {AlreadyCaptured, InFlight, GatewayFailed}
     assert lost
     bench.now += 60
     assert bench.capture(received(bench)).replayed

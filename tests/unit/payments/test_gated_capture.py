@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from payment_service.errors import (
     AlreadyPaid,
+    GatewayFailed,
     InFlight,
     Misconfigured,
     PaymentError,
     Refused,
-    StripeFailed,
 )
 from payment_service.gateways.capture_outcome import (
     AccountRefused,
@@ -181,12 +181,12 @@ def test_payment_that_lapses_under_a_fresh_claim_is_over(bench: GatedBench) -> N
 def test_missing_payment_stays_unknown_after_an_unresolved_capture(bench: GatedBench) -> None:
     payment_id = bench.approved()
     bench.break_captures("lost_before", count=None)
-    assert isinstance(bench.tried(), StripeFailed)
+    assert isinstance(bench.tried(), GatewayFailed)
     bench.paypal.faults.clear()
     bench.paypal.orders.pop(payment_id)
     for seconds in (1.0, 25 * HOUR):
         bench.now += seconds
-        assert isinstance(bench.tried(), StripeFailed)
+        assert isinstance(bench.tried(), GatewayFailed)
         assert (bench.status(), bench.claim().sent) == ("processing", True)
     assert "capture_stuck" in bench.whats()
 
@@ -257,7 +257,7 @@ def test_refusal_as_a_duplicate_tells_nothing_about_an_earlier_send_of_the_call(
     payment_id = bench.approved()
     bench.break_captures("lost_before", count=1)
     bench.paypal.orders[payment_id].plan = "DUPLICATE_INVOICE_ID"
-    assert isinstance(bench.tried(), StripeFailed)
+    assert isinstance(bench.tried(), GatewayFailed)
     assert (bench.claim().sent, bench.record().follow_up.paid_before) == (True, False)
 
 
@@ -267,7 +267,7 @@ def test_lost_answer_is_read_before_anything_is_sent_again(bench: GatedBench, ki
     bench.break_captures(kind, count=None)
     # Only the read before the capture arrives.
     with bench.meanwhile(STEPS.index("paypal send", 4), lambda: bench.break_reads("lost_before")):
-        assert isinstance(bench.tried(), StripeFailed)
+        assert isinstance(bench.tried(), GatewayFailed)
     claim = bench.claim()
     assert (bench.status(), claim.sent, claim.until <= bench.now) == ("processing", True, True)
     bench.paypal.faults.clear()
@@ -290,8 +290,8 @@ def test_capture_without_an_answer_is_sent_again(bench: GatedBench, kind: str) -
 
 def test_claim_without_a_send_is_taken_back(bench: GatedBench) -> None:
     bench.approved()
-    unclear = CaptureUnclear(StripeFailed("No token."), nothing_sent=True)
-    assert isinstance(bench.tried(scripted(bench, unclear)), StripeFailed)
+    unclear = CaptureUnclear(GatewayFailed("No token."), nothing_sent=True)
+    assert isinstance(bench.tried(scripted(bench, unclear)), GatewayFailed)
     assert (bench.status(), bench.claim().claimed_at) == ("requires_capture", None)
     assert bench.complete().status == "succeeded"
 
@@ -299,7 +299,7 @@ def test_claim_without_a_send_is_taken_back(bench: GatedBench) -> None:
 @pytest.mark.parametrize(
     "outcome",
     [
-        CaptureUnclear(StripeFailed("No token."), nothing_sent=True),
+        CaptureUnclear(GatewayFailed("No token."), nothing_sent=True),
         AccountRefused(Misconfigured("Not allowed.")),
         PaymentGone(Refused("Not found.")),
     ],
@@ -355,7 +355,7 @@ def test_gateway_that_does_not_answer_changes_nothing(bench: GatedBench) -> None
     bench.approved()
     before = bench.record()
     bench.break_reads("lost_before")
-    assert isinstance(bench.tried(), StripeFailed)
+    assert isinstance(bench.tried(), GatewayFailed)
     assert (bench.record(), bench.captures_sent()) == (before, 0)
 
 

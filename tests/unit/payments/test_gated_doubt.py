@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from payment_service.errors import Misconfigured, NoLongerOpen, PaymentError, Refused, StripeFailed
+from payment_service.errors import GatewayFailed, Misconfigured, NoLongerOpen, PaymentError, Refused
 from payment_service.gateways.capture_outcome import (
     AccountRefused,
     CaptureOutcome,
@@ -29,7 +29,7 @@ LATER = {
     "declined": PayerNeeded(Refused("No.", code="INSTRUMENT_DECLINED"), declined=True),
     "not approved": PayerNeeded(Refused("No."), declined=False),
     "account refused": AccountRefused(Misconfigured("Not allowed.")),
-    "no token": CaptureUnclear(StripeFailed("No token."), nothing_sent=True),
+    "no token": CaptureUnclear(GatewayFailed("No token."), nothing_sent=True),
 }
 
 
@@ -125,7 +125,7 @@ def test_payment_that_a_read_does_not_show_is_unknown_for_an_hour(bench: GatedBe
     payment_id = bench.approved()
     lose_send_of_former_claim(bench)
     hidden = forget(bench, payment_id)
-    assert isinstance(bench.tried(), StripeFailed)
+    assert isinstance(bench.tried(), GatewayFailed)
     assert is_processing(bench.cancel)
     assert bench.reconcile() == {"checked": 1, "unresolved": 1}
     bench.paypal.orders[payment_id] = hidden

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from payment_service.errors import StripeUnreachable
+from payment_service.errors import GatewayUnreachable
 from sandbox.faults import FaultOrder, Match
 from tests.support.gated_bench import HOUR, GatedBench
 
@@ -76,7 +76,7 @@ def test_capture_waits_for_the_first_gateway_where_the_store_forgets() -> None:
     bench = GatedBench(capture_waits=True)
     payment_id = switched(bench)
     bench.silence_stripe()
-    assert isinstance(bench.tried(), StripeUnreachable)
+    assert isinstance(bench.tried(), GatewayUnreachable)
     assert (bench.status(), bench.captures_sent()) == ("requires_capture", 0)
     assert bench.record().follow_up.approval_look == pytest.approx(bench.now + 60, abs=10)
     for _ in range(4):
@@ -107,7 +107,7 @@ def test_payment_that_is_shown_and_cannot_be_canceled_holds_up_the_capture(
     bench = GatedBench(capture_waits=capture_waits)
     payment_id = switched(bench)
     break_cancellations(bench, kind)
-    assert isinstance(bench.tried(), StripeUnreachable)
+    assert isinstance(bench.tried(), GatewayUnreachable)
     assert (bench.status(), bench.captures_sent()) == ("requires_capture", 0)
     assert bench.record().follow_up.ending == tuple(bench.payable())
     bench.heal_stripe()
@@ -180,7 +180,7 @@ def test_capture_waits_where_failover_is_off() -> None:
     bench = GatedBench()
     switched(bench)
     bench.silence_stripe()
-    assert isinstance(bench.tried(replace(bench.context, failover=None)), StripeUnreachable)
+    assert isinstance(bench.tried(replace(bench.context, failover=None)), GatewayUnreachable)
 
 
 def test_look_reaches_back_a_day_before_the_first_send(bench: GatedBench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from payment_service.errors import InFlight, StoreDown, StripeUnreachable
+from payment_service.errors import GatewayUnreachable, InFlight, StoreDown
 from payment_service.gateways.deadline import Deadline
 from payment_service.key_store.contract import KeyRecord, StoreUnavailable
 from payment_service.key_store.memory import MemoryStore
@@ -273,7 +273,7 @@ def test_unrecorded_answer_needs_a_lease_that_counts_suspended_time(
 @pytest.mark.parametrize("budget", [25.0, 8.5])
 def test_released_order_is_taken_over_at_once(bench: FlowBench, budget: float) -> None:
     bench.break_creation("lost_before", count=3)
-    with pytest.raises(StripeUnreachable):
+    with pytest.raises(GatewayUnreachable):
         bench.ask_within(budget)
     began = bench.now
     other = bench.another()
@@ -285,7 +285,7 @@ def test_released_order_is_taken_over_at_once(bench: FlowBench, budget: float) -
 
 def test_release_survives_a_later_history_entry(bench: FlowBench) -> None:
     bench.break_creation("lost_before", count=3)
-    with pytest.raises(StripeUnreachable):
+    with pytest.raises(GatewayUnreachable):
         bench.ask()
     held = bench.record()
     assert bench.records.replace(held, transitions.touched(held, bench.now, "other"))

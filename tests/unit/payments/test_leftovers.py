@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from payment_service.errors import InFlight, StripeFailed, StripeUnreachable
+from payment_service.errors import GatewayFailed, GatewayUnreachable, InFlight
 from payment_service.gateways.deadline import Deadline
 from payment_service.payments.record import gated_transitions
 from payment_service.payments.record.history import TWO_PAID
@@ -86,7 +86,7 @@ def test_leftover_is_canceled_while_paypal_is_unknown(bench: TwoGateways) -> Non
     """The client may never ask again. A pending attempt at PayPal has nothing at Stripe."""
     bench.silence_stripe("lost_after")
     bench.break_paypal("lost_before")
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     bench.heal_stripe()
     bench.now += 20
@@ -107,7 +107,7 @@ def test_order_that_returns_to_stripe_adopts_its_leftover(bench: TwoGateways) ->
     """Rule 3: a look-up comes first, because the record may have been rolled back."""
     bench.silence_stripe("lost_after")
     bench.break_paypal("lost_before")
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     bench.heal_stripe()
     (made,) = bench.payable()
@@ -120,7 +120,7 @@ def test_order_that_returns_to_stripe_adopts_its_leftover(bench: TwoGateways) ->
 def test_order_that_returns_to_stripe_adopts_no_ending_leftover(bench: TwoGateways) -> None:
     bench.silence_stripe("lost_after")
     bench.break_paypal("lost_before")
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     bench.heal_stripe()
     (made,) = bench.payable()
@@ -168,7 +168,7 @@ def test_paid_leftover_replaces_a_payment_that_is_not_captured(bench: TwoGateway
 def test_paid_leftover_of_an_unknown_attempt_is_adopted(bench: TwoGateways) -> None:
     bench.silence_stripe("lost_after")
     bench.break_paypal("lost_before")
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     bench.heal_stripe()
     (made,) = bench.payable()
@@ -235,7 +235,7 @@ def test_adoption_waits_while_paypal_does_not_answer(bench: TwoGateways) -> None
     bench.paypal.faults.order(FaultOrder("lost_before", Match(), count=None))
     stray = bench.context.gateway.retrieve(made, Deadline.after(25, lambda: bench.now))
     deadline = Deadline.after(25, lambda: bench.now)
-    with pytest.raises(StripeUnreachable):
+    with pytest.raises(GatewayUnreachable):
         settle_stray(bench.context, bench.record(), stray, deadline)
     assert bench.record().sent.gateway == "paypal"
 

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from payment_service.errors import (
     Changed,
+    GatewayFailed,
     Misconfigured,
     NoLongerOpen,
     NotFound,
     PaymentError,
-    StripeFailed,
 )
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.retry import RetryPolicy
@@ -212,7 +212,7 @@ def test_failed_next_attempt_is_resolved_by_the_next_request(bench: Bench) -> No
     first = bench.ask().intent.id
     bench.delete(first)
     bench.break_creation("error_500_without_object", count=None)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     bench.sandbox.faults.clear()
     bench.now += 60
@@ -227,7 +227,7 @@ def nothing(_: Bench) -> None:
 def lost_creation(bench: Bench) -> None:
     """Let Stripe create the order, and lose its answer."""
     bench.break_creation("lost_after", count=3)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     bench.now += 60
 
@@ -443,7 +443,7 @@ def test_live_search_that_names_an_unknown_intent_is_a_failure(live: LiveBench) 
     deadline = Deadline.after(5, lambda: live.now)
     with (
         live.meanwhile(1, lambda: live.delete(live.made()[0]["id"])),
-        pytest.raises(StripeFailed),
+        pytest.raises(GatewayFailed),
     ):
         live.context.gateway.find(live.order(), since, deadline, since)
 
@@ -486,7 +486,7 @@ def test_nothing_is_freed_without_a_recorded_intent(bench: Bench) -> None:
     with pytest.raises(NotFound):
         bench.free()
     bench.break_creation("lost_after", count=3)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     with pytest.raises(Changed):
         bench.free()
@@ -496,5 +496,5 @@ def test_nothing_is_freed_without_stripes_own_answer(bench: Bench) -> None:
     first = bench.ask().intent.id
     path = Match(method="GET", path=f"/v1/payment_intents/{first}")
     bench.sandbox.faults.order(FaultOrder("lost_before", path, count=None))
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.free()

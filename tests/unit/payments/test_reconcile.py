@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from payment_service.errors import StripeFailed
+from payment_service.errors import GatewayFailed
 from sandbox.faults import FaultOrder, Match
 from tests.support.after_bench import AfterBench
 
@@ -18,7 +18,7 @@ def bench() -> AfterBench:
 
 def leave_unknown(bench: AfterBench, order_id: str, kind: str = "lost_after") -> None:
     bench.break_creation(kind, count=3)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask(order_id)
     bench.sandbox.faults.clear()
 

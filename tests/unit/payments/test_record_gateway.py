@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from payment_service.errors import Misconfigured, StripeUnreachable
+from payment_service.errors import GatewayUnreachable, Misconfigured
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.facts import GatewayFacts
 from payment_service.gateways.retry import RetryPolicy
@@ -73,7 +73,7 @@ class TwoGateways(AfterBench):
     def leave_unknown_elsewhere(self) -> None:
         """Execute the creation at the other provider, and lose its answer."""
         self.elsewhere.faults.order(FaultOrder("lost_after", CREATE, count=None))
-        with pytest.raises(StripeUnreachable):
+        with pytest.raises(GatewayUnreachable):
             self.create_elsewhere()
         self.elsewhere.faults.clear()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from payment_service.errors import PaymentError, Refused, StripeFailed
+from payment_service.errors import GatewayFailed, PaymentError, Refused
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.intent import Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
@@ -50,13 +50,13 @@ class KeyedStripe:
     def create(self, sent: SentParams, key: str, deadline: Deadline) -> Outcome:
         said = self._said(key)
         if said == "lost":
-            return Unclear(StripeFailed("lost"), saved_5xx=False)
+            return Unclear(GatewayFailed("lost"), saved_5xx=False)
         if said == "invalid":
             return Declined(Refused("no", code="resource_missing"), replayed=False)
         if key in self.saved:
             params, answer = self.saved[key]
             if params != sent.params:
-                return KeyMisused(StripeFailed("idempotency_error"))
+                return KeyMisused(GatewayFailed("idempotency_error"))
             if isinstance(answer, Made):
                 return Made(answer.intent, replayed=True)
             assert isinstance(answer, Declined)
@@ -169,7 +169,7 @@ def test_malformed_payment_intent_is_not_accepted(change: dict[str, str]) -> Non
 def test_takeover_needs_time_for_the_store() -> None:
     shop = Shop()
     shop.stripe.next = ["lost"]
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         shop.ask(RIGHT)
     record = shop.records.read(ORDER)
     assert record is not None

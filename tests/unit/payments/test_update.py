@@ -11,14 +11,14 @@ import pytest
 from payment_service.errors import (
     BadRequest,
     Changed,
+    GatewayFailed,
+    GatewayUnreachable,
     InFlight,
     NoLongerOpen,
     NotFound,
     OrderReused,
     PaymentError,
     Refused,
-    StripeFailed,
-    StripeUnreachable,
 )
 from payment_service.gateways.outcome import Declined
 from payment_service.payments.request.existing_order import OrderRequest
@@ -141,7 +141,7 @@ def test_late_copy_is_detected_even_if_the_amount_returned(bench: AfterBench) ->
 def test_copy_of_a_failed_update_does_not_undo_a_newer_one(bench: AfterBench) -> None:
     bench.ask()
     break_updates(bench, "error_500_without_object", should_retry=False)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.update(1500)
     bench.update(2000)
     with pytest.raises(Changed):
@@ -174,7 +174,7 @@ def test_update_with_a_lost_answer_is_settled_before_the_next(bench: AfterBench,
     """Otherwise its delayed send could undo the newer update."""
     bench.ask()
     break_updates(bench, kind, count=3)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.update(1500)
     updated = bench.update(2000)
     assert (updated.revision, amount(bench)) == (2, 2000)
@@ -235,7 +235,7 @@ def test_old_update_is_not_resent(bench: AfterBench) -> None:
     """Stripe forgets its key after a day, and would execute a resend."""
     bench.ask()
     break_updates(bench, "lost_before", count=3)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.update(1500)
     bench.now += 25 * 3600
     sends = bench.sends("POST")
@@ -262,7 +262,7 @@ def test_failed_look_after_a_saved_500_does_not_block_updates(bench: AfterBench,
     break_updates(bench, kind, should_retry=False)
     bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), skip=1, count=3))
     before = bench.now
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.update(1500)
     assert bench.update(2000).intent.amount == 2000
     assert bench.now - before < bench.context.timing.lock
@@ -317,7 +317,7 @@ def test_order_that_was_never_created_is_not_found(bench: AfterBench) -> None:
 
 def test_unknown_order_is_resolved_and_updated(bench: AfterBench) -> None:
     bench.break_creation("lost_after", count=3)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     assert bench.update(1500).intent.amount == 1500
     assert len(bench.made()) == 1
@@ -350,7 +350,7 @@ def test_rejected_resend_does_not_decide_the_first_send(
     """Stripe checks rate limits and validation before idempotency."""
     bench.ask()
     break_updates(bench, "lost_after", count=3)
-    assert isinstance(outcome(lambda: bench.update(1500)), StripeUnreachable)
+    assert isinstance(outcome(lambda: bench.update(1500)), GatewayUnreachable)
     no = Declined(Refused("no"), replayed=False, after_unresolved=False)
     with monkeypatch.context() as patched:
         patched.setattr(bench.context.gateway, "update", lambda *_: no)

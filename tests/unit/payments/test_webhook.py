@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from payment_service.errors import InFlight, NotFound, StoreDown, StripeFailed
+from payment_service.errors import GatewayFailed, InFlight, NotFound, StoreDown
 from payment_service.gateways.event import PaymentEvent
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.record.alarms import STRAY_PAID
@@ -176,7 +176,7 @@ def test_intent_unknown_to_stripe_is_not_ours(bench: AfterBench) -> None:
 
 def test_event_resolves_an_unknown_order(bench: AfterBench) -> None:
     bench.break_creation("lost_after", count=3)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask()
     [made] = bench.payable()
     assert bench.apply(last(bench, "created")) == "known"
@@ -277,7 +277,7 @@ def late_stray(bench: AfterBench) -> None:
     """Let Stripe create a canceled order's PaymentIntent late, and lose its cancellation twice."""
     bench.break_creation("late_object", seconds=14.0)
     bench.break_creation("lost_before", skip=1, count=2)
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.ask_within(9.0)
     with pytest.raises(NotFound):
         bench.cancel()
@@ -408,7 +408,7 @@ def test_unpaid_order_with_a_lost_record_is_left_alone(bench: AfterBench) -> Non
 def test_event_that_failed_is_not_marked_as_seen(bench: AfterBench) -> None:
     paid(bench)
     bench.sandbox.faults.order(FaultOrder("error_503", Match(method="GET"), count=3))
-    with pytest.raises(StripeFailed):
+    with pytest.raises(GatewayFailed):
         bench.apply(last(bench, "succeeded"))
     assert bench.apply(last(bench, "succeeded")) == "applied"
 

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from payment_service.background.start import open_witnesses
 from payment_service.errors import (
     GatewayNotAccepted,
+    GatewayUnreachable,
     Misconfigured,
     PaymentError,
     Refused,
-    StripeUnreachable,
 )
 from payment_service.gateways.intent import MOVED_TO
 from payment_service.gateways.outcome import Declined
@@ -259,7 +259,7 @@ def test_no_payment_is_made_while_paypal_does_not_answer(bench: GatedBench, kind
     bench.break_reads("lost_before")
     for _ in range(3):
         bench.now += 60
-        with pytest.raises(StripeUnreachable):
+        with pytest.raises(GatewayUnreachable):
             bench.ask()
         assert bench.payable() == []
     assert len(bench.paypal.orders) == 1
@@ -272,7 +272,7 @@ def test_payment_that_paypal_does_not_know_blocks_another(bench: GatedBench) -> 
     payment_id = witnessed(bench)
     bench.lose()
     del bench.paypal.orders[payment_id]
-    with pytest.raises(StripeUnreachable):
+    with pytest.raises(GatewayUnreachable):
         bench.ask()
     assert bench.payable() == []
 
@@ -297,7 +297,7 @@ def test_mark_of_another_order_is_not_believed(bench: GatedBench) -> None:
         {"authorization": "Bearer sk_test_shop"},
         f"metadata[moved_to]=paypal:{payment_id}".encode(),
     )
-    with pytest.raises(StripeUnreachable):
+    with pytest.raises(GatewayUnreachable):
         bench.ask("B-1")
     assert bench.record("B-1").payment_intent_id == other
 
@@ -307,7 +307,7 @@ def test_unknown_attempt_is_resolved_to_the_payment(bench: GatedBench) -> None:
     bench.lose()
     bench.break_reads("lost_before")
     bench.now += 60
-    with pytest.raises(StripeUnreachable):
+    with pytest.raises(GatewayUnreachable):
         bench.ask(amount=2000)
     bench.heal_paypal()
     bench.now += 60
@@ -594,7 +594,7 @@ def test_second_payment_waits_for_what_the_mark_names(bench: GatedBench) -> None
     again = switched_again(bench)
     match = Match(method="GET", path=f"/v2/checkout/orders/{payment_id}")
     bench.paypal.faults.order(FaultOrder("lost_before", match, count=None))
-    assert isinstance(bench.tried(), StripeUnreachable)
+    assert isinstance(bench.tried(), GatewayUnreachable)
     assert (bench.record().payment_intent_id, bench.status()) == (again, "requires_capture")
     bench.heal_paypal()
     assert bench.complete().id == payment_id

@@ -103,8 +103,8 @@ ROWS = [
     (errors.OrderReused("x"), 422, "order_reused", "fix_request"),
     (errors.RateLimited("x"), 429, "stripe_rate_limited", "retry_same"),
     (errors.Misconfigured("x"), 500, "misconfigured", "stop"),
-    (errors.StripeFailed("x"), 502, "stripe_error", "retry_same"),
-    (errors.StripeUnreachable("x"), 503, "stripe_unreachable", "retry_same"),
+    (errors.GatewayFailed("x"), 502, "stripe_error", "retry_same"),
+    (errors.GatewayUnreachable("x"), 503, "stripe_unreachable", "retry_same"),
     (errors.StoreDown("x"), 503, "store_unavailable", "retry_same"),
     (errors.Overloaded("x"), 503, "overloaded", "retry_same"),
     (Unauthorized("x"), 401, "unauthorized", "fix_request"),
@@ -169,7 +169,7 @@ def test_the_request_id_of_stripe_is_handed_on() -> None:
 
 def test_a_message_that_already_says_it_failed_is_left_alone() -> None:
     message = f"{FAILED}: Stripe does not answer"
-    assert ask(errors.StripeUnreachable(message)).get_json()["error"] == message
+    assert ask(errors.GatewayUnreachable(message)).get_json()["error"] == message
 
 
 @pytest.mark.parametrize(
