@@ -17,7 +17,7 @@ from payment_service.access.operators import Operator, misfits
 from payment_service.schema.fields import Fault, Faults, fill, rule
 from payment_service.schema.names import order_name
 from payment_service.schema.secret import Secret
-from payment_service.settings.checks import ORIGIN, listener_url, names, shop_page
+from payment_service.settings.checks import listener_url, names, origin, shop_page
 from payment_service.settings.credentials import (
     own_secrets,
     paypal_client_id,
@@ -42,12 +42,6 @@ class ClientsFileError(Exception):
     """The clients file is invalid; the message is one line and holds no secret."""
 
 
-def _origin(value: str) -> str:
-    if not re.fullmatch(ORIGIN, value):
-        raise ValueError("must be an origin like https://shop.example, in lower case, no path")
-    return value
-
-
 def _token_secret(value: Secret) -> Secret:
     if len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes")
@@ -67,7 +61,7 @@ _SecretKey = Annotated[Secret, rule("must be text", then=secret_key)]
 _WebhookSecrets = Annotated[Secret, rule("must be text", then=webhook_secrets)]
 _Secrets = Annotated[list[Secret], rule("must be a list of strings", then=_each(_token_secret))]
 _PublicKeys = Annotated[list[str], rule("must be a list of strings", then=_each(_pem))]
-_Origins = Annotated[list[str], rule("must be a list of strings", then=_each(_origin))]
+_Origins = Annotated[list[str], rule("must be a list of strings", then=_each(origin))]
 _Account = Annotated[
     str, rule("must be an account like acct_1032D82eZvKYlo2C", pattern="acct_[A-Za-z0-9_]{1,60}")
 ]

@@ -5,16 +5,40 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from payment_service.schema.names import order_name
+from payment_service.settings.checks import listener_url
+from payment_service.settings.checks import origin as origin_of_pages
+
+
+def _as(check: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return a callback that applies the rule of a field of the clients file."""
+
+    def checked(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+        try:
+            return None if value is None else check(value)
+        except ValueError as wrong:
+            raise click.BadParameter(str(wrong)) from None
+
+    return checked
 
 
 @click.command("new-client")
 @click.argument("name")
-@click.option("--origin", help="The origin of the shop's pages, which may then call (CORS).")
-@click.option("--order-events-url", help="Where the shop hears order events; creates their secret.")
+@click.option(
+    "--origin",
+    callback=_as(origin_of_pages),
+    help="The origin of the shop's pages, which may then call (CORS).",
+)
+@click.option(
+    "--order-events-url",
+    callback=_as(listener_url),
+    help="Where the shop hears order events; creates their secret.",
+)
 def new_client(name: str, origin: str | None, order_events_url: str | None) -> None:
     """Create the secrets of a client, and print its entry for the clients file.
 

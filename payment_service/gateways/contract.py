@@ -184,7 +184,7 @@ class Gateway(PaymentMoney, Protocol):
         ...
 
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
-        """Return the money behind a PaymentIntent; None before the first attempt to pay it.
+        """Return the last attempt to pay a PaymentIntent; None before the first attempt to pay it.
 
         Raises a PaymentError if the gateway gave no usable answer.
         """

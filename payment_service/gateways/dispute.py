@@ -11,10 +11,7 @@ STATUSES = CLOSED | {"needs_response", "under_review"}
 
 
 class Dispute(Struct, frozen=True):
-    """One dispute, or an inquiry that may become one. `created`, `respond_by`: Unix seconds.
-
-    `refundable`: whether the gateway still accepts refunds of the payment.
-    """
+    """One dispute, or an inquiry that may become one. `created`, `respond_by`: Unix seconds."""
 
     id: str
     intent_id: str
@@ -25,7 +22,6 @@ class Dispute(Struct, frozen=True):
     created: int
     respond_by: int | None = None
     is_inquiry: bool = False
-    refundable: bool = False
 
     @property
     def is_open(self) -> bool:

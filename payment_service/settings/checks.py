@@ -110,6 +110,13 @@ def base_url(value: str) -> str:
     return _lower_scheme(value).rstrip("/")
 
 
+def origin(value: str) -> str:
+    """Check the origin of a shop's pages, as browsers write it."""
+    if not re.fullmatch(ORIGIN, value):
+        raise ValueError("must be an origin like https://shop.example, in lower case, no path")
+    return value
+
+
 def listener_url(value: str) -> str:
     """Check the URL of a webhook listener, which is used unchanged."""
     if not _is_address(value):

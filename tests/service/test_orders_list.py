@@ -200,6 +200,8 @@ def any_cursor() -> str:
         ("cursor=W10", "cursor"),
         ("cursor=WzEsMl0", "cursor"),
         ("cursor=%C3%A9", "cursor"),
+        ("cursor=WzFlNDAwLCJhIl0", "cursor"),
+        ("cursor=W05hTiwiYSJd", "cursor"),
         ("unknown=true&status=canceled", "unknown"),
         ("limit=5&limit=6", "limit"),
         ("order_id=A-1", "order_id"),

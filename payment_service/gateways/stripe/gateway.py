@@ -267,7 +267,7 @@ class StripeGateway:
         return self._money.walk_disputes(since, page_seconds)
 
     def charge(self, intent: Intent, deadline: Deadline) -> Charge | None:
-        """Return the money behind a PaymentIntent; see Gateway."""
+        """Return the last attempt to pay a PaymentIntent; see Gateway."""
         return self._money.charge(intent, deadline)
 
     def _sent(self, params: Mapping[str, Any]) -> SentParams:

@@ -68,7 +68,6 @@ def read_dispute(found: Any) -> Dispute:
         created=_amount(found, "created"),
         respond_by=respond_by if isinstance(respond_by, int) else None,
         is_inquiry=status.startswith(_INQUIRY),
-        refundable=found.get("is_charge_refundable") is True,
     )
 
 
@@ -78,9 +77,6 @@ def read_charge(found: Any) -> Charge:
     return Charge(
         id=found["id"],
         intent_id=_intent_id(found),
-        amount_captured=_amount(found, "amount_captured"),
-        amount_refunded=_amount(found, "amount_refunded"),
-        disputed=found.get("disputed") is True,
         capture_before=None if found.get("captured") is True else _capture_before(found),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -64,7 +65,7 @@ def position_of_cursor(cursor: str) -> Position:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         found: Any = json.loads(base64.b64decode(padded, b"-_", validate=True))
         updated_at, key = found
-        if not isinstance(updated_at, float | int) or isinstance(updated_at, bool):
+        if isinstance(updated_at, bool) or not math.isfinite(updated_at):
             raise TypeError  # noqa: TRY301 - the rule replaces every error
         return Position(float(updated_at), key.encode())
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):

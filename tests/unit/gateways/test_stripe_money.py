@@ -58,8 +58,6 @@ def charge(**more: Any) -> dict[str, Any]:
     return {
         "id": "ch_1",
         "object": "charge",
-        "amount_captured": 1099,
-        "amount_refunded": 500,
         "captured": True,
         "payment_intent": "pi_1",
         **more,
@@ -93,8 +91,6 @@ def test_anything_else_is_unreadable(read: Any, made: Any, answer: Any) -> None:
         (read_dispute, dispute(status="")),
         (read_dispute, dispute(payment_intent=None)),
         (read_charge, charge(id="../x")),
-        (read_charge, charge(amount_captured=None)),
-        (read_charge, charge(amount_refunded=1.5)),
     ],
 )
 def test_a_malformed_field_is_unreadable(read: Any, wrong: dict[str, Any]) -> None:

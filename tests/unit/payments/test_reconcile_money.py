@@ -47,6 +47,14 @@ def test_unrecorded_refund_is_found_and_recorded_once(bench: AfterBench) -> None
     assert bench.deliver_all() == ["order.paid", "order.refunded"]
 
 
+def test_dry_run_counts_the_refunds_of_a_lost_order(bench: AfterBench) -> None:
+    dashboard.refund_intent(bench.sandbox, bench.payable()[0], 400)
+    bench.lose()
+    counts = {"checked": 1, "adopted": 1, "paid_late": 1, "money_noted": 1}
+    assert bench.reconcile(dry_run=True) == counts
+    assert bench.reconcile() == counts
+
+
 def test_unrecorded_dispute_is_found(bench: AfterBench) -> None:
     dispute = bench.dispute(bench.payable()[0])
     assert bench.reconcile() == {"checked": 1, "money_noted": 1}
