@@ -124,7 +124,7 @@ class _Capturing:
         """Rule 29: confirm the capture only to a request for its amount; AlreadyCaptured else."""
         received, wanted = intent.amount_received or 0, self._request.amount_to_capture
         if wanted is None:
-            wanted = _was_authorized(record, intent)
+            wanted = _authorized_before(record, intent)
         if wanted != received:
             raise AlreadyCaptured(received)
         return CaptureAnswer(intent, received, replayed=not self._sent)
@@ -165,7 +165,7 @@ class _Capturing:
 
     def _first(self, record: OrderRecord, intent: Intent) -> CaptureEntry:
         gateway = self._context.gateway_of(record)
-        most, now = _is_authorized(intent), self._context.clock()
+        most, now = _authorized_now(intent), self._context.clock()
         amount = self._amount(gateway, intent, most)
         former = record.follow_up.capture
         again = former is not None and former.intent_id == intent.id
@@ -283,13 +283,13 @@ class _Capturing:
         return self._context.records.change(claimed.record, change) is not None
 
 
-def _is_authorized(intent: Intent) -> int:
+def _authorized_now(intent: Intent) -> int:
     """Return how much can be captured: a bank may authorize less than the amount."""
     held = intent.amount if intent.amount_capturable is None else intent.amount_capturable
     return held or 0
 
 
-def _was_authorized(record: OrderRecord, intent: Intent) -> int | None:
+def _authorized_before(record: OrderRecord, intent: Intent) -> int | None:
     """Return how much could be captured; the amount if the capture was made elsewhere."""
     entry = record.follow_up.capture
     if entry is None or entry.intent_id != intent.id or entry.authorized is None:

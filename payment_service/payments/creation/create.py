@@ -3,10 +3,10 @@
     claim ─→ ┌ WAIT        another owner holds the lease: poll with back-off, and look again
              ├ TAKE_OVER ┐
              ├ ASK_AGAIN ┼→ Claimed: attempt and gated_attempt send, look up and record it
-             ├ BEGIN_NEXT┘  ─→ Created       the answer
-             │                 AttemptOver   begin the next one
-             │                 AttemptUnknown pass the order over, or release it and raise
-             │                 LookAgain     read the record
+             ├ BEGIN_NEXT┘  ─→ Created         the answer
+             │                 AttemptOver     begin the next one
+             │                 AttemptUnknown  pass the order over, or release it and raise
+             │                 LookAgain       read the record
              ├ SERVE       fetch the recorded payment
              └ REFUSE      other parameters
 
