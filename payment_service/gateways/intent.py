@@ -9,10 +9,12 @@ from msgspec import Struct, field
 
 from payment_service.key_store.contract import Order
 
-CANCELED, SUCCEEDED = "canceled", "succeeded"
+# Stripe's words for the status; another gateway's status is translated into them.
+REQUIRES_ACTION, REQUIRES_CAPTURE = "requires_action", "requires_capture"
+PROCESSING, SUCCEEDED, CANCELED = "processing", "succeeded", "canceled"
 
 # The money is in transit or received: never replace, update or fail over (rule 11).
-TAKEN = frozenset({"processing", "requires_capture", SUCCEEDED})
+TAKEN = frozenset({PROCESSING, REQUIRES_CAPTURE, SUCCEEDED})
 
 # The name in a PaymentIntent's metadata under which the service writes the payment that took the
 # order's money at another gateway, such as `paypal:5O190127TN364715T` (rule 22).
@@ -25,7 +27,7 @@ STATUSES = TAKEN | {
     CANCELED,
     "requires_payment_method",
     "requires_confirmation",
-    "requires_action",
+    REQUIRES_ACTION,
 }
 
 

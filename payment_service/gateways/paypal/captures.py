@@ -14,14 +14,14 @@ from payment_service.gateways.capture_outcome import (
     PayerNeeded,
     PaymentGone,
 )
-from payment_service.gateways.intent import CANCELED, Intent
+from payment_service.gateways.intent import CANCELED, PROCESSING, SUCCEEDED, Intent
 from payment_service.gateways.outcome import PaidBefore
 from payment_service.gateways.paypal import issues
 from payment_service.gateways.paypal.errors import error_of, problem_of, refused_account
 from payment_service.gateways.retry import SendFailed
 
 # The statuses after a capture: the money moved, is moving, or never will.
-_ENDS = frozenset({"succeeded", "processing", CANCELED})
+_ENDS = frozenset({SUCCEEDED, PROCESSING, CANCELED})
 
 
 def is_end(intent: Intent) -> bool:

@@ -17,7 +17,7 @@ from payment_service.gateways.capture_outcome import CaptureOutcome, CaptureUncl
 from payment_service.gateways.contract import NamedPayment, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.facts import GatewayFacts
-from payment_service.gateways.intent import Intent
+from payment_service.gateways.intent import REQUIRES_ACTION, Intent
 from payment_service.gateways.outcome import (
     Declined,
     Failed,
@@ -234,7 +234,7 @@ class PayPalGateway:
     def _completed(self, made: _Minimal, sent: SentParams, deadline: Deadline) -> Made:
         """Read an order whose creation was answered with its id and links only."""
         found = self.retrieve(made.order_id, sent, deadline)
-        if found.status == "requires_action" and found.redirect_url is None:
+        if found.status == REQUIRES_ACTION and found.redirect_url is None:
             if made.link is None:
                 raise _unreadable("PayPal made an order without a link for the shopper.")
             found = replace(found, redirect_url=made.link)
@@ -284,7 +284,7 @@ def _read_made(answer: Answer, expected: Expected) -> Made | _Minimal:
     if "purchase_units" not in answer.body:
         return _Minimal(order_id, read_link(answer.body, order_id), replayed)
     intent = read_order(answer.body, expected)
-    if intent.status == "requires_action" and intent.redirect_url is None:
+    if intent.status == REQUIRES_ACTION and intent.redirect_url is None:
         raise UnreadableOrder("an order without a link for the shopper")
     return Made(intent, replayed)
 

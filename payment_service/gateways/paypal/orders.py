@@ -9,7 +9,15 @@ from typing import Any
 from msgspec import Struct
 
 from payment_service.gateways.contract import NamedPayment
-from payment_service.gateways.intent import CANCELED, Failure, Intent
+from payment_service.gateways.intent import (
+    CANCELED,
+    PROCESSING,
+    REQUIRES_ACTION,
+    REQUIRES_CAPTURE,
+    SUCCEEDED,
+    Failure,
+    Intent,
+)
 from payment_service.gateways.paypal.amounts import amount_of
 from payment_service.gateways.paypal.facts import API_VERSION, NAME
 from payment_service.gateways.paypal.names import custom_id, invoice_id, is_order_id, order_of
@@ -18,20 +26,20 @@ from payment_service.key_store.contract import Order
 
 # Before the capture, the order's own status counts.
 _STATUSES = {
-    "CREATED": "requires_action",
-    "SAVED": "requires_action",
-    "PAYER_ACTION_REQUIRED": "requires_action",
-    "APPROVED": "requires_capture",
+    "CREATED": REQUIRES_ACTION,
+    "SAVED": REQUIRES_ACTION,
+    "PAYER_ACTION_REQUIRED": REQUIRES_ACTION,
+    "APPROVED": REQUIRES_CAPTURE,
     "VOIDED": CANCELED,
 }
 
 # After it, that of the capture: a completed order can hold a declined payment, and PayPal allows
 # one capture per order, so nothing more can come of that one.
 _CAPTURE_STATUSES = {
-    "COMPLETED": "succeeded",
-    "REFUNDED": "succeeded",
-    "PARTIALLY_REFUNDED": "succeeded",
-    "PENDING": "processing",
+    "COMPLETED": SUCCEEDED,
+    "REFUNDED": SUCCEEDED,
+    "PARTIALLY_REFUNDED": SUCCEEDED,
+    "PENDING": PROCESSING,
     "DECLINED": CANCELED,
     "FAILED": CANCELED,
 }
@@ -84,11 +92,11 @@ def read_order(found: Any, expected: Expected) -> Intent:
         created=seconds_of(found.get("create_time")),
         metadata=order_names(expected),
         livemode=expected.livemode,
-        amount_received=params["amount"] if status == "succeeded" else 0,
-        amount_capturable=params["amount"] if status == "requires_capture" else 0,
+        amount_received=params["amount"] if status == SUCCEEDED else 0,
+        amount_capturable=params["amount"] if status == REQUIRES_CAPTURE else 0,
         given_back=bool(last) and last["status"] == "REFUNDED",
         failure=_failure(last, status),
-        redirect_url=read_link(found, order_id) if status == "requires_action" else None,
+        redirect_url=read_link(found, order_id) if status == REQUIRES_ACTION else None,
         raw=found,
     )
 

@@ -21,13 +21,13 @@ from payment_service.errors import (
 )
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import Intent
+from payment_service.gateways.intent import REQUIRES_CAPTURE, SUCCEEDED, Intent
 from payment_service.gateways.outcome import Declined, KeyMisused, Made, Outcome, Unclear
 from payment_service.key_store.contract import Order, StoreUnavailable
 from payment_service.payments.after_payment.capture_end import ended_by, extension_of
 from payment_service.payments.after_payment.entry_lease import EntryLease, is_at_work
 from payment_service.payments.after_payment.paid_order import paid_record
-from payment_service.payments.after_payment.record_money import AUTHORIZED, PAID, ended
+from payment_service.payments.after_payment.record_money import ended
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded
 from payment_service.payments.idempotency_key import capture_key
@@ -97,9 +97,9 @@ class _Capturing:
             # Its only capture is that of the whole amount, which follows the approval.
             raise NotAuthorized(record.payment_status or "unknown")
         intent = fetch_recorded(self._context, record, self._deadline)
-        if intent.status == PAID:
+        if intent.status == SUCCEEDED:
             return self._captured(record, intent)
-        if intent.status != AUTHORIZED:
+        if intent.status != REQUIRES_CAPTURE:
             self._note(record, intent)
             raise NotAuthorized(intent.status)
         entry = self._entry(record)
@@ -138,7 +138,7 @@ class _Capturing:
         if entry is not None:
             seen = seen.with_follow_up(capture=ended(entry, intent))
         self._context.records.write(record, self._context.with_shop_event(seen, intent))
-        if intent.status == PAID:
+        if intent.status == SUCCEEDED:
             self._context.report("captured", record, amount=intent.amount_received)
 
     # The claim, stored before anything is sent (rule 23).
@@ -239,7 +239,7 @@ class _Capturing:
         except PaymentError:
             self._release(claimed, outcome.error, spent=_is_spent(outcome))
             raise
-        if intent.status != AUTHORIZED:
+        if intent.status != REQUIRES_CAPTURE:
             # The capture has ended. Release the lease and look again.
             self._release(claimed, None, spent=True)
             return None

@@ -12,7 +12,7 @@ from payment_service.errors import Misconfigured
 from payment_service.gateways.contract import Gateway
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.dispute import Dispute
-from payment_service.gateways.intent import CANCELED, Intent
+from payment_service.gateways.intent import CANCELED, REQUIRES_CAPTURE, SUCCEEDED, Intent
 from payment_service.gateways.refund import WITHOUT_EFFECT, Refund
 from payment_service.payments.after_payment.sightings import doubled, with_disputes, with_refunds
 from payment_service.payments.context import Context
@@ -20,8 +20,6 @@ from payment_service.payments.observer import What
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import CaptureEntry, EntryState
 from payment_service.payments.record.order_record import OrderRecord
-
-AUTHORIZED, PAID = "requires_capture", "succeeded"
 
 
 class Money(Struct, frozen=True):
@@ -34,7 +32,7 @@ class Money(Struct, frozen=True):
 
 def ended(entry: CaptureEntry, intent: Intent) -> CaptureEntry:
     """Return an entry whose PaymentIntent is captured, or can no longer be."""
-    state: EntryState = "made" if intent.status == PAID else "rejected"
+    state: EntryState = "made" if intent.status == SUCCEEDED else "rejected"
     return replace(entry, state=state, sent=None, owner="", until=0.0)
 
 
@@ -51,10 +49,10 @@ def fetch_money(
     Read the record first: its write fails if it changed while the gateway answered. Raises
     PaymentError.
     """
-    if intent.status == AUTHORIZED and context.gated_of(record) is None:
+    if intent.status == REQUIRES_CAPTURE and context.gated_of(record) is None:
         gateway = context.gateway_of(record)
         return Money(capture_before=fetch_capture_before(gateway, intent, deadline))
-    if intent.status == PAID:
+    if intent.status == SUCCEEDED:
         money = context.money_of(record)
         return Money(
             money.list_refunds(intent.id, deadline),
@@ -93,7 +91,7 @@ def with_money(context: Context, record: OrderRecord, intent: Intent, money: Mon
 def _with_capture(record: OrderRecord, intent: Intent) -> OrderRecord:
     """Return the record with its capture ended, if the PaymentIntent shows the end."""
     entry = record.follow_up.capture
-    over = intent.status in (PAID, CANCELED)
+    over = intent.status in (SUCCEEDED, CANCELED)
     if entry is None or entry.state != "pending" or entry.intent_id != intent.id or not over:
         return record
     return record.with_follow_up(capture=ended(entry, intent))

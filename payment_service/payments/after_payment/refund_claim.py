@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from payment_service.errors import BadRequest, GatewayFailed, NotPaid
 from payment_service.gateways.deadline import Deadline
+from payment_service.gateways.intent import SUCCEEDED
 from payment_service.key_store.contract import Order
 from payment_service.payments.after_payment.refund_end import Ending
 from payment_service.payments.after_payment.refund_parts import Claimed, Look, may_appear, unknown
@@ -149,7 +150,7 @@ class RefundClaims:
 
     def _left(self, look: Look, own: RefundEntry | None) -> int:
         intent = fetch_recorded(self._context, look.record, self._deadline)
-        if intent.status != "succeeded":
+        if intent.status != SUCCEEDED:
             raise NotPaid(intent.status)
         money = self._context.money_of(look.record)
         money.check_amount(self._request.amount or 0, str(intent.currency))

@@ -12,9 +12,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from payment_service.gateways.facts import GatewayFacts
-from payment_service.gateways.intent import CANCELED, SUCCEEDED, TAKEN
+from payment_service.gateways.intent import CANCELED, REQUIRES_CAPTURE, SUCCEEDED, TAKEN
 from payment_service.gateways.refund import WITHOUT_EFFECT
-from payment_service.payments.after_payment.record_money import AUTHORIZED
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import LAPSES_WITHIN_SECONDS
 from payment_service.payments.record.order_record import OrderRecord
@@ -110,7 +109,7 @@ def open_items(record: OrderRecord, now: float) -> Iterator[OpenItem]:
         yield "refund_unknown"
     if any(each.status in WITHOUT_EFFECT for each in kept.refunds):
         yield "refund_failed"
-    if record.payment_status == AUTHORIZED and _lapses(kept.capture_before, now):
+    if record.payment_status == REQUIRES_CAPTURE and _lapses(kept.capture_before, now):
         yield "authorization_lapses"
     if any(not each.parked and now - each.at > EVENT_IS_LATE_SECONDS for each in kept.queue):
         yield "event_waits"
@@ -140,10 +139,10 @@ def _actions(record: OrderRecord, gateway: GatewayFacts | None, *, held: bool) -
     yield "resolve"
     if record.state != "created":
         return
-    if status == AUTHORIZED or (status not in TAKEN and status != CANCELED):
+    if status == REQUIRES_CAPTURE or (status not in TAKEN and status != CANCELED):
         yield "cancel"
     # At a gated gateway the service captures without a request.
-    if status == AUTHORIZED and not gateway.gated:
+    if status == REQUIRES_CAPTURE and not gateway.gated:
         yield "capture"
     if left_to_refund(record):
         yield "refund"

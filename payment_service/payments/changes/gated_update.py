@@ -10,7 +10,7 @@ from __future__ import annotations
 from payment_service.errors import BadRequest, NoLongerOpen
 from payment_service.gateways.contract import GatedGateway
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, PROCESSING, TAKEN, Intent
 from payment_service.gateways.payment_fields import Unsuited
 from payment_service.gateways.sent_params import SentParams
 from payment_service.key_store.contract import Order
@@ -27,7 +27,6 @@ from payment_service.payments.creation.resolve import is_unknown
 from payment_service.payments.creation.states import AttemptUnknown, Claimed, Created
 from payment_service.payments.gated.complete import complete
 from payment_service.payments.record import gated_transitions, transitions
-from payment_service.payments.record.gated_transitions import PROCESSING
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged
 from payment_service.payments.record.transitions import LOST_FINGERPRINT, Wanted

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from payment_service.gateways.intent import REQUIRES_CAPTURE, SUCCEEDED
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import DisputeEntry, RefundEntry
 from payment_service.payments.record.order_record import OrderRecord
@@ -64,16 +65,16 @@ def status_of(record: OrderRecord, now: float, *, several_gateways: bool = False
         order_id=record.order.order_id,
         client_id=record.order.client_id,
         status=status,
-        paid=status == "succeeded",
+        paid=status == SUCCEEDED,
         payment_intent_id=record.payment_intent_id,
         amount=amount,
         currency=record.currency,
-        amount_received=(received or 0) if status == "succeeded" else 0,
+        amount_received=(received or 0) if status == SUCCEEDED else 0,
         amount_refunded=kept.refunded,
         refunds=tuple(_refund(each, now) for each in kept.refunds),
         disputed=any(each.is_open or each.status == "lost" for each in kept.disputes),
         disputes=tuple(_dispute(each) for each in kept.disputes),
-        capture_before=kept.capture_before if status == "requires_capture" else None,
+        capture_before=kept.capture_before if status == REQUIRES_CAPTURE else None,
         attempt=record.attempt,
         revision=kept.revision,
         created_at=history[0]["at"] if history else record.first_sent_at,

@@ -11,7 +11,7 @@ from payment_service.errors import InFlight
 from payment_service.gateways.contract import Gateway, NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.event import PaymentEvent
-from payment_service.gateways.intent import TAKEN, Intent
+from payment_service.gateways.intent import REQUIRES_CAPTURE, TAKEN, Intent
 from payment_service.payments.after_payment.record_money import fetch_capture_before
 from payment_service.payments.changes.gated_events import apply_gated_event
 from payment_service.payments.context import Context
@@ -103,7 +103,7 @@ def _write(
     if not _is_of(intent, event):
         return NOT_OURS
     known = record
-    if intent.status == "requires_capture":
+    if intent.status == REQUIRES_CAPTURE:
         before = fetch_capture_before(context.gateway_of(record), intent, deadline)
         # The shop's event names the end of the authorization.
         known = record.with_follow_up(capture_before=before)

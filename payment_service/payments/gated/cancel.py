@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from payment_service.errors import AlreadyPaid, NoLongerOpen, NotFound, PaymentError
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, SUCCEEDED, Intent
+from payment_service.gateways.intent import CANCELED, PROCESSING, SUCCEEDED, Intent
 from payment_service.key_store.contract import Order
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import last_known
 from payment_service.payments.gated.complete import complete
 from payment_service.payments.gated.shop_events import with_event
 from payment_service.payments.record import gated_transitions
-from payment_service.payments.record.gated_transitions import PROCESSING
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.races import RecordChanged, retry_on_race
 

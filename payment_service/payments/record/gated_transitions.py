@@ -18,7 +18,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
-from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, Intent
+from payment_service.gateways.intent import (
+    CANCELED,
+    OVER,
+    PROCESSING,
+    REQUIRES_ACTION,
+    REQUIRES_CAPTURE,
+    SUCCEEDED,
+    Intent,
+)
 from payment_service.gateways.sent_params import SentParams
 from payment_service.payments.record import transitions, witness
 from payment_service.payments.record.gateways import GatedCapture
@@ -26,7 +34,7 @@ from payment_service.payments.record.history import STRAY_ADOPTED
 from payment_service.payments.record.order_record import OrderRecord
 from payment_service.payments.record.transitions import Lease, Wanted
 
-NEEDS_SHOPPER, APPROVED, PROCESSING = "requires_action", "requires_capture", "processing"
+NEEDS_SHOPPER, APPROVED = REQUIRES_ACTION, REQUIRES_CAPTURE
 
 # The gateway has taken the money, or is still working on it.
 PAID = frozenset({SUCCEEDED, PROCESSING})

@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS, GatewayFacts
-from payment_service.gateways.intent import CANCELED, OVER, TAKEN, Intent
+from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, TAKEN, Intent
 from payment_service.gateways.sent_params import DEFAULT_GATEWAY, SentParams
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.idempotency_key import FIRST_ATTEMPT
@@ -374,7 +374,7 @@ def is_gone(record: OrderRecord) -> bool:
 
 def _received(intent: Intent) -> int | None:
     """Return what was captured if it is not the whole amount; the rest was released."""
-    partly = intent.status == "succeeded" and intent.amount_received != intent.amount
+    partly = intent.status == SUCCEEDED and intent.amount_received != intent.amount
     return intent.amount_received if partly else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
-from payment_service.gateways.intent import MOVED_TO, SUCCEEDED, Intent
+from payment_service.gateways.intent import MOVED_TO, PROCESSING, SUCCEEDED, Intent
 from payment_service.payments.record import transitions
 from payment_service.payments.record.follow_up import MAX_VOID_MARKS
 from payment_service.payments.record.gateways import Witness
@@ -44,7 +44,7 @@ def is_wanted(record: OrderRecord) -> bool:
     """
     capture = record.follow_up.gated_capture
     is_claimed = capture is not None and capture.claimed_at is not None
-    is_paid = record.payment_status in (SUCCEEDED, "processing")
+    is_paid = record.payment_status in (SUCCEEDED, PROCESSING)
     return record.state == "created" and is_paid and not is_claimed
 
 

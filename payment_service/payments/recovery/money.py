@@ -19,11 +19,10 @@ from msgspec.structs import replace
 from payment_service.gateways.contract import NoSuchIntent
 from payment_service.gateways.deadline import Deadline
 from payment_service.gateways.facts import LATEST_ARRIVAL_SECONDS
-from payment_service.gateways.intent import TAKEN, Intent
+from payment_service.gateways.intent import REQUIRES_CAPTURE, SUCCEEDED, TAKEN, Intent
 from payment_service.gateways.refund import UNDER_WAY
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.after_payment.record_money import (
-    AUTHORIZED,
     Money,
     fetch_money,
     report_doubled,
@@ -52,14 +51,14 @@ def may_have_open_money(record: KeyRecord) -> bool:
     """Whether to parse the record; a cheap test of its text."""
     kept = record.follow_up
     asked = '"refunds"' in kept or '"disputes"' in kept or '"capture"' in kept
-    return asked or record.payment_status == AUTHORIZED
+    return asked or record.payment_status == REQUIRES_CAPTURE
 
 
 def has_open_money(record: OrderRecord) -> bool:
     """Whether a refund, a capture, a dispute or an authorization of the order is not final."""
     kept = record.follow_up
     return (
-        record.payment_status == AUTHORIZED
+        record.payment_status == REQUIRES_CAPTURE
         or any(each.state == "pending" or each.status in UNDER_WAY for each in kept.refunds)
         or any(each.is_open for each in kept.disputes)
         or (kept.capture is not None and kept.capture.state == "pending")
@@ -175,7 +174,7 @@ class MoneyCheck(Struct, frozen=True):
         unknown = any(
             each.state == "pending" and not transitions.entry_is_held(each, now) for each in entries
         )
-        held = record.payment_status == AUTHORIZED and kept.capture_before is not None
+        held = record.payment_status == REQUIRES_CAPTURE and kept.capture_before is not None
         left = (kept.capture_before or 0) - now
         return MoneyFound(noted, unknown, held and 0 < left <= LAPSES_WITHIN_SECONDS)
 
@@ -189,4 +188,4 @@ def _is_over(entry: CaptureEntry, intent: Intent, last_sent_ago: float) -> bool:
     `last_sent_ago`: seconds since its owner may have sent it last.
     """
     has_arrived = last_sent_ago >= LATEST_ARRIVAL_SECONDS
-    return entry.state == "pending" and has_arrived and intent.status != "succeeded"
+    return entry.state == "pending" and has_arrived and intent.status != SUCCEEDED

@@ -22,7 +22,16 @@ from msgspec.structs import asdict, replace
 
 from payment_service.errors import GatewayFailed, PaymentError
 from payment_service.gateways.deadline import Deadline
-from payment_service.gateways.intent import CANCELED, OVER, SUCCEEDED, TAKEN, Intent
+from payment_service.gateways.intent import (
+    CANCELED,
+    OVER,
+    PROCESSING,
+    REQUIRES_ACTION,
+    REQUIRES_CAPTURE,
+    SUCCEEDED,
+    TAKEN,
+    Intent,
+)
 from payment_service.gateways.order_metadata import order_named_in
 from payment_service.key_store.contract import KeyRecord, Order
 from payment_service.payments.context import Context
@@ -48,7 +57,7 @@ from payment_service.payments.shop_events.catalogue import with_event
 log = logging.getLogger(__name__)
 
 # These reach a final status without us, days later; the list may not reach back to their creation.
-SLOW = frozenset({"processing", "requires_capture", "requires_action"})
+SLOW = frozenset({PROCESSING, REQUIRES_CAPTURE, REQUIRES_ACTION})
 
 # The subjects of a check, besides the listed PaymentIntents, which are named by their ids.
 UNKNOWN, SLOW_RAIL, GATED = "unknown", "slow rail", "gated"
