@@ -13,9 +13,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from payment_service.gateways.contract import Gateway
 from payment_service.key_store.contract import KeyStore

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
-from benchmarks.split_app import FLOW, STORE, STRIPE, StopWatch, totals
+from benchmarks.split_app import DIRECTORY, FLOW, ORDERS, STORE, STRIPE, StopWatch, totals
+from tests.support.sandbox_process import ROOT
 
 BUSY_NS = 5_000_000
 
@@ -43,3 +47,31 @@ def test_threads_and_processes_are_summed(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert totals(tmp_path)[STORE] >= 4 * BUSY_NS
+
+
+ONE_ORDER = """
+import io
+from benchmarks.split_app import timed
+body = b'{"amount": 1099, "currency": "usd", "order_id": "A-1"}'
+environ = {
+    "REQUEST_METHOD": "POST", "PATH_INFO": "/create-payment-intent", "SERVER_NAME": "x",
+    "SERVER_PORT": "1", "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body)),
+    "wsgi.input": io.BytesIO(body), "wsgi.url_scheme": "http",
+}
+timed()(environ, lambda status, headers: print(status))
+"""
+
+
+def test_profiled_service_counts_its_orders(tmp_path: Path) -> None:
+    """Nothing listens at Stripe's address."""
+    stripe = {"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_API_BASE": "http://127.0.0.1:1"}
+    environ = {"PATH": os.environ["PATH"], DIRECTORY: str(tmp_path), **stripe}
+    command = [sys.executable, "-c", ONE_ORDER]
+    done = subprocess.run(
+        command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.startswith("503 "), done.stderr
+    spent = totals(tmp_path)
+    assert spent[ORDERS] == 1
+    assert spent[FLOW] > 0
+    assert spent[STRIPE] > 0

@@ -46,6 +46,7 @@ from payment_service.payments.after_payment.sightings import (
 )
 from payment_service.payments.context import Context
 from payment_service.payments.creation.recorded_intent import fetch_recorded, with_fetched
+from payment_service.payments.gated.complete import complete
 from payment_service.payments.polling import Polling
 from payment_service.payments.record import transitions
 from payment_service.payments.record.money import RefundEntry
@@ -126,8 +127,11 @@ class _Refunding:
 
         Return whether the record has changed.
         """
-        if record.payment_status in OVER or self._context.gated_of(record):
+        if record.payment_status in OVER:
             return False
+        if self._context.gated_of(record):
+            after, _ = complete(self._context, record, self._deadline, capture=False)
+            return after.version != record.version
         intent = fetch_recorded(self._context, record, self._deadline)
         if intent.status != SUCCEEDED:
             return False

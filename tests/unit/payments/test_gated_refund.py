@@ -443,3 +443,20 @@ def test_unknown_rejection_is_not_told_as_a_final_one(bench: GatedBench) -> None
     payment(bench).refund_plan = "COMPLETED"
     assert bench.refund("R-1", 500).amount == 500
     assert made(bench) == [("5.00", "COMPLETED")]
+
+
+def test_refund_of_a_payment_that_only_paypal_shows_is_told_after_the_payment() -> None:
+    bench = GatedBench()
+    bench.capture_named(bench.approved())
+    assert bench.status() == "requires_action"
+    assert bench.refund("R-1", 400).amount_refunded == 400
+    assert bench.status() == "succeeded"
+    assert bench.deliver_all() == ["order.paid", "order.refunded"]
+
+
+def test_refund_of_an_unpaid_order_at_paypal_says_so() -> None:
+    bench = GatedBench()
+    bench.given_out()
+    with pytest.raises(NotPaid) as raised:
+        bench.refund()
+    assert raised.value.facts == {"status": "requires_action"}
