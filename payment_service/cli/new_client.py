@@ -15,7 +15,9 @@ from payment_service.settings.checks import listener_url
 from payment_service.settings.checks import origin as origin_of_pages
 
 
-def _as(check: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+def _checked_by(
+    check: Callable[[str], str],
+) -> Callable[[click.Context, click.Parameter, str | None], Any]:
     """Return a callback that applies the rule of a field of the clients file."""
 
     def checked(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -31,12 +33,12 @@ def _as(check: Callable[[str], str]) -> Callable[[click.Context, click.Parameter
 @click.argument("name")
 @click.option(
     "--origin",
-    callback=_as(origin_of_pages),
+    callback=_checked_by(origin_of_pages),
     help="The origin of the shop's pages, which may then call (CORS).",
 )
 @click.option(
     "--order-events-url",
-    callback=_as(listener_url),
+    callback=_checked_by(listener_url),
     help="Where the shop hears order events; creates their secret.",
 )
 def new_client(name: str, origin: str | None, order_events_url: str | None) -> None:

@@ -140,7 +140,7 @@ class FollowUp(Struct, frozen=True, dict=True):
     witness: Witness | None = None
     """The mark at the open gateway that this payment took the order's money (rule 22)."""
     void_marks: tuple[str, ...] = ()
-    """The marks of payments that gave the money back or never got it, the newest last (rule 22)."""
+    """The marks of payments that ended without the money, the newest last (rule 22)."""
     # Not a field, so that a copy has none: `parse` sets it on the instance.
     stored: ClassVar[Mapping[str, Any] | None] = None
     """The stored object, with the fields of a newer version of the service.

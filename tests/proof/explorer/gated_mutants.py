@@ -220,9 +220,9 @@ EVENT = ("two gateways: approved, and Stripe's event",)
 
 # The rule, what breaks it, the scenarios where that can show, and the patch.
 GATED_MUTANTS: tuple[tuple[int, str, tuple[str, ...], Callable[[], Patched]], ...] = (
-    (13, "a 404 of one gateway is taken for the other's", CLAIMED, takes_another_404_for_its_own),
+    (13, "a 404 of one gateway counts as the other's", CLAIMED, takes_another_404_for_its_own),
     (13, "an event of Stripe's takes an order at PayPal", EVENT, stripes_event_takes_the_order),
-    (14, "rule 9 is kept beside a second gateway", NEW, answers_unrecorded),
+    (14, "rule 9 holds with a second gateway, too", NEW, answers_unrecorded),
     (14, "a pending attempt is left without a question", SWITCH_LOST, leaves_without_asking),
     (15, "what was given out is passed over", GIVEN_OUT, passes_over_what_was_given_out),
     (17, "a leftover is adopted while it is ending", EXPIRED, adopts_what_is_ending),
@@ -232,18 +232,18 @@ GATED_MUTANTS: tuple[tuple[int, str, tuple[str, ...], Callable[[], Patched]], ..
     (18, "a cancellation does not see the claim", CANCELED, cancels_what_is_claimed),
     (18, "a cancellation does not ask PayPal", LOST_CAPTURE, cancels_without_asking),
     (18, "a refusal ends what may still be captured", ON_ITS_WAY, takes_a_refusal_for_the_end),
-    (19, "no other gateway is asked before a capture", FORGOTTEN, asks_nowhere_else),
+    (19, "a capture asks no other gateway first", FORGOTTEN, asks_nowhere_else),
     (19, "a capture does not wait for Stripe", FORGOTTEN_SILENT, captures_at_once),
     (
         19,
-        "what cannot be canceled is paid beside",
+        "a capture ignores what could not be canceled",
         FORGOTTEN,
         captures_beside_what_is_left,
     ),
     (21, "each request gives the order another name", SILENT, names_each_request_otherwise),
     (22, "a mark at Stripe is not read", LOST, reads_no_mark),
     (22, "the order's first key at Stripe is not used up", LOST_UNMADE, uses_no_key_up),
-    (22, "no mark is asked for before a capture", LOST, asks_for_no_mark_before_a_capture),
+    (22, "a capture looks for no mark first", LOST, asks_for_no_mark_before_a_capture),
 )
 
 # The same, with a store that breaks the rule.

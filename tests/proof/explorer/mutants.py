@@ -296,7 +296,7 @@ MUTANTS = (
     Mutant(2, "an update without an answer is forgotten", TWICE, _forgets_the_unanswered),
     Mutant(3, "an unknown attempt is given up for the next", NEW, GIVE_UP),
     Mutant(3, "a look-up reaches back to the record only", LOST_500, _looks_back_to_the_record),
-    Mutant(3, "a key on an old record is taken for new", WENT_BACK, _key_is_new_on_an_old_record),
+    Mutant(3, "a key on an old record counts as new", WENT_BACK, _key_is_new_on_an_old_record),
     Mutant(4, "a look-up adopts nothing", BESIDE, _adopts_nothing),
     Mutant(4, "strays are canceled once the other one is recorded", BESIDE, _cancels_afterwards),
     Mutant(4, "what is being canceled is adopted", LATE, _adopts_what_is_ending),

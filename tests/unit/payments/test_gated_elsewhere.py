@@ -138,16 +138,22 @@ def test_taken_payment_is_adopted_though_another_cannot_be_canceled(
     assert other not in bench.payable()
 
 
-@pytest.mark.parametrize("paid_first", [False, True])
-def test_late_look_finds_a_taken_payment_though_another_cannot_be_canceled(
-    bench: GatedBench, *, paid_first: bool
-) -> None:
+def paid_of_two(bench: GatedBench, *, paid_first: bool) -> str:
+    """Pay one of two PaymentIntents of an order that is at PayPal; return its id."""
     switched(bench)
     [leftover] = bench.payable()
     bench.now += 1
     stray = bench.stray("A-1")
     paid = leftover if paid_first else stray
     bench.act(paid, "confirm")
+    return paid
+
+
+@pytest.mark.parametrize("paid_first", [False, True])
+def test_late_look_finds_a_taken_payment_though_another_cannot_be_canceled(
+    bench: GatedBench, *, paid_first: bool
+) -> None:
+    paid = paid_of_two(bench, paid_first=paid_first)
     break_cancellations(bench, "error_503")
     bench.now += 60
     bench.look()
@@ -159,12 +165,7 @@ def test_late_look_finds_a_taken_payment_though_another_cannot_be_canceled(
 def test_late_look_that_finds_a_taken_payment_cancels_the_others(
     bench: GatedBench, *, paid_first: bool
 ) -> None:
-    switched(bench)
-    [leftover] = bench.payable()
-    bench.now += 1
-    stray = bench.stray("A-1")
-    paid = leftover if paid_first else stray
-    bench.act(paid, "confirm")
+    paid = paid_of_two(bench, paid_first=paid_first)
     bench.now += 60
     bench.look()
     assert bench.record().payment_intent_id == paid
